@@ -1,0 +1,52 @@
+# Every verb of the project. `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 5001
+
+.DEFAULT_GOAL := help
+.PHONY: help install serve test unit lint types fmt bench lock clean
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## create .venv and install what the lock files name, hashes checked
+
+$(VENV)/.installed: requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+serve: install ## run the gateway (CONFIG=file.yaml PORT=5001)
+	$(BIN)/sekha serve --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
+
+test: install ## every test: unit, contract, real Ray Serve, real HTTP
+	$(BIN)/pytest $(ARGS)
+
+unit: install ## the tests that need neither Ray nor a network; seconds
+	$(BIN)/pytest tests/unit tests/property tests/contract $(ARGS)
+
+lint: install ## ruff: style, imports, security
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install ## mypy --strict on serve_app
+	$(BIN)/mypy
+
+fmt: install ## put the code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install ## measure the gateway against a scripted upstream (PEERS=1 adds LiteLLM's proxy)
+	$(BIN)/python -m tests.bench $(if $(PEERS),--peers) $(ARGS)
+
+lock: ## renew both lock files (needs uv; nothing younger than a week gets in)
+	uv pip compile $(LOCK) pyproject.toml -o requirements.lock --upgrade
+	uv pip compile $(LOCK) --extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock --upgrade
+
+LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	--no-emit-index-url --no-emit-find-links --exclude-newer "$$(date -u -d '7 days ago' +%F)"
+
+clean: ## remove what the other verbs made
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .bench dist build

@@ -1,0 +1,1 @@
+"""What things cost: pure, in integer nano-dollars."""

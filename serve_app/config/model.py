@@ -1,0 +1,59 @@
+"""One model of one provider, for one task."""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from serve_app.config.base import Config
+
+
+class ModelTask(StrEnum):
+    """What a model is for: the seed's six (contract 1.2)."""
+
+    EMBEDDING = "embedding"
+    CHAT_SMALL = "chat_small"
+    CHAT_LARGE = "chat_large"
+    CHAT_SMART = "chat_smart"
+    VISION = "vision"
+    AUDIO = "audio"
+
+
+CHAT_TASKS = frozenset(
+    {ModelTask.CHAT_SMALL, ModelTask.CHAT_LARGE, ModelTask.CHAT_SMART, ModelTask.VISION, ModelTask.AUDIO}
+)
+
+
+class VisionCapabilities(Config):
+    """Limits of a model that sees (contract 3.7)."""
+
+    max_images: int = Field(default=10, ge=1)
+    max_image_size_mb: float = Field(default=20, gt=0)
+    supported_formats: tuple[str, ...] = ("jpg", "jpeg", "png", "gif", "webp")
+
+
+class ModelConfig(Config):
+    """
+    A model under one task; the same model may be listed under several.
+
+    Prices are in US dollars per 1,000 tokens and override the catalogue.
+    """
+
+    model_id: str = Field(min_length=1)
+    task: ModelTask
+    context_window: int = Field(default=8192, ge=128, le=2_000_000)
+    dimension: int | None = Field(default=None, ge=1, le=65_536)
+    supports_vision: bool = False
+    supports_audio: bool = False
+    supports_function_calling: bool = False
+    vision_capabilities: VisionCapabilities | None = None
+    cost_per_1k_input: float | None = Field(default=None, ge=0)
+    cost_per_1k_output: float | None = Field(default=None, ge=0)
+    cost_per_1k_tokens: float | None = Field(default=None, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seeing_models_have_limits(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("supports_vision") and not values.get("vision_capabilities"):
+            return {**values, "vision_capabilities": VisionCapabilities()}
+        return values

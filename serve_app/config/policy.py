@@ -1,0 +1,24 @@
+"""Numbers that configure a behaviour."""
+
+from pydantic import AliasChoices, Field
+
+from serve_app.config.base import Config
+
+
+class BreakerPolicy(Config):
+    """
+    When a provider is left alone, and when it is tried again (contract 3.4).
+
+    `failure_threshold` failures in a row open it; after `reset_timeout` seconds one probe at a time may try;
+    `success_threshold` probes that succeed close it. A probe that brings no verdict within
+    `half_open_timeout` seconds is forgotten and the next one may go.
+    """
+
+    failure_threshold: int = Field(default=5, ge=1)
+    reset_timeout: float = Field(
+        default=60.0, ge=0, validation_alias=AliasChoices("reset_timeout", "timeout_secs", "timeout_seconds")
+    )
+    half_open_timeout: float = Field(default=30.0, gt=0)
+    success_threshold: int = Field(
+        default=2, ge=1, validation_alias=AliasChoices("success_threshold", "half_open_requests")
+    )

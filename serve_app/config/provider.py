@@ -1,0 +1,69 @@
+"""One provider: where it is, what it offers, how much of it runs."""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import AliasChoices, Field, field_validator
+
+from serve_app.config.base import Config
+from serve_app.config.model import ModelConfig
+from serve_app.config.scaling import Scaling
+from serve_app.config.secret import Secret
+
+
+class Transport(StrEnum):
+    """How a router reaches a provider: through its own deployment, or within the router's process."""
+
+    HANDLE = "handle"
+    INLINE = "inline"
+
+
+class Script(Config):
+    """
+    What the built-in simulator does; only for a provider of type `scripted`.
+
+    `chunk_delay_s` paces a stream; `latency_s` comes before the first byte. `fail_with` is an HTTP status
+    that every call gets, `stall` makes it say nothing at all.
+    """
+
+    answer: str | None = None
+    latency_s: float = Field(default=0.0, ge=0)
+    chunk_delay_s: float = Field(default=0.0, ge=0)
+    fail_with: int | None = Field(default=None, ge=400, le=599)
+    stall: bool = False
+    dimension: int = Field(default=64, ge=8, le=4096)
+
+
+class ProviderConfig(Scaling):
+    """
+    A provider as configured (contract 2.1).
+
+    `type` is a row of `providers/catalogue.py`, or any prefix LiteLLM knows. `priority` 1 is tried first.
+    `timeout` is in seconds and bounds one attempt.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9_-]+$")
+    type: str = Field(min_length=1, validation_alias=AliasChoices("type", "provider_type"))
+    base_url: str | None = None
+    api_key: Secret | None = None
+    priority: int = Field(default=1, ge=1, le=100)
+    timeout: float = Field(
+        default=120.0, ge=1, le=600, validation_alias=AliasChoices("timeout", "timeout_secs")
+    )
+    connect_timeout: float = Field(default=5.0, gt=0, le=60)
+    models: tuple[ModelConfig, ...] = ()
+    region: str | None = None
+    transport: Transport = Transport.HANDLE
+    script: Script | None = None
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_a_web_address(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError(f"'{value}' is not a web address: it must start with http:// or https://")
+        return value
+
+    @field_validator("type", mode="before")
+    @classmethod
+    def _in_lower_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value

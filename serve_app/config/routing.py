@@ -1,0 +1,39 @@
+"""How a target is chosen."""
+
+from enum import StrEnum
+
+from pydantic import AliasChoices, Field
+
+from serve_app.config.base import Config
+
+
+class StrategyName(StrEnum):
+    """What orders the eligible targets; one file each in `routing/strategies`."""
+
+    FALLBACK = "fallback"
+    CHEAPEST = "cheapest"
+    FASTEST = "fastest"
+    BEST_QUALITY = "best_quality"
+    ROUND_ROBIN = "round_robin"
+
+
+class RoutingConfig(Config):
+    """
+    The rules of routing (contract 3.1, 3.2).
+
+    `auto_fallback`: when a target fails, try the next one. `max_cost_per_request` is in US dollars and is
+    compared with the estimate. `metadata`: put `sekha_metadata.routing` into answers.
+    """
+
+    strategy: StrategyName = StrategyName.FALLBACK
+    auto_fallback: bool = Field(default=True, validation_alias=AliasChoices("auto_fallback", "enable_fallback"))
+    require_vision_for_images: bool = Field(
+        default=True, validation_alias=AliasChoices("require_vision_for_images", "require_vision")
+    )
+    max_cost_per_request: float | None = Field(
+        default=None,
+        ge=0,
+        validation_alias=AliasChoices("max_cost_per_request", "cost_limit_per_request", "max_cost"),
+    )
+    prefer_free_providers: bool = False
+    metadata: bool = True

@@ -1,0 +1,246 @@
+"""
+What the gateway can refuse or fail with.
+
+    SekhaError
+    * ConfigError                    the configuration is wrong: the process does not start
+    * GatewayError                   a caller is told, with a status and a code
+      x InvalidRequest               400, 413, 422: the request itself is at fault
+      x Unauthenticated              401: no key, or not one of ours
+      x ModelNotFound                404: nothing configured goes by that name
+      x NoProvidersAvailable         503: nothing configured can do this
+      x NoSuitableProviders          503: what could do it may not just now (breaker, budget)
+      x GatewayUnavailable           503: a part of the gateway itself is missing
+      x UpstreamError                one attempt at one target failed
+        + ProviderAuthError          our key was refused
+        + ProviderRateLimitError     429
+        + ProviderTimeoutError       it took too long
+
+Every error hands all its fields to `Exception`, because it crosses Ray handles and pickle rebuilds an
+exception from `args` alone.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+
+class SekhaError(Exception):
+    """The root of everything raised here on purpose."""
+
+
+class ConfigError(SekhaError, ValueError):
+    """The configuration cannot be used; the message names file, path and value."""
+
+
+class GatewayError(SekhaError):
+    """
+    Something a caller is told about.
+
+    `status` is the HTTP status, `code` a stable word for programs, `kind` OpenAI's error type.
+    """
+
+    status = 500
+    code = "internal_error"
+    kind = "server_error"
+    param: str | None = None
+    retry_after_s: float | None = None
+
+    @property
+    def message(self) -> str:
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InvalidRequest(GatewayError):
+    """The request cannot be served by anyone as it stands."""
+
+    kind = "invalid_request_error"
+
+    def __init__(
+        self, message: str, param: str | None = None, code: str = "invalid_request", status: int = 400
+    ) -> None:
+        super().__init__(message, param, code, status)
+        self.param = param
+        self.code = code
+        self.status = status
+
+
+class Unauthenticated(GatewayError):
+    """No key came with the request, or one the gateway does not know."""
+
+    status = 401
+    code = "invalid_api_key"
+    kind = "authentication_error"
+
+
+class ModelNotFound(GatewayError):
+    """Nothing configured goes by this name."""
+
+    status = 404
+    code = "model_not_found"
+    kind = "invalid_request_error"
+    param = "model"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(name, tuple(known))
+        self.name = name
+        self.known = tuple(known)
+
+    @property
+    def message(self) -> str:
+        return f"The model '{self.name}' does not exist here. There are: {', '.join(self.known)}"
+
+
+class NoProvidersAvailable(GatewayError, RuntimeError):
+    """No configured model can do what was asked, whatever state the providers are in."""
+
+    status = 503
+    code = "no_providers_available"
+
+    def __init__(self, task: str, vision: bool = False, why: str = "") -> None:
+        super().__init__(task, vision, why)
+        self.task = task
+        self.vision = vision
+        self.why = why
+
+    @property
+    def message(self) -> str:
+        note = f": {self.why}" if self.why else ""
+        return f"No providers available for task '{self.task}' (vision={self.vision}){note}"
+
+
+class NoSuitableProviders(GatewayError, RuntimeError):
+    """Models exist that could do it, but each is held back by a breaker or by its cost."""
+
+    status = 503
+    code = "no_suitable_providers"
+
+    def __init__(self, task: str, why: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(task, why, retry_after_s)
+        self.task = task
+        self.why = why
+        self.retry_after_s = retry_after_s
+
+    @property
+    def message(self) -> str:
+        note = f": {self.why}" if self.why else ""
+        return f"No suitable providers available for task '{self.task}'{note}"
+
+
+class GatewayUnavailable(GatewayError):
+    """A part of the gateway that this request needs is not there just now."""
+
+    status = 503
+    code = "gateway_unavailable"
+
+
+class FailureKind(StrEnum):
+    """Why one attempt failed: the small closed set that decides what happens next."""
+
+    TIMEOUT = "timeout"
+    RATE_LIMITED = "rate_limited"  # 429
+    OVERLOADED = "overloaded"  # 503, 529, or a full queue of our own
+    UNREACHABLE = "unreachable"  # refused, reset, no such host
+    BROKEN = "broken"  # other 5xx, garbled or cut-off answers
+    AUTH = "auth"  # 401, 403: our key, never the caller's
+    NOT_FOUND = "not_found"  # 404: the upstream does not have this model
+    CONTEXT_LENGTH = "context_length"  # 400: too long for this model
+    CONTENT_FILTER = "content_filter"  # 400: refused for what it says
+    REJECTED = "rejected"  # other 4xx: the caller's request is at fault
+
+
+_STATUS = {
+    FailureKind.TIMEOUT: 504,
+    FailureKind.RATE_LIMITED: 429,
+    FailureKind.OVERLOADED: 503,
+    FailureKind.UNREACHABLE: 502,
+    FailureKind.BROKEN: 502,
+    FailureKind.AUTH: 502,
+    FailureKind.NOT_FOUND: 502,
+    FailureKind.CONTEXT_LENGTH: 400,
+    FailureKind.CONTENT_FILTER: 400,
+    FailureKind.REJECTED: 400,
+}
+
+_CALLERS_FAULT = frozenset({FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER, FailureKind.REJECTED})
+
+
+class UpstreamError(GatewayError):
+    """
+    One attempt at one provider failed.
+
+    `upstream_status` is what the provider answered, where it answered at all; `status` is what the caller
+    sees if this failure is the last word. A provider's 401 is never the caller's 401.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        provider_id: str,
+        failure: FailureKind = FailureKind.BROKEN,
+        upstream_status: int | None = None,
+        retry_after_s: float | None = None,
+        code: str | None = None,
+        param: str | None = None,
+    ) -> None:
+        super().__init__(message, provider_id, failure, upstream_status, retry_after_s, code, param)
+        self.provider_id = provider_id
+        self.failure = failure
+        self.upstream_status = upstream_status
+        self.retry_after_s = retry_after_s
+        self.param = param
+        self.code = code or f"upstream_{failure}"
+        self.kind = "invalid_request_error" if failure in _CALLERS_FAULT else "upstream_error"
+        if failure is FailureKind.RATE_LIMITED:
+            self.kind = "rate_limit_error"
+        self.status = _STATUS[failure]
+        if failure is FailureKind.REJECTED and upstream_status is not None:
+            self.status = upstream_status
+
+    @property
+    def callers_fault(self) -> bool:
+        """True when no other target would like the request better and no breaker should count it."""
+        return self.failure in _CALLERS_FAULT
+
+    @property
+    def retryable(self) -> bool:
+        """True when the same call may well succeed later (contract 3.5, case 50)."""
+        return not self.callers_fault and self.failure not in (FailureKind.AUTH, FailureKind.NOT_FOUND)
+
+
+ProviderError = UpstreamError  # the seed's name for it (contract 3.5)
+
+
+class ProviderAuthError(UpstreamError):
+    """The provider refused our key."""
+
+
+class ProviderRateLimitError(UpstreamError):
+    """The provider asks us to slow down; `retry_after_s` says for how long, where it said so."""
+
+
+class ProviderTimeoutError(UpstreamError):
+    """The provider took longer than it was given."""
+
+
+_CLASS = {
+    FailureKind.AUTH: ProviderAuthError,
+    FailureKind.RATE_LIMITED: ProviderRateLimitError,
+    FailureKind.TIMEOUT: ProviderTimeoutError,
+}
+
+
+def upstream_error(
+    message: str,
+    provider_id: str,
+    failure: FailureKind,
+    upstream_status: int | None = None,
+    retry_after_s: float | None = None,
+    code: str | None = None,
+    param: str | None = None,
+) -> UpstreamError:
+    """The failure as the class that goes with its kind, for callers who catch by class."""
+    return _CLASS.get(failure, UpstreamError)(
+        message, provider_id, failure, upstream_status, retry_after_s, code, param
+    )

@@ -1,0 +1,1 @@
+"""Who we call: adapters from one protocol of ours to the upstreams'."""

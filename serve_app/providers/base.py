@@ -1,0 +1,98 @@
+"""
+What the gateway asks of a provider.
+
+Three verbs, and failures as values: a raised exception would reach the caller of a Ray handle wrapped in a
+remote traceback, and Serve would log it as a crash (architecture D1). An unexpected exception is a bug and
+may be raised; an `UpstreamError` is a fact and is returned.
+
+A stream of chat is, in this order:
+
+    StreamHead                        the upstream accepted; or an UpstreamError instead, and nothing more
+    bytes, bytes, …                   blocks of whole SSE frames of `chat.completion.chunk`, without [DONE]
+    StreamEnd                         the answer is complete; or an UpstreamError: it is not
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from serve_app.accounting.usage import Usage
+from serve_app.errors import UpstreamError
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """
+    One attempt at one target.
+
+    `body` is the caller's JSON in OpenAI's words; the provider puts `model` in it. `timeout_s` bounds the
+    whole attempt. `wants_usage`: the caller of a stream asked to see the usage chunk.
+    """
+
+    model: str
+    body: bytes
+    timeout_s: float
+    request_id: str = ""
+    wants_usage: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    A whole answer: `body` is JSON in OpenAI's words, as the upstream sent it where it speaks them.
+
+    `upstream_s` is the time from our request to the last byte of theirs; `usage` None if it was not told.
+    """
+
+    body: bytes
+    usage: Usage | None
+    upstream_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreamHead:
+    """The upstream accepted the request after `upstream_s` seconds; text may follow."""
+
+    upstream_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnd:
+    """The stream ended as it should. `usage` None if it was not told; `output_chars` is what was sent."""
+
+    usage: Usage | None
+    upstream_s: float
+    output_chars: int
+
+
+StreamItem = StreamHead | bytes | StreamEnd | UpstreamError
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a look at the upstream found (contract 3.6); `last_check` in seconds since the epoch."""
+
+    status: str
+    latency_ms: float | None
+    error: str | None
+    models_available: tuple[str, ...]
+    last_check: float
+
+
+class Provider(Protocol):
+    """Speaks to one upstream."""
+
+    async def chat(self, call: Call) -> Answer | UpstreamError:
+        """One whole chat completion."""
+
+    def chat_stream(self, call: Call) -> AsyncIterator[StreamItem]:
+        """A chat completion in pieces; closing the iterator closes the upstream connection."""
+
+    async def embed(self, call: Call) -> Answer | UpstreamError:
+        """Vectors, as OpenAI's embedding list."""
+
+    async def health(self) -> Health:
+        """Look at the upstream without spending paid tokens."""
+
+    async def aclose(self) -> None:
+        """Let go of every connection."""
