@@ -1,9 +1,8 @@
 """One model of one provider, for one task."""
 
 from enum import StrEnum
-from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from serve_app.config.base import Config
 
@@ -46,14 +45,16 @@ class ModelConfig(Config):
     supports_vision: bool = False
     supports_audio: bool = False
     supports_function_calling: bool = False
-    vision_capabilities: VisionCapabilities | None = None
+    vision_capabilities: VisionCapabilities | None = Field(default=None, validate_default=True)
     cost_per_1k_input: float | None = Field(default=None, ge=0)
     cost_per_1k_output: float | None = Field(default=None, ge=0)
     cost_per_1k_tokens: float | None = Field(default=None, ge=0)
 
-    @model_validator(mode="before")
+    @field_validator("vision_capabilities")
     @classmethod
-    def _seeing_models_have_limits(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("supports_vision") and not values.get("vision_capabilities"):
-            return {**values, "vision_capabilities": VisionCapabilities()}
-        return values
+    def _seeing_models_have_limits(
+        cls, value: VisionCapabilities | None, info: ValidationInfo
+    ) -> VisionCapabilities | None:
+        if value is None and info.data.get("supports_vision"):
+            return VisionCapabilities()
+        return value

@@ -11,14 +11,18 @@ class BreakerPolicy(Config):
 
     `failure_threshold` failures in a row open it; after `reset_timeout` seconds one probe at a time may try;
     `success_threshold` probes that succeed close it. A probe that brings no verdict within
-    `half_open_timeout` seconds is forgotten and the next one may go.
+    `half_open_timeout` seconds is forgotten and the next one may go. A `reset_timeout` of 0 makes the very
+    next request the probe.
     """
 
-    failure_threshold: int = Field(default=5, ge=1)
+    failure_threshold: int = Field(default=5, ge=1, le=10)
     reset_timeout: float = Field(
-        default=60.0, ge=0, validation_alias=AliasChoices("reset_timeout", "timeout_secs", "timeout_seconds")
+        default=60.0,
+        ge=0,
+        le=600,
+        validation_alias=AliasChoices("reset_timeout", "timeout_secs", "timeout_seconds"),
     )
-    half_open_timeout: float = Field(default=30.0, gt=0)
+    half_open_timeout: float = Field(default=30.0, gt=0, le=600)
     success_threshold: int = Field(
         default=2, ge=1, validation_alias=AliasChoices("success_threshold", "half_open_requests")
     )

@@ -11,6 +11,14 @@ from serve_app.config.scaling import Scaling
 from serve_app.config.secret import Secret
 
 
+class ProviderType(StrEnum):
+    """The seed's three kinds of provider (case 58); `type` takes any other vendor's name as well."""
+
+    OLLAMA = "ollama"
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+
 class Transport(StrEnum):
     """How a router reaches a provider: through its own deployment, or within the router's process."""
 
@@ -52,7 +60,6 @@ class ProviderConfig(Scaling):
     )
     connect_timeout: float = Field(default=5.0, gt=0, le=60)
     models: tuple[ModelConfig, ...] = ()
-    region: str | None = None
     transport: Transport = Transport.HANDLE
     script: Script | None = None
 
@@ -60,7 +67,7 @@ class ProviderConfig(Scaling):
     @classmethod
     def _is_a_web_address(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
-            raise ValueError(f"'{value}' is not a web address: it must start with http:// or https://")
+            raise ValueError("must be a web address that starts with http:// or https://")
         return value
 
     @field_validator("type", mode="before")

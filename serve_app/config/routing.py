@@ -22,11 +22,14 @@ class RoutingConfig(Config):
     The rules of routing (contract 3.1, 3.2).
 
     `auto_fallback`: when a target fails, try the next one. `max_cost_per_request` is in US dollars and is
-    compared with the estimate. `metadata`: put `sekha_metadata.routing` into answers.
+    compared with the estimate. `request_timeout` bounds, in seconds, all attempts of one request together
+    (of a stream: until its first token). `metadata`: put `sekha_metadata.routing` into answers.
     """
 
     strategy: StrategyName = StrategyName.FALLBACK
-    auto_fallback: bool = Field(default=True, validation_alias=AliasChoices("auto_fallback", "enable_fallback"))
+    auto_fallback: bool = Field(
+        default=True, validation_alias=AliasChoices("auto_fallback", "enable_fallback")
+    )
     require_vision_for_images: bool = Field(
         default=True, validation_alias=AliasChoices("require_vision_for_images", "require_vision")
     )
@@ -35,5 +38,5 @@ class RoutingConfig(Config):
         ge=0,
         validation_alias=AliasChoices("max_cost_per_request", "cost_limit_per_request", "max_cost"),
     )
-    prefer_free_providers: bool = False
+    request_timeout: float = Field(default=300.0, gt=0, le=3600)
     metadata: bool = True

@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-_REFERENCE = re.compile(r"^\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}$|^\$\{file:(?P<path>[^}]+)\}$")
+_REFERENCE = re.compile(
+    r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|\$\{file:(?P<path>[^}]+)\}"
+)
 
 
 class Secret:
@@ -28,7 +31,13 @@ class Secret:
     @property
     def is_literal(self) -> bool:
         """True when the configuration holds the secret itself instead of its place."""
-        return _REFERENCE.match(self._text) is None
+        match = _REFERENCE.fullmatch(self._text)
+        return match is None or bool(match["default"])
+
+    @property
+    def shown(self) -> str:
+        """The reference as it is written, or `***` for a literal: fit for anyone's eyes."""
+        return "***" if self.is_literal else self._text
 
     def reveal(self, environ: Mapping[str, str]) -> str | None:
         """
@@ -36,18 +45,18 @@ class Secret:
 
         Raises nothing: a provider without its key is reported unhealthy, it does not stop the gateway.
         """
-        match = _REFERENCE.match(self._text)
+        match = _REFERENCE.fullmatch(self._text)
         if match is None:
             return self._text or None
         if name := match["name"]:
-            return environ.get(name) or None
+            return environ.get(name) or match["default"] or None
         try:
             return Path(match["path"]).read_text(encoding="utf-8").strip() or None
-        except OSError:
+        except (OSError, ValueError):  # ValueError: not text, or no path at all
             return None
 
     def __repr__(self) -> str:
-        return "Secret('***')" if self.is_literal else f"Secret('{self._text}')"
+        return f"Secret('{self.shown}')"
 
     __str__ = __repr__
 
@@ -58,10 +67,24 @@ class Secret:
         return hash(self._text)
 
     @classmethod
+    def _read(cls, value: Any) -> "Secret":
+        if isinstance(value, cls):
+            return value
+        if not isinstance(value, str):
+            raise ValueError("must be text: a reference such as ${OPENAI_API_KEY}, or the key in quotes")
+        if "${" in value and _REFERENCE.fullmatch(value) is None:
+            raise ValueError("must be one whole reference: ${NAME}, ${NAME:-default} or ${file:/path}")
+        return cls(value)
+
+    @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        from_text = core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
-        return core_schema.json_or_python_schema(
-            json_schema=from_text,
-            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), from_text]),
-            serialization=core_schema.plain_serializer_function_ser_schema(repr, when_used="json"),
+        shown = core_schema.plain_serializer_function_ser_schema(
+            lambda secret: secret.shown, when_used="json"
         )
+        return core_schema.no_info_plain_validator_function(cls._read, serialization=shown)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", "description": "a reference to a secret: ${NAME} or ${file:/path}"}

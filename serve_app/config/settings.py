@@ -1,6 +1,7 @@
 """The whole configuration, checked as a whole."""
 
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
@@ -13,6 +14,24 @@ from serve_app.config.routing import RoutingConfig
 from serve_app.config.scaling import Autoscaling, Scaling
 
 
+def with_breaker_at_the_top(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """
+    The same configuration with `routing.circuit_breaker` moved to `circuit_breaker`.
+
+    That is where the reference configuration keeps it, with three failures as its default instead of five.
+    """
+    routing = values.get("routing")
+    if not isinstance(routing, Mapping) or "circuit_breaker" not in routing:
+        return values
+    nested = routing["circuit_breaker"]
+    if "circuit_breaker" in values:
+        raise ValueError("'circuit_breaker' stands at the top level and under 'routing': keep one of them")
+    if nested is None or isinstance(nested, Mapping):
+        nested = {"failure_threshold": 3, **(nested or {})}
+    rest = {key: value for key, value in routing.items() if key != "circuit_breaker"}
+    return {**values, "circuit_breaker": nested, "routing": rest}
+
+
 class DefaultModels(Config):
     """The models that win among equals: one for each kind of work (contract 3.1 step 6)."""
 
@@ -22,10 +41,16 @@ class DefaultModels(Config):
     chat_vision: str | None = None
 
 
+class RouterAutoscaling(Autoscaling):
+    """A router only passes on, so each copy may hold more requests."""
+
+    target_ongoing_requests: float = Field(default=200, gt=0)
+
+
 class RouterConfig(Scaling):
     """The size of the router, and what it lets in: bodies above `max_body_mb` are refused with 413."""
 
-    autoscaling: Autoscaling = Autoscaling(target_ongoing_requests=200)
+    autoscaling: RouterAutoscaling = RouterAutoscaling()
     max_ongoing_requests: int = Field(default=4000, ge=1)
     num_cpus: float = Field(default=0.2, ge=0)
     max_body_mb: float = Field(default=64, gt=0)
@@ -44,41 +69,50 @@ class Settings(Config):
     router: RouterConfig = RouterConfig()
     auth: AuthConfig = AuthConfig()
     host: str = Field(default="0.0.0.0", validation_alias=AliasChoices("host", "server_host"))  # noqa: S104
-    port: int = Field(default=5001, ge=0, le=65535, validation_alias=AliasChoices("port", "server_port"))
+    port: int = Field(default=5001, validation_alias=AliasChoices("port", "server_port"))
     log_level: str = "INFO"
 
     @model_validator(mode="before")
     @classmethod
     def _breaker_may_stand_under_routing(cls, values: Any) -> Any:
-        """The reference configuration keeps it at `routing.circuit_breaker`, with three failures as default."""
-        routing = values.get("routing") if isinstance(values, dict) else None
-        if isinstance(routing, dict) and "circuit_breaker" in routing:
-            rest = {key: value for key, value in routing.items() if key != "circuit_breaker"}
-            nested = {"failure_threshold": 3, **(routing["circuit_breaker"] or {})}
-            return {"circuit_breaker": nested, **values, "routing": rest}
-        return values
+        return with_breaker_at_the_top(values) if isinstance(values, Mapping) else values
+
+    @field_validator("version", mode="before")
+    @classmethod
+    def _may_be_written_as_a_number(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @field_validator("version")
+    @classmethod
+    def _is_ours(cls, value: str) -> str:
+        if value.partition(".")[0] != "2":
+            raise ValueError("must be 2.0: this gateway reads no other version")
+        return value
+
+    @field_validator("port")
+    @classmethod
+    def _is_not_a_privileged_port(cls, value: int) -> int:
+        if value != 0 and not 1024 <= value <= 65535:
+            raise ValueError("must be between 1024 and 65535, or 0 for any free port")
+        return value
 
     @field_validator("log_level")
     @classmethod
     def _is_a_level(cls, value: str) -> str:
         level = {"WARN": "WARNING"}.get(value.upper(), value.upper())
         if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-            raise ValueError(f"'{value}' is not a log level: debug, info, warn, error")
+            raise ValueError("must be one of debug, info, warn, error")
         return level
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "Settings":
-        if not self.llm_providers:
-            raise ValueError("No providers configured")
-        twice = [id for id, count in Counter(p.id for p in self.llm_providers).items() if count > 1]
-        if twice:
-            raise ValueError(f"Duplicate provider IDs found in configuration: {', '.join(twice)}")
+        wrong = [*_doubtful_providers(self.llm_providers)]
         if self.default_models is None:
-            raise ValueError("default_models must be specified")
-        known = {model.model_id for provider in self.llm_providers for model in provider.models}
-        for kind, name in self.default_models:
-            if name is not None and name not in known:
-                raise ValueError(f"Default {kind} model '{name}' not found in any provider")
+            wrong.append("default_models must be specified")
+        elif self.llm_providers:
+            wrong += _doubtful_defaults(self.default_models, self.llm_providers)
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
     def provider(self, provider_id: str) -> ProviderConfig:
@@ -87,3 +121,23 @@ class Settings(Config):
             if provider.id == provider_id:
                 return provider
         raise KeyError(f"no provider '{provider_id}': {', '.join(p.id for p in self.llm_providers)}")
+
+
+def _doubtful_providers(providers: Sequence[ProviderConfig]) -> Iterator[str]:
+    if not providers:
+        yield "No providers configured"
+    twice = [name for name, count in Counter(provider.id for provider in providers).items() if count > 1]
+    if twice:
+        yield f"Duplicate provider IDs found in configuration: {', '.join(twice)}"
+    for provider in providers:
+        for (name, task), count in Counter((model.model_id, model.task) for model in provider.models).items():
+            if count > 1:
+                yield f"Provider '{provider.id}' lists model '{name}' for {task} more than once"
+
+
+def _doubtful_defaults(defaults: DefaultModels, providers: Sequence[ProviderConfig]) -> Iterator[str]:
+    known = {model.model_id for provider in providers for model in provider.models}
+    for kind, name in defaults:
+        if name is not None and name not in known:
+            there = ", ".join(sorted(known)) or "none"
+            yield f"Default {kind} model '{name}' not found in any provider (there are: {there})"

@@ -1,0 +1,236 @@
+"""
+What models cost, where anyone has said so.
+
+    the table below (contract 3.3)            wins where it names the model and has a price
+    LiteLLM's price file, by `<type>/<id>`    what this very provider charges
+    the table's free rows
+    LiteLLM's price file, by id
+    either of them, for the id without its date
+
+An id nobody lists has no price. That is not the same as free, and nothing here confuses the two.
+"""
+
+import importlib.util
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from serve_app.accounting.money import nano_dollars
+from serve_app.accounting.price import FREE, MILLION, Price
+from serve_app.config.model import ModelConfig, ModelTask
+
+PRICE_FILE = "model_prices_and_context_window_backup.json"
+
+_LITELLM_NAMES = {"together": "together_ai"}  # where it calls a vendor by another name than we do
+
+_DATED = re.compile(r"[-:@](\d{4}-\d{2}-\d{2}|\d{8}|\d{6}|\d{4}|latest)")
+_PRICED_BY_TOKEN = frozenset({"chat", "completion", "responses", "embedding"})
+
+
+class Entry(NamedTuple):
+    """One line of the price list; `embedding` is True for a model that makes vectors."""
+
+    price: Price
+    embedding: bool = False
+
+
+def per_1k(input_dollars: float | str | Decimal, output_dollars: float | str | Decimal = 0) -> Price:
+    """A price told in US dollars per 1,000 tokens."""
+    return Price(_per_million(input_dollars, 1000), _per_million(output_dollars, 1000))
+
+
+def _per_million(amount: float | str | Decimal, tokens: int) -> int:
+    return nano_dollars(Decimal(str(amount)) * (MILLION // tokens))
+
+
+def _chat(input_dollars: str, output_dollars: str) -> Entry:
+    return Entry(per_1k(input_dollars, output_dollars))
+
+
+def _embedding(dollars: str) -> Entry:
+    return Entry(per_1k(dollars), embedding=True)
+
+
+_FREE_CHAT = Entry(FREE)
+_FREE_EMBEDDING = Entry(FREE, embedding=True)
+_OPUS = _chat("0.015", "0.075")
+_SONNET = _chat("0.003", "0.015")
+_HAIKU = _chat("0.00025", "0.00125")
+_HAIKU_3_5 = _chat("0.001", "0.005")
+
+# US dollars per 1,000 tokens, input and output (contract 3.3; gpt-4o as in decision 23 there).
+TABLE: Mapping[str, Entry] = {
+    "gpt-4o": _chat("0.005", "0.015"),
+    "gpt-4o-mini": _chat("0.00015", "0.0006"),
+    "gpt-4-turbo": _chat("0.01", "0.03"),
+    "gpt-4": _chat("0.03", "0.06"),
+    "gpt-3.5-turbo": _chat("0.0005", "0.0015"),
+    "text-embedding-3-large": _embedding("0.00013"),
+    "text-embedding-3-small": _embedding("0.00002"),
+    "text-embedding-ada-002": _embedding("0.0001"),
+    "claude-3-opus": _OPUS,
+    "claude-3-opus-20240229": _OPUS,
+    "claude-3-sonnet": _SONNET,
+    "claude-3-sonnet-20240229": _SONNET,
+    "claude-3-haiku": _HAIKU,
+    "claude-3-haiku-20240307": _HAIKU,
+    "claude-3-5-sonnet": _SONNET,
+    "claude-3-5-sonnet-20241022": _SONNET,
+    "claude-3.5-sonnet": _SONNET,
+    "claude-3-5-haiku": _HAIKU_3_5,
+    "claude-3-5-haiku-20241022": _HAIKU_3_5,
+    "claude-3.5-haiku": _HAIKU_3_5,
+    "kimi-2.5": _chat("0.0001", "0.0002"),
+    "moonshot-v1-8k": _chat("0.00012", "0.00012"),
+    "moonshot-v1-32k": _chat("0.00024", "0.00024"),
+    "moonshot-v1-128k": _chat("0.0006", "0.0006"),
+    "deepseek-v3": _chat("0.00014", "0.00028"),
+    "deepseek-chat": _chat("0.00014", "0.00028"),
+    "llama3.1:8b": _FREE_CHAT,
+    "llama3.1:70b": _FREE_CHAT,
+    "llama3.1:405b": _FREE_CHAT,
+    "llama3.2:1b": _FREE_CHAT,
+    "llama3.2:3b": _FREE_CHAT,
+    "llama3.3": _FREE_CHAT,
+    "mistral:7b": _FREE_CHAT,
+    "mixtral:8x7b": _FREE_CHAT,
+    "mixtral:8x22b": _FREE_CHAT,
+    "nomic-embed-text": _FREE_EMBEDDING,
+    "mxbai-embed-large": _FREE_EMBEDDING,
+    "llava:7b": _FREE_CHAT,
+    "llava:13b": _FREE_CHAT,
+    "llava:34b": _FREE_CHAT,
+    "Qwen/Qwen2.5-7B-Instruct": _FREE_CHAT,
+}
+
+
+class PriceCatalogue:
+    """
+    Looks prices up; `path` is LiteLLM's price file, read at the first question the table cannot answer.
+
+    Without the file there is just the table.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+
+    def price(self, model_id: str | None, provider_type: str | None = None) -> Price | None:
+        """What the model costs, or None where nobody says; ids are compared as they are written."""
+        entry = self.entry(model_id, provider_type)
+        return entry.price if entry else None
+
+    def entry(self, model_id: str | None, provider_type: str | None = None) -> Entry | None:
+        """The line of the price list behind `price`."""
+        if not model_id:
+            return None
+        names = (model_id, model_id.partition("/")[2])
+        for name in names:
+            if (own := TABLE.get(name)) and not own.price.is_free:
+                return own
+        for name in names:
+            if found := self._listed(name, provider_type):
+                return found
+        for name in names:
+            for undated in _without_date(name):
+                if found := self._listed(undated, provider_type):
+                    return found
+        return None
+
+    def _listed(self, name: str, provider_type: str | None) -> Entry | None:
+        own = TABLE.get(name)
+        if own and not own.price.is_free:
+            return own
+        vendor = _LITELLM_NAMES.get(provider_type or "", provider_type)
+        return self._listing.get(f"{vendor}/{name}") or own or self._listing.get(name)
+
+    @cached_property
+    def _listing(self) -> Mapping[str, Entry]:
+        if self._path is None:
+            return {}
+        rows = orjson.loads(self._path.read_bytes())
+        return {name: entry for name, row in rows.items() if (entry := _entry_of(row))}
+
+
+def _without_date(name: str) -> Iterator[str]:
+    """`gpt-4o-mini` for `gpt-4o-mini-2024-07-18`: the longest beginning first."""
+    for cut in range(len(name) - 1, 0, -1):
+        if _DATED.fullmatch(name, cut):
+            yield name[:cut]
+
+
+def _entry_of(row: Mapping[str, Any]) -> Entry | None:
+    """
+    LiteLLM's row as an entry (US dollars per token there); None for what is not priced by token.
+
+    A row of zeros is no price either: in that file it says as often "not known" as it says "free". Dearer
+    tiers (long prompts, priority) are not read: the plain price stands for all.
+    """
+    embedding = row.get("mode") == "embedding"
+    per_input, per_output = row.get("input_cost_per_token"), row.get("output_cost_per_token")
+    if embedding and per_output is None:
+        per_output = 0
+    if row.get("mode") not in _PRICED_BY_TOKEN or not (_is_amount(per_input) and _is_amount(per_output)):
+        return None
+    if not per_input and not per_output:
+        return None
+    cached = row.get("cache_read_input_token_cost")
+    return Entry(
+        Price(
+            _per_million(per_input or 0, 1),
+            _per_million(per_output or 0, 1),
+            _per_million(cached, 1) if cached is not None and _is_amount(cached) else None,
+        ),
+        embedding,
+    )
+
+
+def _is_amount(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+
+
+def litellm_price_file() -> Path | None:
+    """Where the installed LiteLLM keeps its price list; None without LiteLLM. Does not import it."""
+    spec = importlib.util.find_spec("litellm")
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        path = Path(folder) / PRICE_FILE
+        if path.is_file():
+            return path
+    return None
+
+
+@cache
+def bundled_catalogue() -> PriceCatalogue:
+    """The catalogue of this installation, one for the process."""
+    return PriceCatalogue(litellm_price_file())
+
+
+def target_price(
+    provider_type: str, is_free: bool, model: ModelConfig, catalogue: PriceCatalogue | None = None
+) -> Price | None:
+    """
+    What a configured model costs at its provider; None where nobody says.
+
+    The configuration's own prices come first, then a vendor that charges nothing, then the catalogue. A side
+    that the configuration leaves out is filled from what would have held without it.
+    """
+    both = model.cost_per_1k_tokens
+    per_input = both if model.cost_per_1k_input is None else model.cost_per_1k_input
+    per_output = both if model.cost_per_1k_output is None else model.cost_per_1k_output
+    if model.task is ModelTask.EMBEDDING and per_output is None and per_input is not None:
+        per_output = 0.0
+    if per_input is not None and per_output is not None:
+        return per_1k(per_input, per_output)
+    listed = FREE if is_free else (catalogue or bundled_catalogue()).price(model.model_id, provider_type)
+    if listed is not None and listed.is_free and not is_free:
+        listed = None  # free on one's own machines says nothing about what a rented one costs
+    if listed is None or (per_input is None and per_output is None):
+        return listed
+    return Price(
+        listed.input if per_input is None else _per_million(per_input, 1000),
+        listed.output if per_output is None else _per_million(per_output, 1000),
+    )

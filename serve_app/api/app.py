@@ -1,0 +1,217 @@
+"""
+All of HTTP, as one ASGI application.
+
+The hot endpoints are looked up in a dictionary; everything else is FastAPI's: documentation, validation, 404,
+405 and CORS. Both are counted and both authorise on the route that matched, never on a rebuilt URL.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from serve_app import __version__
+from serve_app.api.asgi import ASGIApp, Message, Receive, Scope, Send, send_answer
+from serve_app.api.auth import Keyring
+from serve_app.api.errors import detail_of, error_headers, openai_error
+from serve_app.api.health import metrics_routes, provider_routes, service_routes
+from serve_app.api.openai import OpenAIEndpoints
+from serve_app.api.routing import routing_routes
+from serve_app.clock import Clock
+from serve_app.errors import GatewayError, ModelNotFound
+from serve_app.gateway import Gateway
+from serve_app.observability.metrics import HTTP_REQUESTS
+
+log = logging.getLogger("sekha.api")
+
+TITLE = "Sekha LLM Bridge"  # fixed by contract section 1
+
+Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def build_api(gateway: Gateway, keyring: Keyring, clock: Clock) -> ASGIApp:
+    """The application: hot endpoints first, FastAPI behind them."""
+    endpoints = OpenAIEndpoints(gateway, keyring)
+    hot: dict[str, Endpoint] = {
+        "/v1/chat/completions": endpoints.chat,
+        "/api/v1/chat/completions": endpoints.chat,
+        "/v1/embeddings": endpoints.embeddings,
+    }
+    return Dispatcher(hot, _documented(gateway, keyring, clock, hot), gateway)
+
+
+class Dispatcher:
+    """Sends a request to its endpoint and counts how it ended."""
+
+    def __init__(self, hot: dict[str, Endpoint], rest: FastAPI, gateway: Gateway) -> None:
+        self._hot = hot
+        self._rest = rest
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._rest(scope, receive, send)
+            return
+        endpoint = self._hot.get(scope["path"]) if scope["method"] == "POST" else None
+        status = 499  # the caller went away before there was an answer
+
+        async def counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            if endpoint is None:
+                await self._rest(scope, receive, counted)
+            else:
+                await self._served(endpoint, scope, receive, counted)
+        finally:
+            route = scope["path"] if endpoint else _route_of(scope)
+            labels = (scope["method"], route, str(status))
+            self._gateway.control.tally.count(HTTP_REQUESTS, labels)
+
+    async def _served(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await endpoint(scope, receive, watched)
+        except Exception:
+            log.exception("unexpected error at %s", scope["path"])
+            if begun:
+                raise  # half an answer is out: break the connection rather than pretend
+            await send_answer(send, 500, openai_error(GatewayError("Internal error; the log has the details")))
+
+
+class _HandOver(Response):
+    """A response that lets a hot endpoint do the talking."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__()
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._endpoint(scope, receive, send)
+
+
+def _documented(
+    gateway: Gateway, keyring: Keyring, clock: Clock, hot: dict[str, Endpoint]
+) -> FastAPI:
+    """Everything as FastAPI sees it, the hot endpoints included so that they are documented."""
+    app = FastAPI(title=TITLE, version=__version__, description="A multi-provider LLM gateway on Ray Serve.")
+    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
+
+    def authorised(request: Request) -> None:
+        keyring.check(request.scope)
+
+    needs_key = [Depends(authorised)]
+    open_metrics = gateway.settings.auth.public_metrics
+    app.include_router(service_routes(gateway, clock))
+    app.include_router(metrics_routes(gateway), dependencies=[] if open_metrics else needs_key)
+    app.include_router(provider_routes(gateway, clock), dependencies=needs_key)
+    app.include_router(routing_routes(gateway), dependencies=needs_key)
+    app.include_router(_openai_routes(gateway, hot), dependencies=needs_key)
+    app.add_exception_handler(GatewayError, _gateway_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    return app
+
+
+def _openai_routes(gateway: Gateway, hot: dict[str, Endpoint]) -> APIRouter:
+    routes = APIRouter(tags=["openai"])
+    for path, endpoint in hot.items():
+        kind = "embeddings" if path.endswith("embeddings") else "chat"
+        routes.add_api_route(
+            path,
+            _handing_over_to(endpoint),
+            methods=["POST"],
+            operation_id=path.strip("/").replace("/", "_"),
+            summary=f"OpenAI's {kind} endpoint; unknown fields pass through",
+            openapi_extra=_body_of(kind),
+            response_class=Response,
+        )
+
+    @routes.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        """The configured models, in OpenAI's list shape."""
+        listed = dict.fromkeys(target.model_id for target in gateway.targets)
+        return {"object": "list", "data": [_model(gateway, name) for name in listed]}
+
+    @routes.get("/v1/models/{name:path}")
+    async def model(name: str) -> dict[str, Any]:
+        """One configured model."""
+        if all(target.model_id != name for target in gateway.targets):
+            raise ModelNotFound(name, gateway.names.known)
+        return _model(gateway, name)
+
+    return routes
+
+
+def _model(gateway: Gateway, name: str) -> dict[str, Any]:
+    owners = dict.fromkeys(t.provider_id for t in gateway.targets if t.model_id == name)
+    return {"id": name, "object": "model", "created": 0, "owned_by": ", ".join(owners)}
+
+
+def _handing_over_to(endpoint: Endpoint) -> Callable[[], Awaitable[Response]]:
+    async def hand_over() -> Response:
+        return _HandOver(endpoint)
+
+    return hand_over
+
+
+def _body_of(kind: str) -> dict[str, Any]:
+    """The body's schema as far as the gateway reads it; more fields are welcome."""
+    fields: dict[str, Any] = {"model": {"type": "string"}}
+    if kind == "chat":
+        fields["messages"] = {"type": "array", "items": {"type": "object"}, "minItems": 1}
+        fields["stream"] = {"type": "boolean"}
+        fields["temperature"] = {"type": "number", "minimum": 0, "maximum": 2}
+        fields["max_tokens"] = {"type": "integer", "minimum": 1}
+    else:
+        fields["input"] = {"anyOf": [{"type": "string"}, {"type": "array"}]}
+    required = ["messages" if kind == "chat" else "input"]
+    schema = {"type": "object", "properties": fields, "required": required, "additionalProperties": True}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _route_of(scope: Scope) -> str:
+    """The pattern that matched, so that a label never grows with the paths people try."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))
+
+
+def _speaks_openai(request: Request) -> bool:
+    return str(request.scope["path"]).startswith("/v1/")
+
+
+async def _gateway_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)  # noqa: S101 - registered for this class only
+    headers = {name.decode(): value.decode() for name, value in error_headers(error)}
+    if _speaks_openai(request):
+        return Response(openai_error(error), error.status, headers, "application/json")
+    return JSONResponse({"detail": detail_of(error)}, error.status, headers)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
+    body: dict[str, Any] = {"detail": error.detail}
+    if _speaks_openai(request):
+        code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code)
+        facts = {"message": str(error.detail), "type": "invalid_request_error", "param": None, "code": code}
+        body["error"] = facts
+    return JSONResponse(body, error.status_code, error.headers)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
+    faults = [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()]
+    return JSONResponse({"detail": faults}, 422)

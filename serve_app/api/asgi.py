@@ -1,0 +1,64 @@
+"""The few words of ASGI the hot endpoints need: read a body, send an answer."""
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from serve_app.errors import InvalidRequest
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
+ANY_ORIGIN: tuple[bytes, bytes] = (b"access-control-allow-origin", b"*")
+
+
+class CallerGone(Exception):
+    """The caller closed the connection before the request was read."""
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """A request header by its lower-case name; the first if it came twice."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return None
+
+
+async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
+    """The whole body; 413 as soon as it is known to be over `most` bytes, before the rest is read."""
+    announced = header(scope, b"content-length")
+    if announced is not None and announced.isdigit() and int(announced) > most:
+        raise _too_large(most)
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise CallerGone
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise _too_large(most)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def send_answer(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """A whole answer at once, JSON unless `headers` say otherwise."""
+    given = list(headers)
+    if not any(name == b"content-type" for name, _ in given):
+        given.append(JSON)
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*given, length, ANY_ORIGIN]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _too_large(most: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"The body is over the limit of {most / 1_000_000:g} MB", code="request_too_large", status=413
+    )

@@ -1,0 +1,163 @@
+"""How the gateway and its providers are (contract 1.1, 1.2)."""
+
+import logging
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from serve_app import __version__
+from serve_app.clock import Clock
+from serve_app.config.model import CHAT_TASKS, ModelTask
+from serve_app.control.port import ControlUnreachable
+from serve_app.errors import GatewayUnavailable
+from serve_app.gateway import Gateway
+from serve_app.observability.metrics import CONTENT_TYPE, exposition
+from serve_app.resilience.breaker import Breaker, BreakerState
+from serve_app.schemas.routing import BreakerView, HealthView, ProvidersView, ProviderView
+
+log = logging.getLogger("sekha.health")
+
+FEATURES = [
+    "Multi-provider support",
+    "Automatic routing",
+    "Cost estimation",
+    "Circuit breakers",
+    "Provider fallback",
+]
+
+
+def service_routes(gateway: Gateway, clock: Clock) -> APIRouter:
+    """What anyone may ask: who this is and whether it is well."""
+    routes = APIRouter(tags=["service"])
+
+    @routes.get("/")
+    async def service() -> dict[str, Any]:
+        """Who this is."""
+        return {
+            "service": "Sekha LLM Bridge",
+            "version": __version__,
+            "docs": "/docs",
+            "health": "/health",
+            "features": FEATURES,
+        }
+
+    @routes.get("/health")
+    async def health() -> HealthView:
+        """Healthy while at least one provider's breaker is closed; degraded otherwise, still with a 200."""
+        views = _providers(gateway, clock)
+        return HealthView(
+            status="healthy" if views.healthy_providers else "degraded",
+            ollama_status=_models_status(gateway, views),
+            models_loaded=list(dict.fromkeys(target.model_id for target in gateway.targets)),
+            timestamp=_iso(clock.now()),
+        )
+
+    @routes.get("/api/v1/health")
+    async def short_health() -> dict[str, Any]:
+        """The same in short, by provider."""
+        views = _providers(gateway, clock)
+        return {
+            "status": "healthy" if views.healthy_providers else "degraded",
+            "version": __version__,
+            "providers": {
+                provider_id: {
+                    "status": view.status,
+                    "models_count": view.models_count,
+                    "circuit_breaker": {"state": view.circuit_breaker.state},
+                }
+                for provider_id, view in views.providers.items()
+            },
+        }
+
+    return routes
+
+
+def provider_routes(gateway: Gateway, clock: Clock) -> APIRouter:
+    """The providers' health, in full."""
+    routes = APIRouter(tags=["service"])
+
+    @routes.get("/api/v1/health/providers")
+    async def providers() -> ProvidersView:
+        """Every provider with its breaker, as the whole cluster sees it."""
+        with suppress(ControlUnreachable):  # then this router's own view must do
+            await gateway.control.flush()
+        return _providers(gateway, clock)
+
+    return routes
+
+
+def metrics_routes(gateway: Gateway) -> APIRouter:
+    """The numbers for Prometheus."""
+    routes = APIRouter(tags=["service"])
+
+    @routes.get("/metrics", response_class=Response)
+    @routes.get("/metrics/", response_class=Response, include_in_schema=False)
+    async def metrics() -> Response:
+        """The whole cluster's numbers, whichever replica answers."""
+        try:
+            totals = await gateway.control.totals()
+        except ControlUnreachable as error:
+            raise GatewayUnavailable(f"The control actor has the numbers and does not answer: {error}") from error
+        return Response(exposition(totals), media_type=CONTENT_TYPE)
+
+    return routes
+
+
+def _providers(gateway: Gateway, clock: Clock) -> ProvidersView:
+    now = clock.now()
+    views = {}
+    for provider in gateway.settings.llm_providers:
+        breaker = gateway.control.breaker(provider.id)
+        closed = breaker.state is BreakerState.CLOSED
+        views[provider.id] = ProviderView(
+            provider_type=provider.type,
+            status="healthy" if closed else "unhealthy",
+            circuit_breaker=_breaker(breaker, now),
+            circuit_breaker_state=breaker.state,
+            models_count=len(provider.models),
+        )
+    return ProvidersView(
+        providers=views,
+        total_providers=len(views),
+        healthy_providers=sum(view.status == "healthy" for view in views.values()),
+        total_models=len(gateway.targets),
+    )
+
+
+def _breaker(breaker: Breaker, now: float) -> BreakerView:
+    failed_at = breaker.last_failure
+    last_failure = None if failed_at is None else _iso(failed_at)
+    return BreakerView(
+        state=breaker.state,
+        failure_count=breaker.failure_count,
+        success_count=breaker.success_count,
+        last_failure_time=last_failure,
+        last_failure=last_failure,
+        last_state_change=_iso(breaker.last_change),
+        time_since_failure=None if failed_at is None else round(now - failed_at, 3),
+    )
+
+
+def _models_status(gateway: Gateway, views: ProvidersView) -> dict[str, Any]:
+    """The v1 key `ollama_status`, told of all providers together (contract 1.1)."""
+    embeds = any(target.task is ModelTask.EMBEDDING for target in gateway.targets)
+    chats = any(target.task in CHAT_TASKS for target in gateway.targets)
+    told: dict[str, Any] = {
+        "providers": views.total_providers,
+        "models_count": views.total_models,
+        "models_available": views.total_models,
+        "has_embedding": embeds,
+        "has_chat": chats,
+    }
+    if not views.healthy_providers:
+        return {"status": "unhealthy", **told, "reason": "no provider's circuit breaker is closed"}
+    if not (embeds and chats):
+        missing = "embedding" if chats else "chat"
+        return {"status": "degraded", **told, "reason": f"no {missing} model is configured"}
+    return {"status": "healthy", **told}
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

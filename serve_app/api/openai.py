@@ -1,0 +1,168 @@
+"""
+OpenAI's endpoints: chat completions, embeddings, models.
+
+The two hot ones are plain ASGI: no dependency solving, no response models; a body is parsed once, an answer is
+forwarded as the bytes it came in, with one member spliced in.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Any
+from uuid import uuid4
+
+from serve_app.accounting.money import dollars, dollars_text
+from serve_app.api.asgi import ANY_ORIGIN, CallerGone, Headers, Receive, Scope, Send, header, read_body, send_answer
+from serve_app.api.auth import Keyring
+from serve_app.api.errors import error_headers, openai_error
+from serve_app.api.sse import DONE, event, spliced, with_member
+from serve_app.errors import GatewayError, InvalidRequest, UpstreamError
+from serve_app.gateway import ChatStream, Gateway, Routed
+from serve_app.schemas.chat import read_chat
+from serve_app.schemas.embeddings import read_embedding
+
+EVENT_STREAM: Headers = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold the stream back
+]
+
+LONGEST_REQUEST_ID = 128
+
+
+class OpenAIEndpoints:
+    """The hot endpoints of one gateway."""
+
+    def __init__(self, gateway: Gateway, keyring: Keyring) -> None:
+        self._gateway = gateway
+        self._keyring = keyring
+        self._max_body = int(gateway.settings.router.max_body_mb * 1_000_000)
+        self._tells_metadata = gateway.settings.routing.metadata
+
+    async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """`POST /v1/chat/completions`."""
+        await self._answered(scope, receive, send, self._chat)
+
+    async def embeddings(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """`POST /v1/embeddings`."""
+        await self._answered(scope, receive, send, self._embed)
+
+    async def _answered(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        serve: Callable[[bytes, str, float | None, Send], Awaitable[None]],
+    ) -> None:
+        request_id = request_id_of(scope)
+        try:
+            self._keyring.check(scope)
+            raw = await read_body(scope, receive, self._max_body)
+            await serve(raw, request_id, _timeout_of(scope), send)
+        except GatewayError as error:
+            headers = error_headers(error)
+            if isinstance(error, UpstreamError) and error.provider_id:
+                headers.append((b"x-sekha-provider", error.provider_id.encode("latin-1")))
+            await send_answer(send, error.status, openai_error(error), headers)
+        except CallerGone:
+            return
+
+    async def _chat(self, raw: bytes, request_id: str, timeout_s: float | None, send: Send) -> None:
+        request = read_chat(raw)
+        if request.stream:
+            stream = await self._gateway.chat_stream(request, request_id, timeout_s)
+            await self._send_stream(stream, send)
+            return
+        reply = await self._gateway.chat(request, request_id, timeout_s)
+        await self._send_whole(reply.body, reply.routed, send)
+
+    async def _embed(self, raw: bytes, request_id: str, timeout_s: float | None, send: Send) -> None:
+        reply = await self._gateway.embed(read_embedding(raw), request_id, timeout_s)
+        await self._send_whole(reply.body, reply.routed, send)
+
+    async def _send_whole(self, body: bytes, routed: Routed, send: Send) -> None:
+        if self._tells_metadata:
+            body = spliced(body, "sekha_metadata", metadata(routed))
+        await send_answer(send, 200, body, routed_headers(routed))
+
+    async def _send_stream(self, stream: ChatStream, send: Send) -> None:
+        """
+        Forward the blocks as they come. A whole answer ends with [DONE]; one cut short ends with an error
+        event and without it, so that nobody takes half an answer for a whole one.
+        """
+        headers = [*EVENT_STREAM, *routed_headers(stream.routed), ANY_ORIGIN]
+        last = b""
+        untold = self._tells_metadata
+        async with aclosing(stream.items) as items:  # type: ignore[type-var]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            async for item in items:
+                if isinstance(item, bytes):
+                    if untold:
+                        item = with_member(item, "sekha_metadata", metadata(stream.routed))
+                        untold = False
+                    await send({"type": "http.response.body", "body": item, "more_body": True})
+                elif isinstance(item, UpstreamError):
+                    last = event(openai_error(item))
+                else:
+                    last = DONE
+        await send({"type": "http.response.body", "body": last, "more_body": False})
+
+
+def request_id_of(scope: Scope) -> str:
+    """
+    The caller's own id if it is a short printable one, else a new one.
+
+    Serve gives every request an id and repeats it in `x-request-id` of every answer; this reads that.
+    """
+    given = header(scope, b"x-request-id")
+    if given and len(given) <= LONGEST_REQUEST_ID and given.isprintable() and given.isascii():
+        return given
+    return uuid4().hex
+
+
+def routed_headers(routed: Routed) -> Headers:
+    """Which target answered, and what it cost; of a stream, which is not over yet, the estimate."""
+    cost = routed.actual_cost if routed.actual_cost is not None else routed.estimated_cost
+    headers = [
+        (b"x-sekha-provider", routed.target.provider_id.encode()),
+        (b"x-sekha-model", routed.target.model_id.encode()),
+    ]
+    if cost is not None:
+        headers.append((b"x-sekha-cost-usd", dollars_text(cost).encode()))
+    return headers
+
+
+def metadata(routed: Routed) -> dict[str, Any]:
+    """`sekha_metadata` of an answer (contract 1.5)."""
+    target = routed.target
+    told: dict[str, Any] = {
+        "routing": {
+            "provider_id": target.provider_id,
+            "model_id": target.model_id,
+            "provider_type": target.provider_type,
+            "estimated_cost": _dollars(routed.estimated_cost),
+            "actual_cost": _dollars(routed.actual_cost),
+            "reason": routed.reason,
+            "task": routed.task,
+        }
+    }
+    if routed.images:
+        told["vision"] = {"image_count": routed.images, "supports_vision": target.supports_vision}
+    return told
+
+
+def _dollars(cost: int | None) -> float | None:
+    return None if cost is None else dollars(cost)
+
+
+def _timeout_of(scope: Scope) -> float | None:
+    """`x-sekha-timeout` in seconds; InvalidRequest when it is not a positive number."""
+    given = header(scope, b"x-sekha-timeout")
+    if given is None:
+        return None
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise InvalidRequest(f"x-sekha-timeout: '{given[:40]}' is not a positive number of seconds")
+    return seconds

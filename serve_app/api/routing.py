@@ -1,0 +1,78 @@
+"""The routing API under `/api/v1`: what is configured, and where a request would go (contract 1.2)."""
+
+from fastapi import APIRouter
+
+from serve_app.accounting.money import dollars, nano_dollars
+from serve_app.config.model import ModelTask
+from serve_app.errors import InvalidRequest
+from serve_app.gateway import Gateway
+from serve_app.routing.candidate import Candidate
+from serve_app.routing.requirements import Requirements
+from serve_app.schemas.routing import FallbackChoice, ModelEntry, RouteAnswer, RouteRequest
+
+
+def routing_routes(gateway: Gateway) -> APIRouter:
+    """The routes, bound to one gateway."""
+    routes = APIRouter(prefix="/api/v1", tags=["routing"])
+
+    @routes.get("/models")
+    async def models() -> list[ModelEntry]:
+        """Every (provider, model, task) entry of the configuration."""
+        return [
+            ModelEntry(
+                model_id=target.model_id,
+                provider_id=target.provider_id,
+                task=target.task,
+                context_window=target.context_window,
+                dimension=target.dimension,
+                supports_vision=target.supports_vision,
+                supports_audio=target.supports_audio,
+            )
+            for target in gateway.targets
+        ]
+
+    @routes.get("/tasks")
+    async def tasks() -> list[str]:
+        """What a model can be for."""
+        return [task.value for task in ModelTask]
+
+    @routes.post("/route", response_model_exclude_unset=True)
+    async def route(request: RouteRequest) -> RouteAnswer:
+        """The target a request would go to. Nothing is called and nothing is spent."""
+        plan, chosen = gateway.route(requirements_of(request, gateway))
+        answer = RouteAnswer(**_choice(chosen).model_dump(), reason=plan.reason(chosen))
+        if request.include_fallbacks:
+            answer = RouteAnswer(**answer.model_dump(exclude_unset=True), fallbacks=_others(plan.ordered))
+        return answer
+
+    return routes
+
+
+def requirements_of(request: RouteRequest, gateway: Gateway) -> Requirements:
+    """The question in routing's words; InvalidRequest 400 for a task nobody knows."""
+    known = [task.value for task in ModelTask]
+    if request.task not in known:
+        raise InvalidRequest(f"Invalid task '{request.task}'. Valid tasks: {known}", param="task")
+    task = ModelTask(request.task)
+    limit = None if request.max_cost is None else nano_dollars(request.max_cost)
+    return Requirements(
+        task=task,
+        preferred_model=request.preferred_model,
+        require_vision=request.require_vision,
+        require_audio=request.require_audio,
+        max_cost=gateway.limit(limit),
+        context_size=request.context_size,
+    )
+
+
+def _others(ordered: tuple[Candidate, ...]) -> list[FallbackChoice]:
+    return [_choice(candidate) for candidate in ordered[1:]]
+
+
+def _choice(candidate: Candidate) -> FallbackChoice:
+    return FallbackChoice(
+        provider_id=candidate.target.provider_id,
+        model_id=candidate.target.model_id,
+        estimated_cost=None if candidate.cost is None else round(dollars(candidate.cost), 6),
+        provider_type=candidate.target.provider_type,
+    )

@@ -1,0 +1,61 @@
+"""
+Draws the deployment graph: `serve run serve_app.app:build config=configs/demo.yaml`.
+
+    HTTP ─┐                        ┌─ provider-ollama_local ─── upstream
+          ├─ router (ingress) ─────┼─ provider-openai_cloud ─── upstream
+    call ─┘      │                 └─ …
+                 └ ─ ─ control actor (breakers, prices, counts; not on the way of a request)
+"""
+
+# No `from __future__ import annotations` here: Serve validates the builder's argument only when its
+# annotation is a class, not a string.
+
+import os
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from ray import serve
+from ray.serve import Application
+
+from serve_app.config.load import load_settings
+from serve_app.config.provider import ProviderConfig, Transport
+from serve_app.config.settings import Settings
+from serve_app.deployments.options import deployment_options
+from serve_app.deployments.provider import ProviderDeployment
+from serve_app.deployments.router import RouterDeployment
+
+ROUTER = "router"
+
+
+class BuildArgs(BaseModel):
+    """
+    What the builder is told: a file to read, or the configuration itself.
+
+    With neither, the usual places are looked at (see `docs/configuration.md`). A path is read where the
+    builder runs: on a cluster, on one of its nodes.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    config: str | dict[str, Any] | None = None
+
+
+def build(args: BuildArgs) -> Application:
+    """The application, ready for `serve run` and `serve deploy`; ConfigError when it makes no sense."""
+    return graph(load_settings(args.config, os.environ))
+
+
+def graph(settings: Settings) -> Application:
+    """One router in front of one deployment per provider."""
+    handles = {
+        provider.id: _provider(provider, settings)
+        for provider in settings.llm_providers
+        if provider.transport is Transport.HANDLE
+    }
+    options = deployment_options(ROUTER, settings.router)
+    return serve.deployment(RouterDeployment, **options).bind(settings, handles)
+
+
+def _provider(config: ProviderConfig, settings: Settings) -> Application:
+    options = deployment_options(f"provider-{config.id}", config)
+    return serve.deployment(ProviderDeployment, **options).bind(config, settings.log_level)

@@ -1,0 +1,25 @@
+"""The configuration a command works on, or a message and an exit."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from serve_app.config.load import Loaded, load
+from serve_app.errors import ConfigError
+
+CANNOT_START = 2
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="A YAML file; without it the usual places are looked at.")
+]
+
+
+def configured(config: Path | None) -> Loaded:
+    """Load, or say what is wrong and exit with 2."""
+    try:
+        return load(config, os.environ)
+    except ConfigError as error:
+        typer.secho(f"sekha: {error}", err=True, fg=typer.colors.RED)
+        raise typer.Exit(CANNOT_START) from None

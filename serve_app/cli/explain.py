@@ -1,0 +1,93 @@
+"""`sekha explain`: where would this request go, and why not elsewhere?"""
+
+from random import Random
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from serve_app.accounting.money import dollars, nano_dollars
+from serve_app.accounting.usage import Usage
+from serve_app.cli.configured import CANNOT_START, ConfigOption, configured
+from serve_app.config.model import ModelTask
+from serve_app.config.settings import Settings
+from serve_app.prices import prices_of
+from serve_app.routing.candidate import Candidate
+from serve_app.routing.plan import Plan, make_plan
+from serve_app.routing.requirements import Requirements
+from serve_app.routing.strategy import load_strategy
+from serve_app.routing.target import Target, defaults_by_task, targets_of
+
+
+def explain(
+    task: Annotated[ModelTask, typer.Option(help="What the model is for.")],
+    config: ConfigOption = None,
+    max_cost: Annotated[float | None, typer.Option(min=0, help="US dollars for one request.")] = None,
+    model: Annotated[str | None, typer.Option(help="A model id, or provider_id/model_id.")] = None,
+    vision: Annotated[bool, typer.Option("--vision", help="The request shows images.")] = False,
+    audio: Annotated[bool, typer.Option("--audio", help="The request holds audio.")] = False,
+    context_size: Annotated[int | None, typer.Option(min=1, help="Tokens the window must hold.")] = None,
+    input_tokens: Annotated[int, typer.Option(min=0, help="Tokens in.")] = 1000,
+    output_tokens: Annotated[int, typer.Option(min=0, help="Tokens out.")] = 500,
+    down: Annotated[list[str] | None, typer.Option(help="Reckon as if this provider's breaker were open.")] = None,
+) -> None:
+    """Print the plan: every target, its price, and why it was chosen or dropped. Nothing is called."""
+    settings = configured(config).settings
+    limits = [limit for limit in (max_cost, settings.routing.max_cost_per_request) if limit is not None]
+    wanted = Requirements(
+        task=task,
+        preferred_model=model,
+        require_vision=vision,
+        require_audio=audio,
+        max_cost=nano_dollars(min(limits)) if limits else None,
+        context_size=context_size,
+        input_tokens=input_tokens,
+        output_tokens=0 if task is ModelTask.EMBEDDING else output_tokens,
+    )
+    plan = make_plan(
+        wanted,
+        targets_of(settings),
+        _OnPaper(settings, frozenset(down or ())),
+        load_strategy(settings.routing.strategy),
+        Random(0),
+        defaults_by_task(settings.default_models),
+    )
+    Console().print(_table(plan))
+    if not plan.ordered:
+        typer.secho(plan.refusal().message, err=True, fg=typer.colors.RED)
+        raise typer.Exit(CANNOT_START)
+
+
+class _OnPaper:
+    """Prices as configured, breakers closed but for those named, nothing measured."""
+
+    def __init__(self, settings: Settings, down: frozenset[str]) -> None:
+        self._prices = prices_of(settings)
+        self._down = down
+
+    def cost(self, target: Target, wanted: Requirements) -> int | None:
+        price = self._prices[target.name]
+        return None if price is None else price.cost(Usage(wanted.input_tokens, wanted.output_tokens))
+
+    def is_open(self, provider_id: str) -> bool:
+        return provider_id in self._down
+
+    def latency_s(self, target: Target) -> float | None:
+        return None
+
+
+def _table(plan: Plan) -> Table:
+    table = Table("", "target", "type", "priority", "estimated cost", "why", title=f"Plan for {plan.wanted.task}")
+    for place, candidate in enumerate(plan.ordered, start=1):
+        why = plan.reason(candidate) if place == 1 else "fallback"
+        table.add_row(str(place), *_facts(candidate), why, style="bold" if place == 1 else None)
+    for dropped in plan.dropped:
+        table.add_row("-", *_facts(dropped.candidate, told=False), dropped.reason, style="dim")
+    return table
+
+
+def _facts(candidate: Candidate, told: bool = True) -> tuple[str, str, str, str]:
+    cost = "unknown" if candidate.cost is None else f"${dollars(candidate.cost):.6f}"
+    target = candidate.target
+    return target.name, target.provider_type, str(target.priority), cost if told or candidate.cost else "-"

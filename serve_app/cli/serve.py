@@ -1,0 +1,197 @@
+"""`sekha serve`: one command from nothing to an answering gateway."""
+
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from ipaddress import ip_address
+from typing import Annotated, Any
+
+import typer
+
+from serve_app.cli.configured import CANNOT_START, ConfigOption, configured
+from serve_app.config.settings import Settings
+
+APP_NAME = "sekha"
+STOP_WITHIN_S = 20.0
+
+# Read by Serve when it is imported, in every process of the cluster, so they are set before Ray starts.
+PRODUCTION = {
+    "RAY_SERVE_ENABLE_HA_PROXY": "1",
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+    "RAY_SERVE_LOG_TO_STDERR": "1",  # our own lines belong on the console and in a pod's log
+    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(128 * 1024 * 1024),
+    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # /metrics has the cluster's numbers
+    # No load balancer has to notice first that this machine goes away: a replica may go when it is idle.
+    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing calls home
+    "RAY_DEDUP_LOGS": "0",  # two requests that look alike are still two requests
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+}
+SIDE_PORTS = (
+    "RAY_SERVE_HAPROXY_METRICS_PORT",
+    "RAY_SERVE_HAPROXY_STATS_PORT",
+    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
+    "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT",
+)
+
+
+def serve(
+    config: ConfigOption = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="The port to listen on.")] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen beyond this machine although no caller keys are set.")
+    ] = False,
+) -> None:
+    """Start Ray on this machine and serve until SIGINT or SIGTERM."""
+    loaded = configured(config)
+    settings = loaded.settings
+    typer.echo(f"Configuration: {loaded.source}")
+    for note in loaded.notes:
+        typer.echo(f"  {note}")
+    address = _address(settings, host, insecure)
+    number = port or settings.port
+    _refuse_if_taken(address, number)
+    signals = _Signals()
+    signals.take_over()
+    try:
+        _start(settings, address, number, signals)
+        shown = "127.0.0.1" if address == "0.0.0.0" else address  # noqa: S104
+        typer.echo(f"Sekha Serve is ready: http://{shown}:{number}  (docs at /docs, stop with Ctrl-C)")
+        signals.wait()
+        typer.echo("Stopping.")
+    except _Stopped:
+        typer.echo("Stopped before it was ready.")
+    except Exception as error:  # noqa: BLE001 - whatever Ray says, the caller of a command wants the reason
+        _fail(f"cannot start: {error}", code=1)
+    finally:
+        _stop()
+
+
+class _Stopped(BaseException):
+    """A signal came while the gateway was still starting."""
+
+
+def _address(settings: Settings, host: str | None, insecure: bool) -> str:
+    """Where to listen; without caller keys that is this machine only, unless told otherwise twice."""
+    asked = host or (settings.host if "host" in settings.model_fields_set else None)
+    if not settings.auth.is_open or insecure:
+        return asked or settings.host
+    if asked is None:
+        typer.echo("No caller keys are configured (auth.api_keys): serving this machine only.")
+        return "127.0.0.1"
+    if not _is_loopback(asked):
+        _fail(
+            f"will not listen on {asked}: no caller keys are configured, so anyone could spend your money. "
+            "Set auth.api_keys or SEKHA_API_KEYS, or say --insecure.",
+            code=CANNOT_START,
+        )
+    return asked
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _refuse_if_taken(host: str, port: int) -> None:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            _fail(f"cannot listen on {host}:{port}: {error.strerror}. Choose another with --port.", code=1)
+
+
+def _start(settings: Settings, host: str, port: int, signals: "_Signals") -> None:
+    os.environ.update({name: os.environ.get(name, value) for name, value in PRODUCTION.items()})
+    for name, free in zip(SIDE_PORTS, _free_ports(len(SIDE_PORTS)), strict=True):
+        os.environ.setdefault(name, str(free))
+    import ray
+    from ray import serve as ray_serve
+    from ray.serve.config import HTTPOptions
+    from ray.serve.schema import LoggingConfig
+
+    from serve_app.app import graph
+
+    here: dict[str, Any] = {"_node_ip_address": "127.0.0.1"} if _is_loopback(host) else {}
+    ray.init(
+        address="local",
+        namespace=APP_NAME,
+        include_dashboard=False,
+        log_to_driver=True,
+        configure_logging=False,
+        **here,
+    )
+    signals.take_over()
+    quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    ray_serve.start(http_options=HTTPOptions(host=host, port=port), logging_config=quiet)
+    ray_serve.run(graph(settings), name=APP_NAME, route_prefix="/", blocking=False)
+    signals.take_over()
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on just now, for HAProxy's own listeners."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+class _Signals:
+    """
+    SIGINT and SIGTERM, as one event.
+
+    While the gateway is still starting they end the start; the second of them no longer waits for anything.
+    Ray puts handlers of its own in place when it starts, so ours are put back afterwards.
+    """
+
+    def __init__(self) -> None:
+        self.came = threading.Event()
+        self._starting = True
+
+    def take_over(self) -> None:
+        """Put our handlers in place."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._hear)
+
+    def wait(self) -> None:
+        """Until one comes; from here on it no longer interrupts."""
+        self._starting = False
+        self.came.wait()
+
+    def _hear(self, number: int, frame: object) -> None:
+        if self.came.is_set():
+            os._exit(128 + number)
+        self.came.set()
+        if self._starting:
+            raise _Stopped
+
+
+def _stop() -> None:
+    """Let requests finish, for a while; then end every process that was started."""
+    if "ray" not in sys.modules:
+        return
+    import ray
+    from ray import serve as ray_serve
+
+    polite = threading.Thread(target=ray_serve.shutdown, daemon=True)
+    if ray.is_initialized():
+        polite.start()
+        polite.join(STOP_WITHIN_S)
+        ray.shutdown()
+
+
+def _fail(message: str, code: int) -> None:
+    typer.secho(f"sekha: {message}", err=True, fg=typer.colors.RED)
+    raise typer.Exit(code)

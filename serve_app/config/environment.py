@@ -1,0 +1,149 @@
+"""
+Settings from environment variables, as (path, value, variable): what `load` lays over the file.
+
+    SEKHA__ROUTING__AUTO_FALLBACK=false        routing.auto_fallback
+    SEKHA__LLM_PROVIDERS='[{"id": …}]'         a list or a section is JSON and replaces the whole of it
+    SEKHA__LLM_PROVIDERS__0__API_KEY=…         the first provider's key, kept as a reference to the variable
+    CB_FAILURE_THRESHOLD=3                     names that compose files use
+
+A variable that is set to nothing counts as not set: compose files pass `${X:-}` along.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from serve_app.config.mistakes import Mistake
+from serve_app.config.names import (
+    Path,
+    annotation_at,
+    did_you_mean,
+    field_called,
+    is_secret,
+    item_of,
+    known_names,
+    may_be_null,
+    model_of,
+)
+from serve_app.config.read import parse_json
+from serve_app.config.settings import Settings
+from serve_app.errors import ConfigError
+
+PREFIX = "SEKHA__"
+CALLER_KEYS = "SEKHA_API_KEYS"
+
+# Weakest first. There is no SEKHA_PORT on purpose: Kubernetes sets that to `tcp://…` in every pod beside a
+# Service named `sekha`.
+_OTHER_NAMES: Mapping[str, Path] = {
+    "LLM_PROVIDERS": ("llm_providers",),
+    "DEFAULT_MODELS": ("default_models",),
+    "SEKHA_LLM_PROVIDERS": ("llm_providers",),
+    "SEKHA_DEFAULT_MODELS": ("default_models",),
+    "CB_FAILURE_THRESHOLD": ("circuit_breaker", "failure_threshold"),
+    "CB_RESET_TIMEOUT": ("circuit_breaker", "reset_timeout"),
+    "CB_HALF_OPEN_TIMEOUT": ("circuit_breaker", "half_open_timeout"),
+    "ROUTING_AUTO_FALLBACK": ("routing", "auto_fallback"),
+    "ROUTING_MAX_COST": ("routing", "max_cost_per_request"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One variable's say: the value belongs at the path."""
+
+    path: Path
+    value: Any
+    variable: str
+
+
+def overrides(environ: Mapping[str, str]) -> tuple[list[Override], list[Mistake]]:
+    """What the environment sets, weakest first and whole sections before their parts."""
+    found: list[Override] = []
+    mistakes: list[Mistake] = []
+    places = [(name, path) for name, path in _OTHER_NAMES.items() if environ.get(name, "").strip()]
+    mine = [name for name, value in environ.items() if name.startswith(PREFIX) and value.strip()]
+    for name in sorted(mine, key=lambda name: (name.count("__"), name)):
+        path = _path(name)
+        if isinstance(path, Mistake):
+            mistakes.append(path)
+        else:
+            places.append((name, path))
+    for name, path in sorted(places, key=lambda place: len(place[1])):
+        try:
+            found.append(Override(path, _value(name, path, environ[name]), name))
+        except ConfigError as error:
+            mistakes.append(Mistake("", (), str(error)))
+    return found, mistakes
+
+
+def _path(variable: str) -> Path | Mistake:
+    words = variable.removeprefix(PREFIX).lower().split("__")
+    if words[:2] == ["routing", "circuit_breaker"]:
+        words = words[1:]  # where the reference keeps it
+    path: Path = ()
+    for word in words:
+        here = annotation_at(Settings, path) if path else Settings
+        if item_of(here) is not None:
+            if not (word.isascii() and word.isdigit()):
+                return Mistake(variable, (), f"'{word}' must be a number: the position in the list, from 0")
+            path = (*path, int(word))
+            continue
+        model = model_of(here)
+        name = field_called(model, word) if model else None
+        if name is None:
+            return Mistake(variable, (), _no_such_setting(word, path))
+        path = (*path, name)
+    return path
+
+
+def _no_such_setting(word: str, path: Path) -> str:
+    model = model_of(annotation_at(Settings, path) if path else Settings)
+    if model is None:
+        return f"unknown setting '{word}': there is nothing below this setting"
+    known = tuple(known_names(model))
+    return f"unknown setting '{word}'{did_you_mean(word, known) or '; there are: ' + ', '.join(known)}"
+
+
+def _value(variable: str, path: Path, text: str) -> Any:
+    if is_secret(Settings, path):
+        return _reference(variable, path, text.strip())
+    annotation = annotation_at(Settings, path)
+    if model_of(annotation) or item_of(annotation) is not None:
+        return parse_json(text, variable)
+    if may_be_null(annotation) and text.strip().lower() in ("null", "none"):
+        return None
+    return text.strip()
+
+
+def _reference(variable: str, path: Path, text: str) -> Any:
+    """Keys stay in their variable: the configuration holds where they are."""
+    reference = text if text.startswith("${") else f"${{{variable}}}"
+    if item_of(annotation_at(Settings, path)) is None:
+        return reference
+    if text.startswith("["):
+        raise ConfigError(f"{variable}: must be keys with commas between them, not JSON")
+    return [reference]
+
+
+def put(here: Any, path: Path, value: Any) -> str | None:
+    """Set the value at the path inside raw data, in place; a sentence when there is no such place."""
+    step, rest = path[0], path[1:]
+    kind = list if isinstance(step, int) else dict
+    if not isinstance(here, kind):
+        return f"cannot be set: what is above it is not a {'list' if kind is list else 'mapping'}"
+    return _put_below(here, step, rest, value)
+
+
+def _put_below(here: Any, step: str | int, rest: Path, value: Any) -> str | None:
+    if isinstance(step, int):
+        if step > len(here):
+            return f"cannot be set: the list above it ends before position {step}"
+        if step == len(here):
+            here.append(None)  # one behind the last makes one more
+    if not rest:
+        here[step] = value
+        return None
+    below = here[step] if isinstance(step, int) else here.get(step)
+    if below is None:
+        below = here[step] = [] if isinstance(rest[0], int) else {}
+    return put(below, rest, value)

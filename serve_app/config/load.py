@@ -1,0 +1,196 @@
+"""
+From a file and the environment to `Settings`, or to one error that lists every mistake.
+
+    a file or a mapping     the argument; else CONFIG_PATH, SEKHA_CONFIG, LLM_CONFIG_PATH; else ./config.yaml
+    variables over it       SEKHA__… and their synonyms (environment.py)
+    no providers so far     v1 variables (legacy.py); without a file, what the machine offers (discover.py)
+    ${VAR} put in           everywhere but in keys (expand.py)
+    the types decide        settings.py; their complaints become sentences (mistakes.py)
+
+Nothing falls back to a default because it was wrong.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from serve_app.config import legacy
+from serve_app.config.default_models import default_models
+from serve_app.config.discover import OllamaModels, discovered
+from serve_app.config.environment import CALLER_KEYS, Override, overrides, put
+from serve_app.config.expand import expanded
+from serve_app.config.mistakes import Mistake, config_error, mistakes_of
+from serve_app.config.names import Path as KeyPath
+from serve_app.config.names import annotation_at, canonical, spelled
+from serve_app.config.ollama import ollama_models as ask_ollama
+from serve_app.config.read import read_file
+from serve_app.config.settings import Settings, with_breaker_at_the_top
+from serve_app.errors import ConfigError
+
+FILE_VARIABLES = ("CONFIG_PATH", "SEKHA_CONFIG", "LLM_CONFIG_PATH")
+FILE_IN_FOLDER = "config.yaml"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """
+    Settings, with what a person wants to know about them.
+
+    `source` says where the providers come from; `notes` are sentences about what was found, assumed or
+    missing. The ones that are warnings have also been logged.
+    """
+
+    settings: Settings
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+def load_settings(source: str | Path | Mapping[str, Any] | None, environ: Mapping[str, str]) -> Settings:
+    """The settings alone; see `load`."""
+    return load(source, environ).settings
+
+
+def load(
+    source: str | Path | Mapping[str, Any] | None,
+    environ: Mapping[str, str],
+    *,
+    ollama_models: OllamaModels = ask_ollama,
+    folder: Path = Path(),
+) -> Loaded:
+    """
+    Read the configuration: `source` is a path or the data itself, None means "look for it".
+
+    `ollama_models` asks an Ollama for its models, and is called only when nothing is configured; `folder` is
+    where `config.yaml` is looked for. Raises ConfigError for anything that is wrong.
+    """
+    try:
+        draft = _Draft(*_base(source, environ, folder))
+        draft.lay_over(environ)
+        if not draft.mistakes:
+            draft.find_providers(environ, ollama_models)
+        return draft.checked(environ)
+    except RecursionError:
+        raise ConfigError("the configuration is nested too deeply, or contains itself") from None
+
+
+def _base(
+    source: str | Path | Mapping[str, Any] | None, environ: Mapping[str, str], folder: Path
+) -> tuple[Mapping[Any, Any], str | None]:
+    """The configuration before the environment has its say, and its name; None: there is none."""
+    if isinstance(source, Mapping):
+        return source, "configuration"
+    if source is not None:
+        return read_file(Path(source)), str(source)
+    for variable in FILE_VARIABLES:
+        if path := environ.get(variable, "").strip():
+            return read_file(Path(path), variable), path
+    usual = folder / FILE_IN_FOLDER
+    if usual.exists():
+        return read_file(usual), str(usual)
+    return {}, None
+
+
+class _Draft:
+    """A configuration in the making: raw data under canonical names, and who said what."""
+
+    def __init__(self, data: Mapping[Any, Any], origin: str | None) -> None:
+        self.origin = origin
+        self.source = origin or "environment"
+        self.notes: list[str] = []
+        self.mistakes: list[Mistake] = []
+        self.said_by: dict[KeyPath, str] = {}
+        try:
+            data = with_breaker_at_the_top(data)
+        except ValueError as error:
+            self.mistakes.append(Mistake(self.source, (), str(error)))
+        self.data: dict[Any, Any] = self._canonical(data, (), self.source)
+
+    def _canonical(self, data: Any, path: KeyPath, origin: str) -> Any:
+        data, clashes = canonical(annotation_at(Settings, path), data, path)
+        self.mistakes += [Mistake(origin, at, text) for at, text in clashes]
+        return data
+
+    def lay_over(self, environ: Mapping[str, str]) -> None:
+        """Let the variables have their say."""
+        found, mistakes = overrides(environ)
+        self.mistakes += mistakes
+        for override in found:
+            self._put(override)
+        if environ.get(CALLER_KEYS, "").strip():
+            self._add_caller_keys()
+
+    def _put(self, override: Override) -> None:
+        value = self._canonical(override.value, override.path, override.variable)
+        if trouble := put(self.data, override.path, value):
+            self.mistakes.append(Mistake(override.variable, override.path, trouble))
+            return
+        self.said_by[override.path] = override.variable
+        if override.path == ("llm_providers",):
+            self.source = override.variable
+
+    def _add_caller_keys(self) -> None:
+        auth = self.data.setdefault("auth", {})
+        keys = auth.setdefault("api_keys", []) if isinstance(auth, dict) else None
+        if isinstance(keys, list):
+            keys.append(f"${{{CALLER_KEYS}}}")
+
+    def find_providers(self, environ: Mapping[str, str], ollama_models: OllamaModels) -> None:
+        """Where nothing names providers: v1 variables, then whatever the machine offers."""
+        if self.data.get("llm_providers", []) == []:
+            self._look_elsewhere(environ, ollama_models)
+        elif self.data.get("default_models") is None and ("llm_providers",) in self.said_by:
+            self._add_default_models()
+
+    def _look_elsewhere(self, environ: Mapping[str, str], ollama_models: OllamaModels) -> None:
+        if legacy.is_meant(environ, has_file=self.origin is not None):
+            found, note = legacy.migrated(environ)
+            self._warn(note)
+            self.source = "v1 variables"
+        elif self.origin is None and "llm_providers" not in self.data:
+            found, notes = discovered(environ, ollama_models)
+            self.notes += notes
+            self.source = "discovery"
+        else:
+            return
+        mine = {key: value for key, value in self.data.items() if key != "llm_providers"}
+        self.data = {**found, **mine}
+
+    def _add_default_models(self) -> None:
+        chosen = default_models(self.data["llm_providers"])
+        self.data["default_models"] = chosen
+        named = ", ".join(f"{kind} {name}" for kind, name in chosen.items() if name)
+        self._warn(f"default_models is not set: {named or 'no model'} chosen from {self.source}")
+
+    def checked(self, environ: Mapping[str, str]) -> Loaded:
+        """The settings; ConfigError with all that was wrong."""
+        data, missing = expanded(Settings, self.data, environ)
+        for path, names in missing.items():
+            which = f"variable {names[0]} is" if len(names) == 1 else f"variables {', '.join(names)} are"
+            self._warn(f"{self._origin_of(path)}: {spelled(path)}: {which} not set, so this is null")
+        settings = None
+        try:
+            settings = Settings.model_validate(data)
+        except ValidationError as error:
+            earlier = bool(self.mistakes)
+            for at, text in mistakes_of(error, Settings, self.data, missing):
+                if at or not earlier:  # what is wrong with the whole may only follow from the rest
+                    self.mistakes.append(Mistake(self._origin_of(at), at, text))
+        if self.mistakes or settings is None:
+            raise config_error(self.mistakes)
+        return Loaded(settings, self.source, tuple(self.notes))
+
+    def _origin_of(self, path: KeyPath) -> str:
+        for length in range(len(path), 0, -1):
+            if variable := self.said_by.get(path[:length]):
+                return variable
+        return self.origin or self.source
+
+    def _warn(self, sentence: str) -> None:
+        log.warning("%s", sentence)
+        self.notes.append(sentence)

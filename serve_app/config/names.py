@@ -1,0 +1,137 @@
+"""
+The names a configuration may use, read off the types themselves.
+
+Several names may mean the same (contract 2.2: `type` and `provider_type`). `canonical` rewrites a raw
+configuration to the first name of each, so that layers can be laid over each other without a `timeout` of
+one hiding beside a `timeout_secs` of the other.
+"""
+
+import difflib
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import AliasChoices, BaseModel
+from pydantic.fields import FieldInfo
+
+from serve_app.config.secret import Secret
+
+Path = tuple[str | int, ...]
+
+
+def spelled(path: Iterable[str | int]) -> str:
+    """A path as people write it: `llm_providers[1].models[0].task`."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def names_of(field_name: str, field: FieldInfo) -> tuple[str, ...]:
+    """Every name a field answers to, its own first."""
+    alias = field.validation_alias
+    if isinstance(alias, AliasChoices):
+        return tuple(str(choice) for choice in alias.choices)
+    return (field_name,)
+
+
+def field_called(model: type[BaseModel], name: str) -> str | None:
+    """The field that answers to this name."""
+    for field_name, field in model.model_fields.items():
+        if name in names_of(field_name, field):
+            return field_name
+    return None
+
+
+def plain(annotation: Any) -> Any:
+    """The type without `Annotated` and without `| None`."""
+    if get_origin(annotation) is Annotated:
+        return plain(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        rest = [option for option in get_args(annotation) if option is not type(None)]
+        return plain(rest[0]) if len(rest) == 1 else annotation
+    return annotation
+
+
+def may_be_null(annotation: Any) -> bool:
+    """True for a type that ends in `| None`."""
+    return get_origin(annotation) in (Union, types.UnionType) and type(None) in get_args(annotation)
+
+
+def model_of(annotation: Any) -> type[BaseModel] | None:
+    """The section that stands here, if it is one."""
+    shape = plain(annotation)
+    return shape if isinstance(shape, type) and issubclass(shape, BaseModel) else None
+
+
+def item_of(annotation: Any) -> Any:
+    """What a list here is a list of; None where no list belongs."""
+    shape = plain(annotation)
+    return get_args(shape)[0] if get_origin(shape) is tuple else None
+
+
+def annotation_at(root: type[BaseModel], path: Path) -> Any:
+    """The type at this path of canonical names; None where the types know of nothing."""
+    here: Any = root
+    for step in path:
+        if isinstance(step, int):
+            here = item_of(here)
+        else:
+            model = model_of(here)
+            field = model.model_fields.get(step) if model else None
+            here = field.annotation if field else None
+        if here is None:
+            return None
+    return here
+
+
+def is_secret(root: type[BaseModel], path: Path) -> bool:
+    """True where a key stands, or a list of keys."""
+    here = annotation_at(root, path)
+    return plain(here) is Secret or plain(item_of(here)) is Secret
+
+
+def canonical(annotation: Any, data: Any, path: Path = ()) -> tuple[Any, list[tuple[Path, str]]]:
+    """The data with every synonym replaced, and where two names for the same thing met."""
+    clashes: list[tuple[Path, str]] = []
+    return _rewrite(annotation, data, path, clashes), clashes
+
+
+def _rewrite(annotation: Any, data: Any, path: Path, clashes: list[tuple[Path, str]]) -> Any:
+    if (model := model_of(annotation)) and isinstance(data, Mapping):
+        return _rewrite_section(model, data, path, clashes)
+    if data is None and not may_be_null(annotation) and (model or item_of(annotation) is not None):
+        return {} if model else []  # a heading with nothing under it
+    if (item := item_of(annotation)) is not None and isinstance(data, list | tuple):
+        return [_rewrite(item, entry, (*path, index), clashes) for index, entry in enumerate(data)]
+    return data
+
+
+def _rewrite_section(
+    model: type[BaseModel], data: Mapping[Any, Any], path: Path, clashes: list[tuple[Path, str]]
+) -> dict[Any, Any]:
+    result: dict[Any, Any] = {}
+    used: dict[str, str] = {}
+    for key, value in data.items():
+        name = field_called(model, key) if isinstance(key, str) else None
+        if name is None:
+            result[key] = value  # the types will say that they do not know it
+            continue
+        if name in used:
+            clashes.append(((*path, key), f"means the same as '{used[name]}': keep one of them"))
+            continue
+        used[name] = key
+        result[name] = _rewrite(model.model_fields[name].annotation, value, (*path, name), clashes)
+    return result
+
+
+def known_names(model: type[BaseModel]) -> Iterator[str]:
+    """All names a section understands, synonyms included."""
+    for name, field in model.model_fields.items():
+        yield from names_of(name, field)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'timeout'?`, or nothing when nothing is near."""
+    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return f"; did you mean '{near[0]}'?" if near else ""

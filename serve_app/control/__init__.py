@@ -1,0 +1,1 @@
+"""What all routers must agree on: one authority, and a local copy in every router. Pure."""

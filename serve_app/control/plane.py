@@ -1,0 +1,151 @@
+"""
+The authority: the one place where breakers, prices and counts are true.
+
+Pure: time is an argument, nothing waits, nothing is sent. `deployments/control.py` gives it a process of its
+own; without Ray it lives in the gateway's.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from serve_app.accounting.price import Price
+from serve_app.config.policy import BreakerPolicy
+from serve_app.config.settings import Settings
+from serve_app.control.port import Observation, Report, Snapshot, Totals
+from serve_app.control.tally import Gauges, Key, Tally
+from serve_app.resilience.breaker import Breaker, BreakerState
+from serve_app.resilience.latency import Latency
+
+SILENT_AFTER_S = 15.0  # a router that has not reported for so long is gone; its gauges go with it
+FORGOTTEN_AFTER_S = 3600.0  # by then no report of it can still be on its way
+
+Pricer = Callable[[Settings], Mapping[str, Price | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerChanged:
+    """A breaker moved from one state to another, worth a line in the log."""
+
+    provider_id: str
+    before: BreakerState
+    after: BreakerState
+    failures: int
+
+
+class Plane:
+    """
+    Holds the truth for one gateway.
+
+    `price_of` reads the price list for a configuration: target name to price. `on_change` hears of every
+    breaker that changes state.
+    """
+
+    def __init__(
+        self, generation: str, price_of: Pricer, on_change: Callable[[BreakerChanged], None] = lambda _: None
+    ) -> None:
+        self._generation = generation
+        self._price_of = price_of
+        self._on_change = on_change
+        self._settings: Settings | None = None
+        self._policy = BreakerPolicy()
+        self._breakers: dict[str, Breaker] = {}
+        self._prices: Mapping[str, Price | None] = {}
+        self._latencies: dict[str, Latency] = {}
+        self._applied: dict[str, int] = {}
+        self._heard_at: dict[str, float] = {}
+        self._gauges: dict[str, Gauges] = {}
+        self._tally = Tally()
+        self.version = 1
+
+    def hello(self, replica_id: str, settings: Settings, known: Snapshot, now: float) -> Snapshot:
+        """
+        Take in a router: its settings count if they are new, and so does what it remembers.
+
+        An authority that was started anew knows nothing; the first router to come back brings the breakers
+        as they were. What is known here already wins over what is remembered there.
+        """
+        if settings != self._settings:
+            self._settings = settings
+            self._policy = settings.circuit_breaker
+            self._prices = self._price_of(settings)
+            self.version += 1
+        for provider in settings.llm_providers:
+            if provider.id not in self._breakers:
+                self._breakers[provider.id] = known.breakers.get(provider.id) or Breaker(last_change=now)
+                self.version += 1
+        self._heard_at[replica_id] = now
+        return self.snapshot(now)
+
+    def report(self, report: Report, now: float) -> Snapshot:
+        """Take in a report, once."""
+        if report.sequence > self._applied.get(report.replica_id, 0):
+            self._applied[report.replica_id] = report.sequence
+            for observation in report.observations:
+                self._hear(observation)
+            self._tally.add(report.tally)
+        self._gauges[report.replica_id] = report.gauges
+        self._heard_at[report.replica_id] = now
+        return self.snapshot(now)
+
+    def probe(self, provider_id: str, now: float) -> bool:
+        """Give out the one probe of a half-open breaker; True for the one who gets it."""
+        breaker = self._breakers.get(provider_id)
+        probed = breaker.probed(now, self._policy) if breaker else None
+        if probed is None:
+            return False
+        self._set(provider_id, probed)
+        return True
+
+    def reset(self, provider_id: str, now: float) -> None:
+        """Close a breaker by hand; KeyError for a provider that is not there."""
+        self._set(provider_id, self._breakers[provider_id].reset(now))
+
+    def snapshot(self, now: float) -> Snapshot:
+        """The state at this moment."""
+        for provider_id, breaker in self._breakers.items():
+            self._set(provider_id, breaker.looked_at(now, self._policy))
+        means = ((name, latency.mean_s) for name, latency in self._latencies.items())
+        return Snapshot(
+            generation=self._generation,
+            version=self.version,
+            breakers=dict(self._breakers),
+            prices=self._prices,
+            latencies={name: mean for name, mean in means if mean is not None},
+            applied=dict(self._applied),
+        )
+
+    def totals(self, now: float) -> Totals:
+        """The cluster's numbers; a router that fell silent no longer has anything in flight."""
+        self._forget(now)
+        alive = [r for r, at in self._heard_at.items() if now - at <= SILENT_AFTER_S]
+        gauges: dict[Key, float] = {}
+        for replica_id in alive:
+            for key, value in self._gauges.get(replica_id, {}).items():
+                gauges[key] = gauges.get(key, 0) + value
+        tally = Tally()
+        tally.add(self._tally)
+        return Totals(tally, gauges, self.snapshot(now).breakers, replicas=len(alive))
+
+    def _forget(self, now: float) -> None:
+        for replica_id in [r for r, at in self._heard_at.items() if now - at > FORGOTTEN_AFTER_S]:
+            for known in (self._heard_at, self._gauges, self._applied):
+                known.pop(replica_id, None)
+
+    def _hear(self, seen: Observation) -> None:
+        breaker = self._breakers.get(seen.provider_id)
+        if breaker is None:
+            return  # a provider of a configuration that is gone
+        if seen.latency_s is not None:
+            self._latencies.setdefault(seen.target, Latency()).add(seen.latency_s, seen.at)
+        breaker = breaker.looked_at(seen.at, self._policy)
+        self._set(seen.provider_id, breaker.heard(seen.outcome, seen.probe, seen.at, self._policy))
+
+    def _set(self, provider_id: str, breaker: Breaker) -> None:
+        before = self._breakers[provider_id]
+        self._breakers[provider_id] = breaker
+        if (breaker.state, breaker.probe_until) != (before.state, before.probe_until):
+            self.version += 1
+        if breaker.state is not before.state:
+            self._on_change(
+                BreakerChanged(provider_id, before.state, breaker.state, breaker.failure_count)
+            )

@@ -1,0 +1,216 @@
+"""
+A router's local copy of what the authority knows.
+
+Reads are dictionary look-ups, writes go into a batch: no remote call on the way of a request (architecture
+D2), but for the rare one that asks for the probe of a half-open breaker.
+
+The copy is exact for what this router saw itself: it is the authority's snapshot with everything replayed
+that the snapshot does not contain yet. And it outlives the authority: while that is gone, breakers go on here,
+each router for itself, and what was seen waits to be reported.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from serve_app.accounting.price import Price
+from serve_app.clock import Clock
+from serve_app.config.settings import Settings
+from serve_app.control.port import Control, ControlUnreachable, Observation, Report, Snapshot, Totals
+from serve_app.control.tally import Key, Tally
+from serve_app.resilience.breaker import Breaker, BreakerState
+
+REPORT_EVERY_S = 0.25
+HEARTBEAT_S = 5.0
+WATCH_FOR_S = 10.0
+RETRY_AFTER_S = 0.5
+MOST_PENDING = 100_000  # observations kept while the authority is away; the oldest go first
+
+log = logging.getLogger("sekha.control")
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Leave to send one request to a provider; `probe` when it is the one a half-open breaker lets through."""
+
+    provider_id: str
+    probe: bool = False
+
+
+class Replica:
+    """One router's view of the control plane."""
+
+    def __init__(self, replica_id: str, settings: Settings, control: Control, clock: Clock) -> None:
+        self._id = replica_id
+        self._settings = settings
+        self._policy = settings.circuit_breaker
+        self._control = control
+        self._clock = clock
+        self._snapshot = Snapshot()
+        self._breakers: dict[str, Breaker] = {
+            p.id: Breaker(last_change=clock.now()) for p in settings.llm_providers
+        }
+        self._pending: list[Observation] = []
+        self._unacknowledged: Report | None = None
+        self._sequence = 0
+        self._urgent = asyncio.Event()
+        self._reporting = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._reported_at = 0.0
+        self.tally = Tally()
+        self.gauges: dict[Key, float] = {}
+
+    # --- what a request reads -------------------------------------------------------------------------
+
+    def is_open(self, provider_id: str) -> bool:
+        """Whether the breaker keeps requests away at this moment."""
+        return self.breaker(provider_id).state is BreakerState.OPEN
+
+    def breaker(self, provider_id: str) -> Breaker:
+        """The breaker as this router knows it, at this moment."""
+        breaker = self._breakers[provider_id]
+        if breaker.state is not BreakerState.OPEN:
+            return breaker
+        return breaker.looked_at(self._clock.now(), self._policy)
+
+    def price(self, target: str) -> Price | None:
+        """The price of a target by name; None when nobody knows it."""
+        return self._snapshot.prices.get(target)
+
+    @property
+    def prices(self) -> Mapping[str, Price | None]:
+        return self._snapshot.prices
+
+    def latency_s(self, target: str) -> float | None:
+        """The measured latency of a target over all routers; None before the first answer."""
+        return self._snapshot.latencies.get(target)
+
+    # --- what a request does --------------------------------------------------------------------------
+
+    async def admit(self, provider_id: str) -> Admission | None:
+        """
+        Leave to send; None when the breaker says no.
+
+        A half-open breaker has one probe for the whole cluster, so it is asked for at the authority. While
+        that is away, this router gives out probes itself: better two probes than none.
+        """
+        breaker = self.breaker(provider_id)
+        if breaker.admits_without_asking():
+            return Admission(provider_id)
+        now = self._clock.now()
+        probed = breaker.probed(now, self._policy)
+        if probed is None:
+            return None
+        try:
+            granted = await self._control.probe(provider_id)
+        except ControlUnreachable:
+            granted = True
+        self._breakers[provider_id] = probed  # ours or another router's: a probe is out
+        return Admission(provider_id, probe=True) if granted else None
+
+    def observe(self, seen: Observation) -> None:
+        """Take note of the end of an attempt, here at once, at the authority with the next report."""
+        self._pending.append(seen)
+        self._breakers[seen.provider_id] = self._replayed(self._breakers[seen.provider_id], seen)
+        if seen.latency_s is None or seen.probe:
+            self._urgent.set()
+        if len(self._pending) > MOST_PENDING:
+            del self._pending[0]
+
+    # --- life -----------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Say hello and begin to report and to watch; returns at once when the authority is not there yet."""
+        await self._introduce()
+        self._tasks = [asyncio.create_task(self._report_for_ever()), asyncio.create_task(self._watch_for_ever())]
+
+    async def stop(self) -> None:
+        """Report what is left and end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        with contextlib.suppress(ControlUnreachable):
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Report now; afterwards the snapshot contains all this router saw. Raises ControlUnreachable."""
+        async with self._reporting:
+            report = self._unacknowledged or self._next_report()
+            self._unacknowledged = report
+            snapshot = await self._control.report(report)
+            self._unacknowledged = None
+            if snapshot.generation == self._snapshot.generation:
+                self._take(snapshot)
+            else:
+                await self._introduce()
+        if self._pending:
+            await self.flush()
+
+    async def totals(self) -> Totals:
+        """The cluster's numbers, this router's last requests included. Raises ControlUnreachable."""
+        await self.flush()
+        return await self._control.totals()
+
+    async def _introduce(self) -> None:
+        """Say who we are, and what we remember in case the authority has lost its memory."""
+        known = replace(self._snapshot, breakers=dict(self._breakers))
+        try:
+            self._take(await self._control.hello(self._id, self._settings, known))
+        except ControlUnreachable as error:
+            log.warning("the control actor is unreachable, going on with what is known: %s", error)
+
+    async def _report_for_ever(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._urgent.wait(), REPORT_EVERY_S)
+            self._urgent.clear()
+            idle = not (self._pending or self.tally or self._unacknowledged)
+            if idle and self._clock.monotonic() - self._reported_at < HEARTBEAT_S:
+                continue
+            try:
+                await self.flush()
+                self._reported_at = self._clock.monotonic()
+            except ControlUnreachable:
+                await self._clock.sleep(RETRY_AFTER_S)
+
+    async def _watch_for_ever(self) -> None:
+        while True:
+            known = self._snapshot
+            try:
+                news = await self._control.watch(known.generation, known.version, WATCH_FOR_S)
+            except ControlUnreachable:
+                await self._clock.sleep(RETRY_AFTER_S)
+                continue
+            if news.generation != known.generation:
+                await self._introduce()
+            else:
+                self._take(news)
+
+    def _next_report(self) -> Report:
+        self._sequence += 1
+        report = Report(self._id, self._sequence, tuple(self._pending), self.tally, dict(self.gauges))
+        self._pending = []
+        self.tally = Tally()
+        return report
+
+    def _take(self, snapshot: Snapshot) -> None:
+        """Make this snapshot the base, and replay on it what it does not contain."""
+        same = snapshot.generation == self._snapshot.generation
+        if same and snapshot.version < self._snapshot.version:
+            return
+        self._snapshot = snapshot
+        missing: list[Observation] = []
+        sent = self._unacknowledged
+        if sent is not None and snapshot.applied.get(self._id, 0) < sent.sequence:
+            missing.extend(sent.observations)
+        missing.extend(self._pending)
+        self._breakers.update(snapshot.breakers)
+        for seen in missing:
+            self._breakers[seen.provider_id] = self._replayed(self._breakers[seen.provider_id], seen)
+
+    def _replayed(self, breaker: Breaker, seen: Observation) -> Breaker:
+        looked = breaker.looked_at(seen.at, self._policy)
+        return looked.heard(seen.outcome, seen.probe, seen.at, self._policy)

@@ -1,0 +1,1 @@
+"""Places for objects to run on Ray: no opinions, only processes, handles and options."""

@@ -1,0 +1,132 @@
+"""
+The control plane in an actor of its own: detached, named, restarted by Ray when it dies.
+
+It outlives a redeployment of the application, and is replaced by the first router of another version.
+"""
+
+import asyncio
+import logging
+from typing import Any
+from uuid import uuid4
+
+import ray
+from ray.exceptions import GetTimeoutError, RayError
+
+from serve_app import __version__
+from serve_app.clock import SystemClock
+from serve_app.config.settings import Settings
+from serve_app.control.local import LocalControl
+from serve_app.control.plane import BreakerChanged, Plane
+from serve_app.control.port import ControlUnreachable, Report, Snapshot, Totals
+from serve_app.observability.logs import configure_logs
+from serve_app.prices import prices_of
+
+NAMESPACE = "sekha"
+ANSWER_WITHIN_S = 5.0
+
+log = logging.getLogger("sekha.control")
+
+
+class ControlActor:
+    """The plane, and a name to find it by."""
+
+    def __init__(self, log_level: str) -> None:
+        configure_logs(log_level)
+        self._control = LocalControl(Plane(uuid4().hex, prices_of, log_change), SystemClock())
+
+    async def version(self) -> str:
+        return __version__
+
+    async def hello(self, replica_id: str, settings: Settings, known: Snapshot) -> Snapshot:
+        return await self._control.hello(replica_id, settings, known)
+
+    async def report(self, report: Report) -> Snapshot:
+        return await self._control.report(report)
+
+    async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
+        return await self._control.watch(generation, version, timeout_s)
+
+    async def probe(self, provider_id: str) -> bool:
+        return await self._control.probe(provider_id)
+
+    async def totals(self) -> Totals:
+        return await self._control.totals()
+
+
+def log_change(change: BreakerChanged) -> None:
+    """One line for every change of state, for operators who look for "circuit breaker"."""
+    level = logging.INFO if change.after == "closed" else logging.WARNING
+    log.log(
+        level,
+        "circuit breaker of '%s': %s -> %s (failures in a row: %d)",
+        change.provider_id,
+        change.before,
+        change.after,
+        change.failures,
+        extra={"facts": {"event": "circuit_breaker", "provider": change.provider_id, "state": change.after}},
+    )
+
+
+class ControlClient:
+    """
+    The control actor, seen from a router: a `Control` whose every trouble is ControlUnreachable.
+
+    The actor is found by name, and made where there is none yet; a handle that turns out dead is let go, so
+    that the next call looks again.
+    """
+
+    def __init__(self, app_name: str, log_level: str) -> None:
+        self._name = f"sekha-control:{app_name}"
+        self._log_level = log_level
+        self._actor: Any = None
+
+    async def hello(self, replica_id: str, settings: Settings, known: Snapshot) -> Snapshot:
+        answer: Snapshot = await self._ask("hello", replica_id, settings, known)
+        return answer
+
+    async def report(self, report: Report) -> Snapshot:
+        answer: Snapshot = await self._ask("report", report)
+        return answer
+
+    async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
+        answer: Snapshot = await self._ask("watch", generation, version, timeout_s, within_s=timeout_s)
+        return answer
+
+    async def probe(self, provider_id: str) -> bool:
+        answer: bool = await self._ask("probe", provider_id)
+        return answer
+
+    async def totals(self) -> Totals:
+        answer: Totals = await self._ask("totals")
+        return answer
+
+    async def _ask(self, method: str, *args: object, within_s: float = 0.0) -> Any:
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S + within_s):
+                actor = self._actor or await self._found()
+                return await getattr(actor, method).remote(*args)
+        except (RayError, GetTimeoutError, TimeoutError, ValueError) as error:
+            self._actor = None
+            raise ControlUnreachable(f"{method}: {type(error).__name__}") from error
+
+    async def _found(self) -> Any:
+        actor = self._made()
+        if await actor.version.remote() != __version__:
+            log.info("replacing the control actor of another version")
+            ray.kill(actor, no_restart=True)
+            actor = self._made()
+        self._actor = actor
+        return actor
+
+    def _made(self) -> Any:
+        remote = ray.remote(ControlActor)
+        return remote.options(
+            name=self._name,
+            namespace=NAMESPACE,
+            lifetime="detached",
+            get_if_exists=True,
+            max_restarts=-1,
+            max_task_retries=0,  # a call that may be lost is made again by the router, which numbers its reports
+            num_cpus=0,
+            max_concurrency=1000,
+        ).remote(self._log_level)

@@ -1,0 +1,48 @@
+"""A provider in a process of its own: its key, its connections, its failures stay there."""
+
+import logging
+import os
+from collections.abc import AsyncIterator
+
+from serve_app.clock import SystemClock
+from serve_app.config.provider import ProviderConfig
+from serve_app.errors import UpstreamError
+from serve_app.observability.logs import configure_logs
+from serve_app.providers.base import Answer, Call, Health, StreamItem
+from serve_app.providers.build import build_provider
+
+log = logging.getLogger("sekha.provider")
+
+
+class ProviderDeployment:
+    """
+    A place for a provider to run.
+
+    The key is looked up here, in this replica's environment, and nowhere else. Failures go home as values:
+    a raised one would come wrapped in a remote traceback, and Serve would log it as a crash.
+    """
+
+    def __init__(self, config: ProviderConfig, log_level: str) -> None:
+        configure_logs(log_level)
+        self._provider = build_provider(config, os.environ, SystemClock())
+
+    async def chat(self, call: Call) -> Answer | UpstreamError:
+        return await self._provider.chat(call)
+
+    async def chat_stream(self, call: Call) -> AsyncIterator[StreamItem]:
+        stream = self._provider.chat_stream(call)
+        try:
+            async for item in stream:
+                yield item
+        finally:
+            await stream.aclose()  # type: ignore[attr-defined]
+
+    async def embed(self, call: Call) -> Answer | UpstreamError:
+        return await self._provider.embed(call)
+
+    async def health(self) -> Health:
+        return await self._provider.health()
+
+    async def __del__(self) -> None:
+        """Serve awaits this when it retires a replica."""
+        await self._provider.aclose()

@@ -1,0 +1,112 @@
+"""The router: the ingress deployment, where HTTP and calls through handles meet the gateway."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+from ray import serve
+from ray.serve.exceptions import RayServeException
+
+from serve_app.api.app import build_api
+from serve_app.api.asgi import ASGIApp
+from serve_app.api.auth import Keyring
+from serve_app.clock import SystemClock
+from serve_app.config.provider import Transport
+from serve_app.config.settings import Settings
+from serve_app.control.local import LocalControl
+from serve_app.control.plane import Plane
+from serve_app.control.port import Control
+from serve_app.control.replica import Replica
+from serve_app.deployments.clients import HandleProvider
+from serve_app.deployments.control import ControlClient, log_change
+from serve_app.errors import GatewayError, UpstreamError
+from serve_app.gateway import Gateway
+from serve_app.observability.logs import configure_logs, log_event
+from serve_app.observability.metrics import MetricsListener
+from serve_app.prices import prices_of
+from serve_app.providers.base import Provider, StreamEnd
+from serve_app.providers.build import build_provider
+from serve_app.schemas.chat import read_chat
+from serve_app.schemas.embeddings import read_embedding
+
+
+@serve.ingress()
+class RouterDeployment:
+    """
+    A place for a gateway to run.
+
+    `handles` are the provider deployments by provider id; a provider with transport `inline` has none and
+    runs in this process.
+    """
+
+    def __init__(self, settings: Settings, handles: Mapping[str, Any]) -> None:
+        configure_logs(settings.log_level)
+        clock = SystemClock()
+        providers: dict[str, Provider] = {
+            provider.id: build_provider(provider, os.environ, clock)
+            if provider.transport is Transport.INLINE
+            else HandleProvider(provider.id, handles[provider.id])
+            for provider in settings.llm_providers
+        }
+        replica_id, control = _connected(settings)
+        self._control = Replica(replica_id, settings, control, clock)
+        metrics = MetricsListener(lambda: self._control.tally)
+        self._gateway = Gateway(settings, providers, self._control, clock, Random(), [metrics, log_event])
+        self._keyring = Keyring.of(settings.auth, os.environ)
+        self._providers = providers
+        self._clock = clock
+
+    async def __serve_build_asgi_app__(self) -> ASGIApp:
+        """Serve calls this once, on the replica's loop: the moment to start listening to the control actor."""
+        await self._control.start()
+        return build_api(self._gateway, self._keyring, self._clock)
+
+    async def chat(self, body: bytes, request_id: str) -> bytes | GatewayError:
+        """A chat completion for a caller within the cluster; errors come as values."""
+        try:
+            return (await self._gateway.chat(read_chat(body), request_id)).body
+        except GatewayError as error:
+            return error
+
+    async def embed(self, body: bytes, request_id: str) -> bytes | GatewayError:
+        """Vectors for a caller within the cluster; errors come as values."""
+        try:
+            return (await self._gateway.embed(read_embedding(body), request_id)).body
+        except GatewayError as error:
+            return error
+
+    async def chat_stream(self, body: bytes, request_id: str) -> AsyncIterator[bytes | GatewayError]:
+        """Blocks of SSE frames for a caller within the cluster; an error, if there is one, comes last."""
+        try:
+            stream = await self._gateway.chat_stream(read_chat(body), request_id)
+        except GatewayError as error:
+            yield error
+            return
+        try:
+            async for item in stream.items:
+                if isinstance(item, bytes | UpstreamError):
+                    yield item
+                elif isinstance(item, StreamEnd):
+                    return
+        finally:
+            await stream.items.aclose()  # type: ignore[attr-defined]
+
+    async def check_health(self) -> None:
+        """Serve asks now and then; a router that answers is healthy, whatever its providers do."""
+
+    async def __del__(self) -> None:
+        """Serve awaits this when it retires a replica: report what is not reported yet."""
+        await self._control.stop()
+        await asyncio.gather(*(provider.aclose() for provider in self._providers.values()))
+
+
+def _connected(settings: Settings) -> tuple[str, Control]:
+    """This replica's name and its way to the authority; in local testing mode that is in this process."""
+    try:
+        context = serve.get_replica_context()
+    except RayServeException:
+        return uuid4().hex, LocalControl(Plane(uuid4().hex, prices_of, log_change), SystemClock())
+    return context.replica_tag, ControlClient(context.app_name, settings.log_level)

@@ -1,0 +1,105 @@
+"""
+Structured logs: one JSON object a line, on stderr.
+
+What is logged is made from events; a key never gets here, because no event holds one.
+"""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from serve_app.accounting.money import dollars
+from serve_app.events import AttemptFailed, Event, RequestFailed, RequestServed
+
+LOGGER = "sekha"
+
+log = logging.getLogger("sekha.requests")
+
+
+class JsonFormatter(logging.Formatter):
+    """Time, level, logger, message, and whatever `extra={"facts": {...}}` holds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line.update(getattr(record, "facts", {}))
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return orjson.dumps(line, default=str).decode()
+
+
+def configure_logs(level: str) -> None:
+    """Send the gateway's own logs to stderr as JSON lines; other loggers are left as they are."""
+    logger = logging.getLogger(LOGGER)
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(JsonFormatter())
+        logger.addHandler(handler)
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+def log_event(event: Event) -> None:
+    """One line for each event that somebody may look for later (contract sections 5 and 6.2)."""
+    match event:
+        case RequestServed() if log.isEnabledFor(logging.INFO):
+            cost = dollars(event.cost) if event.cost is not None else 0.0
+            log.info(
+                "Routed to provider=%s, model=%s, cost=$%.4f",
+                event.provider_id,
+                event.model_id,
+                cost,
+                extra={"facts": _facts_of(event)},
+            )
+        case AttemptFailed():
+            log.warning(
+                "llm_call_failed",
+                extra={
+                    "facts": {
+                        "event": "llm_call_failed",
+                        "request_id": event.request_id,
+                        "backend": event.provider_id,
+                        "model": event.model_id,
+                        "error_type": str(event.error.failure),
+                        "error_message": event.error.message,
+                        "retry_count": event.attempt - 1,
+                    }
+                },
+            )
+        case RequestFailed():
+            log.warning(
+                "request_failed",
+                extra={
+                    "facts": {
+                        "event": "request_failed",
+                        "request_id": event.request_id,
+                        "operation": event.operation,
+                        "task": event.task,
+                        "code": event.code,
+                        "status": event.status,
+                        "attempts": event.attempts,
+                    }
+                },
+            )
+
+
+def _facts_of(event: RequestServed) -> dict[str, Any]:
+    return {
+        "event": "request_served",
+        "request_id": event.request_id,
+        "operation": event.operation,
+        "task": event.task,
+        "attempts": event.attempts,
+        "input_tokens": event.usage.input_tokens,
+        "output_tokens": event.usage.output_tokens,
+        "usage_estimated": event.usage.estimated,
+        "duration_ms": round(event.duration_s * 1000, 1),
+        "upstream_ms": round(event.upstream_s * 1000, 1),
+    }

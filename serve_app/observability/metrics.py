@@ -1,0 +1,151 @@
+"""
+The gateway's metrics: every name once, counted from events, shown in Prometheus' text format.
+
+`http_requests_total`, `circuit_breaker_state` and `llm_cost_total` are fixed by contract section 5;
+`gen_ai_*` are the OpenTelemetry GenAI conventions' names in Prometheus' spelling. No label grows without
+bound: providers, models, tasks and codes are configured or closed sets.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from serve_app.accounting.money import dollars
+from serve_app.control.port import Totals
+from serve_app.control.tally import BUCKETS_S, Histogram, Tally
+from serve_app.events import AttemptFailed, Event, RequestAbandoned, RequestFailed, RequestServed
+from serve_app.resilience.breaker import BreakerState
+from serve_app.trip import IN_FLIGHT
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A metric as operators see it."""
+
+    help: str
+    labels: tuple[str, ...]
+
+
+HTTP_REQUESTS = "http_requests"
+COST = "llm_cost"
+TOKENS = "gen_ai_client_token_usage"
+SERVED = "sekha_requests_served"
+FAILED = "sekha_requests_failed"
+ABANDONED = "sekha_requests_abandoned"
+ATTEMPT_FAILURES = "sekha_attempt_failures"
+FALLBACKS = "sekha_fallbacks"
+DURATION = "gen_ai_server_request_duration_seconds"
+FIRST_TOKEN = "gen_ai_server_time_to_first_token_seconds"  # noqa: S105
+OVERHEAD = "sekha_overhead_seconds"
+
+_TARGET = ("provider", "model")
+
+COUNTERS = {
+    HTTP_REQUESTS: Definition("HTTP requests by route and status.", ("method", "route", "status")),
+    COST: Definition("US dollars spent, from reported usage and the price list.", _TARGET),
+    TOKENS: Definition("Tokens by direction: input or output.", (*_TARGET, "token_type")),
+    SERVED: Definition("Requests that got a whole answer.", ("operation", "task", *_TARGET)),
+    FAILED: Definition("Requests that ended in an error.", ("operation", "task", "code")),
+    ABANDONED: Definition("Requests whose caller went away.", ("operation", "task")),
+    ATTEMPT_FAILURES: Definition("Calls to a target that failed, by kind.", (*_TARGET, "kind")),
+    FALLBACKS: Definition("Answers that came from another target than the first choice.", _TARGET),
+}
+HISTOGRAMS = {
+    DURATION: Definition("From admission to the last byte.", ("operation", *_TARGET)),
+    FIRST_TOKEN: Definition("From admission to the first token of a stream.", _TARGET),
+    OVERHEAD: Definition("The part of a request's duration that was not spent waiting upstream.", ("operation",)),
+}
+GAUGES = {IN_FLIGHT: Definition("Requests at a provider at this moment.", ("provider",))}
+
+
+class MetricsListener:
+    """Counts events into the tally of this process; `tally` is asked for anew, as it is handed over in batches."""
+
+    def __init__(self, tally: Callable[[], Tally]) -> None:
+        self._tally = tally
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RequestServed():
+                self._served(event)
+            case AttemptFailed():
+                labels = (event.provider_id, event.model_id, str(event.error.failure))
+                self._tally().count(ATTEMPT_FAILURES, labels)
+            case RequestFailed():
+                self._tally().count(FAILED, (event.operation, event.task, event.code))
+            case RequestAbandoned():
+                self._tally().count(ABANDONED, (event.operation, event.task))
+
+    def _served(self, event: RequestServed) -> None:
+        tally = self._tally()
+        target = (event.provider_id, event.model_id)
+        tally.count(SERVED, (event.operation, event.task, *target))
+        tally.count(TOKENS, (*target, "input"), event.usage.input_tokens)
+        tally.count(TOKENS, (*target, "output"), event.usage.output_tokens)
+        tally.count(COST, target, event.cost or 0)
+        if event.attempts > 1:
+            tally.count(FALLBACKS, target)
+        tally.observe(DURATION, (event.operation, *target), event.duration_s)
+        tally.observe(OVERHEAD, (event.operation,), max(0.0, event.duration_s - event.upstream_s))
+        if event.first_token_s is not None:
+            tally.observe(FIRST_TOKEN, target, event.first_token_s)
+
+
+def exposition(totals: Totals) -> bytes:
+    """The cluster's numbers in Prometheus' text format 0.0.4."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Totals(totals))
+    return generate_latest(registry)
+
+
+class _Totals:
+    """A collector over one set of totals."""
+
+    def __init__(self, totals: Totals) -> None:
+        self._totals = totals
+
+    def collect(self) -> Iterator[Metric]:
+        tally = self._totals.tally
+        for name, what in COUNTERS.items():
+            counter = CounterMetricFamily(name, what.help, labels=what.labels)
+            for (key, labels), value in tally.counters.items():
+                if key == name:
+                    counter.add_metric(labels, dollars(int(value)) if name == COST else value)
+            yield counter
+        for name, what in HISTOGRAMS.items():
+            histogram = HistogramMetricFamily(name, what.help, labels=what.labels)
+            for (key, labels), spans in tally.histograms.items():
+                if key == name:
+                    histogram.add_metric(labels, _cumulative(spans), spans.total)
+            yield histogram
+        for name, what in GAUGES.items():
+            gauge = GaugeMetricFamily(name, what.help, labels=what.labels)
+            for (key, labels), value in self._totals.gauges.items():
+                if key == name:
+                    gauge.add_metric(labels, value)
+            yield gauge
+        yield self._breakers()
+        yield GaugeMetricFamily("sekha_router_replicas", "Routers that report.", value=self._totals.replicas)
+
+    def _breakers(self) -> Metric:
+        states = GaugeMetricFamily(
+            "circuit_breaker_state", "1 for the state a provider's breaker is in.", labels=("provider", "state")
+        )
+        for provider_id, breaker in self._totals.breakers.items():
+            for state in BreakerState:
+                states.add_metric((provider_id, state), float(breaker.state is state))
+        return states
+
+
+def _cumulative(spans: Histogram) -> list[tuple[str, float]]:
+    bounds = [*(str(bound) for bound in BUCKETS_S), "+Inf"]
+    running = 0
+    buckets = []
+    for bound, count in zip(bounds, spans.counts, strict=True):
+        running += count
+        buckets.append((bound, float(running)))
+    return buckets

@@ -1,0 +1,15 @@
+"""The price of every configured target: the vendor's terms, the price list, and the operator's overrides."""
+
+from serve_app.accounting.catalogue import target_price
+from serve_app.accounting.price import Price
+from serve_app.config.settings import Settings
+from serve_app.providers.catalogue import vendor
+
+
+def prices_of(settings: Settings) -> dict[str, Price | None]:
+    """Target name (`provider_id/model_id`) to price; None when nobody knows it."""
+    return {
+        f"{provider.id}/{model.model_id}": target_price(provider.type, vendor(provider.type).is_free, model)
+        for provider in settings.llm_providers
+        for model in provider.models
+    }

@@ -1,0 +1,49 @@
+"""The caller's request, made ready for one upstream, and what its answer says it used."""
+
+from typing import Any
+
+import orjson
+
+from serve_app.accounting.usage import Usage, usage_of
+from serve_app.providers.base import Call
+
+# Words to the gateway itself; an upstream would stumble over them.
+GATEWAY_HINTS = ("preferred_model", "require_vision", "require_audio", "max_cost", "task")
+
+
+def fields_of(call: Call) -> dict[str, Any]:
+    """The request as the caller wrote it, without what was meant for the gateway, and with our model."""
+    fields: dict[str, Any] = orjson.loads(call.body)
+    for hint in GATEWAY_HINTS:
+        fields.pop(hint, None)
+    fields["model"] = call.model
+    return fields
+
+
+def ask_for_stream(fields: dict[str, Any]) -> None:
+    """
+    Turn the request into one for a stream that ends with its usage.
+
+    Usage is always asked for, because a stream that is not counted is not paid for (architecture D6).
+    """
+    options = fields.get("stream_options")
+    fields["stream"] = True
+    fields["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+
+
+def ask_for_whole(fields: dict[str, Any]) -> None:
+    """Turn the request into one for a whole answer."""
+    fields.pop("stream", None)
+    fields.pop("stream_options", None)
+
+
+def choices_in(fields: dict[str, Any]) -> int:
+    """How many answers the caller asked for (`n`)."""
+    n = fields.get("n")
+    return n if isinstance(n, int) and n > 0 else 1
+
+
+def usage_in(answer: dict[str, Any]) -> Usage | None:
+    """What a whole answer says it used; None when it does not say."""
+    reported = answer.get("usage")
+    return usage_of(reported) if isinstance(reported, dict) else None

@@ -1,0 +1,36 @@
+"""From a configuration to the object that speaks to the upstream."""
+
+from collections.abc import Mapping
+
+from serve_app.clock import Clock
+from serve_app.config.provider import ProviderConfig
+from serve_app.errors import ConfigError
+from serve_app.providers.base import Provider
+from serve_app.providers.catalogue import Adapter, vendor
+from serve_app.providers.keys import key_of
+
+
+def build_provider(config: ProviderConfig, environ: Mapping[str, str], clock: Clock) -> Provider:
+    """
+    The provider that this configuration describes, not yet connected.
+
+    Adapters are imported here and not above, because LiteLLM takes seconds to load and only its own
+    providers need it. `environ` is where keys are looked up.
+    """
+    row = vendor(config.type)
+    key = key_of(config, row, environ)
+    match row.adapter:
+        case Adapter.SCRIPTED:
+            from serve_app.providers.scripted import ScriptedProvider
+
+            return ScriptedProvider(config, clock)
+        case Adapter.LITELLM:
+            from serve_app.providers.litellm_provider import LiteLlmProvider
+
+            return LiteLlmProvider(config, row, key, clock)
+        case Adapter.WIRE:
+            from serve_app.providers.wire import WireProvider
+
+            if (config.base_url or row.base_url) is None:
+                raise ConfigError(f"provider '{config.id}' of type '{config.type}' needs a base_url")
+            return WireProvider(config, row, key, clock)

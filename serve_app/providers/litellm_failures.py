@@ -1,0 +1,152 @@
+"""
+What went wrong behind LiteLLM, in the gateway's words.
+
+Told by the class of LiteLLM's exception where that class means one thing; else by what lies beneath it: a
+broken connection, or the status that the upstream sent. LiteLLM's own exceptions never leave this process:
+they do not survive being pickled.
+
+Importing this module imports LiteLLM, which takes seconds: only `litellm_provider` does, once it must.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import httpx
+import litellm
+import openai
+import orjson
+
+from serve_app.errors import FailureKind, UpstreamError, upstream_error
+from serve_app.providers.wire_failures import clean, kind_of, retry_after_s
+
+# Everything that a call of LiteLLM raises on purpose.
+EXPECTED = (openai.OpenAIError, httpx.HTTPError, TimeoutError)
+
+# From the special to the general: several of them inherit from BadRequestError.
+_BY_CLASS: tuple[tuple[type[Exception], FailureKind], ...] = (
+    (litellm.ContextWindowExceededError, FailureKind.CONTEXT_LENGTH),
+    (litellm.ContentPolicyViolationError, FailureKind.CONTENT_FILTER),
+    (litellm.RateLimitError, FailureKind.RATE_LIMITED),
+    (litellm.AuthenticationError, FailureKind.AUTH),
+    (litellm.PermissionDeniedError, FailureKind.AUTH),
+    (litellm.NotFoundError, FailureKind.NOT_FOUND),
+    (litellm.Timeout, FailureKind.TIMEOUT),
+    (TimeoutError, FailureKind.TIMEOUT),
+)
+
+_WORDS = {
+    FailureKind.TIMEOUT: "took too long to answer",
+    FailureKind.RATE_LIMITED: "asks us to slow down",
+    FailureKind.OVERLOADED: "is overloaded",
+    FailureKind.UNREACHABLE: "cannot be reached",
+    FailureKind.AUTH: "refused our key",
+    FailureKind.NOT_FOUND: "does not have this model",
+    FailureKind.CONTEXT_LENGTH: "finds the request too long for this model",
+    FailureKind.CONTENT_FILTER: "refused the request for what it says",
+    FailureKind.REJECTED: "rejected the request",
+}
+
+_STABLE_CODE = {
+    FailureKind.CONTEXT_LENGTH: "context_length_exceeded",
+    FailureKind.CONTENT_FILTER: "content_filter",
+}
+
+# "litellm.BadRequestError: AnthropicException - …"
+_PREFIXES = re.compile(r"^(?:litellm\.)?\w+Error: (?:\w+ - )?")
+
+
+def failure_of_litellm(
+    error: Exception, provider_id: str, *, now: float, secret: str | None = None
+) -> UpstreamError:
+    """An exception out of LiteLLM as a value; `now` is seconds since the epoch, for a Retry-After date."""
+    links = list(_chain(error))
+    status = _upstream_status(links)
+    kind = _kind(links, status)
+    return upstream_error(
+        _message(links, kind, secret) or f"Provider '{provider_id}' {_WORDS.get(kind, 'failed to answer')}",
+        provider_id,
+        kind,
+        upstream_status=status,
+        retry_after_s=_retry_after_s(links, now),
+        code=_STABLE_CODE.get(kind),
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception and what it was raised from, outermost first."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = getattr(error, "original_exception", None) or error.__cause__ or error.__context__
+
+
+def _kind(links: list[BaseException], status: int | None) -> FailureKind:
+    for link in links:
+        for class_, kind in _BY_CLASS:
+            if isinstance(link, class_):
+                return kind
+    if any(isinstance(link, aiohttp.ClientPayloadError | orjson.JSONDecodeError) for link in links):
+        return FailureKind.BROKEN
+    if any(isinstance(link, httpx.TimeoutException) for link in links):
+        return FailureKind.TIMEOUT
+    if any(isinstance(link, httpx.TransportError) for link in links):
+        return FailureKind.UNREACHABLE
+    if status is not None:
+        return kind_of(status, {})
+    # LiteLLM refused before it sent anything: the request cannot be translated.
+    if isinstance(links[0], litellm.BadRequestError | litellm.UnprocessableEntityError):
+        return FailureKind.REJECTED
+    return FailureKind.BROKEN
+
+
+def _upstream_status(links: list[BaseException]) -> int | None:
+    """
+    The status that the upstream sent, from the innermost exception that knows one.
+
+    The outer ones carry LiteLLM's own idea of it (529 becomes 500), and 500 where there was no answer.
+    """
+    if any(isinstance(link, httpx.TransportError) for link in links):
+        return None
+    for link in reversed(links):
+        status = getattr(link, "status_code", None)
+        if isinstance(status, int) and status >= 200:
+            return status
+    return None
+
+
+def _retry_after_s(links: list[BaseException], now: float) -> float | None:
+    for link in links:
+        response = getattr(link, "response", None)
+        for headers in (getattr(link, "litellm_response_headers", None), getattr(response, "headers", None)):
+            if headers and (seconds := retry_after_s(headers, now)) is not None:
+                return seconds
+    return None
+
+
+def _message(links: list[BaseException], kind: FailureKind, secret: str | None) -> str | None:
+    """
+    The upstream's own words, from the JSON it sent.
+
+    LiteLLM's wording is passed on only where the request was at fault: elsewhere it holds addresses.
+    """
+    for link in links:
+        if text := _sentence_in(getattr(link, "message", None)):
+            return clean(text, secret)
+    if kind in (FailureKind.REJECTED, FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER):
+        return clean(_PREFIXES.sub("", str(links[0])), secret)
+    return None
+
+
+def _sentence_in(body: Any) -> str | None:
+    if not isinstance(body, str | bytes):
+        return None
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    error = answer.get("error", answer) if isinstance(answer, dict) else None
+    text = error.get("message") if isinstance(error, dict) else None
+    return text if isinstance(text, str) and text else None

@@ -1,0 +1,311 @@
+"""
+Every upstream that does not speak OpenAI's words, through LiteLLM.
+
+LiteLLM is used as a translator and as nothing else: its retries, caches, callbacks and logging are off, the
+key comes with each call, and nothing that a caller writes into a request can steer it.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncGenerator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from serve_app.clock import Clock
+from serve_app.config.provider import ProviderConfig
+from serve_app.errors import ConfigError, FailureKind, UpstreamError, upstream_error
+from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
+from serve_app.providers.bodies import ask_for_stream, ask_for_whole, fields_of, usage_in
+from serve_app.providers.catalogue import Vendor
+from serve_app.providers.frames import frame_of
+from serve_app.providers.keys import missing_key
+from serve_app.providers.probe import listed_models, look
+from serve_app.providers.wire_failures import broken
+
+THREADS = 64  # LiteLLM hands every call to a thread to prepare it; Serve's default of five would queue
+
+# Read when LiteLLM is imported: without them it goes to the network then, and reads `.env` files.
+_QUIET = {
+    "LITELLM_MODE": "PRODUCTION",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
+    "LITELLM_LOCAL_BLOG_POSTS": "True",
+}
+
+# Where the list of models is free: address, path, the header that holds the key, other headers.
+_LISTS = {
+    "anthropic": (
+        "https://api.anthropic.com",
+        "/v1/models",
+        "x-api-key",
+        {"anthropic-version": "2023-06-01"},
+    ),
+    "gemini": ("https://generativelanguage.googleapis.com", "/v1beta/openai/models", "Authorization", {}),
+}
+
+# Words that steer LiteLLM instead of reaching the model: where to call, with whose key. Never a caller's.
+_STEERING = re.compile(
+    r"^(_|litellm|aws_|vertex_|azure_|s3_|gcs_|watsonx_|oci_|sap_|openai_|anthropic_(?!version|beta))"
+    r"|(_url|_base|_endpoint|_host|_key|_secret|_token|_credentials?|_headers?|_file|_path)$"
+)
+_NOT_STEERING = frozenset({"prompt_cache_key"})
+_ALSO_STEERING = frozenset(
+    {
+        *(
+            "additional_drop_params",
+            "api_type",
+            "base_url",
+            "credentials",
+            "default_headers",
+            "deployment_id",
+        ),
+        *(
+            "drop_params",
+            "extra_body",
+            "extra_headers",
+            "hooks",
+            "organization",
+            "project",
+            "timeout",
+            "token",
+        ),
+    }
+)
+
+# LiteLLM's own additions to OpenAI's answers.
+_PRIVATE = frozenset({"provider_specific_fields", "hidden_params", "response_ms"})
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A stream of which the first chunk has arrived."""
+
+    stream: Any
+    first: dict[str, Any]
+
+
+class LiteLlmProvider:
+    """Speaks to one upstream through LiteLLM, which is imported when the first of these is built."""
+
+    def __init__(self, config: ProviderConfig, vendor: Vendor, api_key: str | None, clock: Clock) -> None:
+        self._config = config
+        self._vendor = vendor
+        self._api_key = api_key
+        self._clock = clock
+        self._missing_key = missing_key(config, vendor, api_key)
+        self._litellm, self._failures = _load()
+        self._expected = self._failures.EXPECTED
+        self._has_threads = False
+        self._steering = _ALSO_STEERING.union(self._litellm.types.utils.all_litellm_params)
+        prefix = vendor.model_string("").rstrip("/")
+        if prefix and prefix not in self._litellm.provider_list:
+            raise ConfigError(f"provider '{config.id}': '{config.type}' is no vendor that LiteLLM knows")
+
+    async def chat(self, call: Call) -> Answer | UpstreamError:
+        fields = fields_of(call)
+        ask_for_whole(fields)
+        return await self._whole("acompletion", call, fields)
+
+    async def embed(self, call: Call) -> Answer | UpstreamError:
+        return await self._whole("aembedding", call, fields_of(call))
+
+    async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
+        """
+        A chat completion in frames, one for each of LiteLLM's chunks.
+
+        `call.timeout_s` bounds the time to the first chunk; after that the provider's `timeout` bounds every
+        silence. Closing the generator closes the connection at once.
+        """
+        started = self._clock.monotonic()
+        opened = await self._open(call)
+        if isinstance(opened, UpstreamError):
+            yield opened
+            return
+        chunk: dict[str, Any] | UpstreamError | None = opened.first
+        usage, chars = None, 0
+        try:
+            yield StreamHead(self._since(started))
+            while isinstance(chunk, dict):
+                usage = usage_in(chunk) or usage
+                chars += _chars_in(chunk)
+                if frame := _shown(chunk, call.wants_usage):
+                    yield frame
+                chunk = await self._next(opened.stream)
+            if chunk is not None:
+                yield chunk
+            else:
+                yield StreamEnd(usage, self._since(started), chars)
+        finally:
+            await opened.stream.aclose()
+
+    async def health(self) -> Health:
+        """Asks for the list of models where that is free; elsewhere there is nothing to look at."""
+        return await look(self._config, self._clock, self._missing_key, self._models)
+
+    async def aclose(self) -> None:
+        """Close the connections that LiteLLM keeps for this process."""
+        await self._litellm.close_litellm_async_clients()
+
+    # Calls
+
+    async def _whole(self, verb: str, call: Call, fields: dict[str, Any]) -> Answer | UpstreamError:
+        if self._missing_key is not None:
+            return self._keyless()
+        started = self._clock.monotonic()
+        try:
+            async with asyncio.timeout(call.timeout_s):
+                answer = await getattr(self._litellm, verb)(**self._arguments(fields, call.timeout_s))
+        except self._expected as error:
+            return self._failure(error)
+        body = _openai_form(answer)
+        return Answer(orjson.dumps(body), usage_in(body), self._since(started))
+
+    async def _open(self, call: Call) -> _Opened | UpstreamError:
+        """Wait for the first chunk: until it is there, the request can still go to another target."""
+        if self._missing_key is not None:
+            return self._keyless()
+        fields = fields_of(call)
+        ask_for_stream(fields)
+        stream, opened = None, None
+        try:
+            async with asyncio.timeout(call.timeout_s):
+                arguments = self._arguments(fields, max(call.timeout_s, self._config.timeout))
+                stream = await self._litellm.acompletion(**arguments)
+                first = await self._next(stream)
+                if isinstance(first, UpstreamError):
+                    return first
+                if first is None:
+                    return broken(self._config.id, "ended its stream before the first token")
+                opened = _Opened(stream, first)
+        except self._expected as error:
+            return self._failure(error)
+        finally:
+            if stream is not None and opened is None:
+                await stream.aclose()
+        return opened
+
+    async def _next(self, stream: Any) -> dict[str, Any] | UpstreamError | None:
+        """The next chunk; None: the answer is complete."""
+        try:
+            async with asyncio.timeout(self._config.timeout):
+                chunk = _openai_form(await anext(stream))
+        except StopAsyncIteration:
+            return None
+        except self._expected as error:
+            return self._failure(error)
+        # A stream that was cut gets a made-up "stop" from LiteLLM; the wrapper knows what really came.
+        really = stream.received_finish_reason or stream.intermittent_finish_reason
+        if really is None and any(choice.get("finish_reason") for choice in chunk["choices"]):
+            return broken(self._config.id, "was cut off in the middle of its answer")
+        return chunk
+
+    def _arguments(self, fields: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        """The call in LiteLLM's words; ours come last, so that no field of the caller's replaces them."""
+        self._give_threads()
+        passed = {name: value for name, value in fields.items() if not self._steers(name)}
+        passed["model"] = self._vendor.model_string(fields["model"])
+        return {
+            **passed,
+            "api_key": self._api_key,
+            "api_base": self._config.base_url,
+            "timeout": timeout_s,
+            "num_retries": 0,
+            "max_retries": 0,
+            "drop_params": True,
+            "no-log": True,
+        }
+
+    def _steers(self, name: str) -> bool:
+        if name in _NOT_STEERING:
+            return False
+        return name in self._steering or _STEERING.search(name) is not None
+
+    def _give_threads(self) -> None:
+        if not self._has_threads:
+            pool = ThreadPoolExecutor(THREADS, thread_name_prefix="litellm")
+            asyncio.get_running_loop().set_default_executor(pool)
+            self._has_threads = True
+
+    async def _models(self) -> tuple[str, ...] | UpstreamError:
+        if self._config.type not in _LISTS:
+            return tuple(dict.fromkeys(model.model_id for model in self._config.models))
+        base_url, path, key_header, headers = _LISTS[self._config.type]
+        key = f"Bearer {self._api_key}" if key_header == "Authorization" else self._api_key
+        async with aiohttp.ClientSession() as session:
+            return await listed_models(
+                session,
+                (self._config.base_url or base_url).rstrip("/").removesuffix("/v1") + path,
+                {**headers, key_header: key or ""},
+                self._config.id,
+                now=self._clock.now(),
+                secret=self._api_key,
+            )
+
+    def _failure(self, error: Exception) -> UpstreamError:
+        failure: UpstreamError = self._failures.failure_of_litellm(
+            error, self._config.id, now=self._clock.now(), secret=self._api_key
+        )
+        return failure
+
+    def _keyless(self) -> UpstreamError:
+        return upstream_error(self._missing_key or "", self._config.id, FailureKind.AUTH)
+
+    def _since(self, started: float) -> float:
+        return self._clock.monotonic() - started
+
+
+def _load() -> tuple[Any, Any]:
+    """LiteLLM, told to be quiet, and the module that understands its exceptions."""
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        import litellm
+    except ImportError as error:
+        raise ConfigError(f"this provider needs LiteLLM, which is not installed: {error}") from error
+    from serve_app.providers import litellm_failures
+
+    litellm.drop_params = True
+    litellm.telemetry = False
+    litellm.suppress_debug_info = True
+    litellm.turn_off_message_logging = True
+    litellm.disable_streaming_logging = True
+    litellm.disable_token_counter = True
+    litellm.disable_hf_tokenizer_download = True
+    return litellm, litellm_failures
+
+
+def _openai_form(answer: Any) -> dict[str, Any]:
+    """An answer or a chunk of LiteLLM's as OpenAI would have written it."""
+    form: dict[str, Any] = _without_private(answer.model_dump(exclude_none=True))
+    for choice in form.get("choices", ()):
+        choice.setdefault("finish_reason", None)
+        if "message" in choice:
+            choice["message"].setdefault("content", None)
+    return form
+
+
+def _without_private(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_private(inner) for key, inner in value.items() if key not in _PRIVATE}
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [_without_private(inner) for inner in value]
+    return value
+
+
+def _shown(chunk: dict[str, Any], wants_usage: bool) -> bytes:
+    """The chunk as a frame for the caller; LiteLLM hangs the usage on an empty choice, OpenAI on none."""
+    if "usage" not in chunk:
+        return frame_of(chunk)
+    silent = not any(choice.get("delta") or choice.get("finish_reason") for choice in chunk["choices"])
+    if wants_usage:
+        return frame_of({**chunk, "choices": []} if silent else chunk)
+    return b"" if silent else frame_of({key: value for key, value in chunk.items() if key != "usage"})
+
+
+def _chars_in(chunk: dict[str, Any]) -> int:
+    return sum(len(choice["delta"].get("content") or "") for choice in chunk["choices"])

@@ -1,0 +1,103 @@
+"""
+One circuit breaker, as a plain value: no clock, no lock, no Ray.
+
+    closed    -- `failure_threshold` failures in a row --------->  open
+    open      -- `reset_timeout` after the last failure -------->  half_open
+    half_open -- `success_threshold` probes succeed ------------>  closed
+    half_open -- a probe fails --------------------------------->  open
+
+Every method gives back the breaker as it is afterwards. A router keeps a copy and replays what it has seen
+since (see `control/replica.py`); the authority's copy is the truth.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from serve_app.config.policy import BreakerPolicy
+from serve_app.resilience.outcome import Outcome
+
+
+class BreakerState(StrEnum):
+    """The three states, in the words of contract 3.4."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """
+    Times are seconds since the epoch.
+
+    `failure_count` counts failures in a row. `probe_until`: a probe is out and has until then to report.
+    """
+
+    state: BreakerState = BreakerState.CLOSED
+    failure_count: int = 0
+    success_count: int = 0
+    last_failure: float | None = None
+    last_change: float = 0.0
+    probe_until: float | None = None
+
+    def looked_at(self, now: float, policy: BreakerPolicy) -> "Breaker":
+        """The breaker as it is at `now`: an open one whose time is up is half open."""
+        if self.state is BreakerState.OPEN and now >= (self.last_failure or 0.0) + policy.reset_timeout:
+            return self._entered(BreakerState.HALF_OPEN, now)
+        return self
+
+    def admits_without_asking(self) -> bool:
+        """A closed breaker lets everyone through; a half-open one only who holds its probe."""
+        return self.state is BreakerState.CLOSED
+
+    def probed(self, now: float, policy: BreakerPolicy) -> "Breaker | None":
+        """
+        The breaker with a probe sent out; None when there is none to have.
+
+        A probe that has not reported within `half_open_timeout` is forgotten, so that one lost probe never
+        keeps a recovered provider out (contract 3.4).
+        """
+        breaker = self.looked_at(now, policy)
+        if breaker.state is not BreakerState.HALF_OPEN or breaker.probe_is_out(now):
+            return None
+        return replace(breaker, probe_until=now + policy.half_open_timeout)
+
+    def probe_is_out(self, now: float) -> bool:
+        """Whether somebody is trying the provider at this moment."""
+        return self.probe_until is not None and now < self.probe_until
+
+    def heard(self, outcome: Outcome, probe: bool, now: float, policy: BreakerPolicy) -> "Breaker":
+        """
+        The breaker after the end of one attempt.
+
+        While half open only probes have a say: an attempt that began before the outage proves nothing.
+        """
+        match self.state, outcome:
+            case BreakerState.CLOSED, Outcome.SUCCESS:
+                return replace(self, failure_count=0, success_count=self.success_count + 1)
+            case BreakerState.CLOSED, Outcome.FAILURE:
+                failed = replace(self, failure_count=self.failure_count + 1, last_failure=now)
+                tripped = failed.failure_count >= policy.failure_threshold
+                return failed._entered(BreakerState.OPEN, now) if tripped else failed
+            case BreakerState.OPEN, Outcome.FAILURE:
+                return replace(self, last_failure=max(now, self.last_failure or now))
+            case BreakerState.HALF_OPEN, Outcome.SUCCESS if probe:
+                succeeded = replace(self, success_count=self.success_count + 1, probe_until=None)
+                recovered = succeeded.success_count >= policy.success_threshold
+                return succeeded._entered(BreakerState.CLOSED, now) if recovered else succeeded
+            case BreakerState.HALF_OPEN, Outcome.FAILURE if probe:
+                failed = replace(self, failure_count=self.failure_count + 1, last_failure=now)
+                return failed._entered(BreakerState.OPEN, now)
+            case BreakerState.HALF_OPEN, Outcome.IGNORED if probe:
+                return replace(self, probe_until=None)  # it proved nothing: let another try
+        return self
+
+    def reset(self, now: float) -> "Breaker":
+        """Closed by hand, with nothing held against the provider."""
+        return Breaker(last_change=now)
+
+    def _entered(self, state: BreakerState, now: float) -> "Breaker":
+        failures = 0 if state is BreakerState.CLOSED else self.failure_count
+        return replace(
+            self, state=state, failure_count=failures, success_count=0, last_change=now, probe_until=None
+        )

@@ -1,0 +1,29 @@
+"""A target with what is known about it at this moment."""
+
+from typing import NamedTuple
+
+from serve_app.routing.target import Target
+
+UNKNOWN_COST = 1 << 62  # sorts behind every real price
+
+
+class Candidate(NamedTuple):
+    """
+    A target as it stands for one request.
+
+    `priority` is the effective one: 0 for what the caller prefers. `cost` is the estimate in nano-dollars,
+    None when nobody knows the price. `latency_s` is measured, None before the first answer.
+    """
+
+    target: Target
+    priority: int
+    is_default: bool = False
+    cost: int | None = 0
+    latency_s: float | None = None
+    is_open: bool = False
+
+    @property
+    def rank(self) -> tuple[int, bool, int, int]:
+        """The order of contract 3.1 step 6: priority, the configured default, the cheaper, the earlier."""
+        cost = UNKNOWN_COST if self.cost is None else self.cost
+        return (self.priority, not self.is_default, cost, self.target.position)

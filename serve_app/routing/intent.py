@@ -1,0 +1,90 @@
+"""
+What a model name in an OpenAI request means (architecture D10).
+
+    gpt-4o                     a configured model, at whichever provider has it
+    openai_cloud/gpt-4o        that model at that provider
+    chat_small, vision, …      a task
+    auto, or nothing           the default model for the work at hand
+    haiku, sonnet, opus, qwen  a tier of seed 004
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from serve_app.config.model import CHAT_TASKS, ModelTask
+from serve_app.errors import ModelNotFound
+from serve_app.routing.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is wanted: a task, and a model by preference where one was named."""
+
+    task: ModelTask
+    preferred_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Tier:
+    model_id: str
+    tasks: tuple[ModelTask, ...]
+
+
+TIERS = {
+    "haiku": _Tier("claude-3-haiku-20240307", (ModelTask.CHAT_SMALL,)),
+    "sonnet": _Tier("claude-3-5-sonnet-20241022", (ModelTask.CHAT_SMART,)),
+    "opus": _Tier("claude-3-opus-20240229", (ModelTask.CHAT_LARGE, ModelTask.CHAT_SMART)),
+    "qwen": _Tier("Qwen/Qwen2.5-7B-Instruct", (ModelTask.CHAT_SMALL, ModelTask.CHAT_SMART)),
+}
+
+
+class ModelNames:
+    """Every name a caller may use, read off the configured targets once."""
+
+    def __init__(self, targets: Sequence[Target]) -> None:
+        self._tasks: dict[str, tuple[ModelTask, ...]] = {}
+        for target in targets:
+            for name in (target.model_id, target.name):
+                self._tasks[name] = (*self._tasks.get(name, ()), target.task)
+        self._configured = tuple(dict.fromkeys(target.model_id for target in targets))
+        self._served = frozenset(target.task for target in targets)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Model ids first, then the tasks that something serves."""
+        return (*self._configured, *sorted(self._served), "auto")
+
+    def chat(self, name: str | None) -> Intent:
+        """The intent of a chat request; ModelNotFound when the name means nothing here."""
+        if not name or name == "auto":
+            return Intent(ModelTask.CHAT_SMART)
+        if tasks := self._tasks.get(name):
+            able = [task for task in tasks if task in CHAT_TASKS]
+            if not able:
+                raise ModelNotFound(name, [n for n in self.known if n != name])
+            return Intent(_likely_task(name, able), preferred_model=name)
+        if name in CHAT_TASKS:
+            return Intent(ModelTask(name))
+        if tier := TIERS.get(name):
+            task = next((t for t in tier.tasks if t in self._served), tier.tasks[-1])
+            return Intent(task, preferred_model=tier.model_id)
+        raise ModelNotFound(name, self.known)
+
+    def embedding(self, name: str | None) -> Intent:
+        """The intent of an embeddings request; ModelNotFound likewise."""
+        if not name or name in ("auto", ModelTask.EMBEDDING):
+            return Intent(ModelTask.EMBEDDING)
+        if ModelTask.EMBEDDING in self._tasks.get(name, ()):
+            return Intent(ModelTask.EMBEDDING, preferred_model=name)
+        raise ModelNotFound(name, [n for n in self._configured if ModelTask.EMBEDDING in self._tasks[n]])
+
+
+def _likely_task(name: str, configured: Sequence[ModelTask]) -> ModelTask:
+    """By the words in the name (contract 1.4), as far as the configuration leaves a choice."""
+    if "mini" in name or "small" in name:
+        likely = ModelTask.CHAT_SMALL
+    elif "large" in name:
+        likely = ModelTask.CHAT_LARGE
+    else:
+        likely = ModelTask.CHAT_SMART
+    return likely if likely in configured else configured[0]

@@ -1,0 +1,99 @@
+"""The plan for one request: who may serve it, in which order, and why the others may not."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from serve_app.config.model import ModelTask
+from serve_app.errors import GatewayError, InvalidRequest, NoProvidersAvailable, NoSuitableProviders
+from serve_app.routing.candidate import Candidate
+from serve_app.routing.eligibility import Dropped, Obstacle, held_back, incapable, is_preferred
+from serve_app.routing.requirements import Requirements
+from serve_app.routing.strategy import Strategy
+from serve_app.routing.target import Target
+
+
+class Conditions(Protocol):
+    """What is known at this moment about targets: prices, breakers, latencies."""
+
+    def cost(self, target: Target, wanted: Requirements) -> int | None:
+        """The estimate in nano-dollars; None when the price is unknown."""
+
+    def is_open(self, provider_id: str) -> bool:
+        """Whether the provider's breaker keeps requests away."""
+
+    def latency_s(self, target: Target) -> float | None:
+        """The measured latency; None before the first answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`ordered` are the eligible candidates, best first; the rest are `dropped`, each with its reason."""
+
+    wanted: Requirements
+    strategy: str
+    ordered: tuple[Candidate, ...]
+    dropped: tuple[Dropped, ...]
+
+    def reason(self, chosen: Candidate) -> str:
+        """Why this one was chosen (contract 1.2)."""
+        if chosen.priority == 0:
+            return "Matched preferred model"
+        if self.strategy == "fallback":
+            return f"Selected by priority ({chosen.priority})"
+        return f"Selected by strategy {self.strategy} (priority {chosen.priority})"
+
+    def refusal(self) -> GatewayError:
+        """What the caller hears when nobody is eligible (contract 1.2)."""
+        task, vision = self.wanted.task, self.wanted.require_vision
+        able = [d for d in self.dropped if d.obstacle in (Obstacle.BREAKER, Obstacle.COST)]
+        if able:
+            why = "; ".join(f"provider {d.candidate.target.name} {d.reason}" for d in able)
+            return NoSuitableProviders(task, why)
+        crowded = [d for d in self.dropped if d.obstacle is Obstacle.IMAGES]
+        if crowded:
+            most = max(d.candidate.target.vision.max_images for d in crowded if d.candidate.target.vision)
+            return InvalidRequest(f"Too many images: {self.wanted.images}, at most {most}", param="messages")
+        close = [d for d in self.dropped if d.obstacle is not Obstacle.TASK]
+        return NoProvidersAvailable(
+            task, vision, "; ".join(f"{d.candidate.target.name} {d.reason}" for d in close)
+        )
+
+
+def make_plan(
+    wanted: Requirements,
+    targets: Iterable[Target],
+    conditions: Conditions,
+    strategy: Strategy,
+    rng: Random,
+    defaults: Mapping[ModelTask, str] | None = None,
+) -> Plan:
+    """
+    Drop who may not serve, order the rest (contract 3.1).
+
+    A model listed under several tasks is one candidate: the entry for the wanted task speaks for it.
+    """
+    default_model = (defaults or {}).get(wanted.task)
+    eligible: dict[str, Candidate] = {}
+    dropped: list[Dropped] = []
+    for target in targets:
+        preferred = wanted.preferred_model is not None and is_preferred(target, wanted)
+        if lack := incapable(target, preferred, wanted):
+            dropped.append(Dropped(Candidate(target, target.priority), *lack))
+            continue
+        candidate = Candidate(
+            target=target,
+            priority=0 if preferred else target.priority,
+            is_default=target.model_id == default_model,
+            cost=conditions.cost(target, wanted),
+            latency_s=conditions.latency_s(target),
+            is_open=conditions.is_open(target.provider_id),
+        )
+        if hold := held_back(candidate, wanted.max_cost):
+            dropped.append(Dropped(candidate, *hold))
+        elif target.name not in eligible or target.task is wanted.task:
+            eligible[target.name] = candidate
+    ordered = strategy.order(list(eligible.values()), rng)
+    ordered.sort(key=lambda c: c.priority != 0)  # stable: the caller's wish comes before any strategy's
+    return Plan(wanted, strategy.name, tuple(ordered), tuple(dropped))

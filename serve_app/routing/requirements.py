@@ -1,0 +1,26 @@
+"""What a request asks of the target that serves it."""
+
+from dataclasses import dataclass
+
+from serve_app.config.model import ModelTask
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """
+    The question routing answers (contract 3.1).
+
+    `max_cost` is in nano-dollars; `context_size` and the two token counts are in tokens. `only_preferred`
+    drops every other model: an embedding from another model would land in another vector space.
+    """
+
+    task: ModelTask
+    preferred_model: str | None = None
+    require_vision: bool = False
+    require_audio: bool = False
+    max_cost: int | None = None
+    context_size: int | None = None
+    images: int = 0
+    only_preferred: bool = False
+    input_tokens: int = 1000
+    output_tokens: int = 500

@@ -1,0 +1,1 @@
+"""One way to order candidates per file."""

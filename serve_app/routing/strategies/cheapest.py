@@ -1,0 +1,15 @@
+"""Cheapest: by the estimated cost of this request; an unknown price comes last."""
+
+from collections.abc import Sequence
+from random import Random
+
+from serve_app.routing.candidate import UNKNOWN_COST, Candidate
+
+
+class Cheapest:
+    """Equal costs fall back to the operator's priority."""
+
+    name = "cheapest"
+
+    def order(self, candidates: Sequence[Candidate], rng: Random) -> list[Candidate]:
+        return sorted(candidates, key=lambda c: (UNKNOWN_COST if c.cost is None else c.cost, c.rank))

@@ -1,0 +1,27 @@
+"""Round robin: each target is first in turn."""
+
+from collections.abc import Sequence
+from random import Random
+
+from serve_app.routing.candidate import Candidate
+
+
+class RoundRobin:
+    """
+    Starts one place further along at every request; the rest follow in order, as fallbacks.
+
+    The turn is counted in one router's process: each router takes its own turns, which spreads as evenly.
+    """
+
+    name = "round_robin"
+
+    def __init__(self) -> None:
+        self._turn = -1
+
+    def order(self, candidates: Sequence[Candidate], rng: Random) -> list[Candidate]:
+        ordered = sorted(candidates, key=lambda c: c.target.position)
+        if not ordered:
+            return ordered
+        self._turn += 1
+        start = self._turn % len(ordered)
+        return ordered[start:] + ordered[:start]

@@ -1,0 +1,65 @@
+"""A target: one model at one provider, as a choice."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from serve_app.config.model import ModelTask, VisionCapabilities
+from serve_app.config.settings import DefaultModels, Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """
+    One model at one provider for one task, as configured.
+
+    `position` is its place in the configuration, counted over all entries; `name` is `provider_id/model_id`.
+    """
+
+    provider_id: str
+    provider_type: str
+    model_id: str
+    name: str
+    task: ModelTask
+    priority: int
+    position: int
+    context_window: int
+    dimension: int | None = None
+    supports_vision: bool = False
+    supports_audio: bool = False
+    vision: VisionCapabilities | None = None
+
+
+def targets_of(settings: Settings) -> tuple[Target, ...]:
+    """One target for each (provider, model, task) entry, in the order of the configuration."""
+    entries = ((provider, model) for provider in settings.llm_providers for model in provider.models)
+    return tuple(
+        Target(
+            provider_id=provider.id,
+            provider_type=provider.type,
+            model_id=model.model_id,
+            name=f"{provider.id}/{model.model_id}",
+            task=model.task,
+            priority=provider.priority,
+            position=position,
+            context_window=model.context_window,
+            dimension=model.dimension,
+            supports_vision=model.supports_vision,
+            supports_audio=model.supports_audio,
+            vision=model.vision_capabilities,
+        )
+        for position, (provider, model) in enumerate(entries)
+    )
+
+
+def defaults_by_task(defaults: DefaultModels | None) -> dict[ModelTask, str]:
+    """Which configured default speaks for which task (contract 3.1 step 6)."""
+    if defaults is None:
+        return {}
+    pairs: Iterable[tuple[ModelTask, str | None]] = (
+        (ModelTask.EMBEDDING, defaults.embedding),
+        (ModelTask.CHAT_SMALL, defaults.chat_fast),
+        (ModelTask.CHAT_SMART, defaults.chat_smart),
+        (ModelTask.CHAT_LARGE, defaults.chat_smart),
+        (ModelTask.VISION, defaults.chat_vision),
+    )
+    return {task: name for task, name in pairs if name is not None}

@@ -1,0 +1,82 @@
+"""Images in chat messages: finding them and refusing what nobody could look at (contract 1.6, 3.7)."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from serve_app.errors import InvalidRequest
+
+FORMATS = ("jpg", "jpeg", "png", "gif", "webp")
+
+_LINK = re.compile(
+    r"https?://[^\s\"'<>)\]]+?\.(?:jpe?g|png|gif|bmp|webp|svg)(?:[?#][^\s\"'<>)\]]*)?(?![\w./-])", re.IGNORECASE
+)
+_DATA = re.compile(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=]+")
+_DATA_TYPE = re.compile(r"^data:(?P<type>[\w.+-]+/[\w.+-]+);base64,", re.IGNORECASE)
+
+
+def image_parts(messages: Sequence[Any]) -> Iterator[Mapping[str, Any]]:
+    """Every part of type `image_url` in the content lists of the messages."""
+    for message in messages:
+        content = message.get("content") if isinstance(message, Mapping) else None
+        if isinstance(content, list):
+            for part in content:
+                if isinstance(part, Mapping) and part.get("type") == "image_url":
+                    yield part
+
+
+def count_images(messages: Sequence[Any]) -> int:
+    """
+    Images over all messages: parts, and links and data URIs in plain text (contract 1.6).
+
+    The word "image", links to pages, and parts of other types do not count.
+    """
+    written = 0
+    for message in messages:
+        content = message.get("content") if isinstance(message, Mapping) else None
+        if isinstance(content, str):
+            written += len(_LINK.findall(content)) + len(_DATA.findall(content))
+    return written + sum(1 for _ in image_parts(messages))
+
+
+def check_images(messages: Sequence[Any], max_image_mb: float = 20) -> int:
+    """
+    Count the image parts and refuse those that no model could look at: InvalidRequest 400 says which.
+
+    Nothing is fetched. Links of the web pass; data URIs must be images in a known format, decodable, and of
+    at most `max_image_mb` megabytes.
+    """
+    count = 0
+    for count, part in enumerate(image_parts(messages), start=1):  # noqa: B007
+        image = part.get("image_url")
+        url = image.get("url") if isinstance(image, Mapping) else image
+        if not isinstance(url, str) or not url:
+            raise InvalidRequest("An image_url part needs image_url.url", param="messages", code="invalid_image")
+        _check_url(url, max_image_mb)
+    return count
+
+
+def _check_url(url: str, max_image_mb: float) -> None:
+    if url.startswith(("https://", "http://")):
+        if url.split("?", 1)[0].lower().endswith((".pdf", ".txt")):
+            raise _refused(f"'{url[:100]}' is not an image")
+        return
+    if not url.startswith("data:"):
+        raise _refused(f"'{url[:100]}' is neither an http(s) link nor a data: URI")
+    match = _DATA_TYPE.match(url)
+    kind = match["type"].lower() if match else ""
+    if match is None or kind.partition("/")[0] != "image" or kind.partition("/")[2] not in FORMATS:
+        raise _refused(f"a data: URI must be a base64 image in one of: {', '.join(FORMATS)}")
+    text = url[match.end() :]
+    if len(text) * 3 / 4 > max_image_mb * 1_000_000:
+        raise _refused(f"an image of {len(text) * 3 / 4e6:.1f} MB is over the limit of {max_image_mb:g} MB")
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise _refused("the base64 of a data: URI does not decode") from None
+
+
+def _refused(why: str) -> InvalidRequest:
+    return InvalidRequest(f"Unsupported image: {why}", param="messages", code="invalid_image")

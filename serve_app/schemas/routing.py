@@ -1,0 +1,93 @@
+"""The words of `/api/v1`: models, route, provider health (contract 1.1, 1.2)."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Dollars = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+
+
+class Words(BaseModel):
+    """Unknown fields of a request are ignored, as the contract asks."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+
+class ModelEntry(Words):
+    """One (provider, model, task) entry of the configuration."""
+
+    model_id: str
+    provider_id: str
+    task: str
+    context_window: int
+    dimension: int | None
+    supports_vision: bool = False
+    supports_audio: bool = False
+
+
+class RouteRequest(Words):
+    """A question to the router; nothing is called. `max_cost` is in US dollars."""
+
+    task: str
+    preferred_model: str | None = None
+    require_vision: bool = False
+    require_audio: bool = False
+    max_cost: Dollars | None = None
+    context_size: int | None = Field(default=None, ge=1)
+    include_fallbacks: bool = False
+
+
+class FallbackChoice(Words):
+    """A target that would be tried next."""
+
+    provider_id: str
+    model_id: str
+    estimated_cost: float | None
+    provider_type: str
+
+
+class RouteAnswer(FallbackChoice):
+    """The target a request would go to. A cost is null when nobody knows the price."""
+
+    reason: str
+    fallbacks: list[FallbackChoice] | None = None
+
+
+class BreakerView(Words):
+    """A circuit breaker, with the seed's keys and the reference's beside them."""
+
+    state: str
+    failure_count: int
+    success_count: int
+    last_failure_time: str | None
+    last_failure: str | None
+    last_state_change: str
+    time_since_failure: float | None
+
+
+class ProviderView(Words):
+    """One provider's health."""
+
+    provider_type: str
+    status: str
+    circuit_breaker: BreakerView
+    circuit_breaker_state: str
+    models_count: int
+
+
+class ProvidersView(Words):
+    """All providers' health; `healthy` counts closed breakers."""
+
+    providers: dict[str, ProviderView]
+    total_providers: int
+    healthy_providers: int
+    total_models: int
+
+
+class HealthView(Words):
+    """`GET /health`."""
+
+    status: str
+    ollama_status: dict[str, Any]
+    models_loaded: list[str]
+    timestamp: str
