@@ -67,5 +67,14 @@ class RequestAbandoned:
     duration_s: float
 
 
-Event = AttemptFailed | RequestServed | RequestFailed | RequestAbandoned
+@dataclass(frozen=True, slots=True)
+class HttpAnswered:
+    """An HTTP request ended; `route` is the pattern that matched, 499 says that the caller went away."""
+
+    method: str
+    route: str
+    status: int
+
+
+Event = HttpAnswered | AttemptFailed | RequestServed | RequestFailed | RequestAbandoned
 Listener = Callable[[Event], None]

@@ -17,7 +17,7 @@ from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
 from serve_app.control.replica import Replica
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
-from serve_app.events import Listener
+from serve_app.events import Event, Listener
 from serve_app.providers.base import Answer, Call, Provider, StreamEnd, StreamHead, StreamItem
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.intent import ModelNames
@@ -141,6 +141,11 @@ class Gateway:
             input_tokens=request.input_tokens,
             output_tokens=0,
         )
+
+    def tell(self, event: Event) -> None:
+        """Let the listeners know of something that happened around the gateway."""
+        for listener in self._listeners:
+            listener(event)
 
     # --- serving --------------------------------------------------------------------------------------
 

@@ -198,9 +198,7 @@ class Trip:
             return  # says nothing about anyone
         target = attempt.candidate.target
         now = self._clock.now()
-        self._control.observe(
-            Observation(target.provider_id, target.name, outcome, now, probe, latency_s)
-        )
+        self._control.observe(Observation(target.provider_id, target.name, outcome, now, probe, latency_s))
 
     def _refused(self, error: GatewayError) -> RequestFailed:
         task = self.plan.wanted.task

@@ -16,16 +16,16 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from serve_app import __version__
-from serve_app.api.asgi import ASGIApp, Message, Receive, Scope, Send, send_answer
+from serve_app.api.asgi import ASGIApp, Message, Receive, Scope, Send, path_within, send_answer
 from serve_app.api.auth import Keyring
 from serve_app.api.errors import detail_of, error_headers, openai_error
-from serve_app.api.health import metrics_routes, provider_routes, service_routes
+from serve_app.api.health import Exposition, metrics_routes, provider_routes, service_routes
 from serve_app.api.openai import OpenAIEndpoints
 from serve_app.api.routing import routing_routes
 from serve_app.clock import Clock
 from serve_app.errors import GatewayError, ModelNotFound
+from serve_app.events import HttpAnswered
 from serve_app.gateway import Gateway
-from serve_app.observability.metrics import HTTP_REQUESTS
 
 log = logging.getLogger("sekha.api")
 
@@ -34,15 +34,15 @@ TITLE = "Sekha LLM Bridge"  # fixed by contract section 1
 Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def build_api(gateway: Gateway, keyring: Keyring, clock: Clock) -> ASGIApp:
-    """The application: hot endpoints first, FastAPI behind them."""
+def build_api(gateway: Gateway, keyring: Keyring, clock: Clock, exposition: Exposition) -> ASGIApp:
+    """The application: hot endpoints first, FastAPI behind them. `exposition` writes what /metrics shows."""
     endpoints = OpenAIEndpoints(gateway, keyring)
     hot: dict[str, Endpoint] = {
         "/v1/chat/completions": endpoints.chat,
         "/api/v1/chat/completions": endpoints.chat,
         "/v1/embeddings": endpoints.embeddings,
     }
-    return Dispatcher(hot, _documented(gateway, keyring, clock, hot), gateway)
+    return Dispatcher(hot, _documented(gateway, keyring, clock, exposition, hot), gateway)
 
 
 class Dispatcher:
@@ -57,7 +57,8 @@ class Dispatcher:
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
-        endpoint = self._hot.get(scope["path"]) if scope["method"] == "POST" else None
+        path = path_within(scope)
+        endpoint = self._hot.get(path) if scope["method"] == "POST" else None
         status = 499  # the caller went away before there was an answer
 
         async def counted(message: Message) -> None:
@@ -72,9 +73,8 @@ class Dispatcher:
             else:
                 await self._served(endpoint, scope, receive, counted)
         finally:
-            route = scope["path"] if endpoint else _route_of(scope)
-            labels = (scope["method"], route, str(status))
-            self._gateway.control.tally.count(HTTP_REQUESTS, labels)
+            route = path if endpoint else _route_of(scope)
+            self._gateway.tell(HttpAnswered(scope["method"], route, status))
 
     async def _served(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
@@ -90,7 +90,9 @@ class Dispatcher:
             log.exception("unexpected error at %s", scope["path"])
             if begun:
                 raise  # half an answer is out: break the connection rather than pretend
-            await send_answer(send, 500, openai_error(GatewayError("Internal error; the log has the details")))
+            await send_answer(
+                send, 500, openai_error(GatewayError("Internal error; the log has the details"))
+            )
 
 
 class _HandOver(Response):
@@ -105,7 +107,7 @@ class _HandOver(Response):
 
 
 def _documented(
-    gateway: Gateway, keyring: Keyring, clock: Clock, hot: dict[str, Endpoint]
+    gateway: Gateway, keyring: Keyring, clock: Clock, exposition: Exposition, hot: dict[str, Endpoint]
 ) -> FastAPI:
     """Everything as FastAPI sees it, the hot endpoints included so that they are documented."""
     app = FastAPI(title=TITLE, version=__version__, description="A multi-provider LLM gateway on Ray Serve.")
@@ -117,7 +119,7 @@ def _documented(
     needs_key = [Depends(authorised)]
     open_metrics = gateway.settings.auth.public_metrics
     app.include_router(service_routes(gateway, clock))
-    app.include_router(metrics_routes(gateway), dependencies=[] if open_metrics else needs_key)
+    app.include_router(metrics_routes(gateway, exposition), dependencies=[] if open_metrics else needs_key)
     app.include_router(provider_routes(gateway, clock), dependencies=needs_key)
     app.include_router(routing_routes(gateway), dependencies=needs_key)
     app.include_router(_openai_routes(gateway, hot), dependencies=needs_key)
@@ -190,7 +192,7 @@ def _route_of(scope: Scope) -> str:
 
 
 def _speaks_openai(request: Request) -> bool:
-    return str(request.scope["path"]).startswith("/v1/")
+    return path_within(request.scope).startswith("/v1/")
 
 
 async def _gateway_error(request: Request, error: Exception) -> Response:

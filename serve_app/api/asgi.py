@@ -28,6 +28,13 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
+def path_within(scope: Scope) -> str:
+    """The path within this application, whatever prefix it is mounted under."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path") or ""
+    return path[len(root) :] if root and path.startswith(root + "/") else path
+
+
 async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
     """The whole body; 413 as soon as it is known to be over `most` bytes, before the rest is read."""
     announced = header(scope, b"content-length")
@@ -48,7 +55,9 @@ async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-async def send_answer(send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+async def send_answer(
+    send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
     """A whole answer at once, JSON unless `headers` say otherwise."""
     given = list(headers)
     if not any(name == b"content-type" for name, _ in given):

@@ -1,6 +1,6 @@
 """How the gateway and its providers are (contract 1.1, 1.2)."""
 
-import logging
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -10,14 +10,15 @@ from fastapi import APIRouter, Response
 from serve_app import __version__
 from serve_app.clock import Clock
 from serve_app.config.model import CHAT_TASKS, ModelTask
-from serve_app.control.port import ControlUnreachable
+from serve_app.control.port import ControlUnreachable, Totals
 from serve_app.errors import GatewayUnavailable
 from serve_app.gateway import Gateway
-from serve_app.observability.metrics import CONTENT_TYPE, exposition
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.schemas.routing import BreakerView, HealthView, ProvidersView, ProviderView
 
-log = logging.getLogger("sekha.health")
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
+
+Exposition = Callable[[Totals], bytes]
 
 FEATURES = [
     "Multi-provider support",
@@ -88,7 +89,7 @@ def provider_routes(gateway: Gateway, clock: Clock) -> APIRouter:
     return routes
 
 
-def metrics_routes(gateway: Gateway) -> APIRouter:
+def metrics_routes(gateway: Gateway, exposition: Exposition) -> APIRouter:
     """The numbers for Prometheus."""
     routes = APIRouter(tags=["service"])
 
@@ -99,7 +100,9 @@ def metrics_routes(gateway: Gateway) -> APIRouter:
         try:
             totals = await gateway.control.totals()
         except ControlUnreachable as error:
-            raise GatewayUnavailable(f"The control actor has the numbers and does not answer: {error}") from error
+            raise GatewayUnavailable(
+                f"The control actor has the numbers and does not answer: {error}"
+            ) from error
         return Response(exposition(totals), media_type=CONTENT_TYPE)
 
     return routes

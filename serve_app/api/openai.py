@@ -1,8 +1,8 @@
 """
 OpenAI's endpoints: chat completions, embeddings, models.
 
-The two hot ones are plain ASGI: no dependency solving, no response models; a body is parsed once, an answer is
-forwarded as the bytes it came in, with one member spliced in.
+The two hot ones are plain ASGI: no dependency solving, no response models; a body is parsed once, an answer
+is forwarded as the bytes it came in, with one member spliced in.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,17 @@ from typing import Any
 from uuid import uuid4
 
 from serve_app.accounting.money import dollars, dollars_text
-from serve_app.api.asgi import ANY_ORIGIN, CallerGone, Headers, Receive, Scope, Send, header, read_body, send_answer
+from serve_app.api.asgi import (
+    ANY_ORIGIN,
+    CallerGone,
+    Headers,
+    Receive,
+    Scope,
+    Send,
+    header,
+    read_body,
+    send_answer,
+)
 from serve_app.api.auth import Keyring
 from serve_app.api.errors import error_headers, openai_error
 from serve_app.api.sse import DONE, event, spliced, with_member

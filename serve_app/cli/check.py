@@ -6,8 +6,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from serve_app.accounting.price import MILLION, Price
 from serve_app.accounting.money import dollars
+from serve_app.accounting.price import Price
 from serve_app.cli.configured import ConfigOption, configured
 from serve_app.prices import prices_of
 from serve_app.providers.catalogue import vendor
@@ -48,5 +48,4 @@ def _shown(price: Price | None, output: bool) -> str:
     """Dollars per million tokens: a Price is nano-dollars per million, so only the unit changes."""
     if price is None:
         return "unknown"
-    assert MILLION  # noqa: S101 - the unit of Price, named for the reader
     return f"{dollars(price.output if output else price.input):g}"

@@ -12,7 +12,8 @@ from serve_app.errors import ConfigError
 CANNOT_START = 2
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", help="A YAML file; without it the usual places are looked at.")
+    Path | None,
+    typer.Option("--config", "-c", help="A YAML file; without it the usual places are looked at."),
 ]
 
 

@@ -30,7 +30,9 @@ def explain(
     context_size: Annotated[int | None, typer.Option(min=1, help="Tokens the window must hold.")] = None,
     input_tokens: Annotated[int, typer.Option(min=0, help="Tokens in.")] = 1000,
     output_tokens: Annotated[int, typer.Option(min=0, help="Tokens out.")] = 500,
-    down: Annotated[list[str] | None, typer.Option(help="Reckon as if this provider's breaker were open.")] = None,
+    down: Annotated[
+        list[str] | None, typer.Option(help="Reckon as if this provider's breaker were open.")
+    ] = None,
 ) -> None:
     """Print the plan: every target, its price, and why it was chosen or dropped. Nothing is called."""
     settings = configured(config).settings
@@ -78,7 +80,9 @@ class _OnPaper:
 
 
 def _table(plan: Plan) -> Table:
-    table = Table("", "target", "type", "priority", "estimated cost", "why", title=f"Plan for {plan.wanted.task}")
+    table = Table(
+        "", "target", "type", "priority", "estimated cost", "why", title=f"Plan for {plan.wanted.task}"
+    )
     for place, candidate in enumerate(plan.ordered, start=1):
         why = plan.reason(candidate) if place == 1 else "fallback"
         table.add_row(str(place), *_facts(candidate), why, style="bold" if place == 1 else None)

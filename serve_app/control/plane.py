@@ -146,6 +146,4 @@ class Plane:
         if (breaker.state, breaker.probe_until) != (before.state, before.probe_until):
             self.version += 1
         if breaker.state is not before.state:
-            self._on_change(
-                BreakerChanged(provider_id, before.state, breaker.state, breaker.failure_count)
-            )
+            self._on_change(BreakerChanged(provider_id, before.state, breaker.state, breaker.failure_count))

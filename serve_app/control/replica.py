@@ -5,8 +5,8 @@ Reads are dictionary look-ups, writes go into a batch: no remote call on the way
 D2), but for the rare one that asks for the probe of a half-open breaker.
 
 The copy is exact for what this router saw itself: it is the authority's snapshot with everything replayed
-that the snapshot does not contain yet. And it outlives the authority: while that is gone, breakers go on here,
-each router for itself, and what was seen waits to be reported.
+that the snapshot does not contain yet. And it outlives the authority: while that is gone, breakers go on
+here, each router for itself, and what was seen waits to be reported.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ log = logging.getLogger("sekha.control")
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Leave to send one request to a provider; `probe` when it is the one a half-open breaker lets through."""
+    """Leave to send one request to a provider; `probe` if it is the one a half-open breaker lets through."""
 
     provider_id: str
     probe: bool = False
@@ -123,8 +123,11 @@ class Replica:
 
     async def start(self) -> None:
         """Say hello and begin to report and to watch; returns at once when the authority is not there yet."""
-        await self._introduce()
-        self._tasks = [asyncio.create_task(self._report_for_ever()), asyncio.create_task(self._watch_for_ever())]
+        await self.introduce()
+        self._tasks = [
+            asyncio.create_task(self._report_for_ever()),
+            asyncio.create_task(self._watch_for_ever()),
+        ]
 
     async def stop(self) -> None:
         """Report what is left and end."""
@@ -143,9 +146,9 @@ class Replica:
             snapshot = await self._control.report(report)
             self._unacknowledged = None
             if snapshot.generation == self._snapshot.generation:
-                self._take(snapshot)
+                self.take(snapshot)
             else:
-                await self._introduce()
+                await self.introduce()
         if self._pending:
             await self.flush()
 
@@ -154,11 +157,11 @@ class Replica:
         await self.flush()
         return await self._control.totals()
 
-    async def _introduce(self) -> None:
+    async def introduce(self) -> None:
         """Say who we are, and what we remember in case the authority has lost its memory."""
         known = replace(self._snapshot, breakers=dict(self._breakers))
         try:
-            self._take(await self._control.hello(self._id, self._settings, known))
+            self.take(await self._control.hello(self._id, self._settings, known))
         except ControlUnreachable as error:
             log.warning("the control actor is unreachable, going on with what is known: %s", error)
 
@@ -185,9 +188,9 @@ class Replica:
                 await self._clock.sleep(RETRY_AFTER_S)
                 continue
             if news.generation != known.generation:
-                await self._introduce()
+                await self.introduce()
             else:
-                self._take(news)
+                self.take(news)
 
     def _next_report(self) -> Report:
         self._sequence += 1
@@ -196,11 +199,14 @@ class Replica:
         self.tally = Tally()
         return report
 
-    def _take(self, snapshot: Snapshot) -> None:
+    def take(self, snapshot: Snapshot) -> None:
         """Make this snapshot the base, and replay on it what it does not contain."""
-        same = snapshot.generation == self._snapshot.generation
-        if same and snapshot.version < self._snapshot.version:
-            return
+        known = self._snapshot
+        if snapshot.generation == known.generation and (
+            snapshot.version < known.version
+            or snapshot.applied.get(self._id, 0) < known.applied.get(self._id, 0)
+        ):
+            return  # overtaken on its way by a newer one
         self._snapshot = snapshot
         missing: list[Observation] = []
         sent = self._unacknowledged

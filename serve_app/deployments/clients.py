@@ -81,9 +81,7 @@ class HandleProvider:
                 answer: Answer | UpstreamError = await handle.remote(call)
                 return answer
         except TimeoutError:
-            return upstream_error(
-                f"No answer within {call.timeout_s:g} s", self._id, FailureKind.TIMEOUT
-            )
+            return upstream_error(f"No answer within {call.timeout_s:g} s", self._id, FailureKind.TIMEOUT)
         except (RayError, RayServeException, RpcError) as error:
             return self._translated(error)
 

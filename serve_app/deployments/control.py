@@ -126,7 +126,7 @@ class ControlClient:
             lifetime="detached",
             get_if_exists=True,
             max_restarts=-1,
-            max_task_retries=0,  # a call that may be lost is made again by the router, which numbers its reports
+            max_task_retries=0,  # the router asks again itself, and numbers its reports
             num_cpus=0,
             max_concurrency=1000,
         ).remote(self._log_level)

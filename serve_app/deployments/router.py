@@ -25,7 +25,7 @@ from serve_app.deployments.control import ControlClient, log_change
 from serve_app.errors import GatewayError, UpstreamError
 from serve_app.gateway import Gateway
 from serve_app.observability.logs import configure_logs, log_event
-from serve_app.observability.metrics import MetricsListener
+from serve_app.observability.metrics import MetricsListener, exposition
 from serve_app.prices import prices_of
 from serve_app.providers.base import Provider, StreamEnd
 from serve_app.providers.build import build_provider
@@ -60,9 +60,9 @@ class RouterDeployment:
         self._clock = clock
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
-        """Serve calls this once, on the replica's loop: the moment to start listening to the control actor."""
+        """Serve calls this once, on the replica's loop: the moment to say hello to the control actor."""
         await self._control.start()
-        return build_api(self._gateway, self._keyring, self._clock)
+        return build_api(self._gateway, self._keyring, self._clock, exposition)
 
     async def chat(self, body: bytes, request_id: str) -> bytes | GatewayError:
         """A chat completion for a caller within the cluster; errors come as values."""

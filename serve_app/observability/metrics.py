@@ -15,11 +15,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from serve_app.accounting.money import dollars
 from serve_app.control.port import Totals
 from serve_app.control.tally import BUCKETS_S, Histogram, Tally
-from serve_app.events import AttemptFailed, Event, RequestAbandoned, RequestFailed, RequestServed
+from serve_app.events import (
+    AttemptFailed,
+    Event,
+    HttpAnswered,
+    RequestAbandoned,
+    RequestFailed,
+    RequestServed,
+)
 from serve_app.resilience.breaker import BreakerState
 from serve_app.trip import IN_FLIGHT
-
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +62,23 @@ COUNTERS = {
 HISTOGRAMS = {
     DURATION: Definition("From admission to the last byte.", ("operation", *_TARGET)),
     FIRST_TOKEN: Definition("From admission to the first token of a stream.", _TARGET),
-    OVERHEAD: Definition("The part of a request's duration that was not spent waiting upstream.", ("operation",)),
+    OVERHEAD: Definition(
+        "The part of a request's duration that was not spent waiting upstream.", ("operation",)
+    ),
 }
 GAUGES = {IN_FLIGHT: Definition("Requests at a provider at this moment.", ("provider",))}
 
 
 class MetricsListener:
-    """Counts events into the tally of this process; `tally` is asked for anew, as it is handed over in batches."""
+    """Counts events into this process' tally, asked for anew each time: it is handed over in batches."""
 
     def __init__(self, tally: Callable[[], Tally]) -> None:
         self._tally = tally
 
     def __call__(self, event: Event) -> None:
         match event:
+            case HttpAnswered():
+                self._tally().count(HTTP_REQUESTS, (event.method, event.route, str(event.status)))
             case RequestServed():
                 self._served(event)
             case AttemptFailed():
@@ -133,7 +142,9 @@ class _Totals:
 
     def _breakers(self) -> Metric:
         states = GaugeMetricFamily(
-            "circuit_breaker_state", "1 for the state a provider's breaker is in.", labels=("provider", "state")
+            "circuit_breaker_state",
+            "1 for the state a provider's breaker is in.",
+            labels=("provider", "state"),
         )
         for provider_id, breaker in self._totals.breakers.items():
             for state in BreakerState:

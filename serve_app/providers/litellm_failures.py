@@ -96,6 +96,8 @@ def _kind(links: list[BaseException], status: int | None) -> FailureKind:
         return FailureKind.UNREACHABLE
     if status is not None:
         return kind_of(status, {})
+    if isinstance(links[0], litellm.ServiceUnavailableError) and len(links) == 1:
+        return FailureKind.OVERLOADED
     # LiteLLM refused before it sent anything: the request cannot be translated.
     if isinstance(links[0], litellm.BadRequestError | litellm.UnprocessableEntityError):
         return FailureKind.REJECTED
@@ -106,21 +108,27 @@ def _upstream_status(links: list[BaseException]) -> int | None:
     """
     The status that the upstream sent, from the innermost exception that knows one.
 
-    The outer ones carry LiteLLM's own idea of it (529 becomes 500), and 500 where there was no answer.
+    LiteLLM's own exceptions are not asked unless an answer came: they say 500 where there was none, and 500
+    for 529.
     """
     if any(isinstance(link, httpx.TransportError) for link in links):
         return None
     for link in reversed(links):
         status = getattr(link, "status_code", None)
-        if isinstance(status, int) and status >= 200:
+        is_litellms = type(link).__module__ == litellm.exceptions.__name__
+        if isinstance(status, int) and not (is_litellms and _headers_of(link) is None):
             return status
     return None
 
 
+def _headers_of(link: BaseException) -> Any:
+    """The headers of the answer that the exception was made from; None or empty where there was no answer."""
+    return getattr(link, "litellm_response_headers", None)
+
+
 def _retry_after_s(links: list[BaseException], now: float) -> float | None:
     for link in links:
-        response = getattr(link, "response", None)
-        for headers in (getattr(link, "litellm_response_headers", None), getattr(response, "headers", None)):
+        for headers in (_headers_of(link), getattr(getattr(link, "response", None), "headers", None)):
             if headers and (seconds := retry_after_s(headers, now)) is not None:
                 return seconds
     return None

@@ -6,6 +6,7 @@ key comes with each call, and nothing that a caller writes into a request can st
 """
 
 import asyncio
+import logging
 import os
 import re
 from collections.abc import AsyncGenerator
@@ -25,7 +26,9 @@ from serve_app.providers.catalogue import Vendor
 from serve_app.providers.frames import frame_of
 from serve_app.providers.keys import missing_key
 from serve_app.providers.probe import listed_models, look
-from serve_app.providers.wire_failures import broken
+from serve_app.providers.wire_failures import broken, clean
+
+logger = logging.getLogger(__name__)
 
 THREADS = 64  # LiteLLM hands every call to a thread to prepare it; Serve's default of five would queue
 
@@ -250,6 +253,9 @@ class LiteLlmProvider:
         failure: UpstreamError = self._failures.failure_of_litellm(
             error, self._config.id, now=self._clock.now(), secret=self._api_key
         )
+        if failure.failure is FailureKind.BROKEN:
+            # It may be LiteLLM that stumbled, and the caller is not told about that.
+            logger.warning("provider '%s': %s", self._config.id, clean(repr(error), self._api_key))
         return failure
 
     def _keyless(self) -> UpstreamError:

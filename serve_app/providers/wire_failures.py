@@ -6,6 +6,7 @@ wording of a message.
 """
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -105,9 +106,10 @@ def failure_of_exception(error: Exception, provider_id: str) -> UpstreamError:
     match error:
         case TimeoutError():
             kind, what = FailureKind.TIMEOUT, "took too long to answer"
-        case aiohttp.ClientConnectorError():
-            reason = error.os_error.strerror or type(error.os_error).__name__
-            kind, what = FailureKind.UNREACHABLE, f"cannot be reached: {reason}"
+        case aiohttp.ClientConnectorDNSError():
+            kind, what = FailureKind.UNREACHABLE, "cannot be reached: no such host"
+        case OSError(errno=int(number)) if number > 0:
+            kind, what = FailureKind.UNREACHABLE, f"cannot be reached: {os.strerror(number)}"
         case aiohttp.ClientConnectionError() | aiohttp.InvalidURL() | OSError():
             kind, what = FailureKind.UNREACHABLE, f"cannot be reached: {type(error).__name__}"
         case _:

@@ -11,7 +11,8 @@ from serve_app.errors import InvalidRequest
 FORMATS = ("jpg", "jpeg", "png", "gif", "webp")
 
 _LINK = re.compile(
-    r"https?://[^\s\"'<>)\]]+?\.(?:jpe?g|png|gif|bmp|webp|svg)(?:[?#][^\s\"'<>)\]]*)?(?![\w./-])", re.IGNORECASE
+    r"https?://[^\s\"'<>)\]]+?\.(?:jpe?g|png|gif|bmp|webp|svg)(?:[?#][^\s\"'<>)\]]*)?(?![\w./-])",
+    re.IGNORECASE,
 )
 _DATA = re.compile(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=]+")
 _DATA_TYPE = re.compile(r"^data:(?P<type>[\w.+-]+/[\w.+-]+);base64,", re.IGNORECASE)
@@ -53,7 +54,9 @@ def check_images(messages: Sequence[Any], max_image_mb: float = 20) -> int:
         image = part.get("image_url")
         url = image.get("url") if isinstance(image, Mapping) else image
         if not isinstance(url, str) or not url:
-            raise InvalidRequest("An image_url part needs image_url.url", param="messages", code="invalid_image")
+            raise InvalidRequest(
+                "An image_url part needs image_url.url", param="messages", code="invalid_image"
+            )
         _check_url(url, max_image_mb)
     return count
 

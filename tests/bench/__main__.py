@@ -1,0 +1,161 @@
+"""
+Measure the gateway beside its peers: start everything, take turns, print one table, stop everything.
+
+Subjects take turns within a round, so that a slow minute of the machine hits all of them; figures are medians
+over the rounds.
+"""
+
+import argparse
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from tests.bench import routing
+from tests.bench.measure import QUICK, THOROUGH, Figures, LoadFailed, Pace, streams, unary
+from tests.bench.processes import WORK, DidNotStart, Family, Helper, helper, idle_share
+from tests.bench.subjects import HANDLE, LITELLM, SEKHA, Kind, Subject, started
+from tests.bench.table import breakdown, table
+
+PARTS = ("unary", "streams", "routing", "startup")
+FLOOR = "upstream alone"
+IDLE_S = 5.0
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument(
+        "--peers", action="store_true", help="measure LiteLLM's proxy too; installs it in .bench"
+    )
+    parser.add_argument("--quick", action="store_true", help="one short round: for a look, not for a claim")
+    parser.add_argument("--only", default=",".join(PARTS), metavar="PART,…", help=", ".join(PARTS))
+    parser.add_argument("--url", help="measure this running gateway instead of starting one")
+    parser.add_argument("--model", default=HANDLE, help="the model that requests to --url name")
+    parser.add_argument(
+        "--pids", default="", metavar="PID,…", help="its processes; their descendants count too"
+    )
+    chosen = parser.parse_args()
+    chosen.only = frozenset(chosen.only.split(","))
+    chosen.pids = [int(pid) for pid in chosen.pids.split(",") if pid]
+    if unknown := chosen.only - set(PARTS):
+        parser.error(f"no {', '.join(sorted(unknown))} among the parts: {', '.join(PARTS)}")
+    return chosen
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+class Bench:
+    """One run: the subjects that are up, why others are not, and every figure so far."""
+
+    def __init__(self, upstream: Helper, pace: Pace) -> None:
+        self.upstream = upstream
+        self.pace = pace
+        self.subjects: list[Subject] = []
+        self.failures: dict[str, str] = {}
+        self.seen: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+
+    def start(self, kind: Kind, running: contextlib.ExitStack) -> None:
+        """A subject that does not start is reported, and the others go on."""
+        say(f"starting {kind.name} ...")
+        try:
+            subjects = running.enter_context(started(kind, f"http://127.0.0.1:{self.upstream.first_line}"))
+        except DidNotStart as reason:
+            self.failures[kind.name] = str(reason)
+        else:
+            self.subjects += subjects
+
+    def note(self, subject: Subject, figures: Figures) -> None:
+        for name, value in figures.items():
+            self.seen[subject.name][name].append(value)
+
+    def note_rest(self) -> None:
+        """What a subject uses when nobody asks anything."""
+        time.sleep(3)  # what starting left to do is not idling
+        for subject in self.subjects:
+            if subject.start_s is not None:
+                self.note(subject, {"start_s": subject.start_s})
+            if subject.name != FLOOR:
+                self.note(subject, {"idle_pct": 100 * idle_share(subject.family, IDLE_S)})
+
+    def note_memory(self) -> None:
+        """After the load: what a subject holds at work, not what it holds when new."""
+        for subject in self.subjects:
+            held = subject.family.memory_mb()
+            if held:
+                by_role = {f"memory_mb.{role}": mb for role, mb in held.items()}
+                self.note(subject, {"memory_mb": sum(held.values()), **by_role})
+
+    def take_turns(self, parts: Sequence[Callable[[Subject, Helper, Pace, float], Figures]]) -> None:
+        for turn in range(self.pace.rounds):
+            for part in parts:
+                for subject in self.subjects:
+                    say(f"round {turn + 1} of {self.pace.rounds}: {part.__name__}, {subject.name}")
+                    idle = median(self.seen[subject.name].get("idle_pct", [0.0])) / 100
+                    try:
+                        self.note(subject, part(subject, self.upstream, self.pace, idle))
+                    except LoadFailed as reason:
+                        self.failures[f"{subject.name}, {part.__name__}"] = str(reason)
+
+    def results(self) -> dict[str, Figures]:
+        """The medians, subjects in the order they were started."""
+        names = list(dict.fromkeys([*(subject.name for subject in self.subjects), *self.seen]))
+        return {
+            name: {figure: median(values) for figure, values in self.seen[name].items()} for name in names
+        }
+
+
+def measure(chosen: argparse.Namespace, running: contextlib.ExitStack) -> Bench:
+    bench = Bench(running.enter_context(helper("tests.bench.upstream")), QUICK if chosen.quick else THOROUGH)
+    if chosen.only == {"routing"}:
+        return bench
+    parts = [part for part in (unary, streams) if part.__name__ in chosen.only]
+    if parts:
+        floor = Subject(FLOOR, f"http://127.0.0.1:{bench.upstream.first_line}", HANDLE, Family())
+        bench.subjects.append(floor)
+    if chosen.url:
+        bench.subjects.append(Subject("sekha", chosen.url, chosen.model, Family(roots=chosen.pids)))
+    else:
+        bench.start(SEKHA, running)
+    if chosen.peers:
+        bench.start(LITELLM, running)
+    bench.note_rest()
+    bench.take_turns(parts)
+    bench.note_memory()
+    return bench
+
+
+def report(bench: Bench) -> None:
+    results = bench.results()
+    print("\n" + table(results, ours="sekha", peer="LiteLLM") + "\n")
+    for name, figures in results.items():
+        if name != FLOOR and (where := breakdown(name, figures)):
+            print(where)
+    floor = results.get(FLOOR, {})
+    if "unary.32.generator_cpu_us" in floor:
+        generator, upstream = floor["unary.32.generator_cpu_us"], floor["unary.32.upstream_cpu_us"]
+        print(f"generator {generator:.0f} µs and upstream {upstream:.0f} µs of CPU per request, 32 at once")
+    for name, reason in bench.failures.items():
+        print(f"not measured: {name}: {reason}")
+    WORK.mkdir(exist_ok=True)
+    kept = {"results": results, "rounds": bench.seen, "failures": bench.failures}
+    (WORK / "results.json").write_text(json.dumps(kept, indent=2) + "\n")
+
+
+def main() -> None:
+    chosen = options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, and so stops what was started
+    with contextlib.ExitStack() as running:
+        bench = measure(chosen, running)
+    if "routing" in chosen.only:
+        bench.seen["sekha"]["routing.decision_us"].append(routing.decision_us())
+    report(bench)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""What is measured of a subject in one round; every figure has a name that the table knows."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+
+from tests.bench.load import Load, Outcome
+from tests.bench.processes import ROOT, Helper, cpu_since
+from tests.bench.subjects import Subject
+
+CONCURRENCIES = (1, 32, 128)
+STREAMS = 100
+
+Figures = dict[str, float]
+
+
+class LoadFailed(Exception):
+    """The load generator itself broke: nothing can be said about the subject."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long each part of a round takes."""
+
+    rounds: int
+    warm_up_s: float
+    loop_s: float
+    tokens: int
+
+
+THOROUGH = Pace(rounds=3, warm_up_s=1.5, loop_s=4.0, tokens=250)
+QUICK = Pace(rounds=1, warm_up_s=0.5, loop_s=2.0, tokens=100)
+
+
+def send(load: Load) -> Outcome:
+    """Let the load generator do its work in its own process."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench.load"],
+        cwd=ROOT,
+        input=json.dumps(asdict(load)),
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise LoadFailed(done.stderr[-500:])
+    return Outcome(**json.loads(done.stdout))
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Processor time of one run of the load: of the subject by role, of the upstream, of the generator."""
+
+    by_role: dict[str, float]
+    upstream_s: float
+    generator_s: float
+    wall_s: float
+
+    def per(self, count: int, prefix: str, idle_share: float) -> Figures:
+        """In microseconds for each of `count` requests or tokens: gross, and less what idling costs."""
+        us = 1e6 / count if count else float("nan")
+        gross = sum(self.by_role.values())
+        helpers = {
+            f"{prefix}.upstream_cpu_us": self.upstream_s * us,
+            f"{prefix}.generator_cpu_us": self.generator_s * us,
+        }
+        if not self.by_role:
+            return helpers
+        return {
+            f"{prefix}.cpu_us": gross * us,
+            f"{prefix}.net_cpu_us": (gross - idle_share * self.wall_s) * us,
+            **{f"{prefix}.cpu_us.{role}": seconds * us for role, seconds in self.by_role.items()},
+            **helpers,
+        }
+
+
+def watched(subject: Subject, upstream: Helper, load: Load) -> tuple[Outcome, Spent]:
+    """Send the load and see what everybody spends on it."""
+    before, upstream_before, started = subject.family.cpu_s(), upstream.cpu_s(), time.monotonic()
+    outcome = send(load)
+    wall_s = time.monotonic() - started
+    by_role = cpu_since(before, subject.family.cpu_s())
+    return outcome, Spent(by_role, upstream.cpu_s() - upstream_before, outcome.own_cpu_s, wall_s)
+
+
+def unary(subject: Subject, upstream: Helper, pace: Pace, idle_share: float) -> Figures:
+    """Whole answers in a closed loop, at each concurrency."""
+    figures: Figures = {}
+    for concurrency in CONCURRENCIES:
+        outcome, spent = watched(
+            subject, upstream, Load(subject.url, subject.model, concurrency, pace.loop_s, pace.warm_up_s)
+        )
+        prefix = f"unary.{concurrency}"
+        figures |= {
+            f"{prefix}.per_s": outcome.in_window / pace.loop_s,
+            f"{prefix}.p50_ms": outcome.latency_p50_ms,
+            f"{prefix}.p99_ms": outcome.latency_p99_ms,
+            f"{prefix}.errors": sum(outcome.errors.values()),
+            **{f"{prefix}.errors.{kind}": count for kind, count in outcome.errors.items()},
+            **spent.per(outcome.answered, prefix, idle_share),
+        }
+    return figures
+
+
+def streams(subject: Subject, upstream: Helper, pace: Pace, idle_share: float) -> Figures:
+    """Many streams at once: when does the first token come, and does any of them stop on the way."""
+    due_s = 1 + pace.tokens / 50
+    load = Load(subject.url, subject.model, STREAMS, due_s, tokens=pace.tokens)
+    outcome, spent = watched(subject, upstream, load)
+    return {
+        "streams.first_p50_ms": outcome.first_p50_ms,
+        "streams.first_p99_ms": outcome.first_p99_ms,
+        "streams.longest_gap_ms": outcome.longest_gap_ms,
+        "streams.stalled": outcome.stalled,
+        "streams.delivered_pct": 100 * outcome.tokens / (STREAMS * pace.tokens),
+        "streams.errors": sum(outcome.errors.values()),
+        **{f"streams.errors.{kind}": count for kind, count in outcome.errors.items()},
+        **spent.per(outcome.tokens, "streams", idle_share),
+    }

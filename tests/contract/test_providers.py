@@ -1,0 +1,484 @@
+"""
+One contract for every provider: the same scenarios, over real HTTP where there is an upstream.
+
+`REMOTE` are the adapters that speak to somebody: the wire as three vendors use it, and LiteLLM as a
+translator to Anthropic. `EVERYONE` is those and the simulator.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from serve_app.clock import SystemClock
+from serve_app.config.provider import ProviderConfig
+from serve_app.errors import (
+    FailureKind,
+    ProviderAuthError,
+    ProviderError,
+    ProviderRateLimitError,
+    ProviderTimeoutError,
+    UpstreamError,
+)
+from serve_app.providers.base import Answer, Call, Provider, StreamEnd, StreamHead, StreamItem
+from serve_app.providers.build import build_provider
+from tests.support.upstream import ScriptedUpstream
+
+pytestmark = [
+    pytest.mark.anyio,
+    # LiteLLM's types are loaded when they are first used, and pydantic has something to say about them.
+    pytest.mark.filterwarnings("ignore:Item .* on TypedDict class:UserWarning"),
+]
+
+WIRE = ["openai", "ollama", "vllm"]
+REMOTE = [*WIRE, "anthropic"]
+EVERYONE = [*REMOTE, "scripted"]
+KEY = "sk-canary-0123456789"
+MODEL = "gpt-4o-mini"
+TOOL = {
+    "type": "function",
+    "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}},
+}
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[ScriptedUpstream]:
+    with ScriptedUpstream() as running:
+        yield running
+
+
+@pytest.fixture
+async def provider(request: pytest.FixtureRequest, upstream: ScriptedUpstream) -> AsyncIterator[Provider]:
+    """The provider whose type is the test's parameter, pointed at the upstream."""
+    built = build(request.param, upstream.url)
+    upstream.requests.clear()
+    yield built
+    upstream.recover()
+    await built.aclose()
+
+
+def build(type_: str, url: str, environ: dict[str, str] | None = None, **fields: Any) -> Provider:
+    models = [{"model_id": MODEL, "task": "chat_small"}, {"model_id": "embedder", "task": "embedding"}]
+    config = {"id": "p", "type": type_, "base_url": url, "api_key": KEY, "timeout": 5, "models": models}
+    return build_provider(ProviderConfig(**{**config, **fields}), environ or {}, SystemClock())
+
+
+def call(text: str, timeout_s: float = 5, wants_usage: bool = False, **fields: Any) -> Call:
+    body = {"model": "whatever", "messages": [{"role": "user", "content": text}], **fields}
+    return Call(MODEL, json.dumps(body).encode(), timeout_s, "req-1", wants_usage)
+
+
+def orders(**what: Any) -> str:
+    return f"hi [[{json.dumps(what)}]]"
+
+
+async def items_of(provider: Provider, asked: Call) -> list[StreamItem]:
+    return [item async for item in provider.chat_stream(asked)]
+
+
+def chunks_in(items: list[StreamItem]) -> list[dict[str, Any]]:
+    frames = b"".join(item for item in items if isinstance(item, bytes)).split(b"\n\n")
+    return [json.loads(frame.removeprefix(b"data: ")) for frame in frames if frame]
+
+
+def text_in(items: list[StreamItem]) -> str:
+    deltas = [choice["delta"] for chunk in chunks_in(items) for choice in chunk["choices"]]
+    return "".join(delta.get("content") or "" for delta in deltas)
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(3):
+        while not condition():  # noqa: ASYNC110 (the upstream lives in another thread)
+            await asyncio.sleep(0.01)
+
+
+# What works
+
+
+@pytest.mark.parametrize("provider", EVERYONE, indirect=True)
+async def test_answers_in_openais_words(provider: Provider) -> None:
+    answer = await provider.chat(call("good morning"))
+
+    assert isinstance(answer, Answer)
+    body = json.loads(answer.body)
+    assert body["object"] == "chat.completion"
+    assert body["choices"][0]["message"]["role"] == "assistant"
+    assert "good morning" in body["choices"][0]["message"]["content"]
+    assert body["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("provider", EVERYONE, indirect=True)
+async def test_case_75_a_stream_says_the_same_as_a_whole_answer(provider: Provider) -> None:
+    answer = await provider.chat(call("tell me a story"))
+    items = await items_of(provider, call("tell me a story"))
+
+    assert isinstance(answer, Answer)
+    assert text_in(items) == json.loads(answer.body)["choices"][0]["message"]["content"]
+
+
+@pytest.mark.parametrize("provider", EVERYONE, indirect=True)
+async def test_a_stream_is_a_head_then_whole_frames_then_an_end(provider: Provider) -> None:
+    first, *blocks, last = await items_of(provider, call("tell me a story"))
+
+    assert isinstance(first, StreamHead)
+    assert isinstance(last, StreamEnd)
+    assert all(isinstance(block, bytes) and block.endswith(b"\n\n") for block in blocks)
+    assert b"[DONE]" not in b"".join(block for block in blocks if isinstance(block, bytes))
+    assert last.output_chars > 0
+
+
+@pytest.mark.parametrize("provider", EVERYONE, indirect=True)
+async def test_tells_the_same_usage_with_and_without_a_stream(provider: Provider) -> None:
+    answer = await provider.chat(call("one two three"))
+    *_, end = await items_of(provider, call("one two three"))
+
+    assert isinstance(answer, Answer)
+    assert isinstance(end, StreamEnd)
+    assert answer.usage is not None
+    assert answer.usage.input_tokens == 3
+    assert end.usage == answer.usage
+
+
+@pytest.mark.parametrize("provider", EVERYONE, indirect=True)
+async def test_shows_the_usage_to_a_caller_who_asked_for_it(provider: Provider) -> None:
+    chunks = chunks_in(await items_of(provider, call("one two three", wants_usage=True)))
+
+    assert chunks[-1]["choices"] == []
+    assert chunks[-1]["usage"]["prompt_tokens"] == 3
+
+
+@pytest.mark.parametrize("provider", EVERYONE, indirect=True)
+async def test_hides_the_usage_from_a_caller_who_did_not_ask(provider: Provider) -> None:
+    chunks = chunks_in(await items_of(provider, call("one two three")))
+
+    assert all("usage" not in chunk and chunk["choices"] for chunk in chunks)
+
+
+@pytest.mark.parametrize("provider", EVERYONE, indirect=True)
+async def test_calls_the_tool_it_is_told_to_call(provider: Provider) -> None:
+    answer = await provider.chat(call("rain?", tools=[TOOL], tool_choice="required"))
+
+    assert isinstance(answer, Answer)
+    choice = json.loads(answer.body)["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["content"] is None
+    assert choice["message"]["tool_calls"][0]["function"]["name"] == "weather"
+
+
+@pytest.mark.parametrize("provider", [*WIRE, "scripted", "hosted_vllm"], indirect=True)
+async def test_embeds_one_text_or_several(provider: Provider) -> None:
+    one = await provider.embed(Call("embedder", b'{"input":"a cat"}', 5))
+    several = await provider.embed(Call("embedder", b'{"input":["a cat","a dog"]}', 5))
+
+    assert isinstance(one, Answer)
+    assert isinstance(several, Answer)
+    assert one.usage is not None
+    assert one.usage.input_tokens > 0
+    vectors = [row["embedding"] for row in json.loads(several.body)["data"]]
+    assert vectors[0] == json.loads(one.body)["data"][0]["embedding"]
+    assert vectors[0] != vectors[1]
+
+
+# What reaches the upstream
+
+
+@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+async def test_unknown_fields_reach_the_upstream(provider: Provider, upstream: ScriptedUpstream) -> None:
+    await provider.chat(call("hi", top_k=7, brand_new={"a": [1, None]}, temperature=0.5))
+
+    assert upstream.last.json["top_k"] == 7
+    assert upstream.last.json["brand_new"] == {"a": [1, None]}
+    assert upstream.last.json["temperature"] == 0.5
+    assert upstream.last.json["model"] == MODEL
+
+
+@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+async def test_hints_to_the_gateway_stay_here(provider: Provider, upstream: ScriptedUpstream) -> None:
+    await provider.chat(call("hi", preferred_model="x", require_vision=True, max_cost=1, task="chat_small"))
+
+    assert not {"preferred_model", "require_vision", "max_cost", "task"} & set(upstream.last.json)
+
+
+@pytest.mark.parametrize("provider", WIRE, indirect=True)
+async def test_case_74_the_upstream_receives_the_images(
+    provider: Provider, upstream: ScriptedUpstream
+) -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png", "detail": "low"}}
+    content = [{"type": "text", "text": "what is this"}, image]
+    body = {"model": "x", "messages": [{"role": "user", "content": content}]}
+
+    answer = await provider.chat(Call(MODEL, json.dumps(body).encode(), 5))
+
+    assert isinstance(answer, Answer)
+    assert upstream.last.json["messages"][0]["content"] == content
+
+
+@pytest.mark.parametrize("provider", WIRE, indirect=True)
+async def test_a_stream_always_asks_for_its_usage(provider: Provider, upstream: ScriptedUpstream) -> None:
+    await items_of(provider, call("hi", stream_options={"include_obfuscation": False}))
+
+    assert upstream.last.json["stream"] is True
+    assert upstream.last.json["stream_options"] == {"include_obfuscation": False, "include_usage": True}
+
+
+@pytest.mark.parametrize("provider", WIRE, indirect=True)
+async def test_a_connection_is_used_again_even_after_a_stream(
+    provider: Provider, upstream: ScriptedUpstream
+) -> None:
+    for _ in range(3):
+        await items_of(provider, call("hi"))
+        await provider.chat(call("hi"))
+
+    assert len({seen.port for seen in upstream.requests}) == 1
+
+
+@pytest.mark.parametrize("provider", ["anthropic"], indirect=True)
+async def test_a_caller_cannot_steer_the_translator(provider: Provider, upstream: ScriptedUpstream) -> None:
+    steering = {
+        "api_base": "http://127.0.0.1:9",
+        "base_url": "http://127.0.0.1:9",
+        "api_key": "stolen",
+        "mock_response": "forged",
+        "custom_llm_provider": "openai",
+        "extra_headers": {"x-forged": "1"},
+        "headers": {"x-forged": "1"},
+        "aws_bedrock_runtime_endpoint": "http://127.0.0.1:9",
+    }
+
+    answer = await provider.chat(call("hi", **steering))
+
+    assert isinstance(answer, Answer)
+    assert b"forged" not in answer.body
+    assert upstream.last.headers["x-api-key"] == KEY
+    assert "x-forged" not in upstream.last.headers
+    assert not set(steering) & set(upstream.last.json)
+
+
+# What fails
+
+CASE_50 = [
+    ({"status": 401}, ProviderAuthError, FailureKind.AUTH, False),
+    ({"status": 403}, ProviderAuthError, FailureKind.AUTH, False),
+    ({"stall": True}, ProviderTimeoutError, FailureKind.TIMEOUT, True),
+    ({"status": 429, "retry_after": 7}, ProviderRateLimitError, FailureKind.RATE_LIMITED, True),
+    ({"status": 500}, ProviderError, FailureKind.BROKEN, True),
+    ({"status": 503}, ProviderError, FailureKind.OVERLOADED, True),
+    ({"status": 529}, ProviderError, FailureKind.OVERLOADED, True),
+    ({"reset": True}, ProviderError, FailureKind.UNREACHABLE, True),
+    ({"status": 404}, ProviderError, FailureKind.NOT_FOUND, False),
+    ({"status": 400}, ProviderError, FailureKind.REJECTED, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("told", "class_", "kind", "retryable"),
+    CASE_50,
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+async def test_case_50_a_failure_keeps_its_kind_streamed_or_not(
+    provider: Provider, told: dict[str, Any], class_: type[UpstreamError], kind: FailureKind, retryable: bool
+) -> None:
+    asked = call(orders(**told), timeout_s=0.3 if "stall" in told else 5)
+
+    whole = await provider.chat(asked)
+    streamed = await items_of(provider, asked)
+
+    assert isinstance(whole, class_)
+    assert len(streamed) == 1
+    assert isinstance(streamed[0], class_)
+    for failure in (whole, streamed[0]):
+        assert (failure.failure, failure.retryable) == (kind, retryable)
+        assert failure.upstream_status == told.get("status")
+        assert failure.retry_after_s == told.get("retry_after")
+        assert KEY not in failure.message
+
+
+@pytest.mark.parametrize("type_", REMOTE)
+async def test_case_50_a_refused_connection_may_be_tried_again(type_: str) -> None:
+    provider = build(type_, "http://127.0.0.1:9")
+
+    failure = await provider.chat(call("hi"))
+    streamed = await items_of(provider, call("hi"))
+    await provider.aclose()
+
+    assert isinstance(failure, ProviderError)
+    assert failure.failure is FailureKind.UNREACHABLE
+    assert failure.retryable
+    assert "127.0.0.1" not in failure.message
+    assert [type(item) for item in streamed] == [UpstreamError]
+
+
+@pytest.mark.parametrize("provider", WIRE, indirect=True)
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("context_length_exceeded", FailureKind.CONTEXT_LENGTH),
+        ("content_filter", FailureKind.CONTENT_FILTER),
+        ("model_not_found", FailureKind.NOT_FOUND),
+    ],
+)
+async def test_openais_codes_tell_the_reasons_for_a_400_apart(
+    provider: Provider, code: str, kind: FailureKind
+) -> None:
+    failure = await provider.chat(call(orders(error_code=code)))
+
+    assert isinstance(failure, UpstreamError)
+    assert failure.failure is kind
+
+
+@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("told", [{"html": True}, {"empty": True}], ids=str)
+async def test_a_200_without_an_answer_is_a_failure(provider: Provider, told: dict[str, Any]) -> None:
+    whole = await provider.chat(call(orders(**told)))
+    streamed = await items_of(provider, call(orders(**told)))
+
+    for failure in (whole, *streamed):
+        assert isinstance(failure, UpstreamError)
+        assert failure.failure is FailureKind.BROKEN
+
+
+@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+async def test_broken_json_is_a_failure(provider: Provider) -> None:
+    failure = await provider.chat(call(orders(malformed=True)))
+
+    assert isinstance(failure, UpstreamError)
+    assert failure.failure is FailureKind.BROKEN
+
+
+@pytest.mark.parametrize("provider", WIRE, indirect=True)
+async def test_one_broken_frame_is_dropped_and_logged(
+    provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        items = await items_of(provider, call(orders(malformed=True)))
+
+    assert isinstance(items[-1], StreamEnd)
+    assert text_in(items) == f"Hello from {MODEL}: hi"
+    assert "not JSON" in caplog.text
+
+
+@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("told", [{"cut_after": 2}, {"error_after": 2}], ids=str)
+async def test_an_answer_that_was_cut_never_looks_complete(provider: Provider, told: dict[str, Any]) -> None:
+    items = await items_of(provider, call(orders(**told)))
+
+    assert isinstance(items[0], StreamHead)
+    assert text_in(items) == "Hello from"
+    assert isinstance(items[-1], UpstreamError)
+    assert not any(isinstance(item, StreamEnd) for item in items)
+    assert all(choice["finish_reason"] is None for chunk in chunks_in(items) for choice in chunk["choices"])
+
+
+@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("told", [{"cut_after": 0}, {"error_after": 0}], ids=str)
+async def test_a_stream_that_fails_before_its_first_token_has_no_head(
+    provider: Provider, told: dict[str, Any]
+) -> None:
+    items = await items_of(provider, call(orders(**told)))
+
+    assert len(items) == 1
+    assert isinstance(items[0], UpstreamError)
+
+
+@pytest.mark.parametrize("provider", WIRE, indirect=True)
+async def test_a_stream_that_has_told_why_it_ended_needs_no_done(provider: Provider) -> None:
+    items = await items_of(provider, call(orders(no_done=True)))
+
+    assert isinstance(items[-1], StreamEnd)
+
+
+@pytest.mark.parametrize("type_", ["openai", "anthropic"])
+async def test_a_stream_that_falls_silent_is_given_up(type_: str, upstream: ScriptedUpstream) -> None:
+    provider = build(type_, upstream.url, timeout=1)
+
+    items = await items_of(provider, call(orders(stall_after=2)))
+    await provider.aclose()
+
+    assert isinstance(items[0], StreamHead)
+    assert isinstance(items[-1], ProviderTimeoutError)
+
+
+@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+async def test_a_failure_that_passes_is_followed_by_an_answer(provider: Provider) -> None:
+    told = orders(status=500, times=1, who=str(id(provider)))
+
+    assert isinstance(await provider.chat(call(told)), UpstreamError)
+    assert isinstance(await provider.chat(call(told)), Answer)
+
+
+# What is let go
+
+
+@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+async def test_closing_a_stream_closes_the_connection(provider: Provider, upstream: ScriptedUpstream) -> None:
+    stream = provider.chat_stream(call(orders(chunks=500, chunk_delay_s=0.02)))
+    assert isinstance(await anext(stream), StreamHead)
+    assert isinstance(await anext(stream), bytes)
+    assert upstream.open_streams == 1
+
+    await stream.aclose()  # type: ignore[attr-defined]
+
+    await until(lambda: upstream.open_streams == 0)
+
+
+@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+async def test_a_cancelled_call_closes_the_connection(provider: Provider, upstream: ScriptedUpstream) -> None:
+    waiting = asyncio.create_task(provider.chat(call(orders(stall=True))))
+    await until(lambda: upstream.open_requests == 1)
+
+    waiting.cancel()
+
+    await until(lambda: upstream.open_requests == 0)
+
+
+# How it is
+
+
+@pytest.mark.parametrize("provider", EVERYONE, indirect=True)
+async def test_case_79_is_healthy_and_knows_its_models(provider: Provider) -> None:
+    health = await provider.health()
+
+    assert (health.status, health.error) == ("healthy", None)
+    assert MODEL in health.models_available
+    assert health.latency_ms is not None
+
+
+@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("told", [{"status": 500}, {"status": 401}, {"html": True}, {"reset": True}], ids=str)
+async def test_is_unhealthy_when_the_upstream_is(
+    provider: Provider, upstream: ScriptedUpstream, told: dict[str, Any]
+) -> None:
+    upstream.models_mode = told
+
+    health = await provider.health()
+
+    assert health.status == "unhealthy"
+    assert health.error
+    assert health.latency_ms is None
+
+
+@pytest.mark.parametrize("type_", EVERYONE)
+async def test_is_unhealthy_without_models(type_: str, upstream: ScriptedUpstream) -> None:
+    health = await build(type_, upstream.url, models=[]).health()
+
+    assert (health.status, health.error) == ("unhealthy", "No models configured")
+
+
+@pytest.mark.parametrize("type_", ["openai", "anthropic"])
+async def test_without_its_key_it_calls_nobody_and_names_the_variable(
+    type_: str, upstream: ScriptedUpstream
+) -> None:
+    upstream.requests.clear()
+    provider = build(type_, upstream.url, environ={}, api_key="${MY_SECRET_KEY}")
+
+    health = await provider.health()
+    failures = [await provider.chat(call("hi")), *await items_of(provider, call("hi"))]
+
+    assert health.status == "unhealthy"
+    assert "MY_SECRET_KEY" in str(health.error)
+    assert all(isinstance(failure, ProviderAuthError) and not failure.retryable for failure in failures)
+    assert upstream.requests == []

@@ -1,0 +1,50 @@
+"""What every strategy must keep, ours and other people's."""
+
+from random import Random
+
+import pytest
+
+from serve_app.config.model import ModelTask
+from serve_app.config.routing import StrategyName
+from serve_app.routing.candidate import Candidate
+from serve_app.routing.strategy import load_strategy
+from serve_app.routing.target import Target
+
+
+def candidates(rng: Random) -> list[Candidate]:
+    kinds = ("openai", "anthropic", "ollama", "gemini", "acme")
+    return [
+        Candidate(
+            target=Target(
+                provider_id=f"p{place}",
+                provider_type=rng.choice(kinds),
+                model_id="m",
+                name=f"p{place}/m",
+                task=ModelTask.CHAT_SMART,
+                priority=rng.randint(1, 3),
+                position=place,
+                context_window=8192,
+            ),
+            priority=rng.randint(0, 3),
+            cost=rng.choice([None, 0, rng.randint(1, 10**9)]),
+            latency_s=rng.choice([None, rng.random()]),
+        )
+        for place in range(rng.randint(0, 8))
+    ]
+
+
+@pytest.mark.parametrize("name", list(StrategyName))
+@pytest.mark.parametrize("seed", range(50))
+def test_orders_the_candidates_and_nothing_else(name: str, seed: int) -> None:
+    """Nothing is lost, invented or changed, and the same dice give the same order."""
+    given = candidates(Random(seed))
+
+    ordered = load_strategy(name).order(given, Random(seed))
+
+    assert sorted(ordered, key=lambda c: c.target.position) == given
+    assert ordered == load_strategy(name).order(given, Random(seed))
+
+
+def test_there_is_no_strategy_of_a_name_nobody_knows() -> None:
+    with pytest.raises(ValueError, match=r"no 'luckiest' among the strategies: fallback, cheapest"):
+        load_strategy("luckiest")

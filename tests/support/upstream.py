@@ -1,0 +1,389 @@
+"""
+An upstream for tests: a real HTTP server on a loopback port that does what the request tells it to.
+
+It speaks OpenAI, Ollama and Anthropic. A request carries its orders in the last user message, or in the
+embedding input, as `[[{…}]]`; `upstream.mode` gives the same orders to every request until `recover()`:
+
+    status, retry_after, error_code   fail with this HTTP status; `times`: only so many times, then answer
+    stall · reset                     say nothing at all · break the connection instead of answering
+    html · empty · malformed          a web page · no body · broken JSON; in a stream one broken frame
+    chunks, chunk_delay_s             how many pieces a stream has, and the pause before each
+    cut_after, stall_after            break a stream after so many pieces, or fall silent
+    no_done · no_usage                leave out the [DONE] · never tell the usage
+    error_after                       an error event after so many pieces
+"""
+
+import asyncio
+import json
+import re
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from aiohttp import web
+
+ORDERS = re.compile(r"\[\[(\{.*\})\]\]", re.DOTALL)
+ORDERS_GIVEN = web.RequestKey("orders", dict)
+OPENAI_TYPE = {401: "authentication_error", 429: "rate_limit_error"}
+ANTHROPIC_TYPE = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    404: "not_found_error",
+    429: "rate_limit_error",
+    529: "overloaded_error",
+}
+WEB_PAGE = "<html><body>502 Bad Gateway</body></html>"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it arrived; header names in lower case. `port` tells one connection from another."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    json: Any
+    port: int
+
+
+class ScriptedUpstream:
+    """`with ScriptedUpstream() as upstream:` runs it in a thread of its own; `upstream.url` is where."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.requests: list[Seen] = []
+        self.models = ["gpt-4o-mini", "gpt-4o", "text-embedding-3-small"]
+        self.mode: dict[str, Any] = {}
+        self.models_mode: dict[str, Any] = {}
+        self.open_streams = 0
+        self.open_requests = 0
+        self.url = ""
+        self._port = port
+        self._failed: Counter[str] = Counter()
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(
+            target=self._loop.run_until_complete, args=(self._serve(),), daemon=True
+        )
+
+    def recover(self) -> None:
+        """Forget all orders that were given to every request."""
+        self.mode = {}
+        self.models_mode = {}
+
+    @property
+    def last(self) -> Seen:
+        return self.requests[-1]
+
+    def __enter__(self) -> "ScriptedUpstream":
+        self._thread.start()
+        self._ready.wait(10)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+        self._loop.close()
+
+    async def _serve(self) -> None:
+        app = web.Application(client_max_size=64 * 1024**2, middlewares=[self._take_down])
+        app.router.add_post("/v1/chat/completions", self._openai_chat)
+        app.router.add_post("/v1/embeddings", self._openai_embeddings)
+        app.router.add_get("/v1/models", self._models)
+        app.router.add_post("/v1/messages", self._anthropic_messages)
+        app.router.add_get("/api/tags", self._ollama_tags)
+        app.router.add_post("/api/chat", self._ollama_chat)
+        app.router.add_post("/api/embed", self._ollama_embed)
+        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", self._port).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self._ready.set()
+        await self._stop.wait()
+        await runner.cleanup()
+
+    @web.middleware
+    async def _take_down(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Record the request, and do instead of answering what its orders say."""
+        body = await request.json() if request.can_read_body else None
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.requests.append(Seen(request.method, request.path, headers, body, port_of(request)))
+        orders = self._orders(request.path, body)
+        request[ORDERS_GIVEN] = orders
+        self.open_requests += 1
+        try:
+            if orders.get("stall"):
+                await asyncio.sleep(3600)
+            if orders.get("reset") and request.transport is not None:
+                request.transport.abort()
+                return web.Response()
+            return self._refusal(request.path, orders) or await handler(request)
+        finally:
+            self.open_requests -= 1
+
+    def _orders(self, path: str, body: Any) -> dict[str, Any]:
+        if path == "/v1/models":
+            return dict(self.models_mode)
+        found = ORDERS.search(last_text(body or {}))
+        orders = {**self.mode, **(json.loads(found[1]) if found else {})}
+        if "times" in orders:
+            key = json.dumps(orders, sort_keys=True)
+            self._failed[key] += 1
+            if self._failed[key] > orders["times"]:
+                return {}
+        return orders
+
+    def _refusal(self, path: str, orders: dict[str, Any]) -> web.Response | None:
+        if orders.get("html"):
+            return web.Response(text=WEB_PAGE, content_type="text/html")
+        if orders.get("empty"):
+            return web.Response(body=b"")
+        code = orders.get("error_code")
+        status = orders.get("status") or (400 if code else 200)
+        if status == 200:
+            return None
+        headers = {"Retry-After": str(orders["retry_after"])} if "retry_after" in orders else {}
+        message = f"scripted failure {code or status}"
+        if path == "/v1/messages":
+            kind = ANTHROPIC_TYPE.get(status, "api_error")
+            body: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": message}}
+        elif path.startswith("/api/"):
+            body = {"error": message}
+        else:
+            kind = OPENAI_TYPE.get(status, "server_error" if status >= 500 else "invalid_request_error")
+            body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
+        return web.json_response(body, status=status, headers=headers)
+
+    async def _pieces(self, orders: dict[str, Any], text: str) -> AsyncIterator[str]:
+        """The text in pieces, at the pace and up to the point that was ordered."""
+        words = re.findall(r"\s*\S+|\s+$", text)
+        pieces = [f"w{n} " for n in range(orders["chunks"])] if "chunks" in orders else words
+        for number, piece in enumerate(pieces):
+            if number == orders.get("cut_after"):
+                raise ConnectionAbortedError
+            if number == orders.get("stall_after"):
+                await asyncio.sleep(3600)
+            if delay_s := orders.get("chunk_delay_s"):
+                await asyncio.sleep(delay_s)
+            yield piece
+
+    async def _stream(
+        self, request: web.Request, frames: AsyncIterator[bytes], kind: str
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": kind})
+        self.open_streams += 1
+        try:
+            await response.prepare(request)
+            async for frame in frames:
+                await response.write(frame)
+            await response.write_eof()
+        except ConnectionAbortedError:
+            if request.transport is not None:
+                request.transport.close()
+        finally:
+            self.open_streams -= 1
+        return response
+
+    # OpenAI
+
+    async def _models(self, request: web.Request) -> web.Response:
+        rows = [{"id": name, "object": "model", "owned_by": "tests"} for name in self.models]
+        return web.json_response({"object": "list", "data": rows})
+
+    async def _openai_chat(self, request: web.Request) -> web.StreamResponse:
+        body, orders = await request.json(), request[ORDERS_GIVEN]
+        if body.get("stream"):
+            return await self._stream(request, self._openai_frames(body, orders), "text/event-stream")
+        if orders.get("malformed"):
+            return web.Response(text='{"id": "chatcmpl-1", "cho', content_type="application/json")
+        message = answer_message(body)
+        choices = [
+            {"index": n, "message": message, "finish_reason": finish_of(message)}
+            for n in range(body.get("n") or 1)
+        ]
+        answer = {**envelope(body, "chat.completion"), "choices": choices}
+        if not orders.get("no_usage"):
+            answer["usage"] = usage_for(body)
+        return web.json_response(answer)
+
+    async def _openai_frames(self, body: dict[str, Any], orders: dict[str, Any]) -> AsyncIterator[bytes]:
+        wants_usage = (body.get("stream_options") or {}).get("include_usage") and not orders.get("no_usage")
+        message = answer_message(body)
+
+        def frame(delta: dict[str, Any], n: int, finish: str | None = None) -> bytes:
+            chunk = {
+                **envelope(body, "chat.completion.chunk"),
+                "choices": [{"index": n, "delta": delta, "finish_reason": finish}],
+                **({"usage": None} if wants_usage else {}),
+            }
+            return sse(chunk)
+
+        choices = range(body.get("n") or 1)
+        for n in choices:
+            if orders.get("error_after") != 0 and orders.get("cut_after") != 0:
+                yield frame({"role": "assistant", "content": ""}, n)
+        if message.get("tool_calls"):
+            yield frame({"tool_calls": [{"index": 0, **call} for call in message["tool_calls"]]}, 0)
+        number = 0
+        async for piece in self._pieces(orders, message["content"] or ""):
+            if number == orders.get("error_after"):
+                yield sse({"error": {"message": "scripted failure", "type": "server_error", "code": None}})
+                return
+            if orders.get("malformed") and number == 1:
+                yield b'data: {"choices": [{"del\n\n'
+            for n in choices:
+                yield frame({"content": piece}, n)
+            number += 1
+        for n in choices:
+            yield frame({}, n, finish_of(message))
+        if wants_usage:
+            yield sse({**envelope(body, "chat.completion.chunk"), "choices": [], "usage": usage_for(body)})
+        if not orders.get("no_done"):
+            yield b"data: [DONE]\n\n"
+
+    async def _openai_embeddings(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        rows = [{"object": "embedding", "index": n, "embedding": vector(t)} for n, t in enumerate(texts)]
+        tokens = sum(len(str(text).split()) for text in texts)
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return web.json_response({"object": "list", "data": rows, "model": body["model"], "usage": usage})
+
+    # Ollama
+
+    async def _ollama_tags(self, request: web.Request) -> web.Response:
+        return web.json_response({"models": [{"name": name, "model": name} for name in self.models]})
+
+    async def _ollama_chat(self, request: web.Request) -> web.StreamResponse:
+        body, orders = await request.json(), request[ORDERS_GIVEN]
+        tokens = usage_for(body)
+        end = {"done": True, "done_reason": "stop"}
+        end |= {"prompt_eval_count": tokens["prompt_tokens"], "eval_count": tokens["completion_tokens"]}
+        if body.get("stream", True) is False:
+            return web.json_response({"model": body["model"], "message": answer_message(body), **end})
+
+        async def lines() -> AsyncIterator[bytes]:
+            async for piece in self._pieces(orders, answer_text(body)):
+                message = {"role": "assistant", "content": piece}
+                yield json.dumps({"model": body["model"], "message": message, "done": False}).encode() + b"\n"
+            yield json.dumps({"model": body["model"], "message": {"content": ""}, **end}).encode() + b"\n"
+
+        return await self._stream(request, lines(), "application/x-ndjson")
+
+    async def _ollama_embed(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        return web.json_response({"model": body["model"], "embeddings": [vector(text) for text in texts]})
+
+    # Anthropic
+
+    async def _anthropic_messages(self, request: web.Request) -> web.StreamResponse:
+        body, orders = await request.json(), request[ORDERS_GIVEN]
+        if body.get("stream"):
+            return await self._stream(request, self._anthropic_events(body, orders), "text/event-stream")
+        if orders.get("malformed"):
+            return web.Response(text='{"id": "msg_1", "cont', content_type="application/json")
+        content: list[dict[str, Any]] = [{"type": "text", "text": answer_text(body)}]
+        message = {**anthropic_envelope(body), "content": content, "stop_reason": "end_turn"}
+        if body.get("tools") and body.get("tool_choice", {}).get("type") in ("any", "tool"):
+            tool = {"type": "tool_use", "id": "toolu_1", "name": body["tools"][0]["name"], "input": {}}
+            message |= {"content": [tool], "stop_reason": "tool_use"}
+        return web.json_response({**message, "usage": anthropic_usage(body)})
+
+    async def _anthropic_events(self, body: dict[str, Any], orders: dict[str, Any]) -> AsyncIterator[bytes]:
+        usage = anthropic_usage(body)
+        if orders.get("error_after") != 0 and orders.get("cut_after") != 0:
+            start = {**anthropic_envelope(body), "content": [], "stop_reason": None, "usage": usage}
+            yield event("message_start", message=start)
+            yield event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+        number = 0
+        async for piece in self._pieces(orders, answer_text(body)):
+            if number == orders.get("error_after"):
+                yield event("error", error={"type": "overloaded_error", "message": "scripted failure"})
+                return
+            yield event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
+            number += 1
+        yield event("content_block_stop", index=0)
+        if orders.get("no_done"):
+            return
+        yield event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage=usage)
+        yield event("message_stop")
+
+
+def port_of(request: web.Request) -> int:
+    """The caller's end of the connection."""
+    return int(request.transport.get_extra_info("peername")[1]) if request.transport else 0
+
+
+def last_text(body: dict[str, Any]) -> str:
+    """The text of the last user message, or the embedding input."""
+    given = body.get("input", "")
+    for message in body.get("messages", ()):
+        if message.get("role") == "user":
+            given = message["content"]
+    if isinstance(given, list):
+        given = " ".join(
+            part if isinstance(part, str) else str(part.get("text", "")) for part in given
+        ).strip()
+    return str(given)
+
+
+def answer_text(body: dict[str, Any]) -> str:
+    """What the upstream says to this request, always the same."""
+    return f"Hello from {body['model']}: {ORDERS.sub('', last_text(body)).strip()}"
+
+
+def answer_message(body: dict[str, Any]) -> dict[str, Any]:
+    """OpenAI's message: text, or the call of a tool that the request insists on."""
+    if body.get("tools") and body.get("tool_choice") not in (None, "auto", "none"):
+        function = {"name": body["tools"][0]["function"]["name"], "arguments": '{"city": "Paris"}'}
+        call = {"id": "call_1", "type": "function", "function": function}
+        return {"role": "assistant", "content": None, "tool_calls": [call]}
+    return {"role": "assistant", "content": answer_text(body)}
+
+
+def finish_of(message: dict[str, Any]) -> str:
+    return "tool_calls" if message.get("tool_calls") else "stop"
+
+
+def usage_for(body: dict[str, Any]) -> dict[str, int]:
+    """One token a word."""
+    prompt, answer = len(last_text(body).split()), len(answer_text(body).split())
+    return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
+
+
+def anthropic_usage(body: dict[str, Any]) -> dict[str, int]:
+    usage = usage_for(body)
+    return {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"]}
+
+
+def envelope(body: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {"id": "chatcmpl-1", "object": kind, "created": 1700000000, "model": body["model"]}
+
+
+def anthropic_envelope(body: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": body["model"],
+        "stop_sequence": None,
+    }
+
+
+def sse(chunk: Any) -> bytes:
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+def event(kind: str, **fields: Any) -> bytes:
+    return b"event: " + kind.encode() + b"\n" + sse({"type": kind, **fields})
+
+
+def vector(text: Any) -> list[float]:
+    """Eight numbers that depend on the text."""
+    return [round((sum(map(ord, str(text))) * (n + 3) % 97) / 97, 4) for n in range(8)]

@@ -1,0 +1,223 @@
+"""HTTP without Ray: the ASGI application over a gateway of real parts."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from serve_app.accounting.usage import Usage
+from serve_app.api.app import build_api
+from serve_app.api.auth import Keyring
+from serve_app.config.settings import RouterConfig
+from serve_app.errors import FailureKind, upstream_error
+from serve_app.observability.metrics import exposition
+from serve_app.providers.base import Answer, StreamEnd, StreamHead
+from tests.support.clock import FakeClock
+from tests.support.gateways import House, ListedProvider
+from tests.support.settings import two_providers
+
+pytestmark = pytest.mark.anyio
+
+ANSWER = Answer(b'{"id":"1","object":"chat.completion"}', Usage(10, 5), 0.1)
+FRAME = b'data: {"id":"1","choices":[{"delta":{"content":"hi"}}]}\n\n'
+HI = {"messages": [{"role": "user", "content": "hi"}]}
+
+Client = Callable[..., httpx.AsyncClient]
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    """Makes a client for a gateway whose first provider gives this answer; closes what it made."""
+    made: list[httpx.AsyncClient] = []
+
+    def make(answer: Any = ANSWER, keyring: Keyring | None = None, **more: Any) -> httpx.AsyncClient:
+        providers = {"first": ListedProvider(answer), "second": ListedProvider(answer)}
+        house = House(two_providers(**more), providers, FakeClock())
+        app = build_api(house.gateway, keyring or Keyring([], required=False), FakeClock(), exposition)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
+        made.append(httpx.AsyncClient(transport=transport, base_url="http://gateway"))
+        return made[-1]
+
+    yield make
+    for opened in made:
+        await opened.aclose()
+
+
+async def test_an_answer_keeps_its_bytes_and_says_who_gave_it(client: Client) -> None:
+    answer = await client().post("/v1/chat/completions", json=HI)
+
+    assert answer.status_code == 200
+    assert answer.content.startswith(b'{"id":"1","object":"chat.completion","sekha_metadata":')
+    assert answer.headers["x-sekha-provider"] == "first"
+    assert answer.headers["x-sekha-model"] == "first-chat"
+    assert answer.json()["sekha_metadata"]["routing"]["reason"] == "Selected by priority (1)"
+
+
+async def test_the_metadata_can_be_switched_off(client: Client) -> None:
+    answer = await client(routing={"metadata": False}).post("/v1/chat/completions", json=HI)
+
+    assert answer.content == ANSWER.body
+
+
+async def test_a_stream_ends_with_done_and_tells_its_routing_once(client: Client) -> None:
+    items = (StreamHead(0.1), FRAME, FRAME, StreamEnd(None, 0.2, 4))
+
+    answer = await client(items).post("/v1/chat/completions", json={**HI, "stream": True})
+
+    frames = answer.content.split(b"\n\n")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert orjson.loads(frames[0][6:])["sekha_metadata"]["routing"]["provider_id"] == "first"
+    assert frames[1] + b"\n\n" == FRAME
+    assert answer.content.endswith(b"data: [DONE]\n\n")
+
+
+async def test_a_stream_that_breaks_off_ends_with_an_error_and_without_done(client: Client) -> None:
+    items = (StreamHead(0.1), FRAME, upstream_error("cut", "first", FailureKind.BROKEN))
+
+    answer = await client(items).post("/v1/chat/completions", json={**HI, "stream": True})
+
+    assert b"[DONE]" not in answer.content
+    last = orjson.loads(answer.content.strip().split(b"\n\n")[-1][6:])
+    assert last["error"]["code"] == "upstream_broken"
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (FailureKind.TIMEOUT, 504),
+        (FailureKind.RATE_LIMITED, 429),
+        (FailureKind.OVERLOADED, 503),
+        (FailureKind.BROKEN, 502),
+        (FailureKind.AUTH, 502),
+        (FailureKind.CONTEXT_LENGTH, 400),
+    ],
+)
+async def test_a_failure_has_its_status_and_openais_shape(
+    client: Client, kind: FailureKind, status: int
+) -> None:
+    error = upstream_error("no", "first", kind, retry_after_s=1.2)
+
+    answer = await client(error).post("/v1/chat/completions", json=HI)
+
+    assert answer.status_code == status
+    assert answer.headers["retry-after"] == "2"
+    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    assert answer.json()["detail"] == "no"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{", 400),
+        (b"[]", 400),
+        (b"\xff\xfe", 400),
+        (b"{}", 422),
+        (b'{"messages":"hi"}', 422),
+        (b'{"messages":[]}', 400),
+        (b'{"messages":[1]}', 422),
+        (b'{"messages":[{"role":"user","content":1}]}', 422),
+        (b'{"messages":[{"role":"user","content":"hi"}],"temperature":2.1}', 422),
+        (b'{"messages":[{"role":"user","content":"hi"}],"temperature":"hot"}', 422),
+        (b'{"messages":[{"role":"user","content":"hi"}],"max_tokens":0}', 422),
+        (b'{"messages":[{"role":"user","content":"hi"}],"stream":"yes"}', 422),
+        (b'{"messages":[{"role":"user","content":"hi"}],"max_cost":-1}', 422),
+        (b'{"messages":[{"role":"user","content":"hi"}],"model":7}', 422),
+    ],
+)
+async def test_a_bad_body_is_told_what_is_wrong_and_never_a_500(
+    client: Client, body: bytes, status: int
+) -> None:
+    answer = await client().post("/v1/chat/completions", content=body)
+
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"]
+
+
+async def test_a_422_lists_its_fields_as_fastapi_does(client: Client) -> None:
+    answer = await client().post("/v1/chat/completions", json={})
+
+    assert answer.json()["detail"] == [
+        {"loc": ["body", "messages"], "msg": "Field required", "type": "missing"}
+    ]
+
+
+async def test_a_body_over_the_limit_is_refused_before_it_is_read(client: Client) -> None:
+    parts_read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal parts_read
+        while parts_read < 1000:
+            parts_read += 1
+            yield b" " * 10_000
+
+    small = client(router=RouterConfig(max_body_mb=0.1))
+    answer = await small.post("/v1/chat/completions", content=endless())
+
+    assert answer.status_code == 413
+    assert answer.json()["error"]["code"] == "request_too_large"
+    announced = await small.post("/v1/chat/completions", content=b" " * 100_001)
+    assert announced.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/api/v1/models", "/api/v1/tasks", "/api/v1/health/providers", "/metrics"]
+)
+async def test_every_route_but_the_public_ones_wants_a_key(client: Client, path: str) -> None:
+    guarded = client(keyring=Keyring(["right"], required=True))
+
+    assert (await guarded.get(path)).status_code == 401
+    assert (await guarded.get(path, headers={"x-api-key": "wrong"})).status_code == 401
+    assert (await guarded.get(path, headers={"x-api-key": "right"})).status_code == 200
+    assert (await guarded.get(path, headers={"authorization": "Bearer right"})).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/chat/completions", "/v1/embeddings"])
+async def test_the_hot_endpoints_want_a_key_whatever_the_host_header_says(client: Client, path: str) -> None:
+    guarded = client(keyring=Keyring(["right"], required=True))
+
+    answer = await guarded.post(path, json=HI, headers={"host": "gateway/health?"})
+
+    assert answer.status_code == 401
+    assert answer.json()["error"]["code"] == "invalid_api_key"
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/api/v1/health", "/docs", "/openapi.json"])
+async def test_the_public_routes_want_none(client: Client, path: str) -> None:
+    assert (await client(keyring=Keyring(["right"], required=True)).get(path)).status_code == 200
+
+
+async def test_keys_that_are_configured_but_not_found_let_nobody_in(client: Client) -> None:
+    answer = await client(keyring=Keyring([], required=True)).get("/v1/models", headers={"x-api-key": ""})
+
+    assert answer.status_code == 401
+
+
+async def test_a_bug_is_a_500_in_openais_shape_without_its_traceback(client: Client) -> None:
+    answer = await client(ZeroDivisionError("secret detail")).post("/v1/chat/completions", json=HI)
+
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert answer.json()["error"]["code"] == "internal_error"
+
+
+async def test_metrics_count_by_matched_route_and_never_by_path(client: Client) -> None:
+    opened = client()
+    for path in ("/nobody/1", "/nobody/2", "/v1/nothing"):
+        await opened.get(path)
+    await opened.post("/v1/chat/completions", json=HI)
+
+    text = (await opened.get("/metrics")).text
+
+    assert 'http_requests_total{method="GET",route="unmatched",status="404"} 3.0' in text
+    assert 'http_requests_total{method="POST",route="/v1/chat/completions",status="200"} 1.0' in text
+    assert 'circuit_breaker_state{provider="first",state="closed"} 1.0' in text
+    assert 'llm_cost_total{model="first-chat",provider="first"} 0.0' in text
+
+
+async def test_the_timeout_header_must_be_a_positive_number(client: Client) -> None:
+    for given in ("soon", "-1", "0", "nan", "inf"):
+        answer = await client().post("/v1/chat/completions", json=HI, headers={"x-sekha-timeout": given})
+        assert answer.status_code == 400, given

@@ -1,0 +1,130 @@
+"""The authority: what it takes in, once, and what it gives out."""
+
+from serve_app.config.policy import BreakerPolicy
+from serve_app.control.plane import SILENT_AFTER_S, BreakerChanged, Plane
+from serve_app.control.port import Observation, Report, Snapshot
+from serve_app.control.tally import Tally
+from serve_app.prices import prices_of
+from serve_app.resilience.breaker import Breaker, BreakerState
+from serve_app.resilience.outcome import Outcome
+from tests.support.settings import two_providers
+
+NOW = 1_000.0
+SETTINGS = two_providers(circuit_breaker=BreakerPolicy(failure_threshold=2, reset_timeout=10))
+
+
+def plane(changes: list[BreakerChanged] | None = None) -> Plane:
+    made = Plane("g1", prices_of, (changes if changes is not None else []).append)
+    made.hello("a", SETTINGS, Snapshot(), NOW)
+    return made
+
+
+def failure(at: float = NOW, probe: bool = False) -> Observation:
+    return Observation("first", "first/first-chat", Outcome.FAILURE, at, probe)
+
+
+def success(at: float = NOW, probe: bool = False) -> Observation:
+    return Observation("first", "first/first-chat", Outcome.SUCCESS, at, probe, latency_s=0.2)
+
+
+def test_failures_seen_by_two_routers_open_one_breaker() -> None:
+    changes: list[BreakerChanged] = []
+    authority = plane(changes)
+
+    authority.report(Report("a", 1, (failure(),)), NOW)
+    snapshot = authority.report(Report("b", 1, (failure(),)), NOW)
+
+    assert snapshot.breakers["first"].state is BreakerState.OPEN
+    assert [(c.provider_id, c.after) for c in changes] == [("first", BreakerState.OPEN)]
+
+
+def test_a_report_that_comes_twice_counts_once() -> None:
+    authority = plane()
+    tally = Tally()
+    tally.count("served", ("first",))
+
+    for _ in range(3):
+        snapshot = authority.report(Report("a", 1, (failure(),), tally), NOW)
+
+    assert snapshot.breakers["first"].failure_count == 1
+    assert authority.totals(NOW).tally.counters == {("served", ("first",)): 1}
+
+
+def test_one_probe_is_given_out_in_the_whole_cluster() -> None:
+    authority = plane()
+    authority.report(Report("a", 1, (failure(), failure())), NOW)
+
+    assert not authority.probe("first", NOW + 9)
+    assert authority.probe("first", NOW + 10)
+    assert not authority.probe("first", NOW + 11)
+
+
+def test_a_lost_probe_is_forgotten_and_the_next_may_go() -> None:
+    authority = plane()
+    authority.report(Report("a", 1, (failure(), failure())), NOW)
+    authority.probe("first", NOW + 10)
+
+    assert not authority.probe("first", NOW + 39)
+    assert authority.probe("first", NOW + 40)
+
+
+def test_two_probes_that_succeed_close_the_breaker() -> None:
+    authority = plane()
+    authority.report(Report("a", 1, (failure(), failure())), NOW)
+
+    for turn in (1, 2):
+        assert authority.probe("first", NOW + 10 + turn)
+        snapshot = authority.report(
+            Report("a", 1 + turn, (success(NOW + 10 + turn, probe=True),)), NOW + 10 + turn
+        )
+
+    assert snapshot.breakers["first"].state is BreakerState.CLOSED
+
+
+def test_the_version_moves_with_every_change_of_state_and_with_nothing_else() -> None:
+    authority = plane()
+    before = authority.version
+
+    authority.report(Report("a", 1, (success(), success())), NOW)
+    assert authority.version == before
+
+    authority.report(Report("a", 2, (failure(), failure())), NOW)
+    assert authority.version > before
+
+
+def test_an_authority_started_anew_takes_over_what_a_router_remembers() -> None:
+    remembered = Snapshot(breakers={"first": Breaker(BreakerState.OPEN, 5, last_failure=NOW)})
+    authority = Plane("g2", prices_of)
+
+    snapshot = authority.hello("a", SETTINGS, remembered, NOW + 1)
+    assert snapshot.breakers["first"].state is BreakerState.OPEN
+
+    later = authority.hello("b", SETTINGS, Snapshot(breakers={"first": Breaker()}), NOW + 2)
+    assert later.breakers["first"].state is BreakerState.OPEN, "what is known here wins"
+
+
+def test_prices_come_with_the_snapshot() -> None:
+    snapshot = plane().snapshot(NOW)
+
+    assert snapshot.prices["first/first-chat"] is not None
+    assert snapshot.prices["first/first-chat"].is_free
+
+
+def test_latency_is_averaged_over_all_routers() -> None:
+    authority = plane()
+    authority.report(Report("a", 1, (success(),)), NOW)
+    slow = Observation("first", "first/first-chat", Outcome.SUCCESS, NOW, latency_s=0.4)
+
+    snapshot = authority.report(Report("b", 1, (slow,)), NOW)
+
+    assert abs(snapshot.latencies["first/first-chat"] - 0.3) < 1e-9
+
+
+def test_a_router_that_fell_silent_has_nothing_in_flight_any_more() -> None:
+    authority = plane()
+    key = ("in_flight", ("first",))
+    authority.report(Report("a", 1, gauges={key: 3}), NOW)
+    authority.report(Report("b", 1, gauges={key: 4}), NOW + SILENT_AFTER_S)
+
+    assert authority.totals(NOW + SILENT_AFTER_S).gauges == {key: 7}
+    assert authority.totals(NOW + SILENT_AFTER_S + 1).gauges == {key: 4}

@@ -1,0 +1,228 @@
+"""A router's local copy: exact for what it saw itself, and able to go on alone."""
+
+import asyncio
+
+import pytest
+
+from serve_app.config.policy import BreakerPolicy
+from serve_app.config.settings import Settings
+from serve_app.control.local import LocalControl
+from serve_app.control.plane import Plane
+from serve_app.control.port import ControlUnreachable, Observation, Report, Snapshot, Totals
+from serve_app.control.replica import Replica
+from serve_app.prices import prices_of
+from serve_app.resilience.breaker import BreakerState
+from serve_app.resilience.outcome import Outcome
+from tests.support.clock import FakeClock
+from tests.support.settings import two_providers
+
+pytestmark = pytest.mark.anyio
+
+SETTINGS = two_providers(circuit_breaker=BreakerPolicy(failure_threshold=3, reset_timeout=10))
+
+
+class Line:
+    """A way to the authority that can be cut, before a message arrives or before its answer does."""
+
+    def __init__(self, control: LocalControl) -> None:
+        self.control = control
+        self.cut = False
+        self.loses_answers = False
+
+    async def hello(self, replica_id: str, settings: Settings, known: Snapshot) -> Snapshot:
+        self._check()
+        return await self.control.hello(replica_id, settings, known)
+
+    async def report(self, report: Report) -> Snapshot:
+        self._check()
+        answer = await self.control.report(report)
+        if self.loses_answers:
+            raise ControlUnreachable("the answer was lost")
+        return answer
+
+    async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
+        self._check()
+        return await self.control.watch(generation, version, timeout_s)
+
+    async def probe(self, provider_id: str) -> bool:
+        self._check()
+        return await self.control.probe(provider_id)
+
+    async def totals(self) -> Totals:
+        self._check()
+        return await self.control.totals()
+
+    def _check(self) -> None:
+        if self.cut:
+            raise ControlUnreachable("the line is cut")
+
+
+class Cluster:
+    """One authority and two routers on a clock of the test's."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.plane = Plane("g1", prices_of)
+        self.control = LocalControl(self.plane, self.clock)
+        self.lines = (Line(self.control), Line(self.control))
+        self.a, self.b = (
+            Replica(name, SETTINGS, line, self.clock) for name, line in zip("ab", self.lines, strict=True)
+        )
+
+    async def hello(self) -> "Cluster":
+        await self.a.introduce()
+        await self.b.introduce()
+        return self
+
+    def restart_the_authority(self) -> None:
+        self.plane = Plane("g2", prices_of)
+        for line in self.lines:
+            line.control = LocalControl(self.plane, self.clock)
+
+    def failure(self, probe: bool = False) -> Observation:
+        return Observation("first", "first/first-chat", Outcome.FAILURE, self.clock.now(), probe)
+
+    def success(self, probe: bool = False) -> Observation:
+        return Observation("first", "first/first-chat", Outcome.SUCCESS, self.clock.now(), probe, 0.1)
+
+
+async def open_breaker(cluster: Cluster) -> None:
+    for _ in range(3):
+        cluster.a.observe(cluster.failure())
+    await cluster.a.flush()
+
+
+async def test_a_router_believes_its_own_eyes_at_once() -> None:
+    cluster = await Cluster().hello()
+
+    for _ in range(3):
+        cluster.a.observe(cluster.failure())
+
+    assert cluster.a.is_open("first")
+    assert not cluster.b.is_open("first")
+
+
+async def test_what_one_router_reports_the_other_learns_by_watching() -> None:
+    cluster = await Cluster().hello()
+    watching = asyncio.create_task(cluster.lines[1].watch("g1", cluster.plane.version, 10))
+    await asyncio.sleep(0)
+
+    await open_breaker(cluster)
+    news = await watching
+
+    assert news.breakers["first"].state is BreakerState.OPEN
+
+
+async def test_a_lost_answer_is_asked_for_again_and_counts_once() -> None:
+    cluster = await Cluster().hello()
+    cluster.a.observe(cluster.failure())
+    cluster.lines[0].loses_answers = True
+    with pytest.raises(ControlUnreachable):
+        await cluster.a.flush()
+    cluster.lines[0].loses_answers = False
+
+    await cluster.a.flush()
+
+    assert cluster.plane.snapshot(cluster.clock.now()).breakers["first"].failure_count == 1
+    assert cluster.a.breaker("first").failure_count == 1
+
+
+async def test_news_from_the_authority_do_not_count_twice_what_is_still_on_its_way() -> None:
+    cluster = await Cluster().hello()
+    cluster.a.observe(cluster.failure())
+    cluster.lines[0].loses_answers = True
+    with pytest.raises(ControlUnreachable):
+        await cluster.a.flush()
+    cluster.a.observe(cluster.failure())
+
+    cluster.a.take(await cluster.control.watch("", 0, 0.0))
+
+    assert cluster.a.breaker("first").failure_count == 2
+
+
+async def test_half_open_lets_one_probe_through_in_the_whole_cluster() -> None:
+    cluster = await Cluster().hello()
+    await open_breaker(cluster)
+    await cluster.b.flush()
+    cluster.clock.advance(10)
+
+    admissions = [
+        await cluster.a.admit("first"),
+        await cluster.b.admit("first"),
+        await cluster.a.admit("first"),
+    ]
+
+    assert [a is not None and a.probe for a in admissions] == [True, False, False]
+    assert admissions[1:] == [None, None]
+
+
+async def test_two_probes_that_succeed_let_everyone_through_again() -> None:
+    cluster = await Cluster().hello()
+    await open_breaker(cluster)
+    cluster.clock.advance(10)
+
+    for _ in range(2):
+        admission = await cluster.a.admit("first")
+        assert admission is not None
+        cluster.a.observe(cluster.success(probe=admission.probe))
+        await cluster.a.flush()
+    await cluster.b.flush()
+
+    for router in (cluster.a, cluster.b):
+        admission = await router.admit("first")
+        assert admission is not None
+        assert not admission.probe
+
+
+async def test_without_the_authority_a_router_goes_on_alone() -> None:
+    cluster = await Cluster().hello()
+    cluster.lines[0].cut = True
+
+    for _ in range(3):
+        assert await cluster.a.admit("first") is not None
+        cluster.a.observe(cluster.failure())
+    assert await cluster.a.admit("first") is None
+
+    cluster.clock.advance(10)
+    probe = await cluster.a.admit("first")
+    assert probe is not None
+    assert probe.probe
+    assert await cluster.a.admit("first") is None
+
+
+async def test_what_was_seen_while_the_authority_was_away_is_reported_afterwards() -> None:
+    cluster = await Cluster().hello()
+    cluster.lines[0].cut = True
+    for _ in range(3):
+        cluster.a.observe(cluster.failure())
+    with pytest.raises(ControlUnreachable):
+        await cluster.a.flush()
+    cluster.lines[0].cut = False
+
+    await cluster.a.flush()
+
+    assert cluster.plane.snapshot(cluster.clock.now()).breakers["first"].state is BreakerState.OPEN
+
+
+async def test_breakers_survive_the_death_of_the_authority() -> None:
+    cluster = await Cluster().hello()
+    await open_breaker(cluster)
+
+    cluster.restart_the_authority()
+    await cluster.a.flush()
+    await cluster.b.flush()
+
+    assert cluster.plane.snapshot(cluster.clock.now()).breakers["first"].state is BreakerState.OPEN
+    assert cluster.b.is_open("first")
+
+
+async def test_the_background_tasks_report_and_end() -> None:
+    cluster = await Cluster().hello()
+    await cluster.a.start()
+    cluster.a.observe(cluster.failure())
+
+    while not cluster.plane.snapshot(0).applied:
+        await asyncio.sleep(0)
+    await cluster.a.stop()
+
+    assert cluster.plane.snapshot(cluster.clock.now()).breakers["first"].failure_count == 1

@@ -1,0 +1,211 @@
+"""Routing decisions, by the cases of the contract and the corners between them."""
+
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import pytest
+
+from serve_app.accounting.usage import Usage
+from serve_app.config.model import ModelTask
+from serve_app.errors import InvalidRequest, NoProvidersAvailable, NoSuitableProviders
+from serve_app.prices import prices_of
+from serve_app.routing.plan import Plan, make_plan
+from serve_app.routing.requirements import Requirements
+from serve_app.routing.strategy import load_strategy
+from serve_app.routing.target import Target, defaults_by_task, targets_of
+from tests.support.settings import HYBRID, LOCAL, settings
+
+SMART, SMALL, EMBEDDING = ModelTask.CHAT_SMART, ModelTask.CHAT_SMALL, ModelTask.EMBEDDING
+
+
+@dataclass
+class Conditions:
+    """Prices as the catalogue has them; breakers and latencies as the test says."""
+
+    prices: dict[str, Any]
+    down: set[str] = field(default_factory=set)
+
+    def cost(self, target: Target, wanted: Requirements) -> int | None:
+        price = self.prices[target.name]
+        return None if price is None else price.cost(Usage(wanted.input_tokens, wanted.output_tokens))
+
+    def is_open(self, provider_id: str) -> bool:
+        return provider_id in self.down
+
+    def latency_s(self, target: Target) -> float | None:
+        return None
+
+
+def plan(data: dict[str, Any], task: ModelTask, down: tuple[str, ...] = (), **asked: Any) -> Plan:
+    config = settings(data)
+    output = 0 if task is EMBEDDING else 500
+    return make_plan(
+        Requirements(task, **{"output_tokens": output, **asked}),
+        targets_of(config),
+        Conditions(prices_of(config), set(down)),
+        load_strategy("fallback"),
+        Random(0),
+        defaults_by_task(config.default_models),
+    )
+
+
+def chosen(made: Plan) -> str:
+    return made.ordered[0].target.name
+
+
+def cloud(
+    models: list[dict[str, Any]], defaults: dict[str, str] | None = None, **more: Any
+) -> dict[str, Any]:
+    provider = {"id": "cloud", "type": "openai", "priority": 1, "models": models, **more}
+    return {"llm_providers": [provider], "default_models": defaults or {}}
+
+
+def test_case_14_an_embedding_goes_to_the_local_model_for_nothing() -> None:
+    made = plan(LOCAL, EMBEDDING)
+
+    assert chosen(made) == "ollama_local/nomic-embed-text"
+    assert made.ordered[0].cost == 0
+    assert made.reason(made.ordered[0]) == "Selected by priority (1)"
+
+
+def test_case_17_the_hybrid_example_of_the_seed_costs_what_the_seed_says() -> None:
+    made = plan(HYBRID, SMART, max_cost=100_000_000)
+
+    assert chosen(made) == "openai_cloud/gpt-4o"
+    assert made.ordered[0].cost == 12_500_000
+
+
+def test_case_20_of_two_equals_the_cheaper_is_chosen() -> None:
+    models = [{"model_id": "gpt-4o", "task": "chat_smart"}, {"model_id": "gpt-4o-mini", "task": "chat_smart"}]
+
+    assert chosen(plan(cloud(models), SMART)) == "cloud/gpt-4o-mini"
+
+
+def test_the_configured_default_comes_before_the_cheaper_one() -> None:
+    models = [{"model_id": "gpt-4o-mini", "task": "chat_smart"}, {"model_id": "gpt-4o", "task": "chat_smart"}]
+
+    assert chosen(plan(cloud(models, {"chat_smart": "gpt-4o"}), SMART)) == "cloud/gpt-4o"
+
+
+def test_case_21_an_open_breaker_sends_the_request_to_the_next_provider() -> None:
+    made = plan(HYBRID, SMALL, down=("ollama_local",))
+
+    assert chosen(made) == "openai_cloud/gpt-4o-mini"
+    assert any("breaker" in dropped.reason for dropped in made.dropped)
+
+
+def test_case_22_all_breakers_open_is_no_suitable_provider() -> None:
+    refusal = plan(HYBRID, SMALL, down=("ollama_local", "openai_cloud")).refusal()
+
+    assert isinstance(refusal, NoSuitableProviders)
+    assert isinstance(refusal, RuntimeError)
+    assert str(refusal).startswith("No suitable providers available for task 'chat_small'")
+
+
+def test_case_23_no_model_for_the_task_is_no_provider_at_all() -> None:
+    refusal = plan(LOCAL, ModelTask.CHAT_LARGE).refusal()
+
+    assert isinstance(refusal, NoProvidersAvailable)
+    assert str(refusal).startswith("No providers available for task 'chat_large' (vision=False)")
+
+
+def test_case_25_when_all_are_too_dear_the_refusal_speaks_of_cost() -> None:
+    refusal = plan(HYBRID, SMART, max_cost=1_000).refusal()
+
+    assert isinstance(refusal, NoSuitableProviders)
+    assert "cost" in str(refusal)
+
+
+def test_case_26_a_cost_equal_to_the_limit_is_allowed() -> None:
+    assert chosen(plan(HYBRID, SMART, max_cost=12_500_000)) == "openai_cloud/gpt-4o"
+    assert not plan(HYBRID, SMART, max_cost=12_499_999).ordered
+
+
+def test_case_28_a_preferred_model_wins_and_the_reason_says_so() -> None:
+    made = plan(HYBRID, SMALL, preferred_model="gpt-4o-mini")
+
+    assert chosen(made) == "openai_cloud/gpt-4o-mini"
+    assert "preferred" in made.reason(made.ordered[0]).lower()
+
+
+def test_case_29_a_preference_for_what_is_not_there_is_ignored_and_not_claimed() -> None:
+    made = plan(HYBRID, SMART, preferred_model="gpt-7")
+
+    assert chosen(made) == "openai_cloud/gpt-4o"
+    assert made.reason(made.ordered[0]) == "Selected by priority (2)"
+
+
+def test_case_30_a_preferred_model_behind_an_open_breaker_gives_way() -> None:
+    made = plan(HYBRID, SMALL, down=("openai_cloud",), preferred_model="gpt-4o-mini")
+
+    assert chosen(made) == "ollama_local/llama3.1:8b"
+
+
+def test_case_32_an_embedding_never_goes_to_a_chat_model_however_preferred() -> None:
+    assert chosen(plan(HYBRID, EMBEDDING, preferred_model="gpt-4o")) == "ollama_local/nomic-embed-text"
+
+
+def test_case_33_a_preferred_model_that_does_not_see_is_passed_over_for_images() -> None:
+    made = plan(HYBRID, SMART, require_vision=True, preferred_model="llama3.1:8b")
+
+    assert chosen(made) == "openai_cloud/gpt-4o"
+
+
+def test_case_34_a_model_that_sees_serves_the_vision_task_whatever_it_is_listed_under() -> None:
+    assert chosen(plan(HYBRID, ModelTask.VISION)) == "openai_cloud/gpt-4o"
+
+
+def test_case_38_the_context_window_must_hold_the_request() -> None:
+    models = [
+        {"model_id": "gpt-4o-mini", "task": "chat_smart", "context_window": 8192},
+        {"model_id": "gpt-4o", "task": "chat_smart", "context_window": 128000},
+    ]
+
+    assert chosen(plan(cloud(models), SMART, context_size=100_000)) == "cloud/gpt-4o"
+    assert isinstance(plan(cloud(models), SMART, context_size=9_000_000).refusal(), NoProvidersAvailable)
+
+
+def test_case_78_too_many_images_are_the_callers_mistake() -> None:
+    refusal = plan(HYBRID, SMART, require_vision=True, images=11).refusal()
+
+    assert isinstance(refusal, InvalidRequest)
+    assert refusal.status == 400
+
+
+def test_an_unknown_price_of_a_paid_provider_fits_no_limit() -> None:
+    models = [{"model_id": "brand-new", "task": "chat_smart"}]
+
+    assert chosen(plan(cloud(models), SMART)) == "cloud/brand-new"
+    assert "price is unknown" in str(plan(cloud(models), SMART, max_cost=10**12).refusal())
+
+
+def test_a_model_under_two_tasks_is_one_candidate() -> None:
+    made = plan(LOCAL, SMART, preferred_model="llama3.1:8b")
+
+    assert [c.target.name for c in made.ordered] == ["ollama_local/llama3.1:8b"]
+    assert made.ordered[0].target.task is SMART
+
+
+def test_a_named_embedding_model_is_never_swapped_for_another() -> None:
+    models = [
+        {"model_id": "text-embedding-3-small", "task": "embedding", "dimension": 1536},
+        {"model_id": "text-embedding-3-large", "task": "embedding", "dimension": 3072},
+    ]
+    made = plan(cloud(models), EMBEDDING, preferred_model="text-embedding-3-large", only_preferred=True)
+
+    assert [c.target.model_id for c in made.ordered] == ["text-embedding-3-large"]
+
+
+@pytest.mark.parametrize("name", ["fallback", "cheapest", "fastest", "best_quality", "round_robin"])
+def test_the_callers_wish_comes_before_any_strategy(name: str) -> None:
+    config = settings(HYBRID)
+    made = make_plan(
+        Requirements(SMALL, preferred_model="gpt-4o-mini"),
+        targets_of(config),
+        Conditions(prices_of(config)),
+        load_strategy(name),
+        Random(3),
+    )
+
+    assert chosen(made) == "openai_cloud/gpt-4o-mini"

@@ -1,0 +1,264 @@
+"""The trip of a request: fallback, breakers, costs and events, without HTTP or Ray."""
+
+import orjson
+import pytest
+
+from serve_app.accounting.usage import Usage
+from serve_app.config.policy import BreakerPolicy
+from serve_app.config.routing import RoutingConfig
+from serve_app.errors import FailureKind, GatewayError, ModelNotFound, UpstreamError, upstream_error
+from serve_app.events import AttemptFailed, RequestAbandoned, RequestFailed, RequestServed
+from serve_app.providers.base import Answer, StreamEnd, StreamHead
+from serve_app.schemas.chat import ChatRequest, read_chat
+from serve_app.schemas.embeddings import read_embedding
+from tests.support.clock import FakeClock
+from tests.support.gateways import House, ListedProvider
+from tests.support.settings import HYBRID, settings, two_providers
+
+pytestmark = pytest.mark.anyio
+
+ANSWER = Answer(b'{"id":"1"}', Usage(1000, 500), upstream_s=0.2)
+STREAM = (StreamHead(0.1), b"data: 1\n\n", b"data: 2\n\n", StreamEnd(Usage(10, 2), 0.3, 8))
+
+
+def failure(kind: FailureKind, provider_id: str = "first") -> UpstreamError:
+    return upstream_error(f"it is {kind}", provider_id, kind)
+
+
+def request(**fields: object) -> ChatRequest:
+    return read_chat(orjson.dumps({"messages": [{"role": "user", "content": "hi"}], **fields}))
+
+
+async def house(first: ListedProvider, second: ListedProvider | None = None, **more: object) -> House:
+    providers = {"first": first, "second": second or ListedProvider(ANSWER)}
+    return await House(two_providers(**more), providers, FakeClock()).open()
+
+
+def events(house: House, kind: type) -> list[object]:
+    return [event for event in house.events if isinstance(event, kind)]
+
+
+async def test_the_first_target_answers_and_the_second_is_left_alone() -> None:
+    made = await house(ListedProvider(ANSWER))
+
+    reply = await made.gateway.chat(request(), "r1")
+
+    assert reply.body == ANSWER.body
+    assert reply.routed.target.name == "first/first-chat"
+    assert made.providers["second"].calls == []
+    assert [e.attempts for e in events(made, RequestServed)] == [1]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        FailureKind.TIMEOUT,
+        FailureKind.RATE_LIMITED,
+        FailureKind.OVERLOADED,
+        FailureKind.UNREACHABLE,
+        FailureKind.BROKEN,
+        FailureKind.AUTH,
+        FailureKind.NOT_FOUND,
+    ],
+)
+async def test_falls_back_when_the_first_target_fails(kind: FailureKind) -> None:
+    made = await house(ListedProvider(failure(kind)))
+
+    reply = await made.gateway.chat(request(), "r1")
+
+    assert reply.routed.target.provider_id == "second"
+    assert made.control.breaker("first").failure_count == 1
+    assert made.control.breaker("second").success_count == 1
+    assert [e.error.failure for e in events(made, AttemptFailed)] == [kind]
+
+
+@pytest.mark.parametrize("kind", [FailureKind.REJECTED, FailureKind.CONTENT_FILTER])
+async def test_what_the_caller_got_wrong_is_not_tried_elsewhere_and_no_breaker_counts_it(
+    kind: FailureKind,
+) -> None:
+    made = await house(ListedProvider(failure(kind)))
+
+    with pytest.raises(UpstreamError):
+        await made.gateway.chat(request(), "r1")
+
+    assert made.providers["second"].calls == []
+    assert made.control.breaker("first").failure_count == 0
+
+
+async def test_the_last_providers_reason_is_what_the_caller_hears() -> None:
+    made = await house(
+        ListedProvider(failure(FailureKind.TIMEOUT)),
+        ListedProvider(failure(FailureKind.RATE_LIMITED, "second")),
+    )
+
+    with pytest.raises(UpstreamError) as caught:
+        await made.gateway.chat(request(), "r1")
+
+    assert caught.value.failure is FailureKind.RATE_LIMITED
+    assert [e.status for e in events(made, RequestFailed)] == [429]
+
+
+async def test_a_fallback_that_refuses_does_not_hide_the_first_real_reason() -> None:
+    made = await house(
+        ListedProvider(failure(FailureKind.OVERLOADED)),
+        ListedProvider(failure(FailureKind.REJECTED, "second")),
+    )
+
+    with pytest.raises(UpstreamError) as caught:
+        await made.gateway.chat(request(), "r1")
+
+    assert caught.value.failure is FailureKind.OVERLOADED
+
+
+async def test_without_auto_fallback_the_first_failure_is_the_end() -> None:
+    made = await house(
+        ListedProvider(failure(FailureKind.OVERLOADED)), routing=RoutingConfig(auto_fallback=False)
+    )
+
+    with pytest.raises(UpstreamError):
+        await made.gateway.chat(request(), "r1")
+
+    assert made.providers["second"].calls == []
+
+
+async def test_a_provider_that_keeps_failing_is_left_alone_until_its_time_is_up() -> None:
+    clock = FakeClock()
+    first = ListedProvider(*[failure(FailureKind.BROKEN)] * 2, ANSWER)
+    providers = {"first": first, "second": ListedProvider(ANSWER)}
+    config = two_providers(circuit_breaker=BreakerPolicy(failure_threshold=2, reset_timeout=60))
+    made = await House(config, providers, clock).open()
+
+    for _ in range(5):
+        await made.gateway.chat(request(), "r")
+    await made.control.flush()
+    assert len(first.calls) == 2
+
+    clock.advance(60)
+    for _ in range(3):
+        reply = await made.gateway.chat(request(), "r")
+        await made.control.flush()
+    assert reply.routed.target.provider_id == "first"
+    assert made.control.breaker("first").state == "closed"
+
+
+async def test_the_cost_is_that_of_the_usage_the_provider_reported() -> None:
+    providers = {"ollama_local": ListedProvider(ANSWER), "openai_cloud": ListedProvider(ANSWER)}
+    made = await House(settings(HYBRID), providers, FakeClock()).open()
+
+    reply = await made.gateway.chat(request(model="gpt-4o"), "r1")
+
+    assert reply.routed.actual_cost == 12_500_000
+    assert [e.cost for e in events(made, RequestServed)] == [12_500_000]
+
+
+async def test_an_answer_without_usage_is_reckoned_from_its_length_and_marked() -> None:
+    made = await house(ListedProvider(Answer(b"x" * 400, None, 0.1)))
+
+    await made.gateway.chat(request(), "r1")
+
+    [served] = events(made, RequestServed)
+    assert served.usage == Usage(1, 100, estimated=True)
+
+
+async def test_the_provider_gets_the_bytes_of_the_caller_and_the_model_of_the_target() -> None:
+    made = await house(ListedProvider(ANSWER))
+    asked = request(anything={"nobody": "has heard of"})
+
+    await made.gateway.chat(asked, "r1")
+
+    [call] = made.providers["first"].calls
+    assert call.body == asked.raw
+    assert call.model == "first-chat"
+
+
+async def test_a_named_embedding_model_has_no_stand_in() -> None:
+    made = await house(ListedProvider(failure(FailureKind.OVERLOADED)))
+
+    with pytest.raises(UpstreamError):
+        await made.gateway.embed(read_embedding(b'{"input":"hi","model":"first-embed"}'), "r1")
+
+    assert made.providers["second"].calls == []
+
+
+async def test_an_embedding_without_a_name_may_come_from_anywhere() -> None:
+    made = await house(ListedProvider(failure(FailureKind.OVERLOADED)))
+
+    reply = await made.gateway.embed(read_embedding(b'{"input":"hi"}'), "r1")
+
+    assert reply.routed.target.name == "second/second-embed"
+
+
+async def test_an_unknown_model_is_said_before_anyone_is_asked() -> None:
+    made = await house(ListedProvider(ANSWER))
+
+    with pytest.raises(ModelNotFound):
+        await made.gateway.chat(request(model="gpt-9"), "r1")
+
+
+async def test_a_stream_falls_back_until_its_first_word() -> None:
+    made = await house(ListedProvider(failure(FailureKind.BROKEN)), ListedProvider(STREAM))
+
+    stream = await made.gateway.chat_stream(request(stream=True), "r1")
+    items = [item async for item in stream.items]
+
+    assert stream.routed.target.provider_id == "second"
+    assert items[:2] == [b"data: 1\n\n", b"data: 2\n\n"]
+    assert isinstance(items[2], StreamEnd)
+    [served] = events(made, RequestServed)
+    assert served.usage == Usage(10, 2)
+    assert served.attempts == 2
+
+
+async def test_a_stream_that_breaks_off_ends_with_its_error_and_counts_against_the_provider() -> None:
+    cut = (StreamHead(0.1), b"data: 1\n\n", failure(FailureKind.BROKEN))
+    made = await house(ListedProvider(cut))
+
+    stream = await made.gateway.chat_stream(request(stream=True), "r1")
+    items = [item async for item in stream.items]
+
+    assert isinstance(items[-1], UpstreamError)
+    assert made.control.breaker("first").failure_count == 1
+    assert events(made, RequestServed) == []
+    assert len(events(made, RequestFailed)) == 1
+
+
+async def test_a_stream_that_just_stops_is_a_failure_too() -> None:
+    made = await house(ListedProvider((StreamHead(0.1), b"data: 1\n\n")))
+
+    stream = await made.gateway.chat_stream(request(stream=True), "r1")
+    items = [item async for item in stream.items]
+
+    assert isinstance(items[-1], UpstreamError)
+
+
+async def test_a_caller_who_leaves_closes_the_stream_behind_it() -> None:
+    made = await house(ListedProvider(STREAM))
+
+    stream = await made.gateway.chat_stream(request(stream=True), "r1")
+    await anext(stream.items)
+    await stream.items.aclose()  # type: ignore[attr-defined]
+
+    assert made.providers["first"].closed_streams == 1
+    assert len(events(made, RequestAbandoned)) == 1
+    assert set(made.control.gauges.values()) == {0}
+
+
+async def test_a_bug_in_a_provider_is_an_error_that_is_counted_and_leaves_nothing_in_flight() -> None:
+    made = await house(ListedProvider(ZeroDivisionError("a bug")))
+
+    with pytest.raises(ZeroDivisionError):
+        await made.gateway.chat(request(), "r1")
+
+    assert [e.status for e in events(made, RequestFailed)] == [500]
+    assert set(made.control.gauges.values()) == {0}
+
+
+async def test_the_limit_of_the_configuration_holds_without_one_from_the_caller() -> None:
+    providers = {"ollama_local": ListedProvider(ANSWER), "openai_cloud": ListedProvider(ANSWER)}
+    config = settings(HYBRID, routing=RoutingConfig(max_cost_per_request=0.000001))
+    made = await House(config, providers, FakeClock()).open()
+
+    with pytest.raises(GatewayError, match="No suitable providers"):
+        await made.gateway.chat(request(), "r1")
+
+    assert providers["openai_cloud"].calls == []
