@@ -1,0 +1,48 @@
+"""
+How a call travels through a handle.
+
+Small messages go over Serve's internal gRPC, which is three times cheaper than an actor call; a body near its
+message limit goes by reference.
+"""
+
+import os
+from typing import Any
+
+from grpc import RpcError
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
+
+# Serve refuses larger messages over gRPC; `sekha serve` raises the limit. Read as Serve itself reads it.
+GRPC_LIMIT = int(os.environ.get("RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH") or 4 * 1024 * 1024)
+LARGE_BODY = GRPC_LIMIT * 3 // 4
+ROOMY = 64 * 1024 * 1024  # a limit no batch of vectors comes near
+
+# What Ray itself can do to a call.
+TROUBLES = (RayError, RayServeException, RpcError)
+
+_OVER_GRPC = {
+    "_by_reference": False,
+    "request_serialization": "pickle",
+    "response_serialization": "pickle",
+}
+
+
+class BySize:
+    """
+    One method of a deployment, called the way that suits the size of the body.
+
+    Prepared once, because `.options()` copies a dataclass at every call. `large_answers`: a small question can
+    bring a large answer, and nobody knows before it is there.
+    """
+
+    def __init__(
+        self, handle: Any, method_name: str, *, stream: bool = False, large_answers: bool = False
+    ) -> None:
+        self._large = handle.options(method_name=method_name, stream=stream, _by_reference=True)
+        self._small = self._large
+        if GRPC_LIMIT >= ROOMY or not large_answers:
+            self._small = handle.options(method_name=method_name, stream=stream, **_OVER_GRPC)
+
+    def remote(self, size: int, *args: object) -> Any:
+        """Send the call; `size` is the length of its body in bytes."""
+        return (self._small if size < LARGE_BODY else self._large).remote(*args)

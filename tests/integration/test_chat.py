@@ -1,0 +1,121 @@
+"""Chat completions through the whole gateway (contract 1.4; cases 73, 75 and 76)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.api import Api, chunks_of, frames_of, streamed_text, text_of, user
+from tests.support.serving import gateway_config, inline
+from tests.support.upstream import ScriptedUpstream
+
+SMART = {"model_id": "gpt-4o", "task": "chat_smart"}
+
+Upstreams = Callable[[int], list[ScriptedUpstream]]
+Gateway = Callable[[dict[str, Any]], Api]
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/chat/completions"])
+def test_case_73_a_minimal_chat_is_answered_in_openais_words(local: Api, path: str) -> None:
+    answer = local.post(path, {"messages": [user("hi")]})
+
+    assert answer.status_code == 200
+    told = answer.json()
+    assert told["id"].startswith("chatcmpl-")
+    assert told["object"] == "chat.completion"
+    assert told["choices"][0]["message"] == {"role": "assistant", "content": "Hello from llama3.1:8b: hi"}
+    usage = told["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"messages": [user("hi")], "temperature": 2.1},
+        {"messages": [user("hi")], "temperature": -0.1},
+        {"messages": [user("hi")], "max_tokens": 0},
+    ],
+    ids=["no messages", "too hot", "too cold", "no tokens"],
+)
+def test_case_73_what_is_out_of_range_is_422(local: Api, body: dict[str, Any]) -> None:
+    answer = local.post("/v1/chat/completions", body)
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"][0] == "body"
+
+
+@pytest.mark.parametrize("temperature", [0, 2])
+def test_case_73_a_temperature_reaches_the_upstream_as_it_is(
+    local: Api, ollama_upstream: ScriptedUpstream, temperature: int
+) -> None:
+    assert local.chat(temperature=temperature).status_code == 200
+
+    assert ollama_upstream.last.json["temperature"] == temperature
+
+
+def test_case_75_a_stream_says_what_a_whole_answer_says(local: Api) -> None:
+    whole = local.chat("tell me a story")
+    stream = local.chat("tell me a story", stream=True)
+
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert frames_of(stream)[-1] == "[DONE]"
+    assert {chunk["object"] for chunk in chunks_of(stream)} == {"chat.completion.chunk"}
+    assert len(chunks_of(stream)) > 3
+    assert streamed_text(stream) == text_of(whole)
+
+
+def test_case_76_the_second_provider_answers_when_the_first_is_overloaded(
+    gateway: Gateway, upstreams: Upstreams
+) -> None:
+    one, two = upstreams(2)
+    one.mode = {"status": 503}
+    api = gateway(
+        gateway_config(
+            inline("first", one.url, SMART, priority=1), inline("second", two.url, SMART, priority=2)
+        )
+    )
+
+    answer = api.chat()
+
+    assert answer.status_code == 200
+    assert answer.headers["x-sekha-provider"] == "second"
+    assert (len(one.requests), len(two.requests)) == (1, 1)
+    assert api.breaker("first")["failure_count"] == 1
+
+
+def test_case_76_a_stream_falls_back_as_long_as_nothing_was_sent(
+    gateway: Gateway, upstreams: Upstreams
+) -> None:
+    one, two = upstreams(2)
+    one.mode = {"status": 503}
+    api = gateway(
+        gateway_config(
+            inline("first", one.url, SMART, priority=1), inline("second", two.url, SMART, priority=2)
+        )
+    )
+
+    stream = api.chat(stream=True)
+
+    assert stream.headers["x-sekha-provider"] == "second"
+    assert streamed_text(stream) == "Hello from gpt-4o: hi"
+
+
+def test_case_76_without_automatic_fallback_the_first_failure_is_the_answer(
+    gateway: Gateway, upstreams: Upstreams
+) -> None:
+    one, two = upstreams(2)
+    one.mode = {"status": 503}
+    api = gateway(
+        gateway_config(
+            inline("first", one.url, SMART, priority=1),
+            inline("second", two.url, SMART, priority=2),
+            routing={"auto_fallback": False},
+        )
+    )
+
+    answer = api.chat()
+
+    assert answer.status_code == 503
+    assert answer.json()["error"]["message"] == "scripted failure 503"
+    assert two.requests == []

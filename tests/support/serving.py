@@ -1,0 +1,173 @@
+"""
+A real Ray Serve for the tests of a whole gateway: one cluster a session, one application a configuration.
+
+Serve runs in its default mode, as under `serve run`: the switches of `sekha serve` are tried in
+`tests/e2e/test_ways_in.py`. This is a pytest plugin, so that integration and end-to-end tests share the
+cluster; nothing is started before a test asks for it.
+"""
+
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serve_app.config.load import load_settings
+from serve_app.config.settings import Settings
+from tests.support.api import Api
+from tests.support.settings import HYBRID, LOCAL
+from tests.support.upstream import ScriptedUpstream
+
+HOST = "127.0.0.1"
+CPUS = 16  # logical: replicas reserve shares of them and mostly wait
+ONE_REPLICA = {"autoscaling": {"min_replicas": 1, "max_replicas": 1}}
+
+# Known to every process of the cluster, as keys are on a real one.
+CANARIES = {
+    "SEKHA_TEST_PROVIDER_KEY": "sk-canary-provider-5f1d0c2b7e",
+    "SEKHA_TEST_CALLER_KEY": "sk-canary-caller-91aa40be63",
+}
+
+
+class Cluster:
+    """Serve on a port of its own. `logs` is where Ray and all replicas write."""
+
+    def __init__(self, port: int, logs: Path) -> None:
+        self.port = port
+        self.logs = logs
+        self._deployed: dict[str, Api] = {}
+
+    def gateway(self, settings: Settings, name: str) -> Api:
+        """An application of that name, ready to answer."""
+        from ray import serve
+
+        from serve_app.app import graph
+
+        serve.run(graph(settings), name=name, route_prefix=f"/{name}")
+        return Api(f"http://{HOST}:{self.port}/{name}")
+
+    def gateway_for(self, config: dict[str, Any]) -> Api:
+        """The gateway of that configuration, started when it is first asked for."""
+        key = json.dumps(config, sort_keys=True)
+        if key not in self._deployed:
+            name = f"gateway{len(self._deployed)}"
+            self._deployed[key] = self.gateway(load_settings(config, {}), name)
+        return self._deployed[key]
+
+
+def free_port() -> int:
+    """A port nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def inline(provider_id: str, base_url: str, *models: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A provider within the router's process; it speaks OpenAI's words and costs no process of its own."""
+    return {
+        "id": provider_id,
+        "type": "openai",
+        "base_url": f"{base_url}/v1",
+        "api_key": "sk-test",
+        "transport": "inline",
+        "models": list(models),
+        **more,
+    }
+
+
+def gateway_config(*providers: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A small gateway in front of these providers."""
+    return {"llm_providers": list(providers), "default_models": {}, "router": ONE_REPLICA, **more}
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    import ray
+    from ray import serve
+    from ray.serve.config import HTTPOptions
+
+    folder = tempfile.mkdtemp(prefix="sekha-")  # short: sockets live in it
+    port = free_port()
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in CANARIES.items():
+            environment.setenv(name, value)
+        ray.init(
+            address="local",
+            num_cpus=CPUS,
+            include_dashboard=False,
+            log_to_driver=False,
+            configure_logging=False,
+            _temp_dir=folder,
+            _node_ip_address=HOST,
+        )
+        try:
+            serve.start(http_options=HTTPOptions(host=HOST, port=port))
+            yield Cluster(port, Path(folder))
+            serve.shutdown()
+        finally:
+            ray.shutdown()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def gateway(cluster: Cluster) -> Callable[[dict[str, Any]], Api]:
+    """`gateway(config)`: a gateway of that configuration, kept for the session."""
+    return cluster.gateway_for
+
+
+@pytest.fixture(scope="session")
+def ollama_upstream() -> Iterator[ScriptedUpstream]:
+    with ScriptedUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def openai_upstream() -> Iterator[ScriptedUpstream]:
+    with ScriptedUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def local(cluster: Cluster, ollama_upstream: ScriptedUpstream) -> Api:
+    """LOCAL of the contract: two environment variables and no file (case 1)."""
+    provider = {**LOCAL["llm_providers"][0], "base_url": ollama_upstream.url}
+    environ = {
+        "SEKHA__LLM_PROVIDERS": json.dumps([provider]),
+        "SEKHA__DEFAULT_MODELS": json.dumps(LOCAL["default_models"]),
+    }
+    return cluster.gateway(load_settings(None, environ), "local")
+
+
+@pytest.fixture(scope="session")
+def hybrid(cluster: Cluster, ollama_upstream: ScriptedUpstream, openai_upstream: ScriptedUpstream) -> Api:
+    """HYBRID of the contract: embeddings and small chats at Ollama, the rest at OpenAI."""
+    at_home, in_the_cloud = HYBRID["llm_providers"]
+    providers = [{**at_home, "base_url": ollama_upstream.url}, {**in_the_cloud, "base_url": f"{openai_upstream.url}/v1"}]
+    return cluster.gateway(load_settings({**HYBRID, "llm_providers": providers}, {}), "hybrid")
+
+
+@pytest.fixture
+def upstreams() -> Iterator[Callable[[int], list[ScriptedUpstream]]]:
+    """`upstreams(n)`: upstreams of this test alone, so that each can be told to fail for every request."""
+    running: list[ScriptedUpstream] = []
+
+    def start(count: int) -> list[ScriptedUpstream]:
+        new = [ScriptedUpstream() for _ in range(count)]
+        for upstream in new:
+            running.append(upstream.__enter__())
+        return new
+
+    yield start
+    for upstream in running:
+        upstream.__exit__(None, None, None)
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """The environment of a command under test: nothing of ours or Ray's but what is said here."""
+    kept = {n: v for n, v in os.environ.items() if not n.startswith(("SEKHA", "RAY_", "OPENAI", "ANTHROPIC"))}
+    return {**kept, **more}
