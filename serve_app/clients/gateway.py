@@ -109,7 +109,9 @@ class GatewayClient:
 
     async def _reached(self) -> "_Router":
         """Looking for the gateway asks the cluster, which must not hold up the loop."""
-        return self._router or await asyncio.to_thread(self._connected)
+        if self._router is not None:
+            return self._router
+        return await asyncio.to_thread(self._connected)
 
     def _connected(self) -> "_Router":
         with self._connecting:
@@ -177,7 +179,7 @@ def running_gateway(app_name: str) -> Any:
     """
     The handle of a running gateway's router; GatewayUnavailable says what there is instead.
 
-    Joins the cluster of this machine, or the one in RAY_ADDRESS, unless Ray is connected already; starts none.
+    Joins the cluster of this machine, or the one in RAY_ADDRESS, where Ray is not connected yet; starts none.
     """
     if not ray.is_initialized():
         try:

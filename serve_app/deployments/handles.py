@@ -31,8 +31,8 @@ class BySize:
     """
     One method of a deployment, called the way that suits the size of the body.
 
-    Prepared once, because `.options()` copies a dataclass at every call. `large_answers`: a small question can
-    bring a large answer, and nobody knows before it is there.
+    Prepared once, because `.options()` copies a dataclass at every call. `large_answers`: a small question
+    can bring a large answer, and nobody knows before it is there.
     """
 
     def __init__(

@@ -210,7 +210,7 @@ class LiteLlmProvider:
     def _arguments(self, fields: dict[str, Any], timeout_s: float) -> dict[str, Any]:
         """The call in LiteLLM's words; ours come last, so that no field of the caller's replaces them."""
         self._give_threads()
-        passed = {name: value for name, value in fields.items() if not self._steers(name)}
+        passed: dict[str, Any] = {name: value for name, value in fields.items() if not self._steers(name)}
         passed["model"] = self._vendor.model_string(fields["model"])
         return {
             **passed,
@@ -221,6 +221,8 @@ class LiteLlmProvider:
             "max_retries": 0,
             "drop_params": True,
             "no-log": True,
+            # Tools need a package we do not install unless this is set; and no request may start an MCP client.
+            "_skip_mcp_handler": True,
         }
 
     def _steers(self, name: str) -> bool:

@@ -28,6 +28,7 @@ class Line:
         self.control = control
         self.cut = False
         self.loses_answers = False
+        self.reported = asyncio.Event()
 
     async def hello(self, replica_id: str, settings: Settings, known: Snapshot) -> Snapshot:
         self._check()
@@ -36,6 +37,7 @@ class Line:
     async def report(self, report: Report) -> Snapshot:
         self._check()
         answer = await self.control.report(report)
+        self.reported.set()
         if self.loses_answers:
             raise ControlUnreachable("the answer was lost")
         return answer
@@ -221,8 +223,7 @@ async def test_the_background_tasks_report_and_end() -> None:
     await cluster.a.start()
     cluster.a.observe(cluster.failure())
 
-    while not cluster.plane.snapshot(0).applied:
-        await asyncio.sleep(0)
+    await cluster.lines[0].reported.wait()
     await cluster.a.stop()
 
     assert cluster.plane.snapshot(cluster.clock.now()).breakers["first"].failure_count == 1

@@ -1,0 +1,70 @@
+"""The commands that need no Ray."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from serve_app.cli.main import app
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+HYBRID = str(CONFIGS / "hybrid.yaml")
+
+
+@pytest.fixture
+def sekha(monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    monkeypatch.setenv("COLUMNS", "200")
+    return CliRunner()
+
+
+def test_explain_shows_every_target_with_its_price_and_its_reason(sekha: CliRunner) -> None:
+    shown = sekha.invoke(app, ["explain", "-c", HYBRID, "--task", "chat_smart", "--max-cost", "0.1"])
+
+    assert shown.exit_code == 0
+    assert "openai_cloud/gpt-4o" in shown.output
+    assert "$0.012500" in shown.output
+    assert "Selected by priority" in shown.output
+    assert "serves embedding, not chat_smart" in shown.output
+
+
+def test_explain_reckons_with_a_provider_that_is_down(sekha: CliRunner) -> None:
+    shown = sekha.invoke(app, ["explain", "-c", HYBRID, "--task", "chat_small", "--down", "ollama_local"])
+
+    assert "its circuit breaker is open" in shown.output
+
+
+def test_explain_fails_with_the_reason_when_nobody_may_serve(sekha: CliRunner) -> None:
+    shown = sekha.invoke(app, ["explain", "-c", HYBRID, "--task", "chat_smart", "--max-cost", "0.0001"])
+
+    assert shown.exit_code == 2
+    assert "No suitable providers available" in shown.output
+
+
+def test_check_says_which_keys_are_missing_and_never_shows_one(
+    sekha: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-canary")
+    shown = sekha.invoke(app, ["check", "-c", HYBRID])
+
+    assert shown.exit_code == 0
+    assert "found" in shown.output
+    assert "sk-canary" not in shown.output
+
+
+def test_a_configuration_that_makes_no_sense_is_an_exit_with_the_reason(
+    sekha: CliRunner, tmp_path: Path
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("llm_providers: []\n")
+
+    shown = sekha.invoke(app, ["check", "-c", str(path)])
+
+    assert shown.exit_code == 2
+    assert "No providers configured" in shown.output
+
+
+def test_serve_refuses_to_listen_beyond_this_machine_without_keys(sekha: CliRunner) -> None:
+    shown = sekha.invoke(app, ["serve", "-c", str(CONFIGS / "demo.yaml"), "--host", "192.0.2.1"])
+
+    assert shown.exit_code == 2
+    assert "--insecure" in shown.output

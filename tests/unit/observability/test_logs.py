@@ -1,0 +1,55 @@
+"""Log lines as operators find them."""
+
+import io
+import logging
+
+import orjson
+import pytest
+
+from serve_app.accounting.usage import Usage
+from serve_app.errors import FailureKind, upstream_error
+from serve_app.events import AttemptFailed, Event, RequestServed
+from serve_app.observability.logs import JsonFormatter, log_event
+
+SERVED = RequestServed(
+    "r1", "chat", "chat_smart", "cloud", "gpt-4o", 1, Usage(1000, 500), 12_500_000, 0.5, 0.4
+)
+FAILED = AttemptFailed(
+    "r1", "cloud", "gpt-4o", 2, upstream_error("slow down", "cloud", FailureKind.RATE_LIMITED)
+)
+
+
+@pytest.fixture
+def lines() -> io.StringIO:
+    """What the request log wrote while the test ran."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonFormatter())
+    logger = logging.getLogger("sekha.requests")
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    yield written
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+def logged(lines: io.StringIO, event: Event) -> dict[str, object]:
+    log_event(event)
+    return orjson.loads(lines.getvalue())
+
+
+def test_an_answer_says_where_it_came_from_and_what_it_cost(lines: io.StringIO) -> None:
+    line = logged(lines, SERVED)
+
+    assert line["message"] == "Routed to provider=cloud, model=gpt-4o, cost=$0.0125"
+    assert line["input_tokens"] == 1000
+
+
+def test_a_failed_call_has_the_seeds_fields(lines: io.StringIO) -> None:
+    line = logged(lines, FAILED)
+
+    wanted = {"event", "backend", "model", "error_type", "error_message", "retry_count"}
+    assert wanted <= set(line)
+    assert line["event"] == "llm_call_failed"
+    assert line["retry_count"] == 1
