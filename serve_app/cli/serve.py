@@ -26,6 +26,7 @@ PRODUCTION = {
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # /metrics has the cluster's numbers
     # No load balancer has to notice first that this machine goes away: a replica may go when it is idle.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
+    "RAY_enable_metrics_collection": "0",  # Ray's own: load without a reader here
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing calls home
     "RAY_DEDUP_LOGS": "0",  # two requests that look alike are still two requests
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",

@@ -22,7 +22,7 @@ from serve_app.control.port import Control, ControlUnreachable, Observation, Rep
 from serve_app.control.tally import Key, Tally
 from serve_app.resilience.breaker import Breaker, BreakerState
 
-REPORT_EVERY_S = 0.25
+REPORT_EVERY_S = 1.0  # what failed is reported at once
 HEARTBEAT_S = 5.0
 WATCH_FOR_S = 10.0
 RETRY_AFTER_S = 0.5

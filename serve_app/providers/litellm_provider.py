@@ -57,28 +57,10 @@ _STEERING = re.compile(
     r"|(_url|_base|_endpoint|_host|_key|_secret|_token|_credentials?|_headers?|_file|_path)$"
 )
 _NOT_STEERING = frozenset({"prompt_cache_key"})
-_ALSO_STEERING = frozenset(
-    {
-        *(
-            "additional_drop_params",
-            "api_type",
-            "base_url",
-            "credentials",
-            "default_headers",
-            "deployment_id",
-        ),
-        *(
-            "drop_params",
-            "extra_body",
-            "extra_headers",
-            "hooks",
-            "organization",
-            "project",
-            "timeout",
-            "token",
-        ),
-    }
-)
+_ALSO_STEERING = frozenset({
+    "additional_drop_params", "api_type", "base_url", "credentials", "default_headers", "deployment_id",
+    "drop_params", "extra_body", "extra_headers", "hooks", "organization", "project", "timeout", "token",
+})  # fmt: skip
 
 # LiteLLM's own additions to OpenAI's answers.
 _PRIVATE = frozenset({"provider_specific_fields", "hidden_params", "response_ms"})
@@ -221,7 +203,7 @@ class LiteLlmProvider:
             "max_retries": 0,
             "drop_params": True,
             "no-log": True,
-            # Tools need a package we do not install unless this is set; and no request may start an MCP client.
+            # Else tools need a package that is not installed; and no request may start an MCP client.
             "_skip_mcp_handler": True,
         }
 

@@ -176,10 +176,11 @@ def embedding_of(text: str, dimension: int) -> list[float]:
     """
     A unit vector by feature hashing of words and their trigrams.
 
-    Texts that share words are near each other, and every process on every machine gets the same vector.
+    Texts that share words are near each other, however often they use them; and every process on every
+    machine gets the same vector.
     """
     vector = [0.0] * dimension
-    for feature, weight in _features(text.lower()):
+    for feature, weight in dict(_features(text.lower())).items():
         digest = int.from_bytes(hashlib.blake2b(feature.encode(), digest_size=8).digest(), "big")
         vector[(digest >> 1) % dimension] += weight if digest & 1 else -weight
     length = math.hypot(*vector)
@@ -193,7 +194,7 @@ def _features(text: str) -> Iterator[tuple[str, float]]:
         yield word, 1.0
         padded = f"^{word}$"
         for start in range(len(padded) - 2):
-            yield padded[start : start + 3], 0.3
+            yield f"#{padded[start : start + 3]}", 0.5
 
 
 def _text_of(messages: Any) -> tuple[int, str]:

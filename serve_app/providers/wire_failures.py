@@ -7,7 +7,6 @@ wording of a message.
 
 import math
 import os
-import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -46,9 +45,6 @@ _STABLE_CODE = {
 
 # What reading from a connection may raise; TimeoutError is asyncio's as well as aiohttp's.
 NETWORK = (aiohttp.ClientError, TimeoutError, OSError)
-
-# OpenAI repeats a refused key with stars in the middle: the ends are still part of the secret.
-_MASKED_KEY = re.compile(r"\S*\*{3,}\S*")
 
 
 def failure_of_response(
@@ -148,11 +144,17 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def clean(message: str, secret: str | None) -> str:
-    """A message without our key, and no longer than anyone would read."""
+    """
+    A message without our key, and no longer than anyone would read.
+
+    OpenAI repeats a refused key with stars in the middle; its ends are still part of the secret.
+    """
     if secret:
         message = message.replace(secret, "***")
-    message = _MASKED_KEY.sub("***", message).strip()
-    return message if len(message) <= MESSAGE_LIMIT else f"{message[: MESSAGE_LIMIT - 1]}…"
+    message = message.strip()
+    if len(message) > MESSAGE_LIMIT:
+        message = f"{message[: MESSAGE_LIMIT - 1]}…"
+    return " ".join("***" if "***" in word else word for word in message.split(" "))
 
 
 def _number(text: str | None) -> float | None:

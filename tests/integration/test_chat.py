@@ -1,18 +1,15 @@
 """Chat completions through the whole gateway (contract 1.4; cases 73, 75 and 76)."""
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.support.api import Api, chunks_of, frames_of, streamed_text, text_of, user
-from tests.support.serving import gateway_config, inline
+from tests.support.serving import Gateway, gateway_config, inline
 from tests.support.upstream import ScriptedUpstream
 
 SMART = {"model_id": "gpt-4o", "task": "chat_smart"}
-
-Upstreams = Callable[[int], list[ScriptedUpstream]]
-Gateway = Callable[[dict[str, Any]], Api]
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/chat/completions"])
@@ -65,57 +62,45 @@ def test_case_75_a_stream_says_what_a_whole_answer_says(local: Api) -> None:
     assert streamed_text(stream) == text_of(whole)
 
 
-def test_case_76_the_second_provider_answers_when_the_first_is_overloaded(
-    gateway: Gateway, upstreams: Upstreams
-) -> None:
-    one, two = upstreams(2)
-    one.mode = {"status": 503}
-    api = gateway(
-        gateway_config(
-            inline("first", one.url, SMART, priority=1), inline("second", two.url, SMART, priority=2)
-        )
-    )
+@pytest.fixture(scope="module")
+def overloaded(gateway: Gateway) -> Iterator[Api]:
+    """Two providers with the same model; the first one is overloaded."""
+    with ScriptedUpstream() as one, ScriptedUpstream() as two:
+        one.mode = {"status": 503}
+        first = inline("first", one.url, SMART, priority=1)
+        second = inline("second", two.url, SMART, priority=2)
+        yield gateway(gateway_config(first, second))
 
-    answer = api.chat()
+
+def test_case_76_the_second_provider_answers_when_the_first_is_overloaded(overloaded: Api) -> None:
+    before = overloaded.breaker("first")["failure_count"]
+
+    answer = overloaded.chat()
 
     assert answer.status_code == 200
     assert answer.headers["x-sekha-provider"] == "second"
-    assert (len(one.requests), len(two.requests)) == (1, 1)
-    assert api.breaker("first")["failure_count"] == 1
+    assert overloaded.breaker("first")["failure_count"] == before + 1
 
 
-def test_case_76_a_stream_falls_back_as_long_as_nothing_was_sent(
-    gateway: Gateway, upstreams: Upstreams
-) -> None:
-    one, two = upstreams(2)
-    one.mode = {"status": 503}
-    api = gateway(
-        gateway_config(
-            inline("first", one.url, SMART, priority=1), inline("second", two.url, SMART, priority=2)
-        )
-    )
+def test_case_76_a_stream_falls_back_as_long_as_nothing_was_sent(overloaded: Api) -> None:
+    before = overloaded.breaker("first")["failure_count"]
 
-    stream = api.chat(stream=True)
+    stream = overloaded.chat(stream=True)
 
     assert stream.headers["x-sekha-provider"] == "second"
     assert streamed_text(stream) == "Hello from gpt-4o: hi"
+    assert overloaded.breaker("first")["failure_count"] == before + 1
 
 
-def test_case_76_without_automatic_fallback_the_first_failure_is_the_answer(
-    gateway: Gateway, upstreams: Upstreams
-) -> None:
-    one, two = upstreams(2)
-    one.mode = {"status": 503}
-    api = gateway(
-        gateway_config(
-            inline("first", one.url, SMART, priority=1),
-            inline("second", two.url, SMART, priority=2),
-            routing={"auto_fallback": False},
-        )
-    )
+def test_case_76_without_automatic_fallback_the_first_failure_is_the_answer(gateway: Gateway) -> None:
+    with ScriptedUpstream() as one, ScriptedUpstream() as two:
+        one.mode = {"status": 503}
+        first = inline("first", one.url, SMART, priority=1)
+        second = inline("second", two.url, SMART, priority=2)
+        api = gateway(gateway_config(first, second, routing={"auto_fallback": False}))
 
-    answer = api.chat()
+        answer = api.chat()
 
-    assert answer.status_code == 503
-    assert answer.json()["error"]["message"] == "scripted failure 503"
-    assert two.requests == []
+        assert answer.status_code == 503
+        assert answer.json()["error"]["message"] == "scripted failure 503"
+        assert two.requests == []

@@ -1,14 +1,13 @@
 """Where a request would go (contract 3.1; cases 14 to 20 and 23 to 39). Nothing is called here."""
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.support.api import Api
-from tests.support.serving import gateway_config, inline
+from tests.support.serving import Gateway, gateway_config, inline
 
 NOWHERE = "http://127.0.0.1:9"  # routing is decided without asking anyone
 
@@ -38,7 +37,7 @@ MARKET = gateway_config(
 
 
 @pytest.fixture(scope="module")
-def market(gateway: Callable[[dict[str, Any]], Api]) -> Api:
+def market(gateway: Gateway) -> Api:
     """Three providers that differ in price, priority and what their models can do."""
     return gateway(MARKET)
 
@@ -208,7 +207,7 @@ def test_case_38_a_long_text_needs_a_large_window(market: Api) -> None:
     assert market.route("chat_large", context_size=9_000_000).status_code == 503
 
 
-def test_case_27_the_configured_limit_holds_for_everyone(gateway: Callable[[dict[str, Any]], Api]) -> None:
+def test_case_27_the_configured_limit_holds_for_everyone(gateway: Gateway) -> None:
     only_gpt_4o = inline("dear", NOWHERE, {"model_id": "gpt-4o", "task": "chat_smart"})
     frugal = gateway(gateway_config(only_gpt_4o, routing={"max_cost_per_request": 0.001}))
 

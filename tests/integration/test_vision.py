@@ -2,13 +2,8 @@
 
 from typing import Any
 
-from tests.support.api import Api
+from tests.support.api import PIXEL, Api
 from tests.support.upstream import ScriptedUpstream
-
-PIXEL = (
-    "data:image/png;base64,"
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="
-)
 
 
 def with_pictures(count: int) -> list[dict[str, Any]]:
@@ -25,8 +20,8 @@ def test_case_74_a_picture_reaches_a_model_that_sees(hybrid: Api, openai_upstrea
     assert openai_upstream.last.json["messages"][0]["content"] == with_pictures(1)
 
 
-def test_case_74_a_blind_model_by_name_is_passed_over(hybrid: Api) -> None:
-    answer = hybrid.chat(with_pictures(1), model="llama3.1:8b")
+def test_case_74_a_blind_preferred_model_is_passed_over(hybrid: Api) -> None:
+    answer = hybrid.chat(with_pictures(1), preferred_model="llama3.1:8b")
 
     assert answer.headers["x-sekha-model"] == "gpt-4o"
 

@@ -7,6 +7,11 @@ from typing import Any
 
 import httpx
 
+PIXEL = (
+    "data:image/png;base64,"
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="
+)
+
 
 class Api:
     """`url` is where the gateway answers, its route prefix included."""

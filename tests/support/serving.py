@@ -26,6 +26,7 @@ from tests.support.upstream import ScriptedUpstream
 HOST = "127.0.0.1"
 CPUS = 16  # logical: replicas reserve shares of them and mostly wait
 ONE_REPLICA = {"autoscaling": {"min_replicas": 1, "max_replicas": 1}}
+TWO_REPLICAS = {"autoscaling": {"min_replicas": 2, "max_replicas": 2}}
 
 # Known to every process of the cluster, as keys are on a real one.
 CANARIES = {
@@ -60,6 +61,9 @@ class Cluster:
         return self._deployed[key]
 
 
+Gateway = Callable[[dict[str, Any]], Api]
+
+
 def free_port() -> int:
     """A port nobody listens on just now."""
     with socket.socket() as probe:
@@ -67,12 +71,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def inline(provider_id: str, base_url: str, *models: dict[str, Any], **more: Any) -> dict[str, Any]:
+def down() -> str:
+    """The address of an upstream that is not there."""
+    return f"http://{HOST}:{free_port()}"
+
+
+def inline(provider_id: str, upstream: str, /, *models: dict[str, Any], **more: Any) -> dict[str, Any]:
     """A provider within the router's process; it speaks OpenAI's words and costs no process of its own."""
     return {
         "id": provider_id,
         "type": "openai",
-        "base_url": f"{base_url}/v1",
+        "base_url": f"{upstream}/v1",
         "api_key": "sk-test",
         "transport": "inline",
         "models": list(models),
@@ -115,7 +124,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def gateway(cluster: Cluster) -> Callable[[dict[str, Any]], Api]:
+def gateway(cluster: Cluster) -> Gateway:
     """`gateway(config)`: a gateway of that configuration, kept for the session."""
     return cluster.gateway_for
 
@@ -147,24 +156,11 @@ def local(cluster: Cluster, ollama_upstream: ScriptedUpstream) -> Api:
 def hybrid(cluster: Cluster, ollama_upstream: ScriptedUpstream, openai_upstream: ScriptedUpstream) -> Api:
     """HYBRID of the contract: embeddings and small chats at Ollama, the rest at OpenAI."""
     at_home, in_the_cloud = HYBRID["llm_providers"]
-    providers = [{**at_home, "base_url": ollama_upstream.url}, {**in_the_cloud, "base_url": f"{openai_upstream.url}/v1"}]
+    providers = [
+        {**at_home, "base_url": ollama_upstream.url},
+        {**in_the_cloud, "base_url": f"{openai_upstream.url}/v1"},
+    ]
     return cluster.gateway(load_settings({**HYBRID, "llm_providers": providers}, {}), "hybrid")
-
-
-@pytest.fixture
-def upstreams() -> Iterator[Callable[[int], list[ScriptedUpstream]]]:
-    """`upstreams(n)`: upstreams of this test alone, so that each can be told to fail for every request."""
-    running: list[ScriptedUpstream] = []
-
-    def start(count: int) -> list[ScriptedUpstream]:
-        new = [ScriptedUpstream() for _ in range(count)]
-        for upstream in new:
-            running.append(upstream.__enter__())
-        return new
-
-    yield start
-    for upstream in running:
-        upstream.__exit__(None, None, None)
 
 
 def child_environment(**more: str) -> dict[str, str]:

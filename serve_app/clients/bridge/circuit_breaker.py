@@ -8,6 +8,7 @@ is what was stored last, and reading it changes nothing.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -79,7 +80,8 @@ class CircuitBreaker:
 
     @last_failure_time.setter
     def last_failure_time(self, moment: datetime | None) -> None:
-        self._breaker = self._breaker.with_last_failure(None if moment is None else moment.timestamp())
+        at = None if moment is None else moment.timestamp()
+        self._breaker = replace(self._breaker, last_failure=at)
 
     def get_stats(self) -> dict[str, Any]:
         """The numbers, with the seed's key and the reference's for the same time."""

@@ -1,0 +1,225 @@
+"""
+All configured providers with their breakers, and the choice between them (seed 000).
+
+It plans as a gateway does and runs in the caller's own process: its breakers are its own, and nothing is
+shared with a gateway. To call a running gateway see `clients/gateway.py`.
+"""
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from random import Random
+from typing import Any, TypeVar
+
+from serve_app.accounting.estimate import route_placeholder
+from serve_app.accounting.money import dollars, nano_dollars
+from serve_app.accounting.price import Price
+from serve_app.clients.bridge.circuit_breaker import SYSTEM_CLOCK, CircuitBreaker
+from serve_app.clients.bridge.messages import CachedModelInfo, RoutingResult
+from serve_app.clients.bridge.provider import LiteLlmProvider, LlmProvider, model_info
+from serve_app.clock import Clock
+from serve_app.config.load import load_settings
+from serve_app.config.model import ModelTask
+from serve_app.config.settings import Settings
+from serve_app.errors import InvalidRequest
+from serve_app.prices import prices_of
+from serve_app.routing.candidate import Candidate
+from serve_app.routing.plan import Plan, make_plan
+from serve_app.routing.requirements import Requirements
+from serve_app.routing.strategy import Strategy, load_strategy
+from serve_app.routing.target import Target, defaults_by_task, targets_of
+from serve_app.schemas.routing import ModelEntry
+
+T = TypeVar("T")
+
+
+class ModelRegistry:
+    """
+    Built from the configuration it is given, or from the one that is found in the usual places at first use.
+
+    `providers` and `circuit_breakers` go by provider id, `model_cache` by `provider:model:task`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        clock: Clock = SYSTEM_CLOCK,
+        rng: Random | None = None,
+    ) -> None:
+        self._given = settings
+        self._environ = environ
+        self._clock = clock
+        self._rng = rng or Random()
+
+    # --- what is configured ---------------------------------------------------------------------------
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The configuration; ConfigError when there is none that makes sense."""
+        return self._given or load_settings(None, self._environ)
+
+    @cached_property
+    def providers(self) -> dict[str, LlmProvider]:
+        return {
+            config.id: LiteLlmProvider(
+                config.id, config.model_dump(exclude={"id"}), environ=self._environ, clock=self._clock
+            )
+            for config in self.settings.llm_providers
+        }
+
+    @cached_property
+    def circuit_breakers(self) -> dict[str, CircuitBreaker]:
+        policy = self.settings.circuit_breaker
+        return {
+            config.id: CircuitBreaker(**policy.model_dump(), name=config.id, clock=self._clock)
+            for config in self.settings.llm_providers
+        }
+
+    @cached_property
+    def model_cache(self) -> dict[str, CachedModelInfo]:
+        updated = datetime.fromtimestamp(self._clock.now(), UTC)
+        return {
+            f"{provider.id}:{model.model_id}:{model.task}": CachedModelInfo(
+                **model_info(provider, model).model_dump(), task=model.task, last_updated=updated
+            )
+            for provider in self.settings.llm_providers
+            for model in provider.models
+        }
+
+    @cached_property
+    def _targets(self) -> tuple[Target, ...]:
+        return targets_of(self.settings)
+
+    @cached_property
+    def _prices(self) -> Mapping[str, Price | None]:
+        return prices_of(self.settings)
+
+    @cached_property
+    def _strategy(self) -> Strategy:
+        return load_strategy(self.settings.routing.strategy)
+
+    # --- what it does ---------------------------------------------------------------------------------
+
+    async def route_with_fallback(
+        self,
+        task: ModelTask | str,
+        preferred_model: str | None = None,
+        require_vision: bool = False,
+        max_cost: float | None = None,
+        context_size: int | None = None,
+    ) -> RoutingResult:
+        """
+        The best target for this, and the ones to try after it; `max_cost` is in US dollars.
+
+        Raises NoProvidersAvailable or NoSuitableProviders, both RuntimeErrors; InvalidRequest for a task that
+        nobody knows.
+        """
+        plan = self._plan(_known(task), preferred_model, require_vision, max_cost, context_size)
+        if not plan.ordered:
+            raise plan.refusal()
+        first, *rest = (self._result(plan, candidate) for candidate in plan.ordered)
+        if not self.settings.routing.auto_fallback:
+            return first
+        return RoutingResult(
+            first.provider, first.model_id, first.estimated_cost, first.reason, fallbacks=tuple(rest)
+        )
+
+    async def execute_with_circuit_breaker(
+        self, provider_id: str, operation: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
+    ) -> T:
+        """
+        Await `operation(*args, **kwargs)` and let the provider's breaker know how it went.
+
+        CircuitOpen instead of a call while the breaker keeps requests away; KeyError for an unknown provider.
+        """
+        if provider_id not in self.circuit_breakers:
+            raise KeyError(f"no provider '{provider_id}': {', '.join(self.circuit_breakers)}")
+        with self.circuit_breakers[provider_id].attempt():
+            return await operation(*args, **kwargs)
+
+    def get_provider_health(self) -> dict[str, dict[str, Any]]:
+        """Every provider's type, breaker and number of models, at this moment."""
+        return {config.id: self._health(config.id, config.type) for config in self.settings.llm_providers}
+
+    def list_all_models(self) -> list[dict[str, Any]]:
+        """One entry for each provider, model and task, as `GET /api/v1/models` has it."""
+        fields = set(ModelEntry.model_fields)
+        return [model.model_dump(include=fields) for model in self.model_cache.values()]
+
+    async def aclose(self) -> None:
+        """Let go of the providers' connections."""
+        for provider in self.__dict__.get("providers", {}).values():
+            await provider.aclose()
+
+    # --- parts ----------------------------------------------------------------------------------------
+
+    def _plan(
+        self,
+        task: ModelTask,
+        preferred_model: str | None,
+        require_vision: bool,
+        max_cost: float | None,
+        context_size: int | None,
+    ) -> Plan:
+        limits = [
+            limit for limit in (max_cost, self.settings.routing.max_cost_per_request) if limit is not None
+        ]
+        wanted = Requirements(
+            task=task,
+            preferred_model=preferred_model,
+            require_vision=require_vision,
+            max_cost=nano_dollars(min(limits)) if limits else None,
+            context_size=context_size,
+        )
+        defaults = defaults_by_task(self.settings.default_models)
+        conditions = _Conditions(self._prices, self.circuit_breakers)
+        return make_plan(wanted, self._targets, conditions, self._strategy, self._rng, defaults)
+
+    def _result(self, plan: Plan, candidate: Candidate) -> RoutingResult:
+        return RoutingResult(
+            provider=self.providers[candidate.target.provider_id],
+            model_id=candidate.target.model_id,
+            estimated_cost=round(dollars(candidate.cost or 0), 6),
+            reason=plan.reason(candidate),
+        )
+
+    def _health(self, provider_id: str, provider_type: str) -> dict[str, Any]:
+        breaker = self.circuit_breakers[provider_id]
+        breaker.get_state()
+        return {
+            "provider_type": provider_type,
+            "circuit_breaker": breaker.get_stats(),
+            "models_count": sum(target.provider_id == provider_id for target in self._targets),
+        }
+
+
+class _Conditions:
+    """Prices as configured, breakers as they are, nothing measured."""
+
+    def __init__(self, prices: Mapping[str, Price | None], breakers: Mapping[str, CircuitBreaker]) -> None:
+        self._prices = prices
+        self._breakers = breakers
+
+    def cost(self, target: Target, wanted: Requirements) -> int | None:
+        price = self._prices[target.name]
+        return None if price is None else price.cost(route_placeholder(wanted.task is ModelTask.EMBEDDING))
+
+    def is_open(self, provider_id: str) -> bool:
+        return self._breakers[provider_id].is_open()
+
+    def latency_s(self, target: Target) -> float | None:
+        return None
+
+
+def _known(task: ModelTask | str) -> ModelTask:
+    try:
+        return ModelTask(task)
+    except ValueError:
+        tasks = [known.value for known in ModelTask]
+        raise InvalidRequest(f"Invalid task '{task}'. Valid tasks: {tasks}", param="task") from None
+
+
+registry = ModelRegistry()

@@ -1,0 +1,105 @@
+"""Whatever happens to a breaker, and in whatever order."""
+
+from typing import ClassVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from serve_app.config.policy import BreakerPolicy
+from serve_app.resilience.breaker import Breaker, BreakerState
+from serve_app.resilience.outcome import Outcome
+
+OUTCOMES = st.sampled_from(Outcome)
+spans = st.floats(min_value=0, max_value=200, allow_nan=False)
+
+
+class World(RuleBasedStateMachine):
+    """Callers who ask, probes that report or never do, and time that passes."""
+
+    now = 1_000_000.0
+    breaker = Breaker(last_change=now)
+    probe_sent_at: float | None = None
+    probes_lost: ClassVar[int] = 0
+
+    @initialize(
+        threshold=st.integers(1, 5), reset=spans, window=st.floats(1, 100), successes=st.integers(1, 3)
+    )
+    def configured(self, threshold: int, reset: float, window: float, successes: int) -> None:
+        self.policy = BreakerPolicy(
+            failure_threshold=threshold,
+            reset_timeout=reset,
+            half_open_timeout=window,
+            success_threshold=successes,
+        )
+
+    @rule(seconds=spans)
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+        if self.probe_sent_at is not None and self.now >= self.probe_sent_at + self.policy.half_open_timeout:
+            self.probe_sent_at = None  # lost: it never reports
+
+    @rule()
+    def somebody_looks(self) -> None:
+        self._becomes(self.breaker.looked_at(self.now, self.policy))
+
+    @rule(outcome=OUTCOMES)
+    def an_ordinary_attempt_ends(self, outcome: Outcome) -> None:
+        self._becomes(self.breaker.heard(outcome, False, self.now, self.policy))
+
+    @rule()
+    def somebody_asks_for_the_probe(self) -> None:
+        probed = self.breaker.probed(self.now, self.policy)
+        if probed is None:
+            return
+        assert self.probe_sent_at is None, "two probes are out at once"
+        assert self.breaker.state is not BreakerState.CLOSED
+        self._becomes(probed)
+        self.probe_sent_at = self.now
+
+    @precondition(lambda self: self.probe_sent_at is not None)
+    @rule(outcome=OUTCOMES)
+    def the_probe_ends(self, outcome: Outcome) -> None:
+        self.probe_sent_at = None
+        self._becomes(self.breaker.heard(outcome, True, self.now, self.policy))
+
+    @rule()
+    def an_operator_resets_it(self) -> None:
+        self._becomes(self.breaker.reset(self.now))
+        assert self.breaker.admits_without_asking()
+        self.probe_sent_at = None
+
+    @invariant()
+    def counts_are_never_negative_and_open_means_a_failure_was_seen(self) -> None:
+        assert self.breaker.failure_count >= 0
+        assert self.breaker.success_count >= 0
+        if self.breaker.state is not BreakerState.CLOSED:
+            assert self.breaker.last_failure is not None
+            assert self.breaker.failure_count > 0
+
+    @invariant()
+    def a_provider_that_recovers_is_always_used_again(self) -> None:
+        """From here on every call succeeds, and whoever may ask, asks."""
+        breaker, now = self.breaker, self.now
+        rounds = self.policy.success_threshold + 2 if hasattr(self, "policy") else 0
+        for _ in range(rounds):
+            if breaker.state is BreakerState.CLOSED:
+                return
+            now += max(self.policy.reset_timeout, self.policy.half_open_timeout) + 1
+            probed = breaker.probed(now, self.policy)
+            assert probed is not None, "a provider that is well again is not even tried"
+            breaker = probed.heard(Outcome.SUCCESS, True, now, self.policy)
+        assert rounds == 0 or breaker.state is BreakerState.CLOSED
+
+    def _becomes(self, after: Breaker) -> None:
+        before, self.breaker = self.breaker, after
+        if before.state is BreakerState.OPEN and after.state is not BreakerState.OPEN:
+            was_reset = after == Breaker(last_change=self.now)
+            waited = self.now - (before.last_failure or 0.0)
+            assert was_reset or waited >= self.policy.reset_timeout - 1e-6, "open admits before its time"
+        if before.state is BreakerState.OPEN:
+            assert after.state is not BreakerState.CLOSED or after == Breaker(last_change=self.now)
+
+
+TestWorld = World.TestCase
+TestWorld.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

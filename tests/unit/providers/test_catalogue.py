@@ -1,0 +1,125 @@
+"""Vendors as rows of data, what is built from them, and whose key goes where."""
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from serve_app.clock import SystemClock
+from serve_app.config.provider import ProviderConfig
+from serve_app.errors import ConfigError
+from serve_app.providers.build import build_provider
+from serve_app.providers.catalogue import VENDORS, Adapter, vendor
+from serve_app.providers.keys import key_of, missing_key
+from serve_app.providers.scripted import ScriptedProvider
+from serve_app.providers.wire import WireProvider, versioned
+
+
+def config(type_: str, **fields: Any) -> ProviderConfig:
+    return ProviderConfig(id="p", type=type_, **fields)
+
+
+@pytest.mark.parametrize("type_", VENDORS)
+def test_every_row_goes_by_its_type(type_: str) -> None:
+    assert vendor(type_).type == type_
+
+
+@pytest.mark.parametrize("row", VENDORS.values(), ids=str)
+def test_a_vendor_on_the_wire_is_paid_for_or_on_ones_own_machine(row: Any) -> None:
+    assert not (row.is_free and row.key_variable)
+    if row.base_url and not row.is_free:
+        assert row.base_url.startswith("https://")
+        assert row.key_variable
+
+
+def test_a_type_without_a_row_is_litellms() -> None:
+    assert vendor("bedrock").adapter is Adapter.LITELLM
+    assert vendor("bedrock").model_string("titan") == "bedrock/titan"
+
+
+@pytest.mark.parametrize(
+    ("type_", "model_id", "string"),
+    [
+        ("ollama", "llama3.1:8b", "ollama/llama3.1:8b"),
+        ("openai", "gpt-4o", "openai/gpt-4o"),
+        ("anthropic", "claude-sonnet-4-5", "anthropic/claude-sonnet-4-5"),
+        ("anthropic", "anthropic/claude-sonnet-4-5", "anthropic/claude-sonnet-4-5"),
+        ("openrouter", "anthropic/claude-3.5-sonnet", "openrouter/anthropic/claude-3.5-sonnet"),
+        ("openrouter", "openrouter/auto", "openrouter/auto"),
+        ("litellm", "bedrock/titan", "bedrock/titan"),
+    ],
+)
+def test_a_model_string_has_one_prefix_and_it_is_the_vendors(type_: str, model_id: str, string: str) -> None:
+    assert vendor(type_).model_string(model_id) == string
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("http://localhost:11434", "http://localhost:11434/v1"),
+        ("http://localhost:11434/", "http://localhost:11434/v1"),
+        ("http://host/v1", "http://host/v1"),
+        ("http://host/v1/", "http://host/v1"),
+        ("https://openrouter.ai/api/v1", "https://openrouter.ai/api/v1"),
+        ("https://host/v1beta", "https://host/v1beta"),
+        ("https://host/api/paas/v4", "https://host/api/paas/v4"),
+        ("https://host/team", "https://host/team/v1"),
+        ("https://v1.host", "https://v1.host/v1"),
+    ],
+)
+def test_an_address_gets_a_version_unless_it_has_one(given: str, used: str) -> None:
+    assert versioned(given) == used
+
+
+def test_the_adapter_is_the_one_in_the_row() -> None:
+    clock = SystemClock()
+
+    assert isinstance(build_provider(config("openai"), {}, clock), WireProvider)
+    assert isinstance(build_provider(config("scripted"), {}, clock), ScriptedProvider)
+
+
+def test_a_vendor_without_an_address_of_its_own_needs_one() -> None:
+    with pytest.raises(ConfigError, match="'p' of type 'vllm' needs a base_url"):
+        build_provider(config("vllm"), {}, SystemClock())
+
+
+def test_a_key_is_looked_up_where_the_configuration_says() -> None:
+    asked = config("openai", api_key="${TEAM_KEY}")
+
+    assert key_of(asked, vendor("openai"), {"TEAM_KEY": "k", "OPENAI_API_KEY": "other"}) == "k"
+    assert key_of(asked, vendor("openai"), {"OPENAI_API_KEY": "other"}) is None
+
+
+def test_a_vendors_usual_variable_is_used_for_its_own_address_only() -> None:
+    environ = {"OPENAI_API_KEY": "k"}
+
+    assert key_of(config("openai"), vendor("openai"), environ) == "k"
+    assert key_of(config("openai", base_url="https://api.openai.com/v1/"), vendor("openai"), environ) == "k"
+    assert key_of(config("openai", base_url="https://elsewhere.example"), vendor("openai"), environ) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        (config("openai"), "OPENAI_API_KEY"),
+        (config("openai", api_key="${TEAM_KEY}"), "${TEAM_KEY}"),
+        (config("anthropic", api_key="${file:/run/secrets/a}"), "/run/secrets/a"),
+        (config("openai", base_url="http://localhost:9"), None),
+        (config("ollama"), None),
+        (config("ollama", api_key="${TEAM_KEY}"), None),
+    ],
+)
+def test_a_key_that_is_needed_and_missing_is_named(asked: ProviderConfig, named: str | None) -> None:
+    why = missing_key(asked, vendor(asked.type), None)
+
+    assert why is None if named is None else named in str(why)
+
+
+def test_the_catalogue_costs_the_router_nothing_to_import() -> None:
+    heavy = "{'aiohttp', 'litellm', 'ray'} & set(sys.modules)"
+    code = (
+        f"import sys, serve_app.providers.catalogue, serve_app.providers.build; assert not {heavy}, {heavy}"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,131 @@
+"""One breaker, state by state."""
+
+import pytest
+
+from serve_app.config.policy import BreakerPolicy
+from serve_app.resilience.breaker import Breaker, BreakerState
+from serve_app.resilience.outcome import Outcome
+
+POLICY = BreakerPolicy(failure_threshold=3, reset_timeout=60, half_open_timeout=30, success_threshold=2)
+T0 = 1_000.0
+CLOSED = Breaker(last_change=T0)
+OPEN = Breaker(BreakerState.OPEN, failure_count=3, last_failure=T0, last_change=T0)
+HALF_OPEN = Breaker(BreakerState.HALF_OPEN, failure_count=3, last_failure=T0, last_change=T0 + 60)
+PROBING = Breaker(
+    BreakerState.HALF_OPEN, failure_count=3, last_failure=T0, last_change=T0 + 60, probe_until=T0 + 90
+)
+
+
+def after(breaker: Breaker, *outcomes: Outcome, at: float = T0, probe: bool = False) -> Breaker:
+    for outcome in outcomes:
+        breaker = breaker.heard(outcome, probe, at, POLICY)
+    return breaker
+
+
+def test_the_threshold_of_failures_in_a_row_opens_it() -> None:
+    assert after(CLOSED, *[Outcome.FAILURE] * 2).state is BreakerState.CLOSED
+    assert after(CLOSED, *[Outcome.FAILURE] * 3) == OPEN
+
+
+def test_a_success_in_between_starts_the_count_again() -> None:
+    breaker = after(CLOSED, Outcome.FAILURE, Outcome.FAILURE, Outcome.SUCCESS, Outcome.FAILURE)
+
+    assert (breaker.state, breaker.failure_count, breaker.success_count) == (BreakerState.CLOSED, 1, 1)
+
+
+def test_what_does_not_count_changes_nothing() -> None:
+    assert after(CLOSED, Outcome.IGNORED) == CLOSED
+    assert after(OPEN, Outcome.IGNORED) == OPEN
+
+
+def test_successes_before_the_outage_are_forgotten_when_it_opens() -> None:
+    breaker = after(CLOSED, *[Outcome.SUCCESS] * 15, *[Outcome.FAILURE] * 3)
+
+    assert (breaker.failure_count, breaker.success_count) == (3, 0)
+
+
+@pytest.mark.parametrize(
+    ("later_s", "state"),
+    [(0, BreakerState.OPEN), (59.999, BreakerState.OPEN), (60, BreakerState.HALF_OPEN)],
+)
+def test_it_stays_open_until_its_time_is_up(later_s: float, state: BreakerState) -> None:
+    assert OPEN.looked_at(T0 + later_s, POLICY).state is state
+
+
+def test_a_reset_timeout_of_nothing_is_over_at_the_next_look() -> None:
+    at_once = POLICY.model_copy(update={"reset_timeout": 0})
+
+    assert OPEN.looked_at(T0, at_once).state is BreakerState.HALF_OPEN
+
+
+def test_a_failure_while_open_starts_the_waiting_again_and_old_news_does_not() -> None:
+    assert after(OPEN, Outcome.FAILURE, at=T0 + 30).last_failure == T0 + 30
+    assert after(OPEN, Outcome.FAILURE, at=T0 - 30).last_failure == T0
+
+
+def test_a_success_while_open_is_from_before_the_outage() -> None:
+    assert after(OPEN, Outcome.SUCCESS) == OPEN
+
+
+def test_only_a_closed_breaker_admits_without_asking() -> None:
+    assert CLOSED.admits_without_asking()
+    assert not OPEN.admits_without_asking()
+    assert not HALF_OPEN.admits_without_asking()
+
+
+def test_there_is_one_probe_at_a_time() -> None:
+    first = HALF_OPEN.probed(T0 + 60, POLICY)
+
+    assert first == PROBING
+    assert first.probe_is_out(T0 + 60)
+    assert first.probed(T0 + 61, POLICY) is None
+
+
+@pytest.mark.parametrize("breaker", [CLOSED, OPEN], ids=["closed", "open"])
+def test_there_is_no_probe_where_there_is_nothing_to_try(breaker: Breaker) -> None:
+    assert breaker.probed(T0 + 1, POLICY) is None
+
+
+def test_an_open_breaker_whose_time_is_up_gives_its_probe_in_one_step() -> None:
+    probed = OPEN.probed(T0 + 60, POLICY)
+
+    assert probed == PROBING
+
+
+def test_a_probe_without_a_verdict_is_forgotten_and_the_next_may_go() -> None:
+    assert not PROBING.probe_is_out(T0 + 90)
+    assert PROBING.probed(T0 + 90, POLICY) is not None
+
+
+def test_enough_probes_that_succeed_close_it_with_nothing_counted() -> None:
+    once = after(PROBING, Outcome.SUCCESS, probe=True, at=T0 + 61)
+    assert (once.state, once.success_count, once.probe_until) == (BreakerState.HALF_OPEN, 1, None)
+
+    twice = after(once, Outcome.SUCCESS, probe=True, at=T0 + 62)
+    assert (twice.state, twice.failure_count, twice.success_count) == (BreakerState.CLOSED, 0, 0)
+    assert twice.last_change == T0 + 62
+
+
+def test_a_probe_that_fails_opens_it_and_the_waiting_starts_again() -> None:
+    breaker = after(PROBING, Outcome.FAILURE, probe=True, at=T0 + 61)
+
+    assert (breaker.state, breaker.failure_count, breaker.probe_until) == (BreakerState.OPEN, 4, None)
+    assert breaker.looked_at(T0 + 120, POLICY).state is BreakerState.OPEN
+    assert breaker.looked_at(T0 + 121, POLICY).state is BreakerState.HALF_OPEN
+
+
+def test_a_probe_that_proved_nothing_lets_another_try() -> None:
+    breaker = after(PROBING, Outcome.IGNORED, probe=True, at=T0 + 61)
+
+    assert (breaker.state, breaker.success_count) == (BreakerState.HALF_OPEN, 0)
+    assert breaker.probed(T0 + 61, POLICY) is not None
+
+
+@pytest.mark.parametrize("outcome", Outcome)
+def test_while_half_open_only_probes_have_a_say(outcome: Outcome) -> None:
+    assert after(PROBING, outcome, at=T0 + 61) == PROBING
+
+
+@pytest.mark.parametrize("breaker", [CLOSED, OPEN, PROBING], ids=["closed", "open", "probing"])
+def test_reset_closes_it_with_nothing_held_against_the_provider(breaker: Breaker) -> None:
+    assert breaker.reset(T0 + 5) == Breaker(last_change=T0 + 5)
