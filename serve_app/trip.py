@@ -202,8 +202,10 @@ class Trip:
 
     def _refused(self, error: GatewayError) -> RequestFailed:
         task = self.plan.wanted.task
+        # A provider may call its errors what it likes; as a label that would grow without bound.
+        code = f"upstream_{error.failure}" if isinstance(error, UpstreamError) else error.code
         return RequestFailed(
-            self.request_id, self.operation, task, error.code, error.status, self.attempts, self.elapsed_s
+            self.request_id, self.operation, task, code, error.status, self.attempts, self.elapsed_s
         )
 
     def _departed(self, provider_id: str | None) -> RequestAbandoned:

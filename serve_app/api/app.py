@@ -31,6 +31,8 @@ log = logging.getLogger("sekha.api")
 
 TITLE = "Sekha LLM Bridge"  # fixed by contract section 1
 
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
 Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
@@ -74,7 +76,8 @@ class Dispatcher:
                 await self._served(endpoint, scope, receive, counted)
         finally:
             route = path if endpoint else _route_of(scope)
-            self._gateway.tell(HttpAnswered(scope["method"], route, status))
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            self._gateway.tell(HttpAnswered(method, route, status))
 
     async def _served(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False

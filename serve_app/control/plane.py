@@ -67,6 +67,8 @@ class Plane:
         if settings != self._settings:
             self._settings = settings
             self._policy = settings.circuit_breaker
+            configured = {provider.id for provider in settings.llm_providers}
+            self._breakers = {p: b for p, b in self._breakers.items() if p in configured}
             self._prices = self._price_of(settings)
             self.version += 1
         for provider in settings.llm_providers:

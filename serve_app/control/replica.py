@@ -138,19 +138,19 @@ class Replica:
         with contextlib.suppress(ControlUnreachable):
             await self.flush()
 
+    def check(self) -> None:
+        """Raise what ended a background task, if one has ended: a router that no longer reports is ill."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled():
+                task.result()
+                raise RuntimeError("a task of the control replica has ended")
+
     async def flush(self) -> None:
         """Report now; afterwards the snapshot contains all this router saw. Raises ControlUnreachable."""
         async with self._reporting:
-            report = self._unacknowledged or self._next_report()
-            self._unacknowledged = report
-            snapshot = await self._control.report(report)
-            self._unacknowledged = None
-            if snapshot.generation == self._snapshot.generation:
-                self.take(snapshot)
-            else:
-                await self.introduce()
-        if self._pending:
-            await self.flush()
+            if self._unacknowledged is not None:
+                await self._send(self._unacknowledged)
+            await self._send(self._next_report())
 
     async def totals(self) -> Totals:
         """The cluster's numbers, this router's last requests included. Raises ControlUnreachable."""
@@ -191,6 +191,15 @@ class Replica:
                 await self.introduce()
             else:
                 self.take(news)
+
+    async def _send(self, report: Report) -> None:
+        self._unacknowledged = report
+        snapshot = await self._control.report(report)
+        self._unacknowledged = None
+        if snapshot.generation == self._snapshot.generation:
+            self.take(snapshot)
+        else:
+            await self.introduce()
 
     def _next_report(self) -> Report:
         self._sequence += 1

@@ -110,11 +110,11 @@ class ControlClient:
             raise ControlUnreachable(f"{method}: {type(error).__name__}") from error
 
     async def _found(self) -> Any:
-        actor = self._made()
+        actor = await asyncio.to_thread(self._made)  # asks the cluster, which may be slow to answer
         if await actor.version.remote() != __version__:
             log.info("replacing the control actor of another version")
             ray.kill(actor, no_restart=True)
-            actor = self._made()
+            actor = await asyncio.to_thread(self._made)
         self._actor = actor
         return actor
 

@@ -95,7 +95,8 @@ class RouterDeployment:
             await stream.items.aclose()  # type: ignore[attr-defined]
 
     async def check_health(self) -> None:
-        """Serve asks now and then; a router that answers is healthy, whatever its providers do."""
+        """Serve asks now and then; a router that answers and reports is well, whatever its providers do."""
+        self._control.check()
 
     async def __del__(self) -> None:
         """Serve awaits this when it retires a replica: report what is not reported yet."""

@@ -30,7 +30,7 @@ def upstream() -> Iterator[ScriptedUpstream]:
 
 @pytest.fixture(scope="module")
 def base_url(cluster: Cluster, upstream: ScriptedUpstream) -> str:
-    """A gateway that asks for a key, before an OpenAI that is passed through and an Anthropic that is translated."""
+    """A gateway that asks for a key; OpenAI's bytes pass through, Anthropic's are translated."""
     pass_through = inline(
         "openai_cloud",
         upstream.url,
@@ -224,11 +224,11 @@ def test_a_body_over_the_limit_is_refused_as_too_large(client: openai.OpenAI) ->
     ids=["cut", "error"],
 )
 def test_a_stream_cut_short_never_looks_whole(client: openai.OpenAI, model: str, orders: str) -> None:
-    heard = []
+    heard: list[Any] = []
+    stream = client.chat.completions.create(model=model, messages=ask(f"[[{orders}]]"), stream=True)
 
     with pytest.raises(openai.APIError):
-        for chunk in client.chat.completions.create(model=model, messages=ask(f"[[{orders}]]"), stream=True):
-            heard.append(chunk)
+        heard.extend(stream)
 
     assert joined(heard) == "w0 w1 w2 "
     assert not any(choice.finish_reason for chunk in heard for choice in chunk.choices)

@@ -136,6 +136,7 @@ def head() -> Iterator[Head]:
     gcs, dashboard = free_port(), free_port()
     env = child_environment(
         RAY_ADDRESS=f"{HOST}:{gcs}",
+        RAY_AUTH_MODE="token",
         RAY_AUTH_TOKEN=secrets.token_hex(32),
         RAY_USAGE_STATS_ENABLED="0",
     )
@@ -145,10 +146,10 @@ def head() -> Iterator[Head]:
         f"--dashboard-agent-listen-port={free_port()}",
         f"--ray-client-server-port={free_port()}",
     )
-    command += [*ports, f"--dashboard-host={HOST}", "--num-cpus=8", f"--temp-dir={folder}"]
+    command += [*ports, f"--dashboard-host={HOST}", "--num-cpus=4", f"--temp-dir={folder}"]
     starting = {name: value for name, value in env.items() if name != "RAY_ADDRESS"}
     try:
-        with Command(command, starting, Path(folder) / "output") as running:
+        with Command(command, starting, Path(folder) / "output", patience_s=2) as running:
             running.says("Ray runtime started")
             yield Head(f"{HOST}:{gcs}", f"http://{HOST}:{dashboard}", free_port(), env)
     finally:

@@ -1,4 +1,4 @@
-"""The gateway as a service: health, documents, metrics, and how it says no (contract 1.1; cases 8, 10 to 13)."""
+"""The gateway as a service: health, documents, metrics, how it says no (contract 1.1; cases 8, 10 to 13)."""
 
 from datetime import datetime
 

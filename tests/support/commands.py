@@ -25,10 +25,17 @@ def run(*command: str, env: Mapping[str, str], within_s: float = 90) -> subproce
 
 
 class Command:
-    """A command that keeps running. `with` ends it and all it started, however the test went."""
+    """
+    A command that keeps running. `with` ends it and all it started, however the test went.
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], output: Path) -> None:
+    At the end it has `patience_s` to stop by itself; then its whole process group is killed.
+    """
+
+    def __init__(
+        self, command: Sequence[str], env: Mapping[str, str], output: Path, patience_s: float = 30
+    ) -> None:
         self._output = output
+        self._patience_s = patience_s
         with output.open("wb") as file:
             self._process = subprocess.Popen(
                 [str(BIN / command[0]), *command[1:]],
@@ -64,7 +71,7 @@ class Command:
     ) -> None:
         try:
             if self._process.poll() is None:
-                self.stop(signal.SIGTERM, within_s=30)
+                self.stop(signal.SIGTERM, self._patience_s)
         except subprocess.TimeoutExpired:
             pass
         try:

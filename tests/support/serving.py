@@ -24,7 +24,7 @@ from tests.support.settings import HYBRID, LOCAL
 from tests.support.upstream import ScriptedUpstream
 
 HOST = "127.0.0.1"
-CPUS = 16  # logical: replicas reserve shares of them and mostly wait
+CPUS = 8  # logical: replicas reserve shares of them and mostly wait
 ONE_REPLICA = {"autoscaling": {"min_replicas": 1, "max_replicas": 1}}
 TWO_REPLICAS = {"autoscaling": {"min_replicas": 2, "max_replicas": 2}}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pydantic import BaseModel
 
 from serve_app.config.auth import AuthConfig
@@ -21,7 +22,8 @@ from serve_app.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-FILES = sorted((ROOT / "configs").glob("*.yaml"))
+SERVE_FILE = ROOT / "configs" / "serve.yaml"
+FILES = sorted(set((ROOT / "configs").glob("*.yaml")) - {SERVE_FILE})
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "Top level": Settings,
@@ -93,6 +95,14 @@ def test_a_ready_made_file_loads_with_no_environment_at_all(path: Path) -> None:
         provider.api_key is None or not provider.api_key.is_literal
         for provider in loaded.settings.llm_providers
     )
+
+
+def test_the_file_for_serve_deploy_holds_a_configuration_that_loads() -> None:
+    [application] = yaml.safe_load(SERVE_FILE.read_text(encoding="utf-8"))["applications"]
+
+    assert application["import_path"] == "serve_app.app:build"
+    assert load(application["args"]["config"], {}).settings.llm_providers
+    assert "`configs/serve.yaml`" in DOCUMENT
 
 
 def test_the_first_example_loads(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ class Line:
         self.cut = False
         self.loses_answers = False
         self.reported = asyncio.Event()
+        self.breaks_with: Exception | None = None
+        self.broke = asyncio.Event()
 
     async def hello(self, replica_id: str, settings: Settings, known: Snapshot) -> Snapshot:
         self._check()
@@ -36,6 +38,9 @@ class Line:
 
     async def report(self, report: Report) -> Snapshot:
         self._check()
+        if self.breaks_with is not None:
+            self.broke.set()
+            raise self.breaks_with
         answer = await self.control.report(report)
         self.reported.set()
         if self.loses_answers:
@@ -227,3 +232,35 @@ async def test_the_background_tasks_report_and_end() -> None:
     await cluster.a.stop()
 
     assert cluster.plane.snapshot(cluster.clock.now()).breakers["first"].failure_count == 1
+
+
+async def test_a_flush_ends_although_requests_go_on() -> None:
+    cluster = await Cluster().hello()
+
+    async def keep_observing() -> None:
+        while True:
+            cluster.a.observe(cluster.success())
+            await asyncio.sleep(0)
+
+    busy = asyncio.create_task(keep_observing())
+    for _ in range(3):
+        await cluster.a.flush()
+    busy.cancel()
+
+    assert cluster.plane.snapshot(cluster.clock.now()).applied["a"] == 3
+
+
+async def test_a_router_whose_reporting_has_died_says_so_when_it_is_asked() -> None:
+    cluster = await Cluster().hello()
+    await cluster.a.start()
+    cluster.a.check()
+    cluster.lines[0].breaks_with = ZeroDivisionError("a bug")
+
+    cluster.a.observe(cluster.failure())
+    await cluster.lines[0].broke.wait()
+    await asyncio.sleep(0)
+
+    with pytest.raises(ZeroDivisionError):
+        cluster.a.check()
+    cluster.lines[0].breaks_with = None
+    await cluster.a.stop()

@@ -121,6 +121,18 @@ def test_a_probe_that_proved_nothing_lets_another_try() -> None:
     assert breaker.probed(T0 + 61, POLICY) is not None
 
 
+@pytest.mark.xfail(
+    reason="a verdict does not say whose it is: a late one frees the place of the probe that is out"
+)
+def test_a_probe_that_reports_late_does_not_let_a_second_one_out() -> None:
+    second = PROBING.probed(T0 + 90, POLICY)
+    assert second is not None
+
+    late = after(second, Outcome.SUCCESS, probe=True, at=T0 + 91)
+
+    assert late.probed(T0 + 92, POLICY) is None
+
+
 @pytest.mark.parametrize("outcome", Outcome)
 def test_while_half_open_only_probes_have_a_say(outcome: Outcome) -> None:
     assert after(PROBING, outcome, at=T0 + 61) == PROBING

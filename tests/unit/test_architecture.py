@@ -1,0 +1,100 @@
+"""
+Who may import whom (architecture 3), told by the code itself.
+
+A file may import the standard library, its own ring, and what its row says: parts of ours, then packages of
+others. The row with the longest matching path counts. A new folder needs a row of its own here.
+"""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import serve_app
+
+ROOT = Path(serve_app.__file__).parent
+
+RINGS = {
+    # words everyone uses
+    "errors": ("", ""),
+    "clock": ("", ""),
+    "plugins": ("", ""),
+    "config": ("errors", "pydantic pydantic_core yaml"),
+    # pure knowledge: these three never import one another
+    "routing": ("errors clock config plugins", "pydantic"),
+    "resilience": ("errors clock config", "pydantic"),
+    "accounting": ("errors clock config", "pydantic orjson"),
+    # what brings them together
+    "events": ("errors accounting", ""),
+    "prices": ("config accounting providers.catalogue", ""),
+    "control": ("errors clock config accounting resilience routing", ""),
+    "trip": ("errors clock config accounting resilience routing control events", ""),
+    "gateway": (
+        "errors clock config accounting resilience routing control events trip schemas providers.base",
+        "",
+    ),
+    # adapters: inward, never one another, never Ray
+    "schemas": ("errors config accounting", "pydantic orjson"),
+    "providers": ("errors clock config accounting", "aiohttp orjson"),
+    "providers/litellm_": ("errors clock config accounting", "aiohttp orjson litellm httpx openai"),
+    "api": (
+        "errors clock config accounting resilience routing control events gateway schemas",
+        "fastapi starlette orjson pydantic",
+    ),
+    "observability": (
+        "errors clock config accounting resilience control events trip",
+        "orjson prometheus_client",
+    ),
+    # places to run, and ways in
+    "deployments": (
+        "errors clock config accounting control events gateway prices schemas providers api observability",
+        "ray grpc",
+    ),
+    "app": ("config deployments", "ray pydantic"),
+    "clients": ("errors deployments.handles", "ray orjson"),
+    "clients/bridge": (
+        "errors clock config accounting resilience routing prices schemas providers",
+        "pydantic orjson",
+    ),
+    "cli": ("errors config accounting routing prices providers app deployments", "ray typer rich"),
+}
+
+
+def row_of(file: Path) -> tuple[str, str]:
+    """The row of the longest path that fits; one that ends in `_` fits every file that begins so."""
+    path = file.relative_to(ROOT).with_suffix("").as_posix()
+    fitting = [r for r in RINGS if path == r or path.startswith(r if r.endswith("_") else f"{r}/")]
+    assert fitting, f"'{path}' has no row in the table above"
+    return RINGS[max(fitting, key=len)]
+
+
+def imports_of(file: Path) -> Iterator[str]:
+    """Every module that is imported anywhere in the file."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "serve_app":
+            yield from (f"serve_app.{name.name}" for name in node.names if name.name != "__version__")
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def may_import(module: str, file: Path) -> bool:
+    ours, theirs = (row.split() for row in row_of(file))
+    package, _, part = module.partition(".")
+    if package != "serve_app":
+        return package in sys.stdlib_module_names or package in theirs
+    own_ring = file.relative_to(ROOT).parts[0].removesuffix(".py")
+    return any(f"{part}.".startswith(f"{ring}.") for ring in [own_ring, *ours])
+
+
+FILES = sorted(file for file in ROOT.rglob("*.py") if file != ROOT / "__init__.py")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
+def test_a_file_imports_only_what_its_ring_may(file: Path) -> None:
+    strangers = [module for module in imports_of(file) if not may_import(module, file)]
+
+    assert not strangers, "architecture 3 does not let it import these"
