@@ -185,7 +185,9 @@ def running_gateway(app_name: str) -> Any:
         try:
             ray.init(address="auto", log_to_driver=False)
         except ConnectionError as error:
-            raise GatewayUnavailable(f"No gateway '{app_name}': there is no Ray cluster to join") from error
+            raise GatewayUnavailable(
+                f"No gateway '{app_name}': no Ray cluster to join, neither here nor in RAY_ADDRESS"
+            ) from error
     try:
         return serve.get_app_handle(app_name)
     except RayServeException as error:

@@ -1,5 +1,5 @@
 """
-Every way in leads to the same gateway: `sekha serve`, `serve run`, `serve deploy`, a handle, a test's own process.
+Every way in leads to the same gateway: `sekha serve`, `serve run`, `serve deploy`, a handle, no cluster.
 
 Commands run as a user would run them, each in a process group of its own.
 """
@@ -20,7 +20,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.support.api import Api, eventually, frames_of, streamed_text, text_of
+from tests.support.api import Api, eventually, frames_of, streamed_text, text_of, user
 from tests.support.commands import Command, run
 from tests.support.serving import HOST, child_environment, free_port, gateway_config, inline
 from tests.support.upstream import ScriptedUpstream
@@ -31,15 +31,19 @@ STOPS_WITHIN_S = 30
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A configuration file: one provider in a deployment of its own, and an upstream behind it."""
+def upstream() -> Iterator[ScriptedUpstream]:
     with ScriptedUpstream() as upstream:
-        provider = inline(
-            "openai_cloud", upstream.url, {"model_id": "gpt-4o", "task": "chat_smart"}, transport="handle"
-        )
-        file = tmp_path_factory.mktemp("config") / "gateway.yaml"
-        file.write_text(yaml.safe_dump(gateway_config(provider)))
-        yield file
+        yield upstream
+
+
+@pytest.fixture(scope="module")
+def config(upstream: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration file: one provider, in a deployment of its own."""
+    model = {"model_id": "gpt-4o", "task": "chat_smart"}
+    provider = inline("openai_cloud", upstream.url, model, transport="handle")
+    file = tmp_path_factory.mktemp("config") / "gateway.yaml"
+    file.write_text(yaml.safe_dump(gateway_config(provider)))
+    return file
 
 
 def ask(api: Api) -> str:
@@ -75,6 +79,14 @@ def test_sekha_serve_repeats_the_request_id_once(sekha_serve: tuple[Command, Api
     _, api = sekha_serve
 
     assert_request_id_comes_back_once(api)
+
+
+def test_sekha_serve_ends_the_stream_of_a_caller_who_left(
+    sekha_serve: tuple[Command, Api], upstream: ScriptedUpstream
+) -> None:
+    _, api = sekha_serve
+
+    assert_leaving_ends_the_stream(api, upstream)
 
 
 def test_sekha_serve_ends_in_peace_when_told_to(sekha_serve: tuple[Command, Api]) -> None:
@@ -240,6 +252,26 @@ def test_the_graph_runs_in_a_tests_own_process(config: Path) -> None:
 
 def test_under_serves_defaults_the_request_id_comes_back_once(hybrid: Api) -> None:
     assert_request_id_comes_back_once(hybrid)
+
+
+def test_under_serves_defaults_the_stream_of_a_caller_who_left_ends(
+    hybrid: Api, openai_upstream: ScriptedUpstream
+) -> None:
+    assert_leaving_ends_the_stream(hybrid, openai_upstream)
+
+
+def assert_leaving_ends_the_stream(api: Api, upstream: ScriptedUpstream) -> None:
+    """Nobody pays for tokens that nobody reads."""
+    question = {
+        "messages": [user('[[{"chunks": 10000, "chunk_delay_s": 0.02}]]')],
+        "model": "gpt-4o",
+        "stream": True,
+    }
+    with api.http.stream("POST", "/v1/chat/completions", json=question) as answer:
+        next(answer.iter_bytes())
+        assert upstream.open_streams == 1
+
+    eventually(lambda: upstream.open_streams == 0)
 
 
 def assert_request_id_comes_back_once(api: Api) -> None:

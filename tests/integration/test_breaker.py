@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.api import Api, eventually, text_of
-from tests.support.serving import HOST, Gateway, down, free_port, gateway_config, inline
+from tests.support.serving import HOST, NOWHERE, Gateway, free_port, gateway_config, inline
 from tests.support.upstream import ScriptedUpstream
 
 THRESHOLD = 5  # the default (contract 2.3)
@@ -31,10 +31,10 @@ def leaky(gateway: Gateway) -> Iterator[Api]:
     with ScriptedUpstream() as up:
         yield gateway(
             gateway_config(
-                inline("embed_1", down(), model("e1", "embedding"), priority=1),
-                inline("small_1", down(), model("s1", "chat_small"), priority=1),
-                inline("large_1", down(), model("l1", "chat_large"), priority=1),
-                inline("large_2", down(), model("l2", "chat_large"), priority=2),
+                inline("embed_1", NOWHERE, model("e1", "embedding"), priority=1),
+                inline("small_1", NOWHERE, model("s1", "chat_small"), priority=1),
+                inline("large_1", NOWHERE, model("l1", "chat_large"), priority=1),
+                inline("large_2", NOWHERE, model("l2", "chat_large"), priority=2),
                 inline(
                     "up",
                     up.url,
@@ -53,8 +53,8 @@ def sunk(gateway: Gateway) -> Api:
     """Every provider is down, and every breaker knows."""
     api = gateway(
         gateway_config(
-            inline("first", down(), model("m1", "chat_smart"), priority=1),
-            inline("second", down(), model("m2", "chat_smart"), priority=2),
+            inline("first", NOWHERE, model("m1", "chat_smart"), priority=1),
+            inline("second", NOWHERE, model("m2", "chat_smart"), priority=2),
             **FOR_LONG,
         )
     )

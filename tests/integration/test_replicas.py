@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support.api import Api, eventually
-from tests.support.serving import TWO_REPLICAS, Gateway, down, gateway_config, inline
+from tests.support.serving import NOWHERE, TWO_REPLICAS, Gateway, gateway_config, inline
 from tests.support.upstream import ScriptedUpstream
 
 OPENS_AT_ONCE = {"failure_threshold": 1, "reset_timeout": 600}
@@ -21,7 +21,7 @@ COUNTED_WITHIN_S = 2.0
 def pair(gateway: Gateway) -> Iterator[Api]:
     """Two routers before a provider that is down and one that is up; one failure opens a breaker."""
     with ScriptedUpstream() as up:
-        first = inline("first", down(), {"model_id": "gpt-4o", "task": "chat_smart"}, priority=1)
+        first = inline("first", NOWHERE, {"model_id": "gpt-4o", "task": "chat_smart"}, priority=1)
         second = inline("second", up.url, {"model_id": "gpt-4o-mini", "task": "chat_smart"}, priority=2)
         config = gateway_config(first, second, circuit_breaker=OPENS_AT_ONCE)
         api = gateway({**config, "router": TWO_REPLICAS})

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.api import Api
-from tests.support.serving import Gateway, gateway_config, inline
-
-NOWHERE = "http://127.0.0.1:9"  # routing is decided without asking anyone
+from tests.support.serving import NOWHERE, Gateway, gateway_config, inline
 
 MARKET = gateway_config(
     inline(

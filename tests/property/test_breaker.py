@@ -9,7 +9,7 @@ from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome
 
 OUTCOMES = st.sampled_from(Outcome)
-spans = st.floats(min_value=0, max_value=200, allow_nan=False)
+SPANS = st.sampled_from(["reset_timeout", "half_open_timeout"])
 
 
 class World(RuleBasedStateMachine):
@@ -21,7 +21,10 @@ class World(RuleBasedStateMachine):
     policy = BreakerPolicy()
 
     @initialize(
-        threshold=st.integers(1, 5), reset=spans, window=st.floats(1, 100), successes=st.integers(1, 3)
+        threshold=st.integers(1, 5),
+        reset=st.floats(0, 200),
+        window=st.floats(1, 100),
+        successes=st.integers(1, 3),
     )
     def configured(self, threshold: int, reset: float, window: float, successes: int) -> None:
         self.policy = BreakerPolicy(
@@ -31,9 +34,9 @@ class World(RuleBasedStateMachine):
             success_threshold=successes,
         )
 
-    @rule(seconds=spans)
-    def time_passes(self, seconds: float) -> None:
-        self.now += seconds
+    @rule(share=st.floats(0, 1.1), span=SPANS)
+    def time_passes(self, share: float, span: str) -> None:
+        self.now += share * getattr(self.policy, span)
         if self.probe_sent_at is not None and self.now >= self.probe_sent_at + self.policy.half_open_timeout:
             self.probe_sent_at = None  # lost: it never reports
 

@@ -24,6 +24,7 @@ from tests.support.settings import HYBRID, LOCAL
 from tests.support.upstream import ScriptedUpstream
 
 HOST = "127.0.0.1"
+NOWHERE = f"http://{HOST}:9"  # nobody listens there: connections are refused
 CPUS = 8  # logical: replicas reserve shares of them and mostly wait
 ONE_REPLICA = {"autoscaling": {"min_replicas": 1, "max_replicas": 1}}
 TWO_REPLICAS = {"autoscaling": {"min_replicas": 2, "max_replicas": 2}}
@@ -69,11 +70,6 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
-
-
-def down() -> str:
-    """The address of an upstream that is not there."""
-    return f"http://{HOST}:{free_port()}"
 
 
 def inline(provider_id: str, upstream: str, /, *models: dict[str, Any], **more: Any) -> dict[str, Any]:
