@@ -171,19 +171,23 @@ class UpstreamError(GatewayError):
     One attempt at one provider failed.
 
     `upstream_status` is what the provider answered, where it answered at all; `status` is what the caller
-    sees if this failure is the last word. A provider's 401 is never the caller's 401.
+    sees if this failure is the last word. A provider's 401 is never the caller's 401. Without a `failure` it
+    is of the kind its class is for.
     """
+
+    usual = FailureKind.BROKEN
 
     def __init__(
         self,
         message: str,
         provider_id: str,
-        failure: FailureKind = FailureKind.BROKEN,
+        failure: FailureKind | None = None,
         upstream_status: int | None = None,
         retry_after_s: float | None = None,
         code: str | None = None,
         param: str | None = None,
     ) -> None:
+        failure = failure or self.usual
         super().__init__(message, provider_id, failure, upstream_status, retry_after_s, code, param)
         self.provider_id = provider_id
         self.failure = failure
@@ -197,6 +201,16 @@ class UpstreamError(GatewayError):
         self.status = _STATUS[failure]
         if failure is FailureKind.REJECTED and upstream_status is not None:
             self.status = upstream_status
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until it makes sense to try again, where the provider said so (the seed's name)."""
+        return self.retry_after_s
+
+    @property
+    def original_error(self) -> BaseException | None:
+        """What this was made from, in the process it was made in; causes do not travel."""
+        return self.__cause__
 
     @property
     def callers_fault(self) -> bool:
@@ -215,20 +229,22 @@ ProviderError = UpstreamError  # the seed's name for it (contract 3.5)
 class ProviderAuthError(UpstreamError):
     """The provider refused our key."""
 
+    usual = FailureKind.AUTH
+
 
 class ProviderRateLimitError(UpstreamError):
     """The provider asks us to slow down; `retry_after_s` says for how long, where it said so."""
+
+    usual = FailureKind.RATE_LIMITED
 
 
 class ProviderTimeoutError(UpstreamError):
     """The provider took longer than it was given."""
 
+    usual = FailureKind.TIMEOUT
 
-_CLASS = {
-    FailureKind.AUTH: ProviderAuthError,
-    FailureKind.RATE_LIMITED: ProviderRateLimitError,
-    FailureKind.TIMEOUT: ProviderTimeoutError,
-}
+
+_CLASS = {cls.usual: cls for cls in (ProviderAuthError, ProviderRateLimitError, ProviderTimeoutError)}
 
 
 def upstream_error(

@@ -5,19 +5,21 @@ Nobody here knows about HTTP or Ray. What is decided is decided by `routing` and
 must agree on is read from the control replica, and told to it.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 from typing import TypeVar
 
 from serve_app.accounting.money import nano_dollars
-from serve_app.accounting.usage import Usage
 from serve_app.clock import Clock
+from serve_app.conditions import Conditions
 from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
 from serve_app.control.replica import Replica
-from serve_app.errors import FailureKind, UpstreamError, upstream_error
-from serve_app.events import Event, Listener
+from serve_app.errors import FailureKind, GatewayError, UpstreamError, upstream_error
+from serve_app.events import Event, Listener, RequestFailed
 from serve_app.providers.base import Answer, Call, Provider, StreamEnd, StreamHead, StreamItem
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.intent import ModelNames
@@ -30,6 +32,8 @@ from serve_app.schemas.embeddings import EmbeddingRequest
 from serve_app.trip import Attempt, Trip
 
 A = TypeVar("A")
+
+log = logging.getLogger("sekha.gateway")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class ChatStream:
     """
 
     routed: Routed
-    items: AsyncIterator[bytes | StreamEnd | UpstreamError]
+    items: AsyncGenerator[bytes | StreamEnd | UpstreamError, None]
 
 
 class Gateway:
@@ -89,6 +93,7 @@ class Gateway:
         self._timeouts = {p.id: p.timeout for p in settings.llm_providers}
         self._defaults = defaults_by_task(settings.default_models)
         self._strategy = load_strategy(settings.routing.strategy)
+        self._conditions = Conditions(control.price, control.is_open, control.latency_s)
         self._clock = clock
         self._rng = rng
         self._listeners = listeners
@@ -99,9 +104,7 @@ class Gateway:
 
     def plan(self, wanted: Requirements) -> Plan:
         """Who may serve this, best first, and why the others may not."""
-        output = 0 if wanted.task is ModelTask.EMBEDDING else wanted.output_tokens
-        conditions = _Conditions(self.control, Usage(wanted.input_tokens, output))
-        return make_plan(wanted, self.targets, conditions, self._strategy, self._rng, self._defaults)
+        return make_plan(wanted, self.targets, self._conditions, self._strategy, self._rng, self._defaults)
 
     def route(self, wanted: Requirements) -> tuple[Plan, Candidate]:
         """The plan and its first choice; raises the refusal that a caller should hear."""
@@ -119,7 +122,7 @@ class Gateway:
         intent = self.names.chat(request.model)
         shows_images = request.images > 0 and self.settings.routing.require_vision_for_images
         return Requirements(
-            task=intent.task,
+            task=ModelTask.VISION if shows_images else intent.task,
             preferred_model=request.preferred_model or intent.preferred_model,
             require_vision=request.require_vision or shows_images,
             require_audio=request.require_audio,
@@ -139,7 +142,6 @@ class Gateway:
             max_cost=self.limit(request.max_cost),
             only_preferred=intent.preferred_model is not None,
             input_tokens=request.input_tokens,
-            output_tokens=0,
         )
 
     def tell(self, event: Event) -> None:
@@ -151,7 +153,8 @@ class Gateway:
 
     async def chat(self, request: ChatRequest, request_id: str, timeout_s: float | None = None) -> Reply:
         """A whole chat completion; raises GatewayError with what the caller should hear."""
-        wanted = self.chat_requirements(request)
+        with self._understanding(request_id, "chat"):
+            wanted = self.chat_requirements(request)
         trip = self._trip("chat", wanted, request.raw, request_id, timeout_s)
         return await self._whole_answer(trip, lambda provider, call: provider.chat(call))
 
@@ -159,7 +162,8 @@ class Gateway:
         self, request: EmbeddingRequest, request_id: str, timeout_s: float | None = None
     ) -> Reply:
         """Vectors; raises GatewayError likewise."""
-        wanted = self.embedding_requirements(request)
+        with self._understanding(request_id, "embeddings"):
+            wanted = self.embedding_requirements(request)
         trip = self._trip("embeddings", wanted, request.raw, request_id, timeout_s)
         return await self._whole_answer(trip, lambda provider, call: provider.embed(call))
 
@@ -167,7 +171,8 @@ class Gateway:
         self, request: ChatRequest, request_id: str, timeout_s: float | None = None
     ) -> ChatStream:
         """A chat completion in pieces, once a target has begun to answer; raises GatewayError likewise."""
-        wanted = self.chat_requirements(request)
+        with self._understanding(request_id, "chat"):
+            wanted = self.chat_requirements(request)
         trip = self._trip("chat", wanted, request.raw, request_id, timeout_s, request.wants_usage)
         with trip.under_way():
             attempt, stream = await self._first_answer(trip, _open_stream)
@@ -178,7 +183,7 @@ class Gateway:
     ) -> Reply:
         with trip.under_way():
             attempt, answer = await self._first_answer(trip, ask)
-        usage = answer.usage or trip.guessed_usage(len(answer.body))
+        usage = answer.usage or trip.guessed_usage(answer.output_chars)
         cost = trip.served(attempt, usage, answer.upstream_s)
         return Reply(answer.body, self._routed(trip, attempt, cost))
 
@@ -196,8 +201,9 @@ class Gateway:
                 continue
             timeout_s = min(trip.remaining_s, self._timeouts[attempt.provider_id])
             call = Call(candidate.target.model_id, trip.raw, timeout_s, trip.request_id, trip.wants_usage)
+            provider = self._providers[attempt.provider_id]
             with trip.asking(attempt):
-                answer = await ask(self._providers[attempt.provider_id], call)
+                answer = await _asked(ask, provider, call, attempt.provider_id)
             if not isinstance(answer, UpstreamError):
                 return attempt, answer
             trip.failed(attempt, answer)
@@ -206,8 +212,8 @@ class Gateway:
         raise trip.last_word()
 
     async def _pipe(
-        self, trip: Trip, attempt: Attempt, stream: AsyncIterator[StreamItem]
-    ) -> AsyncIterator[bytes | StreamEnd | UpstreamError]:
+        self, trip: Trip, attempt: Attempt, stream: AsyncGenerator[StreamItem, None]
+    ) -> AsyncGenerator[bytes | StreamEnd | UpstreamError, None]:
         """Hand on what comes, and settle when it ends, however it ends."""
         first_token_s = trip.elapsed_s
         settled = False
@@ -229,9 +235,18 @@ class Gateway:
                     settled = True
                     yield silence
             finally:
-                await _close(stream)
+                await stream.aclose()
                 if not settled:
                     trip.abandoned(attempt)
+
+    @contextmanager
+    def _understanding(self, request_id: str, operation: str) -> Iterator[None]:
+        """A request that names what is not there ends before its trip begins, and is counted all the same."""
+        try:
+            yield
+        except GatewayError as error:
+            self.tell(RequestFailed(request_id, operation, "unknown", error.code, error.status, 0, 0.0))
+            raise
 
     def _trip(
         self,
@@ -262,44 +277,33 @@ class Gateway:
         return Routed(chosen.target, wanted.task, reason, chosen.cost, cost, wanted.images)
 
 
-class _Conditions:
-    """What the control replica knows, in the shape routing asks for."""
-
-    def __init__(self, control: Replica, usage: Usage) -> None:
-        self._control = control
-        self._usage = usage
-
-    def cost(self, target: Target, wanted: Requirements) -> int | None:
-        price = self._control.price(target.name)
-        return None if price is None else price.cost(self._usage)
-
-    def is_open(self, provider_id: str) -> bool:
-        return self._control.is_open(provider_id)
-
-    def latency_s(self, target: Target) -> float | None:
-        return self._control.latency_s(target.name)
+async def _asked(
+    ask: Callable[[Provider, Call], Awaitable[A | UpstreamError]],
+    provider: Provider,
+    call: Call,
+    provider_id: str,
+) -> A | UpstreamError:
+    """Ask; a mistake of ours in one provider's code is that provider's failure, not the request's end."""
+    try:
+        return await ask(provider, call)
+    except Exception:
+        log.exception("unexpected error at provider '%s'", provider_id)
+        return upstream_error("The provider failed unexpectedly", provider_id, FailureKind.BROKEN)
 
 
-async def _open_stream(provider: Provider, call: Call) -> AsyncIterator[StreamItem] | UpstreamError:
+async def _open_stream(provider: Provider, call: Call) -> AsyncGenerator[StreamItem, None] | UpstreamError:
     """Start a stream and wait for its first word; until then falling back is still possible."""
     stream = provider.chat_stream(call)
     try:
         first = await anext(stream, None)
     except BaseException:
-        await _close(stream)
+        await stream.aclose()
         raise
     if isinstance(first, StreamHead):
         return stream
-    await _close(stream)
+    await stream.aclose()
     return first if isinstance(first, UpstreamError) else _no_ending("")
 
 
 def _no_ending(provider_id: str) -> UpstreamError:
     return upstream_error("The stream stopped without an ending", provider_id, FailureKind.BROKEN)
-
-
-async def _close(stream: AsyncIterator[StreamItem]) -> None:
-    """Close a stream that can be closed: with it goes the connection behind it."""
-    close = getattr(stream, "aclose", None)
-    if close is not None:
-        await close()

@@ -194,7 +194,7 @@ class Trip:
 
     def _observe(self, attempt: Attempt, outcome: Outcome, latency_s: float | None = None) -> None:
         probe = attempt.admission.probe
-        if outcome is Outcome.IGNORED and not probe:
+        if outcome is Outcome.IGNORED and probe is None:
             return  # says nothing about anyone
         target = attempt.candidate.target
         now = self._clock.now()

@@ -102,7 +102,7 @@ class OpenAIEndpoints:
         headers = [*EVENT_STREAM, *routed_headers(stream.routed), ANY_ORIGIN]
         last = b""
         untold = self._tells_metadata
-        async with aclosing(stream.items) as items:  # type: ignore[type-var]
+        async with aclosing(stream.items) as items:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             async for item in items:
                 if isinstance(item, bytes):

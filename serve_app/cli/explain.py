@@ -8,16 +8,15 @@ from rich.console import Console
 from rich.table import Table
 
 from serve_app.accounting.money import dollars, nano_dollars
-from serve_app.accounting.usage import Usage
 from serve_app.cli.configured import CANNOT_START, ConfigOption, configured
+from serve_app.conditions import Conditions
 from serve_app.config.model import ModelTask
-from serve_app.config.settings import Settings
 from serve_app.prices import prices_of
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
-from serve_app.routing.target import Target, defaults_by_task, targets_of
+from serve_app.routing.target import defaults_by_task, targets_of
 
 
 def explain(
@@ -45,12 +44,12 @@ def explain(
         max_cost=nano_dollars(min(limits)) if limits else None,
         context_size=context_size,
         input_tokens=input_tokens,
-        output_tokens=0 if task is ModelTask.EMBEDDING else output_tokens,
+        output_tokens=output_tokens,
     )
     plan = make_plan(
         wanted,
         targets_of(settings),
-        _OnPaper(settings, frozenset(down or ())),
+        Conditions(prices_of(settings).get, frozenset(down or ()).__contains__),
         load_strategy(settings.routing.strategy),
         Random(0),
         defaults_by_task(settings.default_models),
@@ -59,24 +58,6 @@ def explain(
     if not plan.ordered:
         typer.secho(plan.refusal().message, err=True, fg=typer.colors.RED)
         raise typer.Exit(CANNOT_START)
-
-
-class _OnPaper:
-    """Prices as configured, breakers closed but for those named, nothing measured."""
-
-    def __init__(self, settings: Settings, down: frozenset[str]) -> None:
-        self._prices = prices_of(settings)
-        self._down = down
-
-    def cost(self, target: Target, wanted: Requirements) -> int | None:
-        price = self._prices[target.name]
-        return None if price is None else price.cost(Usage(wanted.input_tokens, wanted.output_tokens))
-
-    def is_open(self, provider_id: str) -> bool:
-        return provider_id in self._down
-
-    def latency_s(self, target: Target) -> float | None:
-        return None
 
 
 def _table(plan: Plan) -> Table:

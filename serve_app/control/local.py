@@ -33,7 +33,7 @@ class LocalControl:
             snapshot = self._plane.snapshot(self._clock.now())
         return snapshot
 
-    async def probe(self, provider_id: str) -> bool:
+    async def probe(self, provider_id: str) -> float | None:
         granted = self._plane.probe(provider_id, self._clock.now())
         self._wake()
         return granted

@@ -83,20 +83,20 @@ class Plane:
         if report.sequence > self._applied.get(report.replica_id, 0):
             self._applied[report.replica_id] = report.sequence
             for observation in report.observations:
-                self._hear(observation)
+                self._hear(observation, now)
             self._tally.add(report.tally)
         self._gauges[report.replica_id] = report.gauges
         self._heard_at[report.replica_id] = now
         return self.snapshot(now)
 
-    def probe(self, provider_id: str, now: float) -> bool:
-        """Give out the one probe of a half-open breaker; True for the one who gets it."""
+    def probe(self, provider_id: str, now: float) -> float | None:
+        """Give out the one probe of a half-open breaker: its name, for the one who gets it."""
         breaker = self._breakers.get(provider_id)
         probed = breaker.probed(now, self._policy) if breaker else None
         if probed is None:
-            return False
+            return None
         self._set(provider_id, probed)
-        return True
+        return probed.probe_until
 
     def reset(self, provider_id: str, now: float) -> None:
         """Close a breaker by hand; KeyError for a provider that is not there."""
@@ -133,14 +133,15 @@ class Plane:
             for known in (self._heard_at, self._gauges, self._applied):
                 known.pop(replica_id, None)
 
-    def _hear(self, seen: Observation) -> None:
+    def _hear(self, seen: Observation, now: float) -> None:
         breaker = self._breakers.get(seen.provider_id)
         if breaker is None:
             return  # a provider of a configuration that is gone
+        at = min(seen.at, now)  # a router whose clock is ahead must not hold a breaker open for longer
         if seen.latency_s is not None:
-            self._latencies.setdefault(seen.target, Latency()).add(seen.latency_s, seen.at)
-        breaker = breaker.looked_at(seen.at, self._policy)
-        self._set(seen.provider_id, breaker.heard(seen.outcome, seen.probe, seen.at, self._policy))
+            self._latencies.setdefault(seen.target, Latency()).add(seen.latency_s, at)
+        breaker = breaker.looked_at(at, self._policy)
+        self._set(seen.provider_id, breaker.heard(seen.outcome, seen.probe, at, self._policy))
 
     def _set(self, provider_id: str, breaker: Breaker) -> None:
         before = self._breakers[provider_id]

@@ -16,15 +16,15 @@ class Observation:
     """
     The end of one attempt, as the authority needs to know it.
 
-    `at` is in seconds since the epoch, `latency_s` None unless the attempt succeeded; `probe` when the
-    attempt was let through by a half-open breaker.
+    `at` is in seconds since the epoch, `latency_s` None unless the attempt succeeded; `probe` names the
+    probe if the attempt was let through by a half-open breaker.
     """
 
     provider_id: str
     target: str
     outcome: Outcome
     at: float
-    probe: bool = False
+    probe: float | None = None
     latency_s: float | None = None
 
 
@@ -86,8 +86,8 @@ class Control(Protocol):
     async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
         """Wait until there is something newer than `version`, or for `timeout_s`."""
 
-    async def probe(self, provider_id: str) -> bool:
-        """Ask for the one probe of a half-open breaker."""
+    async def probe(self, provider_id: str) -> float | None:
+        """Ask for the one probe of a half-open breaker: its name, or None if somebody else has it."""
 
     async def totals(self) -> Totals:
         """The cluster's numbers."""

@@ -12,6 +12,7 @@ here, each router for itself, and what was seen waits to be reported.
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -33,10 +34,10 @@ log = logging.getLogger("sekha.control")
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Leave to send one request to a provider; `probe` if it is the one a half-open breaker lets through."""
+    """Leave to send one request to a provider; `probe` names the one a half-open breaker lets through."""
 
     provider_id: str
-    probe: bool = False
+    probe: float | None = None
 
 
 class Replica:
@@ -52,7 +53,7 @@ class Replica:
         self._breakers: dict[str, Breaker] = {
             p.id: Breaker(last_change=clock.now()) for p in settings.llm_providers
         }
-        self._pending: list[Observation] = []
+        self._pending: deque[Observation] = deque(maxlen=MOST_PENDING)
         self._unacknowledged: Report | None = None
         self._sequence = 0
         self._urgent = asyncio.Event()
@@ -99,25 +100,25 @@ class Replica:
         breaker = self.breaker(provider_id)
         if breaker.admits_without_asking():
             return Admission(provider_id)
-        now = self._clock.now()
-        probed = breaker.probed(now, self._policy)
+        probed = breaker.probed(self._clock.now(), self._policy)
         if probed is None:
             return None
         try:
-            granted = await self._control.probe(provider_id)
+            probe = await self._control.probe(provider_id)
         except ControlUnreachable:
-            granted = True
-        self._breakers[provider_id] = probed  # ours or another router's: a probe is out
-        return Admission(provider_id, probe=True) if granted else None
+            probe = probed.probe_until
+        # Ours or another router's, a probe is out; unless news of its end have come in the meantime.
+        known = self.breaker(provider_id)
+        if known.state is BreakerState.HALF_OPEN and known.probe_until is None:
+            self._breakers[provider_id] = replace(known, probe_until=probe or probed.probe_until)
+        return None if probe is None else Admission(provider_id, probe)
 
     def observe(self, seen: Observation) -> None:
         """Take note of the end of an attempt, here at once, at the authority with the next report."""
         self._pending.append(seen)
         self._breakers[seen.provider_id] = self._replayed(self._breakers[seen.provider_id], seen)
-        if seen.latency_s is None or seen.probe:
+        if seen.latency_s is None or seen.probe is not None:
             self._urgent.set()
-        if len(self._pending) > MOST_PENDING:
-            del self._pending[0]
 
     # --- life -----------------------------------------------------------------------------------------
 
@@ -204,7 +205,7 @@ class Replica:
     def _next_report(self) -> Report:
         self._sequence += 1
         report = Report(self._id, self._sequence, tuple(self._pending), self.tally, dict(self.gauges))
-        self._pending = []
+        self._pending.clear()
         self.tally = Tally()
         return report
 

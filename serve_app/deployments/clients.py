@@ -1,7 +1,7 @@
 """Handles in the shape of `Provider`: Ray's troubles end here."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from ray.serve.exceptions import BackPressureError
@@ -29,15 +29,21 @@ class HandleProvider:
     async def embed(self, call: Call) -> Answer | UpstreamError:
         return await self._answer(self._embed, call)
 
-    async def chat_stream(self, call: Call) -> AsyncIterator[StreamItem]:
+    async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         try:
             stream = self._stream.remote(len(call.body), call)
         except TROUBLES as error:
             yield self._translated(error)
             return
         try:
+            async with asyncio.timeout(call.timeout_s + GRACE_S):
+                first = await anext(stream, None)
+            if first is not None:
+                yield first
             async for item in stream:
                 yield item
+        except TimeoutError:
+            yield self._too_late(call)
         except TROUBLES as error:
             yield self._translated(error)
         finally:
@@ -56,9 +62,12 @@ class HandleProvider:
                 answer: Answer | UpstreamError = await method.remote(len(call.body), call)
                 return answer
         except TimeoutError:
-            return upstream_error(f"No answer within {call.timeout_s:g} s", self._id, FailureKind.TIMEOUT)
+            return self._too_late(call)
         except TROUBLES as error:
             return self._translated(error)
+
+    def _too_late(self, call: Call) -> UpstreamError:
+        return upstream_error(f"No answer within {call.timeout_s:g} s", self._id, FailureKind.TIMEOUT)
 
     def _translated(self, error: Exception) -> UpstreamError:
         """What Ray itself can do to us, in the gateway's words."""

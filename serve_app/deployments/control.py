@@ -16,9 +16,9 @@ from serve_app import __version__
 from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
 from serve_app.control.local import LocalControl
-from serve_app.control.plane import BreakerChanged, Plane
+from serve_app.control.plane import Plane
 from serve_app.control.port import ControlUnreachable, Report, Snapshot, Totals
-from serve_app.observability.logs import configure_logs
+from serve_app.observability.logs import configure_logs, log_breaker_change
 from serve_app.prices import prices_of
 
 NAMESPACE = "sekha"
@@ -32,7 +32,7 @@ class ControlActor:
 
     def __init__(self, log_level: str) -> None:
         configure_logs(log_level)
-        self._control = LocalControl(Plane(uuid4().hex, prices_of, log_change), SystemClock())
+        self._control = LocalControl(Plane(uuid4().hex, prices_of, log_breaker_change), SystemClock())
 
     async def version(self) -> str:
         return __version__
@@ -46,25 +46,11 @@ class ControlActor:
     async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
         return await self._control.watch(generation, version, timeout_s)
 
-    async def probe(self, provider_id: str) -> bool:
+    async def probe(self, provider_id: str) -> float | None:
         return await self._control.probe(provider_id)
 
     async def totals(self) -> Totals:
         return await self._control.totals()
-
-
-def log_change(change: BreakerChanged) -> None:
-    """One line for every change of state, for operators who look for "circuit breaker"."""
-    level = logging.INFO if change.after == "closed" else logging.WARNING
-    log.log(
-        level,
-        "circuit breaker of '%s': %s -> %s (failures in a row: %d)",
-        change.provider_id,
-        change.before,
-        change.after,
-        change.failures,
-        extra={"facts": {"event": "circuit_breaker", "provider": change.provider_id, "state": change.after}},
-    )
 
 
 class ControlClient:
@@ -92,8 +78,8 @@ class ControlClient:
         answer: Snapshot = await self._ask("watch", generation, version, timeout_s, within_s=timeout_s)
         return answer
 
-    async def probe(self, provider_id: str) -> bool:
-        answer: bool = await self._ask("probe", provider_id)
+    async def probe(self, provider_id: str) -> float | None:
+        answer: float | None = await self._ask("probe", provider_id)
         return answer
 
     async def totals(self) -> Totals:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig
@@ -29,13 +29,13 @@ class ProviderDeployment:
     async def chat(self, call: Call) -> Answer | UpstreamError:
         return await self._provider.chat(call)
 
-    async def chat_stream(self, call: Call) -> AsyncIterator[StreamItem]:
+    async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         stream = self._provider.chat_stream(call)
         try:
             async for item in stream:
                 yield item
         finally:
-            await stream.aclose()  # type: ignore[attr-defined]
+            await stream.aclose()
 
     async def embed(self, call: Call) -> Answer | UpstreamError:
         return await self._provider.embed(call)

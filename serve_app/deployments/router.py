@@ -21,10 +21,10 @@ from serve_app.control.plane import Plane
 from serve_app.control.port import Control
 from serve_app.control.replica import Replica
 from serve_app.deployments.clients import HandleProvider
-from serve_app.deployments.control import ControlClient, log_change
+from serve_app.deployments.control import ControlClient
 from serve_app.errors import GatewayError, UpstreamError
 from serve_app.gateway import Gateway
-from serve_app.observability.logs import configure_logs, log_event
+from serve_app.observability.logs import configure_logs, log_breaker_change, log_event
 from serve_app.observability.metrics import MetricsListener, exposition
 from serve_app.prices import prices_of
 from serve_app.providers.base import Provider, StreamEnd
@@ -92,7 +92,7 @@ class RouterDeployment:
                 elif isinstance(item, StreamEnd):
                     return
         finally:
-            await stream.items.aclose()  # type: ignore[attr-defined]
+            await stream.items.aclose()
 
     async def check_health(self) -> None:
         """Serve asks now and then; a router that answers and reports is well, whatever its providers do."""
@@ -109,5 +109,5 @@ def _connected(settings: Settings) -> tuple[str, Control]:
     try:
         context = serve.get_replica_context()
     except RayServeException:
-        return uuid4().hex, LocalControl(Plane(uuid4().hex, prices_of, log_change), SystemClock())
+        return uuid4().hex, LocalControl(Plane(uuid4().hex, prices_of, log_breaker_change), SystemClock())
     return context.replica_tag, ControlClient(context.app_name, settings.log_level)

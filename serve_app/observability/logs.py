@@ -11,12 +11,15 @@ from typing import Any
 
 import orjson
 
-from serve_app.accounting.money import dollars
+from serve_app.accounting.money import dollars, dollars_text
+from serve_app.control.plane import BreakerChanged
 from serve_app.events import AttemptFailed, Event, RequestFailed, RequestServed
+from serve_app.resilience.breaker import BreakerState
 
 LOGGER = "sekha"
 
 log = logging.getLogger("sekha.requests")
+control_log = logging.getLogger("sekha.control")
 
 
 class JsonFormatter(logging.Formatter):
@@ -44,6 +47,20 @@ def configure_logs(level: str) -> None:
         logger.addHandler(handler)
     logger.setLevel(level)
     logger.propagate = False
+
+
+def log_breaker_change(change: BreakerChanged) -> None:
+    """One line for every change of state, for operators who look for "circuit breaker"."""
+    level = logging.INFO if change.after is BreakerState.CLOSED else logging.WARNING
+    control_log.log(
+        level,
+        "circuit breaker of '%s': %s -> %s (failures in a row: %d)",
+        change.provider_id,
+        change.before,
+        change.after,
+        change.failures,
+        extra={"facts": {"event": "circuit_breaker", "provider": change.provider_id, "state": change.after}},
+    )
 
 
 def log_event(event: Event) -> None:
@@ -100,6 +117,7 @@ def _facts_of(event: RequestServed) -> dict[str, Any]:
         "input_tokens": event.usage.input_tokens,
         "output_tokens": event.usage.output_tokens,
         "usage_estimated": event.usage.estimated,
+        "cost_usd": None if event.cost is None else dollars_text(event.cost),
         "duration_ms": round(event.duration_s * 1000, 1),
         "upstream_ms": round(event.upstream_s * 1000, 1),
     }

@@ -12,7 +12,7 @@ A stream of chat is, in this order:
     StreamEnd                         the answer is complete; or an UpstreamError: it is not
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,12 +41,14 @@ class Answer:
     """
     A whole answer: `body` is JSON in OpenAI's words, as the upstream sent it where it speaks them.
 
-    `upstream_s` is the time from our request to the last byte of theirs; `usage` None if it was not told.
+    `upstream_s` is the time from our request to the last byte of theirs; `usage` None if it was not told, and
+    then `output_chars` is how much text there is.
     """
 
     body: bytes
     usage: Usage | None
     upstream_s: float
+    output_chars: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Provider(Protocol):
     async def chat(self, call: Call) -> Answer | UpstreamError:
         """One whole chat completion."""
 
-    def chat_stream(self, call: Call) -> AsyncIterator[StreamItem]:
+    def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         """A chat completion in pieces; closing the iterator closes the upstream connection."""
 
     async def embed(self, call: Call) -> Answer | UpstreamError:

@@ -6,15 +6,13 @@ import orjson
 
 from serve_app.accounting.usage import Usage, usage_of
 from serve_app.providers.base import Call
-
-# Words to the gateway itself; an upstream would stumble over them.
-GATEWAY_HINTS = ("preferred_model", "require_vision", "require_audio", "max_cost", "task")
+from serve_app.schemas.body import HINTS
 
 
 def fields_of(call: Call) -> dict[str, Any]:
     """The request as the caller wrote it, without what was meant for the gateway, and with our model."""
     fields: dict[str, Any] = orjson.loads(call.body)
-    for hint in GATEWAY_HINTS:
+    for hint in HINTS:
         fields.pop(hint, None)
     fields["model"] = call.model
     return fields
@@ -47,3 +45,10 @@ def usage_in(answer: dict[str, Any]) -> Usage | None:
     """What a whole answer says it used; None when it does not say."""
     reported = answer.get("usage")
     return usage_of(reported) if isinstance(reported, dict) else None
+
+
+def chars_in(answer: dict[str, Any]) -> int:
+    """How much text a whole chat completion holds, over all its choices."""
+    messages = (choice.get("message") for choice in answer.get("choices", ()) if isinstance(choice, dict))
+    texts = (message.get("content") for message in messages if isinstance(message, dict))
+    return sum(len(text) for text in texts if isinstance(text, str))

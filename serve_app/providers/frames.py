@@ -169,6 +169,6 @@ def _is_plain(block: bytes) -> bool:
 
 
 def _data_of(frame: bytes) -> bytes:
-    """The data of a frame; empty for a comment, an `event:` or an `id:` alone."""
+    """The data of a frame, on one line: between JSON's words a line break is as good as a space."""
     lines = [line[5:].strip() for line in frame.split(b"\n") if line.startswith(b"data:")]
-    return b"\n".join(lines)
+    return b" ".join(lines)

@@ -21,7 +21,7 @@ from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import ConfigError, FailureKind, UpstreamError, upstream_error
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
-from serve_app.providers.bodies import ask_for_stream, ask_for_whole, fields_of, usage_in
+from serve_app.providers.bodies import ask_for_stream, ask_for_whole, chars_in, fields_of, usage_in
 from serve_app.providers.catalogue import Vendor
 from serve_app.providers.frames import frame_of
 from serve_app.providers.keys import missing_key
@@ -148,7 +148,8 @@ class LiteLlmProvider:
         except self._expected as error:
             return self._failure(error)
         body = _openai_form(answer)
-        return Answer(orjson.dumps(body), usage_in(body), self._since(started))
+        usage = usage_in(body)
+        return Answer(orjson.dumps(body), usage, self._since(started), chars_in(body) if usage is None else 0)
 
     async def _open(self, call: Call) -> _Opened | UpstreamError:
         """Wait for the first chunk: until it is there, the request can still go to another target."""

@@ -19,7 +19,14 @@ from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
-from serve_app.providers.bodies import ask_for_stream, ask_for_whole, choices_in, fields_of, usage_in
+from serve_app.providers.bodies import (
+    ask_for_stream,
+    ask_for_whole,
+    chars_in,
+    choices_in,
+    fields_of,
+    usage_in,
+)
 from serve_app.providers.catalogue import Vendor
 from serve_app.providers.frames import ChatFrames
 from serve_app.providers.keys import missing_key
@@ -131,7 +138,8 @@ class WireProvider:
             return failure_of_error(answer["error"], self._config.id, self._api_key)
         if not isinstance(answer.get(must_have), list):
             return broken(self._config.id, f"sent an answer without '{must_have}'", 200)
-        return Answer(body, usage_in(answer), upstream_s)
+        usage = usage_in(answer)
+        return Answer(body, usage, upstream_s, chars_in(answer) if usage is None else 0)
 
     # One request, many frames
 

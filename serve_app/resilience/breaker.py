@@ -30,7 +30,8 @@ class Breaker:
     """
     Times are seconds since the epoch.
 
-    `failure_count` counts failures in a row. `probe_until`: a probe is out and has until then to report.
+    `failure_count` counts failures in a row. `probe_until`: a probe is out and has until then to report; that
+    moment is also its name, by which its report is told from one that comes late.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -66,12 +67,14 @@ class Breaker:
         """Whether somebody is trying the provider at this moment."""
         return self.probe_until is not None and now < self.probe_until
 
-    def heard(self, outcome: Outcome, probe: bool, now: float, policy: BreakerPolicy) -> "Breaker":
+    def heard(self, outcome: Outcome, probe: float | None, now: float, policy: BreakerPolicy) -> "Breaker":
         """
-        The breaker after the end of one attempt.
+        The breaker after the end of one attempt; `probe` is its name if it was a probe.
 
-        While half open only probes have a say: an attempt that began before the outage proves nothing.
+        While half open only probes have a say: an attempt that began before the outage proves nothing. A
+        probe that reports late has its say too, but does not give back the place of the one that is out.
         """
+        still_out = None if probe == self.probe_until else self.probe_until
         match self.state, outcome:
             case BreakerState.CLOSED, Outcome.SUCCESS:
                 return replace(self, failure_count=0, success_count=self.success_count + 1)
@@ -81,15 +84,15 @@ class Breaker:
                 return failed._entered(BreakerState.OPEN, now) if tripped else failed
             case BreakerState.OPEN, Outcome.FAILURE:
                 return replace(self, last_failure=max(now, self.last_failure or now))
-            case BreakerState.HALF_OPEN, Outcome.SUCCESS if probe:
-                succeeded = replace(self, success_count=self.success_count + 1, probe_until=None)
+            case BreakerState.HALF_OPEN, Outcome.SUCCESS if probe is not None:
+                succeeded = replace(self, success_count=self.success_count + 1, probe_until=still_out)
                 recovered = succeeded.success_count >= policy.success_threshold
                 return succeeded._entered(BreakerState.CLOSED, now) if recovered else succeeded
-            case BreakerState.HALF_OPEN, Outcome.FAILURE if probe:
+            case BreakerState.HALF_OPEN, Outcome.FAILURE if probe is not None:
                 failed = replace(self, failure_count=self.failure_count + 1, last_failure=now)
                 return failed._entered(BreakerState.OPEN, now)
-            case BreakerState.HALF_OPEN, Outcome.IGNORED if probe:
-                return replace(self, probe_until=None)  # it proved nothing: let another try
+            case BreakerState.HALF_OPEN, Outcome.IGNORED if probe is not None:
+                return replace(self, probe_until=still_out)  # it proved nothing: let another try
         return self
 
     def reset(self, now: float) -> "Breaker":

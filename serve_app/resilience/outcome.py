@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from serve_app.errors import UpstreamError
+from serve_app.errors import FailureKind, UpstreamError
 
 
 class Outcome(StrEnum):
@@ -14,7 +14,12 @@ class Outcome(StrEnum):
 
 
 def outcome_of(failure: UpstreamError | None) -> Outcome:
-    """Outages, timeouts, rate limits and a dead key count; what the caller got wrong does not."""
+    """
+    Outages, timeouts, rate limits and a dead key count against the provider.
+
+    What the caller got wrong does not, nor does a model that the provider does not have: its others are well.
+    """
     if failure is None:
         return Outcome.SUCCESS
-    return Outcome.IGNORED if failure.callers_fault else Outcome.FAILURE
+    innocent = failure.callers_fault or failure.failure is FailureKind.NOT_FOUND
+    return Outcome.IGNORED if innocent else Outcome.FAILURE

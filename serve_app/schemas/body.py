@@ -11,6 +11,7 @@ import orjson
 from serve_app.accounting.money import nano_dollars
 from serve_app.errors import InvalidRequest
 
+# Words to the gateway itself: they are not sent on, an upstream would stumble over them.
 HINTS = ("preferred_model", "require_vision", "require_audio", "max_cost", "context_size")
 
 

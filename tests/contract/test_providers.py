@@ -198,9 +198,9 @@ async def test_unknown_fields_reach_the_upstream(provider: Provider, upstream: S
 
 @pytest.mark.parametrize("provider", REMOTE, indirect=True)
 async def test_hints_to_the_gateway_stay_here(provider: Provider, upstream: ScriptedUpstream) -> None:
-    await provider.chat(call("hi", preferred_model="x", require_vision=True, max_cost=1, task="chat_small"))
+    await provider.chat(call("hi", preferred_model="x", require_vision=True, max_cost=1, context_size=9))
 
-    assert not {"preferred_model", "require_vision", "max_cost", "task"} & set(upstream.last.json)
+    assert not {"preferred_model", "require_vision", "max_cost", "context_size"} & set(upstream.last.json)
 
 
 @pytest.mark.parametrize("provider", WIRE, indirect=True)

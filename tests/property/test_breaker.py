@@ -17,7 +17,8 @@ class World(RuleBasedStateMachine):
 
     now = 1_000_000.0
     breaker = Breaker(last_change=now)
-    probe_sent_at: float | None = None
+    probe: float | None = None
+    lost: tuple[float, ...] = ()
     policy = BreakerPolicy()
 
     @initialize(
@@ -37,8 +38,9 @@ class World(RuleBasedStateMachine):
     @rule(share=st.floats(0, 1.1), span=SPANS)
     def time_passes(self, share: float, span: str) -> None:
         self.now += share * getattr(self.policy, span)
-        if self.probe_sent_at is not None and self.now >= self.probe_sent_at + self.policy.half_open_timeout:
-            self.probe_sent_at = None  # lost: it never reports
+        if self.probe is not None and self.now >= self.probe:
+            self.lost = (*self.lost, self.probe)  # it may still report, or never
+            self.probe = None
 
     @rule()
     def somebody_looks(self) -> None:
@@ -46,29 +48,38 @@ class World(RuleBasedStateMachine):
 
     @rule(outcome=OUTCOMES)
     def an_ordinary_attempt_ends(self, outcome: Outcome) -> None:
-        self._becomes(self.breaker.heard(outcome, False, self.now, self.policy))
+        self._becomes(self.breaker.heard(outcome, None, self.now, self.policy))
 
     @rule()
     def somebody_asks_for_the_probe(self) -> None:
         probed = self.breaker.probed(self.now, self.policy)
         if probed is None:
             return
-        assert self.probe_sent_at is None, "two probes are out at once"
+        assert self.probe is None, "two probes are out at once"
         assert self.breaker.state is not BreakerState.CLOSED
         self._becomes(probed)
-        self.probe_sent_at = self.now
+        self.probe = probed.probe_until
 
-    @precondition(lambda self: self.probe_sent_at is not None)
+    @precondition(lambda self: self.probe is not None)
     @rule(outcome=OUTCOMES)
     def the_probe_ends(self, outcome: Outcome) -> None:
-        self.probe_sent_at = None
-        self._becomes(self.breaker.heard(outcome, True, self.now, self.policy))
+        ended, self.probe = self.probe, None
+        self._becomes(self.breaker.heard(outcome, ended, self.now, self.policy))
+
+    @precondition(lambda self: self.lost)
+    @rule(outcome=OUTCOMES)
+    def a_lost_probe_reports_late(self, outcome: Outcome) -> None:
+        *rest, late = self.lost
+        self.lost = tuple(rest)
+        self._becomes(self.breaker.heard(outcome, late, self.now, self.policy))
+        if self.breaker.state is not BreakerState.HALF_OPEN:
+            self.probe = None  # whoever is out reports to a breaker that no longer waits for it
 
     @rule()
     def an_operator_resets_it(self) -> None:
         self._becomes(self.breaker.reset(self.now))
         assert self.breaker.admits_without_asking()
-        self.probe_sent_at = None
+        self.probe = None
 
     @invariant()
     def counts_are_never_negative_and_open_means_a_failure_was_seen(self) -> None:
@@ -87,7 +98,7 @@ class World(RuleBasedStateMachine):
             now += max(self.policy.reset_timeout, self.policy.half_open_timeout) + 1
             probed = breaker.probed(now, self.policy)
             assert probed is not None, "a provider that is well again is not even tried"
-            breaker = probed.heard(Outcome.SUCCESS, True, now, self.policy)
+            breaker = probed.heard(Outcome.SUCCESS, probed.probe_until, now, self.policy)
             assert breaker.state is BreakerState.CLOSED or breaker.success_count > successes
 
     def _becomes(self, after: Breaker) -> None:

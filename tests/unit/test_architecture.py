@@ -29,15 +29,17 @@ RINGS = {
     # what brings them together
     "events": ("errors accounting", ""),
     "prices": ("config accounting providers.catalogue", ""),
+    "conditions": ("config accounting routing", ""),
     "control": ("errors clock config accounting resilience routing", ""),
     "trip": ("errors clock config accounting resilience routing control events", ""),
     "gateway": (
-        "errors clock config accounting resilience routing control events trip schemas providers.base",
+        "errors clock config accounting resilience routing control events trip conditions schemas "
+        "providers.base",
         "",
     ),
     # adapters: inward, never one another, never Ray
     "schemas": ("errors config accounting", "pydantic orjson"),
-    "providers": ("errors clock config accounting", "aiohttp orjson"),
+    "providers": ("errors clock config accounting schemas.body", "aiohttp orjson"),
     "providers/litellm_": ("errors clock config accounting", "aiohttp orjson litellm httpx openai"),
     "api": (
         "errors clock config accounting resilience routing control events gateway schemas",
@@ -55,10 +57,11 @@ RINGS = {
     "app": ("config deployments", "ray pydantic"),
     "clients": ("errors deployments.handles", "ray orjson"),
     "clients/bridge": (
-        "errors clock config accounting resilience routing prices schemas providers",
+        "errors clock config accounting resilience routing control.plane prices conditions schemas providers "
+        "observability.logs",
         "pydantic orjson",
     ),
-    "cli": ("errors config accounting routing prices providers app deployments", "ray typer rich"),
+    "cli": ("errors config accounting routing prices conditions providers app deployments", "ray typer rich"),
 }
 
 

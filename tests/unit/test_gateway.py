@@ -58,7 +58,6 @@ async def test_the_first_target_answers_and_the_second_is_left_alone() -> None:
         FailureKind.UNREACHABLE,
         FailureKind.BROKEN,
         FailureKind.AUTH,
-        FailureKind.NOT_FOUND,
     ],
 )
 async def test_falls_back_when_the_first_target_fails(kind: FailureKind) -> None:
@@ -152,7 +151,7 @@ async def test_the_cost_is_that_of_the_usage_the_provider_reported() -> None:
 
 
 async def test_an_answer_without_usage_is_reckoned_from_its_length_and_marked() -> None:
-    made = await house(ListedProvider(Answer(b"x" * 400, None, 0.1)))
+    made = await house(ListedProvider(Answer(b"{}", None, 0.1, output_chars=400)))
 
     await made.gateway.chat(request(), "r1")
 
@@ -193,6 +192,8 @@ async def test_an_unknown_model_is_said_before_anyone_is_asked() -> None:
 
     with pytest.raises(ModelNotFound):
         await made.gateway.chat(request(model="gpt-9"), "r1")
+
+    assert [e.code for e in events(made, RequestFailed)] == ["model_not_found"]
 
 
 async def test_a_stream_falls_back_until_its_first_word() -> None:
@@ -243,14 +244,34 @@ async def test_a_caller_who_leaves_closes_the_stream_behind_it() -> None:
     assert set(made.control.gauges.values()) == {0}
 
 
-async def test_a_bug_in_a_provider_is_an_error_that_is_counted_and_leaves_nothing_in_flight() -> None:
+async def test_a_bug_in_a_provider_is_that_providers_failure_and_not_the_requests_end() -> None:
     made = await house(ListedProvider(ZeroDivisionError("a bug")))
 
-    with pytest.raises(ZeroDivisionError):
-        await made.gateway.chat(request(), "r1")
+    reply = await made.gateway.chat(request(), "r1")
 
-    assert [e.status for e in events(made, RequestFailed)] == [500]
+    assert reply.routed.target.provider_id == "second"
+    assert made.control.breaker("first").failure_count == 1
     assert set(made.control.gauges.values()) == {0}
+
+
+async def test_a_model_the_provider_does_not_have_is_tried_elsewhere_and_no_breaker_counts_it() -> None:
+    made = await house(ListedProvider(failure(FailureKind.NOT_FOUND)))
+
+    reply = await made.gateway.chat(request(), "r1")
+
+    assert reply.routed.target.provider_id == "second"
+    assert made.control.breaker("first").failure_count == 0
+
+
+async def test_an_image_finds_a_model_that_sees_whatever_model_was_named() -> None:
+    providers = {"ollama_local": ListedProvider(ANSWER), "openai_cloud": ListedProvider(ANSWER)}
+    made = await House(settings(HYBRID), providers, FakeClock()).open()
+    image = {"type": "image_url", "image_url": {"url": "https://a.example/cat.png"}}
+    messages = [{"role": "user", "content": [image]}]
+
+    for model in (None, "chat_small", "llama3.1:8b", "gpt-4o-mini"):
+        reply = await made.gateway.chat(request(messages=messages, model=model), "r1")
+        assert reply.routed.target.model_id == "gpt-4o"
 
 
 async def test_the_limit_of_the_configuration_holds_without_one_from_the_caller() -> None:

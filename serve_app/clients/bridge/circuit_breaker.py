@@ -5,7 +5,6 @@ A circuit breaker one can hold, around the plain value of `resilience/breaker.py
 is what was stored last, and reading it changes nothing.
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,15 +13,15 @@ from typing import Any
 
 from serve_app.clock import Clock, SystemClock
 from serve_app.config.policy import BreakerPolicy
+from serve_app.control.plane import BreakerChanged
 from serve_app.errors import FailureKind, InvalidRequest, UpstreamError
+from serve_app.observability.logs import log_breaker_change
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome, outcome_of
 
 CircuitState = BreakerState
 
 SYSTEM_CLOCK = SystemClock()
-
-log = logging.getLogger("sekha.control")
 
 
 class CircuitOpen(UpstreamError, RuntimeError):
@@ -111,11 +110,11 @@ class CircuitBreaker:
 
     def record_success(self) -> None:
         """A call went well."""
-        self._hear(Outcome.SUCCESS, probe=True)
+        self._hear(Outcome.SUCCESS, self._any_probe)
 
     def record_failure(self, exc: BaseException | None = None) -> None:
         """A call failed; what the caller got wrong does not count."""
-        self._hear(_outcome(exc), probe=True)
+        self._hear(_outcome(exc), self._any_probe)
 
     def reset(self) -> None:
         """Close it by hand, with nothing held against the provider."""
@@ -139,15 +138,20 @@ class CircuitBreaker:
             raise
         self._hear(Outcome.SUCCESS, probe)
 
-    def _admitted(self) -> bool:
-        """Let one call through, True for a probe; CircuitOpen otherwise."""
+    @property
+    def _any_probe(self) -> float:
+        """Who records by hand speaks for the probe that is out, or for one that nobody gave out."""
+        return self._breaker.probe_until or 0.0
+
+    def _admitted(self) -> float | None:
+        """Let one call through, the name of a probe for a probe; CircuitOpen otherwise."""
         if self.get_state() is CircuitState.CLOSED:
-            return False
+            return None
         probed = self._breaker.probed(self._clock.now(), self.policy)
         if probed is None:
             raise self._refusal()
         self._set(probed)
-        return True
+        return probed.probe_until
 
     def _refusal(self) -> CircuitOpen:
         wait_s = (self._breaker.last_failure or 0.0) + self.policy.reset_timeout - self._clock.now()
@@ -158,14 +162,13 @@ class CircuitBreaker:
             retry_after_s=max(0.0, wait_s),
         )
 
-    def _hear(self, outcome: Outcome, probe: bool) -> None:
+    def _hear(self, outcome: Outcome, probe: float | None) -> None:
         self._set(self._breaker.heard(outcome, probe, self._clock.now(), self.policy))
 
     def _set(self, breaker: Breaker) -> None:
         before, self._breaker = self._breaker, breaker
         if breaker.state is not before.state:
-            level = logging.INFO if breaker.state is CircuitState.CLOSED else logging.WARNING
-            log.log(level, "circuit breaker of '%s': %s -> %s", self.name, before.state, breaker.state)
+            log_breaker_change(BreakerChanged(self.name, before.state, breaker.state, breaker.failure_count))
 
 
 def _outcome(error: BaseException | None) -> Outcome:

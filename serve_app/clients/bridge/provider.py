@@ -149,7 +149,7 @@ class LiteLlmProvider(LlmProvider):
         max_tokens: int | None = None,
     ) -> AsyncGenerator[str, None]:
         call = self._chat_call(messages, model, temperature, max_tokens)
-        async with aclosing(self._provider.chat_stream(call)) as items:  # type: ignore[type-var]
+        async with aclosing(self._provider.chat_stream(call)) as items:
             async for item in items:
                 if isinstance(item, UpstreamError):
                     raise item

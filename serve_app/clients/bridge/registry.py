@@ -12,13 +12,13 @@ from functools import cached_property
 from random import Random
 from typing import Any, TypeVar
 
-from serve_app.accounting.estimate import route_placeholder
 from serve_app.accounting.money import dollars, nano_dollars
 from serve_app.accounting.price import Price
 from serve_app.clients.bridge.circuit_breaker import SYSTEM_CLOCK, CircuitBreaker
 from serve_app.clients.bridge.messages import CachedModelInfo, RoutingResult
 from serve_app.clients.bridge.provider import LiteLlmProvider, LlmProvider, model_info
 from serve_app.clock import Clock
+from serve_app.conditions import Conditions
 from serve_app.config.load import load_settings
 from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
@@ -175,7 +175,9 @@ class ModelRegistry:
             context_size=context_size,
         )
         defaults = defaults_by_task(self.settings.default_models)
-        conditions = _Conditions(self._prices, self.circuit_breakers)
+        conditions = Conditions(
+            self._prices.get, lambda provider_id: self.circuit_breakers[provider_id].is_open()
+        )
         return make_plan(wanted, self._targets, conditions, self._strategy, self._rng, defaults)
 
     def _result(self, plan: Plan, candidate: Candidate) -> RoutingResult:
@@ -194,24 +196,6 @@ class ModelRegistry:
             "circuit_breaker": breaker.get_stats(),
             "models_count": sum(target.provider_id == provider_id for target in self._targets),
         }
-
-
-class _Conditions:
-    """Prices as configured, breakers as they are, nothing measured."""
-
-    def __init__(self, prices: Mapping[str, Price | None], breakers: Mapping[str, CircuitBreaker]) -> None:
-        self._prices = prices
-        self._breakers = breakers
-
-    def cost(self, target: Target, wanted: Requirements) -> int | None:
-        price = self._prices[target.name]
-        return None if price is None else price.cost(route_placeholder(wanted.task is ModelTask.EMBEDDING))
-
-    def is_open(self, provider_id: str) -> bool:
-        return self._breakers[provider_id].is_open()
-
-    def latency_s(self, target: Target) -> float | None:
-        return None
 
 
 def _known(task: ModelTask | str) -> ModelTask:

@@ -33,7 +33,7 @@ async def client() -> AsyncIterator[Client]:
     made: list[httpx.AsyncClient] = []
 
     def make(answer: Any = ANSWER, keyring: Keyring | None = None, **more: Any) -> httpx.AsyncClient:
-        providers = {"first": ListedProvider(answer), "second": ListedProvider(answer)}
+        providers = {} if answer is None else {name: ListedProvider(answer) for name in ("first", "second")}
         house = House(two_providers(**more), providers, FakeClock())
         app = build_api(house.gateway, keyring or Keyring([], required=False), FakeClock(), exposition)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
@@ -196,10 +196,10 @@ async def test_keys_that_are_configured_but_not_found_let_nobody_in(client: Clie
 
 
 async def test_a_bug_is_a_500_in_openais_shape_without_its_traceback(client: Client) -> None:
-    answer = await client(ZeroDivisionError("secret detail")).post("/v1/chat/completions", json=HI)
+    answer = await client(None).post("/v1/chat/completions", json=HI)
 
     assert answer.status_code == 500
-    assert "secret" not in answer.text
+    assert "KeyError" not in answer.text
     assert answer.json()["error"]["code"] == "internal_error"
 
 

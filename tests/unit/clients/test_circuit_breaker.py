@@ -231,7 +231,7 @@ def test_every_change_of_state_is_logged_as_one_of_the_circuit_breaker(
         half_open(FakeClock()).reset()
 
     assert caplog.messages == [
-        "circuit breaker of 'p': closed -> open",
-        "circuit breaker of 'p': open -> half_open",
-        "circuit breaker of 'p': half_open -> closed",
+        "circuit breaker of 'p': closed -> open (failures in a row: 3)",
+        "circuit breaker of 'p': open -> half_open (failures in a row: 3)",
+        "circuit breaker of 'p': half_open -> closed (failures in a row: 0)",
     ]

@@ -19,11 +19,11 @@ def plane(changes: list[BreakerChanged] | None = None) -> Plane:
     return made
 
 
-def failure(at: float = NOW, probe: bool = False) -> Observation:
+def failure(at: float = NOW, probe: float | None = None) -> Observation:
     return Observation("first", "first/first-chat", Outcome.FAILURE, at, probe)
 
 
-def success(at: float = NOW, probe: bool = False) -> Observation:
+def success(at: float = NOW, probe: float | None = None) -> Observation:
     return Observation("first", "first/first-chat", Outcome.SUCCESS, at, probe, latency_s=0.2)
 
 
@@ -73,9 +73,9 @@ def test_two_probes_that_succeed_close_the_breaker() -> None:
     authority.report(Report("a", 1, (failure(), failure())), NOW)
 
     for turn in (1, 2):
-        assert authority.probe("first", NOW + 10 + turn)
+        probe = authority.probe("first", NOW + 10 + turn)
         snapshot = authority.report(
-            Report("a", 1 + turn, (success(NOW + 10 + turn, probe=True),)), NOW + 10 + turn
+            Report("a", 1 + turn, (success(NOW + 10 + turn, probe),)), NOW + 10 + turn
         )
 
     assert snapshot.breakers["first"].state is BreakerState.CLOSED

@@ -51,7 +51,7 @@ class Line:
         self._check()
         return await self.control.watch(generation, version, timeout_s)
 
-    async def probe(self, provider_id: str) -> bool:
+    async def probe(self, provider_id: str) -> float | None:
         self._check()
         return await self.control.probe(provider_id)
 
@@ -86,10 +86,10 @@ class Cluster:
         for line in self.lines:
             line.control = LocalControl(self.plane, self.clock)
 
-    def failure(self, probe: bool = False) -> Observation:
+    def failure(self, probe: float | None = None) -> Observation:
         return Observation("first", "first/first-chat", Outcome.FAILURE, self.clock.now(), probe)
 
-    def success(self, probe: bool = False) -> Observation:
+    def success(self, probe: float | None = None) -> Observation:
         return Observation("first", "first/first-chat", Outcome.SUCCESS, self.clock.now(), probe, 0.1)
 
 
@@ -159,7 +159,7 @@ async def test_half_open_lets_one_probe_through_in_the_whole_cluster() -> None:
         await cluster.a.admit("first"),
     ]
 
-    assert [a is not None and a.probe for a in admissions] == [True, False, False]
+    assert [a is not None and a.probe is not None for a in admissions] == [True, False, False]
     assert admissions[1:] == [None, None]
 
 
@@ -178,7 +178,7 @@ async def test_two_probes_that_succeed_let_everyone_through_again() -> None:
     for router in (cluster.a, cluster.b):
         admission = await router.admit("first")
         assert admission is not None
-        assert not admission.probe
+        assert admission.probe is None
 
 
 async def test_without_the_authority_a_router_goes_on_alone() -> None:
@@ -193,7 +193,7 @@ async def test_without_the_authority_a_router_goes_on_alone() -> None:
     cluster.clock.advance(10)
     probe = await cluster.a.admit("first")
     assert probe is not None
-    assert probe.probe
+    assert probe.probe is not None
     assert await cluster.a.admit("first") is None
 
 

@@ -5,18 +5,23 @@ import pytest
 from serve_app.errors import FailureKind, upstream_error
 from serve_app.resilience.outcome import Outcome, outcome_of
 
-CALLERS = {FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER, FailureKind.REJECTED}
+INNOCENT = {
+    FailureKind.CONTEXT_LENGTH,
+    FailureKind.CONTENT_FILTER,
+    FailureKind.REJECTED,
+    FailureKind.NOT_FOUND,
+}
 
 
 def test_no_failure_is_a_success() -> None:
     assert outcome_of(None) is Outcome.SUCCESS
 
 
-@pytest.mark.parametrize("kind", sorted(set(FailureKind) - CALLERS))
+@pytest.mark.parametrize("kind", sorted(set(FailureKind) - INNOCENT))
 def test_what_goes_wrong_at_the_provider_counts_a_dead_key_included(kind: FailureKind) -> None:
     assert outcome_of(upstream_error("no", "p", kind)) is Outcome.FAILURE
 
 
-@pytest.mark.parametrize("kind", sorted(CALLERS))
-def test_what_the_caller_got_wrong_says_nothing(kind: FailureKind) -> None:
+@pytest.mark.parametrize("kind", sorted(INNOCENT))
+def test_what_the_caller_got_wrong_and_a_model_that_is_not_there_say_nothing(kind: FailureKind) -> None:
     assert outcome_of(upstream_error("no", "p", kind)) is Outcome.IGNORED
