@@ -13,7 +13,8 @@ help: ## list the verbs
 install: $(VENV)/.installed ## create .venv and install what the lock files name, hashes checked
 
 $(VENV)/.installed: requirements-dev.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV): a minute or two, about 900 MB"
+	@$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@

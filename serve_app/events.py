@@ -26,8 +26,9 @@ class RequestServed:
     """
     A request got its answer, whole.
 
-    Spans in seconds: `duration_s` from admission to the last byte, `upstream_s` of that spent waiting for the
-    provider, `first_token_s` for streams only. `cost` in nano-dollars, None when the price is unknown.
+    Spans in seconds: `duration_s` from admission to the last byte; `upstream_s` waiting for the provider, of
+    a stream until its first word; `first_token_s` for streams only, from admission to the first word. `cost`
+    in nano-dollars, None when the price is unknown.
     """
 
     request_id: str

@@ -5,6 +5,7 @@ Nobody here knows about HTTP or Ray. What is decided is decided by `routing` and
 must agree on is read from the control replica, and told to it.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from serve_app.config.settings import Settings
 from serve_app.control.replica import Replica
 from serve_app.errors import FailureKind, GatewayError, UpstreamError, upstream_error
 from serve_app.events import Event, Listener, RequestFailed
-from serve_app.providers.base import Answer, Call, Provider, StreamEnd, StreamHead, StreamItem
+from serve_app.providers.base import Answer, Call, Health, Provider, StreamEnd, StreamHead, StreamItem
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.intent import ModelNames
 from serve_app.routing.plan import Plan, make_plan
@@ -32,6 +33,9 @@ from serve_app.schemas.embeddings import EmbeddingRequest
 from serve_app.trip import Attempt, Trip
 
 A = TypeVar("A")
+
+LOOK_FOR_S = 2.0
+LOOK_AGAIN_AFTER_S = 30.0
 
 log = logging.getLogger("sekha.gateway")
 
@@ -60,17 +64,35 @@ class Reply:
     routed: Routed
 
 
-@dataclass(frozen=True, slots=True)
 class ChatStream:
     """
     A stream that has begun: falling back is over.
 
-    `items` are blocks of whole SSE frames, then the StreamEnd, or an UpstreamError if the answer was cut
-    short. Close it when the caller goes away.
+    It gives blocks of whole SSE frames, then the StreamEnd, or an UpstreamError if the answer was cut short.
+    Close it in any case: what lies behind it is let go then, also when nothing was read yet.
     """
 
-    routed: Routed
-    items: AsyncGenerator[bytes | StreamEnd | UpstreamError, None]
+    def __init__(
+        self,
+        routed: Routed,
+        items: AsyncGenerator[bytes | StreamEnd | UpstreamError, None],
+        leave: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.routed = routed
+        self._items = items
+        self._leave = leave
+        self._begun = False
+
+    def __aiter__(self) -> AsyncGenerator[bytes | StreamEnd | UpstreamError, None]:
+        self._begun = True
+        return self._items
+
+    async def aclose(self) -> None:
+        """Let go of the stream; a generator that was never started would not clean up by itself."""
+        if not self._begun:
+            self._begun = True
+            await self._leave()
+        await self._items.aclose()
 
 
 class Gateway:
@@ -97,6 +119,8 @@ class Gateway:
         self._clock = clock
         self._rng = rng
         self._listeners = listeners
+        self._health: dict[str, Health] = {}
+        self._looked_until = 0.0
         limit = settings.routing.max_cost_per_request
         self._max_cost = None if limit is None else nano_dollars(limit)
 
@@ -149,6 +173,27 @@ class Gateway:
         for listener in self._listeners:
             listener(event)
 
+    async def look_at_providers(self) -> dict[str, Health]:
+        """
+        What each provider's upstream says of itself, by provider id; no paid token is spent.
+
+        All are asked at once and given two seconds; an answer is good for half a minute.
+        """
+        if self._clock.monotonic() >= self._looked_until:
+            names = list(self._providers)
+            found = await asyncio.gather(*(self._look_at(name) for name in names))
+            self._health = dict(zip(names, found, strict=True))
+            self._looked_until = self._clock.monotonic() + LOOK_AGAIN_AFTER_S
+        return self._health
+
+    async def _look_at(self, provider_id: str) -> Health:
+        try:
+            async with asyncio.timeout(LOOK_FOR_S):
+                return await self._providers[provider_id].health()
+        except TimeoutError:
+            silence = f"no answer within {LOOK_FOR_S:g} s"
+            return Health("unhealthy", None, silence, (), self._clock.now())
+
     # --- serving --------------------------------------------------------------------------------------
 
     async def chat(self, request: ChatRequest, request_id: str, timeout_s: float | None = None) -> Reply:
@@ -175,8 +220,14 @@ class Gateway:
             wanted = self.chat_requirements(request)
         trip = self._trip("chat", wanted, request.raw, request_id, timeout_s, request.wants_usage)
         with trip.under_way():
-            attempt, stream = await self._first_answer(trip, _open_stream)
-        return ChatStream(self._routed(trip, attempt), self._pipe(trip, attempt, stream))
+            attempt, (head, stream) = await self._first_answer(trip, _open_stream)
+
+        async def leave() -> None:
+            await stream.aclose()
+            trip.abandoned(attempt)
+
+        items = self._pipe(trip, attempt, head, stream)
+        return ChatStream(self._routed(trip, attempt), items, leave)
 
     async def _whole_answer(
         self, trip: Trip, ask: Callable[[Provider, Call], Awaitable[Answer | UpstreamError]]
@@ -196,11 +247,11 @@ class Gateway:
         for candidate in trip.plan.ordered:
             if trip.remaining_s == 0.0:
                 break
-            attempt = await trip.admit(candidate)
+            target = candidate.target
+            attempt = await trip.admit(candidate, self._timeouts[target.provider_id])
             if attempt is None:
                 continue
-            timeout_s = min(trip.remaining_s, self._timeouts[attempt.provider_id])
-            call = Call(candidate.target.model_id, trip.raw, timeout_s, trip.request_id, trip.wants_usage)
+            call = Call(target.model_id, trip.raw, attempt.timeout_s, trip.request_id, trip.wants_usage)
             provider = self._providers[attempt.provider_id]
             with trip.asking(attempt):
                 answer = await _asked(ask, provider, call, attempt.provider_id)
@@ -212,17 +263,18 @@ class Gateway:
         raise trip.last_word()
 
     async def _pipe(
-        self, trip: Trip, attempt: Attempt, stream: AsyncGenerator[StreamItem, None]
+        self, trip: Trip, attempt: Attempt, head: StreamHead, stream: AsyncGenerator[StreamItem, None]
     ) -> AsyncGenerator[bytes | StreamEnd | UpstreamError, None]:
         """Hand on what comes, and settle when it ends, however it ends."""
         first_token_s = trip.elapsed_s
         settled = False
         with trip.in_flight(attempt):
             try:
-                async for item in stream:
+                async for item in _guarded(stream, attempt.provider_id):
                     if isinstance(item, StreamEnd):
+                        # The end's own span would hold how slowly the caller read; the head's does not.
                         usage = item.usage or trip.guessed_usage(item.output_chars)
-                        trip.served(attempt, usage, item.upstream_s, first_token_s)
+                        trip.served(attempt, usage, head.upstream_s, first_token_s)
                         settled = True
                     elif isinstance(item, UpstreamError):
                         trip.cut_short(attempt, item)
@@ -291,7 +343,21 @@ async def _asked(
         return upstream_error("The provider failed unexpectedly", provider_id, FailureKind.BROKEN)
 
 
-async def _open_stream(provider: Provider, call: Call) -> AsyncGenerator[StreamItem, None] | UpstreamError:
+async def _guarded(
+    stream: AsyncGenerator[StreamItem, None], provider_id: str
+) -> AsyncGenerator[StreamItem, None]:
+    """The same stream, in which a mistake of ours in the provider's code is that provider's failure."""
+    try:
+        async for item in stream:
+            yield item
+    except Exception:
+        log.exception("unexpected error in a stream of provider '%s'", provider_id)
+        yield upstream_error("The provider failed unexpectedly", provider_id, FailureKind.BROKEN)
+
+
+async def _open_stream(
+    provider: Provider, call: Call
+) -> tuple[StreamHead, AsyncGenerator[StreamItem, None]] | UpstreamError:
     """Start a stream and wait for its first word; until then falling back is still possible."""
     stream = provider.chat_stream(call)
     try:
@@ -300,7 +366,7 @@ async def _open_stream(provider: Provider, call: Call) -> AsyncGenerator[StreamI
         await stream.aclose()
         raise
     if isinstance(first, StreamHead):
-        return stream
+        return first, stream
     await stream.aclose()
     return first if isinstance(first, UpstreamError) else _no_ending("")
 

@@ -32,11 +32,18 @@ IN_FLIGHT = "sekha_requests_in_flight"
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call to one target, let through by its breaker."""
+    """
+    One call to one target, let through by its breaker.
+
+    `hurried`: it had less time than the provider's own limit, because the caller or the deadline said so.
+    Then a timeout is no sign of the provider's health.
+    """
 
     candidate: Candidate
     admission: Admission
     number: int
+    timeout_s: float
+    hurried: bool
 
     @property
     def provider_id(self) -> str:
@@ -83,13 +90,14 @@ class Trip:
     def remaining_s(self) -> float:
         return self.deadline.remaining(self._clock.monotonic())
 
-    async def admit(self, candidate: Candidate) -> Attempt | None:
-        """The next attempt, if the target's breaker lets it through."""
+    async def admit(self, candidate: Candidate, limit_s: float) -> Attempt | None:
+        """The next attempt, if the breaker lets it through; `limit_s` is the provider's own limit."""
         admission = await self._control.admit(candidate.target.provider_id)
         if admission is None:
             return None
         self.attempts += 1
-        return Attempt(candidate, admission, self.attempts)
+        left_s = self.remaining_s
+        return Attempt(candidate, admission, self.attempts, min(left_s, limit_s), left_s < limit_s)
 
     def served(
         self, attempt: Attempt, usage: Usage, upstream_s: float, first_token_s: float | None = None
@@ -120,7 +128,8 @@ class Trip:
         """This target did not answer; another may."""
         target = attempt.candidate.target
         self.failures.append(error)
-        self._observe(attempt, outcome_of(error))
+        rushed = attempt.hurried and error.failure is FailureKind.TIMEOUT
+        self._observe(attempt, Outcome.IGNORED if rushed else outcome_of(error))
         self._tell(AttemptFailed(self.request_id, target.provider_id, target.model_id, attempt.number, error))
 
     def cut_short(self, attempt: Attempt, error: UpstreamError) -> None:

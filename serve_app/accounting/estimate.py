@@ -17,7 +17,7 @@ EMBEDDING_PLACEHOLDER = Usage(input_tokens=1000, estimated=True)
 
 _DECIMALS = 6
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("sekha.accounting")
 
 
 @dataclass(frozen=True, slots=True)

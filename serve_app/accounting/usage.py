@@ -36,9 +36,9 @@ def usage_of(reported: Mapping[str, Any] | None) -> Usage | None:
     cached = details.get("cached_tokens") if isinstance(details, Mapping) else 0
     try:
         return Usage(
-            input_tokens=int(reported.get("prompt_tokens") or 0),
-            output_tokens=int(reported.get("completion_tokens") or 0),
-            cached_tokens=int(cached or 0),
+            input_tokens=max(0, int(reported.get("prompt_tokens") or 0)),
+            output_tokens=max(0, int(reported.get("completion_tokens") or 0)),
+            cached_tokens=max(0, int(cached or 0)),
         )
     except (TypeError, ValueError):
         return None

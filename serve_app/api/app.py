@@ -16,7 +16,17 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from serve_app import __version__
-from serve_app.api.asgi import ASGIApp, Message, Receive, Scope, Send, path_within, send_answer
+from serve_app.api.asgi import (
+    ASGIApp,
+    CallerGone,
+    Message,
+    Receive,
+    Scope,
+    Send,
+    path_within,
+    read_body,
+    send_answer,
+)
 from serve_app.api.auth import Keyring
 from serve_app.api.errors import detail_of, error_headers, openai_error
 from serve_app.api.health import Exposition, metrics_routes, provider_routes, service_routes
@@ -31,6 +41,11 @@ log = logging.getLogger("sekha.api")
 
 TITLE = "Sekha LLM Bridge"  # fixed by contract section 1
 
+PUBLIC = frozenset(
+    {"/", "/health", "/api/v1/health", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+)
+SMALL_BODY = 1_000_000  # bytes; more than any endpoint but the hot ones has a use for
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -39,18 +54,59 @@ Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 def build_api(gateway: Gateway, keyring: Keyring, clock: Clock, exposition: Exposition) -> ASGIApp:
     """The application: hot endpoints first, FastAPI behind them. `exposition` writes what /metrics shows."""
     endpoints = OpenAIEndpoints(gateway, keyring)
+    public = PUBLIC | ({"/metrics", "/metrics/"} if gateway.settings.auth.public_metrics else set())
     hot: dict[str, Endpoint] = {
         "/v1/chat/completions": endpoints.chat,
         "/api/v1/chat/completions": endpoints.chat,
         "/v1/embeddings": endpoints.embeddings,
     }
-    return Dispatcher(hot, _documented(gateway, keyring, clock, exposition, hot), gateway)
+    rest = Guarded(_documented(gateway, keyring, clock, exposition, hot), keyring, public)
+    return Dispatcher(hot, rest, gateway)
+
+
+class Guarded:
+    """
+    What stands before FastAPI, which would read a whole body before it asks for a key.
+
+    The routes ask for the key themselves, on the route that matched; this only spares what is refused anyway,
+    and bodies that no route here has a use for.
+    """
+
+    def __init__(self, app: FastAPI, keyring: Keyring, public: frozenset[str]) -> None:
+        self._app = app
+        self._keyring = keyring
+        self._public = public
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] == "OPTIONS":
+            await self._app(scope, receive, send)
+            return
+        try:
+            if path_within(scope) not in self._public:
+                self._keyring.check(scope)
+            body = await read_body(scope, receive, SMALL_BODY)
+        except GatewayError as error:
+            await send_answer(send, error.status, openai_error(error), error_headers(error))
+        except CallerGone:
+            return
+        else:
+            await self._app(scope, _replayed(body, receive), send)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that begins with the body that was already read."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return again
 
 
 class Dispatcher:
     """Sends a request to its endpoint and counts how it ended."""
 
-    def __init__(self, hot: dict[str, Endpoint], rest: FastAPI, gateway: Gateway) -> None:
+    def __init__(self, hot: dict[str, Endpoint], rest: Endpoint, gateway: Gateway) -> None:
         self._hot = hot
         self._rest = rest
         self._gateway = gateway
@@ -155,9 +211,10 @@ def _openai_routes(gateway: Gateway, hot: dict[str, Endpoint]) -> APIRouter:
     @routes.get("/v1/models/{name:path}")
     async def model(name: str) -> dict[str, Any]:
         """One configured model."""
-        if all(target.model_id != name for target in gateway.targets):
-            raise ModelNotFound(name, gateway.names.known)
-        return _model(gateway, name)
+        for target in gateway.targets:
+            if name in (target.model_id, target.name):
+                return _model(gateway, target.model_id)
+        raise ModelNotFound(name, gateway.names.known)
 
     return routes
 

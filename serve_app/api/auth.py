@@ -2,19 +2,22 @@
 
 import hashlib
 import hmac
+import logging
 from collections.abc import Iterable, Mapping
 
 from serve_app.api.asgi import Scope, header
 from serve_app.config.auth import AuthConfig
 from serve_app.errors import Unauthenticated
 
+log = logging.getLogger("sekha.auth")
+
 
 class Keyring:
     """
     The callers' keys, kept as SHA-256 digests.
 
-    Empty when no key is configured: then everyone is let in, and the gateway serves loopback only. A
-    configured key that cannot be found is an error at start, not an open door.
+    Empty when no key is configured: then everyone is let in, and the gateway serves loopback only. Keys that
+    are configured but cannot be found let nobody in.
     """
 
     def __init__(self, keys: Iterable[str], required: bool) -> None:
@@ -24,7 +27,10 @@ class Keyring:
     @classmethod
     def of(cls, config: AuthConfig, environ: Mapping[str, str]) -> "Keyring":
         """The keys a configuration refers to, looked up now."""
-        return cls(config.keys(environ), required=not config.is_open)
+        keys = config.keys(environ)
+        if not keys and not config.is_open:
+            log.error("caller keys are configured, but none was found: nobody is let in")
+        return cls(keys, required=not config.is_open)
 
     def check(self, scope: Scope) -> None:
         """Let the request pass, or raise Unauthenticated; the key itself is never repeated."""

@@ -1,6 +1,6 @@
 """How the gateway and its providers are (contract 1.1, 1.2)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from serve_app.config.model import CHAT_TASKS, ModelTask
 from serve_app.control.port import ControlUnreachable, Totals
 from serve_app.errors import GatewayUnavailable
 from serve_app.gateway import Gateway
+from serve_app.providers.base import Health
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.schemas.routing import BreakerView, HealthView, ProvidersView, ProviderView
 
@@ -84,7 +85,7 @@ def provider_routes(gateway: Gateway, clock: Clock) -> APIRouter:
         """Every provider with its breaker, as the whole cluster sees it."""
         with suppress(ControlUnreachable):  # then this router's own view must do
             await gateway.control.flush()
-        return _providers(gateway, clock)
+        return _providers(gateway, clock, await gateway.look_at_providers())
 
     return routes
 
@@ -108,15 +109,19 @@ def metrics_routes(gateway: Gateway, exposition: Exposition) -> APIRouter:
     return routes
 
 
-def _providers(gateway: Gateway, clock: Clock) -> ProvidersView:
+def _providers(gateway: Gateway, clock: Clock, looks: Mapping[str, Health] | None = None) -> ProvidersView:
+    """By breaker alone, or, with `looks`, by what the upstreams said as well."""
     now = clock.now()
     views = {}
     for provider in gateway.settings.llm_providers:
         breaker = gateway.control.breaker(provider.id)
         closed = breaker.state is BreakerState.CLOSED
+        look = (looks or {}).get(provider.id)
         views[provider.id] = ProviderView(
             provider_type=provider.type,
-            status="healthy" if closed else "unhealthy",
+            status="healthy" if closed and (look is None or look.status == "healthy") else "unhealthy",
+            latency_ms=look.latency_ms if look else None,
+            error=look.error if look else None,
             circuit_breaker=_breaker(breaker, now),
             circuit_breaker_state=breaker.state,
             models_count=len(provider.models),
@@ -124,7 +129,7 @@ def _providers(gateway: Gateway, clock: Clock) -> ProvidersView:
     return ProvidersView(
         providers=views,
         total_providers=len(views),
-        healthy_providers=sum(view.status == "healthy" for view in views.values()),
+        healthy_providers=sum(view.circuit_breaker_state == BreakerState.CLOSED for view in views.values()),
         total_models=len(gateway.targets),
     )
 

@@ -102,9 +102,9 @@ class OpenAIEndpoints:
         headers = [*EVENT_STREAM, *routed_headers(stream.routed), ANY_ORIGIN]
         last = b""
         untold = self._tells_metadata
-        async with aclosing(stream.items) as items:
+        async with aclosing(stream):
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            async for item in items:
+            async for item in stream:
                 if isinstance(item, bytes):
                     if untold:
                         item = with_member(item, "sekha_metadata", metadata(stream.routed))

@@ -52,7 +52,8 @@ def requirements_of(request: RouteRequest, gateway: Gateway) -> Requirements:
     """The question in routing's words; InvalidRequest 400 for a task nobody knows."""
     known = [task.value for task in ModelTask]
     if request.task not in known:
-        raise InvalidRequest(f"Invalid task '{request.task}'. Valid tasks: {known}", param="task")
+        shown = request.task[:100].encode("utf-8", "replace").decode()
+        raise InvalidRequest(f"Invalid task '{shown}'. Valid tasks: {known}", param="task")
     task = ModelTask(request.task)
     limit = None if request.max_cost is None else nano_dollars(request.max_cost)
     return Requirements(

@@ -19,7 +19,7 @@ def with_member(block: bytes, name: str, value: object) -> bytes:
     for end in (b"}\n\n", b"}\r\n\r\n"):
         at = block.find(end)
         if at > 0:
-            return block[:at] + b"," + _member(name, value) + block[at:]
+            return block[:at] + _comma(block[:at]) + _member(name, value) + block[at:]
     return block
 
 
@@ -28,8 +28,12 @@ def spliced(body: bytes, name: str, value: object) -> bytes:
     end = body.rfind(b"}")
     if end < 0:
         return body
-    empty = body[:end].rstrip().endswith(b"{")
-    return body[:end] + (b"" if empty else b",") + _member(name, value) + body[end:]
+    return body[:end] + _comma(body[:end]) + _member(name, value) + body[end:]
+
+
+def _comma(before: bytes) -> bytes:
+    """What stands between what there is and a further member."""
+    return b"" if before.rstrip().endswith(b"{") else b","
 
 
 def _member(name: str, value: object) -> bytes:

@@ -3,14 +3,14 @@
 import os
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from serve_app.accounting.money import dollars
 from serve_app.accounting.price import Price
-from serve_app.cli.configured import ConfigOption, configured
+from serve_app.cli.configured import ConfigOption, configured, show
 from serve_app.prices import prices_of
 from serve_app.providers.catalogue import vendor
+from serve_app.providers.keys import key_of, missing_key
 
 
 def check(config: ConfigOption = None) -> None:
@@ -22,9 +22,10 @@ def check(config: ConfigOption = None) -> None:
     prices = prices_of(loaded.settings)
     table = Table("provider", "type", "priority", "key", "model", "task", "input $/1M", "output $/1M")
     for provider in loaded.settings.llm_providers:
-        key = _key_state(provider.api_key.reveal(os.environ) is not None) if provider.api_key else "-"
-        if provider.api_key is None and vendor(provider.type).key_variable and not provider.base_url:
-            key = "[red]missing[/red]"
+        row = vendor(provider.type)
+        found = key_of(provider, row, os.environ)
+        missing = missing_key(provider, row, found)
+        key = "[red]missing[/red]" if missing else "found" if found else "-"
         for model in provider.models:
             price = prices[f"{provider.id}/{model.model_id}"]
             table.add_row(
@@ -37,11 +38,7 @@ def check(config: ConfigOption = None) -> None:
                 _shown(price, output=False),
                 _shown(price, output=True),
             )
-    Console().print(table)
-
-
-def _key_state(found: bool) -> str:
-    return "found" if found else "[red]not set[/red]"
+    show(table)
 
 
 def _shown(price: Price | None, output: bool) -> str:

@@ -4,13 +4,13 @@ from random import Random
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from serve_app.accounting.money import dollars, nano_dollars
-from serve_app.cli.configured import CANNOT_START, ConfigOption, configured
+from serve_app.cli.configured import CANNOT_START, ConfigOption, configured, fail, show
 from serve_app.conditions import Conditions
 from serve_app.config.model import ModelTask
+from serve_app.config.settings import Settings
 from serve_app.prices import prices_of
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.plan import Plan, make_plan
@@ -35,6 +35,7 @@ def explain(
 ) -> None:
     """Print the plan: every target, its price, and why it was chosen or dropped. Nothing is called."""
     settings = configured(config).settings
+    _refuse_unknown(settings, model, down or [])
     limits = [limit for limit in (max_cost, settings.routing.max_cost_per_request) if limit is not None]
     wanted = Requirements(
         task=task,
@@ -54,10 +55,21 @@ def explain(
         Random(0),
         defaults_by_task(settings.default_models),
     )
-    Console().print(_table(plan))
+    show(_table(plan))
     if not plan.ordered:
         typer.secho(plan.refusal().message, err=True, fg=typer.colors.RED)
         raise typer.Exit(CANNOT_START)
+
+
+def _refuse_unknown(settings: Settings, model: str | None, down: list[str]) -> None:
+    providers = [provider.id for provider in settings.llm_providers]
+    models = [target.model_id for target in targets_of(settings)]
+    names = [target.name for target in targets_of(settings)]
+    strangers = [name for name in down if name not in providers]
+    if strangers:
+        fail(f"no provider '{strangers[0]}': there are {', '.join(providers)}", CANNOT_START)
+    if model is not None and model not in (*models, *names):
+        fail(f"no model '{model}': there are {', '.join(dict.fromkeys(models))}", CANNOT_START)
 
 
 def _table(plan: Plan) -> Table:

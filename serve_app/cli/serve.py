@@ -6,16 +6,21 @@ import signal
 import socket
 import sys
 import threading
+import time
 from ipaddress import ip_address
 from typing import Annotated, Any
 
 import typer
 
-from serve_app.cli.configured import CANNOT_START, ConfigOption, configured
+from serve_app.cli.configured import CANNOT_START, ConfigOption, configured, fail
 from serve_app.config.settings import Settings
+from serve_app.control.replica import REPORT_EVERY_S
+from serve_app.providers.catalogue import vendor
+from serve_app.providers.keys import key_of, missing_key
 
 APP_NAME = "sekha"
-STOP_WITHIN_S = 20.0
+DRAIN_FOR_S = 12.0
+STOP_WITHIN_S = 12.0
 
 # Read by Serve when it is imported, in every process of the cluster, so they are set before Ray starts.
 PRODUCTION = {
@@ -54,22 +59,33 @@ def serve(
     for note in loaded.notes:
         typer.echo(f"  {note}")
     address = _address(settings, host, insecure)
-    number = port or settings.port
+    number = port or settings.port or _free_ports(1)[0]
     _refuse_if_taken(address, number)
+    _warn_of_missing_keys(settings)
+    typer.echo("Starting Ray and the deployments; this takes 10 to 40 seconds.")
     signals = _Signals()
     signals.take_over()
     try:
         _start(settings, address, number, signals)
-        shown = "127.0.0.1" if address == "0.0.0.0" else address  # noqa: S104
-        typer.echo(f"Sekha Serve is ready: http://{shown}:{number}  (docs at /docs, stop with Ctrl-C)")
+        everywhere = address == "0.0.0.0"  # noqa: S104
+        shown, where = ("127.0.0.1", ", and on every other address") if everywhere else (address, "")
+        typer.echo(f"Sekha Serve is ready: http://{shown}:{number}{where}  (docs at /docs, stop with Ctrl-C)")
         signals.wait()
-        typer.echo("Stopping.")
-    except _Stopped:
+        typer.echo("Stopping: letting requests in flight finish.")
+        _drain()
+    except (_Stopped, SystemExit):
         typer.echo("Stopped before it was ready.")
     except Exception as error:  # noqa: BLE001 - whatever Ray says, the caller of a command wants the reason
-        _fail(f"cannot start: {error}", code=1)
+        fail(f"cannot start: {error}", code=1)
     finally:
         _stop()
+
+
+def _warn_of_missing_keys(settings: Settings) -> None:
+    for provider in settings.llm_providers:
+        row = vendor(provider.type)
+        if missing := missing_key(provider, row, key_of(provider, row, os.environ)):
+            typer.secho(f"  {missing}: its requests fail and go to the next", fg=typer.colors.YELLOW)
 
 
 class _Stopped(BaseException):
@@ -85,7 +101,7 @@ def _address(settings: Settings, host: str | None, insecure: bool) -> str:
         typer.echo("No caller keys are configured (auth.api_keys): serving this machine only.")
         return "127.0.0.1"
     if not _is_loopback(asked):
-        _fail(
+        fail(
             f"will not listen on {asked}: no caller keys are configured, so anyone could spend your money. "
             "Set auth.api_keys or SEKHA_API_KEYS, or say --insecure.",
             code=CANNOT_START,
@@ -106,7 +122,7 @@ def _refuse_if_taken(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            _fail(f"cannot listen on {host}:{port}: {error.strerror}. Choose another with --port.", code=1)
+            fail(f"cannot listen on {host}:{port}: {error.strerror}. Choose another with --port.", code=1)
 
 
 def _start(settings: Settings, host: str, port: int, signals: "_Signals") -> None:
@@ -179,8 +195,28 @@ class _Signals:
             raise _Stopped
 
 
+def _drain() -> None:
+    """Wait until nothing is in flight any more, for at most `DRAIN_FOR_S`."""
+    import ray
+    from ray.exceptions import RayError
+
+    from serve_app.deployments.control import NAMESPACE, name_of
+
+    time.sleep(REPORT_EVERY_S + 0.2)  # by then every router has told what it has in flight
+    until = time.monotonic() + DRAIN_FOR_S
+    while time.monotonic() < until:
+        try:
+            control = ray.get_actor(name_of(APP_NAME), namespace=NAMESPACE)
+            gauges = ray.get(control.totals.remote(), timeout=2).gauges
+        except (RayError, ValueError):
+            return  # nobody knows; nothing to wait for
+        if not any(gauges.values()):
+            return
+        time.sleep(0.25)
+
+
 def _stop() -> None:
-    """Let requests finish, for a while; then end every process that was started."""
+    """End every process that was started."""
     if "ray" not in sys.modules:
         return
     import ray
@@ -191,8 +227,3 @@ def _stop() -> None:
         polite.start()
         polite.join(STOP_WITHIN_S)
         ray.shutdown()
-
-
-def _fail(message: str, code: int) -> None:
-    typer.secho(f"sekha: {message}", err=True, fg=typer.colors.RED)
-    raise typer.Exit(code)

@@ -34,7 +34,7 @@ from serve_app.errors import ConfigError
 FILE_VARIABLES = ("CONFIG_PATH", "SEKHA_CONFIG", "LLM_CONFIG_PATH")
 FILE_IN_FOLDER = "config.yaml"
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("sekha.config")
 
 
 @dataclass(frozen=True, slots=True)

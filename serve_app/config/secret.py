@@ -49,7 +49,7 @@ class Secret:
         if match is None:
             return self._text or None
         if name := match["name"]:
-            return environ.get(name) or match["default"] or None
+            return (environ.get(name) or match["default"] or "").strip() or None
         try:
             return Path(match["path"]).read_text(encoding="utf-8").strip() or None
         except (OSError, ValueError):  # ValueError: not text, or no path at all

@@ -43,12 +43,20 @@ class Admission:
 class Replica:
     """One router's view of the control plane."""
 
-    def __init__(self, replica_id: str, settings: Settings, control: Control, clock: Clock) -> None:
+    def __init__(
+        self,
+        replica_id: str,
+        settings: Settings,
+        control: Control,
+        clock: Clock,
+        prices: Mapping[str, Price | None],
+    ) -> None:
         self._id = replica_id
         self._settings = settings
         self._policy = settings.circuit_breaker
         self._control = control
         self._clock = clock
+        self._own_prices = prices
         self._snapshot = Snapshot()
         self._breakers: dict[str, Breaker] = {
             p.id: Breaker(last_change=clock.now()) for p in settings.llm_providers
@@ -62,6 +70,7 @@ class Replica:
         self._reported_at = 0.0
         self.tally = Tally()
         self.gauges: dict[Key, float] = {}
+        self._reported_gauges: dict[Key, float] = {}
 
     # --- what a request reads -------------------------------------------------------------------------
 
@@ -77,12 +86,14 @@ class Replica:
         return breaker.looked_at(self._clock.now(), self._policy)
 
     def price(self, target: str) -> Price | None:
-        """The price of a target by name; None when nobody knows it."""
-        return self._snapshot.prices.get(target)
+        """
+        The price of a target by name; None when nobody knows it.
 
-    @property
-    def prices(self) -> Mapping[str, Price | None]:
-        return self._snapshot.prices
+        The authority's word counts. Before it has spoken, or where it speaks for another configuration, as it
+        does while one replaces the other, it is what this router's own settings say.
+        """
+        prices = self._snapshot.prices
+        return prices[target] if target in prices else self._own_prices.get(target)
 
     def latency_s(self, target: str) -> float | None:
         """The measured latency of a target over all routers; None before the first answer."""
@@ -166,12 +177,16 @@ class Replica:
         except ControlUnreachable as error:
             log.warning("the control actor is unreachable, going on with what is known: %s", error)
 
+    @property
+    def _gauges_moved(self) -> bool:
+        return self.gauges != self._reported_gauges
+
     async def _report_for_ever(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._urgent.wait(), REPORT_EVERY_S)
             self._urgent.clear()
-            idle = not (self._pending or self.tally or self._unacknowledged)
+            idle = not (self._pending or self.tally or self._unacknowledged or self._gauges_moved)
             if idle and self._clock.monotonic() - self._reported_at < HEARTBEAT_S:
                 continue
             try:
@@ -204,7 +219,8 @@ class Replica:
 
     def _next_report(self) -> Report:
         self._sequence += 1
-        report = Report(self._id, self._sequence, tuple(self._pending), self.tally, dict(self.gauges))
+        self._reported_gauges = dict(self.gauges)
+        report = Report(self._id, self._sequence, tuple(self._pending), self.tally, self._reported_gauges)
         self._pending.clear()
         self.tally = Tally()
         return report

@@ -1,6 +1,7 @@
 """Handles in the shape of `Provider`: Ray's troubles end here."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -50,7 +51,10 @@ class HandleProvider:
             stream.cancel()
 
     async def health(self) -> Health:
-        health: Health = await self._health.remote(0)
+        try:
+            health: Health = await self._health.remote(0)
+        except TROUBLES as error:
+            return Health("unhealthy", None, self._translated(error).message, (), time.time())
         return health
 
     async def aclose(self) -> None:

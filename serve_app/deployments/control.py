@@ -1,7 +1,7 @@
 """
 The control plane in an actor of its own: detached, named, restarted by Ray when it dies.
 
-It outlives a redeployment of the application, and is replaced by the first router of another version.
+It outlives a redeployment of the application, and is replaced by the first router of a newer version.
 """
 
 import asyncio
@@ -53,6 +53,17 @@ class ControlActor:
         return await self._control.totals()
 
 
+def name_of(app_name: str) -> str:
+    """The actor's name within NAMESPACE, for the gateway that runs as this Serve application."""
+    return f"sekha-control:{app_name}"
+
+
+def _older(version: str, than: str) -> bool:
+    """Only the newer replaces: two versions side by side must not keep killing each other's actor."""
+    first, second = ([int(part) for part in text.split(".")] for text in (version, than))
+    return first < second
+
+
 class ControlClient:
     """
     The control actor, seen from a router: a `Control` whose every trouble is ControlUnreachable.
@@ -62,7 +73,7 @@ class ControlClient:
     """
 
     def __init__(self, app_name: str, log_level: str) -> None:
-        self._name = f"sekha-control:{app_name}"
+        self._name = name_of(app_name)
         self._log_level = log_level
         self._actor: Any = None
 
@@ -97,8 +108,8 @@ class ControlClient:
 
     async def _found(self) -> Any:
         actor = await asyncio.to_thread(self._made)  # asks the cluster, which may be slow to answer
-        if await actor.version.remote() != __version__:
-            log.info("replacing the control actor of another version")
+        if _older(await actor.version.remote(), than=__version__):
+            log.info("replacing the control actor of an older version")
             ray.kill(actor, no_restart=True)
             actor = await asyncio.to_thread(self._made)
         self._actor = actor

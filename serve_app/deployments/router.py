@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
 from random import Random
 from typing import Any
 from uuid import uuid4
@@ -22,7 +23,7 @@ from serve_app.control.port import Control
 from serve_app.control.replica import Replica
 from serve_app.deployments.clients import HandleProvider
 from serve_app.deployments.control import ControlClient
-from serve_app.errors import GatewayError, UpstreamError
+from serve_app.errors import GatewayError
 from serve_app.gateway import Gateway
 from serve_app.observability.logs import configure_logs, log_breaker_change, log_event
 from serve_app.observability.metrics import MetricsListener, exposition
@@ -52,7 +53,7 @@ class RouterDeployment:
             for provider in settings.llm_providers
         }
         replica_id, control = _connected(settings)
-        self._control = Replica(replica_id, settings, control, clock)
+        self._control = Replica(replica_id, settings, control, clock, prices_of(settings))
         metrics = MetricsListener(lambda: self._control.tally)
         self._gateway = Gateway(settings, providers, self._control, clock, Random(), [metrics, log_event])
         self._keyring = Keyring.of(settings.auth, os.environ)
@@ -85,14 +86,10 @@ class RouterDeployment:
         except GatewayError as error:
             yield error
             return
-        try:
-            async for item in stream.items:
-                if isinstance(item, bytes | UpstreamError):
+        async with aclosing(stream):
+            async for item in stream:
+                if not isinstance(item, StreamEnd):
                     yield item
-                elif isinstance(item, StreamEnd):
-                    return
-        finally:
-            await stream.items.aclose()
 
     async def check_health(self) -> None:
         """Serve asks now and then; a router that answers and reports is well, whatever its providers do."""

@@ -63,7 +63,7 @@ HISTOGRAMS = {
     DURATION: Definition("From admission to the last byte.", ("operation", *_TARGET)),
     FIRST_TOKEN: Definition("From admission to the first token of a stream.", _TARGET),
     OVERHEAD: Definition(
-        "The part of a request's duration that was not spent waiting upstream.", ("operation",)
+        "What the gateway added: to a whole answer, or to a stream's first token.", ("operation",)
     ),
 }
 GAUGES = {IN_FLIGHT: Definition("Requests at a provider at this moment.", ("provider",))}
@@ -99,7 +99,8 @@ class MetricsListener:
         if event.attempts > 1:
             tally.count(FALLBACKS, target)
         tally.observe(DURATION, (event.operation, *target), event.duration_s)
-        tally.observe(OVERHEAD, (event.operation,), max(0.0, event.duration_s - event.upstream_s))
+        ours_until = event.duration_s if event.first_token_s is None else event.first_token_s
+        tally.observe(OVERHEAD, (event.operation,), max(0.0, ours_until - event.upstream_s))
         if event.first_token_s is not None:
             tally.observe(FIRST_TOKEN, target, event.first_token_s)
 

@@ -15,12 +15,12 @@ from serve_app.accounting.usage import Usage, usage_of
 from serve_app.errors import UpstreamError
 from serve_app.providers.wire_failures import broken, failure_of_error
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("sekha.providers")
 
 FRAME_LIMIT = 32 * 1024 * 1024  # bytes of a frame that has not ended: beyond that nobody is sending frames
 
 # A quote inside a JSON string is escaped, so these match members only, never what a model says.
-_FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
 _NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?\s*')
 
 

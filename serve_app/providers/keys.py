@@ -16,7 +16,7 @@ def key_of(config: ProviderConfig, vendor: Vendor, environ: Mapping[str, str]) -
     if config.api_key is not None:
         return config.api_key.reveal(environ)
     if vendor.key_variable is not None and _is_own_address(config, vendor):
-        return environ.get(vendor.key_variable) or None
+        return environ.get(vendor.key_variable, "").strip() or None
     return None
 
 

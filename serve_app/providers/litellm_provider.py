@@ -27,8 +27,9 @@ from serve_app.providers.frames import frame_of
 from serve_app.providers.keys import missing_key
 from serve_app.providers.probe import listed_models, look
 from serve_app.providers.wire_failures import broken, clean
+from serve_app.schemas.images import image_parts
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("sekha.providers")
 
 THREADS = 64  # LiteLLM hands every call to a thread to prepare it; Serve's default of five would queue
 
@@ -93,6 +94,8 @@ class LiteLlmProvider:
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
         fields = fields_of(call)
+        if refusal := self._links_refused(fields):
+            return refusal
         ask_for_whole(fields)
         return await self._whole("acompletion", call, fields)
 
@@ -156,6 +159,8 @@ class LiteLlmProvider:
         if self._missing_key is not None:
             return self._keyless()
         fields = fields_of(call)
+        if refusal := self._links_refused(fields):
+            return refusal
         ask_for_stream(fields)
         stream, opened = None, None
         try:
@@ -242,6 +247,20 @@ class LiteLlmProvider:
             # It may be LiteLLM that stumbled, and the caller is not told about that.
             logger.warning("provider '%s': %s", self._config.id, clean(repr(error), self._api_key))
         return failure
+
+    def _links_refused(self, fields: dict[str, Any]) -> UpstreamError | None:
+        """LiteLLM would fetch an image behind a link, from inside our network; nothing a caller names is."""
+        for part in image_parts(fields.get("messages") or ()):
+            image = part.get("image_url")
+            url = image.get("url") if isinstance(image, dict) else image
+            if not (isinstance(url, str) and url.startswith("data:")):
+                return upstream_error(
+                    f"Provider '{self._config.id}' takes images as data: URIs only; links are not fetched",
+                    self._config.id,
+                    FailureKind.REJECTED,
+                    code="image_links_not_supported",
+                )
+        return None
 
     def _keyless(self) -> UpstreamError:
         return upstream_error(self._missing_key or "", self._config.id, FailureKind.AUTH)

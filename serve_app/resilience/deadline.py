@@ -16,6 +16,3 @@ class Deadline:
     def remaining(self, now: float) -> float:
         """Seconds left; never below zero."""
         return max(0.0, self.at - now)
-
-    def has_passed(self, now: float) -> bool:
-        return now >= self.at

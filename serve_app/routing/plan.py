@@ -49,7 +49,7 @@ class Plan:
         task, vision = self.wanted.task, self.wanted.require_vision
         able = [d for d in self.dropped if d.obstacle in (Obstacle.BREAKER, Obstacle.COST)]
         if able:
-            why = "; ".join(f"provider {d.candidate.target.name} {d.reason}" for d in able)
+            why = "; ".join(f"provider {d.candidate.target.name}: {d.reason}" for d in able)
             return NoSuitableProviders(task, why)
         crowded = [d for d in self.dropped if d.obstacle is Obstacle.IMAGES]
         if crowded:
@@ -57,7 +57,7 @@ class Plan:
             return InvalidRequest(f"Too many images: {self.wanted.images}, at most {most}", param="messages")
         close = [d for d in self.dropped if d.obstacle is not Obstacle.TASK]
         return NoProvidersAvailable(
-            task, vision, "; ".join(f"{d.candidate.target.name} {d.reason}" for d in close)
+            task, vision, "; ".join(f"{d.candidate.target.name}: {d.reason}" for d in close)
         )
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from serve_app.accounting.usage import estimate_tokens
 from serve_app.errors import InvalidRequest
 from serve_app.schemas.body import InvalidField, cost_limit, flag, number, parse_body, text, whole_number
@@ -48,8 +50,8 @@ def read_chat(raw: bytes) -> ChatRequest:
         stream=stream,
         wants_usage=stream and isinstance(options, dict) and bool(options.get("include_usage")),
         images=check_images(messages),
-        input_tokens=estimate_tokens(_text_length(messages)),
-        output_tokens=limit or DEFAULT_OUTPUT_TOKENS,
+        input_tokens=estimate_tokens(_text_length(messages) + _length_of_tools(body)),
+        output_tokens=(limit or DEFAULT_OUTPUT_TOKENS) * (whole_number(body, "n", 1) or 1),
         preferred_model=text(body, "preferred_model"),
         require_vision=flag(body, "require_vision"),
         require_audio=flag(body, "require_audio"),
@@ -69,9 +71,34 @@ def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
     for message in messages:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise InvalidField("messages", "Every message should be an object with a role", "model_type")
-        if not isinstance(message.get("content"), str | list | None):
+        content = message.get("content")
+        if not isinstance(content, str | list | None):
             raise InvalidField("messages", "A content should be a text or a list of parts", "model_type")
+        if isinstance(content, list):
+            _check_parts(content)
     return messages
+
+
+def _check_parts(parts: list[Any]) -> None:
+    for part in parts:
+        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+            raise InvalidField(
+                "messages", "A part of a content should be an object with a type", "model_type"
+            )
+        if part["type"] == "text" and not isinstance(part.get("text"), str):
+            raise InvalidField("messages", "A part of type text should have a text", "model_type")
+
+
+def _length_of_tools(body: dict[str, Any]) -> int:
+    """Tools and response formats are read by the model as well, and paid for."""
+    tools = body.get("tools")
+    if tools is not None and not (isinstance(tools, list) and all(isinstance(t, dict) for t in tools)):
+        raise InvalidField("tools", "Input should be a list of objects", "list_type")
+    if not isinstance(body.get("response_format"), dict | None):
+        raise InvalidField("response_format", "Input should be an object", "dict_type")
+    return sum(
+        len(orjson.dumps(body[name])) for name in ("tools", "functions", "response_format") if name in body
+    )
 
 
 def _text_length(messages: list[dict[str, Any]]) -> int:
@@ -81,5 +108,5 @@ def _text_length(messages: list[dict[str, Any]]) -> int:
         if isinstance(content, str):
             length += len(content)
         elif content:
-            length += sum(len(part.get("text") or "") for part in content if isinstance(part, dict))
+            length += sum(len(part["text"]) for part in content if part["type"] == "text")
     return length

@@ -66,10 +66,17 @@ class BreakerView(Words):
 
 
 class ProviderView(Words):
-    """One provider's health."""
+    """
+    One provider's health.
+
+    `status` is `healthy` when its breaker is closed and its upstream answered when it was last looked at;
+    otherwise `error` says what the look found.
+    """
 
     provider_type: str
     status: str
+    latency_ms: float | None = None
+    error: str | None = None
     circuit_breaker: BreakerView
     circuit_breaker_state: str
     models_count: int

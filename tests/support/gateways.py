@@ -60,7 +60,9 @@ class House:
 
     def __init__(self, settings: Settings, providers: dict[str, ListedProvider], clock: Clock) -> None:
         self.plane = Plane("generation-1", prices_of)
-        self.control = Replica("replica-1", settings, LocalControl(self.plane, clock), clock)
+        self.control = Replica(
+            "replica-1", settings, LocalControl(self.plane, clock), clock, prices_of(settings)
+        )
         self.providers = providers
         self.events: list[Event] = []
         metrics = MetricsListener(lambda: self.control.tally)

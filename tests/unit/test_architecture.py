@@ -39,10 +39,10 @@ RINGS = {
     ),
     # adapters: inward, never one another, never Ray
     "schemas": ("errors config accounting", "pydantic orjson"),
-    "providers": ("errors clock config accounting schemas.body", "aiohttp orjson"),
-    "providers/litellm_": ("errors clock config accounting", "aiohttp orjson litellm httpx openai"),
+    "providers": ("errors clock config accounting schemas", "aiohttp orjson"),
+    "providers/litellm_": ("errors clock config accounting schemas", "aiohttp orjson litellm httpx openai"),
     "api": (
-        "errors clock config accounting resilience routing control events gateway schemas",
+        "errors clock config accounting resilience routing control events gateway schemas providers.base",
         "fastapi starlette orjson pydantic",
     ),
     "observability": (
@@ -61,7 +61,10 @@ RINGS = {
         "observability.logs",
         "pydantic orjson",
     ),
-    "cli": ("errors config accounting routing prices conditions providers app deployments", "ray typer rich"),
+    "cli": (
+        "errors config accounting routing control prices conditions providers app deployments",
+        "ray typer rich",
+    ),
 }
 
 

@@ -1,5 +1,7 @@
 """The trip of a request: fallback, breakers, costs and events, without HTTP or Ray."""
 
+from collections.abc import AsyncGenerator
+
 import orjson
 import pytest
 
@@ -8,7 +10,7 @@ from serve_app.config.policy import BreakerPolicy
 from serve_app.config.routing import RoutingConfig
 from serve_app.errors import FailureKind, GatewayError, ModelNotFound, UpstreamError, upstream_error
 from serve_app.events import AttemptFailed, RequestAbandoned, RequestFailed, RequestServed
-from serve_app.providers.base import Answer, StreamEnd, StreamHead
+from serve_app.providers.base import Answer, Call, StreamEnd, StreamHead, StreamItem
 from serve_app.schemas.chat import ChatRequest, read_chat
 from serve_app.schemas.embeddings import read_embedding
 from tests.support.clock import FakeClock
@@ -200,7 +202,7 @@ async def test_a_stream_falls_back_until_its_first_word() -> None:
     made = await house(ListedProvider(failure(FailureKind.BROKEN)), ListedProvider(STREAM))
 
     stream = await made.gateway.chat_stream(request(stream=True), "r1")
-    items = [item async for item in stream.items]
+    items = [item async for item in stream]
 
     assert stream.routed.target.provider_id == "second"
     assert items[:2] == [b"data: 1\n\n", b"data: 2\n\n"]
@@ -215,7 +217,7 @@ async def test_a_stream_that_breaks_off_ends_with_its_error_and_counts_against_t
     made = await house(ListedProvider(cut))
 
     stream = await made.gateway.chat_stream(request(stream=True), "r1")
-    items = [item async for item in stream.items]
+    items = [item async for item in stream]
 
     assert isinstance(items[-1], UpstreamError)
     assert made.control.breaker("first").failure_count == 1
@@ -227,7 +229,7 @@ async def test_a_stream_that_just_stops_is_a_failure_too() -> None:
     made = await house(ListedProvider((StreamHead(0.1), b"data: 1\n\n")))
 
     stream = await made.gateway.chat_stream(request(stream=True), "r1")
-    items = [item async for item in stream.items]
+    items = [item async for item in stream]
 
     assert isinstance(items[-1], UpstreamError)
 
@@ -236,8 +238,8 @@ async def test_a_caller_who_leaves_closes_the_stream_behind_it() -> None:
     made = await house(ListedProvider(STREAM))
 
     stream = await made.gateway.chat_stream(request(stream=True), "r1")
-    await anext(stream.items)
-    await stream.items.aclose()  # type: ignore[attr-defined]
+    await anext(aiter(stream))
+    await stream.aclose()
 
     assert made.providers["first"].closed_streams == 1
     assert len(events(made, RequestAbandoned)) == 1
@@ -283,3 +285,67 @@ async def test_the_limit_of_the_configuration_holds_without_one_from_the_caller(
         await made.gateway.chat(request(), "r1")
 
     assert providers["openai_cloud"].calls == []
+
+
+async def test_a_stream_that_nobody_began_to_read_is_let_go_as_well() -> None:
+    made = await house(ListedProvider(STREAM))
+
+    stream = await made.gateway.chat_stream(request(stream=True), "r1")
+    await stream.aclose()
+    await stream.aclose()
+
+    assert made.providers["first"].closed_streams == 1
+    assert len(events(made, RequestAbandoned)) == 1
+
+
+async def test_a_bug_in_the_middle_of_a_stream_ends_it_with_an_error() -> None:
+    class Buggy(ListedProvider):
+        async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
+            yield StreamHead(0.1)
+            yield b"data: 1\n\n"
+            raise ZeroDivisionError("a bug")
+
+    made = await house(Buggy(ANSWER))
+
+    stream = await made.gateway.chat_stream(request(stream=True), "r1")
+    items = [item async for item in stream]
+
+    assert isinstance(items[-1], UpstreamError)
+    assert len(events(made, RequestFailed)) == 1
+
+
+async def test_a_timeout_that_the_caller_chose_does_not_count_against_the_provider() -> None:
+    made = await house(ListedProvider(failure(FailureKind.TIMEOUT)))
+
+    for _ in range(6):
+        await made.gateway.chat(request(), "r1", timeout_s=0.5)
+    assert made.control.breaker("first").failure_count == 0
+
+    await made.gateway.chat(request(), "r1")
+    assert made.control.breaker("first").failure_count == 1
+
+
+async def test_the_latency_of_a_stream_is_the_providers_and_not_the_readers() -> None:
+    made = await house(ListedProvider(STREAM))
+
+    stream = await made.gateway.chat_stream(request(stream=True), "r1")
+    _ = [item async for item in stream]
+    await made.control.flush()
+
+    assert made.control.latency_s("first/first-chat") == 0.1
+
+
+async def test_prices_are_known_before_the_authority_has_spoken() -> None:
+    made = House(settings(HYBRID), {"ollama_local": ListedProvider(ANSWER)}, FakeClock())
+
+    reply = await made.gateway.chat(request(model="chat_small", max_cost=0.001), "r1")
+
+    assert reply.routed.estimated_cost == 0
+
+
+async def test_several_answers_and_tools_are_part_of_the_estimate() -> None:
+    plain = request(max_tokens=10)
+    many = request(max_tokens=10, n=4, tools=[{"type": "function", "function": {"name": "x" * 4000}}])
+
+    assert many.output_tokens == 4 * plain.output_tokens
+    assert many.input_tokens > plain.input_tokens + 1000

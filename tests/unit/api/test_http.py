@@ -13,7 +13,7 @@ from serve_app.api.auth import Keyring
 from serve_app.config.settings import RouterConfig
 from serve_app.errors import FailureKind, upstream_error
 from serve_app.observability.metrics import exposition
-from serve_app.providers.base import Answer, StreamEnd, StreamHead
+from serve_app.providers.base import Answer, Health, StreamEnd, StreamHead
 from tests.support.clock import FakeClock
 from tests.support.gateways import House, ListedProvider
 from tests.support.settings import two_providers
@@ -32,8 +32,15 @@ async def client() -> AsyncIterator[Client]:
     """Makes a client for a gateway whose first provider gives this answer; closes what it made."""
     made: list[httpx.AsyncClient] = []
 
-    def make(answer: Any = ANSWER, keyring: Keyring | None = None, **more: Any) -> httpx.AsyncClient:
+    def make(
+        answer: Any = ANSWER,
+        keyring: Keyring | None = None,
+        provider: ListedProvider | None = None,
+        **more: Any,
+    ) -> httpx.AsyncClient:
         providers = {} if answer is None else {name: ListedProvider(answer) for name in ("first", "second")}
+        if provider is not None:
+            providers["first"] = provider
         house = House(two_providers(**more), providers, FakeClock())
         app = build_api(house.gateway, keyring or Keyring([], required=False), FakeClock(), exposition)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
@@ -124,6 +131,12 @@ async def test_a_failure_has_its_status_and_openais_shape(
         (b'{"messages":[{"role":"user","content":"hi"}],"stream":"yes"}', 422),
         (b'{"messages":[{"role":"user","content":"hi"}],"max_cost":-1}', 422),
         (b'{"messages":[{"role":"user","content":"hi"}],"model":7}', 422),
+        (b'{"messages":[{"role":"user","content":[{}]}]}', 422),
+        (b'{"messages":[{"role":"user","content":[5]}]}', 422),
+        (b'{"messages":[{"role":"user","content":[{"type":"text","text":5}]}]}', 422),
+        (b'{"messages":[{"role":"user","content":"hi"}],"tools":[5]}', 422),
+        (b'{"messages":[{"role":"user","content":"hi"}],"response_format":"json"}', 422),
+        (b'{"messages":[{"role":"user","content":"hi"}],"n":0}', 422),
     ],
 )
 async def test_a_bad_body_is_told_what_is_wrong_and_never_a_500(
@@ -221,3 +234,65 @@ async def test_the_timeout_header_must_be_a_positive_number(client: Client) -> N
     for given in ("soon", "-1", "0", "nan", "inf"):
         answer = await client().post("/v1/chat/completions", json=HI, headers={"x-sekha-timeout": given})
         assert answer.status_code == 400, given
+
+
+async def test_no_body_is_read_for_a_caller_without_a_key(client: Client) -> None:
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        while read < 1000:
+            read += 1
+            yield b" " * 10_000
+
+    guarded = client(keyring=Keyring(["right"], required=True))
+    answer = await guarded.post("/api/v1/route", content=endless())
+
+    assert answer.status_code == 401
+    assert read <= 1
+
+
+async def test_the_routing_api_refuses_bodies_it_has_no_use_for(client: Client) -> None:
+    answer = await client().post("/api/v1/route", content=b" " * 1_000_001)
+
+    assert answer.status_code == 413
+
+
+async def test_a_preflight_needs_no_key(client: Client) -> None:
+    guarded = client(keyring=Keyring(["right"], required=True))
+    asked = {"origin": "http://page.example", "access-control-request-method": "POST"}
+
+    answer = await guarded.options("/api/v1/route", headers=asked)
+
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_a_task_that_cannot_be_written_down_is_refused_like_any_other(client: Client) -> None:
+    headers = {"content-type": "application/json"}
+    body = b'{"task": "' + b"\\ud800" + b'"}'
+
+    answer = await client().post("/api/v1/route", content=body, headers=headers)
+
+    assert answer.status_code == 400
+
+
+async def test_a_model_is_found_by_both_its_names(client: Client) -> None:
+    opened = client()
+
+    for name in ("first-chat", "first/first-chat"):
+        assert (await opened.get(f"/v1/models/{name}")).json()["id"] == "first-chat"
+    assert (await opened.get("/v1/models/none")).json()["error"]["code"] == "model_not_found"
+
+
+async def test_provider_health_says_what_the_upstream_said(client: Client) -> None:
+    class Keyless(ListedProvider):
+        async def health(self) -> Health:
+            return Health("unhealthy", None, "it has no key", (), 0.0)
+
+    shown = (await client(provider=Keyless(ANSWER)).get("/api/v1/health/providers")).json()
+
+    assert shown["providers"]["first"]["status"] == "unhealthy"
+    assert shown["providers"]["first"]["error"] == "it has no key"
+    assert shown["providers"]["second"]["status"] == "healthy"
+    assert shown["healthy_providers"] == 2, "contract 1.2 counts closed breakers"

@@ -22,12 +22,11 @@ def test_a_member_joins_any_object(body: dict[str, object], value: object) -> No
     assert orjson.loads(spliced(orjson.dumps(body), "sekha", value)) == {**body, "sekha": value}
 
 
-@given(OBJECTS.filter(bool), st.lists(OBJECTS, max_size=3))
+@given(OBJECTS, st.lists(OBJECTS, max_size=3))
 def test_a_member_joins_the_first_frame_and_no_other(
     first: dict[str, object], others: list[dict[str, object]]
 ) -> None:
     first.pop("sekha", None)
-    first["id"] = 1
     block = b"".join(event(orjson.dumps(frame)) for frame in (first, *others))
 
     frames = with_member(block, "sekha", {"a": 1}).split(b"\n\n")

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from serve_app.accounting.price import FREE
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.settings import Settings
 from serve_app.control.local import LocalControl
@@ -73,7 +74,8 @@ class Cluster:
         self.control = LocalControl(self.plane, self.clock)
         self.lines = (Line(self.control), Line(self.control))
         self.a, self.b = (
-            Replica(name, SETTINGS, line, self.clock) for name, line in zip("ab", self.lines, strict=True)
+            Replica(name, SETTINGS, line, self.clock, {"first/own": FREE})
+            for name, line in zip("ab", self.lines, strict=True)
         )
 
     async def hello(self) -> "Cluster":
@@ -232,6 +234,26 @@ async def test_the_background_tasks_report_and_end() -> None:
     await cluster.a.stop()
 
     assert cluster.plane.snapshot(cluster.clock.now()).breakers["first"].failure_count == 1
+
+
+async def test_a_price_the_authority_does_not_know_is_the_routers_own() -> None:
+    cluster = await Cluster().hello()
+
+    assert cluster.a.price("first/own") is FREE
+    assert cluster.a.price("first/first-chat") is not None
+
+
+async def test_what_is_in_flight_is_reported_though_nothing_has_ended_yet() -> None:
+    cluster = await Cluster().hello()
+    await cluster.a.start()
+    await cluster.lines[0].reported.wait()
+    cluster.lines[0].reported.clear()
+
+    cluster.a.gauges["in_flight", ("first",)] = 1
+    await cluster.lines[0].reported.wait()
+    await cluster.a.stop()
+
+    assert cluster.plane.totals(cluster.clock.now()).gauges == {("in_flight", ("first",)): 1}
 
 
 async def test_a_flush_ends_although_requests_go_on() -> None:
