@@ -12,11 +12,10 @@ from serve_app.conditions import Conditions
 from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
 from serve_app.prices import prices_of
-from serve_app.routing.candidate import Candidate
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
-from serve_app.routing.target import defaults_by_task, targets_of
+from serve_app.routing.target import Target, defaults_by_task, targets_of
 
 
 def explain(
@@ -47,15 +46,16 @@ def explain(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
     )
+    conditions = Conditions(prices_of(settings).get, frozenset(down or ()).__contains__)
     plan = make_plan(
         wanted,
         targets_of(settings),
-        Conditions(prices_of(settings).get, frozenset(down or ()).__contains__),
+        conditions,
         load_strategy(settings.routing.strategy),
         Random(0),
         defaults_by_task(settings.default_models),
     )
-    show(_table(plan))
+    show(_table(plan, conditions))
     if not plan.ordered:
         typer.secho(plan.refusal().message, err=True, fg=typer.colors.RED)
         raise typer.Exit(CANNOT_START)
@@ -72,19 +72,22 @@ def _refuse_unknown(settings: Settings, model: str | None, down: list[str]) -> N
         fail(f"no model '{model}': there are {', '.join(dict.fromkeys(models))}", CANNOT_START)
 
 
-def _table(plan: Plan) -> Table:
+def _table(plan: Plan, conditions: Conditions) -> Table:
     table = Table(
         "", "target", "type", "priority", "estimated cost", "why", title=f"Plan for {plan.wanted.task}"
     )
     for place, candidate in enumerate(plan.ordered, start=1):
         why = plan.reason(candidate) if place == 1 else "fallback"
-        table.add_row(str(place), *_facts(candidate), why, style="bold" if place == 1 else None)
+        table.add_row(
+            str(place), *_facts(candidate.target, candidate.cost), why, style="bold" if place == 1 else None
+        )
     for dropped in plan.dropped:
-        table.add_row("-", *_facts(dropped.candidate, told=False), dropped.reason, style="dim")
+        target = dropped.candidate.target
+        cost = conditions.cost(target, plan.wanted)
+        table.add_row("-", *_facts(target, cost), dropped.reason, style="dim")
     return table
 
 
-def _facts(candidate: Candidate, told: bool = True) -> tuple[str, str, str, str]:
-    cost = "unknown" if candidate.cost is None else f"${dollars(candidate.cost):.6f}"
-    target = candidate.target
-    return target.name, target.provider_type, str(target.priority), cost if told or candidate.cost else "-"
+def _facts(target: Target, cost: int | None) -> tuple[str, str, str, str]:
+    shown = "unknown" if cost is None else f"${dollars(cost):.6f}"
+    return target.name, target.provider_type, str(target.priority), shown

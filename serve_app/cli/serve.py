@@ -136,6 +136,8 @@ def _start(settings: Settings, host: str, port: int, signals: "_Signals") -> Non
 
     from serve_app.app import graph
 
+    logging.getLogger("ray").setLevel(logging.ERROR)  # what a person should know, this command says itself
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     here: dict[str, Any] = {"_node_ip_address": "127.0.0.1"} if _is_loopback(host) else {}
     ray.init(
         address="local",
@@ -147,7 +149,6 @@ def _start(settings: Settings, host: str, port: int, signals: "_Signals") -> Non
     )
     signals.take_over()
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     ray_serve.start(http_options=HTTPOptions(host=host, port=port), logging_config=quiet)
     ray_serve.run(graph(settings), name=APP_NAME, route_prefix="/", blocking=False)
     signals.take_over()
@@ -170,7 +171,8 @@ class _Signals:
     SIGINT and SIGTERM, as one event.
 
     While the gateway is still starting they end the start; the second of them no longer waits for anything.
-    Ray puts handlers of its own in place when it starts, so ours are put back afterwards.
+    Ray puts handlers of its own in place when it starts, so ours are put back afterwards; a SIGTERM in the
+    second between the two aborts.
     """
 
     def __init__(self) -> None:
@@ -222,8 +224,25 @@ def _stop() -> None:
     import ray
     from ray import serve as ray_serve
 
+    if not ray.is_initialized():
+        return
     polite = threading.Thread(target=ray_serve.shutdown, daemon=True)
-    if ray.is_initialized():
+    if _serve_has_started():
         polite.start()
         polite.join(STOP_WITHIN_S)
-        ray.shutdown()
+    ray.shutdown()
+    if polite.is_alive():
+        # It still talks to a cluster that is gone, and Ray would abort the process a minute from now.
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def _serve_has_started() -> bool:
+    import ray
+    from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
+
+    try:
+        ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+    except ValueError:
+        return False
+    return True

@@ -89,11 +89,21 @@ def test_sekha_serve_ends_the_stream_of_a_caller_who_left(
     assert_leaving_ends_the_stream(api, upstream)
 
 
-def test_sekha_serve_ends_in_peace_when_told_to(sekha_serve: tuple[Command, Api]) -> None:
+def test_sekha_serve_lets_a_stream_finish_and_ends_in_peace_when_told_to(
+    sekha_serve: tuple[Command, Api],
+) -> None:
     running, api = sekha_serve
+    slowly = {"role": "user", "content": '[[{"chunk_delay_s": 0.1, "chunks": 40}]]'}
+    body = {"model": "gpt-4o", "stream": True, "messages": [slowly]}
 
-    assert running.stop(signal.SIGTERM, within_s=STOPS_WITHIN_S) == 0
+    with httpx.stream("POST", f"{api.url}/v1/chat/completions", json=body, timeout=30) as stream:
+        chunks = stream.iter_raw()
+        received = next(chunks)
+        running.tell(signal.SIGTERM)
+        received += b"".join(chunks)
 
+    assert received.endswith(b"data: [DONE]\n\n")
+    assert running.ends(within_s=STOPS_WITHIN_S) == 0
     with pytest.raises(httpx.ConnectError):
         api.get("/health")
 

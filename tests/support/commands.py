@@ -59,10 +59,18 @@ class Command:
             assert time.monotonic() < deadline, f"no '{text}' after {within_s:g} s:\n{self.output}"
             time.sleep(0.1)
 
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def ends(self, within_s: float) -> int:
+        """Wait for its end; the exit status."""
+        return self._process.wait(within_s)
+
     def stop(self, number: signal.Signals, within_s: float) -> int:
         """Send it a signal; the exit status it ends with in time."""
-        self._process.send_signal(number)
-        return self._process.wait(within_s)
+        self.tell(number)
+        return self.ends(within_s)
 
     def __enter__(self) -> "Command":
         return self
