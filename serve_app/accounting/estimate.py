@@ -12,9 +12,6 @@ from serve_app.accounting.catalogue import PriceCatalogue, bundled_catalogue
 from serve_app.accounting.money import dollars, nano_dollars
 from serve_app.accounting.usage import Usage, estimate_tokens
 
-ROUTE_PLACEHOLDER = Usage(input_tokens=1000, output_tokens=500, estimated=True)
-EMBEDDING_PLACEHOLDER = Usage(input_tokens=1000, estimated=True)
-
 _DECIMALS = 6
 
 log = logging.getLogger("sekha.accounting")
@@ -27,11 +24,6 @@ class ModelPricing:
     input_cost_per_1k: float
     output_cost_per_1k: float
     embedding_cost_per_1k: float | None = None
-
-
-def route_placeholder(embedding: bool) -> Usage:
-    """The usage that a route is priced with before anyone knows the text."""
-    return EMBEDDING_PLACEHOLDER if embedding else ROUTE_PLACEHOLDER
 
 
 def get_model_pricing(model_id: str | None, catalogue: PriceCatalogue | None = None) -> ModelPricing | None:

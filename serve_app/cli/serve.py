@@ -65,6 +65,7 @@ def serve(
     typer.echo("Starting Ray and the deployments; this takes 10 to 40 seconds.")
     signals = _Signals()
     signals.take_over()
+    code = 0
     try:
         _start(settings, address, number, signals)
         everywhere = address == "0.0.0.0"  # noqa: S104
@@ -76,9 +77,11 @@ def serve(
     except (_Stopped, SystemExit):
         typer.echo("Stopped before it was ready.")
     except Exception as error:  # noqa: BLE001 - whatever Ray says, the caller of a command wants the reason
-        fail(f"cannot start: {error}", code=1)
+        code = 1
+        typer.secho(f"sekha: cannot start: {error}", err=True, fg=typer.colors.RED)
     finally:
-        _stop()
+        _stop(code)
+    raise typer.Exit(code)
 
 
 def _warn_of_missing_keys(settings: Settings) -> None:
@@ -217,8 +220,8 @@ def _drain() -> None:
         time.sleep(0.25)
 
 
-def _stop() -> None:
-    """End every process that was started."""
+def _stop(code: int) -> None:
+    """End every process that was started; `code` is what this one exits with if it has to end here."""
     if "ray" not in sys.modules:
         return
     import ray
@@ -234,7 +237,8 @@ def _stop() -> None:
     if polite.is_alive():
         # It still talks to a cluster that is gone, and Ray would abort the process a minute from now.
         sys.stdout.flush()
-        os._exit(0)
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _serve_has_started() -> bool:

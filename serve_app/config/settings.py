@@ -115,13 +115,6 @@ class Settings(Config):
             raise ValueError("; ".join(wrong))
         return self
 
-    def provider(self, provider_id: str) -> ProviderConfig:
-        """The provider of that id; KeyError names what there is."""
-        for provider in self.llm_providers:
-            if provider.id == provider_id:
-                return provider
-        raise KeyError(f"no provider '{provider_id}': {', '.join(p.id for p in self.llm_providers)}")
-
 
 def _doubtful_providers(providers: Sequence[ProviderConfig]) -> Iterator[str]:
     if not providers:

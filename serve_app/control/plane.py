@@ -98,10 +98,6 @@ class Plane:
         self._set(provider_id, probed)
         return probed.probe_until
 
-    def reset(self, provider_id: str, now: float) -> None:
-        """Close a breaker by hand; KeyError for a provider that is not there."""
-        self._set(provider_id, self._breakers[provider_id].reset(now))
-
     def snapshot(self, now: float) -> Snapshot:
         """The state at this moment."""
         for provider_id, breaker in self._breakers.items():

@@ -6,14 +6,11 @@ import pytest
 
 from serve_app.accounting.catalogue import TABLE, PriceCatalogue
 from serve_app.accounting.estimate import (
-    EMBEDDING_PLACEHOLDER,
-    ROUTE_PLACEHOLDER,
     compare_costs,
     estimate_cost,
     estimate_cost_from_text,
     find_cheapest_model,
     get_model_pricing,
-    route_placeholder,
 )
 
 
@@ -107,16 +104,10 @@ def test_case_57_an_embedding_pays_for_its_input_only() -> None:
         ("deepseek-v3", 0.00028),
     ],
 )
-def test_the_placeholder_costs_what_the_contracts_table_says(model_id: str, cost: float) -> None:
-    usage = route_placeholder(embedding=False)
-
-    assert estimate_cost(model_id, usage.input_tokens, usage.output_tokens) == cost
-
-
-def test_the_placeholder_of_an_embedding_writes_nothing() -> None:
-    assert route_placeholder(embedding=True) is EMBEDDING_PLACEHOLDER
-    assert (ROUTE_PLACEHOLDER.input_tokens, ROUTE_PLACEHOLDER.output_tokens) == (1000, 500)
-    assert (EMBEDDING_PLACEHOLDER.input_tokens, EMBEDDING_PLACEHOLDER.output_tokens) == (1000, 0)
+def test_a_thousand_tokens_in_and_half_of_it_out_cost_what_the_contracts_table_says(
+    model_id: str, cost: float
+) -> None:
+    assert estimate_cost(model_id, 1000, 500) == cost
 
 
 def test_a_text_counts_a_token_for_four_characters() -> None:
