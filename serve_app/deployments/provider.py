@@ -44,5 +44,6 @@ class ProviderDeployment:
         return await self._provider.health()
 
     async def __del__(self) -> None:
-        """Serve awaits this when it retires a replica."""
-        await self._provider.aclose()
+        """Serve awaits this when it retires a replica, also one whose start has failed."""
+        if hasattr(self, "_provider"):
+            await self._provider.aclose()

@@ -96,7 +96,9 @@ class RouterDeployment:
         self._control.check()
 
     async def __del__(self) -> None:
-        """Serve awaits this when it retires a replica: report what is not reported yet."""
+        """Serve awaits this when it retires a replica, started or not: report what is not reported yet."""
+        if not hasattr(self, "_providers"):
+            return
         await self._control.stop()
         await asyncio.gather(*(provider.aclose() for provider in self._providers.values()))
 
