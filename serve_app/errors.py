@@ -140,7 +140,8 @@ class FailureKind(StrEnum):
 
     TIMEOUT = "timeout"
     RATE_LIMITED = "rate_limited"  # 429
-    OVERLOADED = "overloaded"  # 503, 529, or a full queue of our own
+    OVERLOADED = "overloaded"  # 503, 529
+    SATURATED = "saturated"  # our own queue in front of it is full
     UNREACHABLE = "unreachable"  # refused, reset, no such host
     BROKEN = "broken"  # other 5xx, garbled or cut-off answers
     AUTH = "auth"  # 401, 403: our key, never the caller's
@@ -154,6 +155,7 @@ _STATUS = {
     FailureKind.TIMEOUT: 504,
     FailureKind.RATE_LIMITED: 429,
     FailureKind.OVERLOADED: 503,
+    FailureKind.SATURATED: 429,
     FailureKind.UNREACHABLE: 502,
     FailureKind.BROKEN: 502,
     FailureKind.AUTH: 502,
@@ -196,7 +198,7 @@ class UpstreamError(GatewayError):
         self.param = param
         self.code = code or f"upstream_{failure}"
         self.kind = "invalid_request_error" if failure in _CALLERS_FAULT else "upstream_error"
-        if failure is FailureKind.RATE_LIMITED:
+        if failure in (FailureKind.RATE_LIMITED, FailureKind.SATURATED):
             self.kind = "rate_limit_error"
         self.status = _STATUS[failure]
         if failure is FailureKind.REJECTED and upstream_status is not None:

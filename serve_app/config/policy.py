@@ -5,6 +5,22 @@ from pydantic import AliasChoices, Field
 from serve_app.config.base import Config
 
 
+class RetryPolicy(Config):
+    """
+    How often, and after what wait, the same target is asked again (seed 004).
+
+    At most `max_retries` more attempts follow the first one. The wait begins with `first_delay_s` and grows
+    by `factor` up to `max_delay_s`; up to a quarter is added by chance. Where the provider says how long to
+    wait, that counts instead, and above `retry_after_max_s` the next target is asked at once.
+    """
+
+    max_retries: int = Field(default=3, ge=0, le=20)
+    first_delay_s: float = Field(default=1.0, ge=0, le=60)
+    factor: float = Field(default=2.0, ge=1, le=10)
+    max_delay_s: float = Field(default=60.0, ge=0, le=600)
+    retry_after_max_s: float = Field(default=10.0, ge=0, le=600)
+
+
 class BreakerPolicy(Config):
     """
     When a provider is left alone, and when it is tried again (contract 3.4).

@@ -7,6 +7,7 @@ from pydantic import AliasChoices, Field, field_validator
 
 from serve_app.config.base import Config
 from serve_app.config.model import ModelConfig
+from serve_app.config.policy import RetryPolicy
 from serve_app.config.scaling import Scaling
 from serve_app.config.secret import Secret
 
@@ -47,7 +48,11 @@ class ProviderConfig(Scaling):
     A provider as configured (contract 2.1).
 
     `type` is a row of `providers/catalogue.py`, or any prefix LiteLLM knows. `priority` 1 is tried first.
-    `timeout` is in seconds and bounds one attempt.
+    Four time limits, in seconds: `connect_timeout_s` for the connection, `first_byte_timeout_s` for the head
+    of the answer (unless given, as long as `timeout`), `first_token_timeout_s` for the first token of a
+    stream, `stream_idle_timeout_s` for every silence after that. `timeout` bounds a whole answer that is not
+    streamed. An answer above `max_answer_mb` is a broken one. `retry` says how often the same model is asked
+    again.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_-]+$")
@@ -58,7 +63,14 @@ class ProviderConfig(Scaling):
     timeout: float = Field(
         default=120.0, ge=1, le=600, validation_alias=AliasChoices("timeout", "timeout_secs")
     )
-    connect_timeout: float = Field(default=5.0, gt=0, le=60)
+    connect_timeout_s: float = Field(
+        default=5.0, gt=0, le=60, validation_alias=AliasChoices("connect_timeout_s", "connect_timeout")
+    )
+    first_byte_timeout_s: float | None = Field(default=None, gt=0, le=600)
+    first_token_timeout_s: float = Field(default=60.0, gt=0, le=600)
+    stream_idle_timeout_s: float = Field(default=60.0, gt=0, le=600)
+    max_answer_mb: float = Field(default=64.0, gt=0)
+    retry: RetryPolicy = RetryPolicy()
     models: tuple[ModelConfig, ...] = ()
     transport: Transport = Transport.HANDLE
     script: Script | None = None

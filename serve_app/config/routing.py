@@ -17,6 +17,20 @@ class StrategyName(StrEnum):
     ROUND_ROBIN = "round_robin"
 
 
+class OnStreamFailure(StrEnum):
+    """
+    What happens when an answer breaks off after part of it went to the caller.
+
+    `error`: an error event ends the stream. `resume`: the next target is asked, and what the caller has
+    already is skipped where the new answer begins with it. `hold`: nothing is sent before the answer is
+    whole.
+    """
+
+    ERROR = "error"
+    RESUME = "resume"
+    HOLD = "hold"
+
+
 class RoutingConfig(Config):
     """
     The rules of routing (contract 3.1, 3.2).
@@ -24,6 +38,7 @@ class RoutingConfig(Config):
     `auto_fallback`: when a target fails, try the next one. `max_cost_per_request` is in US dollars and is
     compared with the estimate. `request_timeout` bounds, in seconds, all attempts of one request together
     (of a stream: until its first token). `metadata`: put `sekha_metadata.routing` into answers.
+    `fallback_on_content_filter`: a request that one provider's filter refuses goes to the next.
     """
 
     strategy: StrategyName = StrategyName.FALLBACK
@@ -40,3 +55,5 @@ class RoutingConfig(Config):
     )
     request_timeout: float = Field(default=300.0, gt=0, le=3600)
     metadata: bool = True
+    on_stream_failure: OnStreamFailure = OnStreamFailure.ERROR
+    fallback_on_content_filter: bool = False

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
+from ray.exceptions import RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from serve_app.deployments.handles import TROUBLES, BySize
@@ -77,6 +78,6 @@ class HandleProvider:
         """What Ray itself can do to us, in the gateway's words."""
         if isinstance(error, BackPressureError):
             message = f"The provider's queue is full ({self._id})"
-            return upstream_error(message, self._id, FailureKind.OVERLOADED, retry_after_s=1.0)
-        name = type(error).__name__
-        return upstream_error(f"The provider's replica failed: {name}", self._id, FailureKind.BROKEN)
+            return upstream_error(message, self._id, FailureKind.SATURATED, retry_after_s=1.0)
+        kind = FailureKind.BROKEN if isinstance(error, RayTaskError) else FailureKind.UNREACHABLE
+        return upstream_error(f"The provider's replica failed: {type(error).__name__}", self._id, kind)

@@ -14,6 +14,7 @@ A stream of chat is, in this order:
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from math import inf
 from typing import Protocol
 
 from serve_app.accounting.usage import Usage
@@ -26,7 +27,9 @@ class Call:
     One attempt at one target.
 
     `body` is the caller's JSON in OpenAI's words; the provider puts `model` in it. `timeout_s` bounds the
-    whole attempt. `wants_usage`: the caller of a stream asked to see the usage chunk.
+    whole attempt, of a stream until its first token; `first_byte_s` bounds the wait for the head of the
+    answer, `idle_s` every silence of a stream after its first token. `wants_usage`: the caller of a stream
+    asked to see the usage chunk.
     """
 
     model: str
@@ -34,6 +37,8 @@ class Call:
     timeout_s: float
     request_id: str = ""
     wants_usage: bool = False
+    first_byte_s: float = inf
+    idle_s: float = inf
 
 
 @dataclass(frozen=True, slots=True)

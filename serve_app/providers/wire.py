@@ -224,7 +224,7 @@ class WireProvider:
             headers=headers,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(
-                total=total_s, connect=self._config.connect_timeout, sock_read=idle_s
+                total=total_s, connect=self._config.connect_timeout_s, sock_read=idle_s
             ),
         )
 

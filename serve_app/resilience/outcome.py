@@ -18,8 +18,9 @@ def outcome_of(failure: UpstreamError | None) -> Outcome:
     Outages, timeouts, rate limits and a dead key count against the provider.
 
     What the caller got wrong does not, nor does a model that the provider does not have: its others are well.
+    A queue of our own that is full says nothing about who it leads to.
     """
     if failure is None:
         return Outcome.SUCCESS
-    innocent = failure.callers_fault or failure.failure is FailureKind.NOT_FOUND
+    innocent = failure.callers_fault or failure.failure in (FailureKind.NOT_FOUND, FailureKind.SATURATED)
     return Outcome.IGNORED if innocent else Outcome.FAILURE

@@ -49,6 +49,7 @@ STATUS = {
     FailureKind.TIMEOUT: 504,
     FailureKind.RATE_LIMITED: 429,
     FailureKind.OVERLOADED: 503,
+    FailureKind.SATURATED: 429,
     FailureKind.UNREACHABLE: 502,
     FailureKind.BROKEN: 502,
     FailureKind.AUTH: 502,

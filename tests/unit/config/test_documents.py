@@ -13,7 +13,7 @@ from serve_app.config.auth import AuthConfig
 from serve_app.config.load import load
 from serve_app.config.model import ModelConfig, VisionCapabilities
 from serve_app.config.names import names_of
-from serve_app.config.policy import BreakerPolicy
+from serve_app.config.policy import BreakerPolicy, RetryPolicy
 from serve_app.config.provider import ProviderConfig, Script
 from serve_app.config.routing import RoutingConfig
 from serve_app.config.scaling import Autoscaling, Scaling
@@ -32,6 +32,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Vision capabilities": VisionCapabilities,
     "Default models": DefaultModels,
     "Routing": RoutingConfig,
+    "Retries": RetryPolicy,
     "Circuit breaker": BreakerPolicy,
     "Callers": AuthConfig,
     "Router": RouterConfig,

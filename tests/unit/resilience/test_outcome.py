@@ -10,6 +10,7 @@ INNOCENT = {
     FailureKind.CONTENT_FILTER,
     FailureKind.REJECTED,
     FailureKind.NOT_FOUND,
+    FailureKind.SATURATED,
 }
 
 
@@ -23,5 +24,5 @@ def test_what_goes_wrong_at_the_provider_counts_a_dead_key_included(kind: Failur
 
 
 @pytest.mark.parametrize("kind", sorted(INNOCENT))
-def test_what_the_caller_got_wrong_and_a_model_that_is_not_there_say_nothing(kind: FailureKind) -> None:
+def test_the_callers_mistakes_a_missing_model_and_a_queue_of_our_own_say_nothing(kind: FailureKind) -> None:
     assert outcome_of(upstream_error("no", "p", kind)) is Outcome.IGNORED
