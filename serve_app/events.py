@@ -12,13 +12,23 @@ from serve_app.errors import UpstreamError
 
 @dataclass(frozen=True, slots=True)
 class AttemptFailed:
-    """One call to one target failed; `attempt` counts from 1 within the request."""
+    """
+    One call to one target failed.
+
+    `attempt` counts from 1 within the request, `retries` from 0 at this target. `retry_in_s`: the same target
+    is asked again after so many seconds; None: it is given up. What had been produced by then is in `usage`
+    and `cost` (nano-dollars), None where nothing was.
+    """
 
     request_id: str
     provider_id: str
     model_id: str
     attempt: int
     error: UpstreamError
+    retries: int = 0
+    retry_in_s: float | None = None
+    usage: Usage | None = None
+    cost: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +38,8 @@ class RequestServed:
 
     Spans in seconds: `duration_s` from admission to the last byte; `upstream_s` waiting for the provider, of
     a stream until its first word; `first_token_s` for streams only, from admission to the first word. `cost`
-    in nano-dollars, None when the price is unknown.
+    in nano-dollars, None when the price is unknown. `fell_back`: it came from another target than the first
+    choice.
     """
 
     request_id: str
@@ -37,11 +48,13 @@ class RequestServed:
     provider_id: str
     model_id: str
     attempts: int
+    fell_back: bool
     usage: Usage
     cost: int | None
     duration_s: float
     upstream_s: float
     first_token_s: float | None = None
+    dropped_frames: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +72,20 @@ class RequestFailed:
 
 @dataclass(frozen=True, slots=True)
 class RequestAbandoned:
-    """The caller went away before the answer was complete."""
+    """
+    The caller went away before the answer was complete.
+
+    Where a provider was at work by then, `usage` and `cost` (nano-dollars) are what that is reckoned to come
+    to.
+    """
 
     request_id: str
     operation: str
     task: str
     provider_id: str | None
+    model_id: str | None
+    usage: Usage | None
+    cost: int | None
     duration_s: float
 
 

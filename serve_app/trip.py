@@ -1,13 +1,14 @@
 """
 One request under way: what it asked for, what was tried, and who hears how it ended.
 
-An attempt ends in exactly one of four ways, each a method here: `served`, `failed` (the next target may have
-a go), `cut_short` (the caller already has half an answer), `abandoned` (the caller went away).
+An attempt ends in exactly one of three ways, each a method here: `served`, `failed`, `abandoned` (the caller
+went away). A request that has no attempt left is `refused`.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 
 from serve_app.accounting.usage import Usage, estimate_tokens
 from serve_app.clock import Clock
@@ -18,36 +19,60 @@ from serve_app.errors import (
     FailureKind,
     GatewayError,
     NoSuitableProviders,
+    ProviderRateLimitError,
     ProviderTimeoutError,
     UpstreamError,
 )
 from serve_app.events import AttemptFailed, Event, Listener, RequestAbandoned, RequestFailed, RequestServed
 from serve_app.resilience.deadline import Deadline
 from serve_app.resilience.outcome import Outcome, outcome_of
+from serve_app.routed import Routed
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.plan import Plan
+from serve_app.routing.target import Target
 
 IN_FLIGHT = "sekha_requests_in_flight"
+CHARS_PER_FRAME = 4  # a frame is about one token, and a token about four characters
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class Limits:
     """
-    One call to one target, let through by its breaker.
+    How long one attempt may take, in seconds, as `providers.base.Call` has it.
 
     `hurried`: it had less time than the provider's own limit, because the caller or the deadline said so.
     Then a timeout is no sign of the provider's health.
     """
 
+    timeout_s: float
+    first_byte_s: float = inf
+    idle_s: float = inf
+    hurried: bool = False
+
+
+@dataclass(slots=True)
+class Attempt:
+    """
+    One call to one target, let through by its breaker.
+
+    `number` counts the attempts of the request, `retries` those before this one at the same target.
+    `output_chars` is how much of an answer has come so far, as far as we know.
+    """
+
     candidate: Candidate
     admission: Admission
     number: int
-    timeout_s: float
-    hurried: bool
+    retries: int
+    limits: Limits
+    output_chars: int = 0
 
     @property
     def provider_id(self) -> str:
         return self.candidate.target.provider_id
+
+    def listen(self, block: bytes) -> None:
+        """Take note of a block of frames: should the answer break off, this much was produced."""
+        self.output_chars += block.count(b"\n\n") * CHARS_PER_FRAME
 
 
 class Trip:
@@ -55,6 +80,8 @@ class Trip:
     The mutable part of serving one request.
 
     `operation` is `chat` or `embeddings`; `raw` the caller's body; `deadline` bounds all attempts together.
+    `left` are the targets that may still be asked, `failures` what those before them said, `current` is the
+    attempt that waits for its first word.
     """
 
     def __init__(
@@ -67,17 +94,22 @@ class Trip:
         control: Replica,
         clock: Clock,
         listeners: Sequence[Listener],
+        streams: bool = False,
         wants_usage: bool = False,
     ) -> None:
         self.request_id = request_id
         self.operation = operation
         self.plan = plan
         self.raw = raw
+        self.streams = streams
         self.wants_usage = wants_usage
         self.started = clock.monotonic()
         self.deadline = Deadline.after(self.started, timeout_s)
+        self.left = list(plan.ordered)
         self.attempts = 0
-        self.failures: list[UpstreamError] = []
+        self.failures: list[tuple[Target, UpstreamError]] = []
+        self.current: Attempt | None = None
+        self._put_off: list[tuple[Target, float]] = []
         self._control = control
         self._clock = clock
         self._listeners = listeners
@@ -90,23 +122,34 @@ class Trip:
     def remaining_s(self) -> float:
         return self.deadline.remaining(self._clock.monotonic())
 
-    async def admit(self, candidate: Candidate, limit_s: float) -> Attempt | None:
-        """The next attempt, if the breaker lets it through; `limit_s` is the provider's own limit."""
+    def stands_in(self, target: Target) -> bool:
+        """Whether this target is asked because another one failed through no fault of the caller."""
+        return any(other is not target and not error.callers_fault for other, error in self.failures)
+
+    async def admit(self, candidate: Candidate, retries: int, limits: Limits) -> Attempt | None:
+        """The next attempt, if the breaker lets it through."""
         admission = await self._control.admit(candidate.target.provider_id)
         if admission is None:
             return None
         self.attempts += 1
-        left_s = self.remaining_s
-        return Attempt(candidate, admission, self.attempts, min(left_s, limit_s), left_s < limit_s)
+        return Attempt(candidate, admission, self.attempts, retries, limits)
+
+    def put_off(self, target: Target, wait_s: float) -> None:
+        """This target was not asked, because it wants to be left alone for longer than we may wait."""
+        self._put_off.append((target, wait_s))
 
     def served(
-        self, attempt: Attempt, usage: Usage, upstream_s: float, first_token_s: float | None = None
+        self,
+        attempt: Attempt,
+        usage: Usage,
+        upstream_s: float,
+        first_token_s: float | None = None,
+        dropped_frames: int = 0,
     ) -> int | None:
         """The answer is whole. Its cost in nano-dollars; None when nobody knows the price."""
         target = attempt.candidate.target
         self._observe(attempt, Outcome.SUCCESS, upstream_s)
-        price = self._control.price(target.name)
-        cost = None if price is None else price.cost(usage)
+        cost = self._cost(target, usage)
         self._tell(
             RequestServed(
                 request_id=self.request_id,
@@ -115,32 +158,69 @@ class Trip:
                 provider_id=target.provider_id,
                 model_id=target.model_id,
                 attempts=self.attempts,
+                fell_back=attempt.candidate is not self.plan.ordered[0],
                 usage=usage,
                 cost=cost,
                 duration_s=self.elapsed_s,
                 upstream_s=upstream_s,
                 first_token_s=first_token_s,
+                dropped_frames=dropped_frames,
             )
         )
         return cost
 
-    def failed(self, attempt: Attempt, error: UpstreamError) -> None:
-        """This target did not answer; another may."""
+    def failed(self, attempt: Attempt, error: UpstreamError, retry_in_s: float | None = None) -> None:
+        """This attempt brought no answer; `retry_in_s` when the same target is asked again."""
         target = attempt.candidate.target
-        self.failures.append(error)
-        rushed = attempt.hurried and error.failure is FailureKind.TIMEOUT
-        self._observe(attempt, Outcome.IGNORED if rushed else outcome_of(error))
-        self._tell(AttemptFailed(self.request_id, target.provider_id, target.model_id, attempt.number, error))
+        self.failures.append((target, error))
+        self._observe(attempt, self._verdict(attempt, error), cool_until=self._cool_until(error))
+        usage = self.guessed_usage(attempt.output_chars) if attempt.output_chars else None
+        self._tell(
+            AttemptFailed(
+                request_id=self.request_id,
+                provider_id=target.provider_id,
+                model_id=target.model_id,
+                attempt=attempt.number,
+                retries=attempt.retries,
+                error=error,
+                retry_in_s=retry_in_s,
+                usage=usage,
+                cost=None if usage is None else self._cost(target, usage),
+            )
+        )
 
-    def cut_short(self, attempt: Attempt, error: UpstreamError) -> None:
-        """The answer broke off when part of it was already with the caller."""
-        self.failed(attempt, error)
-        self._tell(self._refused(error))
+    def refused(self, error: GatewayError) -> None:
+        """The caller hears this instead of an answer, or instead of the rest of one."""
+        # A provider may call its errors what it likes; as a label that would grow without bound.
+        code = f"upstream_{error.failure}" if isinstance(error, UpstreamError) else error.code
+        task = self.plan.wanted.task
+        self._tell(
+            RequestFailed(
+                self.request_id, self.operation, task, code, error.status, self.attempts, self.elapsed_s
+            )
+        )
 
-    def abandoned(self, attempt: Attempt) -> None:
-        """The caller went away in the middle of the answer."""
-        self._observe(attempt, Outcome.IGNORED)
-        self._tell(self._departed(attempt.provider_id))
+    def abandoned(self, attempt: Attempt | None) -> None:
+        """The caller went away; what the provider has done by then is reckoned, because it will be billed."""
+        target = usage = cost = None
+        if attempt is not None:
+            self._observe(attempt, Outcome.IGNORED)
+            target = attempt.candidate.target
+            output = estimate_tokens(attempt.output_chars) if attempt.output_chars else 0
+            usage = Usage(self.plan.wanted.input_tokens, output, estimated=True)
+            cost = self._cost(target, usage)
+        self._tell(
+            RequestAbandoned(
+                request_id=self.request_id,
+                operation=self.operation,
+                task=self.plan.wanted.task,
+                provider_id=target.provider_id if target else None,
+                model_id=target.model_id if target else None,
+                usage=usage,
+                cost=cost,
+                duration_s=self.elapsed_s,
+            )
+        )
 
     @contextmanager
     def under_way(self) -> Iterator[None]:
@@ -148,13 +228,13 @@ class Trip:
         try:
             yield
         except GatewayError as error:
-            self._tell(self._refused(error))
+            self.refused(error)
             raise
         except Exception:
-            self._tell(self._refused(GatewayError("unexpected")))
+            self.refused(GatewayError("unexpected"))
             raise
         except BaseException:  # cancelled: nobody is waiting any more
-            self._tell(self._departed(None))
+            self.abandoned(self.current)
             raise
 
     @contextmanager
@@ -170,30 +250,38 @@ class Trip:
 
     @contextmanager
     def asking(self, attempt: Attempt) -> Iterator[None]:
-        """Until the target has said something; a probe whose caller leaves before that is given back."""
+        """Until the target has said something; who leaves before that leaves this attempt."""
+        self.current = attempt
         with self.in_flight(attempt):
-            try:
-                yield
-            except BaseException:
-                self._observe(attempt, Outcome.IGNORED)
-                raise
+            yield
+        self.current = None
 
     def last_word(self) -> GatewayError:
         """
         What the caller hears when every target failed: the last provider's reason (contract 3.2).
 
-        But a fallback that refuses what the first target accepted says nothing about the outage; then the
-        first, real reason counts.
+        But a fallback that refuses what another target was asked before says nothing about why it was needed;
+        then the first, real reason counts.
         """
         if self.failures:
-            last = self.failures[-1]
+            target, last = self.failures[-1]
             if last.callers_fault:
-                return next((f for f in self.failures if not f.callers_fault), last)
+                return next((error for other, error in self.failures if other is not target), last)
             return last
+        if self._put_off:
+            target, wait_s = min(self._put_off, key=lambda put_off: put_off[1])
+            message = f"Provider '{target.provider_id}' asked for patience: {wait_s:.1f} s more"
+            return ProviderRateLimitError(message, target.provider_id, retry_after_s=wait_s)
         if self.remaining_s == 0.0:
             return ProviderTimeoutError("The request's time was up", "", FailureKind.TIMEOUT)
         why = "every breaker that would let a request through has its one probe out"
         return NoSuitableProviders(self.plan.wanted.task, why)
+
+    def routed(self, attempt: Attempt, cost: int | None = None) -> Routed:
+        """What the caller is told about the target that answers; `cost` once it is known."""
+        chosen, wanted = attempt.candidate, self.plan.wanted
+        reason = self.plan.reason(chosen)
+        return Routed(chosen.target, wanted.task, reason, chosen.cost, cost, wanted.images)
 
     def guessed_usage(self, output_chars: int) -> Usage:
         """What was used, reckoned from lengths, when the provider did not say."""
@@ -201,25 +289,43 @@ class Trip:
         output = 0 if wanted.task is ModelTask.EMBEDDING else estimate_tokens(output_chars)
         return Usage(wanted.input_tokens, output, estimated=True)
 
-    def _observe(self, attempt: Attempt, outcome: Outcome, latency_s: float | None = None) -> None:
+    def _verdict(self, attempt: Attempt, error: UpstreamError) -> Outcome:
+        """
+        What a failure says about the provider.
+
+        A request has one voice at each target, its first attempt: retries come fast, and would make one
+        unlucky caller open a breaker for all. A probe always has its say.
+        """
+        if attempt.retries and attempt.admission.probe is None:
+            return Outcome.IGNORED
+        rushed = attempt.limits.hurried and error.failure is FailureKind.TIMEOUT
+        return Outcome.IGNORED if rushed else outcome_of(error)
+
+    def _cool_until(self, error: UpstreamError) -> float | None:
+        """Until when the provider asked to be left alone; a full queue of ours asks for nothing."""
+        if not error.retry_after_s or error.failure is FailureKind.SATURATED:
+            return None
+        return self._clock.now() + error.retry_after_s
+
+    def _observe(
+        self,
+        attempt: Attempt,
+        outcome: Outcome,
+        latency_s: float | None = None,
+        cool_until: float | None = None,
+    ) -> None:
         probe = attempt.admission.probe
-        if outcome is Outcome.IGNORED and probe is None:
+        if outcome is Outcome.IGNORED and probe is None and cool_until is None:
             return  # says nothing about anyone
         target = attempt.candidate.target
         now = self._clock.now()
-        self._control.observe(Observation(target.provider_id, target.name, outcome, now, probe, latency_s))
-
-    def _refused(self, error: GatewayError) -> RequestFailed:
-        task = self.plan.wanted.task
-        # A provider may call its errors what it likes; as a label that would grow without bound.
-        code = f"upstream_{error.failure}" if isinstance(error, UpstreamError) else error.code
-        return RequestFailed(
-            self.request_id, self.operation, task, code, error.status, self.attempts, self.elapsed_s
+        self._control.observe(
+            Observation(target.provider_id, target.name, outcome, now, probe, latency_s, cool_until)
         )
 
-    def _departed(self, provider_id: str | None) -> RequestAbandoned:
-        task = self.plan.wanted.task
-        return RequestAbandoned(self.request_id, self.operation, task, provider_id, self.elapsed_s)
+    def _cost(self, target: Target, usage: Usage) -> int | None:
+        price = self._control.price(target.name)
+        return None if price is None else price.cost(usage)
 
     def _tell(self, event: Event) -> None:
         for listener in self._listeners:

@@ -7,7 +7,7 @@ is forwarded as the bytes it came in, with one member spliced in.
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from serve_app.accounting.money import dollars, dollars_text
@@ -25,10 +25,13 @@ from serve_app.api.asgi import (
 from serve_app.api.auth import Keyring
 from serve_app.api.errors import error_headers, openai_error
 from serve_app.api.sse import DONE, event, spliced, with_member
+from serve_app.config.routing import OnStreamFailure
 from serve_app.errors import GatewayError, InvalidRequest, UpstreamError
-from serve_app.gateway import ChatStream, Gateway, Routed
+from serve_app.gateway import Gateway
+from serve_app.routed import Routed
 from serve_app.schemas.chat import read_chat
 from serve_app.schemas.embeddings import read_embedding
+from serve_app.streams.chat_stream import ChatStream
 
 EVENT_STREAM: Headers = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -37,6 +40,14 @@ EVENT_STREAM: Headers = [
 ]
 
 LONGEST_REQUEST_ID = 128
+
+
+class Terms(NamedTuple):
+    """What a caller asks of one request in its headers."""
+
+    request_id: str
+    timeout_s: float | None
+    on_failure: OnStreamFailure | None
 
 
 class OpenAIEndpoints:
@@ -61,13 +72,12 @@ class OpenAIEndpoints:
         scope: Scope,
         receive: Receive,
         send: Send,
-        serve: Callable[[bytes, str, float | None, Send], Awaitable[None]],
+        serve: Callable[[bytes, Terms, Send], Awaitable[None]],
     ) -> None:
-        request_id = request_id_of(scope)
         try:
             self._keyring.check(scope)
             raw = await read_body(scope, receive, self._max_body)
-            await serve(raw, request_id, _timeout_of(scope), send)
+            await serve(raw, _terms_of(scope), send)
         except GatewayError as error:
             headers = error_headers(error)
             if isinstance(error, UpstreamError) and error.provider_id:
@@ -76,17 +86,17 @@ class OpenAIEndpoints:
         except CallerGone:
             return
 
-    async def _chat(self, raw: bytes, request_id: str, timeout_s: float | None, send: Send) -> None:
+    async def _chat(self, raw: bytes, terms: Terms, send: Send) -> None:
         request = read_chat(raw)
         if request.stream:
-            stream = await self._gateway.chat_stream(request, request_id, timeout_s)
+            stream = await self._gateway.chat_stream(request, *terms)
             await self._send_stream(stream, send)
             return
-        reply = await self._gateway.chat(request, request_id, timeout_s)
+        reply = await self._gateway.chat(request, terms.request_id, terms.timeout_s)
         await self._send_whole(reply.body, reply.routed, send)
 
-    async def _embed(self, raw: bytes, request_id: str, timeout_s: float | None, send: Send) -> None:
-        reply = await self._gateway.embed(read_embedding(raw), request_id, timeout_s)
+    async def _embed(self, raw: bytes, terms: Terms, send: Send) -> None:
+        reply = await self._gateway.embed(read_embedding(raw), terms.request_id, terms.timeout_s)
         await self._send_whole(reply.body, reply.routed, send)
 
     async def _send_whole(self, body: bytes, routed: Routed, send: Send) -> None:
@@ -99,18 +109,19 @@ class OpenAIEndpoints:
         Forward the blocks as they come. A whole answer ends with [DONE]; one cut short ends with an error
         event and without it, so that nobody takes half an answer for a whole one.
         """
-        headers = [*EVENT_STREAM, *routed_headers(stream.routed), ANY_ORIGIN]
+        chosen = routed_headers(stream.routed) if stream.routed else []  # held back: nobody has answered yet
+        headers = [*EVENT_STREAM, *chosen, ANY_ORIGIN]
         last = b""
         untold = self._tells_metadata
         async with aclosing(stream):
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             async for item in stream:
                 if isinstance(item, bytes):
-                    if untold:
+                    if untold and stream.routed:
                         item = with_member(item, "sekha_metadata", metadata(stream.routed))
                         untold = False
                     await send({"type": "http.response.body", "body": item, "more_body": True})
-                elif isinstance(item, UpstreamError):
+                elif isinstance(item, GatewayError):
                     last = event(openai_error(item))
                 else:
                     last = DONE
@@ -162,6 +173,22 @@ def metadata(routed: Routed) -> dict[str, Any]:
 
 def _dollars(cost: int | None) -> float | None:
     return None if cost is None else dollars(cost)
+
+
+def _terms_of(scope: Scope) -> Terms:
+    return Terms(request_id_of(scope), _timeout_of(scope), _policy_of(scope))
+
+
+def _policy_of(scope: Scope) -> OnStreamFailure | None:
+    """`x-sekha-on-stream-failure`; InvalidRequest when it is not a policy."""
+    given = header(scope, b"x-sekha-on-stream-failure")
+    if given is None:
+        return None
+    try:
+        return OnStreamFailure(given.lower())
+    except ValueError:
+        there = ", ".join(OnStreamFailure)
+        raise InvalidRequest(f"x-sekha-on-stream-failure: '{given[:40]}' is none of {there}") from None
 
 
 def _timeout_of(scope: Scope) -> float | None:

@@ -9,7 +9,7 @@ import orjson
 def chunks_in(block: bytes) -> Iterator[dict[str, Any]]:
     """The `chat.completion.chunk` of every frame."""
     for frame in block.split(b"\n\n"):
-        if frame:
+        if frame.startswith(b"data: "):  # else a comment
             yield orjson.loads(frame.removeprefix(b"data: "))
 
 

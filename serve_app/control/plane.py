@@ -51,6 +51,7 @@ class Plane:
         self._breakers: dict[str, Breaker] = {}
         self._prices: Mapping[str, Price | None] = {}
         self._latencies: dict[str, Latency] = {}
+        self._cooling: dict[str, float] = {}
         self._applied: dict[str, int] = {}
         self._heard_at: dict[str, float] = {}
         self._gauges: dict[str, Gauges] = {}
@@ -110,6 +111,7 @@ class Plane:
             prices=self._prices,
             latencies={name: mean for name, mean in means if mean is not None},
             applied=dict(self._applied),
+            cooling={name: until for name, until in self._cooling.items() if until > now},
         )
 
     def totals(self, now: float) -> Totals:
@@ -136,6 +138,9 @@ class Plane:
         at = min(seen.at, now)  # a router whose clock is ahead must not hold a breaker open for longer
         if seen.latency_s is not None:
             self._latencies.setdefault(seen.target, Latency()).add(seen.latency_s, at)
+        if seen.cool_until is not None and seen.cool_until > max(now, self._cooling.get(seen.target, 0.0)):
+            self._cooling[seen.target] = seen.cool_until  # a shorter one never ends a longer one
+            self.version += 1
         breaker = breaker.looked_at(at, self._policy)
         self._set(seen.provider_id, breaker.heard(seen.outcome, seen.probe, at, self._policy))
 

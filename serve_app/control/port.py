@@ -17,7 +17,8 @@ class Observation:
     The end of one attempt, as the authority needs to know it.
 
     `at` is in seconds since the epoch, `latency_s` None unless the attempt succeeded; `probe` names the
-    probe if the attempt was let through by a half-open breaker.
+    probe if the attempt was let through by a half-open breaker. `cool_until`: the provider asked not to be
+    sent anything for this target before then (Retry-After).
     """
 
     provider_id: str
@@ -26,6 +27,7 @@ class Observation:
     at: float
     probe: float | None = None
     latency_s: float | None = None
+    cool_until: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class Snapshot:
     The authority's state at one version, never changed afterwards.
 
     `generation` differs after the authority was started anew. `applied` says, for each router, the last
-    report that is in here.
+    report that is in here. `cooling` says until when targets want to be left alone.
     """
 
     generation: str = ""
@@ -58,6 +60,7 @@ class Snapshot:
     prices: Mapping[str, Price | None] = field(default_factory=dict)
     latencies: Mapping[str, float] = field(default_factory=dict)
     applied: Mapping[str, int] = field(default_factory=dict)
+    cooling: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,7 @@ class Replica:
         self._breakers: dict[str, Breaker] = {
             p.id: Breaker(last_change=clock.now()) for p in settings.llm_providers
         }
+        self._cooling: dict[str, float] = {}
         self._pending: deque[Observation] = deque(maxlen=MOST_PENDING)
         self._unacknowledged: Report | None = None
         self._sequence = 0
@@ -99,6 +100,16 @@ class Replica:
         """The measured latency of a target over all routers; None before the first answer."""
         return self._snapshot.latencies.get(target)
 
+    def cooling_s(self, target: str) -> float:
+        """For how many seconds more this target wants to be left alone; 0.0 when it does not."""
+        until = self._cooling.get(target)
+        return 0.0 if until is None else max(0.0, until - self._clock.now())
+
+    def opens_in_s(self, provider_id: str) -> float:
+        """Seconds until an open breaker lets a probe through."""
+        failed_at = self._breakers[provider_id].last_failure or 0.0
+        return max(0.0, failed_at + self._policy.reset_timeout - self._clock.now())
+
     # --- what a request does --------------------------------------------------------------------------
 
     async def admit(self, provider_id: str) -> Admission | None:
@@ -127,6 +138,8 @@ class Replica:
     def observe(self, seen: Observation) -> None:
         """Take note of the end of an attempt, here at once, at the authority with the next report."""
         self._pending.append(seen)
+        if seen.cool_until is not None:
+            self._cool(seen.target, seen.cool_until)
         self._breakers[seen.provider_id] = self._replayed(self._breakers[seen.provider_id], seen)
         if seen.latency_s is None or seen.probe is not None:
             self._urgent.set()
@@ -240,8 +253,13 @@ class Replica:
             missing.extend(sent.observations)
         missing.extend(self._pending)
         self._breakers.update(snapshot.breakers)
+        for target, until in snapshot.cooling.items():
+            self._cool(target, until)
         for seen in missing:
             self._breakers[seen.provider_id] = self._replayed(self._breakers[seen.provider_id], seen)
+
+    def _cool(self, target: str, until: float) -> None:
+        self._cooling[target] = max(until, self._cooling.get(target, 0.0))
 
     def _replayed(self, breaker: Breaker, seen: Observation) -> Breaker:
         looked = breaker.looked_at(seen.at, self._policy)

@@ -12,8 +12,10 @@ from typing import Any
 import orjson
 
 from serve_app.accounting.money import dollars, dollars_text
+from serve_app.accounting.usage import Usage
 from serve_app.control.plane import BreakerChanged
-from serve_app.events import AttemptFailed, Event, RequestFailed, RequestServed
+from serve_app.errors import FailureKind
+from serve_app.events import AttemptFailed, Event, RequestAbandoned, RequestFailed, RequestServed
 from serve_app.resilience.breaker import BreakerState
 
 LOGGER = "sekha"
@@ -76,20 +78,15 @@ def log_event(event: Event) -> None:
                 extra={"facts": _facts_of(event)},
             )
         case AttemptFailed():
-            log.warning(
-                "llm_call_failed",
-                extra={
-                    "facts": {
-                        "event": "llm_call_failed",
-                        "request_id": event.request_id,
-                        "backend": event.provider_id,
-                        "model": event.model_id,
-                        "error_type": str(event.error.failure),
-                        "error_message": event.error.message,
-                        "retry_count": event.attempt - 1,
-                    }
-                },
-            )
+            name = "llm_call_failed" if event.retry_in_s is None else "llm_call_retried"
+            log.warning(name, extra={"facts": _facts_of_failure(event, name)})
+            if event.error.failure is FailureKind.AUTH:
+                log.error(
+                    "provider '%s' refuses our key: %s",
+                    event.provider_id,
+                    event.error.message,
+                    extra={"facts": {"event": "provider_key_refused", "provider": event.provider_id}},
+                )
         case RequestFailed():
             log.warning(
                 "request_failed",
@@ -105,6 +102,46 @@ def log_event(event: Event) -> None:
                     }
                 },
             )
+        case RequestAbandoned() if log.isEnabledFor(logging.INFO):
+            facts = {
+                "event": "request_abandoned",
+                "request_id": event.request_id,
+                "operation": event.operation,
+                "task": event.task,
+                "provider": event.provider_id,
+                "model": event.model_id,
+                "duration_ms": round(event.duration_s * 1000, 1),
+            }
+            if event.usage is not None:
+                facts.update(_facts_of_spend(event.usage, event.cost))
+            log.info("request_abandoned", extra={"facts": facts})
+
+
+def _facts_of_failure(event: AttemptFailed, name: str) -> dict[str, Any]:
+    """The fields of seed 004, and what was spent for nothing."""
+    facts: dict[str, Any] = {
+        "event": name,
+        "request_id": event.request_id,
+        "backend": event.provider_id,
+        "model": event.model_id,
+        "error_type": str(event.error.failure),
+        "error_message": event.error.message,
+        "retry_count": event.retries,
+    }
+    if event.retry_in_s is not None:
+        facts["retry_in_s"] = round(event.retry_in_s, 3)
+    if event.usage is not None:
+        facts.update(_facts_of_spend(event.usage, event.cost))
+    return facts
+
+
+def _facts_of_spend(usage: Usage, cost: int | None) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "usage_estimated": usage.estimated,
+        "cost_usd": None if cost is None else dollars_text(cost),
+    }
 
 
 def _facts_of(event: RequestServed) -> dict[str, Any]:
@@ -114,10 +151,7 @@ def _facts_of(event: RequestServed) -> dict[str, Any]:
         "operation": event.operation,
         "task": event.task,
         "attempts": event.attempts,
-        "input_tokens": event.usage.input_tokens,
-        "output_tokens": event.usage.output_tokens,
-        "usage_estimated": event.usage.estimated,
-        "cost_usd": None if event.cost is None else dollars_text(event.cost),
+        **_facts_of_spend(event.usage, event.cost),
         "duration_ms": round(event.duration_s * 1000, 1),
         "upstream_ms": round(event.upstream_s * 1000, 1),
     }

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from serve_app.accounting.money import dollars
+from serve_app.accounting.usage import Usage
 from serve_app.control.port import Totals
 from serve_app.control.tally import BUCKETS_S, Histogram, Tally
 from serve_app.events import (
@@ -42,7 +43,9 @@ SERVED = "sekha_requests_served"
 FAILED = "sekha_requests_failed"
 ABANDONED = "sekha_requests_abandoned"
 ATTEMPT_FAILURES = "sekha_attempt_failures"
+RETRIES = "sekha_retries"
 FALLBACKS = "sekha_fallbacks"
+DROPPED_FRAMES = "sekha_dropped_frames"
 DURATION = "gen_ai_server_request_duration_seconds"
 FIRST_TOKEN = "gen_ai_server_time_to_first_token_seconds"  # noqa: S105
 OVERHEAD = "sekha_overhead_seconds"
@@ -57,13 +60,16 @@ COUNTERS = {
     FAILED: Definition("Requests that ended in an error.", ("operation", "task", "code")),
     ABANDONED: Definition("Requests whose caller went away.", ("operation", "task")),
     ATTEMPT_FAILURES: Definition("Calls to a target that failed, by kind.", (*_TARGET, "kind")),
+    RETRIES: Definition("Calls to a target that failed and were repeated, by kind.", (*_TARGET, "kind")),
+    DROPPED_FRAMES: Definition("Frames of streams that could not be read and were left out.", _TARGET),
     FALLBACKS: Definition("Answers that came from another target than the first choice.", _TARGET),
 }
 HISTOGRAMS = {
     DURATION: Definition("From admission to the last byte.", ("operation", *_TARGET)),
     FIRST_TOKEN: Definition("From admission to the first token of a stream.", _TARGET),
     OVERHEAD: Definition(
-        "What the gateway added: to a whole answer, or to a stream's first token.", ("operation",)
+        "What the gateway added where the first attempt succeeded: to a whole answer, or to a first token.",
+        ("operation",),
     ),
 }
 GAUGES = {IN_FLIGHT: Definition("Requests at a provider at this moment.", ("provider",))}
@@ -84,25 +90,39 @@ class MetricsListener:
             case AttemptFailed():
                 labels = (event.provider_id, event.model_id, str(event.error.failure))
                 self._tally().count(ATTEMPT_FAILURES, labels)
+                if event.retry_in_s is not None:
+                    self._tally().count(RETRIES, labels)
+                if event.usage is not None:
+                    self._spent((event.provider_id, event.model_id), event.usage, event.cost)
             case RequestFailed():
                 self._tally().count(FAILED, (event.operation, event.task, event.code))
             case RequestAbandoned():
                 self._tally().count(ABANDONED, (event.operation, event.task))
+                if event.provider_id and event.model_id and event.usage:
+                    self._spent((event.provider_id, event.model_id), event.usage, event.cost)
 
     def _served(self, event: RequestServed) -> None:
         tally = self._tally()
         target = (event.provider_id, event.model_id)
         tally.count(SERVED, (event.operation, event.task, *target))
-        tally.count(TOKENS, (*target, "input"), event.usage.input_tokens)
-        tally.count(TOKENS, (*target, "output"), event.usage.output_tokens)
-        tally.count(COST, target, event.cost or 0)
-        if event.attempts > 1:
+        self._spent(target, event.usage, event.cost)
+        if event.fell_back:
             tally.count(FALLBACKS, target)
+        if event.dropped_frames:
+            tally.count(DROPPED_FRAMES, target, event.dropped_frames)
         tally.observe(DURATION, (event.operation, *target), event.duration_s)
-        ours_until = event.duration_s if event.first_token_s is None else event.first_token_s
-        tally.observe(OVERHEAD, (event.operation,), max(0.0, ours_until - event.upstream_s))
+        if event.attempts == 1:  # else the time of those that failed would be taken for ours
+            ours_until = event.duration_s if event.first_token_s is None else event.first_token_s
+            tally.observe(OVERHEAD, (event.operation,), max(0.0, ours_until - event.upstream_s))
         if event.first_token_s is not None:
             tally.observe(FIRST_TOKEN, target, event.first_token_s)
+
+    def _spent(self, target: tuple[str, str], usage: Usage, cost: int | None) -> None:
+        """Tokens and money, of whole answers and of parts that will be billed as well."""
+        tally = self._tally()
+        tally.count(TOKENS, (*target, "input"), usage.input_tokens)
+        tally.count(TOKENS, (*target, "output"), usage.output_tokens)
+        tally.count(COST, target, cost or 0)
 
 
 def exposition(totals: Totals) -> bytes:

@@ -65,11 +65,16 @@ class StreamHead:
 
 @dataclass(frozen=True, slots=True)
 class StreamEnd:
-    """The stream ended as it should. `usage` None if it was not told; `output_chars` is what was sent."""
+    """
+    The stream ended as it should.
+
+    `usage` None if it was not told; `output_chars` is what was sent; `dropped_frames` could not be read.
+    """
 
     usage: Usage | None
     upstream_s: float
     output_chars: int
+    dropped_frames: int = 0
 
 
 StreamItem = StreamHead | bytes | StreamEnd | UpstreamError

@@ -44,13 +44,17 @@ class Plan:
             return f"Selected by priority ({chosen.priority})"
         return f"Selected by strategy {self.strategy} (priority {chosen.priority})"
 
-    def refusal(self) -> GatewayError:
-        """What the caller hears when nobody is eligible (contract 1.2)."""
+    def refusal(self, retry_after_s: float | None = None) -> GatewayError:
+        """
+        What the caller hears when nobody is eligible (contract 1.2).
+
+        `retry_after_s` is when the first of the breakers lets somebody through again.
+        """
         task, vision = self.wanted.task, self.wanted.require_vision
         able = [d for d in self.dropped if d.obstacle in (Obstacle.BREAKER, Obstacle.COST)]
         if able:
             why = "; ".join(f"provider {d.candidate.target.name}: {d.reason}" for d in able)
-            return NoSuitableProviders(task, why)
+            return NoSuitableProviders(task, why, retry_after_s)
         crowded = [d for d in self.dropped if d.obstacle is Obstacle.IMAGES]
         if crowded:
             most = max(d.candidate.target.vision.max_images for d in crowded if d.candidate.target.vision)

@@ -73,13 +73,19 @@ def settings(data: dict[str, Any], **more: Any) -> Settings:
     return Settings.model_validate({**data, **more})
 
 
-def two_providers(**more: Any) -> Settings:
-    """`first` and `second`, each with one chat model and one embedding model of its own."""
+def two_providers(provider: dict[str, Any] | None = None, **more: Any) -> Settings:
+    """
+    `first` and `second`, each with one chat model and one embedding model of its own.
+
+    Nobody is asked twice, unless `provider`, which is added to both, says so.
+    """
     providers = [
         {
             "id": name,
             "type": "scripted",
             "priority": place,
+            "retry": {"max_retries": 0},
+            **(provider or {}),
             "models": [
                 {"model_id": f"{name}-chat", "task": "chat_smart"},
                 {"model_id": f"{name}-embed", "task": "embedding"},

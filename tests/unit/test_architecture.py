@@ -31,9 +31,12 @@ RINGS = {
     "prices": ("config accounting providers.catalogue", ""),
     "conditions": ("config accounting routing", ""),
     "control": ("errors clock config accounting resilience routing", ""),
-    "trip": ("errors clock config accounting resilience routing control events", ""),
+    "routed": ("config routing", ""),
+    "trip": ("errors clock config accounting resilience routing control events routed", ""),
+    "engine": ("errors clock config resilience routing control trip providers.base", ""),
+    "streams": ("errors clock accounting trip engine routed providers.base", "orjson"),
     "gateway": (
-        "errors clock config accounting resilience routing control events trip conditions schemas "
+        "errors clock config accounting routing control events routed trip engine streams conditions schemas "
         "providers.base",
         "",
     ),
@@ -42,7 +45,8 @@ RINGS = {
     "providers": ("errors clock config accounting schemas", "aiohttp orjson"),
     "providers/litellm_": ("errors clock config accounting schemas", "aiohttp orjson litellm httpx openai"),
     "api": (
-        "errors clock config accounting resilience routing control events gateway schemas providers.base",
+        "errors clock config accounting resilience routing control events routed streams.chat_stream gateway "
+        "schemas providers.base",
         "fastapi starlette orjson pydantic",
     ),
     "observability": (

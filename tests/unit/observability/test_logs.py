@@ -12,10 +12,10 @@ from serve_app.events import AttemptFailed, Event, RequestServed
 from serve_app.observability.logs import JsonFormatter, log_event
 
 SERVED = RequestServed(
-    "r1", "chat", "chat_smart", "cloud", "gpt-4o", 1, Usage(1000, 500), 12_500_000, 0.5, 0.4
+    "r1", "chat", "chat_smart", "cloud", "gpt-4o", 1, False, Usage(1000, 500), 12_500_000, 0.5, 0.4
 )
 FAILED = AttemptFailed(
-    "r1", "cloud", "gpt-4o", 2, upstream_error("slow down", "cloud", FailureKind.RATE_LIMITED)
+    "r1", "cloud", "gpt-4o", 2, upstream_error("slow down", "cloud", FailureKind.RATE_LIMITED), retries=1
 )
 
 

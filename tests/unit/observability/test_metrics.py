@@ -12,7 +12,18 @@ from serve_app.resilience.breaker import Breaker, BreakerState
 
 def served(duration_s: float = 0.5, attempts: int = 1) -> RequestServed:
     return RequestServed(
-        "r", "chat", "chat_smart", "cloud", "gpt-4o", attempts, Usage(10, 5), 12_500_000, duration_s, 0.4, 0.2
+        "r",
+        "chat",
+        "chat_smart",
+        "cloud",
+        "gpt-4o",
+        attempts,
+        attempts > 1,
+        Usage(10, 5),
+        12_500_000,
+        duration_s,
+        0.4,
+        0.2,
     )
 
 

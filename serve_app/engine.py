@@ -1,0 +1,230 @@
+"""
+One attempt after the other, until a target answers: whole answers, streams and vectors alike.
+
+Nobody here knows what is asked for; `ask` does. What follows a failure is decided by `resilience/retry.py`.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from random import Random
+from typing import TypeVar
+
+from serve_app.clock import Clock
+from serve_app.config.settings import Settings
+from serve_app.control.replica import Replica
+from serve_app.errors import FailureKind, GatewayError, UpstreamError, upstream_error
+from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead, StreamItem
+from serve_app.resilience.retry import JITTER, Again, Move, next_step
+from serve_app.routing.candidate import Candidate
+from serve_app.routing.eligibility import Obstacle
+from serve_app.routing.plan import Plan
+from serve_app.routing.target import Target
+from serve_app.trip import Attempt, Limits, Trip
+
+A = TypeVar("A")
+
+Ask = Callable[[Provider, Call, Attempt], Awaitable[A | UpstreamError]]
+OpenStream = tuple[StreamHead, AsyncGenerator[StreamItem, None]]
+
+log = logging.getLogger("sekha.gateway")
+
+
+class Engine:
+    """Tries the targets of a plan; the only place that does."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        providers: Mapping[str, Provider],
+        control: Replica,
+        clock: Clock,
+        rng: Random,
+    ) -> None:
+        self._providers = providers
+        self._configs = {provider.id: provider for provider in settings.llm_providers}
+        self.falls_back = settings.routing.auto_fallback
+        self._passes_filter = settings.routing.fallback_on_content_filter
+        self._control = control
+        self._clock = clock
+        self._rng = rng
+
+    async def answer(self, trip: Trip, ask: Ask[A]) -> tuple[Attempt, A]:
+        """
+        The first answer that one of the trip's remaining targets gives; raises what the caller should hear.
+
+        Called again after an answer has broken off, it goes on with the targets that are left then.
+        """
+        if not trip.plan.ordered:
+            raise self.refusal(trip.plan)
+        while trip.left and trip.remaining_s > 0.0:
+            candidate = self._choose(trip)
+            found = await self._try(trip, candidate, ask)
+            if not isinstance(found, Move):
+                return found
+            if found is Move.END or (trip.failures and not self.falls_back):
+                break
+            if found is Move.LARGER:
+                trip.left = [other for other in trip.left if _is_larger(other.target, candidate.target)]
+        raise trip.last_word()
+
+    def refusal(self, plan: Plan) -> GatewayError:
+        """What the caller hears when the plan has nobody to ask, and when it makes sense to come back."""
+        closed = (d.candidate.target.provider_id for d in plan.dropped if d.obstacle is Obstacle.BREAKER)
+        return plan.refusal(min(map(self._control.opens_in_s, closed), default=None))
+
+    def _choose(self, trip: Trip) -> Candidate:
+        """The best of what is left; who has asked for patience comes after those who have not."""
+        at = 0
+        if self.falls_back and self._control.cooling_s(trip.left[0].target.name):
+            waits = [self._control.cooling_s(candidate.target.name) for candidate in trip.left]
+            at = waits.index(min(waits))
+        return trip.left.pop(at)
+
+    async def _try(self, trip: Trip, candidate: Candidate, ask: Ask[A]) -> tuple[Attempt, A] | Move:
+        """Ask one target, and again as often as that makes sense."""
+        target = candidate.target
+        policy = self._configs[target.provider_id].retry
+        retries = 0
+        # Those who waited together must not come back together.
+        wait_s = self._control.cooling_s(target.name) * (1 + JITTER * self._rng.random())
+        while True:
+            if wait_s and not await self._waited(trip, target, wait_s):
+                return Move.NEXT
+            attempt = await trip.admit(candidate, retries, self._limits(trip, target))
+            if attempt is None:
+                return Move.NEXT
+            answer = await self._asked(trip, attempt, ask)
+            if not isinstance(answer, UpstreamError):
+                return attempt, answer
+            step = next_step(
+                answer,
+                retries,
+                policy,
+                trip.remaining_s,
+                self._rng.random(),
+                stands_in=trip.stands_in(target),
+                passes_filter=self._passes_filter,
+            )
+            if not isinstance(step, Again):
+                trip.failed(attempt, answer)
+                return step
+            trip.failed(attempt, answer, retry_in_s=step.after_s)
+            wait_s = step.after_s
+            retries += 1
+
+    async def _waited(self, trip: Trip, target: Target, wait_s: float) -> bool:
+        """
+        Let the wait pass, and what the target asked for in the meantime, in answer to others.
+
+        False, without waiting, when the deadline or `retry_after_max_s` does not allow it.
+        """
+        patience_s = self._configs[target.provider_id].retry.retry_after_max_s
+        while wait_s > 0.0:
+            cooling_s = self._control.cooling_s(target.name)
+            if cooling_s > patience_s or max(wait_s, cooling_s) >= trip.remaining_s:
+                trip.put_off(target, max(wait_s, cooling_s))
+                return False
+            await self._clock.sleep(wait_s)
+            wait_s = self._control.cooling_s(target.name)
+        return True
+
+    def _limits(self, trip: Trip, target: Target) -> Limits:
+        """
+        How long this attempt may take.
+
+        A stream has to begin within `first_token_timeout_s`, as long as somebody else could be asked then;
+        the last target may use what remains.
+        """
+        config = self._configs[target.provider_id]
+        left_s = trip.remaining_s
+        if not trip.streams:
+            own_s = config.timeout
+            return Limits(min(left_s, own_s), config.first_byte_timeout_s or own_s, hurried=left_s < own_s)
+        own_s = config.first_token_timeout_s
+        is_last = not (self.falls_back and any(self._may_serve(other) for other in trip.left))
+        return Limits(
+            left_s if is_last else min(left_s, own_s),
+            config.first_byte_timeout_s or left_s,
+            config.stream_idle_timeout_s,
+            hurried=left_s < own_s,
+        )
+
+    def _may_serve(self, candidate: Candidate) -> bool:
+        return not self._control.is_open(candidate.target.provider_id)
+
+    async def _asked(self, trip: Trip, attempt: Attempt, ask: Ask[A]) -> A | UpstreamError:
+        """Ask; a mistake of ours in one provider's code is that provider's failure, not the request's end."""
+        target, limits = attempt.candidate.target, attempt.limits
+        call = Call(
+            target.model_id,
+            trip.raw,
+            limits.timeout_s,
+            trip.request_id,
+            trip.wants_usage,
+            limits.first_byte_s,
+            limits.idle_s,
+        )
+        provider = self._providers[target.provider_id]
+        with trip.asking(attempt):
+            try:
+                return await ask(provider, call, attempt)
+            except Exception:
+                log.exception("unexpected error at provider '%s'", target.provider_id)
+                return bug(target.provider_id)
+
+
+async def open_stream(provider: Provider, call: Call, attempt: Attempt) -> OpenStream | UpstreamError:
+    """Start a stream and wait for its first word; until then falling back is still possible."""
+    stream = provider.chat_stream(call)
+    try:
+        first = await anext(stream, None)
+    except BaseException:
+        await stream.aclose()
+        raise
+    if isinstance(first, StreamHead):
+        return first, stream
+    await stream.aclose()
+    return first if isinstance(first, UpstreamError) else no_ending(attempt.provider_id)
+
+
+async def whole_stream(
+    provider: Provider, call: Call, attempt: Attempt, within_s: float
+) -> tuple[StreamHead, list[bytes], StreamEnd] | UpstreamError:
+    """A stream read to its end, within so many seconds; nobody sees any of it before."""
+    try:
+        async with asyncio.timeout(within_s):
+            opened = await open_stream(provider, call, attempt)
+            if isinstance(opened, UpstreamError):
+                return opened
+            head, stream = opened
+            blocks: list[bytes] = []
+            try:
+                async for item in stream:
+                    if isinstance(item, bytes):
+                        blocks.append(item)
+                        attempt.listen(item)
+                    elif isinstance(item, StreamEnd):
+                        return head, blocks, item
+                    elif isinstance(item, UpstreamError):
+                        return item
+            finally:
+                await stream.aclose()
+    except TimeoutError:
+        message = f"Provider '{attempt.provider_id}' was not done when the request's time was up"
+        return upstream_error(message, attempt.provider_id, FailureKind.TIMEOUT)
+    return no_ending(attempt.provider_id)
+
+
+def no_ending(provider_id: str) -> UpstreamError:
+    """The failure of a provider whose stream neither ended nor failed."""
+    return upstream_error("The stream stopped without an ending", provider_id, FailureKind.BROKEN)
+
+
+def bug(provider_id: str) -> UpstreamError:
+    """The failure of a provider whose code raised what it should not."""
+    return upstream_error("The provider failed unexpectedly", provider_id, FailureKind.BROKEN)
+
+
+def _is_larger(target: Target, refused: Target) -> bool:
+    return target.model_id != refused.model_id and target.context_window > refused.context_window

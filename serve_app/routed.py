@@ -1,0 +1,22 @@
+"""What a caller is told about the choice that was made."""
+
+from dataclasses import dataclass
+
+from serve_app.config.model import ModelTask
+from serve_app.routing.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """
+    Which target answered, and why that one.
+
+    Costs are in nano-dollars, None when nobody knows the price; `actual_cost` also until the answer is whole.
+    """
+
+    target: Target
+    task: ModelTask
+    reason: str
+    estimated_cost: int | None
+    actual_cost: int | None = None
+    images: int = 0

@@ -1,0 +1,138 @@
+"""A stream that is handed on as it comes."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from serve_app.engine import Engine, OpenStream, bug, no_ending, open_stream
+from serve_app.errors import FailureKind, GatewayError, UpstreamError, upstream_error
+from serve_app.providers.base import StreamEnd, StreamHead
+from serve_app.streams.chat_stream import ChatStream, Items
+from serve_app.streams.continuation import Continuation, Differs, Told, usage_frame
+from serve_app.trip import Attempt, Trip
+
+log = logging.getLogger("sekha.gateway")
+
+
+async def flowing(engine: Engine, trip: Trip, resumes: bool) -> ChatStream:
+    """
+    The stream of the first target that begins to answer; raises what the caller should hear when none does.
+
+    `resumes`: when it breaks off, the next target goes on where it stopped.
+    """
+    with trip.under_way():
+        attempt, opened = await engine.answer(trip, open_stream)
+    flow = _Flow(engine, trip, attempt, opened, Told() if resumes else None)
+    return ChatStream(trip.routed(attempt), flow.items(), flow.leave)
+
+
+class _Flow:
+    """One answer, from the target that has begun it and, where it is resumed, from those after it."""
+
+    def __init__(
+        self, engine: Engine, trip: Trip, attempt: Attempt, opened: OpenStream, told: Told | None
+    ) -> None:
+        self._engine = engine
+        self._trip = trip
+        self._attempt: Attempt | None = attempt
+        self._head, self._stream = opened
+        self._told = told
+        self._continuation: Continuation | None = None
+        self._first_token_s = trip.elapsed_s
+        self._first_block = b""
+        self._ending: StreamEnd | UpstreamError
+
+    async def leave(self) -> None:
+        """Let go of a stream that nobody began to read."""
+        await self._stream.aclose()
+        self._trip.abandoned(self._attempt)
+
+    async def items(self) -> Items:
+        """Hand on what comes, and settle when it ends, however it ends."""
+        trip, settled = self._trip, False
+        broke_off: UpstreamError | None = None
+        try:
+            while attempt := self._attempt:
+                async with aclosing(self._from_one(attempt)) as blocks:
+                    async for block in blocks:
+                        yield block
+                ending = self._ending
+                if isinstance(ending, StreamEnd):
+                    settled = True
+                    if last := self._served(attempt, ending):
+                        yield last
+                    yield ending
+                    return
+                broke_off = broke_off or ending  # the caller hears why it broke off at first
+                trip.failed(attempt, ending)
+                self._attempt = None
+                if not await self._goes_on():
+                    settled = True
+                    trip.refused(broke_off)
+                    yield broke_off
+        finally:
+            if not settled:
+                trip.abandoned(self._attempt or trip.current)
+
+    async def _from_one(self, attempt: Attempt) -> AsyncGenerator[bytes, None]:
+        """What one target gives; how it ended is in `_ending` then."""
+        self._ending = no_ending(attempt.provider_id)
+        with self._trip.in_flight(attempt):
+            try:
+                async for item in self._stream:
+                    if isinstance(item, bytes):
+                        attempt.listen(item)
+                        if shown := self._shown(item):
+                            yield shown
+                    elif not isinstance(item, StreamHead):
+                        self._ending = item
+                        break
+                if isinstance(self._ending, StreamEnd) and not self._is_whole:
+                    raise Differs
+            except Differs:
+                self._ending = _differs(attempt.provider_id)
+            except Exception:
+                log.exception("unexpected error in a stream of provider '%s'", attempt.provider_id)
+                self._ending = bug(attempt.provider_id)
+            finally:
+                await self._stream.aclose()
+
+    def _shown(self, block: bytes) -> bytes:
+        """What of a block goes to the caller."""
+        self._first_block = self._first_block or block
+        if self._told is None:
+            return block
+        if self._continuation is not None:
+            block = self._continuation.feed(block)
+        self._told.listen(block)
+        return block
+
+    @property
+    def _is_whole(self) -> bool:
+        return self._continuation is None or self._continuation.has_caught_up
+
+    def _served(self, attempt: Attempt, end: StreamEnd) -> bytes:
+        """Settle; and what the caller still lacks: a usage it asked for and the upstream did not tell."""
+        usage = end.usage or self._trip.guessed_usage(end.output_chars)
+        # The end's own span would hold how slowly the caller read; the head's does not.
+        self._trip.served(attempt, usage, self._head.upstream_s, self._first_token_s, end.dropped_frames)
+        lacks_usage = self._trip.wants_usage and end.usage is None
+        return usage_frame(self._first_block, usage) if lacks_usage else b""
+
+    async def _goes_on(self) -> bool:
+        """Whether another target has begun to answer, so that the stream can go on with it."""
+        if self._told is None or not self._told.can_continue or not self._engine.falls_back:
+            return False
+        try:
+            self._attempt, opened = await self._engine.answer(self._trip, open_stream)
+        except GatewayError:
+            return False
+        self._head, self._stream = opened
+        self._continuation = Continuation(self._told)
+        return True
+
+
+def _differs(provider_id: str) -> UpstreamError:
+    """Not the provider's failure: it had every right to answer in other words."""
+    message = f"Provider '{provider_id}' does not go on where the answer broke off"
+    return upstream_error(message, provider_id, FailureKind.REJECTED)
