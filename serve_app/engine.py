@@ -62,7 +62,7 @@ class Engine:
             found = await self._try(trip, candidate, ask)
             if not isinstance(found, Move):
                 return found
-            if found is Move.END or (trip.failures and not self.falls_back):
+            if found is Move.END or not (self.falls_back or trip.is_untouched):
                 break
             if found is Move.LARGER:
                 trip.left = [other for other in trip.left if _is_larger(other.target, candidate.target)]

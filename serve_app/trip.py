@@ -122,6 +122,11 @@ class Trip:
     def remaining_s(self) -> float:
         return self.deadline.remaining(self._clock.monotonic())
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether no target has failed or asked for patience so far; an open breaker is only passed by."""
+        return not self.failures and not self._put_off
+
     def stands_in(self, target: Target) -> bool:
         """Whether this target is asked because another one failed through no fault of the caller."""
         return any(other is not target and not error.callers_fault for other, error in self.failures)

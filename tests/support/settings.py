@@ -85,11 +85,11 @@ def two_providers(provider: dict[str, Any] | None = None, **more: Any) -> Settin
             "type": "scripted",
             "priority": place,
             "retry": {"max_retries": 0},
-            **(provider or {}),
             "models": [
                 {"model_id": f"{name}-chat", "task": "chat_smart"},
                 {"model_id": f"{name}-embed", "task": "embedding"},
             ],
+            **(provider or {}),
         }
         for place, name in enumerate(("first", "second"), start=1)
     ]

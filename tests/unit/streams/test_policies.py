@@ -1,0 +1,241 @@
+"""What a caller sees when a stream breaks off: an error, another target that goes on, or nothing of it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+
+import orjson
+import pytest
+
+from serve_app.accounting.usage import Usage
+from serve_app.config.routing import OnStreamFailure
+from serve_app.errors import FailureKind, GatewayError, UpstreamError, upstream_error
+from serve_app.events import AttemptFailed, RequestAbandoned, RequestFailed, RequestServed
+from serve_app.providers.base import Call, StreamEnd, StreamHead, StreamItem
+from serve_app.schemas.chat import ChatRequest, read_chat
+from serve_app.streams.chat_stream import ChatStream
+from serve_app.streams.hold import COMMENT
+from tests.support.clock import FakeClock
+from tests.support.gateways import House, ListedProvider
+from tests.support.settings import two_providers
+from tests.unit.streams.test_continuation import frame, frames, text_of
+
+pytestmark = pytest.mark.anyio
+
+USAGE = Usage(10, 4)
+TEXTS = ["One ", "two ", "three ", "four"]
+RESUME, HOLD = OnStreamFailure.RESUME, OnStreamFailure.HOLD
+
+
+def cut(provider_id: str = "first") -> UpstreamError:
+    return upstream_error("was cut off", provider_id, FailureKind.BROKEN)
+
+
+def whole(texts: Sequence[str] = TEXTS, chunk_id: str = "b", usage: Usage | None = USAGE) -> list[StreamItem]:
+    blocks = [*frames(texts, chunk_id), frame({}, chunk_id, "stop")]
+    return [StreamHead(0.1), *blocks, StreamEnd(usage, 0.3, 16)]
+
+
+def broken(texts: Sequence[str] = TEXTS[:2], provider_id: str = "first") -> list[StreamItem]:
+    return [StreamHead(0.1), *frames(texts), cut(provider_id)]
+
+
+def request(**fields: object) -> ChatRequest:
+    messages = [{"role": "user", "content": "hi"}]
+    return read_chat(orjson.dumps({"messages": messages, "stream": True, **fields}))
+
+
+async def house(first: Sequence[object], second: Sequence[object] = ()) -> House:
+    providers = {"first": ListedProvider(*first), "second": ListedProvider(*(second or [whole()]))}
+    return await House(two_providers(), providers, FakeClock()).open()
+
+
+async def read(stream: ChatStream) -> tuple[str, list[object]]:
+    """The text a caller has in the end, and what is not text."""
+    items = [item async for item in stream]
+    blocks = b"".join(item for item in items if isinstance(item, bytes) and item != COMMENT)
+    return text_of(blocks), [item for item in items if not isinstance(item, bytes)]
+
+
+def events(made: House, kind: type) -> list[object]:
+    return [event for event in made.events if isinstance(event, kind)]
+
+
+async def test_by_default_a_stream_that_breaks_off_ends_with_its_error() -> None:
+    made = await house([broken()])
+
+    text, [error] = await read(await made.gateway.chat_stream(request(), "r1"))
+
+    assert text == "One two "
+    assert isinstance(error, UpstreamError)
+    assert made.providers["second"].calls == []
+
+
+async def test_a_part_of_an_answer_is_paid_for_though_nobody_gets_the_rest() -> None:
+    made = await house([broken()])
+
+    await read(await made.gateway.chat_stream(request(), "r1"))
+
+    [failed] = events(made, AttemptFailed)
+    assert failed.usage == Usage(1, 3, estimated=True)  # three frames, a token each
+    assert len(events(made, RequestFailed)) == 1
+
+
+async def test_a_resumed_stream_goes_on_where_the_first_one_broke_off() -> None:
+    made = await house([broken()])
+
+    text, [end] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
+
+    assert text == "".join(TEXTS)
+    assert isinstance(end, StreamEnd)
+    [served] = events(made, RequestServed)
+    assert (served.provider_id, served.usage, served.fell_back) == ("second", USAGE, True)
+    assert [event.provider_id for event in events(made, AttemptFailed)] == ["first"]
+    assert set(made.control.gauges.values()) == {0}
+
+
+async def test_a_resumed_stream_that_begins_otherwise_is_the_first_error() -> None:
+    made = await house([broken()], [whole(["Something ", "else"])])
+
+    text, [error] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
+
+    assert text == "One two "
+    assert isinstance(error, UpstreamError)
+    assert error.provider_id == "first"
+    assert made.control.breaker("second").failure_count == 0
+    assert made.providers["second"].closed_streams == 1
+
+
+async def test_a_resumed_stream_that_ends_too_early_is_the_first_error() -> None:
+    short = [StreamHead(0.1), *frames(["One "]), StreamEnd(None, 0.3, 4)]
+    made = await house([broken()], [short])
+
+    _, [error] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
+
+    assert isinstance(error, UpstreamError)
+    assert error.provider_id == "first"
+
+
+async def test_when_nobody_can_go_on_the_caller_hears_why_it_broke_off() -> None:
+    refused = upstream_error("no prefill here", "second", FailureKind.REJECTED)
+    made = await house([broken()], [refused])
+
+    _, [error] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
+
+    assert error.provider_id == "first"
+    assert len(events(made, RequestFailed)) == 1
+
+
+async def test_half_a_tool_call_is_not_carried_on() -> None:
+    call = frame({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": '{"a'}}]})
+    made = await house([[StreamHead(0.1), call, cut()]])
+
+    _, [error] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
+
+    assert isinstance(error, UpstreamError)
+    assert made.providers["second"].calls == []
+
+
+async def test_a_held_stream_hides_a_failure_in_the_middle_altogether() -> None:
+    made = await house([broken()], [whole(["Something ", "else"])])
+
+    stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
+    text, [end] = await read(stream)
+
+    assert text == "Something else"
+    assert isinstance(end, StreamEnd)
+    assert stream.routed.target.provider_id == "second"
+    assert [event.usage.output_tokens for event in events(made, AttemptFailed)] == [3]
+
+
+async def test_a_held_stream_that_nobody_can_serve_is_an_error_like_any_other() -> None:
+    made = await house([cut()], [cut("second")])
+
+    with pytest.raises(UpstreamError):
+        await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
+
+
+class Gated(ListedProvider):
+    """Says its first words and waits to be let on."""
+
+    def __init__(self, *answers: Sequence[StreamItem]) -> None:
+        super().__init__(*answers)
+        self.gate = asyncio.Event()
+        self.left = asyncio.Event()
+
+    async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
+        head, *rest = self._next(call)
+        try:
+            yield head
+            await self.gate.wait()
+            for item in rest:
+                yield item
+        finally:
+            self.left.set()
+
+
+async def test_comments_keep_the_caller_of_a_held_stream_waiting() -> None:
+    made = await house([])
+    slow = made.providers["first"] = Gated(whole())
+
+    stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
+    items = aiter(stream)
+    assert [await anext(items) for _ in range(3)] == [COMMENT] * 3
+    assert stream.routed is None
+    slow.gate.set()
+    text, [end] = await read(stream)
+
+    assert text == "".join(TEXTS)
+    assert isinstance(end, StreamEnd)
+    assert stream.routed.target.provider_id == "first"
+
+
+async def test_a_held_stream_that_fails_late_ends_with_its_error() -> None:
+    made = await house([], [cut("second")])
+    slow = made.providers["first"] = Gated(broken())
+
+    stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
+    assert await anext(aiter(stream)) == COMMENT
+    slow.gate.set()
+    text, [error] = await read(stream)
+
+    assert text == ""
+    assert isinstance(error, GatewayError)
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_who_leaves_a_held_stream_leaves_the_provider_as_well(begun: bool) -> None:
+    made = await house([])
+    slow = made.providers["first"] = Gated(whole())
+
+    stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
+    if begun:
+        await anext(aiter(stream))
+    await stream.aclose()
+
+    assert slow.left.is_set()
+    assert len(events(made, RequestAbandoned)) == 1
+    assert set(made.control.gauges.values()) == {0}
+
+
+async def test_a_usage_that_was_asked_for_and_not_told_is_added_at_the_end() -> None:
+    made = await house([whole(usage=None)])
+    wants = request(stream_options={"include_usage": True})
+
+    for policy in (OnStreamFailure.ERROR, HOLD):
+        stream = await made.gateway.chat_stream(wants, "r1", on_failure=policy)
+        *_, last, _ = [item async for item in stream]
+        assert orjson.loads(last[6:])["usage"]["completion_tokens"] == 4
+
+
+async def test_who_leaves_in_the_middle_is_reckoned_for_what_had_come() -> None:
+    made = await house([whole()])
+
+    stream = await made.gateway.chat_stream(request(), "r1")
+    items = aiter(stream)
+    for _ in range(3):
+        await anext(items)
+    await stream.aclose()
+
+    [gone] = events(made, RequestAbandoned)
+    assert gone.usage == Usage(1, 3, estimated=True)
+    assert gone.model_id == "first-chat"

@@ -1,0 +1,356 @@
+"""Attempts: who is asked again, after what wait, who comes next, and what the caller hears in the end."""
+
+import asyncio
+from collections.abc import Sequence
+
+import orjson
+import pytest
+
+from serve_app.accounting.usage import Usage
+from serve_app.config.routing import RoutingConfig
+from serve_app.control.port import Observation
+from serve_app.errors import (
+    FailureKind,
+    NoSuitableProviders,
+    ProviderRateLimitError,
+    ProviderTimeoutError,
+    UpstreamError,
+    upstream_error,
+)
+from serve_app.events import AttemptFailed, RequestAbandoned, RequestServed
+from serve_app.providers.base import Answer, Call, StreamEnd, StreamHead, StreamItem
+from serve_app.resilience.outcome import Outcome
+from serve_app.schemas.chat import ChatRequest, read_chat
+from tests.support.clock import FakeClock
+from tests.support.gateways import House, ListedProvider
+from tests.support.settings import two_providers
+
+pytestmark = pytest.mark.anyio
+
+ANSWER = Answer(b'{"id":"1"}', Usage(1000, 500), upstream_s=0.2)
+RETRY = {"max_retries": 3, "first_delay_s": 1, "factor": 2, "retry_after_max_s": 10}
+
+
+def failure(
+    kind: FailureKind,
+    provider_id: str = "first",
+    retry_after_s: float | None = None,
+    status: int | None = None,
+) -> UpstreamError:
+    return upstream_error(f"it is {kind}", provider_id, kind, status, retry_after_s)
+
+
+def request(**fields: object) -> ChatRequest:
+    return read_chat(orjson.dumps({"messages": [{"role": "user", "content": "hi"}], **fields}))
+
+
+class TimedProvider(ListedProvider):
+    """Notes when it was called, on the test's clock."""
+
+    def __init__(
+        self, clock: FakeClock, *answers: Answer | UpstreamError | Sequence[StreamItem] | BaseException
+    ) -> None:
+        super().__init__(*answers)
+        self._clock = clock
+        self.called_at: list[float] = []
+
+    def _next(self, call: Call) -> Answer | UpstreamError | Sequence[StreamItem]:
+        self.called_at.append(self._clock.monotonic())
+        return super()._next(call)
+
+    @property
+    def waits(self) -> list[float]:
+        """Seconds between the calls."""
+        return [b - a for a, b in zip(self.called_at, self.called_at[1:], strict=False)]
+
+
+class Made:
+    """Two providers that note when they are called, and the gateway in front of them."""
+
+    def __init__(self, first: Sequence[object], second: Sequence[object] = (ANSWER,), **more: object) -> None:
+        self.clock = FakeClock()
+        self.first = TimedProvider(self.clock, *first)
+        self.second = TimedProvider(self.clock, *second)
+        provider = {"retry": RETRY, **more.pop("provider", {})}
+        config = two_providers(provider, **more)
+        self.house = House(config, {"first": self.first, "second": self.second}, self.clock)
+        self.gateway = self.house.gateway
+
+    async def chat(self, timeout_s: float | None = None) -> str:
+        """Who answered."""
+        await self.house.open()
+        return (await self.gateway.chat(request(), "r1", timeout_s)).routed.target.provider_id
+
+    def events(self, kind: type) -> list[object]:
+        return [event for event in self.house.events if isinstance(event, kind)]
+
+
+@pytest.mark.parametrize("kind", [FailureKind.BROKEN, FailureKind.OVERLOADED, FailureKind.RATE_LIMITED])
+async def test_one_failure_is_made_good_by_a_retry_at_the_same_target(kind: FailureKind) -> None:
+    made = Made([failure(kind), ANSWER])
+
+    assert await made.chat() == "first"
+    assert made.first.waits[0] >= 1
+    assert made.second.calls == []
+
+
+async def test_retries_are_bounded_and_their_waits_grow() -> None:
+    made = Made([failure(FailureKind.OVERLOADED)])
+
+    assert await made.chat() == "second"
+    first, second, third = made.first.waits
+    assert 1 <= first <= 1.25
+    assert 2 <= second <= 2.5
+    assert 4 <= third <= 5
+
+
+async def test_a_connection_that_broke_is_tried_again_at_once() -> None:
+    made = Made([failure(FailureKind.UNREACHABLE), ANSWER])
+
+    assert await made.chat() == "first"
+    assert made.first.waits == [0]
+
+
+async def test_a_target_that_fell_silent_is_not_asked_again() -> None:
+    made = Made([failure(FailureKind.TIMEOUT)])
+
+    assert await made.chat() == "second"
+    assert len(made.first.calls) == 1
+
+
+async def test_an_upstream_that_says_504_itself_is_asked_again() -> None:
+    made = Made([failure(FailureKind.TIMEOUT, status=504), ANSWER])
+
+    assert await made.chat() == "first"
+
+
+@pytest.mark.parametrize("kind", [FailureKind.AUTH, FailureKind.NOT_FOUND, FailureKind.SATURATED])
+async def test_what_no_retry_can_mend_goes_to_the_next_target(kind: FailureKind) -> None:
+    made = Made([failure(kind)])
+
+    assert await made.chat() == "second"
+    assert len(made.first.calls) == 1
+
+
+async def test_the_announced_wait_is_kept() -> None:
+    made = Made([failure(FailureKind.RATE_LIMITED, retry_after_s=7), ANSWER])
+
+    assert await made.chat() == "first"
+    assert made.first.waits[0] >= 7
+
+
+async def test_a_longer_wait_than_configured_is_left_to_the_next_target() -> None:
+    made = Made([failure(FailureKind.RATE_LIMITED, retry_after_s=11)])
+
+    assert await made.chat() == "second"
+    assert len(made.first.calls) == 1
+
+
+async def test_nobody_is_asked_within_the_time_announced_to_somebody_else() -> None:
+    made = Made([failure(FailureKind.RATE_LIMITED, retry_after_s=30), ANSWER])
+    assert await made.chat() == "second"
+
+    made.clock.advance(29)
+    assert await made.chat() == "second"
+    made.clock.advance(2)
+    assert await made.chat() == "first"
+    assert made.first.waits[0] >= 30
+
+
+async def test_a_shorter_wait_does_not_end_a_longer_one() -> None:
+    made = Made([ANSWER])
+    now = made.clock.now()
+    for until in (now + 30, now + 1):
+        seen = Observation("first", "first/first-chat", Outcome.IGNORED, now, cool_until=until)
+        made.house.control.observe(seen)
+
+    assert made.house.control.cooling_s("first/first-chat") == 30
+
+
+async def test_the_only_target_is_waited_for_and_else_the_caller_is_told_when_to_come_back() -> None:
+    made = Made(
+        [failure(FailureKind.RATE_LIMITED, retry_after_s=20), ANSWER],
+        routing=RoutingConfig(auto_fallback=False),
+    )
+    with pytest.raises(ProviderRateLimitError):
+        await made.chat()
+
+    with pytest.raises(ProviderRateLimitError) as caught:
+        await made.chat()
+    assert caught.value.retry_after_s == pytest.approx(20, rel=0.3)
+    assert len(made.first.calls) == 1
+
+    made.clock.advance(15)
+    assert await made.chat() == "first"
+    assert made.first.waits[0] >= 20
+
+
+async def test_no_wait_is_begun_that_the_deadline_would_end() -> None:
+    made = Made([failure(FailureKind.OVERLOADED)], [failure(FailureKind.OVERLOADED, "second")])
+    started = made.clock.monotonic()
+
+    with pytest.raises(UpstreamError):
+        await made.chat(timeout_s=2.5)
+
+    assert made.clock.monotonic() - started < 2.5
+    assert len(made.first.calls) == 2
+
+
+async def test_every_attempt_is_given_no_more_than_the_deadline_leaves() -> None:
+    made = Made([failure(FailureKind.OVERLOADED), ANSWER])
+
+    await made.chat(timeout_s=10)
+
+    first, second = (call.timeout_s for call in made.first.calls)
+    assert first == 10
+    assert second == pytest.approx(10 - made.first.waits[0])
+
+
+async def test_a_request_is_one_voice_at_the_breaker_however_often_it_tried() -> None:
+    made = Made([failure(FailureKind.OVERLOADED)])
+
+    await made.chat()
+
+    assert made.house.control.breaker("first").failure_count == 1
+
+
+async def test_failed_attempts_are_told_one_by_one_and_the_last_says_that_the_target_was_given_up() -> None:
+    made = Made([failure(FailureKind.OVERLOADED)])
+
+    await made.chat()
+
+    told = made.events(AttemptFailed)
+    assert [event.retries for event in told] == [0, 1, 2, 3]
+    assert [event.retry_in_s is None for event in told] == [False, False, False, True]
+    assert {event.cost for event in told} == {None}
+    assert [event.fell_back for event in made.events(RequestServed)] == [True]
+
+
+WINDOWS = [("small", 4_000), ("small-too", 4_000), ("large", 100_000)]
+
+
+def with_windows() -> dict[str, object]:
+    return {"models": [{"model_id": m, "task": "chat_smart", "context_window": w} for m, w in WINDOWS]}
+
+
+async def test_what_is_too_long_for_a_model_goes_to_one_with_a_larger_window_and_to_no_other() -> None:
+    too_long = failure(FailureKind.CONTEXT_LENGTH)
+    clock = FakeClock()
+    first, second = TimedProvider(clock, too_long, ANSWER), TimedProvider(clock, ANSWER)
+    config = two_providers(with_windows(), default_models={})
+    made = await House(config, {"first": first, "second": second}, clock).open()
+
+    reply = await made.gateway.chat(request(), "r1")
+
+    assert reply.routed.target.name == "first/large"
+    assert [call.model for call in first.calls] == ["small", "large"]
+
+
+async def test_what_is_too_long_for_all_is_the_callers_400_with_its_code() -> None:
+    error = upstream_error(
+        "too long", "first", FailureKind.CONTEXT_LENGTH, 400, code="context_length_exceeded"
+    )
+    made = Made([error])
+
+    with pytest.raises(UpstreamError) as caught:
+        await made.chat()
+
+    assert (caught.value.status, caught.value.code) == (400, "context_length_exceeded")
+    assert made.second.calls == []
+
+
+@pytest.mark.parametrize(("allowed", "asked"), [(False, 0), (True, 1)])
+async def test_what_a_content_filter_refuses_goes_on_only_where_that_is_wanted(
+    allowed: bool, asked: int
+) -> None:
+    routing = RoutingConfig(fallback_on_content_filter=allowed)
+    made = Made(
+        [failure(FailureKind.CONTENT_FILTER)],
+        [failure(FailureKind.CONTENT_FILTER, "second")],
+        routing=routing,
+    )
+
+    with pytest.raises(UpstreamError) as caught:
+        await made.chat()
+
+    assert caught.value.provider_id == "first"
+    assert len(made.second.calls) == asked
+
+
+async def test_a_stand_in_that_refuses_is_not_the_end_of_the_plan() -> None:
+    """The second target takes no prefill, say; a third may, and if not, the outage is the reason."""
+    made = Made([failure(FailureKind.OVERLOADED)], [failure(FailureKind.REJECTED, "second")])
+
+    with pytest.raises(UpstreamError) as caught:
+        await made.chat()
+
+    assert caught.value.failure is FailureKind.OVERLOADED
+
+
+async def test_without_fallback_the_one_target_is_still_asked_again() -> None:
+    made = Made([failure(FailureKind.OVERLOADED), ANSWER], routing=RoutingConfig(auto_fallback=False))
+
+    assert await made.chat() == "first"
+
+
+async def test_a_caller_is_told_when_the_first_breaker_lets_somebody_through() -> None:
+    made = Made([failure(FailureKind.AUTH)], [failure(FailureKind.AUTH, "second")])
+    for _ in range(5):
+        with pytest.raises(UpstreamError):
+            await made.chat()
+    made.clock.advance(20)
+
+    with pytest.raises(NoSuitableProviders) as caught:
+        await made.chat()
+
+    assert caught.value.retry_after_s == 40
+
+
+async def test_a_deadline_that_is_over_is_a_timeout() -> None:
+    made = Made([ANSWER])
+
+    async def slow(provider: object, call: object, attempt: object) -> UpstreamError:
+        made.clock.advance(5)
+        return failure(FailureKind.TIMEOUT)
+
+    await made.house.open()
+    trip = made.gateway._trip("chat", made.gateway.chat_requirements(request()), b"", "r1", 1.0)
+    with pytest.raises(ProviderTimeoutError):
+        await made.gateway._engine.answer(trip, slow)
+    assert trip.attempts == 1
+
+
+async def test_the_last_target_of_a_stream_may_use_what_the_deadline_leaves() -> None:
+    silent, stream = failure(FailureKind.TIMEOUT), (StreamHead(0.1), b"data: {}\n\n", StreamEnd(None, 0.1, 4))
+    made = Made([silent], [stream], provider={"first_token_timeout_s": 7})
+    await made.house.open()
+
+    got = await made.gateway.chat_stream(request(stream=True), "r1", 100)
+    _ = [item async for item in got]
+
+    assert [call.timeout_s for call in made.first.calls] == [7]
+    assert [call.timeout_s for call in made.second.calls] == [100]
+
+
+async def test_a_caller_who_leaves_while_a_whole_answer_is_made_is_reckoned_for_what_was_read() -> None:
+    made = Made([ANSWER])
+    asked = asyncio.Event()
+
+    class Slow(ListedProvider):
+        async def chat(self, call: Call) -> Answer | UpstreamError:
+            asked.set()
+            await asyncio.Event().wait()
+            return ANSWER
+
+    made.house.providers["first"] = Slow(ANSWER)
+    await made.house.open()
+    waiting = asyncio.create_task(made.gateway.chat(request(), "r1"))
+    await asked.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    [gone] = made.events(RequestAbandoned)
+    assert gone.provider_id == "first"
+    assert gone.usage == Usage(1, 0, estimated=True)
+    assert set(made.house.control.gauges.values()) == {0}
