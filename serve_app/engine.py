@@ -7,10 +7,12 @@ Nobody here knows what is asked for; `ask` does. What follows a failure is decid
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from math import inf
 from random import Random
 from typing import TypeVar
 
 from serve_app.clock import Clock
+from serve_app.config.provider import Transport
 from serve_app.config.settings import Settings
 from serve_app.control.replica import Replica
 from serve_app.errors import FailureKind, GatewayError, UpstreamError, upstream_error
@@ -43,6 +45,12 @@ class Engine:
     ) -> None:
         self._providers = providers
         self._configs = {provider.id: provider for provider in settings.llm_providers}
+        # Serve keeps a queue for a provider that has replicas of its own; nobody does for one that runs here.
+        self._most_at_once = {
+            provider.id: provider.max_ongoing_requests
+            for provider in settings.llm_providers
+            if provider.transport is Transport.INLINE
+        }
         self.falls_back = settings.routing.auto_fallback
         self._passes_filter = settings.routing.fallback_on_content_filter
         self._control = control
@@ -166,6 +174,9 @@ class Engine:
             limits.idle_s,
         )
         provider = self._providers[target.provider_id]
+        if trip.in_flight_at(target.provider_id) >= self._most_at_once.get(target.provider_id, inf):
+            message = f"As many requests as provider '{target.provider_id}' may have are under way"
+            return upstream_error(message, target.provider_id, FailureKind.SATURATED, retry_after_s=1.0)
         with trip.asking(attempt):
             try:
                 return await ask(provider, call, attempt)

@@ -242,6 +242,10 @@ class Trip:
             self.abandoned(self.current)
             raise
 
+    def in_flight_at(self, provider_id: str) -> float:
+        """How many requests of this router are at a provider."""
+        return self._control.gauges.get((IN_FLIGHT, (provider_id,)), 0)
+
     @contextmanager
     def in_flight(self, attempt: Attempt) -> Iterator[None]:
         """Counted while it lasts."""

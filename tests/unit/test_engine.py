@@ -332,6 +332,26 @@ async def test_the_last_target_of_a_stream_may_use_what_the_deadline_leaves() ->
     assert [call.timeout_s for call in made.second.calls] == [100]
 
 
+async def test_a_provider_within_the_router_has_a_bound_as_well() -> None:
+    made = Made([ANSWER], provider={"transport": "inline", "max_ongoing_requests": 1})
+    gate = asyncio.Event()
+
+    class Slow(ListedProvider):
+        async def chat(self, call: Call) -> Answer | UpstreamError:
+            await gate.wait()
+            return ANSWER
+
+    made.house.providers["first"] = Slow(ANSWER)
+    waiting = asyncio.create_task(made.chat())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    assert await made.chat() == "second"
+    gate.set()
+    assert await waiting == "first"
+    assert made.house.control.breaker("first").failure_count == 0
+
+
 async def test_a_caller_who_leaves_while_a_whole_answer_is_made_is_reckoned_for_what_was_read() -> None:
     made = Made([ANSWER])
     asked = asyncio.Event()
