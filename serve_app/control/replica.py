@@ -15,6 +15,7 @@ import logging
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from serve_app.accounting.price import Price
 from serve_app.clock import Clock
@@ -22,6 +23,7 @@ from serve_app.config.settings import Settings
 from serve_app.control.port import Control, ControlUnreachable, Observation, Report, Snapshot, Totals
 from serve_app.control.tally import Key, Tally
 from serve_app.resilience.breaker import Breaker, BreakerState
+from serve_app.resilience.outcome import Outcome
 
 REPORT_EVERY_S = 1.0  # what failed is reported at once
 HEARTBEAT_S = 5.0
@@ -125,10 +127,14 @@ class Replica:
         probed = breaker.probed(self._clock.now(), self._policy)
         if probed is None:
             return None
+        asking = asyncio.ensure_future(self._control.probe(provider_id))
         try:
-            probe = await self._control.probe(provider_id)
+            probe = await asyncio.shield(asking)
         except ControlUnreachable:
             probe = probed.probe_until
+        except asyncio.CancelledError:
+            asking.add_done_callback(partial(self._give_back, provider_id))
+            raise
         # Ours or another router's, a probe is out; unless news of its end have come in the meantime.
         known = self.breaker(provider_id)
         if known.state is BreakerState.HALF_OPEN and known.probe_until is None:
@@ -143,6 +149,13 @@ class Replica:
         self._breakers[seen.provider_id] = self._replayed(self._breakers[seen.provider_id], seen)
         if seen.latency_s is None or seen.probe is not None:
             self._urgent.set()
+
+    def _give_back(self, provider_id: str, asking: asyncio.Future[float | None]) -> None:
+        """A probe that comes when its caller has left is for the next one, and not lost for half a minute."""
+        if asking.cancelled() or asking.exception() is not None:
+            return
+        if probe := asking.result():
+            self.observe(Observation(provider_id, "", Outcome.IGNORED, self._clock.now(), probe))
 
     # --- life -----------------------------------------------------------------------------------------
 

@@ -286,3 +286,46 @@ async def test_a_router_whose_reporting_has_died_says_so_when_it_is_asked() -> N
         cluster.a.check()
     cluster.lines[0].breaks_with = None
     await cluster.a.stop()
+
+
+async def test_a_wait_that_one_router_was_told_of_the_other_keeps_as_well() -> None:
+    cluster = await Cluster().hello()
+    until = cluster.clock.now() + 20
+
+    cluster.a.observe(
+        Observation("first", "first/chat", Outcome.FAILURE, cluster.clock.now(), cool_until=until)
+    )
+    assert cluster.a.cooling_s("first/chat") == 20
+    await cluster.a.flush()
+    await cluster.b.flush()
+
+    assert cluster.b.cooling_s("first/chat") == 20
+    cluster.clock.advance(20)
+    assert cluster.b.cooling_s("first/chat") == 0
+
+
+async def test_a_probe_whose_caller_left_while_it_was_asked_for_is_given_back() -> None:
+    cluster = await Cluster().hello()
+    asked, answer = asyncio.Event(), asyncio.Event()
+    granted = cluster.control.probe
+
+    async def slow(provider_id: str) -> float | None:
+        asked.set()
+        await answer.wait()
+        return await granted(provider_id)
+
+    cluster.lines[0].probe = slow
+    await open_breaker(cluster)
+    cluster.clock.advance(10)
+
+    leaving = asyncio.create_task(cluster.a.admit("first"))
+    await asked.wait()
+    leaving.cancel()
+    await asyncio.wait({leaving})
+    answer.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    await cluster.a.flush()
+    await cluster.b.flush()
+
+    assert (await cluster.b.admit("first")).probe is not None
