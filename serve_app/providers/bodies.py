@@ -41,6 +41,12 @@ def choices_in(fields: dict[str, Any]) -> int:
     return n if isinstance(n, int) and n > 0 else 1
 
 
+def inputs_in(fields: dict[str, Any]) -> int:
+    """How many vectors the caller asked for: a text or a list of tokens is one, else one for each."""
+    given = fields.get("input")
+    return len(given) if isinstance(given, list) and not all(isinstance(part, int) for part in given) else 1
+
+
 def usage_in(answer: dict[str, Any]) -> Usage | None:
     """What a whole answer says it used; None when it does not say."""
     reported = answer.get("usage")

@@ -17,7 +17,7 @@ from serve_app.providers.wire_failures import broken, failure_of_error
 
 logger = logging.getLogger("sekha.providers")
 
-FRAME_LIMIT = 32 * 1024 * 1024  # bytes of a frame that has not ended: beyond that nobody is sending frames
+FRAME_LIMIT = 64 * 1024 * 1024  # bytes of a frame that has not ended: beyond that nobody is sending frames
 
 # A quote inside a JSON string is escaped, so these match members only, never what a model says.
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
@@ -30,26 +30,36 @@ def frame_of(chunk: Any) -> bytes:
 
 
 class FrameCutter:
-    """Cuts what arrives into blocks of whole frames, wherever the network split them."""
+    """
+    Cuts what arrives into blocks of whole frames, wherever the network split them.
+
+    Every byte is looked at once, however small the pieces of a large frame are.
+    """
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._rest = bytearray()
+        self._cut_return = False  # the last piece ended within a line end: "\r" came, "\n" may follow
 
     def feed(self, data: bytes) -> bytes:
         """All frames that are whole by now, with plain line ends; empty when none is."""
-        data = self._rest + data
-        if b"\r" in data:
-            data = data.replace(b"\r\n", b"\n")
+        if self._cut_return or b"\r" in data:
+            data = self._with_plain_line_ends(data)
         end = data.rfind(b"\n\n") + 2
-        if end == 1:
-            self._rest = data
+        if end == 1 and not (self._rest.endswith(b"\n") and data.startswith(b"\n")):
+            self._rest += data
             return b""
-        self._rest = data[end:]
-        return data[:end]
+        whole = data[:end]
+        if self._rest:
+            whole = bytes(self._rest) + whole
+            self._rest.clear()
+        if end < len(data):
+            self._rest += data[end:]
+        return whole
 
     def end(self) -> bytes:
         """The last frame, where the upstream closed without the blank line that ends it."""
-        rest, self._rest = self._rest.strip(), b""
+        rest = bytes(self._rest).strip()
+        self._rest.clear()
         return rest + b"\n\n" if rest else b""
 
     @property
@@ -57,38 +67,56 @@ class FrameCutter:
         """Bytes of the frame that has not ended yet."""
         return len(self._rest)
 
+    def _with_plain_line_ends(self, data: bytes) -> bytes:
+        if self._cut_return:
+            data = b"\r" + data
+        self._cut_return = data.endswith(b"\r")
+        if self._cut_return:
+            data = data[:-1]
+        return data.replace(b"\r\n", b"\n")
+
 
 class ChatFrames:
     """
     The frames of one chat completion on their way through.
 
     `feed` gives back what the caller shall see and remembers the rest: `usage`, `failure`, and whether the
-    answer `is_complete`. `count` is the number of chunks passed on; about one token each.
+    answer `is_complete`. `count` is the number of chunks passed on, about one token each; `dropped` counts
+    the frames that could not be read. A single frame above `frame_limit` bytes is a failure.
     """
 
     def __init__(
-        self, provider_id: str, wants_usage: bool, choices: int = 1, secret: str | None = None
+        self,
+        provider_id: str,
+        wants_usage: bool,
+        choices: int = 1,
+        secret: str | None = None,
+        frame_limit: float = FRAME_LIMIT,
     ) -> None:
         self.usage: Usage | None = None
         self.failure: UpstreamError | None = None
         self.is_done = False
         self.count = 0
+        self.dropped = 0
         self._cutter = FrameCutter()
         self._provider_id = provider_id
         self._wants_usage = wants_usage
         self._secret = secret
-        self._unfinished = choices
+        self._frame_limit = frame_limit
+        self._choices = choices
+        self._finished: set[int] = set()
 
     @property
     def is_complete(self) -> bool:
         """True when every choice has told why it ended, or the upstream said [DONE]."""
-        return self.is_done or self._unfinished <= 0
+        return self.is_done or len(self._finished) >= self._choices
 
     def feed(self, data: bytes) -> bytes:
         """What of this goes to the caller: whole frames, maybe none."""
         shown = self._pass(self._cutter.feed(data))
-        if self._cutter.pending > FRAME_LIMIT:
-            self.failure = broken(self._provider_id, "sent a stream without frames")
+        if self._cutter.pending > self._frame_limit:
+            megabytes = self._frame_limit / 1024**2
+            self.failure = broken(self._provider_id, f"sent a frame of more than {megabytes:g} MB", 200)
         return shown
 
     def end(self) -> bytes:
@@ -113,7 +141,12 @@ class ChatFrames:
         return b"".join(shown)
 
     def _watch_finish(self, block: bytes) -> None:
-        self._unfinished -= len(_FINISH.findall(block))
+        """Note which choices have ended; some upstreams say so twice, and that is still one choice."""
+        if _FINISH.search(block) is None:
+            return
+        for frame in block.split(b"\n\n"):
+            if _FINISH.search(frame):
+                self._finished |= _ended_in(frame.removeprefix(b"data: "))
 
     def _look_at(self, data: bytes) -> bytes:
         """The data of one frame as the caller shall see it; empty: not at all."""
@@ -149,9 +182,12 @@ class ChatFrames:
         return orjson.dumps(chunk)
 
     def _drop(self, data: bytes) -> bytes:
-        logger.warning(
-            "provider '%s' sent a frame that is not JSON: %d bytes dropped", self._provider_id, len(data)
-        )
+        """Leave this frame out. Only the first of a stream is logged, lest one upstream fill the log."""
+        self.dropped += 1
+        if self.dropped == 1:
+            logger.warning(
+                "provider '%s' sent a frame that is not JSON: %d bytes dropped", self._provider_id, len(data)
+            )
         return b""
 
 
@@ -172,3 +208,17 @@ def _data_of(frame: bytes) -> bytes:
     """The data of a frame, on one line: between JSON's words a line break is as good as a space."""
     lines = [line[5:].strip() for line in frame.split(b"\n") if line.startswith(b"data:")]
     return b" ".join(lines)
+
+
+def _ended_in(data: bytes) -> set[int]:
+    """Which choices this chunk ends."""
+    try:
+        choices = orjson.loads(data).get("choices")
+    except orjson.JSONDecodeError:
+        return set()
+    ended = (
+        choice.get("index")
+        for choice in (choices if isinstance(choices, list) else ())
+        if isinstance(choice, dict) and choice.get("finish_reason")
+    )
+    return {index if isinstance(index, int) else 0 for index in ended}

@@ -25,6 +25,7 @@ from serve_app.providers.bodies import ask_for_stream, ask_for_whole, chars_in, 
 from serve_app.providers.catalogue import Vendor
 from serve_app.providers.frames import frame_of
 from serve_app.providers.keys import missing_key
+from serve_app.providers.limits import Limit, OutOfTime, out_of_time, within
 from serve_app.providers.probe import listed_models, look
 from serve_app.providers.wire_failures import broken, clean
 from serve_app.schemas.images import image_parts
@@ -32,6 +33,8 @@ from serve_app.schemas.images import image_parts
 logger = logging.getLogger("sekha.providers")
 
 THREADS = 64  # LiteLLM hands every call to a thread to prepare it; Serve's default of five would queue
+
+FOREVER_S = 3600.0  # LiteLLM's own time limit: ours are all shorter, and say which of them ran out
 
 # Read when LiteLLM is imported: without them it goes to the network then, and reads `.env` files.
 _QUIET = {
@@ -106,8 +109,7 @@ class LiteLlmProvider:
         """
         A chat completion in frames, one for each of LiteLLM's chunks.
 
-        `call.timeout_s` bounds the time to the first chunk; after that the provider's `timeout` bounds every
-        silence. Closing the generator closes the connection at once.
+        Closing the generator closes the connection at once.
         """
         started = self._clock.monotonic()
         opened = await self._open(call)
@@ -123,7 +125,7 @@ class LiteLlmProvider:
                 chars += _chars_in(chunk)
                 if frame := _shown(chunk, call.wants_usage):
                     yield frame
-                chunk = await self._next(opened.stream)
+                chunk = await self._later(opened.stream, call.idle_s)
             if chunk is not None:
                 yield chunk
             else:
@@ -145,9 +147,11 @@ class LiteLlmProvider:
         if self._missing_key is not None:
             return self._keyless()
         started = self._clock.monotonic()
+        asking = getattr(self._litellm, verb)(**self._arguments(fields))
         try:
-            async with asyncio.timeout(call.timeout_s):
-                answer = await getattr(self._litellm, verb)(**self._arguments(fields, call.timeout_s))
+            # An answer comes out of LiteLLM when it is whole: its head and its end are one to us.
+            beginning = within(call.first_byte_s, Limit.FIRST_BYTE, asking)
+            answer = await within(call.timeout_s, Limit.WHOLE, beginning)
         except self._expected as error:
             return self._failure(error)
         body = _openai_form(answer)
@@ -162,29 +166,38 @@ class LiteLlmProvider:
         if refusal := self._links_refused(fields):
             return refusal
         ask_for_stream(fields)
-        stream, opened = None, None
         try:
-            async with asyncio.timeout(call.timeout_s):
-                arguments = self._arguments(fields, max(call.timeout_s, self._config.timeout))
-                stream = await self._litellm.acompletion(**arguments)
-                first = await self._next(stream)
-                if isinstance(first, UpstreamError):
-                    return first
-                if first is None:
-                    return broken(self._config.id, "ended its stream before the first token")
-                opened = _Opened(stream, first)
+            return await within(call.timeout_s, Limit.FIRST_TOKEN, self._first(call, fields))
         except self._expected as error:
             return self._failure(error)
+
+    async def _first(self, call: Call, fields: dict[str, Any]) -> _Opened | UpstreamError:
+        asking = self._litellm.acompletion(**self._arguments(fields))
+        stream = await within(call.first_byte_s, Limit.FIRST_BYTE, asking)
+        opened = None
+        try:
+            first = await self._next(stream)
+            if isinstance(first, UpstreamError):
+                return first
+            if first is None:
+                return broken(self._config.id, "ended its stream before the first token")
+            opened = _Opened(stream, first)
         finally:
-            if stream is not None and opened is None:
+            if opened is None:
                 await stream.aclose()
         return opened
+
+    async def _later(self, stream: Any, idle_s: float) -> dict[str, Any] | UpstreamError | None:
+        """As `_next`, but silence is waited out no longer than `idle_s`."""
+        try:
+            return await within(idle_s, Limit.IDLE, self._next(stream))
+        except OutOfTime as error:
+            return self._failure(error)
 
     async def _next(self, stream: Any) -> dict[str, Any] | UpstreamError | None:
         """The next chunk; None: the answer is complete."""
         try:
-            async with asyncio.timeout(self._config.timeout):
-                chunk = _openai_form(await anext(stream))
+            chunk = _openai_form(await anext(stream))
         except StopAsyncIteration:
             return None
         except self._expected as error:
@@ -195,7 +208,7 @@ class LiteLlmProvider:
             return broken(self._config.id, "was cut off in the middle of its answer")
         return chunk
 
-    def _arguments(self, fields: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    def _arguments(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The call in LiteLLM's words; ours come last, so that no field of the caller's replaces them."""
         self._give_threads()
         passed: dict[str, Any] = {name: value for name, value in fields.items() if not self._steers(name)}
@@ -204,7 +217,7 @@ class LiteLlmProvider:
             **passed,
             "api_key": self._api_key,
             "api_base": self._config.base_url,
-            "timeout": timeout_s,
+            "timeout": FOREVER_S,
             "num_retries": 0,
             "max_retries": 0,
             "drop_params": True,
@@ -240,6 +253,8 @@ class LiteLlmProvider:
             )
 
     def _failure(self, error: Exception) -> UpstreamError:
+        if isinstance(error, OutOfTime):
+            return out_of_time(self._config.id, error.limit, error.limit_s)
         failure: UpstreamError = self._failures.failure_of_litellm(
             error, self._config.id, now=self._clock.now(), secret=self._api_key
         )

@@ -16,10 +16,11 @@ import orjson
 from serve_app.accounting.usage import Usage, estimate_tokens
 from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig, Script
-from serve_app.errors import FailureKind, UpstreamError, upstream_error
+from serve_app.errors import UpstreamError, upstream_error
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.bodies import choices_in, fields_of
 from serve_app.providers.frames import frame_of
+from serve_app.providers.limits import Limit, out_of_time
 from serve_app.providers.wire_failures import kind_of
 
 _WORDS = re.compile(r"\w+")
@@ -43,14 +44,17 @@ class ScriptedProvider:
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         started = self._clock.monotonic()
-        if failure := await self._prelude(call):
+        if failure := await self._prelude(call, Limit.FIRST_TOKEN):
             yield failure
             return
         reply = Reply(call, self._script)
         yield StreamHead(self._clock.monotonic() - started)
         for number, chunk in enumerate(reply.chunks()):
             if number and self._script.chunk_delay_s:
-                await self._clock.sleep(self._script.chunk_delay_s)
+                await self._clock.sleep(min(self._script.chunk_delay_s, call.idle_s))
+                if self._script.chunk_delay_s > call.idle_s:
+                    yield out_of_time(self._config.id, Limit.IDLE, call.idle_s)
+                    return
             yield frame_of(chunk)
         if call.wants_usage:
             yield frame_of(reply.usage_chunk())
@@ -92,13 +96,16 @@ class ScriptedProvider:
     async def aclose(self) -> None:
         """Nothing is open."""
 
-    async def _prelude(self, call: Call) -> UpstreamError | None:
+    async def _prelude(self, call: Call, last: Limit = Limit.WHOLE) -> UpstreamError | None:
         """The time before the first byte, and the failure that may come instead of it."""
         script, name = self._script, self._config.id
+        limit_s, limit = call.timeout_s, last
+        if call.first_byte_s < limit_s:
+            limit_s, limit = call.first_byte_s, Limit.FIRST_BYTE
         latency_s = math.inf if script.stall else script.latency_s
-        await self._clock.sleep(min(latency_s, call.timeout_s))
-        if latency_s > call.timeout_s:
-            return upstream_error(f"Provider '{name}' took too long to answer", name, FailureKind.TIMEOUT)
+        await self._clock.sleep(min(latency_s, limit_s))
+        if latency_s > limit_s:
+            return out_of_time(name, limit, limit_s)
         if script.fail_with is None:
             return None
         return upstream_error(

@@ -25,11 +25,13 @@ from serve_app.providers.bodies import (
     chars_in,
     choices_in,
     fields_of,
+    inputs_in,
     usage_in,
 )
 from serve_app.providers.catalogue import Vendor
 from serve_app.providers.frames import ChatFrames
 from serve_app.providers.keys import missing_key
+from serve_app.providers.limits import Limit, OutOfTime, within
 from serve_app.providers.probe import listed_models, look
 from serve_app.providers.wire_failures import (
     NETWORK,
@@ -41,6 +43,8 @@ from serve_app.providers.wire_failures import (
 
 KEEPALIVE_S = 60.0  # how long an idle connection is kept for the next request
 LAST_WORDS_S = 0.05  # how long to wait for the end after [DONE], so that the connection can be used again
+REFUSAL_S = 2.0  # how long to wait for the words of a refusal: its status has said the most
+REFUSAL_LIMIT = 1024**2  # bytes of those words
 CHARS_PER_CHUNK = 4  # a chunk is about one token, and a token about four characters
 
 _VERSION = re.compile(r"/v\d+(alpha|beta)?\d*$")
@@ -70,6 +74,7 @@ class WireProvider:
         self._base_url = versioned(config.base_url or vendor.base_url or "")
         self._api_key = api_key
         self._missing_key = missing_key(config, vendor, api_key)
+        self._answer_limit = int(config.max_answer_mb * 1024**2)
         self._session: aiohttp.ClientSession | None = None
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
@@ -78,14 +83,14 @@ class WireProvider:
         return await self._whole("/chat/completions", call, fields, must_have="choices")
 
     async def embed(self, call: Call) -> Answer | UpstreamError:
-        return await self._whole("/embeddings", call, fields_of(call), must_have="data")
+        fields = fields_of(call)
+        return await self._whole("/embeddings", call, fields, must_have="data", rows=inputs_in(fields))
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         """
         A chat completion in blocks of whole frames.
 
-        `call.timeout_s` bounds the time to the first chunk; after that the provider's `timeout` bounds every
-        silence. Closing the generator closes the connection at once, and the upstream stops working.
+        Closing the generator closes the connection at once, and the upstream stops working.
         """
         started = self._clock.monotonic()
         opened = await self._open(call)
@@ -95,7 +100,7 @@ class WireProvider:
         try:
             yield StreamHead(self._since(started))
             yield opened.first
-            while block := await self._more(opened):
+            while block := await self._next(opened, call.idle_s):
                 yield block
             yield self._last_item(opened.frames, started)
         finally:
@@ -112,21 +117,40 @@ class WireProvider:
     # One request, one whole answer
 
     async def _whole(
-        self, path: str, call: Call, fields: dict[str, Any], must_have: str
+        self, path: str, call: Call, fields: dict[str, Any], must_have: str, rows: int | None = None
     ) -> Answer | UpstreamError:
         if self._missing_key is not None:
             return self._keyless()
         started = self._clock.monotonic()
         try:
-            async with self._post(path, call, fields, total_s=call.timeout_s) as response:
-                body = await response.read()
+            body = await within(call.timeout_s, Limit.WHOLE, self._body(path, call, fields))
         except NETWORK as error:
             return failure_of_exception(error, self._config.id)
-        if response.status != 200:
-            return self._refusal(response, body)
-        return self._checked(body, must_have, self._since(started))
+        if isinstance(body, UpstreamError):
+            return body
+        return self._checked(body, must_have, rows, self._since(started))
 
-    def _checked(self, body: bytes, must_have: str, upstream_s: float) -> Answer | UpstreamError:
+    async def _body(self, path: str, call: Call, fields: dict[str, Any]) -> bytes | UpstreamError:
+        response = await self._post(path, call, fields)
+        try:
+            if response.status != 200:
+                return await self._refusal(response)
+            body = await _read_at_most(self._answer_limit, response)
+        except (aiohttp.ClientError, OSError):
+            return broken(self._config.id, "was cut off in the middle of its answer", 200)
+        finally:
+            response.close()
+        if body is None:
+            return broken(
+                self._config.id,
+                f"sent an answer of more than {self._config.max_answer_mb:g} MB (max_answer_mb)",
+                200,
+            )
+        return body
+
+    def _checked(
+        self, body: bytes, must_have: str, rows: int | None, upstream_s: float
+    ) -> Answer | UpstreamError:
         """The answer, when it is one: proxies in between answer 200 with a web page, or with nothing."""
         try:
             answer = orjson.loads(body)
@@ -136,8 +160,11 @@ class WireProvider:
             return broken(self._config.id, "sent an answer that is not a JSON object", 200)
         if answer.get("error"):
             return failure_of_error(answer["error"], self._config.id, self._api_key)
-        if not isinstance(answer.get(must_have), list):
+        found = answer.get(must_have)
+        if not isinstance(found, list) or not found:
             return broken(self._config.id, f"sent an answer without '{must_have}'", 200)
+        if rows is not None and len(found) != rows:
+            return broken(self._config.id, f"sent {len(found)} vectors where {rows} were asked for", 200)
         usage = usage_in(answer)
         return Answer(body, usage, upstream_s, chars_in(answer) if usage is None else 0)
 
@@ -149,36 +176,50 @@ class WireProvider:
             return self._keyless()
         fields = fields_of(call)
         ask_for_stream(fields)
-        response: aiohttp.ClientResponse | None = None
-        opened: _Opened | UpstreamError | None = None
         try:
-            async with asyncio.timeout(call.timeout_s):
-                response = await self._post("/chat/completions", call, fields, idle_s=self._config.timeout)
-                opened = await self._first(response, call, choices_in(fields))
+            return await within(call.timeout_s, Limit.FIRST_TOKEN, self._first(call, fields))
         except NETWORK as error:
-            opened = failure_of_exception(error, self._config.id)
+            return failure_of_exception(error, self._config.id)
+
+    async def _first(self, call: Call, fields: dict[str, Any]) -> _Opened | UpstreamError:
+        response = await self._post("/chat/completions", call, fields)
+        opened: _Opened | None = None
+        try:
+            if response.status != 200:
+                return await self._refusal(response)
+            if response.content_type != "text/event-stream":
+                return await self._no_stream(response)
+            frames = ChatFrames(
+                self._config.id, call.wants_usage, choices_in(fields), self._api_key, self._answer_limit
+            )
+            if first := await self._more(response, frames):
+                opened = _Opened(response, frames, first)
+                return opened
+            return frames.failure or broken(self._config.id, "ended its stream before the first token", 200)
         finally:
-            if response is not None and not isinstance(opened, _Opened):
+            if opened is None:
                 response.close()
-        return opened
 
-    async def _first(
-        self, response: aiohttp.ClientResponse, call: Call, choices: int
-    ) -> _Opened | UpstreamError:
-        if response.status != 200:
-            return self._refusal(response, await response.read())
-        if response.content_type != "text/event-stream":
+    async def _no_stream(self, response: aiohttp.ClientResponse) -> UpstreamError:
+        """Some servers put an error into a plain answer, with HTTP 200."""
+        try:
+            answer = orjson.loads(await _words_of(response))
+            return failure_of_error(answer["error"], self._config.id, self._api_key)
+        except (orjson.JSONDecodeError, LookupError, TypeError):
             return broken(self._config.id, f"sent '{response.content_type}' instead of a stream", 200)
-        frames = ChatFrames(self._config.id, call.wants_usage, choices, self._api_key)
-        opened = _Opened(response, frames, b"")
-        opened.first = await self._more(opened)
-        if opened.first:
-            return opened
-        return frames.failure or broken(self._config.id, "ended its stream before the first token", 200)
 
-    async def _more(self, opened: _Opened) -> bytes:
+    async def _next(self, opened: _Opened, idle_s: float) -> bytes:
+        """As `_more`, but silence is waited out no longer than `idle_s`; comments are silence too."""
+        try:
+            return await within(idle_s, Limit.IDLE, self._more(opened.response, opened.frames))
+        except OutOfTime as error:
+            if not opened.frames.is_complete:
+                opened.frames.failure = failure_of_exception(error, self._config.id)
+            return b""
+
+    async def _more(self, response: aiohttp.ClientResponse, frames: ChatFrames) -> bytes:
         """Everything that has arrived since, once there is something to show; empty: that was all."""
-        frames, content = opened.frames, opened.response.content
+        content = response.content
         try:
             while not (frames.is_done or frames.failure):
                 data = await content.readany()
@@ -188,12 +229,6 @@ class WireProvider:
                     return block
             if frames.is_done:
                 await _read_to_the_end(content)
-        except TimeoutError:
-            frames.failure = upstream_error(
-                f"Provider '{self._config.id}' fell silent in the middle of its answer",
-                self._config.id,
-                FailureKind.TIMEOUT,
-            )
         except (aiohttp.ClientError, OSError):
             pass  # cut off: whether the answer was whole by then, the frames know
         return b""
@@ -203,30 +238,26 @@ class WireProvider:
             return frames.failure
         if not frames.is_complete:
             return broken(self._config.id, "was cut off in the middle of its answer", 200)
-        return StreamEnd(frames.usage, self._since(started), frames.count * CHARS_PER_CHUNK)
+        return StreamEnd(frames.usage, self._since(started), frames.count * CHARS_PER_CHUNK, frames.dropped)
 
     # The connection
 
-    def _post(
-        self,
-        path: str,
-        call: Call,
-        fields: dict[str, Any],
-        total_s: float | None = None,
-        idle_s: float | None = None,
-    ) -> Any:
+    async def _post(self, path: str, call: Call, fields: dict[str, Any]) -> aiohttp.ClientResponse:
+        """The head of the answer; the body is still to be read."""
         headers = {"Content-Type": "application/json", **self._authorization()}
         if call.request_id:
             headers["X-Request-Id"] = call.request_id
-        return self._opened_session().post(
+        posting = self._opened_session().post(
             self._base_url + path,
             data=orjson.dumps(fields),
             headers=headers,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(
-                total=total_s, connect=self._config.connect_timeout_s, sock_read=idle_s
-            ),
+            timeout=aiohttp.ClientTimeout(connect=self._config.connect_timeout_s),
         )
+        try:
+            return await within(call.first_byte_s, Limit.FIRST_BYTE, posting)
+        except aiohttp.ConnectionTimeoutError as error:
+            raise OutOfTime(Limit.CONNECT, self._config.connect_timeout_s) from error
 
     async def _models(self) -> tuple[str, ...] | UpstreamError:
         return await listed_models(
@@ -249,11 +280,11 @@ class WireProvider:
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
 
-    def _refusal(self, response: aiohttp.ClientResponse, body: bytes) -> UpstreamError:
+    async def _refusal(self, response: aiohttp.ClientResponse) -> UpstreamError:
         return failure_of_response(
             response.status,
             response.headers,
-            body,
+            await _words_of(response),
             self._config.id,
             now=self._clock.now(),
             secret=self._api_key,
@@ -264,6 +295,28 @@ class WireProvider:
 
     def _since(self, started: float) -> float:
         return self._clock.monotonic() - started
+
+
+async def _read_at_most(limit: int, response: aiohttp.ClientResponse) -> bytes | None:
+    """The whole body; None: it is longer than `limit`, and the rest of it was not read."""
+    if (response.content_length or 0) > limit:
+        return None
+    pieces, size = [], 0
+    while piece := await response.content.readany():
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            return None
+    return b"".join(pieces)
+
+
+async def _words_of(response: aiohttp.ClientResponse) -> bytes:
+    """What a refusal says, as far as it is short and comes soon."""
+    try:
+        async with asyncio.timeout(REFUSAL_S):
+            return await _read_at_most(REFUSAL_LIMIT, response) or b""
+    except (aiohttp.ClientError, OSError):
+        return b""
 
 
 async def _read_to_the_end(content: aiohttp.StreamReader) -> None:

@@ -15,6 +15,7 @@ import aiohttp
 import orjson
 
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
+from serve_app.providers.limits import OutOfTime, out_of_time
 
 MESSAGE_LIMIT = 500  # characters of an upstream's message that are passed on
 
@@ -100,6 +101,8 @@ def failure_of_error(error: Any, provider_id: str, secret: str | None = None) ->
 def failure_of_exception(error: Exception, provider_id: str) -> UpstreamError:
     """No answer at all, or one that cannot be read. Internal addresses stay out of the message."""
     match error:
+        case OutOfTime():
+            return out_of_time(provider_id, error.limit, error.limit_s)
         case TimeoutError():
             kind, what = FailureKind.TIMEOUT, "took too long to answer"
         case aiohttp.ClientConnectorDNSError():

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
+from math import inf
 from typing import Any
 
 import pytest
@@ -67,9 +68,16 @@ def build(type_: str, url: str, environ: dict[str, str] | None = None, **fields:
     return build_provider(ProviderConfig(**{**config, **fields}), environ or {}, SystemClock())
 
 
-def call(text: str, timeout_s: float = 5, wants_usage: bool = False, **fields: Any) -> Call:
+def call(
+    text: str,
+    timeout_s: float = 5,
+    wants_usage: bool = False,
+    first_byte_s: float = inf,
+    idle_s: float = 5,
+    **fields: Any,
+) -> Call:
     body = {"model": "whatever", "messages": [{"role": "user", "content": text}], **fields}
-    return Call(MODEL, json.dumps(body).encode(), timeout_s, "req-1", wants_usage)
+    return Call(MODEL, json.dumps(body).encode(), timeout_s, "req-1", wants_usage, first_byte_s, idle_s)
 
 
 def orders(**what: Any) -> str:
@@ -357,7 +365,9 @@ async def test_one_broken_frame_is_dropped_and_logged(
     with caplog.at_level(logging.WARNING):
         items = await items_of(provider, call(orders(malformed=True)))
 
-    assert isinstance(items[-1], StreamEnd)
+    end = items[-1]
+    assert isinstance(end, StreamEnd)
+    assert end.dropped_frames == 1
     assert text_in(items) == f"Hello from {MODEL}: hi"
     assert "not JSON" in caplog.text
 
@@ -392,15 +402,48 @@ async def test_a_stream_that_has_told_why_it_ended_needs_no_done(provider: Provi
     assert isinstance(items[-1], StreamEnd)
 
 
-@pytest.mark.parametrize("type_", ["openai", "anthropic"])
-async def test_a_stream_that_falls_silent_is_given_up(type_: str, upstream: ScriptedUpstream) -> None:
-    provider = build(type_, upstream.url, timeout=1)
-
-    items = await items_of(provider, call(orders(stall_after=2)))
-    await provider.aclose()
+@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+async def test_a_stream_that_falls_silent_is_given_up(provider: Provider) -> None:
+    items = await items_of(provider, call(orders(stall_after=2), idle_s=0.2))
 
     assert isinstance(items[0], StreamHead)
-    assert isinstance(items[-1], ProviderTimeoutError)
+    assert text_in(items) == "Hello from"
+    last = items[-1]
+    assert isinstance(last, ProviderTimeoutError)
+    assert last.message == (
+        "Provider 'p' fell silent for 0.2 s in the middle of its answer (stream_idle_timeout_s)"
+    )
+
+
+@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize(
+    ("limits", "whole_says", "stream_says"),
+    [
+        (
+            {"timeout_s": 0.2},
+            "did not finish its answer within 0.2 s (timeout)",
+            "sent no first token within 0.2 s (first_token_timeout_s)",
+        ),
+        (
+            {"first_byte_s": 0.2},
+            "did not begin to answer within 0.2 s (first_byte_timeout_s)",
+            "did not begin to answer within 0.2 s (first_byte_timeout_s)",
+        ),
+    ],
+    ids=str,
+)
+async def test_a_limit_that_runs_out_is_named(
+    provider: Provider, limits: dict[str, float], whole_says: str, stream_says: str
+) -> None:
+    asked = call(orders(stall=True), **limits)  # type: ignore[arg-type]
+
+    whole = await provider.chat(asked)
+    (streamed,) = await items_of(provider, asked)
+
+    for failure, says in ((whole, whole_says), (streamed, stream_says)):
+        assert isinstance(failure, ProviderTimeoutError)
+        assert failure.message == f"Provider 'p' {says}"
+        assert failure.upstream_status is None
 
 
 @pytest.mark.parametrize("provider", REMOTE, indirect=True)

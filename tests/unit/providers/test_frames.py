@@ -20,6 +20,8 @@ def chunk(text: str | None, finish: str | None = None, **more: Any) -> dict[str,
 
 HELLO = frame_of(chunk("Hel")) + frame_of(chunk("lo"))
 END = frame_of(chunk(None, "stop"))
+OTHER_END = frame_of({"id": "1", "choices": [{"index": 1, "delta": {}, "finish_reason": "length"}]})
+LAST_USAGE_WITH_ITS_END = frame_of(chunk(None, "stop", usage={"prompt_tokens": 3, "completion_tokens": 2}))
 LAST_USAGE = frame_of({"id": "1", "choices": [], "usage": USAGE})
 
 
@@ -109,7 +111,21 @@ def test_a_frame_that_is_not_json_is_dropped_alone(broken: bytes) -> None:
     shown, frames = passed(frame_of(chunk("a")) + broken + frame_of(chunk("b")))
 
     assert shown == frame_of(chunk("a")) + frame_of(chunk("b"))
+    assert frames.dropped == 1
     assert frames.failure is None
+
+
+def test_frames_that_are_not_json_are_all_counted_but_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    _, frames = passed(b"data: nonsense\n\n" * 3)
+
+    assert frames.dropped == 3
+    assert len(caplog.records) == 1
+
+
+def test_a_choice_without_an_index_is_the_first() -> None:
+    _, frames = passed(frame_of({"choices": [{"delta": {}, "finish_reason": "stop"}]}))
+
+    assert frames.is_complete
 
 
 def test_an_error_event_ends_the_answer_and_what_came_before_is_kept() -> None:
@@ -137,7 +153,9 @@ def test_an_error_that_is_null_is_no_error() -> None:
         (HELLO + END, 1, True),
         (HELLO + DONE, 1, True),
         (HELLO + END, 2, False),
-        (HELLO + END + END, 2, True),
+        (HELLO + END + END, 2, False),
+        (HELLO + END + OTHER_END, 2, True),
+        (HELLO + END + LAST_USAGE_WITH_ITS_END + OTHER_END, 2, True),
     ],
 )
 def test_an_answer_is_complete_when_every_choice_has_ended(
@@ -166,3 +184,13 @@ def test_a_frame_that_never_ends_is_given_up() -> None:
 
     assert frames.failure is not None
     assert frames.failure.failure is FailureKind.BROKEN
+
+
+def test_a_large_frame_in_small_pieces_comes_out_whole() -> None:
+    large = frame_of(chunk("x" * 32 * 1024**2))
+    assert len(large) < FRAME_LIMIT
+
+    shown, frames = passed(*(large[at : at + 1000] for at in range(0, len(large), 1000)))
+
+    assert shown == large
+    assert frames.failure is None

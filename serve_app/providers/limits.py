@@ -1,0 +1,63 @@
+"""
+The time limits of one attempt, each of which runs out under its own name.
+
+    |-- connect --|
+    |-- first byte ---------|                the head of the answer
+    |-- first token -----------------|       of a stream
+                                     |-- idle --|-- idle --|
+    |-- whole -----------------------------------------------|  of an answer that is not streamed
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from enum import Enum
+from math import inf
+from typing import TypeVar
+
+from serve_app.errors import FailureKind, UpstreamError, upstream_error
+
+T = TypeVar("T")
+
+
+class Limit(Enum):
+    """The setting that a limit comes from, and the sentence for when it has run out."""
+
+    CONNECT = "connect_timeout_s", "could not be connected to within {} s"
+    FIRST_BYTE = "first_byte_timeout_s", "did not begin to answer within {} s"
+    FIRST_TOKEN = "first_token_timeout_s", "sent no first token within {} s"
+    IDLE = "stream_idle_timeout_s", "fell silent for {} s in the middle of its answer"
+    WHOLE = "timeout", "did not finish its answer within {} s"
+
+
+class OutOfTime(TimeoutError):
+    """One of our own limits ran out."""
+
+    def __init__(self, limit: Limit, limit_s: float) -> None:
+        super().__init__(limit, limit_s)
+        self.limit = limit
+        self.limit_s = limit_s
+
+
+async def within(limit_s: float, limit: Limit, coming: Awaitable[T]) -> T:
+    """What is `coming`; `OutOfTime` when it takes longer. Timeouts of somebody else's pass as they are."""
+    try:
+        async with asyncio.timeout(None if limit_s == inf else limit_s) as scope:
+            return await coming
+    except TimeoutError as error:
+        if scope.expired():
+            raise OutOfTime(limit, limit_s) from error
+        raise
+
+
+def out_of_time(provider_id: str, limit: Limit, limit_s: float) -> UpstreamError:
+    """
+    The failure of a limit of ours.
+
+    It has no upstream status, which tells it from a timeout that the upstream itself reports.
+    """
+    setting, sentence = limit.value
+    return upstream_error(
+        f"Provider '{provider_id}' {sentence.format(f'{limit_s:g}')} ({setting})",
+        provider_id,
+        FailureKind.TIMEOUT,
+    )
