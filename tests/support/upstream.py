@@ -4,22 +4,32 @@ An upstream for tests: a real HTTP server on a loopback port that does what the 
 It speaks OpenAI, Ollama and Anthropic. A request carries its orders in the last user message, or in the
 embedding input, as `[[{…}]]`; `upstream.mode` gives the same orders to every request until `recover()`:
 
-    status, retry_after, error_code   fail with this HTTP status; `times`: only so many times, then answer
-    stall · reset                     say nothing at all · break the connection instead of answering
+    status, error_code                fail with this HTTP status, with this code in OpenAI's error object
+    retry_after · retry_after_date    and a Retry-After in seconds · as a date at least so many seconds ahead
+    refuse                            400 in the vendor's own words: context_length, content_filter, prefill
+    stall · stall_headers             say nothing at all · send the head of an answer, and then nothing
+    reset                             break the connection instead of answering
     html · empty · malformed          a web page · no body · broken JSON; in a stream one broken frame
+    content_type · oversize           the right answer under a wrong name · so many bytes too long
     chunks, chunk_delay_s             how many pieces a stream has, and the pause before each
-    cut_after, stall_after            break a stream after so many pieces, or fall silent
+    cut_after, stall_after            break a stream after so many pieces, or fall silent; a whole answer
+                                      that is not streamed half way through
     no_done · no_usage                leave out the [DONE] · never tell the usage
     error_after                       an error event after so many pieces
+
+With `times` a fault happens only so many times, whichever it is; then the request is answered.
 """
 
 import asyncio
 import json
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from email.utils import formatdate
+from math import ceil
 from types import TracebackType
 from typing import Any
 
@@ -31,22 +41,59 @@ OPENAI_TYPE = {401: "authentication_error", 429: "rate_limit_error"}
 ANTHROPIC_TYPE = {
     400: "invalid_request_error",
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     429: "rate_limit_error",
     529: "overloaded_error",
+}
+SHAPE = frozenset({"chunks", "chunk_delay_s", "no_usage"})  # orders that are no faults
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A 400 as OpenAI and as Anthropic put it."""
+
+    code: str | None
+    openai: str
+    anthropic: str
+
+
+REFUSALS = {
+    "context_length": Refusal(
+        "context_length_exceeded",
+        "This model's maximum context length is 8192 tokens. However, your messages resulted in 9001 tokens. "
+        "Please reduce the length of the messages.",
+        "prompt is too long: 208310 tokens > 200000 maximum",
+    ),
+    "content_filter": Refusal(
+        "content_filter",
+        "The response was filtered due to the prompt triggering the content management policy.",
+        "Output blocked by content filtering policy",
+    ),
+    "prefill": Refusal(
+        None,
+        "Assistant response prefill is not supported by this model.",
+        "This model does not support assistant message prefill. "
+        "The conversation must end with a user message.",
+    ),
 }
 WEB_PAGE = "<html><body>502 Bad Gateway</body></html>"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as it arrived; header names in lower case. `port` tells one connection from another."""
+    """
+    A request as it arrived; header names in lower case.
+
+    `port` tells one connection from another, `at` is when, in seconds on the monotonic clock.
+    """
 
     method: str
     path: str
     headers: dict[str, str]
     json: Any
     port: int
+    at: float
 
 
 class ScriptedUpstream:
@@ -70,13 +117,24 @@ class ScriptedUpstream:
         )
 
     def recover(self) -> None:
-        """Forget all orders that were given to every request."""
+        """Forget all orders that were given to every request, and how often they were carried out."""
         self.mode = {}
         self.models_mode = {}
+        self._failed.clear()
 
     @property
     def last(self) -> Seen:
         return self.requests[-1]
+
+    @property
+    def asked(self) -> list[Seen]:
+        """The requests for an answer: not those that only look whether it is there."""
+        return [seen for seen in self.requests if seen.method == "POST"]
+
+    @property
+    def arrived(self) -> list[float]:
+        """When each of `asked` came; the distance between two never lies."""
+        return [seen.at for seen in self.asked]
 
     def __enter__(self) -> "ScriptedUpstream":
         self._thread.start()
@@ -110,9 +168,10 @@ class ScriptedUpstream:
     @web.middleware
     async def _take_down(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Record the request, and do instead of answering what its orders say."""
+        at = time.monotonic()
         body = await request.json() if request.can_read_body else None
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.requests.append(Seen(request.method, request.path, headers, body, port_of(request)))
+        self.requests.append(Seen(request.method, request.path, headers, body, port_of(request), at))
         orders = self._orders(request.path, body)
         request[ORDERS_GIVEN] = orders
         self.open_requests += 1
@@ -122,7 +181,12 @@ class ScriptedUpstream:
             if orders.get("reset") and request.transport is not None:
                 request.transport.abort()
                 return web.Response()
-            return self._refusal(request.path, orders) or await handler(request)
+            if orders.get("stall_headers"):
+                kind = "text/event-stream" if (body or {}).get("stream") else "application/json"
+                await web.StreamResponse(headers={"Content-Type": kind}).prepare(request)
+                await asyncio.sleep(3600)
+            answer = self._refusal(request.path, orders) or await handler(request)
+            return await self._spoiled(request, orders, answer)
         finally:
             self.open_requests -= 1
 
@@ -135,22 +199,45 @@ class ScriptedUpstream:
             key = json.dumps(orders, sort_keys=True)
             self._failed[key] += 1
             if self._failed[key] > orders["times"]:
-                return {}
+                return {name: value for name, value in orders.items() if name in SHAPE}
         return orders
+
+    async def _spoiled(
+        self, request: web.Request, orders: dict[str, Any], answer: web.StreamResponse
+    ) -> web.StreamResponse:
+        """What the orders have against a whole answer; a stream has been sent by now."""
+        if not isinstance(answer, web.Response):
+            return answer
+        answer.body = whole = bytes(answer.body or b"") + b" " * orders.get("oversize", 0)
+        answer.content_type = kind = orders.get("content_type", answer.content_type)
+        if not orders.keys() & {"cut_after", "stall_after"}:
+            return answer
+        half = web.StreamResponse(headers={"Content-Type": kind, "Content-Length": str(len(whole))})
+        await half.prepare(request)
+        await half.write(whole[: len(whole) // 2])
+        if "stall_after" in orders:
+            await asyncio.sleep(3600)
+        if request.transport is not None:
+            request.transport.close()
+        return half
 
     def _refusal(self, path: str, orders: dict[str, Any]) -> web.Response | None:
         if orders.get("html"):
             return web.Response(text=WEB_PAGE, content_type="text/html")
         if orders.get("empty"):
             return web.Response(body=b"")
-        code = orders.get("error_code")
-        status = orders.get("status") or (400 if code else 200)
+        refusal = REFUSALS.get(orders.get("refuse", ""))
+        code = refusal.code if refusal else orders.get("error_code")
+        status = orders.get("status") or (400 if refusal or code else 200)
         if status == 200:
             return None
         headers = {"Retry-After": str(orders["retry_after"])} if "retry_after" in orders else {}
-        message = f"scripted failure {code or status}"
+        if "retry_after_date" in orders:
+            headers["Retry-After"] = http_date(orders["retry_after_date"])
+        message = refusal.openai if refusal else f"scripted failure {code or status}"
         if path == "/v1/messages":
             kind = ANTHROPIC_TYPE.get(status, "api_error")
+            message = refusal.anthropic if refusal else message
             body: dict[str, Any] = {"type": "error", "error": {"type": kind, "message": message}}
         elif path.startswith("/api/"):
             body = {"error": message}
@@ -163,6 +250,8 @@ class ScriptedUpstream:
         """The text in pieces, at the pace and up to the point that was ordered."""
         words = re.findall(r"\s*\S+|\s+$", text)
         pieces = [f"w{n} " for n in range(orders["chunks"])] if "chunks" in orders else words
+        if "oversize" in orders:
+            pieces.append("x" * orders["oversize"])
         for number, piece in enumerate(pieces):
             if number == orders.get("cut_after"):
                 raise ConnectionAbortedError
@@ -175,6 +264,7 @@ class ScriptedUpstream:
     async def _stream(
         self, request: web.Request, frames: AsyncIterator[bytes], kind: str
     ) -> web.StreamResponse:
+        kind = request[ORDERS_GIVEN].get("content_type", kind)
         response = web.StreamResponse(headers={"Content-Type": kind})
         self.open_streams += 1
         try:
@@ -318,6 +408,11 @@ class ScriptedUpstream:
 def port_of(request: web.Request) -> int:
     """The caller's end of the connection."""
     return int(request.transport.get_extra_info("peername")[1]) if request.transport else 0
+
+
+def http_date(after_s: float) -> str:
+    """A moment at least so many seconds from now; dates have whole seconds."""
+    return formatdate(ceil(time.time() + after_s), usegmt=True)
 
 
 def last_text(body: dict[str, Any]) -> str:
