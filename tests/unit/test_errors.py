@@ -85,6 +85,13 @@ def test_an_error_survives_the_trip_between_processes(error: SekhaError) -> None
     assert facts(pickle.loads(pickle.dumps(error))) == facts(error)
 
 
+@pytest.mark.parametrize("failure", FailureKind)
+def test_a_failure_of_any_kind_survives_it_with_all_it_knows(failure: FailureKind) -> None:
+    error = upstream_error("no", "p", failure, 418, 2.5, "a_code", "a_param")
+
+    assert facts(pickle.loads(pickle.dumps(error))) == facts(error)
+
+
 def test_every_error_has_an_example() -> None:
     there = {cls for cls in descendants(SekhaError) if cls.__module__.startswith("serve_app.")}
 

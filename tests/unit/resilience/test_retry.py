@@ -1,0 +1,112 @@
+"""What follows a failed attempt, one row of the table at a time."""
+
+import pytest
+
+from serve_app.config.policy import RetryPolicy
+from serve_app.errors import FailureKind, upstream_error
+from serve_app.resilience.retry import JITTER, Again, Move, next_step
+
+POLICY = RetryPolicy(max_retries=3, first_delay_s=1, factor=2, max_delay_s=3, retry_after_max_s=10)
+LONG = 1000.0
+
+Kind = FailureKind
+
+
+def after(
+    kind: FailureKind,
+    retries: int = 0,
+    status: int | None = None,
+    wait_s: float | None = None,
+    remaining_s: float = LONG,
+    chance: float = 0.0,
+    policy: RetryPolicy = POLICY,
+    **told: bool,
+) -> Again | Move:
+    """What follows a failure of that kind."""
+    error = upstream_error("no", "p", kind, status, wait_s)
+    return next_step(error, retries, policy, remaining_s, chance, **told)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "step"),
+    [
+        (Kind.RATE_LIMITED, 429, Again(1)),
+        (Kind.OVERLOADED, 503, Again(1)),
+        (Kind.OVERLOADED, 529, Again(1)),
+        (Kind.BROKEN, 500, Again(1)),
+        (Kind.BROKEN, 200, Again(1)),  # a web page, half an answer, one over the limit
+        (Kind.TIMEOUT, 504, Again(1)),  # it answered, and said that it was busy
+        (Kind.UNREACHABLE, None, Again(0)),  # most often an idle connection that was closed just then
+        (Kind.TIMEOUT, None, Move.NEXT),  # a limit of ours: it has had its chance
+        (Kind.SATURATED, None, Move.NEXT),
+        (Kind.AUTH, 401, Move.NEXT),
+        (Kind.AUTH, 403, Move.NEXT),
+        (Kind.NOT_FOUND, 404, Move.NEXT),
+        (Kind.CONTEXT_LENGTH, 400, Move.LARGER),
+        (Kind.CONTENT_FILTER, 400, Move.END),
+        (Kind.REJECTED, 400, Move.END),
+        (Kind.REJECTED, 422, Move.END),
+    ],
+    ids=str,
+)
+def test_the_kind_of_failure_decides(kind: FailureKind, status: int | None, step: Again | Move) -> None:
+    assert after(kind, status=status) == step
+
+
+def test_waits_grow_by_the_factor_up_to_their_limit() -> None:
+    steps = [after(Kind.OVERLOADED, retries) for retries in range(4)]
+
+    assert steps == [Again(1), Again(2), Again(3), Move.NEXT]
+
+
+def test_the_wait_of_a_broken_connection_begins_with_its_second_retry() -> None:
+    steps = [after(Kind.UNREACHABLE, retries) for retries in range(4)]
+
+    assert steps == [Again(0), Again(1), Again(2), Move.NEXT]
+
+
+def test_without_retries_every_failure_leaves_the_target() -> None:
+    policy = RetryPolicy(max_retries=0)
+
+    steps = [after(kind, policy=policy) for kind in Kind]
+
+    assert not any(isinstance(step, Again) for step in steps)
+
+
+def test_chance_adds_up_to_a_quarter_and_takes_nothing_away() -> None:
+    assert after(Kind.OVERLOADED, chance=1.0) == Again(1 + JITTER)
+    assert after(Kind.RATE_LIMITED, wait_s=4, chance=1.0) == Again(4 * (1 + JITTER))
+
+
+@pytest.mark.parametrize("kind", [Kind.RATE_LIMITED, Kind.OVERLOADED, Kind.BROKEN], ids=str)
+def test_what_the_provider_announces_counts_instead_of_the_backoff(kind: FailureKind) -> None:
+    assert after(kind, wait_s=7) == Again(7)
+    assert after(kind, retries=2, wait_s=0.1) == Again(0.1)
+
+
+def test_an_announced_wait_above_the_limit_leaves_the_target() -> None:
+    assert after(Kind.RATE_LIMITED, wait_s=10) == Again(10)
+    assert after(Kind.RATE_LIMITED, wait_s=10.1) is Move.NEXT
+
+
+def test_a_wait_of_nothing_is_none_announced() -> None:
+    assert after(Kind.RATE_LIMITED, wait_s=0) == Again(1)
+
+
+@pytest.mark.parametrize(("remaining_s", "step"), [(1.1, Again(1)), (1.0, Move.NEXT), (0.0, Move.NEXT)])
+def test_a_wait_that_would_outlive_the_deadline_is_not_begun(remaining_s: float, step: Again | Move) -> None:
+    assert after(Kind.OVERLOADED, remaining_s=remaining_s) == step
+
+
+@pytest.mark.parametrize("kind", [Kind.REJECTED, Kind.CONTENT_FILTER], ids=str)
+def test_a_target_that_stands_in_speaks_for_itself_only(kind: FailureKind) -> None:
+    assert after(kind, stands_in=True) is Move.NEXT
+
+
+def test_one_filters_verdict_may_be_told_to_be_no_others() -> None:
+    assert after(Kind.CONTENT_FILTER, passes_filter=True) is Move.NEXT
+    assert after(Kind.REJECTED, passes_filter=True) is Move.END
+
+
+def test_a_request_that_is_too_long_needs_a_larger_model_wherever_it_fails() -> None:
+    assert after(Kind.CONTEXT_LENGTH, stands_in=True) is Move.LARGER
