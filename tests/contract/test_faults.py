@@ -1,0 +1,251 @@
+"""
+What a gateway makes of an upstream that misbehaves: every fault, in a chat, a stream and an embedding, at the
+first target and at the last, over the wire and through LiteLLM.
+
+The gateway is whole but for HTTP and Ray: two real providers speak to two scripted upstreams over real HTTP.
+Where the first target has the fault the last one is well; where the last has it the first is overloaded.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import pytest
+
+from serve_app.clock import SystemClock
+from serve_app.config.settings import Settings
+from serve_app.errors import UpstreamError
+from serve_app.providers.base import StreamEnd
+from serve_app.providers.build import build_provider
+from serve_app.schemas.chat import read_chat
+from serve_app.schemas.embeddings import read_embedding
+from tests.support.gateways import House
+from tests.support.upstream import ScriptedUpstream
+
+pytestmark = [
+    pytest.mark.anyio,
+    # LiteLLM's types are loaded when they are first used, and pydantic has something to say about them.
+    pytest.mark.filterwarnings("ignore:Item .* on TypedDict class:UserWarning"),
+]
+
+TEXT = "tell me a story about a gateway"
+ENOUGH_S = 20.0
+LITTLE_S = 1.5  # for the one thing that ends only with the request's time
+LIMITS = {
+    "retry": {"max_retries": 2, "first_delay_s": 0.01, "retry_after_max_s": 3},
+    "timeout": 1,
+    "first_byte_timeout_s": 0.3,
+    "first_token_timeout_s": 0.3,
+    "stream_idle_timeout_s": 0.3,
+    "max_answer_mb": 0.1,
+}
+
+
+class End(NamedTuple):
+    """How a request ends, and how many requests have reached the first and the last upstream by then."""
+
+    how: str
+    first: int
+    last: int
+
+
+class Course(NamedTuple):
+    """What a fault leads to, where the first target has it and where the last one has it."""
+
+    at_first: End
+    at_last: End
+
+
+# `{}` is the last word: a status and a code. An overloaded first target is always asked three times.
+HARMLESS = Course(End("first answers", 1, 0), End("last answers", 3, 1))
+PASSES = Course(End("first answers", 2, 0), End("last answers", 3, 2))  # a retry later
+RETRIED = Course(End("last answers", 3, 1), End("{} of last", 3, 3))
+LEFT = Course(End("last answers", 1, 1), End("{} of last", 3, 1))  # for the next target, at once
+BREAKS_OFF = Course(End("first breaks off", 1, 0), End("last breaks off", 3, 1))
+# What a stand-in refuses is only its own refusal: the caller hears why it was asked at all.
+FINAL = Course(End("{} of first", 1, 0), End("503 upstream_overloaded of first", 3, 1))
+TOO_LONG = Course(End("last answers", 1, 1), End("503 upstream_overloaded of first", 3, 1))
+
+CHAT, STREAM, EMBEDDING = "chat", "stream", "embedding"
+ALL = (CHAT, STREAM, EMBEDDING)
+WHOLE = (CHAT, EMBEDDING)
+WIRE, LITELLM = "wire", "litellm"
+TYPES = {
+    WIRE: {CHAT: "openai", STREAM: "openai", EMBEDDING: "openai"},
+    LITELLM: {CHAT: "anthropic", STREAM: "anthropic", EMBEDDING: "hosted_vllm"},
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """`apart_s` is the least time between two requests to the upstream that has it."""
+
+    name: str
+    orders: Mapping[str, Any]
+    course: Course
+    last_word: str = ""
+    asking: tuple[str, ...] = ALL
+    through: tuple[str, ...] = (WIRE, LITELLM)
+    within_s: float = ENOUGH_S
+    apart_s: float = 0.0
+
+
+LIMITED = {"status": 429}
+SOON = {**LIMITED, "retry_after": 0.2, "times": 1}
+DATED = {**LIMITED, "retry_after_date": 1, "times": 1}
+MUCH_LATER = {**LIMITED, "retry_after": 60}
+OVERSIZE = {"oversize": 300_000}
+
+FAULTS = [
+    Fault("429 with a short wait", SOON, PASSES, apart_s=0.2),
+    Fault("429 until a date", DATED, PASSES, asking=(CHAT,), apart_s=1.0),
+    Fault("429 with a long wait", MUCH_LATER, LEFT, "429 upstream_rate_limited"),
+    Fault("429 always", LIMITED, RETRIED, "429 upstream_rate_limited"),
+    Fault("500 once", {"status": 500, "times": 1}, PASSES),
+    Fault("500 always", {"status": 500}, RETRIED, "502 upstream_broken"),
+    Fault("502 always", {"status": 502}, RETRIED, "502 upstream_broken"),
+    Fault("503 always", {"status": 503}, RETRIED, "503 upstream_overloaded"),
+    Fault("504 always", {"status": 504}, RETRIED, "504 upstream_timeout"),
+    Fault("529 always", {"status": 529}, RETRIED, "503 upstream_overloaded"),
+    Fault("a reset", {"reset": True, "times": 1}, PASSES),
+    Fault("resets", {"reset": True}, RETRIED, "502 upstream_unreachable"),
+    Fault("silence", {"stall": True}, LEFT, "504 upstream_timeout", within_s=LITTLE_S),
+    Fault("a head and nothing", {"stall_headers": True}, LEFT, "504 upstream_timeout", within_s=LITTLE_S),
+    Fault("half an answer", {"cut_after": 2}, RETRIED, "502 upstream_broken", WHOLE),
+    Fault("half an answer, silence", {"stall_after": 2}, LEFT, "504 upstream_timeout", WHOLE),
+    Fault("half a stream", {"cut_after": 2}, BREAKS_OFF, asking=(STREAM,)),
+    Fault("half a stream, silence", {"stall_after": 2}, BREAKS_OFF, asking=(STREAM,)),
+    Fault("half a stream, an error", {"error_after": 2}, BREAKS_OFF, asking=(STREAM,)),
+    Fault("a stream of nothing", {"cut_after": 0}, RETRIED, "502 upstream_broken", (STREAM,)),
+    Fault("a stream of an error", {"error_after": 0}, RETRIED, "502 upstream_broken", (STREAM,), (WIRE,)),
+    Fault("a broken event", {"malformed": True}, HARMLESS, asking=(STREAM,), through=(WIRE,)),
+    Fault("no [DONE]", {"no_done": True}, HARMLESS, asking=(STREAM,), through=(WIRE,)),
+    Fault("no usage", {"no_usage": True}, HARMLESS, asking=(CHAT, STREAM), through=(WIRE,)),
+    Fault("broken JSON", {"malformed": True}, RETRIED, "502 upstream_broken", (CHAT,)),
+    Fault("a web page", {"html": True}, RETRIED, "502 upstream_broken"),
+    Fault("an empty body", {"empty": True}, RETRIED, "502 upstream_broken"),
+    Fault("another type", {"content_type": "text/plain"}, RETRIED, "502 upstream_broken", through=(WIRE,)),
+    Fault("too much", OVERSIZE, RETRIED, "502 upstream_broken", WHOLE, (WIRE,)),
+    Fault("too much of a stream", OVERSIZE, BREAKS_OFF, asking=(STREAM,), through=(WIRE,)),
+    Fault("401 of our key", {"status": 401}, LEFT, "502 upstream_auth"),
+    Fault("403 of our key", {"status": 403}, LEFT, "502 upstream_auth"),
+    Fault("no such model", {"status": 404}, LEFT, "502 upstream_not_found"),
+    Fault("too long a prompt", {"refuse": "context_length"}, TOO_LONG),
+    Fault("a content filter", {"refuse": "content_filter"}, FINAL, "400 content_filter"),
+    Fault("no prefill here", {"refuse": "prefill"}, FINAL, "400 upstream_rejected"),
+    Fault("400", {"status": 400}, FINAL, "400 upstream_rejected"),
+    Fault("422", {"status": 422}, FINAL, "422 upstream_rejected"),
+]
+
+CELLS = [
+    pytest.param(fault, asked, place, adapter, id=f"{fault.name}-{asked}-{place}-{adapter}")
+    for fault in FAULTS
+    for asked in fault.asking
+    for place in ("first", "last")
+    for adapter in fault.through
+]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[dict[str, ScriptedUpstream]]:
+    with ScriptedUpstream() as first, ScriptedUpstream() as last:
+        yield {"first": first, "last": last}
+
+
+@pytest.fixture
+def upstreams(running: dict[str, ScriptedUpstream]) -> dict[str, ScriptedUpstream]:
+    """`first` and `last`, both well and without a memory."""
+    for upstream in running.values():
+        upstream.recover()
+        upstream.requests.clear()
+    return running
+
+
+@pytest.mark.parametrize(("fault", "asked", "place", "adapter"), CELLS)
+async def test_a_fault_ends_as_the_table_says(
+    fault: Fault, asked: str, place: str, adapter: str, upstreams: dict[str, ScriptedUpstream]
+) -> None:
+    upstreams["first"].mode = {"status": 503}
+    upstreams[place].mode = dict(fault.orders)
+    expected = fault.course.at_first if place == "first" else fault.course.at_last
+
+    how = await ending(TYPES[adapter][asked], asked, upstreams, fault.within_s)
+
+    counts = (len(upstream.asked) for upstream in upstreams.values())
+    assert End(how, *counts) == expected._replace(how=expected.how.format(fault.last_word))
+    arrived = upstreams[place].arrived
+    assert all(later - earlier >= fault.apart_s for earlier, later in pairwise(arrived))
+
+
+async def ending(type_: str, asked: str, upstreams: dict[str, ScriptedUpstream], within_s: float) -> str:
+    """Ask a gateway in front of these upstreams; who answers or breaks off, or what the caller hears."""
+    configured = [
+        configuration(name, place, type_, asked, upstream.url)
+        for place, (name, upstream) in enumerate(upstreams.items(), start=1)
+    ]
+    settings = Settings.model_validate({"llm_providers": configured, "default_models": {}})
+    clock = SystemClock()
+    providers = {config.id: build_provider(config, {}, clock) for config in settings.llm_providers}
+    house = await House(settings, providers, clock).open()
+    try:
+        return await ASK[asked](house, within_s)
+    except UpstreamError as error:
+        return f"{error.status} {error.code} of {error.provider_id}"
+    finally:
+        for provider in providers.values():
+            await provider.aclose()
+
+
+def configuration(name: str, place: int, type_: str, asked: str, url: str) -> dict[str, Any]:
+    """A provider with one model; the later its place, the more that takes."""
+    task, window = ("embedding", 512) if asked == EMBEDDING else ("chat_smart", 8192)
+    return {
+        "id": name,
+        "type": type_,
+        "base_url": f"{url}/v1" if type_ == "hosted_vllm" else url,
+        "api_key": "sk-test",
+        "priority": place,
+        "models": [{"model_id": f"{name}-model", "task": task, "context_window": window * place}],
+        **LIMITS,
+    }
+
+
+async def chat(house: House, within_s: float) -> str:
+    body = {"messages": [{"role": "user", "content": TEXT}]}
+    reply = await house.gateway.chat(read_chat(json.dumps(body).encode()), "r", within_s)
+    who, told = reply.routed.target.provider_id, json.loads(reply.body)
+    assert told["model"] == f"{who}-model"
+    assert told["choices"][0]["message"]["content"] == f"Hello from {who}-model: {TEXT}"
+    return f"{who} answers"
+
+
+async def embedding(house: House, within_s: float) -> str:
+    asked = read_embedding(json.dumps({"input": TEXT}).encode())
+    reply = await house.gateway.embed(asked, "r", within_s)
+    who, told = reply.routed.target.provider_id, json.loads(reply.body)
+    assert told["model"].endswith(f"{who}-model")
+    assert len(told["data"][0]["embedding"]) == 8
+    return f"{who} answers"
+
+
+async def stream(house: House, within_s: float) -> str:
+    body = {"messages": [{"role": "user", "content": TEXT}], "stream": True}
+    begun = await house.gateway.chat_stream(read_chat(json.dumps(body).encode()), "r", within_s)
+    who, items = begun.routed.target.provider_id, [item async for item in begun]
+    await begun.aclose()
+    *blocks, end = items
+    frames = b"".join(block for block in blocks if isinstance(block, bytes)).split(b"\n\n")
+    chunks = [json.loads(frame.removeprefix(b"data: ")) for frame in frames if frame]
+    assert {chunk["model"] for chunk in chunks} == {f"{who}-model"}
+    text = "".join(c["delta"].get("content") or "" for chunk in chunks for c in chunk["choices"])
+    if isinstance(end, StreamEnd):
+        assert text == f"Hello from {who}-model: {TEXT}"
+        return f"{who} answers"
+    assert text.startswith("Hello from")
+    assert not any(c["finish_reason"] for chunk in chunks for c in chunk["choices"])
+    return f"{who} breaks off"
+
+
+ASK = {CHAT: chat, STREAM: stream, EMBEDDING: embedding}
