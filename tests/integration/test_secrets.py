@@ -113,9 +113,9 @@ def test_case_62_a_key_appears_in_no_answer(guarded: Api, gossip: tuple[str, set
 def test_case_62_a_key_appears_in_no_log(guarded: Api, cluster: Cluster) -> None:
     for task in ("chat_smart", "chat_small", "chat_large"):
         guarded.chat(model=task, headers={"x-request-id": f"refused-{task}"})
-    eventually(lambda: any(b"refused-chat_large" in text for text in logs(cluster).values()))
+    eventually(lambda: any(b"refused-chat_large" in text for text in cluster.written().values()))
 
-    written = logs(cluster)
+    written = cluster.written()
 
     assert any(b"Incorrect API key provided: ***" in text for text in written.values())  # what was left of it
     assert [(path, leak) for path, text in written.items() for leak in SECRETS if leak.encode() in text] == []
@@ -123,9 +123,3 @@ def test_case_62_a_key_appears_in_no_log(guarded: Api, cluster: Cluster) -> None
 
 def everything_in(answer: httpx.Response) -> str:
     return f"{answer.headers.multi_items()}\n{answer.text}"
-
-
-def logs(cluster: Cluster) -> dict[str, bytes]:
-    """Every file that this session of Ray has written, by name."""
-    files = (path for path in cluster.logs.rglob("*") if path.is_file() and not path.is_symlink())
-    return {str(path.relative_to(cluster.logs)): path.read_bytes() for path in files}

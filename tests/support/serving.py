@@ -61,6 +61,16 @@ class Cluster:
             self._deployed[key] = self.gateway(load_settings(config, {}), name)
         return self._deployed[key]
 
+    def written(self) -> dict[str, bytes]:
+        """Every file that this session of Ray has written, by name; the logs of all replicas are there."""
+        files = (path for path in self.logs.rglob("*") if path.is_file() and not path.is_symlink())
+        return {str(path.relative_to(self.logs)): path.read_bytes() for path in files}
+
+    def log_lines(self, word: str) -> list[dict[str, Any]]:
+        """The gateway's log lines in which the word appears."""
+        lines = (line for text in self.written().values() for line in text.splitlines())
+        return [json.loads(line) for line in lines if line.startswith(b'{"time"') and word.encode() in line]
+
 
 Gateway = Callable[[dict[str, Any]], Api]
 
@@ -73,13 +83,18 @@ def free_port() -> int:
 
 
 def inline(provider_id: str, upstream: str, /, *models: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """A provider within the router's process; it speaks OpenAI's words and costs no process of its own."""
+    """
+    A provider within the router's process; it speaks OpenAI's words and costs no process of its own.
+
+    Nobody is asked twice, unless `retry` says so.
+    """
     return {
         "id": provider_id,
         "type": "openai",
         "base_url": f"{upstream}/v1",
         "api_key": "sk-test",
         "transport": "inline",
+        "retry": {"max_retries": 0},
         "models": list(models),
         **more,
     }

@@ -8,6 +8,7 @@ embedding input, as `[[{…}]]`; `upstream.mode` gives the same orders to every 
     retry_after · retry_after_date    and a Retry-After in seconds · as a date at least so many seconds ahead
     refuse                            400 in the vendor's own words: context_length, content_filter, prefill
     stall · stall_headers             say nothing at all · send the head of an answer, and then nothing
+    late_s                            answer so many seconds late; a stream has sent its head by then
     reset                             break the connection instead of answering
     html · empty · malformed          a web page · no body · broken JSON; in a stream one broken frame
     content_type · oversize           the right answer under a wrong name · so many bytes too long
@@ -46,7 +47,7 @@ ANTHROPIC_TYPE = {
     429: "rate_limit_error",
     529: "overloaded_error",
 }
-SHAPE = frozenset({"chunks", "chunk_delay_s", "no_usage"})  # orders that are no faults
+SHAPE = frozenset({"late_s", "chunks", "chunk_delay_s", "no_usage"})  # orders that are no faults
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,7 @@ class ScriptedUpstream:
         """What the orders have against a whole answer; a stream has been sent by now."""
         if not isinstance(answer, web.Response):
             return answer
+        await asyncio.sleep(orders.get("late_s", 0))
         answer.body = whole = bytes(answer.body or b"") + b" " * orders.get("oversize", 0)
         answer.content_type = kind = orders.get("content_type", answer.content_type)
         if not orders.keys() & {"cut_after", "stall_after"}:
@@ -269,6 +271,7 @@ class ScriptedUpstream:
         self.open_streams += 1
         try:
             await response.prepare(request)
+            await asyncio.sleep(request[ORDERS_GIVEN].get("late_s", 0))
             async for frame in frames:
                 await response.write(frame)
             await response.write_eof()
