@@ -1,9 +1,9 @@
 """
 What went wrong behind LiteLLM, in the gateway's words.
 
-Told by the class of LiteLLM's exception where that class means one thing; else by what lies beneath it: a
-broken connection, or the status that the upstream sent. LiteLLM's own exceptions never leave this process:
-they do not survive being pickled.
+Told by what HTTP said where that was noted (`litellm_http`), because LiteLLM's exceptions mean different
+things at different vendors; else by the exception's class, and by what lies beneath it. LiteLLM's own
+exceptions never leave this process: they do not survive being pickled.
 
 Importing this module imports LiteLLM, which takes seconds: only `litellm_provider` does, once it must.
 """
@@ -19,10 +19,15 @@ import openai
 import orjson
 
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
-from serve_app.providers.wire_failures import clean, kind_of, retry_after_s
+from serve_app.providers.limits import OutOfTime, out_of_time
+from serve_app.providers.litellm_http import AnswerTooLong, Exchange
+from serve_app.providers.wire_failures import broken, clean, kind_of, retry_after_s
 
-# Everything that a call of LiteLLM raises on purpose.
-EXPECTED = (openai.OpenAIError, httpx.HTTPError, TimeoutError)
+# What a call of LiteLLM raises on purpose; and what it stumbles with over an answer it did not expect.
+EXPECTED = (
+    *(openai.OpenAIError, httpx.HTTPError, OSError),
+    *(ValueError, TypeError, LookupError, AttributeError),
+)
 
 # From the special to the general: several of them inherit from BadRequestError.
 _BY_CLASS: tuple[tuple[type[Exception], FailureKind], ...] = (
@@ -32,6 +37,7 @@ _BY_CLASS: tuple[tuple[type[Exception], FailureKind], ...] = (
     (litellm.AuthenticationError, FailureKind.AUTH),
     (litellm.PermissionDeniedError, FailureKind.AUTH),
     (litellm.NotFoundError, FailureKind.NOT_FOUND),
+    (litellm.LiteLLMUnknownProvider, FailureKind.NOT_FOUND),
     (litellm.Timeout, FailureKind.TIMEOUT),
     (TimeoutError, FailureKind.TIMEOUT),
 )
@@ -53,25 +59,60 @@ _STABLE_CODE = {
     FailureKind.CONTENT_FILTER: "content_filter",
 }
 
+_TOLD_IN_STREAMS = frozenset({429, 503, 529})
+
 # "litellm.BadRequestError: AnthropicException - …"
 _PREFIXES = re.compile(r"^(?:litellm\.)?\w+Error: (?:\w+ - )?")
 
 
 def failure_of_litellm(
-    error: Exception, provider_id: str, *, now: float, secret: str | None = None
+    error: Exception, exchange: Exchange, provider_id: str, *, now: float, secret: str | None = None
 ) -> UpstreamError:
     """An exception out of LiteLLM as a value; `now` is seconds since the epoch, for a Retry-After date."""
     links = list(_chain(error))
-    status = _upstream_status(links)
-    kind = _kind(links, status)
+    for link in (*links, exchange.failure):
+        if isinstance(link, OutOfTime):
+            return out_of_time(provider_id, link.limit, link.limit_s)
+    if isinstance(exchange.failure, AnswerTooLong):
+        megabytes = exchange.answer_limit / 1024**2
+        what = f"sent an answer of more than {megabytes:g} MB (max_answer_mb)"
+        return broken(provider_id, what, exchange.status)
+    status = _upstream_status(links) if exchange.status is None else _told_status(links, exchange.status)
+    kind = _kind(links, status) if exchange.status is None else _kind_of_answer(links, status)
+    if exchange.status is None and isinstance(exchange.failure, httpx.TransportError):
+        kind = FailureKind.UNREACHABLE
     return upstream_error(
         _message(links, kind, secret) or f"Provider '{provider_id}' {_WORDS.get(kind, 'failed to answer')}",
         provider_id,
         kind,
         upstream_status=status,
-        retry_after_s=_retry_after_s(links, now),
+        retry_after_s=_retry_after_s(links, exchange, now),
         code=_STABLE_CODE.get(kind),
     )
+
+
+def _told_status(links: list[BaseException], status: int) -> int:
+    """
+    The status of the answer; for an error in the middle of a stream, the one it speaks of.
+
+    After a 200, LiteLLM makes up statuses for whatever it cannot read: only those that it never does count.
+    """
+    if status != 200:
+        return status
+    inner = _upstream_status(links)
+    return inner if inner in _TOLD_IN_STREAMS else status
+
+
+def _kind_of_answer(links: list[BaseException], status: int | None) -> FailureKind:
+    """What an answer with this status was: the vendor's reasons for refusing a request, LiteLLM knows."""
+    if status is None or status < 400:
+        return FailureKind.BROKEN
+    kind = kind_of(status, _error_in(links))
+    if kind is FailureKind.REJECTED:
+        for class_, special in _BY_CLASS[:2]:
+            if any(isinstance(link, class_) for link in links):
+                return special
+    return kind
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -126,7 +167,9 @@ def _headers_of(link: BaseException) -> Any:
     return getattr(link, "litellm_response_headers", None)
 
 
-def _retry_after_s(links: list[BaseException], now: float) -> float | None:
+def _retry_after_s(links: list[BaseException], exchange: Exchange, now: float) -> float | None:
+    if exchange.headers:
+        return retry_after_s(exchange.headers, now)
     for link in links:
         for headers in (_headers_of(link), getattr(getattr(link, "response", None), "headers", None)):
             if headers and (seconds := retry_after_s(headers, now)) is not None:
@@ -148,13 +191,25 @@ def _message(links: list[BaseException], kind: FailureKind, secret: str | None) 
     return None
 
 
+def _error_in(links: list[BaseException]) -> dict[str, Any]:
+    """The upstream's own error object, wherever LiteLLM has left it."""
+    for link in links:
+        for body in (getattr(link, "body", None), getattr(link, "message", None)):
+            if error := _error_object(body):
+                return error
+    return {}
+
+
 def _sentence_in(body: Any) -> str | None:
-    if not isinstance(body, str | bytes):
-        return None
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    error = answer.get("error", answer) if isinstance(answer, dict) else None
-    text = error.get("message") if isinstance(error, dict) else None
+    text = _error_object(body).get("message")
     return text if isinstance(text, str) and text else None
+
+
+def _error_object(body: Any) -> dict[str, Any]:
+    if isinstance(body, str | bytes):
+        try:
+            body = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return {}
+    error = body.get("error", body) if isinstance(body, dict) else None
+    return error if isinstance(error, dict) else {}

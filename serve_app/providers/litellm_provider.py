@@ -25,7 +25,7 @@ from serve_app.providers.bodies import ask_for_stream, ask_for_whole, chars_in, 
 from serve_app.providers.catalogue import Vendor
 from serve_app.providers.frames import frame_of
 from serve_app.providers.keys import missing_key
-from serve_app.providers.limits import Limit, OutOfTime, out_of_time, within
+from serve_app.providers.limits import Limit, OutOfTime, within
 from serve_app.providers.probe import listed_models, look
 from serve_app.providers.wire_failures import broken, clean
 from serve_app.schemas.images import image_parts
@@ -75,6 +75,7 @@ class _Opened:
     """A stream of which the first chunk has arrived."""
 
     stream: Any
+    exchange: Any
     first: dict[str, Any]
 
 
@@ -87,7 +88,7 @@ class LiteLlmProvider:
         self._api_key = api_key
         self._clock = clock
         self._missing_key = missing_key(config, vendor, api_key)
-        self._litellm, self._failures = _load()
+        self._litellm, self._http, self._failures = _load()
         self._expected = self._failures.EXPECTED
         self._has_threads = False
         self._steering = _ALSO_STEERING.union(self._litellm.types.utils.all_litellm_params)
@@ -125,7 +126,7 @@ class LiteLlmProvider:
                 chars += _chars_in(chunk)
                 if frame := _shown(chunk, call.wants_usage):
                     yield frame
-                chunk = await self._later(opened.stream, call.idle_s)
+                chunk = await self._later(opened, call.idle_s)
             if chunk is not None:
                 yield chunk
             else:
@@ -147,14 +148,14 @@ class LiteLlmProvider:
         if self._missing_key is not None:
             return self._keyless()
         started = self._clock.monotonic()
+        exchange = self._exchange(call)
         asking = getattr(self._litellm, verb)(**self._arguments(fields))
         try:
-            # An answer comes out of LiteLLM when it is whole: its head and its end are one to us.
-            beginning = within(call.first_byte_s, Limit.FIRST_BYTE, asking)
-            answer = await within(call.timeout_s, Limit.WHOLE, beginning)
+            body = _openai_form(await within(call.timeout_s, Limit.WHOLE, asking))
         except self._expected as error:
-            return self._failure(error)
-        body = _openai_form(answer)
+            return self._failure(error, exchange)
+        if not (body.get("choices") or body.get("data")):
+            return broken(self._config.id, "sent an answer with nothing in it", exchange.status)
         usage = usage_in(body)
         return Answer(orjson.dumps(body), usage, self._since(started), chars_in(body) if usage is None else 0)
 
@@ -166,47 +167,55 @@ class LiteLlmProvider:
         if refusal := self._links_refused(fields):
             return refusal
         ask_for_stream(fields)
+        exchange = self._exchange(call)
         try:
-            return await within(call.timeout_s, Limit.FIRST_TOKEN, self._first(call, fields))
+            return await within(call.timeout_s, Limit.FIRST_TOKEN, self._first(fields, exchange))
         except self._expected as error:
-            return self._failure(error)
+            return self._failure(error, exchange)
 
-    async def _first(self, call: Call, fields: dict[str, Any]) -> _Opened | UpstreamError:
-        asking = self._litellm.acompletion(**self._arguments(fields))
-        stream = await within(call.first_byte_s, Limit.FIRST_BYTE, asking)
+    async def _first(self, fields: dict[str, Any], exchange: Any) -> _Opened | UpstreamError:
+        stream = await self._litellm.acompletion(**self._arguments(fields))
         opened = None
         try:
-            first = await self._next(stream)
+            first = await self._next(stream, exchange)
             if isinstance(first, UpstreamError):
                 return first
             if first is None:
-                return broken(self._config.id, "ended its stream before the first token")
-            opened = _Opened(stream, first)
+                return broken(self._config.id, "ended its stream before the first token", exchange.status)
+            opened = _Opened(stream, exchange, first)
         finally:
             if opened is None:
                 await stream.aclose()
         return opened
 
-    async def _later(self, stream: Any, idle_s: float) -> dict[str, Any] | UpstreamError | None:
+    async def _later(self, opened: _Opened, idle_s: float) -> dict[str, Any] | UpstreamError | None:
         """As `_next`, but silence is waited out no longer than `idle_s`."""
         try:
-            return await within(idle_s, Limit.IDLE, self._next(stream))
+            return await within(idle_s, Limit.IDLE, self._next(opened.stream, opened.exchange))
         except OutOfTime as error:
-            return self._failure(error)
+            return self._failure(error, opened.exchange)
 
-    async def _next(self, stream: Any) -> dict[str, Any] | UpstreamError | None:
+    async def _next(self, stream: Any, exchange: Any) -> dict[str, Any] | UpstreamError | None:
         """The next chunk; None: the answer is complete."""
         try:
             chunk = _openai_form(await anext(stream))
         except StopAsyncIteration:
             return None
         except self._expected as error:
-            return self._failure(error)
+            return self._failure(error, exchange)
         # A stream that was cut gets a made-up "stop" from LiteLLM; the wrapper knows what really came.
         really = stream.received_finish_reason or stream.intermittent_finish_reason
         if really is None and any(choice.get("finish_reason") for choice in chunk["choices"]):
-            return broken(self._config.id, "was cut off in the middle of its answer")
+            return broken(self._config.id, "was cut off in the middle of its answer", exchange.status)
         return chunk
+
+    def _exchange(self, call: Call) -> Any:
+        """Where the network takes its limits from, and leaves what happened, for the call that follows."""
+        exchange = self._http.Exchange(
+            self._config.connect_timeout_s, call.first_byte_s, int(self._config.max_answer_mb * 1024**2)
+        )
+        self._http.CURRENT.set(exchange)
+        return exchange
 
     def _arguments(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The call in LiteLLM's words; ours come last, so that no field of the caller's replaces them."""
@@ -252,11 +261,9 @@ class LiteLlmProvider:
                 secret=self._api_key,
             )
 
-    def _failure(self, error: Exception) -> UpstreamError:
-        if isinstance(error, OutOfTime):
-            return out_of_time(self._config.id, error.limit, error.limit_s)
+    def _failure(self, error: Exception, exchange: Any) -> UpstreamError:
         failure: UpstreamError = self._failures.failure_of_litellm(
-            error, self._config.id, now=self._clock.now(), secret=self._api_key
+            error, exchange, self._config.id, now=self._clock.now(), secret=self._api_key
         )
         if failure.failure is FailureKind.BROKEN:
             # It may be LiteLLM that stumbled, and the caller is not told about that.
@@ -284,16 +291,17 @@ class LiteLlmProvider:
         return self._clock.monotonic() - started
 
 
-def _load() -> tuple[Any, Any]:
-    """LiteLLM, told to be quiet, and the module that understands its exceptions."""
+def _load() -> tuple[Any, Any, Any]:
+    """LiteLLM, told to be quiet; the network under it; and the module that understands its exceptions."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     try:
         import litellm
     except ImportError as error:
         raise ConfigError(f"this provider needs LiteLLM, which is not installed: {error}") from error
-    from serve_app.providers import litellm_failures
+    from serve_app.providers import litellm_failures, litellm_http
 
+    litellm_http.install()
     litellm.drop_params = True
     litellm.telemetry = False
     litellm.suppress_debug_info = True
@@ -301,7 +309,7 @@ def _load() -> tuple[Any, Any]:
     litellm.disable_streaming_logging = True
     litellm.disable_token_counter = True
     litellm.disable_hf_tokenizer_download = True
-    return litellm, litellm_failures
+    return litellm, litellm_http, litellm_failures
 
 
 def _openai_form(answer: Any) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """
 What went wrong at an OpenAI-compatible upstream, in the gateway's words.
 
-Told by the HTTP status first, and only then by the code and type in OpenAI's error object; never by the
-wording of a message.
+Told by the HTTP status first, and only then by the code and type in OpenAI's error object. The wording of a
+message counts in one case: servers such as vLLM say in no other way that a request is too long.
 """
 
 import math
 import os
+import re
 from collections.abc import Mapping
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -33,11 +35,17 @@ _BY_STATUS = {
 
 _BY_CODE = {
     "context_length_exceeded": FailureKind.CONTEXT_LENGTH,
+    "exceed_context_size_error": FailureKind.CONTEXT_LENGTH,  # llama.cpp
     "content_filter": FailureKind.CONTENT_FILTER,
     "content_policy_violation": FailureKind.CONTENT_FILTER,
     "model_not_found": FailureKind.NOT_FOUND,
     "rate_limit_exceeded": FailureKind.RATE_LIMITED,
 }
+
+_TOO_LONG = re.compile(
+    r"maximum context length|context (length|window|size)|prompt is too long|too many (input )?tokens",
+    re.IGNORECASE,
+)
 
 _STABLE_CODE = {
     FailureKind.CONTEXT_LENGTH: "context_length_exceeded",
@@ -127,23 +135,43 @@ def kind_of(status: int, error: Mapping[str, Any]) -> FailureKind:
         for word in ("code", "type"):
             if named := _BY_CODE.get(str(error.get(word))):
                 return named
+    if status in (400, 413, 422) and _TOO_LONG.search(str(error.get("message"))):
+        return FailureKind.CONTEXT_LENGTH
     return _BY_STATUS.get(status) or (FailureKind.REJECTED if 400 <= status < 500 else FailureKind.BROKEN)
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds to wait, from a Retry-After in seconds or as a date; None when there is none to understand."""
+    """
+    Seconds to wait, as the upstream said it in one of the ways there are; None when it did not.
+
+    In milliseconds (OpenAI), in seconds or as a date (HTTP), or when a limit that is used up will be filled
+    again (Anthropic).
+    """
     lower = {name.lower(): value for name, value in headers.items()}
+    if (milliseconds := _number(lower.get("retry-after-ms"))) is not None:
+        return milliseconds / 1000
     text = lower.get("retry-after")
     if text is None:
-        milliseconds = _number(lower.get("retry-after-ms"))
-        return milliseconds / 1000 if milliseconds is not None else None
-    seconds = _number(text)
-    if seconds is not None:
+        return _until_refilled(lower, now)
+    if (seconds := _number(text)) is not None:
         return seconds
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except (ValueError, OverflowError):
         return None
+
+
+def _until_refilled(headers: Mapping[str, str], now: float) -> float | None:
+    waits = []
+    for name, value in headers.items():
+        if name.startswith("anthropic-ratelimit-") and name.endswith("-reset"):
+            if headers.get(f"{name.removesuffix('reset')}remaining") != "0":
+                continue
+            try:
+                waits.append(max(0.0, datetime.fromisoformat(value).timestamp() - now))
+            except (ValueError, OverflowError):
+                continue
+    return max(waits, default=None)
 
 
 def clean(message: str, secret: str | None) -> str:

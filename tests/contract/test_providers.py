@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from math import inf
 from typing import Any
 
@@ -337,6 +338,51 @@ async def test_openais_codes_tell_the_reasons_for_a_400_apart(
 
     assert isinstance(failure, UpstreamError)
     assert failure.failure is kind
+
+
+@pytest.mark.parametrize("provider", ["anthropic"], indirect=True)
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("prompt is too long: 205000 tokens > 200000 maximum", FailureKind.CONTEXT_LENGTH),
+        ("Output blocked by content filtering policy", FailureKind.CONTENT_FILTER),
+        ("messages: roles must alternate", FailureKind.REJECTED),
+    ],
+)
+async def test_anthropics_words_tell_the_reasons_for_a_400_apart(
+    provider: Provider, words: str, kind: FailureKind
+) -> None:
+    whole = await provider.chat(call(orders(error_code=words)))
+    (streamed,) = await items_of(provider, call(orders(error_code=words)))
+
+    for failure in (whole, streamed):
+        assert isinstance(failure, UpstreamError)
+        assert (failure.failure, failure.upstream_status) == (kind, 400)
+
+
+@pytest.mark.parametrize(
+    "told", [{"status": 429}, {"status": 500}, {"status": 503}, {"reset": True}], ids=str
+)
+@pytest.mark.parametrize("type_", [*WIRE, "anthropic", "hosted_vllm", "litellm"])
+async def test_a_failure_is_asked_for_once(
+    type_: str, upstream: ScriptedUpstream, told: dict[str, Any]
+) -> None:
+    """Whether to ask again is the gateway's decision: no SDK has a say in it."""
+    prefix = "openai/" if type_ == "litellm" else ""  # LiteLLM's way through OpenAI's own SDK
+    address = upstream.url if type_ in ("anthropic", *WIRE) else f"{upstream.url}/v1"
+    provider = build(type_, address)
+    text = json.dumps({"input": orders(**told)}).encode()
+    asked = replace(call(orders(**told), timeout_s=30), model=f"{prefix}{MODEL}")
+    embeds = type_ != "anthropic"
+    upstream.requests.clear()
+
+    failures = [await provider.chat(asked), *await items_of(provider, asked)]
+    if embeds:
+        failures.append(await provider.embed(Call(f"{prefix}embedder", text, 30)))
+    await provider.aclose()
+
+    assert all(isinstance(failure, UpstreamError) for failure in failures)
+    assert len(upstream.requests) == len(failures) == 2 + embeds
 
 
 @pytest.mark.parametrize("provider", REMOTE, indirect=True)

@@ -1,0 +1,110 @@
+"""
+The network under LiteLLM: one request a call, within our limits, and a note of what came back.
+
+LiteLLM and the SDKs it stands on send a request again when a connection breaks, and what they raise differs
+from vendor to vendor. What HTTP said is the same for all of them; it is noted here, where nearly all pass.
+
+Importing this module imports LiteLLM, which takes seconds: only `litellm_provider` does, once it must.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+import httpx
+import openai
+from litellm.llms.custom_httpx import aiohttp_transport
+
+from serve_app.providers.limits import Limit, OutOfTime, within
+
+
+class AnswerTooLong(Exception):
+    """More came than a provider may send."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """
+    The network's side of one call.
+
+    `status` and `headers` are those of the answer, once its head is there; `failure` is what the network did
+    to us. A vendor whose SDK brings a network of its own leaves all three as they were.
+    """
+
+    connect_s: float
+    first_byte_s: float
+    answer_limit: int
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    failure: Exception | None = None
+
+
+# The call that the running task is making: LiteLLM has no place to hand it through.
+CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
+
+
+class OneRequest(aiohttp_transport.LiteLLMAiohttpTransport):  # type: ignore[misc]
+    """LiteLLM's connection to an upstream, that asks it once for each call."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        exchange = CURRENT.get()
+        sending = super().handle_async_request
+        if exchange is None:
+            return await sending(request)  # type: ignore[no-any-return]
+        limits = {"connect": exchange.connect_s, "pool": exchange.connect_s}
+        request.extensions["timeout"] = {**request.extensions.get("timeout", {}), **limits}
+        try:
+            response: httpx.Response = await within(exchange.first_byte_s, Limit.FIRST_BYTE, sending(request))
+        except httpx.ConnectTimeout as error:
+            raise _given_up(exchange, OutOfTime(Limit.CONNECT, exchange.connect_s), request) from error
+        except (OutOfTime, httpx.TransportError) as error:
+            raise _given_up(exchange, error, request) from error
+        exchange.status, exchange.headers = response.status_code, dict(response.headers)
+        response.headers["x-should-retry"] = "false"  # OpenAI's SDK takes the upstream's word for it
+        response.stream = _Body(response, exchange, request)
+        return response
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of an answer, as long as it may be: a whole one in all, a stream in each of its lines."""
+
+    def __init__(self, response: httpx.Response, exchange: Exchange, request: httpx.Request) -> None:
+        self._stream = response.stream
+        self._is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+        self._exchange = exchange
+        self._request = request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        pieces = aiter(self._stream)  # type: ignore[arg-type]
+        try:
+            async for piece in pieces:
+                newline = piece.rfind(b"\n") if self._is_stream else -1
+                size = len(piece) - newline - 1 if newline >= 0 else size + len(piece)
+                if size > self._exchange.answer_limit:
+                    raise AnswerTooLong
+                yield piece
+        except (AnswerTooLong, httpx.TransportError) as error:
+            raise _given_up(self._exchange, error, self._request) from error
+        finally:
+            # A generator that is merely dropped closes its connection when the collector comes by.
+            await pieces.aclose()  # type: ignore[attr-defined]
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()  # type: ignore[union-attr]
+
+
+def _given_up(exchange: Exchange, failure: Exception, request: httpx.Request) -> openai.APIConnectionError:
+    """
+    Take note of a failure, and say it so that nobody tries again.
+
+    OpenAI's SDK repeats whatever fails unless it is an error of its own, and LiteLLM repeats some errors of
+    httpx: this is neither's.
+    """
+    exchange.failure = failure
+    return openai.APIConnectionError(request=request)
+
+
+def install() -> None:
+    """Put ours in the place of LiteLLM's own, for every client that it will make."""
+    aiohttp_transport.LiteLLMAiohttpTransport = OneRequest
