@@ -22,9 +22,9 @@ APP_NAME = "sekha"
 DRAIN_FOR_S = 12.0
 STOP_WITHIN_S = 12.0
 
-# Serve's template for HAProxy splices requests: bytes of a body that comes after its head bypass HAProxy, and
-# then it does not always notice that the caller has left (3 to 5 times in 100). There is no switch for that, but
-# this value is written into the same section.
+# Serve's template for HAProxy splices requests: a body that comes after its head bypasses HAProxy, which then
+# does not always notice that the caller has left (3 to 5 times in 100). There is no switch for that, but this
+# value is written into the same section.
 RETRY_WITHOUT_SPLICING = "conn-failure\n    no option splice-request"
 
 # Read by Serve when it is imported, in every process of the cluster, so they are set before Ray starts.

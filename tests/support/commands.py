@@ -51,6 +51,10 @@ class Command:
     def output(self) -> str:
         return self._output.read_text(errors="replace")
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def says(self, text: str, within_s: float = 120) -> None:
         """Wait for these words in its output."""
         deadline = time.monotonic() + within_s

@@ -109,6 +109,7 @@ class ScriptedUpstream:
         self.open_requests = 0
         self.url = ""
         self._port = port
+        self._server: web.Server | None = None
         self._failed: Counter[str] = Counter()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -137,6 +138,12 @@ class ScriptedUpstream:
         """When each of `asked` came; the distance between two never lies."""
         return [seen.at for seen in self.asked]
 
+    @property
+    def open_connections(self) -> set[int]:
+        """The callers' ports of all connections, those that rest between two requests included."""
+        transports = [handler.transport for handler in self._server.connections] if self._server else []
+        return {port_at(transport) for transport in transports if transport is not None}
+
     def __enter__(self) -> "ScriptedUpstream":
         self._thread.start()
         self._ready.wait(10)
@@ -160,6 +167,7 @@ class ScriptedUpstream:
         app.router.add_post("/api/embed", self._ollama_embed)
         runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1, access_log=None)
         await runner.setup()
+        self._server = runner.server
         await web.TCPSite(runner, "127.0.0.1", self._port).start()
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         self._ready.set()
@@ -410,7 +418,11 @@ class ScriptedUpstream:
 
 def port_of(request: web.Request) -> int:
     """The caller's end of the connection."""
-    return int(request.transport.get_extra_info("peername")[1]) if request.transport else 0
+    return port_at(request.transport) if request.transport else 0
+
+
+def port_at(transport: asyncio.BaseTransport) -> int:
+    return int(transport.get_extra_info("peername")[1])
 
 
 def http_date(after_s: float) -> str:
