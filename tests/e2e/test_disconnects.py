@@ -19,7 +19,7 @@ import yaml
 from tests.bench.processes import Family
 from tests.support.api import Api, eventually
 from tests.support.commands import Command
-from tests.support.leaving import CHAT, EMBEDDINGS, Visitor, leave_somewhere, question
+from tests.support.leaving import CHAT, EMBEDDINGS, MOMENTS, STALL, Moment, Visitor, leave_somewhere, question
 from tests.support.serving import (
     HOST,
     ONE_REPLICA,
@@ -32,36 +32,10 @@ from tests.support.serving import (
 from tests.support.upstream import ScriptedUpstream
 
 AT_ONCE = 16
-IN_FLIGHT = re.compile(r"^sekha_requests_in_flight\{.*\} (\S+)$", re.MULTILINE)
 GROWTH_MB = 30  # allowed to a thousand disconnects: 30 kB for each, which a forgotten request exceeds
 
 VECTORS = "vectors"
 MODELS = {"handle": "by-handle", "inline": "within", "litellm": "claude-sonnet-4-5"}
-
-FOREVER = {"chunks": 100_000, "chunk_delay_s": 0.02}
-SILENT = {"chunks": 10, "stall_after": 2}
-STALL = {"stall": True}
-
-
-@dataclass(frozen=True)
-class Moment:
-    """What the caller has asked for, and what of the answer there is when it leaves."""
-
-    name: str
-    orders: dict[str, Any]
-    stream: bool
-    hears: bytes = b""
-
-    def __str__(self) -> str:
-        return self.name
-
-
-MOMENTS = (
-    Moment("waiting for a whole answer", STALL, stream=False),
-    Moment("before the first token", STALL, stream=True),
-    Moment("in the middle of a stream", FOREVER, stream=True, hears=b"w1 "),
-    Moment("in a silence of the stream", SILENT, stream=True, hears=b"w1 "),
-)
 
 
 @dataclass(frozen=True)
@@ -75,7 +49,16 @@ class Served:
     @property
     def in_flight(self) -> float:
         """As /metrics tells it."""
-        return sum(map(float, IN_FLIGHT.findall(self.api.get("/metrics").text)))
+        return self._told("sekha_requests_in_flight")
+
+    @property
+    def abandoned(self) -> float:
+        """How many callers have left so far, as the gateway counts them."""
+        return self._told("sekha_requests_abandoned_total")
+
+    def _told(self, metric: str) -> float:
+        line = re.compile(rf"^{metric}\{{.*\}} (\S+)$", re.MULTILINE)
+        return sum(map(float, line.findall(self.api.get("/metrics").text)))
 
 
 def config_for(upstream: str) -> dict[str, Any]:
@@ -148,7 +131,9 @@ def assert_leaving_ends_it(served: Served, moment: Moment, way: str, drops_the_l
     seen = len(served.upstream.requests)
 
     async def visit() -> int:
-        async with Visitor(served.api.url, CHAT, body, drops_the_line=drops_the_line) as visitor:
+        async with Visitor(
+            served.api.url, CHAT, body, moment.headers, drops_the_line=drops_the_line
+        ) as visitor:
             await visitor.ask()
             if moment.hears:
                 await visitor.heard(moment.hears)
@@ -160,6 +145,26 @@ def assert_leaving_ends_it(served: Served, moment: Moment, way: str, drops_the_l
     eventually(lambda: port not in served.upstream.open_connections)
     assert len(served.upstream.requests) == seen + 1  # nobody asked again for a caller who is gone
     eventually(lambda: served.upstream.open_requests == 0)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("way", MODELS)
+def test_in_production_mode_nobody_asks_again_for_a_caller_who_leaves_between_two_attempts(
+    production: Served, way: str, stream: bool
+) -> None:
+    refused = {"status": 503, "retry_after": 1}  # so there is a second in which nothing is asked
+    body = question(MODELS[way], refused, stream=stream)
+    seen, abandoned = len(production.upstream.requests), production.abandoned
+
+    async def visit() -> None:
+        async with Visitor(production.api.url, CHAT, body) as visitor:
+            await visitor.ask()
+            await asyncio.to_thread(eventually, lambda: len(production.upstream.requests) > seen)
+
+    asyncio.run(visit())
+
+    eventually(lambda: production.abandoned == abandoned + 1)
+    assert len(production.upstream.requests) == seen + 1
 
 
 # --- many who leave -----------------------------------------------------------------------------------

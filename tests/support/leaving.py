@@ -10,6 +10,7 @@ import json
 import socket
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from random import Random
 from types import TracebackType
 from typing import Any
@@ -21,17 +22,58 @@ CHAT, EMBEDDINGS = "/v1/chat/completions", "/v1/embeddings"
 AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: what is unsent is thrown away, and the line is dropped
 
 
+@dataclass(frozen=True)
+class Moment:
+    """What the caller has asked for, and what of the answer there is when it leaves."""
+
+    name: str
+    orders: Mapping[str, Any]
+    stream: bool
+    hears: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+FOREVER = {"chunks": 100_000, "chunk_delay_s": 0.02}
+SILENT = {"chunks": 10, "stall_after": 2}
+STALL = {"stall": True}
+
+MOMENTS = (
+    Moment("waiting for a whole answer", STALL, stream=False),
+    Moment("before the first token", STALL, stream=True),
+    Moment("in the middle of a stream", FOREVER, stream=True, hears=b"w1 "),
+    Moment("in a silence of the stream", SILENT, stream=True, hears=b"w1 "),
+    Moment(
+        "while a stream is held back", FOREVER, stream=True, headers={"x-sekha-on-stream-failure": "hold"}
+    ),
+)
+
+
 class Visitor:
     """One caller with one request under way. Leaving the context leaves the request."""
 
-    def __init__(self, url: str, path: str, body: Mapping[str, Any], *, drops_the_line: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        path: str,
+        body: Mapping[str, Any],
+        headers: Mapping[str, str] | None = None,
+        *,
+        drops_the_line: bool = False,
+    ) -> None:
         place = urlsplit(url)
         self._host, self._port = place.hostname, place.port
         self._body = json.dumps(body).encode()
-        self._head = (
-            f"POST {place.path}{path} HTTP/1.1\r\nHost: {place.netloc}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(self._body)}\r\n\r\n"
-        ).encode()
+        lines = {
+            "Host": place.netloc,
+            "Content-Type": "application/json",
+            "Content-Length": str(len(self._body)),
+            **(headers or {}),
+        }
+        told = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        self._head = f"POST {place.path}{path} HTTP/1.1\r\n{told}\r\n".encode()
         self._drops_the_line = drops_the_line
 
     async def __aenter__(self) -> "Visitor":

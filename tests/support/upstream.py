@@ -17,6 +17,7 @@ embedding input, as `[[{…}]]`; `upstream.mode` gives the same orders to every 
                                       that is not streamed half way through
     no_done · no_usage                leave out the [DONE] · never tell the usage
     error_after                       an error event after so many pieces
+    only_for                          faults only for this model; others get what is no fault
 
 With `times` a fault happens only so many times, whichever it is; then the request is answered.
 """
@@ -204,6 +205,8 @@ class ScriptedUpstream:
             return dict(self.models_mode)
         found = ORDERS.search(last_text(body or {}))
         orders = {**self.mode, **(json.loads(found[1]) if found else {})}
+        if orders.get("only_for") not in (None, (body or {}).get("model")):
+            return {name: value for name, value in orders.items() if name in ("chunks", "chunk_delay_s")}
         if "times" in orders:
             key = json.dumps(orders, sort_keys=True)
             self._failed[key] += 1
