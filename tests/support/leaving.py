@@ -36,7 +36,7 @@ class Moment:
         return self.name
 
 
-FOREVER = {"chunks": 100_000, "chunk_delay_s": 0.02}
+FOREVER = {"chunks": 3_000, "chunk_delay_s": 0.02}  # a minute: longer than anybody waits here
 SILENT = {"chunks": 10, "stall_after": 2}
 STALL = {"stall": True}
 
