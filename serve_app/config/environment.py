@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from serve_app.config.health import OLD_INTERVAL
 from serve_app.config.mistakes import Mistake
 from serve_app.config.names import (
     Path,
@@ -80,6 +81,8 @@ def _path(variable: str) -> Path | Mistake:
     words = variable.removeprefix(PREFIX).lower().split("__")
     if words[:2] == ["routing", "circuit_breaker"]:
         words = words[1:]  # where the reference keeps it
+    if words == [OLD_INTERVAL]:
+        words = ["health", "interval_s"]
     path: Path = ()
     for word in words:
         here = annotation_at(Settings, path) if path else Settings

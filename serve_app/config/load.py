@@ -28,7 +28,7 @@ from serve_app.config.names import Path as KeyPath
 from serve_app.config.names import annotation_at, canonical, spelled
 from serve_app.config.ollama import ollama_models as ask_ollama
 from serve_app.config.read import read_file
-from serve_app.config.settings import Settings, with_breaker_at_the_top
+from serve_app.config.settings import Settings, with_old_keys_in_place
 from serve_app.errors import ConfigError
 
 FILE_VARIABLES = ("CONFIG_PATH", "SEKHA_CONFIG", "LLM_CONFIG_PATH")
@@ -106,7 +106,7 @@ class _Draft:
         self.mistakes: list[Mistake] = []
         self.said_by: dict[KeyPath, str] = {}
         try:
-            data = with_breaker_at_the_top(data)
+            data = with_old_keys_in_place(data)
         except ValueError as error:
             self.mistakes.append(Mistake(self.source, (), str(error)))
         self.data: dict[Any, Any] = self._canonical(data, (), self.source)

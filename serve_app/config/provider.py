@@ -52,7 +52,7 @@ class ProviderConfig(Scaling):
     of the answer (unless given, as long as `timeout`), `first_token_timeout_s` for the first token of a
     stream, `stream_idle_timeout_s` for every silence after that. `timeout` bounds a whole answer that is not
     streamed. An answer above `max_answer_mb` is a broken one. `retry` says how often the same model is asked
-    again.
+    again. `paid_probes` lets a look at its health cost a token where the vendor offers none for free.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_-]+$")
@@ -73,6 +73,7 @@ class ProviderConfig(Scaling):
     retry: RetryPolicy = RetryPolicy()
     models: tuple[ModelConfig, ...] = ()
     transport: Transport = Transport.HANDLE
+    paid_probes: bool = False
     script: Script | None = None
 
     @field_validator("base_url")

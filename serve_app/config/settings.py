@@ -8,6 +8,7 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from serve_app.config.auth import AuthConfig
 from serve_app.config.base import Config
+from serve_app.config.health import HealthPolicy, with_interval_under_health
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.provider import ProviderConfig
 from serve_app.config.routing import RoutingConfig
@@ -30,6 +31,11 @@ def with_breaker_at_the_top(values: Mapping[str, Any]) -> Mapping[str, Any]:
         nested = {"failure_threshold": 3, **(nested or {})}
     rest = {key: value for key, value in routing.items() if key != "circuit_breaker"}
     return {**values, "circuit_breaker": nested, "routing": rest}
+
+
+def with_old_keys_in_place(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The same configuration, in which everything stands where this version keeps it."""
+    return with_interval_under_health(with_breaker_at_the_top(values))
 
 
 class DefaultModels(Config):
@@ -66,6 +72,7 @@ class Settings(Config):
     default_models: DefaultModels | None = None
     circuit_breaker: BreakerPolicy = BreakerPolicy()
     routing: RoutingConfig = RoutingConfig()
+    health: HealthPolicy = HealthPolicy()
     router: RouterConfig = RouterConfig()
     auth: AuthConfig = AuthConfig()
     host: str = Field(default="0.0.0.0", validation_alias=AliasChoices("host", "server_host"))  # noqa: S104
@@ -74,8 +81,8 @@ class Settings(Config):
 
     @model_validator(mode="before")
     @classmethod
-    def _breaker_may_stand_under_routing(cls, values: Any) -> Any:
-        return with_breaker_at_the_top(values) if isinstance(values, Mapping) else values
+    def _old_keys_may_stand_elsewhere(cls, values: Any) -> Any:
+        return with_old_keys_in_place(values) if isinstance(values, Mapping) else values
 
     @field_validator("version", mode="before")
     @classmethod

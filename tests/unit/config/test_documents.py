@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from serve_app.config.auth import AuthConfig
+from serve_app.config.health import HealthPolicy
 from serve_app.config.load import load
 from serve_app.config.model import ModelConfig, VisionCapabilities
 from serve_app.config.names import names_of
@@ -34,6 +35,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Routing": RoutingConfig,
     "Retries": RetryPolicy,
     "Circuit breaker": BreakerPolicy,
+    "Health checks": HealthPolicy,
     "Callers": AuthConfig,
     "Router": RouterConfig,
     "Size": Scaling,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from serve_app.config.health import HealthPolicy
 from serve_app.config.load import Loaded, load, load_settings
 from serve_app.config.model import ModelConfig, ModelTask, VisionCapabilities
 from serve_app.config.policy import BreakerPolicy
@@ -366,6 +367,28 @@ def test_a_variable_overrides_the_files_synonym_for_the_same_thing() -> None:
     assert (breaker.reset_timeout, breaker.success_threshold, breaker.failure_threshold) == (6, 4, 3)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"health_check_interval": 30},
+        {"health_check_interval": 30, "health": None},
+        {"health": {"health_check_interval": 30}},
+        {"health": {"interval": 30}},
+        {"health": {"interval_s": 30}},
+    ],
+    ids=str,
+)
+def test_the_interval_of_health_checks_may_be_written_as_before(source: dict[str, Any]) -> None:
+    assert settings({**LOCAL, **source}).health == HealthPolicy(interval_s=30)
+
+
+@pytest.mark.parametrize("variable", ["SEKHA__HEALTH_CHECK_INTERVAL", "SEKHA__HEALTH__INTERVAL_S"])
+def test_a_variable_overrides_the_files_interval_of_health_checks(variable: str) -> None:
+    source = {**LOCAL, "health_check_interval": 90, "health": {"timeout_s": 2}}
+
+    assert settings(source, **{variable: "30"}).health == HealthPolicy(interval_s=30, timeout_s=2)
+
+
 def test_compose_names_work_and_yield_to_the_long_ones() -> None:
     compose = {
         "CB_FAILURE_THRESHOLD": "4",
@@ -531,6 +554,12 @@ def test_a_message_shows_what_was_written_and_not_the_variables_value() -> None:
             {**LOCAL, "circuit_breaker": {}, "routing": {"circuit_breaker": {}}},
             "'circuit_breaker' stands at the top level and under 'routing'",
         ),
+        (
+            {**LOCAL, "health_check_interval": 30, "health": {"interval": 30}},
+            "'health_check_interval' says the same as 'health.interval_s'",
+        ),
+        ({**LOCAL, "health_check_interval": 0}, "health.interval_s: must be greater than or equal to 1"),
+        ({**LOCAL, "health_check_interval": 30, "health": 7}, "health: must be a mapping, not 7"),
         (with_provider(timeout_secs=1, timeout=1), "timeout: means the same as 'timeout_secs': keep one"),
         (with_provider(models=MODELS + MODELS[:1]), "lists model 'nomic-embed-text' for embedding more than"),
     ],
