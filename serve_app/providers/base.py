@@ -14,6 +14,7 @@ A stream of chat is, in this order:
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from enum import StrEnum
 from math import inf
 from typing import Protocol
 
@@ -80,11 +81,19 @@ class StreamEnd:
 StreamItem = StreamHead | bytes | StreamEnd | UpstreamError
 
 
+class HealthStatus(StrEnum):
+    """What is known of an upstream without a caller's request: nothing, where asking would cost tokens."""
+
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """What a look at the upstream found (contract 3.6); `last_check` in seconds since the epoch."""
 
-    status: str
+    status: HealthStatus
     latency_ms: float | None
     error: str | None
     models_available: tuple[str, ...]
@@ -104,7 +113,7 @@ class Provider(Protocol):
         """Vectors, as OpenAI's embedding list."""
 
     async def health(self) -> Health:
-        """Look at the upstream without spending paid tokens."""
+        """Look at the upstream; no paid token is spent unless `paid_probes` allows it."""
 
     async def aclose(self) -> None:
         """Let go of every connection."""

@@ -26,7 +26,7 @@ from serve_app.providers.catalogue import Vendor
 from serve_app.providers.frames import frame_of
 from serve_app.providers.keys import missing_key
 from serve_app.providers.limits import Limit, OutOfTime, within
-from serve_app.providers.probe import listed_models, look
+from serve_app.providers.probe import listed_models, look, paid_question
 from serve_app.providers.wire_failures import broken, clean
 from serve_app.schemas.images import image_parts
 
@@ -135,8 +135,10 @@ class LiteLlmProvider:
             await opened.stream.aclose()
 
     async def health(self) -> Health:
-        """Asks for the list of models where that is free; elsewhere there is nothing to look at."""
-        return await look(self._config, self._clock, self._missing_key, self._models)
+        """Asks for the list of models where that is free; elsewhere for a word, if that is allowed."""
+        is_free = self._config.type in _LISTS
+        question = self._models if is_free else paid_question(self._config, self)
+        return await look(self._config, self._clock, self._missing_key, question)
 
     async def aclose(self) -> None:
         """Close the connections that LiteLLM keeps for this process."""
@@ -247,8 +249,6 @@ class LiteLlmProvider:
             self._has_threads = True
 
     async def _models(self) -> tuple[str, ...] | UpstreamError:
-        if self._config.type not in _LISTS:
-            return tuple(dict.fromkeys(model.model_id for model in self._config.models))
         base_url, path, key_header, headers = _LISTS[self._config.type]
         key = f"Bearer {self._api_key}" if key_header == "Authorization" else self._api_key
         async with aiohttp.ClientSession() as session:

@@ -17,7 +17,7 @@ from serve_app.accounting.usage import Usage, estimate_tokens
 from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig, Script
 from serve_app.errors import UpstreamError, upstream_error
-from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
+from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.bodies import choices_in, fields_of
 from serve_app.providers.frames import frame_of
 from serve_app.providers.limits import Limit, out_of_time
@@ -86,7 +86,7 @@ class ScriptedProvider:
         elif self._script.stall or self._script.fail_with is not None:
             error = "The script says so"
         return Health(
-            status="unhealthy" if error else "healthy",
+            status=HealthStatus.UNHEALTHY if error else HealthStatus.HEALTHY,
             latency_ms=None if error else self._script.latency_s * 1000,
             error=error,
             models_available=tuple(dict.fromkeys(model.model_id for model in self._config.models)),

@@ -25,7 +25,7 @@ from serve_app.errors import (
     ProviderTimeoutError,
     UpstreamError,
 )
-from serve_app.providers.base import Answer, Call, Provider, StreamEnd, StreamHead, StreamItem
+from serve_app.providers.base import Answer, Call, Health, Provider, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.build import build_provider
 from tests.support.upstream import ScriptedUpstream
 
@@ -549,6 +549,123 @@ async def test_is_unhealthy_when_the_upstream_is(
     assert health.status == "unhealthy"
     assert health.error
     assert health.latency_ms is None
+
+
+@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+async def test_a_look_is_free(provider: Provider, upstream: ScriptedUpstream) -> None:
+    await provider.health()
+
+    assert [(seen.method, seen.path) for seen in upstream.requests] == [("GET", "/v1/models")]
+
+
+@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_server_without_a_list_of_models_is_there_all_the_same(
+    provider: Provider, upstream: ScriptedUpstream, status: int
+) -> None:
+    upstream.models_mode = {"status": status}
+
+    health = await provider.health()
+
+    assert (health.status, health.error, health.models_available) == ("healthy", None, ())
+    assert health.latency_ms is not None
+
+
+@pytest.mark.parametrize("provider", WIRE, indirect=True)
+async def test_a_list_of_models_without_an_envelope_is_read(
+    provider: Provider, upstream: ScriptedUpstream
+) -> None:
+    upstream.models_mode = {"bare": True}
+
+    assert (await provider.health()).models_available == tuple(upstream.models)
+
+
+# Looks that cost a token: where the vendor has no free list, and only if that is allowed
+
+EMBEDDER = {"model_id": "embedder", "task": "embedding"}
+SMALL = {"model_id": "small", "task": "chat_small"}
+SMART = {"model_id": "smart", "task": "chat_smart"}
+HEARER = {"model_id": "hearer", "task": "audio"}
+
+
+async def paid_look(
+    upstream: ScriptedUpstream, *models: dict[str, str], allowed: bool = True
+) -> tuple[Health, list[tuple[str, str]]]:
+    """What a look at a vendor without a free list finds, and whom it asked where."""
+    upstream.requests.clear()
+    provider = build("hosted_vllm", f"{upstream.url}/v1", models=list(models), paid_probes=allowed)
+    health = await provider.health()
+    await provider.aclose()
+    return health, [(seen.path, seen.json["model"]) for seen in upstream.requests]
+
+
+async def test_where_looking_costs_money_nothing_is_sent_and_nothing_claimed(
+    upstream: ScriptedUpstream,
+) -> None:
+    health, asked = await paid_look(upstream, EMBEDDER, SMALL, allowed=False)
+
+    assert asked == []
+    assert (health.status, health.latency_ms, health.error) == ("unknown", None, None)
+    assert health.models_available == ()
+
+
+async def test_an_embedding_model_is_never_sent_a_chat(upstream: ScriptedUpstream) -> None:
+    health, asked = await paid_look(upstream, EMBEDDER)
+
+    assert asked == [("/v1/embeddings", "embedder")]
+    assert (health.status, health.models_available) == ("healthy", ("embedder",))
+    assert health.latency_ms is not None
+
+
+async def test_a_chat_model_is_asked_for_one_token_and_never_for_a_vector(upstream: ScriptedUpstream) -> None:
+    health, asked = await paid_look(upstream, SMALL)
+
+    assert asked == [("/v1/chat/completions", "small")]
+    assert upstream.last.json["max_tokens"] == 1
+    assert health.status == "healthy"
+
+
+@pytest.mark.parametrize(
+    ("models", "asked"),
+    [((SMART, SMALL), "small"), ((SMART, SMALL, EMBEDDER), "embedder"), ((HEARER, SMART), "smart")],
+    ids=["a small one", "an embedder", "never one for audio"],
+)
+async def test_a_look_asks_the_model_that_costs_least(
+    upstream: ScriptedUpstream, models: tuple[dict[str, str], ...], asked: str
+) -> None:
+    assert [model for _, model in (await paid_look(upstream, *models))[1]] == [asked]
+
+
+async def test_where_no_model_takes_text_there_is_nothing_to_ask(upstream: ScriptedUpstream) -> None:
+    health, asked = await paid_look(upstream, HEARER)
+
+    assert (health.status, asked) == ("unknown", [])
+
+
+@pytest.mark.parametrize("models", [EMBEDDER, SMALL], ids=["embedder", "chat"])
+@pytest.mark.parametrize(
+    ("told", "status"),
+    [
+        ({"status": 401}, "unhealthy"),
+        ({"status": 403}, "unhealthy"),
+        ({"status": 404}, "unhealthy"),
+        ({"status": 500}, "unhealthy"),
+        ({"reset": True}, "unhealthy"),
+        ({"status": 400}, "healthy"),
+    ],
+    ids=str,
+)
+async def test_a_paid_look_tells_a_refused_key_from_a_refused_question(
+    upstream: ScriptedUpstream, models: dict[str, str], told: dict[str, Any], status: str
+) -> None:
+    upstream.mode = told
+
+    health, _ = await paid_look(upstream, models)
+    upstream.recover()
+
+    assert health.status == status
+    assert bool(health.error) is (status == "unhealthy")
+    assert KEY not in str(health.error)
 
 
 @pytest.mark.parametrize("type_", EVERYONE)

@@ -18,6 +18,7 @@ embedding input, as `[[{…}]]`; `upstream.mode` gives the same orders to every 
     no_done · no_usage                leave out the [DONE] · never tell the usage
     error_after                       an error event after so many pieces
     only_for                          faults only for this model; others get what is no fault
+    bare                              the list of models without OpenAI's envelope around it
 
 With `times` a fault happens only so many times, whichever it is; then the request is answered.
 """
@@ -297,6 +298,8 @@ class ScriptedUpstream:
 
     async def _models(self, request: web.Request) -> web.Response:
         rows = [{"id": name, "object": "model", "owned_by": "tests"} for name in self.models]
+        if request[ORDERS_GIVEN].get("bare"):
+            return web.json_response(rows)
         return web.json_response({"object": "list", "data": rows})
 
     async def _openai_chat(self, request: web.Request) -> web.StreamResponse:
