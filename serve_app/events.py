@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from serve_app.accounting.usage import Usage
 from serve_app.errors import UpstreamError
+from serve_app.providers.base import HealthStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,5 +99,15 @@ class HttpAnswered:
     status: int
 
 
-Event = HttpAnswered | AttemptFailed | RequestServed | RequestFailed | RequestAbandoned
+@dataclass(frozen=True, slots=True)
+class HealthChanged:
+    """A look at a provider's upstream found it otherwise than the look before; `error` says what is wrong."""
+
+    provider_id: str
+    before: HealthStatus
+    after: HealthStatus
+    error: str | None
+
+
+Event = HttpAnswered | AttemptFailed | RequestServed | RequestFailed | RequestAbandoned | HealthChanged
 Listener = Callable[[Event], None]

@@ -5,7 +5,6 @@ Nobody here knows about HTTP or Ray. What is decided is decided by `routing` and
 must agree on is read from the control replica, and told to it.
 """
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from serve_app.control.replica import Replica
 from serve_app.engine import Ask, Engine
 from serve_app.errors import GatewayError
 from serve_app.events import Event, Listener, RequestFailed
-from serve_app.providers.base import Answer, Health, Provider
+from serve_app.providers.base import Answer, Provider
 from serve_app.routed import Routed
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.intent import ModelNames
@@ -35,9 +34,6 @@ from serve_app.streams.chat_stream import ChatStream
 from serve_app.streams.flow import flowing
 from serve_app.streams.hold import held
 from serve_app.trip import Trip
-
-LOOK_FOR_S = 2.0
-LOOK_AGAIN_AFTER_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +68,6 @@ class Gateway:
         self._rng = rng
         self._engine = Engine(settings, providers, control, clock, rng)
         self._listeners = listeners
-        self._health: dict[str, Health] = {}
-        self._looked_until = 0.0
         limit = settings.routing.max_cost_per_request
         self._max_cost = None if limit is None else nano_dollars(limit)
 
@@ -125,27 +119,6 @@ class Gateway:
         """Let the listeners know of something that happened around the gateway."""
         for listener in self._listeners:
             listener(event)
-
-    async def look_at_providers(self) -> dict[str, Health]:
-        """
-        What each provider's upstream says of itself, by provider id; no paid token is spent.
-
-        All are asked at once and given two seconds; an answer is good for half a minute.
-        """
-        if self._clock.monotonic() >= self._looked_until:
-            names = list(self._providers)
-            found = await asyncio.gather(*(self._look_at(name) for name in names))
-            self._health = dict(zip(names, found, strict=True))
-            self._looked_until = self._clock.monotonic() + LOOK_AGAIN_AFTER_S
-        return self._health
-
-    async def _look_at(self, provider_id: str) -> Health:
-        try:
-            async with asyncio.timeout(LOOK_FOR_S):
-                return await self._providers[provider_id].health()
-        except TimeoutError:
-            silence = f"no answer within {LOOK_FOR_S:g} s"
-            return Health("unhealthy", None, silence, (), self._clock.now())
 
     # --- serving --------------------------------------------------------------------------------------
 

@@ -36,6 +36,7 @@ from serve_app.clock import Clock
 from serve_app.errors import GatewayError, ModelNotFound
 from serve_app.events import HttpAnswered
 from serve_app.gateway import Gateway
+from serve_app.lookout import Lookout
 
 log = logging.getLogger("sekha.api")
 
@@ -51,7 +52,9 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def build_api(gateway: Gateway, keyring: Keyring, clock: Clock, exposition: Exposition) -> ASGIApp:
+def build_api(
+    gateway: Gateway, lookout: Lookout, keyring: Keyring, clock: Clock, exposition: Exposition
+) -> ASGIApp:
     """The application: hot endpoints first, FastAPI behind them. `exposition` writes what /metrics shows."""
     endpoints = OpenAIEndpoints(gateway, keyring)
     public = PUBLIC | ({"/metrics", "/metrics/"} if gateway.settings.auth.public_metrics else set())
@@ -60,7 +63,7 @@ def build_api(gateway: Gateway, keyring: Keyring, clock: Clock, exposition: Expo
         "/api/v1/chat/completions": endpoints.chat,
         "/v1/embeddings": endpoints.embeddings,
     }
-    rest = Guarded(_documented(gateway, keyring, clock, exposition, hot), keyring, public)
+    rest = Guarded(_documented(gateway, lookout, keyring, clock, exposition, hot), keyring, public)
     return Dispatcher(hot, rest, gateway)
 
 
@@ -166,7 +169,12 @@ class _HandOver(Response):
 
 
 def _documented(
-    gateway: Gateway, keyring: Keyring, clock: Clock, exposition: Exposition, hot: dict[str, Endpoint]
+    gateway: Gateway,
+    lookout: Lookout,
+    keyring: Keyring,
+    clock: Clock,
+    exposition: Exposition,
+    hot: dict[str, Endpoint],
 ) -> FastAPI:
     """Everything as FastAPI sees it, the hot endpoints included so that they are documented."""
     app = FastAPI(title=TITLE, version=__version__, description="A multi-provider LLM gateway on Ray Serve.")
@@ -177,9 +185,9 @@ def _documented(
 
     needs_key = [Depends(authorised)]
     open_metrics = gateway.settings.auth.public_metrics
-    app.include_router(service_routes(gateway, clock))
+    app.include_router(service_routes(gateway, lookout, clock))
     app.include_router(metrics_routes(gateway, exposition), dependencies=[] if open_metrics else needs_key)
-    app.include_router(provider_routes(gateway, clock), dependencies=needs_key)
+    app.include_router(provider_routes(gateway, lookout, clock), dependencies=needs_key)
     app.include_router(routing_routes(gateway), dependencies=needs_key)
     app.include_router(_openai_routes(gateway, hot), dependencies=needs_key)
     app.add_exception_handler(GatewayError, _gateway_error)

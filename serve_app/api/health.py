@@ -13,13 +13,16 @@ from serve_app.config.model import CHAT_TASKS, ModelTask
 from serve_app.control.port import ControlUnreachable, Totals
 from serve_app.errors import GatewayUnavailable
 from serve_app.gateway import Gateway
-from serve_app.providers.base import Health
+from serve_app.lookout import Lookout
+from serve_app.providers.base import Health, HealthStatus
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.schemas.routing import BreakerView, HealthView, ProvidersView, ProviderView
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
 
 Exposition = Callable[[Totals], bytes]
+
+NOT_LOOKED_AT = Health(HealthStatus.UNKNOWN, None, None, (), 0.0)
 
 FEATURES = [
     "Multi-provider support",
@@ -30,7 +33,7 @@ FEATURES = [
 ]
 
 
-def service_routes(gateway: Gateway, clock: Clock) -> APIRouter:
+def service_routes(gateway: Gateway, lookout: Lookout, clock: Clock) -> APIRouter:
     """What anyone may ask: who this is and whether it is well."""
     routes = APIRouter(tags=["service"])
 
@@ -48,7 +51,7 @@ def service_routes(gateway: Gateway, clock: Clock) -> APIRouter:
     @routes.get("/health")
     async def health() -> HealthView:
         """Healthy while at least one provider's breaker is closed; degraded otherwise, still with a 200."""
-        views = _providers(gateway, clock)
+        views = _providers(gateway, lookout.seen, clock)
         return HealthView(
             status="healthy" if views.healthy_providers else "degraded",
             ollama_status=_models_status(gateway, views),
@@ -59,7 +62,7 @@ def service_routes(gateway: Gateway, clock: Clock) -> APIRouter:
     @routes.get("/api/v1/health")
     async def short_health() -> dict[str, Any]:
         """The same in short, by provider."""
-        views = _providers(gateway, clock)
+        views = _providers(gateway, lookout.seen, clock)
         return {
             "status": "healthy" if views.healthy_providers else "degraded",
             "version": __version__,
@@ -68,6 +71,7 @@ def service_routes(gateway: Gateway, clock: Clock) -> APIRouter:
                     "status": view.status,
                     "models_count": view.models_count,
                     "circuit_breaker": {"state": view.circuit_breaker.state},
+                    "latency_ms": view.latency_ms,
                 }
                 for provider_id, view in views.providers.items()
             },
@@ -76,7 +80,7 @@ def service_routes(gateway: Gateway, clock: Clock) -> APIRouter:
     return routes
 
 
-def provider_routes(gateway: Gateway, clock: Clock) -> APIRouter:
+def provider_routes(gateway: Gateway, lookout: Lookout, clock: Clock) -> APIRouter:
     """The providers' health, in full."""
     routes = APIRouter(tags=["service"])
 
@@ -85,7 +89,7 @@ def provider_routes(gateway: Gateway, clock: Clock) -> APIRouter:
         """Every provider with its breaker, as the whole cluster sees it."""
         with suppress(ControlUnreachable):  # then this router's own view must do
             await gateway.control.flush()
-        return _providers(gateway, clock, await gateway.look_at_providers())
+        return _providers(gateway, await lookout.report(), clock)
 
     return routes
 
@@ -109,19 +113,21 @@ def metrics_routes(gateway: Gateway, exposition: Exposition) -> APIRouter:
     return routes
 
 
-def _providers(gateway: Gateway, clock: Clock, looks: Mapping[str, Health] | None = None) -> ProvidersView:
-    """By breaker alone, or, with `looks`, by what the upstreams said as well."""
+def _providers(gateway: Gateway, looks: Mapping[str, Health], clock: Clock) -> ProvidersView:
+    """Every provider by its breaker, and by the last look at its upstream where there was one."""
     now = clock.now()
     views = {}
     for provider in gateway.settings.llm_providers:
         breaker = gateway.control.breaker(provider.id)
         closed = breaker.state is BreakerState.CLOSED
-        look = (looks or {}).get(provider.id)
+        look = looks.get(provider.id, NOT_LOOKED_AT)
+        is_known = look.status is not HealthStatus.UNKNOWN
         views[provider.id] = ProviderView(
             provider_type=provider.type,
-            status="healthy" if closed and (look is None or look.status == "healthy") else "unhealthy",
-            latency_ms=look.latency_ms if look else None,
-            error=look.error if look else None,
+            status="healthy" if closed and look.status is not HealthStatus.UNHEALTHY else "unhealthy",
+            latency_ms=look.latency_ms,
+            error=look.error,
+            last_check=_iso(look.last_check) if is_known else None,
             circuit_breaker=_breaker(breaker, now),
             circuit_breaker_state=breaker.state,
             models_count=len(provider.models),

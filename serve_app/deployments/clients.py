@@ -10,7 +10,7 @@ from ray.serve.exceptions import BackPressureError
 
 from serve_app.deployments.handles import TROUBLES, BySize
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
-from serve_app.providers.base import Answer, Call, Health, StreamItem
+from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamItem
 
 GRACE_S = 2.0  # on top of an attempt's own bound, for the way there and back
 
@@ -20,6 +20,7 @@ class HandleProvider:
 
     def __init__(self, provider_id: str, handle: Any) -> None:
         self._id = provider_id
+        self._handle = handle
         self._chat = BySize(handle, "chat")
         self._stream = BySize(handle, "chat_stream", stream=True)
         self._embed = BySize(handle, "embed", large_answers=True)
@@ -52,10 +53,18 @@ class HandleProvider:
             stream.cancel()
 
     async def health(self) -> Health:
+        """What the replica finds; nobody knows while the first one is still starting."""
+        if not self._handle.running_replicas_populated():
+            return Health(HealthStatus.UNKNOWN, None, None, (), time.time())
         try:
-            health: Health = await self._health.remote(0)
+            response = self._health.remote(0)
+            try:
+                health: Health = await response
+            except asyncio.CancelledError:
+                response.cancel()  # whoever asked has waited long enough; so has the replica
+                raise
         except TROUBLES as error:
-            return Health("unhealthy", None, self._translated(error).message, (), time.time())
+            return Health(HealthStatus.UNHEALTHY, None, self._translated(error).message, (), time.time())
         return health
 
     async def aclose(self) -> None:

@@ -15,7 +15,7 @@ from serve_app.api.app import build_api
 from serve_app.api.asgi import ASGIApp
 from serve_app.api.auth import Keyring
 from serve_app.clock import SystemClock
-from serve_app.config.provider import Transport
+from serve_app.config.provider import ProviderConfig, Transport
 from serve_app.config.settings import Settings
 from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
@@ -25,6 +25,7 @@ from serve_app.deployments.clients import HandleProvider
 from serve_app.deployments.control import ControlClient
 from serve_app.errors import GatewayError
 from serve_app.gateway import Gateway
+from serve_app.lookout import Lookout
 from serve_app.observability.logs import configure_logs, log_breaker_change, log_event
 from serve_app.observability.metrics import MetricsListener, exposition
 from serve_app.prices import prices_of
@@ -55,15 +56,19 @@ class RouterDeployment:
         replica_id, control = _connected(settings)
         self._control = Replica(replica_id, settings, control, clock, prices_of(settings))
         metrics = MetricsListener(lambda: self._control.tally)
-        self._gateway = Gateway(settings, providers, self._control, clock, Random(), [metrics, log_event])
+        rng = Random()
+        self._gateway = Gateway(settings, providers, self._control, clock, rng, [metrics, log_event])
+        awake = {p.id: providers[p.id] for p in settings.llm_providers if not _may_sleep(p)}
+        self._lookout = Lookout(settings.health, awake, clock, rng, self._gateway.tell)
         self._keyring = Keyring.of(settings.auth, os.environ)
         self._providers = providers
         self._clock = clock
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
-        """Serve calls this once, on the replica's loop: the moment to say hello to the control actor."""
+        """Serve calls this once, on the replica's loop: say hello to the control actor, begin to look."""
         await self._control.start()
-        return build_api(self._gateway, self._keyring, self._clock, exposition)
+        self._lookout.start()
+        return build_api(self._gateway, self._lookout, self._keyring, self._clock, exposition)
 
     async def chat(self, body: bytes, request_id: str) -> bytes | GatewayError:
         """A chat completion for a caller within the cluster; errors come as values."""
@@ -94,13 +99,20 @@ class RouterDeployment:
     async def check_health(self) -> None:
         """Serve asks now and then; a router that answers and reports is well, whatever its providers do."""
         self._control.check()
+        self._lookout.check()
 
     async def __del__(self) -> None:
         """Serve awaits this when it retires a replica, started or not: report what is not reported yet."""
         if not hasattr(self, "_providers"):
             return
+        await self._lookout.stop()
         await self._control.stop()
         await asyncio.gather(*(provider.aclose() for provider in self._providers.values()))
+
+
+def _may_sleep(provider: ProviderConfig) -> bool:
+    """A deployment that may shrink to nothing is not looked at: every look would wake it."""
+    return provider.transport is Transport.HANDLE and provider.autoscaling.min_replicas == 0
 
 
 def _connected(settings: Settings) -> tuple[str, Control]:

@@ -15,13 +15,22 @@ from serve_app.accounting.money import dollars, dollars_text
 from serve_app.accounting.usage import Usage
 from serve_app.control.plane import BreakerChanged
 from serve_app.errors import FailureKind
-from serve_app.events import AttemptFailed, Event, RequestAbandoned, RequestFailed, RequestServed
+from serve_app.events import (
+    AttemptFailed,
+    Event,
+    HealthChanged,
+    RequestAbandoned,
+    RequestFailed,
+    RequestServed,
+)
+from serve_app.providers.base import HealthStatus
 from serve_app.resilience.breaker import BreakerState
 
 LOGGER = "sekha"
 
 log = logging.getLogger("sekha.requests")
 control_log = logging.getLogger("sekha.control")
+health_log = logging.getLogger("sekha.health")
 
 
 class JsonFormatter(logging.Formatter):
@@ -115,6 +124,31 @@ def log_event(event: Event) -> None:
             if event.usage is not None:
                 facts.update(_facts_of_spend(event.usage, event.cost))
             log.info("request_abandoned", extra={"facts": facts})
+        case HealthChanged():
+            _log_health(event)
+
+
+def _log_health(change: HealthChanged) -> None:
+    """One line for every turn; that a provider is well when it is first looked at goes without saying."""
+    if (change.before, change.after) == (HealthStatus.UNKNOWN, HealthStatus.HEALTHY):
+        return
+    is_ill = change.after is HealthStatus.UNHEALTHY
+    health_log.log(
+        logging.WARNING if is_ill else logging.INFO,
+        "health of '%s': %s -> %s%s",
+        change.provider_id,
+        change.before,
+        change.after,
+        f": {change.error}" if change.error else "",
+        extra={
+            "facts": {
+                "event": "provider_health",
+                "provider": change.provider_id,
+                "status": change.after,
+                "error_message": change.error,
+            }
+        },
+    )
 
 
 def _facts_of_failure(event: AttemptFailed, name: str) -> dict[str, Any]:

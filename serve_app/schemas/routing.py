@@ -69,14 +69,15 @@ class ProviderView(Words):
     """
     One provider's health.
 
-    `status` is `healthy` when its breaker is closed and its upstream answered when it was last looked at;
-    otherwise `error` says what the look found.
+    `status` is `healthy` when its breaker is closed, unless the last look at its upstream found it ill:
+    `error` says how. `last_check` is null where nobody has looked, because asking would cost tokens.
     """
 
     provider_type: str
     status: str
     latency_ms: float | None = None
     error: str | None = None
+    last_check: str | None = None
     circuit_breaker: BreakerView
     circuit_breaker_state: str
     models_count: int

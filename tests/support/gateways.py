@@ -11,10 +11,11 @@ from serve_app.control.replica import Replica
 from serve_app.errors import UpstreamError
 from serve_app.events import Event
 from serve_app.gateway import Gateway
+from serve_app.lookout import Lookout
 from serve_app.observability.logs import log_event
 from serve_app.observability.metrics import MetricsListener
 from serve_app.prices import prices_of
-from serve_app.providers.base import Answer, Call, Health, StreamItem
+from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamItem
 
 
 class ListedProvider:
@@ -42,7 +43,7 @@ class ListedProvider:
             self.closed_streams += 1
 
     async def health(self) -> Health:
-        return Health("healthy", 0.0, None, (), 0.0)
+        return Health(HealthStatus.HEALTHY, 0.0, None, (), 0.0)
 
     async def aclose(self) -> None:
         """Nothing to close."""
@@ -68,6 +69,7 @@ class House:
         metrics = MetricsListener(lambda: self.control.tally)
         listeners = [self.events.append, metrics, log_event]
         self.gateway = Gateway(settings, providers, self.control, clock, Random(7), listeners)
+        self.lookout = Lookout(settings.health, providers, clock, Random(7), self.gateway.tell)
 
     async def open(self) -> "House":
         """Say hello, so that prices and breakers are known; no background task runs."""

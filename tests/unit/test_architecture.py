@@ -27,7 +27,7 @@ RINGS = {
     "resilience": ("errors clock config", "pydantic"),
     "accounting": ("errors clock config", "pydantic orjson"),
     # what brings them together
-    "events": ("errors accounting", ""),
+    "events": ("errors accounting providers.base", ""),
     "prices": ("config accounting providers.catalogue", ""),
     "conditions": ("config accounting routing", ""),
     "control": ("errors clock config accounting resilience routing", ""),
@@ -40,22 +40,24 @@ RINGS = {
         "providers.base",
         "",
     ),
+    "lookout": ("errors clock config events providers.base", ""),
     # adapters: inward, never one another, never Ray
     "schemas": ("errors config accounting", "pydantic orjson"),
     "providers": ("errors clock config accounting schemas", "aiohttp orjson"),
     "providers/litellm_": ("errors clock config accounting schemas", "aiohttp orjson litellm httpx openai"),
     "api": (
         "errors clock config accounting resilience routing control events routed streams.chat_stream gateway "
-        "schemas providers.base",
+        "lookout schemas providers.base",
         "fastapi starlette orjson pydantic",
     ),
     "observability": (
-        "errors clock config accounting resilience control events trip",
+        "errors clock config accounting resilience control events trip providers.base",
         "orjson prometheus_client",
     ),
     # places to run, and ways in
     "deployments": (
-        "errors clock config accounting control events gateway prices schemas providers api observability",
+        "errors clock config accounting control events gateway lookout prices schemas providers api "
+        "observability",
         "ray grpc",
     ),
     "app": ("config deployments", "ray pydantic"),

@@ -13,7 +13,7 @@ from serve_app.api.auth import Keyring
 from serve_app.config.settings import RouterConfig
 from serve_app.errors import FailureKind, upstream_error
 from serve_app.observability.metrics import exposition
-from serve_app.providers.base import Answer, Health, StreamEnd, StreamHead
+from serve_app.providers.base import Answer, Health, HealthStatus, StreamEnd, StreamHead
 from tests.support.clock import FakeClock
 from tests.support.gateways import House, ListedProvider
 from tests.support.settings import two_providers
@@ -42,7 +42,9 @@ async def client() -> AsyncIterator[Client]:
         if provider is not None:
             providers["first"] = provider
         house = House(two_providers(**more), providers, FakeClock())
-        app = build_api(house.gateway, keyring or Keyring([], required=False), FakeClock(), exposition)
+        app = build_api(
+            house.gateway, house.lookout, keyring or Keyring([], required=False), FakeClock(), exposition
+        )
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
         made.append(httpx.AsyncClient(transport=transport, base_url="http://gateway"))
         return made[-1]
@@ -288,7 +290,7 @@ async def test_a_model_is_found_by_both_its_names(client: Client) -> None:
 async def test_provider_health_says_what_the_upstream_said(client: Client) -> None:
     class Keyless(ListedProvider):
         async def health(self) -> Health:
-            return Health("unhealthy", None, "it has no key", (), 0.0)
+            return Health(HealthStatus.UNHEALTHY, None, "it has no key", (), 0.0)
 
     shown = (await client(provider=Keyless(ANSWER)).get("/api/v1/health/providers")).json()
 
@@ -296,3 +298,28 @@ async def test_provider_health_says_what_the_upstream_said(client: Client) -> No
     assert shown["providers"]["first"]["error"] == "it has no key"
     assert shown["providers"]["second"]["status"] == "healthy"
     assert shown["healthy_providers"] == 2, "contract 1.2 counts closed breakers"
+    assert shown["providers"]["first"]["last_check"] == "1970-01-01T00:00:00.000Z"
+    assert shown["providers"]["second"]["latency_ms"] == 0.0
+
+
+async def test_provider_health_claims_nothing_of_an_upstream_that_nobody_asked(client: Client) -> None:
+    class Dear(ListedProvider):
+        async def health(self) -> Health:
+            return Health(HealthStatus.UNKNOWN, None, None, (), 0.0)
+
+    shown = (await client(provider=Dear(ANSWER)).get("/api/v1/health/providers")).json()
+
+    first = shown["providers"]["first"]
+    assert first["status"] == "healthy", "its breaker is closed"
+    assert (first["latency_ms"], first["error"], first["last_check"]) == (None, None, None)
+
+
+async def test_the_short_health_waits_for_nobody_and_shows_what_is_known(client: Client) -> None:
+    opened = client()
+
+    before = (await opened.get("/api/v1/health")).json()["providers"]["first"]
+    await opened.get("/api/v1/health/providers")
+    after = (await opened.get("/api/v1/health")).json()["providers"]["first"]
+
+    assert (before["status"], before["latency_ms"]) == ("healthy", None)
+    assert (after["status"], after["latency_ms"]) == ("healthy", 0.0)

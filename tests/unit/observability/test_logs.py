@@ -8,8 +8,9 @@ import pytest
 
 from serve_app.accounting.usage import Usage
 from serve_app.errors import FailureKind, upstream_error
-from serve_app.events import AttemptFailed, Event, RequestServed
+from serve_app.events import AttemptFailed, Event, HealthChanged, RequestServed
 from serve_app.observability.logs import JsonFormatter, log_event
+from serve_app.providers.base import HealthStatus
 
 SERVED = RequestServed(
     "r1", "chat", "chat_smart", "cloud", "gpt-4o", 1, False, Usage(1000, 500), 12_500_000, 0.5, 0.4
@@ -21,11 +22,11 @@ FAILED = AttemptFailed(
 
 @pytest.fixture
 def lines() -> io.StringIO:
-    """What the request log wrote while the test ran."""
+    """What the gateway's logs wrote while the test ran."""
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(JsonFormatter())
-    logger = logging.getLogger("sekha.requests")
+    logger = logging.getLogger("sekha")
     logger.addHandler(handler)
     level = logger.level
     logger.setLevel(logging.INFO)
@@ -53,3 +54,28 @@ def test_a_failed_call_has_the_seeds_fields(lines: io.StringIO) -> None:
     assert wanted <= set(line)
     assert line["event"] == "llm_call_failed"
     assert line["retry_count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "error", "level", "message"),
+    [
+        ("healthy", "unhealthy", "refused", "WARNING", "health of 'cloud': healthy -> unhealthy: refused"),
+        ("unknown", "unhealthy", "no key", "WARNING", "health of 'cloud': unknown -> unhealthy: no key"),
+        ("unhealthy", "healthy", None, "INFO", "health of 'cloud': unhealthy -> healthy"),
+    ],
+)
+def test_a_provider_that_turns_has_a_line_of_its_own(
+    lines: io.StringIO, before: str, after: str, error: str | None, level: str, message: str
+) -> None:
+    turn = HealthChanged("cloud", HealthStatus(before), HealthStatus(after), error)
+
+    line = logged(lines, turn)
+
+    assert (line["level"], line["message"]) == (level, message)
+    assert (line["event"], line["provider"], line["status"]) == ("provider_health", "cloud", after)
+
+
+def test_a_provider_that_is_well_from_the_start_needs_no_line(lines: io.StringIO) -> None:
+    log_event(HealthChanged("cloud", HealthStatus.UNKNOWN, HealthStatus.HEALTHY, None))
+
+    assert lines.getvalue() == ""

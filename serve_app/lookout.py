@@ -1,0 +1,129 @@
+"""
+What is known of the providers' upstreams without sending them a request: the last look at each.
+
+A task for each provider looks again and again, so that one that hangs delays nobody else. Without tasks, as
+in tests and in a gateway inside somebody's own process, a look is taken when one is asked for and the last
+one has grown old.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from random import Random
+
+from serve_app.clock import Clock
+from serve_app.config.health import HealthPolicy
+from serve_app.events import HealthChanged, Listener
+from serve_app.providers.base import Health, HealthStatus, Provider
+
+FIRST_WITHIN_S = 0.5
+AGAIN_AFTER_S = 2.0  # after a look that did not find the provider well; twice as long each time it does not
+JITTER = 0.1  # so that routers that started together do not look together for ever
+
+log = logging.getLogger("sekha.health")
+
+
+def pause_s(policy: HealthPolicy, misses: int) -> float:
+    """How long to wait after so many looks in a row that did not find the provider well."""
+    if misses == 0:
+        return policy.interval_s
+    return min(policy.interval_s, AGAIN_AFTER_S * 2.0 ** min(misses - 1, 12))
+
+
+class Lookout:
+    """Looks at every provider it is given, and tells when one turns from well to ill or back."""
+
+    def __init__(
+        self,
+        policy: HealthPolicy,
+        providers: Mapping[str, Provider],
+        clock: Clock,
+        rng: Random,
+        tell: Listener,
+    ) -> None:
+        self._policy = policy
+        self._providers = providers
+        self._clock = clock
+        self._rng = rng
+        self._tell = tell
+        self._seen: dict[str, Health] = {}
+        self._looking = {provider_id: asyncio.Lock() for provider_id in providers}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # --- what is known --------------------------------------------------------------------------------
+
+    @property
+    def seen(self) -> Mapping[str, Health]:
+        """The last look at each provider, by its id; nothing for one that nobody has looked at."""
+        return self._seen
+
+    async def report(self) -> Mapping[str, Health]:
+        """The same, after a first look at those that nobody has looked at."""
+        due = [provider_id for provider_id in self._providers if self._is_due(provider_id)]
+        await asyncio.gather(*(self._look_if_due(provider_id) for provider_id in due))
+        return self._seen
+
+    # --- life -----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._tasks = [asyncio.create_task(self._watch(provider_id)) for provider_id in self._providers]
+
+    async def stop(self) -> None:
+        """End, looks that are under way included."""
+        ending, self._tasks = self._tasks, []
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+
+    def check(self) -> None:
+        """Raise what ended a task, if one has ended: from then on nobody would look any more."""
+        for task in self._tasks:
+            if task.done():
+                if not task.cancelled():
+                    task.result()
+                raise RuntimeError("a task of the lookout has ended")
+
+    # --- looking --------------------------------------------------------------------------------------
+
+    async def _watch(self, provider_id: str) -> None:
+        misses = 0
+        await self._clock.sleep(self._rng.uniform(0.0, FIRST_WITHIN_S))
+        while True:
+            async with self._looking[provider_id]:
+                health = await self._look(provider_id)
+            misses = 0 if health.status is HealthStatus.HEALTHY else misses + 1
+            jitter = self._rng.uniform(1 - JITTER, 1 + JITTER)
+            await self._clock.sleep(pause_s(self._policy, misses) * jitter)
+
+    async def _look_if_due(self, provider_id: str) -> None:
+        async with self._looking[provider_id]:  # whoever waits here finds the look of the one before
+            if self._is_due(provider_id):
+                await self._look(provider_id)
+
+    def _is_due(self, provider_id: str) -> bool:
+        last = self._seen.get(provider_id)
+        if last is None:
+            return True
+        return not self._tasks and self._clock.now() - last.last_check >= self._policy.interval_s
+
+    async def _look(self, provider_id: str) -> Health:
+        health = await self._found(provider_id)
+        last = self._seen.get(provider_id)
+        before = last.status if last else HealthStatus.UNKNOWN
+        self._seen[provider_id] = health
+        if health.status is not before:
+            self._tell(HealthChanged(provider_id, before, health.status, health.error))
+        return health
+
+    async def _found(self, provider_id: str) -> Health:
+        """What the provider says, if it says so in time; a mistake of ours in its code is its failure."""
+        try:
+            async with asyncio.timeout(self._policy.timeout_s):
+                return await self._providers[provider_id].health()
+        except TimeoutError:
+            error = f"no answer within {self._policy.timeout_s:g} s"
+        except Exception:
+            log.exception("unexpected error in a look at provider '%s'", provider_id)
+            error = "The look at the provider failed unexpectedly"
+        return Health(HealthStatus.UNHEALTHY, None, error, (), self._clock.now())
