@@ -1,22 +1,31 @@
 """Handles in the shape of `Provider`: Ray's troubles end here."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from serve_app.deployments.handles import TROUBLES, BySize
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
 from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamItem
+from serve_app.providers.limits import Limit, OutOfTime, out_of_time, within
 
 GRACE_S = 2.0  # on top of an attempt's own bound, for the way there and back
 
+logger = logging.getLogger("sekha.providers")
+
 
 class HandleProvider:
-    """A provider reached through the handle of its deployment."""
+    """
+    A provider reached through the handle of its deployment.
+
+    The replica keeps the limits of a call; here they are kept once more, a little later, because a replica
+    that hangs keeps none. Whatever ends a call early, the replica is told to stop.
+    """
 
     def __init__(self, provider_id: str, handle: Any) -> None:
         self._id = provider_id
@@ -33,24 +42,21 @@ class HandleProvider:
         return await self._answer(self._embed, call)
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
+        stream = None
+        limit_s, limit = call.timeout_s, Limit.FIRST_TOKEN
         try:
             stream = self._stream.remote(len(call.body), call)
-        except TROUBLES as error:
-            yield self._translated(error)
-            return
-        try:
-            async with asyncio.timeout(call.timeout_s + GRACE_S):
-                first = await anext(stream, None)
-            if first is not None:
-                yield first
-            async for item in stream:
+            while True:
+                item: StreamItem = await within(limit_s + GRACE_S, limit, anext(stream))
                 yield item
-        except TimeoutError:
-            yield self._too_late(call)
-        except TROUBLES as error:
+                limit_s, limit = call.idle_s, Limit.IDLE
+        except StopAsyncIteration:
+            pass
+        except Exception as error:  # noqa: BLE001 (see _translated)
             yield self._translated(error)
         finally:
-            stream.cancel()
+            if stream is not None:
+                stream.cancel()
 
     async def health(self) -> Health:
         """What the replica finds; nobody knows while the first one is still starting."""
@@ -63,7 +69,7 @@ class HandleProvider:
             except asyncio.CancelledError:
                 response.cancel()  # whoever asked has waited long enough; so has the replica
                 raise
-        except TROUBLES as error:
+        except Exception as error:  # noqa: BLE001
             return Health(HealthStatus.UNHEALTHY, None, self._translated(error).message, (), time.time())
         return health
 
@@ -72,21 +78,34 @@ class HandleProvider:
 
     async def _answer(self, method: BySize, call: Call) -> Answer | UpstreamError:
         try:
-            async with asyncio.timeout(call.timeout_s + GRACE_S):
-                answer: Answer | UpstreamError = await method.remote(len(call.body), call)
-                return answer
-        except TimeoutError:
-            return self._too_late(call)
-        except TROUBLES as error:
+            response = method.remote(len(call.body), call)
+            try:
+                answer: Answer | UpstreamError = await within(call.timeout_s + GRACE_S, Limit.WHOLE, response)
+            except BaseException:
+                response.cancel()  # nobody waits for it any more; nor shall the replica, or the upstream
+                raise
+        except Exception as error:  # noqa: BLE001
             return self._translated(error)
-
-    def _too_late(self, call: Call) -> UpstreamError:
-        return upstream_error(f"No answer within {call.timeout_s:g} s", self._id, FailureKind.TIMEOUT)
+        return answer
 
     def _translated(self, error: Exception) -> UpstreamError:
-        """What Ray itself can do to us, in the gateway's words."""
-        if isinstance(error, BackPressureError):
-            message = f"The provider's queue is full ({self._id})"
-            return upstream_error(message, self._id, FailureKind.SATURATED, retry_after_s=1.0)
-        kind = FailureKind.BROKEN if isinstance(error, RayTaskError) else FailureKind.UNREACHABLE
-        return upstream_error(f"The provider's replica failed: {type(error).__name__}", self._id, kind)
+        """
+        What Ray itself can do to us, in the gateway's words.
+
+        A replica that is gone has answered nobody, and another may. A provider that raised has a bug: over
+        gRPC that comes as the very exception, and so whatever is not Ray's own counts as one.
+        """
+        match error:
+            case OutOfTime():
+                return out_of_time(self._id, error.limit, error.limit_s - GRACE_S)
+            case BackPressureError():
+                message = f"The provider's queue is full ({self._id})"
+                return upstream_error(message, self._id, FailureKind.SATURATED, retry_after_s=1.0)
+            case RayTaskError() if not isinstance(error.cause, RayActorError):
+                kind = FailureKind.BROKEN
+            case _:
+                kind = FailureKind.UNREACHABLE if isinstance(error, TROUBLES) else FailureKind.BROKEN
+        if kind is FailureKind.BROKEN:
+            logger.error("provider '%s': its replica raised", self._id, exc_info=error)
+        name = type(getattr(error, "cause", None) or error).__name__
+        return upstream_error(f"The provider's replica failed: {name}", self._id, kind)

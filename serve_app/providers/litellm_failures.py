@@ -71,7 +71,8 @@ def failure_of_litellm(
     """An exception out of LiteLLM as a value; `now` is seconds since the epoch, for a Retry-After date."""
     links = list(_chain(error))
     for link in (*links, exchange.failure):
-        if isinstance(link, OutOfTime):
+        # A refusal that is slow to explain itself is still a refusal.
+        if isinstance(link, OutOfTime) and exchange.status in (None, 200):
             return out_of_time(provider_id, link.limit, link.limit_s)
     if isinstance(exchange.failure, AnswerTooLong):
         megabytes = exchange.answer_limit / 1024**2

@@ -33,7 +33,7 @@ class Exchange:
 
     connect_s: float
     first_byte_s: float
-    answer_limit: int
+    answer_limit: float
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     failure: Exception | None = None

@@ -214,7 +214,7 @@ class LiteLlmProvider:
     def _exchange(self, call: Call) -> Any:
         """Where the network takes its limits from, and leaves what happened, for the call that follows."""
         exchange = self._http.Exchange(
-            self._config.connect_timeout_s, call.first_byte_s, int(self._config.max_answer_mb * 1024**2)
+            self._config.connect_timeout_s, call.first_byte_s, self._config.max_answer_mb * 1024**2
         )
         self._http.CURRENT.set(exchange)
         return exchange

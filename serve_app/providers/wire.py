@@ -74,7 +74,7 @@ class WireProvider:
         self._base_url = versioned(config.base_url or vendor.base_url or "")
         self._api_key = api_key
         self._missing_key = missing_key(config, vendor, api_key)
-        self._answer_limit = int(config.max_answer_mb * 1024**2)
+        self._answer_limit = config.max_answer_mb * 1024**2
         self._session: aiohttp.ClientSession | None = None
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
@@ -297,7 +297,7 @@ class WireProvider:
         return self._clock.monotonic() - started
 
 
-async def _read_at_most(limit: int, response: aiohttp.ClientResponse) -> bytes | None:
+async def _read_at_most(limit: float, response: aiohttp.ClientResponse) -> bytes | None:
     """The whole body; None: it is longer than `limit`, and the rest of it was not read."""
     if (response.content_length or 0) > limit:
         return None

@@ -385,7 +385,7 @@ async def test_a_failure_is_asked_for_once(
     assert len(upstream.requests) == len(failures) == 2 + embeds
 
 
-@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("provider", [*REMOTE, "hosted_vllm"], indirect=True)
 @pytest.mark.parametrize("told", [{"html": True}, {"empty": True}], ids=str)
 async def test_a_200_without_an_answer_is_a_failure(provider: Provider, told: dict[str, Any]) -> None:
     whole = await provider.chat(call(orders(**told)))
@@ -393,10 +393,10 @@ async def test_a_200_without_an_answer_is_a_failure(provider: Provider, told: di
 
     for failure in (whole, *streamed):
         assert isinstance(failure, UpstreamError)
-        assert failure.failure is FailureKind.BROKEN
+        assert (failure.failure, failure.upstream_status) == (FailureKind.BROKEN, 200)
 
 
-@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("provider", [*REMOTE, "hosted_vllm"], indirect=True)
 async def test_broken_json_is_a_failure(provider: Provider) -> None:
     failure = await provider.chat(call(orders(malformed=True)))
 
