@@ -43,7 +43,8 @@ _BY_CODE = {
 }
 
 _TOO_LONG = re.compile(
-    r"maximum context length|context (length|window|size)|prompt is too long|too many (input )?tokens",
+    r"maximum context length|exceed\w* (\w+ ){0,3}context (length|window|size)"
+    r"|prompt is too long|too many (input )?tokens",
     re.IGNORECASE,
 )
 

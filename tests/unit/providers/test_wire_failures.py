@@ -67,6 +67,21 @@ def test_a_400_is_told_by_its_code_or_type(word: str, name: str, kind: FailureKi
     assert refused(400, {"message": "no", word: name}).failure is kind
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens",  # vLLM
+        "the request exceeds the available context size",  # llama.cpp
+        "prompt is too long: 205000 tokens > 200000 maximum",  # Anthropic
+    ],
+)
+def test_a_request_that_is_too_long_is_known_by_its_wording(words: str) -> None:
+    failure = refused(400, {"message": words, "type": "BadRequestError", "code": 400})
+
+    assert failure.failure is FailureKind.CONTEXT_LENGTH
+    assert failure.code == "context_length_exceeded"
+
+
 @pytest.mark.parametrize("status", [401, 429, 500, 503])
 def test_a_status_that_says_enough_is_not_overruled_by_a_code(status: int) -> None:
     with_code = refused(status, {"message": "no", "code": "context_length_exceeded"})
@@ -122,6 +137,12 @@ def test_a_rejected_request_keeps_the_upstreams_code_and_parameter() -> None:
     assert (failure.code, failure.param, failure.status) == ("invalid_value", "temperature", 400)
 
 
+def _refills(what: str, remaining: str, at: str) -> dict[str, str]:
+    """What Anthropic tells of one of its limits."""
+    limit = f"anthropic-ratelimit-{what}"
+    return {f"{limit}-remaining": remaining, f"{limit}-reset": f"2023-11-14T{at}Z"}
+
+
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
@@ -134,6 +155,12 @@ def test_a_rejected_request_keeps_the_upstreams_code_and_parameter() -> None:
         ({"Retry-After": "soon"}, None),
         ({"Retry-After": "inf"}, None),
         ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": "1500", "Retry-After": "2"}, 1.5),
+        (_refills("requests", remaining="0", at="22:13:50"), 30.0),
+        (_refills("requests", remaining="7", at="22:13:50"), None),
+        (_refills("requests", "0", "22:13:50") | _refills("tokens", "0", "22:14:20"), 60.0),
+        (_refills("tokens", remaining="0", at="soon"), None),
+        (_refills("tokens", remaining="0", at="22:13:50") | {"retry-after": "5"}, 5.0),
     ],
 )
 def test_reads_when_to_come_back(headers: dict[str, str], seconds: float | None) -> None:
