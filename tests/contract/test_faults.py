@@ -129,16 +129,18 @@ FAULTS = [
     Fault("half a stream, silence", {"stall_after": 2}, BREAKS_OFF, asking=(STREAM,)),
     Fault("half a stream, an error", {"error_after": 2}, BREAKS_OFF, asking=(STREAM,)),
     Fault("a stream of nothing", {"cut_after": 0}, RETRIED, "502 upstream_broken", (STREAM,)),
-    Fault("a stream of an error", {"error_after": 0}, RETRIED, "502 upstream_broken", (STREAM,), (WIRE,)),
+    Fault("a stream of an error", {"error_after": 0}, RETRIED, "502 upstream_broken", (STREAM,)),
     Fault("a broken event", {"malformed": True}, HARMLESS, asking=(STREAM,), through=(WIRE,)),
+    # LiteLLM reads the events itself, and stumbles: not the answer one would like, but no lie.
+    Fault("a broken event to LiteLLM", {"malformed": True}, BREAKS_OFF, asking=(STREAM,), through=(LITELLM,)),
     Fault("no [DONE]", {"no_done": True}, HARMLESS, asking=(STREAM,), through=(WIRE,)),
     Fault("no usage", {"no_usage": True}, HARMLESS, asking=(CHAT, STREAM), through=(WIRE,)),
     Fault("broken JSON", {"malformed": True}, RETRIED, "502 upstream_broken", (CHAT,)),
     Fault("a web page", {"html": True}, RETRIED, "502 upstream_broken"),
     Fault("an empty body", {"empty": True}, RETRIED, "502 upstream_broken"),
-    Fault("another type", {"content_type": "text/plain"}, RETRIED, "502 upstream_broken", through=(WIRE,)),
-    Fault("too much", OVERSIZE, RETRIED, "502 upstream_broken", WHOLE, (WIRE,)),
-    Fault("too much of a stream", OVERSIZE, BREAKS_OFF, asking=(STREAM,), through=(WIRE,)),
+    Fault("another type", {"content_type": "text/plain"}, RETRIED, "502 upstream_broken", (STREAM,), (WIRE,)),
+    Fault("too much", OVERSIZE, RETRIED, "502 upstream_broken", WHOLE),
+    Fault("too much of a stream", OVERSIZE, BREAKS_OFF, asking=(STREAM,)),
     Fault("401 of our key", {"status": 401}, LEFT, "502 upstream_auth"),
     Fault("403 of our key", {"status": 403}, LEFT, "502 upstream_auth"),
     Fault("no such model", {"status": 404}, LEFT, "502 upstream_not_found"),
@@ -277,7 +279,7 @@ async def stream(house: House, within_s: float) -> str:
     if isinstance(end, StreamEnd):
         assert text == f"Hello from {who}-model: {TEXT}"
         return f"{who} answers"
-    assert text.startswith("Hello from")
+    assert text.startswith("Hello")
     assert not any(c["finish_reason"] for chunk in chunks for c in chunk["choices"])
     return f"{who} breaks off"
 

@@ -413,6 +413,8 @@ class ScriptedUpstream:
             if number == orders.get("error_after"):
                 yield event("error", error={"type": "overloaded_error", "message": "scripted failure"})
                 return
+            if orders.get("malformed") and number == 1:
+                yield b'event: content_block_delta\ndata: {"type": "content_bl\n\n'
             yield event("content_block_delta", index=0, delta={"type": "text_delta", "text": piece})
             number += 1
         yield event("content_block_stop", index=0)
