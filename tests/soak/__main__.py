@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from random import Random
 from time import monotonic
 
-from tests.bench.processes import WORK
+from tests.bench.processes import WORK, DidNotStart
 from tests.bench.subjects import Subject, started
 from tests.soak import report
 from tests.soak.callers import Callers
@@ -125,7 +125,7 @@ def show(soak: Soak, seconds: float) -> None:
     print(f"\n{callers.count:,} requests in {seconds / 60:g} minutes; {resting} connections rest in pools\n")
     print(report.growth_table(trends, counts) + "\n")
     print(report.traffic_table(callers.outcomes) + "\n")
-    print(report.leaving_table(meter.closed_after_s) + "\n")
+    print(report.leaving_table(meter.closed_after_s, meter.late_s) + "\n")
     print(report.verdicts(soak.left, callers.unexplained))
     WORK.mkdir(exist_ok=True)
     kept = {
@@ -133,6 +133,7 @@ def show(soak: Soak, seconds: float) -> None:
         "left": soak.left,
         "outcomes": callers.outcomes,
         "closed_after_s": as_json(meter.closed_after_s),
+        "late_s": meter.late_s,
         "trends": {role: {name: asdict(found) for name, found in of.items()} for role, of in trends.items()},
         "samples": report.kept(soak.samples),
     }
@@ -141,6 +142,14 @@ def show(soak: Soak, seconds: float) -> None:
 
 def main() -> None:
     chosen = options()
+    try:
+        soak_for(chosen)
+    except DidNotStart as reason:
+        sys.exit(f"the gateway did not start: {reason}")
+
+
+def soak_for(chosen: argparse.Namespace) -> None:
+    """As long, and as hard, as was chosen."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, and so stops what was started
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)  # an upstream whose caller left is no news
     seconds, rng = chosen.minutes * 60, Random(chosen.seed)

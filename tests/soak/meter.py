@@ -19,13 +19,18 @@ Connection = tuple[ScriptedUpstream, int]
 
 
 class Meter:
-    """Leaves one request after the other; `closed_after_s[way, moment]` is what it saw, NEVER for a leak."""
+    """
+    Leaves one request after the other; `closed_after_s[way, moment]` is what it saw, NEVER for a leak.
+
+    `late_s` is by how much it woke up too late while it looked, each time.
+    """
 
     def __init__(self, url: str, upstreams: Sequence[ScriptedUpstream], rng: Random) -> None:
         self._url = url
         self._upstreams = upstreams
         self._rng = rng
         self.closed_after_s: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self.late_s: list[float] = []
 
     async def keep_measuring(self, every_s: float) -> None:
         while True:
@@ -50,12 +55,14 @@ class Meter:
                     upstream, port = await self._arrived(mark)
         except (TimeoutError, OSError, asyncio.IncompleteReadError):
             return None
-        left = perf_counter()
-        while port in upstream.open_connections:
-            if perf_counter() - left > GIVE_UP_S:
-                return NEVER
+        left = looked = perf_counter()
+        late_s = 0.0
+        while port in upstream.open_connections and looked - left < GIVE_UP_S:
             await asyncio.sleep(LOOK_EVERY_S)
-        return perf_counter() - left
+            late_s = max(late_s, perf_counter() - looked - LOOK_EVERY_S)
+            looked = perf_counter()
+        self.late_s.append(late_s)
+        return looked - left if looked - left < GIVE_UP_S else NEVER
 
     async def _arrived(self, mark: str) -> Connection:
         """Where the request with this mark is, once it is there; the latest, if it was asked again."""
