@@ -128,7 +128,7 @@ def test_in_serves_default_mode_the_upstream_connection_ends_with_the_callers(
 
 def assert_leaving_ends_it(served: Served, moment: Moment, way: str, drops_the_line: bool = False) -> None:
     body = question(MODELS[way], moment.orders, stream=moment.stream)
-    seen = len(served.upstream.requests)
+    seen = len(served.upstream.asked)
 
     async def visit() -> int:
         async with Visitor(
@@ -137,13 +137,13 @@ def assert_leaving_ends_it(served: Served, moment: Moment, way: str, drops_the_l
             await visitor.ask()
             if moment.hears:
                 await visitor.heard(moment.hears)
-            await asyncio.to_thread(eventually, lambda: len(served.upstream.requests) > seen)
-            return served.upstream.last.port
+            await asyncio.to_thread(eventually, lambda: len(served.upstream.asked) > seen)
+            return served.upstream.asked[-1].port
 
     port = asyncio.run(visit())
 
     eventually(lambda: port not in served.upstream.open_connections)
-    assert len(served.upstream.requests) == seen + 1  # nobody asked again for a caller who is gone
+    assert len(served.upstream.asked) == seen + 1  # nobody asked again for a caller who is gone
     eventually(lambda: served.upstream.open_requests == 0)
 
 
@@ -154,17 +154,17 @@ def test_in_production_mode_nobody_asks_again_for_a_caller_who_leaves_between_tw
 ) -> None:
     refused = {"status": 503, "retry_after": 1}  # so there is a second in which nothing is asked
     body = question(MODELS[way], refused, stream=stream)
-    seen, abandoned = len(production.upstream.requests), production.abandoned
+    seen, abandoned = len(production.upstream.asked), production.abandoned
 
     async def visit() -> None:
         async with Visitor(production.api.url, CHAT, body) as visitor:
             await visitor.ask()
-            await asyncio.to_thread(eventually, lambda: len(production.upstream.requests) > seen)
+            await asyncio.to_thread(eventually, lambda: len(production.upstream.asked) > seen)
 
     asyncio.run(visit())
 
-    eventually(lambda: production.abandoned == abandoned + 1)
-    assert len(production.upstream.requests) == seen + 1
+    eventually(lambda: production.abandoned > abandoned)
+    assert len(production.upstream.asked) == seen + 1
 
 
 # --- many who leave -----------------------------------------------------------------------------------
