@@ -164,10 +164,10 @@ class Helper:
 
 
 @contextlib.contextmanager
-def helper(module: str) -> Iterator[Helper]:
+def helper(module: str, *arguments: str) -> Iterator[Helper]:
     """Run a module of the bench beside it until the context is left."""
     process = subprocess.Popen(
-        [sys.executable, "-m", module],
+        [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

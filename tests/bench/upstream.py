@@ -5,7 +5,8 @@ A model server that costs next to nothing: canned bytes, no framework, one proce
     POST .../embeddings          one small vector
     GET  .../models              one model
 
-Run as `python -m tests.bench.upstream`; it prints the port it listens on, and ends with its parent's pipe.
+Run as `python -m tests.bench.upstream [PORT [ANSWER_AFTER_S]]`; it prints the port it listens on, and ends
+with its parent's pipe.
 """
 
 import asyncio
@@ -81,8 +82,9 @@ END = http_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
 class Upstream(asyncio.Protocol):
     """One connection: reads requests as they come, answers each at once or token by token."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, answer_after_s: float) -> None:
         self.loop = loop
+        self.answer_after_s = answer_after_s
         self.unread = b""
         self.next_token: asyncio.TimerHandle | None = None
 
@@ -113,8 +115,15 @@ class Upstream(asyncio.Protocol):
         name = path[path.rfind(b"/") :] if not path.endswith(b"/chat/completions") else b"/chat/completions"
         if name == b"/chat/completions" and STREAM.search(body):
             self.start_stream(body)
+        elif self.answer_after_s:
+            self.loop.call_later(self.answer_after_s, self.reply, REPLIES.get(name, NOT_FOUND))
         else:
             self.transport.write(REPLIES.get(name, NOT_FOUND))
+
+    def reply(self, answer: bytes) -> None:
+        """Unless the caller has gone in the meantime."""
+        if not self.transport.is_closing():
+            self.transport.write(answer)
 
     def start_stream(self, body: bytes) -> None:
         asked = MAX_TOKENS.search(body)
@@ -138,9 +147,9 @@ class Upstream(asyncio.Protocol):
         self.next_token = self.loop.call_at(due, self.send_token, started, sent + 1, tokens, tail)
 
 
-async def serve() -> None:
+async def serve(port: int = 0, answer_after_s: float = 0.0) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Upstream(loop), "127.0.0.1", 0, backlog=1024)
+    server = await loop.create_server(lambda: Upstream(loop, answer_after_s), "127.0.0.1", port, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     parent_gone = asyncio.Event()
     os.set_blocking(sys.stdin.fileno(), False)
@@ -149,4 +158,5 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve())
+    given = [float(number) for number in sys.argv[1:]]
+    uvloop.run(serve(int(given[0]) if given else 0, *given[1:2]))

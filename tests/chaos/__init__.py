@@ -1,0 +1,1 @@
+"""Kill parts of a running gateway under load, and see who notices."""

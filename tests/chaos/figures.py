@@ -1,0 +1,64 @@
+"""What the requests of an act, or of a whole run, say about it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tests.chaos.load import Request
+from tests.chaos.play import Course
+
+AT_MOST = 0.001  # the share of a run that may fail
+
+
+@dataclass(frozen=True)
+class Figures:
+    """
+    `late` of the failed ones cannot have been in flight in what was struck: they began after the blow, or
+    ended before it. `outage_s` is the longest time in which no answer was completed, `slowest_s` the longest
+    that a good answer took.
+    """
+
+    requests: int
+    failed: int
+    late: int
+    outage_s: float
+    slowest_s: float
+    well_after_s: float | None
+    failures: dict[str, int]
+    served_by: dict[str, int]
+    broken: Sequence[str] = ()
+
+    @property
+    def share(self) -> float:
+        return self.failed / self.requests if self.requests else 0.0
+
+
+def within(course: Course, requests: Sequence[Request]) -> list[Request]:
+    """Those that began during the act."""
+    return [request for request in requests if course.began <= request.started < course.ended]
+
+
+def excusable(request: Request, course: Course) -> bool:
+    """Whether it was under way at the moment of the blow."""
+    return request.started < course.blow.at < request.ended
+
+
+def figures_of(course: Course, requests: Sequence[Request]) -> Figures:
+    """One act in numbers."""
+    asked = within(course, requests)
+    failed = [request for request in asked if request.failure]
+    good = [request for request in asked if not request.failure]
+    answered = sorted(request.ended for request in good if request.ended <= course.ended)
+    moments = [course.began, *answered, course.ended]
+    return Figures(
+        requests=len(asked),
+        failed=len(failed),
+        late=sum(not excusable(request, course) for request in failed),
+        outage_s=max(later - earlier for earlier, later in pairwise(moments)),
+        slowest_s=max((request.ended - request.started for request in good), default=0.0),
+        well_after_s=None if course.well_at is None else course.well_at - course.blow.at,
+        failures=dict(Counter(request.failure for request in failed).most_common()),
+        served_by=dict(Counter(request.provider for request in good).most_common()),
+        broken=course.broken,
+    )
