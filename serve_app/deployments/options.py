@@ -4,6 +4,7 @@ from typing import Any
 
 from serve_app.config.scaling import Scaling
 
+CHECK_EVERY_S = 2.0  # how soon a dead replica is noticed, and replaced
 GRACE_S = 30.0  # how long a replica that is being replaced may finish its streams
 
 
@@ -15,6 +16,7 @@ def deployment_options(name: str, scaling: Scaling) -> dict[str, Any]:
         "max_ongoing_requests": scaling.max_ongoing_requests,
         "max_queued_requests": scaling.max_queued_requests,
         "graceful_shutdown_timeout_s": GRACE_S,
+        "health_check_period_s": CHECK_EVERY_S,
         "ray_actor_options": {"num_cpus": scaling.num_cpus},
         # A request log line of Serve's own says nothing ours does not; warnings still come through.
         "logging_config": {"log_level": "WARNING", "enable_access_log": False},

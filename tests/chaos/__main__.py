@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import Protocol
 
 from tests.bench.processes import WORK, DidNotStart
-from tests.chaos import one_node
+from tests.chaos import cluster, one_node
 from tests.chaos.figures import Figures, figures_of
 from tests.chaos.play import QUICK, THOROUGH, Act, Course, Pace, play
 from tests.chaos.stage import Play
@@ -32,6 +32,7 @@ class Stage(Protocol):
 
 PARTS: tuple[tuple[tuple[str, ...], Callable[[Play], AbstractContextManager[Stage]]], ...] = (
     (one_node.NAMES, one_node.one_node),
+    (cluster.NAMES, cluster.cluster),
 )
 NAMES = [name for names, _ in PARTS for name in names]
 

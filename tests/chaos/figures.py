@@ -41,7 +41,7 @@ def within(course: Course, requests: Sequence[Request]) -> list[Request]:
 
 def excusable(request: Request, course: Course) -> bool:
     """Whether it was under way at the moment of the blow."""
-    return request.started < course.blow.at < request.ended
+    return request.started < course.blow.at and request.ended > course.blow.since
 
 
 def figures_of(course: Course, requests: Sequence[Request]) -> Figures:

@@ -24,8 +24,9 @@ QUICK = Pace(quiet_s=3.0, calm_s=4.0, limit_s=120.0)
 
 @dataclass(frozen=True)
 class Blow:
-    """Who was struck; `at` is the moment from which on they were gone."""
+    """Who was struck, no sooner than `since`; from `at` on they were gone."""
 
+    since: float
     at: float
     whom: str
 

@@ -163,25 +163,27 @@ def member(families: Sequence[Family], role: str) -> psutil.Process:
 def kill_one(families: Sequence[Family], role: str) -> Blow:
     """Kill -9 one process of that role."""
     victim = member(families, role)
+    since = time.monotonic()
     os.kill(victim.pid, signal.SIGKILL)
-    return Blow(time.monotonic(), f"killed {role}, process {victim.pid}")
+    return Blow(since, time.monotonic(), f"killed {role}, process {victim.pid}")
 
 
 def kill_all(family: Family, what: str) -> Blow:
     """Kill -9 every process of a family, as when a machine loses its power."""
-    killed = 0
+    killed, since = 0, time.monotonic()
     while members := [p for p in family.members() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]:
         for process in members:
             with contextlib.suppress(psutil.Error):
                 process.kill()
                 killed += 1
-    return Blow(time.monotonic(), f"killed {what}, {killed} processes")
+    return Blow(since, time.monotonic(), f"killed {what}, {killed} processes")
 
 
 def restart(struck: Upstream) -> Blow:
     """Kill an upstream and start it again a few seconds later."""
+    since = time.monotonic()
     struck.kill()
-    blow = Blow(time.monotonic(), f"killed the upstream of {PRIMARY} for {DOWN_FOR_S:g} s")
+    blow = Blow(since, time.monotonic(), f"killed the upstream of {PRIMARY} for {DOWN_FOR_S:g} s")
     time.sleep(DOWN_FOR_S)
     struck.start()
     return blow
@@ -191,9 +193,12 @@ def breakers(url: str, looks: int = 6) -> set[str]:
     """The states of the doomed provider's breaker, as whichever router is asked says."""
     states = set()
     for _ in range(looks):
-        with urllib.request.urlopen(f"{url}/api/v1/health", timeout=10) as answer:
-            views = json.load(answer)["providers"]
-        states.add(views[DOOMED]["circuit_breaker"]["state"])
+        try:
+            with urllib.request.urlopen(f"{url}/api/v1/health", timeout=10) as answer:
+                views = json.load(answer)["providers"]
+            states.add(views[DOOMED]["circuit_breaker"]["state"])
+        except OSError:
+            states.add("unknown")
     return states
 
 
