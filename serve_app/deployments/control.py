@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from serve_app import __version__
 from serve_app.clock import SystemClock
@@ -116,7 +117,7 @@ class ControlClient:
         return actor
 
     def _made(self) -> Any:
-        remote = ray.remote(ControlActor)
+        remote, here = ray.remote(ControlActor), ray.get_runtime_context().get_node_id()
         return remote.options(
             name=self._name,
             namespace=NAMESPACE,
@@ -126,4 +127,6 @@ class ControlClient:
             max_task_retries=0,  # the router asks again itself, and numbers its reports
             num_cpus=0,
             max_concurrency=1000,
+            # Beside a router, and not on the head by chance: then it works on while the head is away.
+            scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True),
         ).remote(self._log_level)

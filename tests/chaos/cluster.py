@@ -29,8 +29,8 @@ from tests.chaos.stage import (
     breakers,
     configuration,
     kill_all,
+    ray_folder,
     roles,
-    temporary_folder,
     upstream,
     wait_for,
 )
@@ -40,7 +40,7 @@ HOST = "127.0.0.1"
 NODE_HOST = "127.0.0.2"  # Ray takes 127.0.0.1 for a mistake, and the machine's outer address instead
 BIN = Path(sys.executable).parent
 DEPLOY_S = 120.0
-HEAD_AWAY_S = 10.0
+HEAD_AWAY_S = 5.0
 
 
 class Node:
@@ -71,6 +71,12 @@ class Node:
 
     def stop(self) -> None:
         self._running.close()
+
+    def revive(self) -> None:
+        """Start it again if its start has failed, as whoever looks after a machine would."""
+        if self._server is not None and self._server.process.poll() is not None:
+            self.stop()
+            self.start()
 
     def unstarted(self) -> str:
         """What is missing until others may join it, or it them."""
@@ -115,6 +121,7 @@ class Cluster:
 
     def missing(self) -> str:
         """Processes first: Serve's own word may be from before the blow."""
+        self.head.revive()
         there = roles([node.family for node in self.nodes])
         for role, count in {"gcs_server": 1, "raylet": len(self.nodes), **REPLICAS, CONTROL: 1}.items():
             if there[role] < count:
@@ -207,13 +214,14 @@ def deploy(address: str, config: Path, port: int, environment: Mapping[str, str]
 def cluster(play: Play) -> Iterator[Cluster]:
     """The gateway on three nodes, under load, with everybody watching."""
     with contextlib.ExitStack() as running:
-        folder = running.enter_context(temporary_folder())
+        folder = running.enter_context(ray_folder("cluster"))
         environment = {
             **PRODUCTION,
             **{name: str(free_port()) for name in SIDE_PORTS[2:]},
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(16),
             "RAY_TMPDIR": folder,
+            "RAY_gcs_rpc_server_reconnect_timeout_s": "600",  # as KubeRay sets it
             "RAY_REDIS_ADDRESS": f"{HOST}:{running.enter_context(redis(folder))}",
         }
         address, head, workers = nodes(environment)

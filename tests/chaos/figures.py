@@ -16,7 +16,7 @@ class Figures:
     """
     `late` of the failed ones cannot have been in flight in what was struck: they began after the blow, or
     ended before it. `outage_s` is the longest time in which no answer was completed, `slowest_s` the longest
-    that a good answer took.
+    that a good answer took. `failures` are by what went wrong, as seconds from the blow.
     """
 
     requests: int
@@ -25,7 +25,7 @@ class Figures:
     outage_s: float
     slowest_s: float
     well_after_s: float | None
-    failures: dict[str, int]
+    failures: dict[str, list[float]]
     served_by: dict[str, int]
     broken: Sequence[str] = ()
 
@@ -58,7 +58,16 @@ def figures_of(course: Course, requests: Sequence[Request]) -> Figures:
         outage_s=max(later - earlier for earlier, later in pairwise(moments)),
         slowest_s=max((request.ended - request.started for request in good), default=0.0),
         well_after_s=None if course.well_at is None else course.well_at - course.blow.at,
-        failures=dict(Counter(request.failure for request in failed).most_common()),
+        failures=moments_of(failed, course.blow.at),
         served_by=dict(Counter(request.provider for request in good).most_common()),
         broken=course.broken,
     )
+
+
+def moments_of(failed: Sequence[Request], blow_at: float) -> dict[str, list[float]]:
+    """When each kind of failure was met, the most frequent kind first."""
+    moments: dict[str, list[float]] = {}
+    for request in failed:
+        kind = f"{request.failure}{', streamed' if request.streamed else ''}"
+        moments.setdefault(kind, []).append(round(request.ended - blow_at, 2))
+    return dict(sorted(moments.items(), key=lambda kind: -len(kind[1])))

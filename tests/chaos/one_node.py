@@ -25,9 +25,9 @@ from tests.chaos.stage import (
     configuration,
     kill_one,
     member,
+    ray_folder,
     restart,
     roles,
-    temporary_folder,
     upstream,
     wait_for,
 )
@@ -108,7 +108,7 @@ def one_node(play: Play) -> Iterator[OneNode]:
     """The gateway under load, with everybody watching."""
     environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
     with contextlib.ExitStack() as running:
-        environment["RAY_TMPDIR"] = running.enter_context(temporary_folder())
+        environment["RAY_TMPDIR"] = running.enter_context(ray_folder("one-node"))
         primary, fallback = running.enter_context(upstream()), running.enter_context(upstream())
         config = configuration(primary, fallback)
         sekha = Path(sys.executable).with_name("sekha")

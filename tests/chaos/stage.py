@@ -3,20 +3,20 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import tempfile
 import time
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from tests.bench.processes import Family, helper, role_of
+from tests.bench.processes import WORK, Family, helper, role_of
 from tests.bench.subjects import free_port, write_config
 from tests.chaos.beside import Beside, beside
 from tests.chaos.load import Load, Request
@@ -222,6 +222,15 @@ def wait_for(missing: Callable[[], str], within_s: float = 90.0) -> None:
         time.sleep(0.25)
 
 
-def temporary_folder() -> AbstractContextManager[str]:
-    """For Ray's sockets and logs; short, since sockets live in it."""
-    return tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True)
+@contextlib.contextmanager
+def ray_folder(part: str) -> Iterator[str]:
+    """For Ray's sockets and logs, and short, since sockets live in it; the logs are kept in `.bench`."""
+    with tempfile.TemporaryDirectory(prefix="chaos-", ignore_cleanup_errors=True) as folder:
+        try:
+            yield folder
+        finally:
+            kept = WORK / f"chaos-{part}-logs"
+            shutil.rmtree(kept, ignore_errors=True)
+            for logs in Path(folder).glob("ray/session_*/logs"):
+                if not logs.parent.is_symlink():
+                    shutil.copytree(logs, kept / logs.parent.name, ignore_dangling_symlinks=True)

@@ -62,10 +62,13 @@ def table(results: Mapping[str, Figures]) -> str:
 
 
 def reasons(results: Mapping[str, Figures]) -> str:
-    """Why requests failed, who served the others, and which claims did not hold; a line for each act."""
+    """Who served, why and when after the blow requests failed, which claims did not hold; act by act."""
     lines = []
     for name, figures in results.items():
-        failures = ", ".join(f"{count} × {why}" for why, count in figures.failures.items())
+        failures = ", ".join(
+            f"{len(moments)} × {why} ({min(moments):.1f} to {max(moments):.1f} s)"
+            for why, moments in figures.failures.items()
+        )
         served = ", ".join(f"{who or 'nobody'} {count:,}" for who, count in figures.served_by.items())
         lines.append(f"{name}: served by {served}" + (f"; failed: {failures}" if failures else ""))
         lines += [f"{name}: not so: {claim}" for claim in figures.broken]
