@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PORT ?= 5001
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test unit lint types fmt bench soak lock clean
+.PHONY: help install serve test unit lint types fmt bench soak chaos lock clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: install ## measure the gateway against a scripted upstream (PEERS=1 adds 
 
 soak: install ## ten minutes of traffic and faults; what grows, what leaks, what is never closed (ARGS="--minutes 2")
 	$(BIN)/python -m tests.soak $(ARGS)
+
+chaos: install ## kill parts of it under load, one by one; who notices, and for how long (ARGS="--only router,control")
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 lock: ## renew both lock files (needs uv; nothing younger than a week gets in)
 	uv pip compile $(LOCK) pyproject.toml -o requirements.lock --upgrade

@@ -25,7 +25,8 @@ STOP_WITHIN_S = 12.0
 # Serve's template for HAProxy splices requests: a body that comes after its head bypasses HAProxy, which then
 # does not always notice that the caller has left (3 to 5 times in 100). There is no switch for that, but this
 # value is written into the same section.
-RETRY_WITHOUT_SPLICING = "conn-failure\n    no option splice-request"
+# When a router dies before the first byte of an answer, another may begin the request anew.
+RETRY_WITHOUT_SPLICING = "conn-failure empty-response\n    no option splice-request"
 
 # Read by Serve when it is imported, in every process of the cluster, so they are set before Ray starts.
 PRODUCTION = {
@@ -35,8 +36,6 @@ PRODUCTION = {
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(128 * 1024 * 1024),
     "RAY_SERVE_HAPROXY_RETRY_ON": RETRY_WITHOUT_SPLICING,
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # /metrics has the cluster's numbers
-    # A router that dies takes nothing with it that another could not begin anew, as long as no byte was sent.
-    "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # HAProxy is replaced when it has failed three of them
     # No load balancer has to notice first that this machine goes away: a replica may go when it is idle.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
