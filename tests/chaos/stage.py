@@ -170,13 +170,13 @@ def kill_one(families: Sequence[Family], role: str) -> Blow:
 
 def kill_all(family: Family, what: str) -> Blow:
     """Kill -9 every process of a family, as when a machine loses its power."""
-    killed, since = 0, time.monotonic()
+    killed, since = set(), time.monotonic()
     while members := [p for p in family.members() if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]:
         for process in members:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-                killed += 1
-    return Blow(since, time.monotonic(), f"killed {what}, {killed} processes")
+                killed.add(process.pid)
+    return Blow(since, time.monotonic(), f"killed {what}, {len(killed)} processes")
 
 
 def restart(struck: Upstream) -> Blow:
