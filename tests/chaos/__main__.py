@@ -5,7 +5,6 @@ Part one is `sekha serve` on this machine; part two a head and two worker nodes,
 """
 
 import argparse
-import contextlib
 import json
 import signal
 import sys
@@ -53,20 +52,29 @@ def say(text: str) -> None:
 
 
 def played(
-    names: list[str], stage: Callable[[Play], AbstractContextManager[Stage]], pace: Pace
-) -> dict[str, Figures]:
-    """The acts of one part, under one load."""
+    names: list[str],
+    stage: Callable[[Play], AbstractContextManager[Stage]],
+    pace: Pace,
+    results: dict[str, Figures],
+) -> None:
+    """The acts of one part, under one load; what was played counts, however the part ended."""
     state = Play()
-    courses: dict[str, Course] = {}
+    courses: list[Course] = []
     try:
         with stage(state) as running:
             time.sleep(pace.quiet_s)
             for name in names:
-                act = running.acts()[name]
-                courses[name] = play(act, state.requests, pace, say)
+                courses.append(play(running.acts()[name], state.requests, pace, say))
     except (DidNotStart, TimeoutError, LookupError) as reason:
         say(f"not played to the end: {reason}")
-    return {course.name: figures_of(course, state.requests) for course in courses.values()}
+    finally:
+        results.update({course.name: figures_of(course, state.requests) for course in courses})
+
+
+def report(results: Mapping[str, Figures]) -> None:
+    print("\n" + table(results) + "\n\n" + reasons(results))
+    kept = {name: asdict(figures) for name, figures in results.items()}
+    (WORK / "chaos.json").write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
 
 
 def main() -> None:
@@ -74,13 +82,12 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, and so stops what was started
     WORK.mkdir(exist_ok=True)
     results: dict[str, Figures] = {}
-    for names, stage in PARTS:
-        with contextlib.suppress(KeyboardInterrupt):
+    try:
+        for names, stage in PARTS:
             if wanted := [name for name in names if name in chosen.only]:
-                results |= played(wanted, stage, QUICK if chosen.quick else THOROUGH)
-    print("\n" + table(results) + "\n\n" + reasons(results))
-    kept = {name: asdict(figures) for name, figures in results.items()}
-    (WORK / "chaos.json").write_text(json.dumps(kept, indent=2, ensure_ascii=False) + "\n")
+                played(wanted, stage, QUICK if chosen.quick else THOROUGH, results)
+    finally:
+        report(results)
 
 
 if __name__ == "__main__":
