@@ -43,6 +43,9 @@ from serve_app.providers.wire_failures import (
 
 KEEPALIVE_S = 60.0  # how long an idle connection is kept for the next request
 LAST_WORDS_S = 0.05  # how long to wait for the end after [DONE], so that the connection can be used again
+USAGE_S = (
+    2.0  # how long to wait for the usage and [DONE] of an answer that is whole: not all upstreams send them
+)
 REFUSAL_S = 2.0  # how long to wait for the words of a refusal: its status has said the most
 REFUSAL_LIMIT = 1024**2  # bytes of those words
 CHARS_PER_CHUNK = 4  # a chunk is about one token, and a token about four characters
@@ -210,6 +213,8 @@ class WireProvider:
 
     async def _next(self, opened: _Opened, idle_s: float) -> bytes:
         """As `_more`, but silence is waited out no longer than `idle_s`; comments are silence too."""
+        if opened.frames.is_complete:
+            idle_s = min(idle_s, USAGE_S)
         try:
             return await within(idle_s, Limit.IDLE, self._more(opened.response, opened.frames))
         except OutOfTime as error:

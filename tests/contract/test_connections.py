@@ -190,7 +190,11 @@ async def test_comments_between_chunks_are_no_sign_of_life() -> None:
         await until(lambda: upstream.open == 0)
 
 
-async def test_a_stream_that_has_said_all_is_whole_though_it_never_closes() -> None:
+async def test_a_stream_that_has_said_all_is_whole_at_once_though_it_never_closes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wire, "USAGE_S", 0.2)
+
     async def talk(line: Line) -> None:
         await line.hear()
         await line.begin(EVENTS)
@@ -198,7 +202,7 @@ async def test_a_stream_that_has_said_all_is_whole_though_it_never_closes() -> N
         await line.until_closed()
 
     async with talking("openai", talk) as (provider, _):
-        *_, end = await items_of(provider, call("hi", idle_s=0.2))
+        *_, end = await items_of(provider, call("hi", idle_s=3600))
 
         assert isinstance(end, StreamEnd)
 
