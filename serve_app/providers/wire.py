@@ -138,6 +138,8 @@ class WireProvider:
         try:
             if response.status != 200:
                 return await self._refusal(response)
+            if "Content-Type" in response.headers and not response.content_type.endswith("json"):
+                return broken(self._config.id, f"sent '{response.content_type}' instead of JSON", 200)
             body = await _read_at_most(self._answer_limit, response)
         except (aiohttp.ClientError, OSError):
             return broken(self._config.id, "was cut off in the middle of its answer", 200)
