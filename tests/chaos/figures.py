@@ -28,6 +28,7 @@ class Figures:
     failures: dict[str, list[float]]
     served_by: dict[str, int]
     broken: Sequence[str] = ()
+    queue: float = 0.0
 
     @property
     def share(self) -> float:
@@ -61,6 +62,7 @@ def figures_of(course: Course, requests: Sequence[Request]) -> Figures:
         failures=moments_of(failed, course.blow.at),
         served_by=dict(Counter(request.provider for request in good).most_common()),
         broken=course.broken,
+        queue=course.queue,
     )
 
 

@@ -1,8 +1,9 @@
 """The course of an act: some quiet, the blow, and then waiting until all is well and stays well."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tests.chaos.load import Request
 
@@ -57,7 +58,11 @@ class Act:
 
 @dataclass(frozen=True)
 class Course:
-    """An act that was played; `well_at` is None when it never got well."""
+    """
+    An act that was played; `well_at` is None when it never got well.
+
+    `queue` is how many threads of the whole machine wanted a processor on average, for the last minute of it.
+    """
 
     name: str
     began: float
@@ -65,7 +70,7 @@ class Course:
     well_at: float | None
     ended: float
     broken: Sequence[str] = ()
-    lacked: Sequence[str] = field(default=())
+    queue: float = 0.0
 
 
 def play(act: Act, requests: Sequence[Request], pace: Pace, say: Callable[[str], None]) -> Course:
@@ -88,9 +93,9 @@ def play(act: Act, requests: Sequence[Request], pace: Pace, say: Callable[[str],
             say(f"  {now - blow.at:5.1f} s: everything is back")
         well_at = max(well_since, last_failure_after(blow.at, requests))
         if not missing and now - well_at >= pace.calm_s:
-            return Course(act.name, began, blow, well_at, now, act.broken(), lacked)
+            return Course(act.name, began, blow, well_at, now, act.broken(), os.getloadavg()[0])
         time.sleep(LOOK_EVERY_S)
-    return Course(act.name, began, blow, None, time.monotonic(), act.broken(), lacked)
+    return Course(act.name, began, blow, None, time.monotonic(), act.broken(), os.getloadavg()[0])
 
 
 def last_failure_after(moment: float, requests: Sequence[Request]) -> float:

@@ -1,9 +1,14 @@
 """The one table: a row for each act, what it cost the callers, and whether the aim was met."""
 
+import os
 from collections.abc import Mapping, Sequence
 
 from tests.bench.table import in_columns
 from tests.chaos.figures import AT_MOST, Figures
+
+BUSY = (
+    4  # threads that want one processor; from there on, figures say more of the machine than of the gateway
+)
 
 HEAD = (
     "act",
@@ -71,5 +76,7 @@ def reasons(results: Mapping[str, Figures]) -> str:
         )
         served = ", ".join(f"{who or 'nobody'} {count:,}" for who, count in figures.served_by.items())
         lines.append(f"{name}: served by {served}" + (f"; failed: {failures}" if failures else ""))
+        if figures.queue > BUSY * (os.cpu_count() or 1):
+            lines.append(f"{name}: the machine was overloaded, {figures.queue:.0f} threads in its queue")
         lines += [f"{name}: not so: {claim}" for claim in figures.broken]
     return "\n".join(lines)
