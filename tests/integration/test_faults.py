@@ -151,6 +151,13 @@ def is_whole(answer: httpx.Response) -> bool:
     return answer.status_code == 200
 
 
+def counted(api: Api, series: str) -> float:
+    """What the metrics say of this series; nothing is zero."""
+    lines = api.get("/metrics").text.splitlines()
+    found = [line.removeprefix(series) for line in lines if line.startswith(series)]
+    return float(found[0]) if found else 0.0
+
+
 # --- again, or somebody else --------------------------------------------------------------------------
 
 
@@ -597,9 +604,7 @@ def test_hold_keeps_the_connection_alive_with_comments(scene: Scene) -> None:
 
 def test_one_broken_event_is_dropped_and_counted_and_the_stream_goes_on(scene: Scene) -> None:
     def dropped() -> float:
-        lines = scene.api.get("/metrics").text.splitlines()
-        found = [line for line in lines if line.startswith('sekha_dropped_frames_total{model="short"')]
-        return float(found[0].split()[-1]) if found else 0.0
+        return counted(scene.api, 'sekha_dropped_frames_total{model="short",provider="first"}')
 
     before = dropped()
     scene["first"].mode = {"malformed": True}
@@ -677,19 +682,31 @@ IN_ALL = AT_ONCE + PATIENT["max_queued_requests"]
 
 @asynccontextmanager
 async def clogged(scene: Scene, callers: int) -> AsyncIterator[httpx.AsyncClient]:
-    """So many callers wait for `narrow`, which says nothing; at the end they go away."""
+    """
+    So many callers wait for `narrow`, which says nothing; at the end they go away.
+
+    They come one after the other: all at once they would fill the queue before the first is out of it.
+    """
     scene["narrow"].mode = {"stall": True}
     asked = {"input": "hi", "model": "strait-embed"}
+    waiting: list[asyncio.Task[httpx.Response]] = []
     async with httpx.AsyncClient(base_url=scene.api.url, timeout=60, trust_env=False) as http:
-        waiting = [asyncio.create_task(http.post("/v1/embeddings", json=asked)) for _ in range(callers)]
         try:
-            await until(lambda: scene["narrow"].open_requests == min(callers, AT_ONCE))
+            while len(waiting) < callers:
+                waiting.append(asyncio.create_task(http.post("/v1/embeddings", json=asked)))
+                await until(lambda: scene["narrow"].open_requests == min(len(waiting), AT_ONCE))
+                await until(lambda: in_flight(scene.api, "narrow") == len(waiting))
             yield http
         finally:
             for caller in waiting:
                 caller.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
             await until(lambda: scene["narrow"].open_requests == 0)
+            await until(lambda: in_flight(scene.api, "narrow") == 0)
+
+
+def in_flight(api: Api, provider_id: str) -> float:
+    return counted(api, f'sekha_requests_in_flight{{provider="{provider_id}"}}')
 
 
 async def until(condition: Callable[[], bool]) -> None:
