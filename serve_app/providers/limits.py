@@ -24,9 +24,9 @@ class Limit(Enum):
 
     CONNECT = "connect_timeout_s", "could not be connected to within {} s"
     FIRST_BYTE = "first_byte_timeout_s", "did not begin to answer within {} s"
-    FIRST_TOKEN = "first_token_timeout_s", "sent no first token within {} s"
+    FIRST_TOKEN = "first_token_timeout_s or the deadline", "sent no first token within {} s"
     IDLE = "stream_idle_timeout_s", "fell silent for {} s in the middle of its answer"
-    WHOLE = "timeout", "did not finish its answer within {} s"
+    WHOLE = "timeout or the deadline", "did not finish its answer within {} s"
 
 
 class OutOfTime(TimeoutError):

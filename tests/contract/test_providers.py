@@ -467,8 +467,8 @@ async def test_a_stream_that_falls_silent_is_given_up(provider: Provider) -> Non
     [
         (
             {"timeout_s": 0.2},
-            "did not finish its answer within 0.2 s (timeout)",
-            "sent no first token within 0.2 s (first_token_timeout_s)",
+            "did not finish its answer within 0.2 s (timeout or the deadline)",
+            "sent no first token within 0.2 s (first_token_timeout_s or the deadline)",
         ),
         (
             {"first_byte_s": 0.2},

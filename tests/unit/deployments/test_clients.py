@@ -136,7 +136,7 @@ async def test_a_replica_that_hangs_is_given_up_and_told_to_stop() -> None:
     failure = await HandleProvider("p", handle).chat(CALL)
 
     assert isinstance(failure, ProviderTimeoutError)
-    assert failure.message == "Provider 'p' did not finish its answer within 0.1 s (timeout)"
+    assert failure.message == "Provider 'p' did not finish its answer within 0.1 s (timeout or the deadline)"
     assert [response.cancelled for response in handle.responses] == [True]
 
 
