@@ -34,6 +34,8 @@ from tests.support.upstream import ScriptedUpstream
 AT_ONCE = 16
 GROWTH_MB = 30  # allowed to a thousand disconnects: 30 kB for each, which a forgotten request exceeds
 
+PATIENT = {"retry": {"max_retries": 3}}
+
 VECTORS = "vectors"
 MODELS = {"handle": "by-handle", "inline": "within", "litellm": "claude-sonnet-4-5"}
 
@@ -69,8 +71,8 @@ def config_for(upstream: str) -> dict[str, Any]:
 
     by_handle = [model(MODELS["handle"]), model(VECTORS, "embedding")]
     return gateway_config(
-        inline("by_handle", upstream, *by_handle, transport="handle", **ONE_REPLICA),
-        inline("within", upstream, model(MODELS["inline"])),
+        inline("by_handle", upstream, *by_handle, transport="handle", **ONE_REPLICA, **PATIENT),
+        inline("within", upstream, model(MODELS["inline"]), **PATIENT),
         {
             "id": "claude",
             "type": "anthropic",
@@ -78,7 +80,9 @@ def config_for(upstream: str) -> dict[str, Any]:
             "api_key": "sk-test",
             "models": [model(MODELS["litellm"])],
             **ONE_REPLICA,
+            **PATIENT,
         },
+        routing={"auto_fallback": False},  # whoever is asked is asked for this caller, by this way
     )
 
 
@@ -152,7 +156,7 @@ def assert_leaving_ends_it(served: Served, moment: Moment, way: str, drops_the_l
 def test_in_production_mode_nobody_asks_again_for_a_caller_who_leaves_between_two_attempts(
     production: Served, way: str, stream: bool
 ) -> None:
-    refused = {"status": 503, "retry_after": 1}  # so there is a second in which nothing is asked
+    refused = {"status": 503, "retry_after": 3}  # so there are seconds in which nothing is asked
     body = question(MODELS[way], refused, stream=stream)
     seen, abandoned = len(production.upstream.asked), production.abandoned
 
