@@ -138,7 +138,7 @@ FAULTS = [
     Fault("broken JSON", {"malformed": True}, RETRIED, "502 upstream_broken", (CHAT,)),
     Fault("a web page", {"html": True}, RETRIED, "502 upstream_broken"),
     Fault("an empty body", {"empty": True}, RETRIED, "502 upstream_broken"),
-    Fault("another type", {"content_type": "text/plain"}, RETRIED, "502 upstream_broken", (STREAM,), (WIRE,)),
+    Fault("another type", {"content_type": "text/plain"}, RETRIED, "502 upstream_broken", through=(WIRE,)),
     Fault("too much", OVERSIZE, RETRIED, "502 upstream_broken", WHOLE),
     Fault("too much of a stream", OVERSIZE, BREAKS_OFF, asking=(STREAM,)),
     Fault("401 of our key", {"status": 401}, LEFT, "502 upstream_auth"),

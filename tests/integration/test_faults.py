@@ -197,6 +197,7 @@ def test_what_passes_is_outlasted_at_the_same_target(scene: Scene, orders: Order
         {"reset": True},
         {"html": True},
         {"empty": True},
+        {"content_type": "text/plain"},
     ),
 )
 def test_what_lasts_is_tried_three_times_and_then_somebody_else_is_asked(
@@ -219,15 +220,6 @@ def test_an_answer_of_no_use_is_no_answer(scene: Scene, orders: Orders, ask: Que
     scene["first"].mode = dict(orders)
 
     answer = ask(scene.api)
-
-    assert is_whole(answer)
-    assert scene.asked("first", "second") == (3, 1)
-
-
-def test_what_is_no_stream_by_its_type_is_none(scene: Scene) -> None:
-    scene["first"].mode = {"content_type": "text/plain"}
-
-    answer = scene.api.chat(stream=True)
 
     assert is_whole(answer)
     assert scene.asked("first", "second") == (3, 1)
