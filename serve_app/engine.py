@@ -94,10 +94,9 @@ class Engine:
         target = candidate.target
         policy = self._configs[target.provider_id].retry
         retries = 0
-        # Those who waited together must not come back together.
-        wait_s = self._control.cooling_s(target.name) * (1 + JITTER * self._rng.random())
+        wait_s = 0.0
         while True:
-            if wait_s and not await self._waited(trip, target, wait_s):
+            if not await self._waited(trip, target, wait_s):
                 return Move.NEXT
             attempt = await trip.admit(candidate, retries, self._limits(trip, target))
             if attempt is None:
@@ -128,14 +127,17 @@ class Engine:
         False, without waiting, when the deadline or `retry_after_max_s` does not allow it.
         """
         patience_s = self._configs[target.provider_id].retry.retry_after_max_s
-        while wait_s > 0.0:
+        while True:
             cooling_s = self._control.cooling_s(target.name)
+            if not (wait_s or cooling_s):
+                return True
             if cooling_s > patience_s or max(wait_s, cooling_s) >= trip.remaining_s:
                 trip.put_off(target, max(wait_s, cooling_s))
                 return False
-            await self._clock.sleep(wait_s)
-            wait_s = self._control.cooling_s(target.name)
-        return True
+            # Those who waited together must not come back together.
+            apart_s = cooling_s * (1 + JITTER * self._rng.random())
+            await self._clock.sleep(max(wait_s, apart_s if apart_s < trip.remaining_s else cooling_s))
+            wait_s = 0.0
 
     def _limits(self, trip: Trip, target: Target) -> Limits:
         """

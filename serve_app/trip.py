@@ -105,6 +105,7 @@ class Trip:
         self.wants_usage = wants_usage
         self.started = clock.monotonic()
         self.deadline = Deadline.after(self.started, timeout_s)
+        self._timeout_s = timeout_s
         self.left = list(plan.ordered)
         self.attempts = 0
         self.failures: list[tuple[Target, UpstreamError]] = []
@@ -130,6 +131,10 @@ class Trip:
     def stands_in(self, target: Target) -> bool:
         """Whether this target is asked because another one failed through no fault of the caller."""
         return any(other is not target and not error.callers_fault for other, error in self.failures)
+
+    def begin_again(self) -> None:
+        """A stream that has broken off may take as long to its next token as it might to its first."""
+        self.deadline = Deadline.after(self._clock.monotonic(), self._timeout_s)
 
     async def admit(self, candidate: Candidate, retries: int, limits: Limits) -> Attempt | None:
         """The next attempt, if the breaker lets it through."""

@@ -49,10 +49,10 @@ class ProviderConfig(Scaling):
 
     `type` is a row of `providers/catalogue.py`, or any prefix LiteLLM knows. `priority` 1 is tried first.
     Four time limits, in seconds: `connect_timeout_s` for the connection, `first_byte_timeout_s` for the head
-    of the answer (unless given, as long as `timeout`), `first_token_timeout_s` for the first token of a
-    stream, `stream_idle_timeout_s` for every silence after that. `timeout` bounds a whole answer that is not
-    streamed. An answer above `max_answer_mb` is a broken one. `retry` says how often the same model is asked
-    again. `paid_probes` lets a look at its health cost a token where the vendor offers none for free.
+    of the answer (unless given, only what follows bounds it), `first_token_timeout_s` for the first token of
+    a stream, `stream_idle_timeout_s` for every silence after that. `timeout` bounds a whole answer that is
+    not streamed. An answer above `max_answer_mb` is a broken one. `retry` says how often the same model is
+    asked again. `paid_probes` lets a look at its health cost a token where the vendor offers none for free.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_-]+$")

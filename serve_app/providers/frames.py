@@ -191,6 +191,26 @@ class ChatFrames:
         return b""
 
 
+def says_something(block: bytes) -> bool:
+    """Whether there is more in these frames than that an answer begins: a word, a tool call, an end."""
+    return any(_speaks(frame.removeprefix(b"data: ")) for frame in block.split(b"\n\n") if frame)
+
+
+def _speaks(data: bytes) -> bool:
+    try:
+        choices = orjson.loads(data).get("choices")
+    except (orjson.JSONDecodeError, AttributeError):
+        return True  # nothing we understand: let the caller see it
+    if not isinstance(choices, list) or not choices:
+        return True
+    return any(
+        choice.get("finish_reason")
+        or any(value for name, value in (choice.get("delta") or {}).items() if name != "role")
+        for choice in choices
+        if isinstance(choice, dict)
+    )
+
+
 def _is_plain(block: bytes) -> bool:
     """True when every frame is one line of data with a JSON object, and none says more than text."""
     frames = block.count(b"\n\n")

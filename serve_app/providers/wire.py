@@ -29,7 +29,7 @@ from serve_app.providers.bodies import (
     usage_in,
 )
 from serve_app.providers.catalogue import Vendor
-from serve_app.providers.frames import ChatFrames
+from serve_app.providers.frames import ChatFrames, says_something
 from serve_app.providers.keys import missing_key
 from serve_app.providers.limits import Limit, OutOfTime, within
 from serve_app.providers.probe import listed_models, look
@@ -197,7 +197,12 @@ class WireProvider:
             frames = ChatFrames(
                 self._config.id, call.wants_usage, choices_in(fields), self._api_key, self._answer_limit
             )
-            if first := await self._more(response, frames):
+            first = b""
+            while block := await self._more(response, frames):
+                first += block
+                if says_something(block):
+                    break
+            if first and (block or (frames.is_complete and frames.failure is None)):
                 opened = _Opened(response, frames, first)
                 return opened
             return frames.failure or broken(self._config.id, "ended its stream before the first token", 200)

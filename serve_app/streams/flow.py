@@ -123,6 +123,7 @@ class _Flow:
         """Whether another target has begun to answer, so that the stream can go on with it."""
         if self._told is None or not self._told.can_continue or not self._engine.falls_back:
             return False
+        self._trip.begin_again()
         try:
             self._attempt, opened = await self._engine.answer(self._trip, open_stream)
         except GatewayError:

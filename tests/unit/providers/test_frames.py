@@ -3,11 +3,12 @@
 import json
 from typing import Any
 
+import orjson
 import pytest
 
 from serve_app.accounting.usage import Usage
 from serve_app.errors import FailureKind
-from serve_app.providers.frames import FRAME_LIMIT, ChatFrames, frame_of
+from serve_app.providers.frames import FRAME_LIMIT, ChatFrames, frame_of, says_something
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 DONE = b"data: [DONE]\n\n"
@@ -194,3 +195,32 @@ def test_a_large_frame_in_small_pieces_comes_out_whole() -> None:
 
     assert shown == large
     assert frames.failure is None
+
+
+def chunk_with(**choice: object) -> bytes:
+    return b"data: " + orjson.dumps({"choices": [{"index": 0, "delta": {}, **choice}]}) + b"\n\n"
+
+
+ROLE = chunk_with(delta={"role": "assistant", "content": ""})
+
+
+@pytest.mark.parametrize("block", [b"", ROLE, ROLE + ROLE, chunk_with(), chunk_with(delta={"content": None})])
+def test_that_an_answer_begins_is_no_token_yet(block: bytes) -> None:
+    assert not says_something(block)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        chunk_with(delta={"content": "a"}),
+        ROLE + chunk_with(delta={"content": "a"}),
+        chunk_with(delta={"reasoning_content": "hm"}),
+        chunk_with(delta={"tool_calls": [{"index": 0}]}),
+        chunk_with(finish_reason="stop"),
+        b'data: {"choices":[],"usage":{"total_tokens":3}}\n\n',
+        b"data: {broken}\n\n",
+        b"data: []\n\n",
+    ],
+)
+def test_a_word_a_tool_call_an_end_and_what_is_not_understood_are(block: bytes) -> None:
+    assert says_something(block)

@@ -93,6 +93,20 @@ async def test_a_resumed_stream_goes_on_where_the_first_one_broke_off() -> None:
     assert set(made.control.gauges.values()) == {0}
 
 
+async def test_a_stream_is_resumed_however_long_it_had_run_by_then() -> None:
+    made = await house([])
+    slow = made.providers["first"] = Gated(broken())
+
+    stream = await made.gateway.chat_stream(request(), "r1", timeout_s=5, on_failure=RESUME)
+    made.gateway._clock.advance(60)
+    slow.gate.set()
+    text, [end] = await read(stream)
+
+    assert text == "".join(TEXTS)
+    assert isinstance(end, StreamEnd)
+    assert [call.timeout_s for call in made.providers["second"].calls] == [5]
+
+
 async def test_a_resumed_stream_that_begins_otherwise_is_the_first_error() -> None:
     made = await house([broken()], [whole(["Something ", "else"])])
 
