@@ -19,8 +19,8 @@ class Pace:
     limit_s: float
 
 
-THOROUGH = Pace(quiet_s=10.0, calm_s=10.0, limit_s=180.0)
-QUICK = Pace(quiet_s=3.0, calm_s=4.0, limit_s=120.0)
+THOROUGH = Pace(quiet_s=10.0, calm_s=10.0, limit_s=300.0)
+QUICK = Pace(quiet_s=3.0, calm_s=4.0, limit_s=240.0)
 
 
 @dataclass(frozen=True)
