@@ -36,7 +36,7 @@ PRODUCTION = {
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(128 * 1024 * 1024),
     "RAY_SERVE_HAPROXY_RETRY_ON": RETRY_WITHOUT_SPLICING,
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # /metrics has the cluster's numbers
-    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # HAProxy is replaced when it has failed three of them
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.3",  # HAProxy is replaced when it has failed three of them
     # No load balancer has to notice first that this machine goes away: a replica may go when it is idle.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
     "RAY_enable_metrics_collection": "0",  # Ray's own: load without a reader here
