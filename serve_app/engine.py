@@ -29,6 +29,8 @@ A = TypeVar("A")
 Ask = Callable[[Provider, Call, Attempt], Awaitable[A | UpstreamError]]
 OpenStream = tuple[StreamHead, AsyncGenerator[StreamItem, None]]
 
+NO_HURRY = 0.9  # of the usual time: what was spent before the first attempt does not make it a hurried one
+
 log = logging.getLogger("sekha.gateway")
 
 
@@ -52,6 +54,7 @@ class Engine:
             if provider.transport is Transport.INLINE
         }
         self.falls_back = settings.routing.auto_fallback
+        self._request_timeout = settings.routing.request_timeout
         self._passes_filter = settings.routing.fallback_on_content_filter
         self._control = control
         self._clock = clock
@@ -76,6 +79,10 @@ class Engine:
                 trip.left = [other for other in trip.left if _is_larger(other.target, candidate.target)]
         raise trip.last_word()
 
+    def answer_limit(self, provider_id: str) -> float:
+        """The most bytes that an answer of this provider may have."""
+        return self._configs[provider_id].max_answer_mb * 1024**2
+
     def refusal(self, plan: Plan) -> GatewayError:
         """What the caller hears when the plan has nobody to ask, and when it makes sense to come back."""
         closed = (d.candidate.target.provider_id for d in plan.dropped if d.obstacle is Obstacle.BREAKER)
@@ -87,6 +94,7 @@ class Engine:
         if self.falls_back and self._control.cooling_s(trip.left[0].target.name):
             waits = [self._control.cooling_s(candidate.target.name) for candidate in trip.left]
             at = waits.index(min(waits))
+            trip.passes_over = trip.passes_over or at > 0
         return trip.left.pop(at)
 
     async def _try(self, trip: Trip, candidate: Candidate, ask: Ask[A]) -> tuple[Attempt, A] | Move:
@@ -98,9 +106,10 @@ class Engine:
         while True:
             if not await self._waited(trip, target, wait_s):
                 return Move.NEXT
-            attempt = await trip.admit(candidate, retries, self._limits(trip, target))
-            if attempt is None:
+            admission = await self._control.admit(target.provider_id)
+            if admission is None:
                 return Move.NEXT
+            attempt = trip.attempt(candidate, admission, retries, self._limits(trip, target))
             answer = await self._asked(trip, attempt, ask)
             if not isinstance(answer, UpstreamError):
                 return attempt, answer
@@ -148,20 +157,25 @@ class Engine:
         """
         config = self._configs[target.provider_id]
         left_s = trip.remaining_s
+        own_s = config.first_token_timeout_s if trip.streams else config.timeout
+        hurried = left_s < NO_HURRY * min(own_s, self._request_timeout)
         if not trip.streams:
-            own_s = config.timeout
-            return Limits(min(left_s, own_s), config.first_byte_timeout_s or own_s, hurried=left_s < own_s)
-        own_s = config.first_token_timeout_s
+            return Limits(min(left_s, own_s), config.first_byte_timeout_s or own_s, hurried=hurried)
         is_last = not (self.falls_back and any(self._may_serve(other) for other in trip.left))
         return Limits(
             left_s if is_last else min(left_s, own_s),
             config.first_byte_timeout_s or left_s,
             config.stream_idle_timeout_s,
-            hurried=left_s < own_s,
+            hurried=hurried,
         )
 
     def _may_serve(self, candidate: Candidate) -> bool:
-        return not self._control.is_open(candidate.target.provider_id)
+        target = candidate.target
+        patience_s = self._configs[target.provider_id].retry.retry_after_max_s
+        return (
+            not self._control.is_open(target.provider_id)
+            and self._control.cooling_s(target.name) <= patience_s
+        )
 
     async def _asked(self, trip: Trip, attempt: Attempt, ask: Ask[A]) -> A | UpstreamError:
         """Ask; a mistake of ours in one provider's code is that provider's failure, not the request's end."""
@@ -202,9 +216,9 @@ async def open_stream(provider: Provider, call: Call, attempt: Attempt) -> OpenS
 
 
 async def whole_stream(
-    provider: Provider, call: Call, attempt: Attempt, within_s: float
+    provider: Provider, call: Call, attempt: Attempt, within_s: float, most: float
 ) -> tuple[StreamHead, list[bytes], StreamEnd] | UpstreamError:
-    """A stream read to its end, within so many seconds; nobody sees any of it before."""
+    """A stream of at most so many bytes, read to its end within so many seconds; nobody sees it before."""
     try:
         async with asyncio.timeout(within_s):
             opened = await open_stream(provider, call, attempt)
@@ -217,6 +231,8 @@ async def whole_stream(
                     if isinstance(item, bytes):
                         blocks.append(item)
                         attempt.listen(item)
+                        if (most := most - len(item)) < 0:
+                            return _too_much(attempt.provider_id)
                     elif isinstance(item, StreamEnd):
                         return head, blocks, item
                     elif isinstance(item, UpstreamError):
@@ -224,6 +240,7 @@ async def whole_stream(
             finally:
                 await stream.aclose()
     except TimeoutError:
+        attempt.ran_into_deadline = True
         message = f"Provider '{attempt.provider_id}' was not done when the request's time was up"
         return upstream_error(message, attempt.provider_id, FailureKind.TIMEOUT)
     return no_ending(attempt.provider_id)
@@ -237,6 +254,11 @@ def no_ending(provider_id: str) -> UpstreamError:
 def bug(provider_id: str) -> UpstreamError:
     """The failure of a provider whose code raised what it should not."""
     return upstream_error("The provider failed unexpectedly", provider_id, FailureKind.BROKEN)
+
+
+def _too_much(provider_id: str) -> UpstreamError:
+    message = f"Provider '{provider_id}' sent a longer answer than max_answer_mb allows"
+    return upstream_error(message, provider_id, FailureKind.BROKEN)
 
 
 def _is_larger(target: Target, refused: Target) -> bool:

@@ -32,6 +32,10 @@ from serve_app.routing.plan import Plan
 from serve_app.routing.target import Target
 
 IN_FLIGHT = "sekha_requests_in_flight"
+UNDER_WAY = "sekha_requests_under_way"
+PROBED_AGAIN_AFTER_S = 1.0  # a probe takes about as long as a request
+MOST_PATIENCE_S = 3600.0  # a Retry-After above is a mistake, and must not take a target away for ever
+MOST_OUTAGE_S = 60.0  # of a 503, which guesses when its trouble ends; a breaker finds out
 CHARS_PER_FRAME = 4  # a frame is about one token, and a token about four characters
 
 
@@ -40,8 +44,7 @@ class Limits:
     """
     How long one attempt may take, in seconds, as `providers.base.Call` has it.
 
-    `hurried`: it had less time than the provider's own limit, because the caller or the deadline said so.
-    Then a timeout is no sign of the provider's health.
+    `hurried`: the caller, or what was tried before, left less of the deadline than this target usually has.
     """
 
     timeout_s: float
@@ -56,7 +59,8 @@ class Attempt:
     One call to one target, let through by its breaker.
 
     `number` counts the attempts of the request, `retries` those before this one at the same target.
-    `output_chars` is how much of an answer has come so far, as far as we know.
+    `output_chars` is how much of an answer has come so far, as far as we know; `ran_into_deadline` that it
+    was still coming when the request's time was up.
     """
 
     candidate: Candidate
@@ -65,6 +69,7 @@ class Attempt:
     retries: int
     limits: Limits
     output_chars: int = 0
+    ran_into_deadline: bool = False
 
     @property
     def provider_id(self) -> str:
@@ -81,7 +86,8 @@ class Trip:
 
     `operation` is `chat` or `embeddings`; `raw` the caller's body; `deadline` bounds all attempts together.
     `left` are the targets that may still be asked, `failures` what those before them said, `current` is the
-    attempt that waits for its first word.
+    attempt that waits for its first word. `passes_over`: a better target was left out because it asked for
+    patience.
     """
 
     def __init__(
@@ -107,6 +113,7 @@ class Trip:
         self.deadline = Deadline.after(self.started, timeout_s)
         self._timeout_s = timeout_s
         self.left = list(plan.ordered)
+        self.passes_over = False
         self.attempts = 0
         self.failures: list[tuple[Target, UpstreamError]] = []
         self.current: Attempt | None = None
@@ -129,18 +136,17 @@ class Trip:
         return not self.failures and not self._put_off
 
     def stands_in(self, target: Target) -> bool:
-        """Whether this target is asked because another one failed through no fault of the caller."""
+        """Whether this target is asked because of another one's trouble, not because it is the best."""
+        if self.passes_over or self._put_off:
+            return True
         return any(other is not target and not error.callers_fault for other, error in self.failures)
 
     def begin_again(self) -> None:
         """A stream that has broken off may take as long to its next token as it might to its first."""
         self.deadline = Deadline.after(self._clock.monotonic(), self._timeout_s)
 
-    async def admit(self, candidate: Candidate, retries: int, limits: Limits) -> Attempt | None:
-        """The next attempt, if the breaker lets it through."""
-        admission = await self._control.admit(candidate.target.provider_id)
-        if admission is None:
-            return None
+    def attempt(self, candidate: Candidate, admission: Admission, retries: int, limits: Limits) -> Attempt:
+        """The next attempt."""
         self.attempts += 1
         return Attempt(candidate, admission, self.attempts, retries, limits)
 
@@ -235,6 +241,8 @@ class Trip:
     @contextmanager
     def under_way(self) -> Iterator[None]:
         """While the answer has not begun: an error, or the caller's leaving, ends the request."""
+        gauges, key = self._control.gauges, (UNDER_WAY, (self.operation,))
+        gauges[key] = gauges.get(key, 0) + 1
         try:
             yield
         except GatewayError as error:
@@ -246,6 +254,8 @@ class Trip:
         except BaseException:  # cancelled: nobody is waiting any more
             self.abandoned(self.current)
             raise
+        finally:
+            gauges[key] -= 1
 
     def in_flight_at(self, provider_id: str) -> float:
         """How many requests of this router are at a provider."""
@@ -279,9 +289,12 @@ class Trip:
         """
         if self.failures:
             target, last = self.failures[-1]
-            if last.callers_fault:
-                return next((error for other, error in self.failures if other is not target), last)
-            return last
+            if not last.callers_fault:
+                return last
+            if first := next((error for other, error in self.failures if other is not target), None):
+                return first
+            if not self._put_off:
+                return last
         if self._put_off:
             target, wait_s = min(self._put_off, key=lambda put_off: put_off[1])
             message = f"Provider '{target.provider_id}' asked for patience: {wait_s:.1f} s more"
@@ -289,7 +302,7 @@ class Trip:
         if self.remaining_s == 0.0:
             return ProviderTimeoutError("The request's time was up", "", FailureKind.TIMEOUT)
         why = "every breaker that would let a request through has its one probe out"
-        return NoSuitableProviders(self.plan.wanted.task, why)
+        return NoSuitableProviders(self.plan.wanted.task, why, PROBED_AGAIN_AFTER_S)
 
     def routed(self, attempt: Attempt, cost: int | None = None) -> Routed:
         """What the caller is told about the target that answers; `cost` once it is known."""
@@ -312,14 +325,26 @@ class Trip:
         """
         if attempt.retries and attempt.admission.probe is None:
             return Outcome.IGNORED
-        rushed = attempt.limits.hurried and error.failure is FailureKind.TIMEOUT
-        return Outcome.IGNORED if rushed else outcome_of(error)
+        return Outcome.IGNORED if self._was_rushed(attempt, error) else outcome_of(error)
+
+    def _was_rushed(self, attempt: Attempt, error: UpstreamError) -> bool:
+        """
+        Whether it was the deadline that ran out, and not a limit of the provider's own.
+
+        A head that does not come, a silence in the middle, a 504 of the upstream's: these are the provider's
+        doing, however little time the caller has left.
+        """
+        if error.failure is not FailureKind.TIMEOUT or error.upstream_status is not None:
+            return False
+        ended_early = attempt.limits.hurried and self.remaining_s == 0.0 and not attempt.output_chars
+        return attempt.ran_into_deadline or ended_early
 
     def _cool_until(self, error: UpstreamError) -> float | None:
         """Until when the provider asked to be left alone; a full queue of ours asks for nothing."""
         if not error.retry_after_s or error.failure is FailureKind.SATURATED:
             return None
-        return self._clock.now() + error.retry_after_s
+        most_s = MOST_PATIENCE_S if error.failure is FailureKind.RATE_LIMITED else MOST_OUTAGE_S
+        return self._clock.now() + min(error.retry_after_s, most_s)
 
     def _observe(
         self,

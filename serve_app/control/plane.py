@@ -62,8 +62,9 @@ class Plane:
         """
         Take in a router: its settings count if they are new, and so does what it remembers.
 
-        An authority that was started anew knows nothing; the first router to come back brings the breakers
-        as they were. What is known here already wins over what is remembered there.
+        An authority that was started anew knows nothing; the first router to come back brings the breakers as
+        they were, and who has asked for patience. What is known here already wins over what is remembered
+        there.
         """
         if settings != self._settings:
             self._settings = settings
@@ -76,6 +77,8 @@ class Plane:
             if provider.id not in self._breakers:
                 self._breakers[provider.id] = known.breakers.get(provider.id) or Breaker(last_change=now)
                 self.version += 1
+        for target, until in known.cooling.items():
+            self._cool(target, until, now)
         self._heard_at[replica_id] = now
         return self.snapshot(now)
 
@@ -138,11 +141,16 @@ class Plane:
         at = min(seen.at, now)  # a router whose clock is ahead must not hold a breaker open for longer
         if seen.latency_s is not None:
             self._latencies.setdefault(seen.target, Latency()).add(seen.latency_s, at)
-        if seen.cool_until is not None and seen.cool_until > max(now, self._cooling.get(seen.target, 0.0)):
-            self._cooling[seen.target] = seen.cool_until  # a shorter one never ends a longer one
-            self.version += 1
+        if seen.cool_until is not None:
+            self._cool(seen.target, seen.cool_until - (seen.at - at), now)
         breaker = breaker.looked_at(at, self._policy)
         self._set(seen.provider_id, breaker.heard(seen.outcome, seen.probe, at, self._policy))
+
+    def _cool(self, target: str, until: float, now: float) -> None:
+        """A shorter wait never ends a longer one."""
+        if until > max(now, self._cooling.get(target, 0.0)):
+            self._cooling[target] = until
+            self.version += 1
 
     def _set(self, provider_id: str, breaker: Breaker) -> None:
         before = self._breakers[provider_id]

@@ -29,6 +29,7 @@ REPORT_EVERY_S = 1.0  # what failed is reported at once
 HEARTBEAT_S = 5.0
 WATCH_FOR_S = 10.0
 RETRY_AFTER_S = 0.5
+PROBE_WITHIN_S = 0.25  # a request waits for it
 MOST_PENDING = 100_000  # observations kept while the authority is away; the oldest go first
 
 log = logging.getLogger("sekha.control")
@@ -64,6 +65,7 @@ class Replica:
             p.id: Breaker(last_change=clock.now()) for p in settings.llm_providers
         }
         self._cooling: dict[str, float] = {}
+        self._asking: set[str] = set()
         self._pending: deque[Observation] = deque(maxlen=MOST_PENDING)
         self._unacknowledged: Report | None = None
         self._sequence = 0
@@ -118,28 +120,39 @@ class Replica:
         """
         Leave to send; None when the breaker says no.
 
-        A half-open breaker has one probe for the whole cluster, so it is asked for at the authority. While
-        that is away, this router gives out probes itself: better two probes than none.
+        A half-open breaker has one probe for the whole cluster, so it is asked for at the authority, by one
+        request at a time. While that is away, or slow, this router gives out a probe itself: better one for
+        each router than none.
         """
         breaker = self.breaker(provider_id)
         if breaker.admits_without_asking():
             return Admission(provider_id)
         probed = breaker.probed(self._clock.now(), self._policy)
-        if probed is None:
+        if probed is None or provider_id in self._asking:
             return None
-        asking = asyncio.ensure_future(self._control.probe(provider_id))
+        self._asking.add(provider_id)
         try:
-            probe = await asyncio.shield(asking)
-        except ControlUnreachable:
-            probe = probed.probe_until
-        except asyncio.CancelledError:
-            asking.add_done_callback(partial(self._give_back, provider_id))
-            raise
+            probe = await self._probe(provider_id)
+        finally:
+            self._asking.discard(provider_id)
         # Ours or another router's, a probe is out; unless news of its end have come in the meantime.
         known = self.breaker(provider_id)
         if known.state is BreakerState.HALF_OPEN and known.probe_until is None:
             self._breakers[provider_id] = replace(known, probe_until=probe or probed.probe_until)
         return None if probe is None else Admission(provider_id, probe)
+
+    async def _probe(self, provider_id: str) -> float | None:
+        """The probe's name: the authority's, or one of our own; None when somebody else has it."""
+        asking = asyncio.ensure_future(self._control.probe(provider_id))
+        try:
+            async with asyncio.timeout(PROBE_WITHIN_S):
+                return await asyncio.shield(asking)
+        except (ControlUnreachable, TimeoutError):
+            probed = self.breaker(provider_id).probed(self._clock.now(), self._policy)
+            return None if probed is None else probed.probe_until
+        finally:
+            if not asking.done():  # the caller has left, or we did not wait for it
+                asking.add_done_callback(partial(self._give_back, provider_id))
 
     def observe(self, seen: Observation) -> None:
         """Take note of the end of an attempt, here at once, at the authority with the next report."""
@@ -197,7 +210,7 @@ class Replica:
 
     async def introduce(self) -> None:
         """Say who we are, and what we remember in case the authority has lost its memory."""
-        known = replace(self._snapshot, breakers=dict(self._breakers))
+        known = replace(self._snapshot, breakers=dict(self._breakers), cooling=dict(self._cooling))
         try:
             self.take(await self._control.hello(self._id, self._settings, known))
         except ControlUnreachable as error:

@@ -25,7 +25,7 @@ from serve_app.events import (
     RequestServed,
 )
 from serve_app.resilience.breaker import BreakerState
-from serve_app.trip import IN_FLIGHT
+from serve_app.trip import IN_FLIGHT, UNDER_WAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,12 @@ HISTOGRAMS = {
         ("operation",),
     ),
 }
-GAUGES = {IN_FLIGHT: Definition("Requests at a provider at this moment.", ("provider",))}
+GAUGES = {
+    IN_FLIGHT: Definition("Requests at a provider at this moment.", ("provider",)),
+    UNDER_WAY: Definition(
+        "Requests whose answer has not begun, waits between attempts included.", ("operation",)
+    ),
+}
 
 
 class MetricsListener:

@@ -99,12 +99,11 @@ class _Flow:
 
     def _shown(self, block: bytes) -> bytes:
         """What of a block goes to the caller."""
-        self._first_block = self._first_block or block
-        if self._told is None:
-            return block
         if self._continuation is not None:
             block = self._continuation.feed(block)
-        self._told.listen(block)
+        if self._told is not None:
+            self._told.listen(block)
+        self._first_block = self._first_block or block
         return block
 
     @property
@@ -130,6 +129,7 @@ class _Flow:
             return False
         self._head, self._stream = opened
         self._continuation = Continuation(self._told)
+        self._first_block = b""
         return True
 
 

@@ -79,12 +79,14 @@ class _Hold:
         """The caller is gone: nobody needs to go on."""
         self._gathering.cancel()
         await asyncio.wait({self._gathering})
+        if not self._gathering.cancelled():
+            self._gathering.exception()  # else asyncio complains that nobody has heard of it
 
     async def _gather(self) -> tuple[Routed, list[bytes], StreamEnd]:
         trip = self._trip
         with trip.under_way():
             attempt, (head, blocks, end) = await self._engine.answer(trip, self._read_whole)
-        first_token_s = trip.elapsed_s  # nothing was shown before
+        first_token_s = trip.elapsed_s - (end.upstream_s - head.upstream_s)  # when it could have been shown
         usage = end.usage or trip.guessed_usage(end.output_chars)
         if trip.wants_usage and end.usage is None:
             blocks.append(usage_frame(blocks[0] if blocks else b"", usage))
@@ -94,4 +96,5 @@ class _Hold:
     async def _read_whole(
         self, provider: Provider, call: Call, attempt: Attempt
     ) -> tuple[StreamHead, list[bytes], StreamEnd] | UpstreamError:
-        return await whole_stream(provider, call, attempt, self._trip.remaining_s)
+        most = self._engine.answer_limit(attempt.provider_id)
+        return await whole_stream(provider, call, attempt, self._trip.remaining_s, most)

@@ -374,3 +374,98 @@ async def test_a_caller_who_leaves_while_a_whole_answer_is_made_is_reckoned_for_
     assert gone.provider_id == "first"
     assert gone.usage == Usage(1, 0, estimated=True)
     assert set(made.house.control.gauges.values()) == {0}
+
+
+class Silent(ListedProvider):
+    """Says nothing for as long as it is given, or for `after_s`, and is given up then."""
+
+    def __init__(self, clock: FakeClock, after_s: float | None = None, status: int | None = None) -> None:
+        super().__init__(ANSWER)
+        self._clock = clock
+        self._after_s = after_s
+        self._status = status
+
+    async def chat(self, call: Call) -> Answer | UpstreamError:
+        self.calls.append(call)
+        self._clock.advance(call.timeout_s if self._after_s is None else self._after_s)
+        return failure(FailureKind.TIMEOUT, status=self._status)
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "request_timeout", "after_s", "status", "counts"),
+    [
+        (None, 300, None, None, True),  # its own 120 s were up
+        (0.5, 300, None, None, False),  # the caller's half a second was
+        (60, 300, 5, None, True),  # a shorter limit of its own, with time left
+        (60, 300, 5, 504, True),  # it says so itself
+        (None, 60, None, None, True),  # all the time there ever is
+        (20, 60, None, None, False),
+    ],
+)
+async def test_only_a_time_limit_that_the_caller_has_shortened_says_nothing_about_the_provider(
+    asked_s: float | None, request_timeout: float, after_s: float | None, status: int | None, counts: bool
+) -> None:
+    made = Made(
+        [ANSWER],
+        provider={"retry": {"max_retries": 0}},
+        routing=RoutingConfig(request_timeout=request_timeout, auto_fallback=False),
+    )
+    made.house.providers["first"] = Silent(made.clock, after_s, status)
+
+    with pytest.raises(UpstreamError):
+        await made.chat(asked_s)
+
+    assert made.house.control.breaker("first").failure_count == int(counts)
+
+
+async def test_a_refusal_by_a_stand_in_leads_back_to_the_target_that_asked_for_patience() -> None:
+    made = Made(
+        [failure(FailureKind.RATE_LIMITED, retry_after_s=3), ANSWER],
+        [ANSWER, failure(FailureKind.REJECTED, "second")],
+        provider={"retry": {"max_retries": 0}},
+    )
+    assert await made.chat() == "second"
+
+    assert await made.chat() == "first"
+    assert made.first.waits[0] >= 3
+
+
+async def test_when_only_the_stand_in_could_be_asked_and_refused_the_caller_is_told_to_wait() -> None:
+    made = Made(
+        [failure(FailureKind.RATE_LIMITED, retry_after_s=30)],
+        [ANSWER, failure(FailureKind.REJECTED, "second")],
+    )
+    assert await made.chat() == "second"
+
+    with pytest.raises(ProviderRateLimitError) as caught:
+        await made.chat()
+    assert caught.value.retry_after_s == 30
+
+
+@pytest.mark.parametrize(("kind", "most_s"), [(FailureKind.RATE_LIMITED, 3600), (FailureKind.OVERLOADED, 60)])
+async def test_a_retry_after_beyond_reason_does_not_take_a_target_away_for_ever(
+    kind: FailureKind, most_s: float
+) -> None:
+    made = Made([failure(kind, retry_after_s=1.8e9), ANSWER])
+    assert await made.chat() == "second"
+
+    made.clock.advance(most_s - 1)
+    await made.chat()
+    assert len(made.first.calls) == 1
+    made.clock.advance(2)
+    assert await made.chat() == "first"
+
+
+async def test_a_request_that_waits_between_two_attempts_is_under_way_and_not_in_flight() -> None:
+    made = Made([failure(FailureKind.OVERLOADED), ANSWER])
+    seen: list[dict[str, float]] = []
+
+    async def look(seconds: float) -> None:
+        seen.append({name: value for (name, _), value in made.house.control.gauges.items()})
+        made.clock.advance(seconds)
+
+    made.clock.sleep = look
+    await made.chat()
+
+    assert seen == [{"sekha_requests_under_way": 1, "sekha_requests_in_flight": 0}]
+    assert set(made.house.control.gauges.values()) == {0}

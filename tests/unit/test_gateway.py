@@ -314,17 +314,6 @@ async def test_a_bug_in_the_middle_of_a_stream_ends_it_with_an_error() -> None:
     assert len(events(made, RequestFailed)) == 1
 
 
-async def test_a_timeout_that_the_caller_chose_does_not_count_against_the_provider() -> None:
-    made = await house(ListedProvider(failure(FailureKind.TIMEOUT)))
-
-    for _ in range(6):
-        await made.gateway.chat(request(), "r1", timeout_s=0.5)
-    assert made.control.breaker("first").failure_count == 0
-
-    await made.gateway.chat(request(), "r1")
-    assert made.control.breaker("first").failure_count == 1
-
-
 async def test_the_latency_of_a_stream_is_the_providers_and_not_the_readers() -> None:
     made = await house(ListedProvider(STREAM))
 

@@ -7,6 +7,7 @@ import pytest
 from serve_app.accounting.price import FREE
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.settings import Settings
+from serve_app.control import replica
 from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
 from serve_app.control.port import ControlUnreachable, Observation, Report, Snapshot, Totals
@@ -329,3 +330,62 @@ async def test_a_probe_whose_caller_left_while_it_was_asked_for_is_given_back() 
     await cluster.b.flush()
 
     assert (await cluster.b.admit("first")).probe is not None
+
+
+async def test_one_request_at_a_time_asks_for_the_probe_also_when_the_authority_is_away() -> None:
+    cluster = await Cluster().hello()
+    await open_breaker(cluster)
+    cluster.clock.advance(10)
+    cluster.lines[0].cut = True
+
+    admitted = await asyncio.gather(*(cluster.a.admit("first") for _ in range(20)))
+
+    assert sum(admission is not None for admission in admitted) == 1
+
+
+async def test_an_authority_that_is_slow_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replica, "PROBE_WITHIN_S", 0.01)
+    cluster = await Cluster().hello()
+    await open_breaker(cluster)
+    cluster.clock.advance(10)
+    answer, granted = asyncio.Event(), cluster.control.probe
+
+    async def slow(provider_id: str) -> float | None:
+        await answer.wait()
+        return await granted(provider_id)
+
+    cluster.lines[0].probe = slow
+    admission = await cluster.a.admit("first")
+    assert admission.probe is not None
+
+    answer.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    cluster.a.observe(cluster.failure(admission.probe))
+    await cluster.a.flush()
+    await cluster.b.flush()
+    assert cluster.b.is_open("first")
+
+
+async def test_a_wait_survives_the_death_of_the_authority() -> None:
+    cluster = await Cluster().hello()
+    until = cluster.clock.now() + 20
+    seen = Observation("first", "first/chat", Outcome.FAILURE, cluster.clock.now(), cool_until=until)
+    cluster.a.observe(seen)
+    await cluster.a.flush()
+
+    cluster.restart_the_authority()
+    await cluster.a.introduce()
+    await cluster.b.introduce()
+
+    assert cluster.plane.snapshot(cluster.clock.now()).cooling == {"first/chat": until}
+
+
+async def test_a_clock_that_is_ahead_does_not_prolong_a_wait() -> None:
+    cluster = await Cluster().hello()
+    ahead = cluster.clock.now() + 500
+    seen = Observation("first", "first/chat", Outcome.FAILURE, ahead, cool_until=ahead + 20)
+
+    snapshot = cluster.plane.report(Report("b", 1, (seen,)), cluster.clock.now())
+
+    assert snapshot.cooling == {"first/chat": cluster.clock.now() + 20}

@@ -253,3 +253,43 @@ async def test_who_leaves_in_the_middle_is_reckoned_for_what_had_come() -> None:
     [gone] = events(made, RequestAbandoned)
     assert gone.usage == Usage(1, 3, estimated=True)
     assert gone.model_id == "first-chat"
+
+
+async def test_a_held_stream_for_which_the_time_was_too_short_says_nothing_about_the_provider() -> None:
+    class Endless(ListedProvider):
+        async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
+            yield StreamHead(0.1)
+            while True:
+                await asyncio.sleep(0.01)
+                yield frame({"content": "on and "})
+
+    made = await house([], [cut("second")])
+    made.providers["first"] = Endless()
+
+    stream = await made.gateway.chat_stream(request(), "r1", timeout_s=0.1, on_failure=HOLD)
+    _, [error] = await read(stream)
+
+    assert isinstance(error, GatewayError)
+    assert made.control.breaker("first").failure_count == 0
+
+
+async def test_a_held_stream_is_bounded_by_what_an_answer_may_have() -> None:
+    long = [StreamHead(0.1), *[frame({"content": "x" * 1000})] * 3, StreamEnd(USAGE, 0.3, 16)]
+    providers = {"first": ListedProvider(long), "second": ListedProvider(whole())}
+    made = await House(two_providers({"max_answer_mb": 0.002}), providers, FakeClock()).open()
+
+    stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
+
+    assert stream.routed.target.provider_id == "second"
+    assert providers["first"].closed_streams == 1
+
+
+async def test_the_usage_that_is_added_to_a_resumed_stream_names_who_went_on() -> None:
+    made = await house([broken()], [whole(usage=None)])
+    wants = request(stream_options={"include_usage": True})
+
+    stream = await made.gateway.chat_stream(wants, "r1", on_failure=RESUME)
+    *_, last, _ = [item async for item in stream]
+
+    chunk = orjson.loads(last[6:])
+    assert (chunk["id"], chunk["model"]) == ("a", "b")
