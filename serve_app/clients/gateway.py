@@ -23,10 +23,12 @@ from ray import serve
 from ray.serve.exceptions import BackPressureError, RayServeException
 
 from serve_app.clients.chunks import chunks_in
+from serve_app.config.routing import OnStreamFailure
 from serve_app.deployments.handles import TROUBLES, BySize
 from serve_app.errors import GatewayError, GatewayUnavailable
 
-ANSWER_WITHIN_S = 330.0  # a little more than a gateway gives a request unless told otherwise
+ANSWER_WITHIN_S = 300.0  # what a gateway gives a request unless told otherwise
+GRACE_S = 30.0  # on top of it, so that the gateway is the one to say that time is up
 
 Messages = str | Sequence[Mapping[str, Any]]
 
@@ -36,16 +38,23 @@ class GatewayClient:
     The gateway that runs as the Serve application `app_name`; looked for at the first call.
 
     Messages are a list in OpenAI's words, or a text, which is one message of the user's; further fields go
-    into the body as they are, so a whole body is `chat(**body)`. `timeout_s` bounds a whole answer, and in a
-    stream every silence. A `handle` of the router is used as it is.
+    into the body as they are, so a whole body is `chat(**body)`. `timeout_s` is the gateway's deadline for a
+    whole answer, or for the first token of a stream; `on_stream_failure` is `error`, `resume` or `hold`,
+    None: what the gateway is configured for. A `handle` of the router is used as it is.
     """
 
     def __init__(
-        self, app_name: str = "sekha", *, handle: Any = None, timeout_s: float = ANSWER_WITHIN_S
+        self,
+        app_name: str = "sekha",
+        *,
+        handle: Any = None,
+        timeout_s: float = ANSWER_WITHIN_S,
+        on_stream_failure: str | None = None,
     ) -> None:
         self.app_name = app_name
         self._handle = handle
         self._timeout_s = timeout_s
+        self._on_failure = None if on_stream_failure is None else OnStreamFailure(on_stream_failure)
         self._router: _Router | None = None
         self._connecting = threading.Lock()
 
@@ -60,7 +69,7 @@ class GatewayClient:
     ) -> AsyncGenerator[dict[str, Any], None]:
         """A chat completion in chunks; stop early with `aclose()`, and the model stops as well."""
         body = _chat_body(messages, model, {**fields, "stream": True})
-        stream = self._sent((await self._reached()).chat_stream, body)
+        stream = self._sent((await self._reached()).chat_stream, body, self._on_failure)
         try:
             while (item := await self._next(stream)) is not None:
                 for chunk in chunks_in(item):
@@ -88,7 +97,7 @@ class GatewayClient:
     ) -> Iterator[dict[str, Any]]:
         """`chat_stream` for a plain script."""
         body = _chat_body(messages, model, {**fields, "stream": True})
-        stream = self._sent(self._connected().chat_stream, body)
+        stream = self._sent(self._connected().chat_stream, body, self._on_failure)
         try:
             with self._own_words():
                 for item in stream:
@@ -120,14 +129,14 @@ class GatewayClient:
                     self._router = _Router(self._handle or running_gateway(self.app_name))
             return self._router
 
-    def _sent(self, method: BySize, body: bytes) -> Any:
+    def _sent(self, method: BySize, body: bytes, *more: OnStreamFailure | None) -> Any:
         with self._own_words():
-            return method.remote(len(body), body, uuid4().hex)
+            return method.remote(len(body), body, uuid4().hex, self._timeout_s, *more)
 
     async def _asked(self, method: BySize, body: bytes) -> dict[str, Any]:
         response = self._sent(method, body)
         with self._own_words():
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s + GRACE_S):
                 try:
                     return _read(await response)
                 except asyncio.CancelledError:
@@ -137,14 +146,14 @@ class GatewayClient:
     async def _next(self, stream: Any) -> bytes | None:
         """The next block of frames; None at the end."""
         with self._own_words():
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._timeout_s + GRACE_S):
                 item = await anext(stream, None)
         return None if item is None else _unless_error(item)
 
     def _waited_for(self, method: BySize, body: bytes) -> dict[str, Any]:
         response = self._sent(method, body)
         with self._own_words():
-            return _read(response.result(timeout_s=self._timeout_s))
+            return _read(response.result(timeout_s=self._timeout_s + GRACE_S))
 
     @contextmanager
     def _own_words(self) -> Iterator[None]:
@@ -152,7 +161,7 @@ class GatewayClient:
         try:
             yield
         except TimeoutError as error:
-            raise self._unavailable(f"did not answer within {self._timeout_s:g} s") from error
+            raise self._unavailable(f"did not answer within {self._timeout_s + GRACE_S:g} s") from error
         except BackPressureError as error:
             raise self._unavailable("is too busy: its queue is full") from error
         except TROUBLES as error:

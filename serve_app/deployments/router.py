@@ -16,6 +16,7 @@ from serve_app.api.asgi import ASGIApp
 from serve_app.api.auth import Keyring
 from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig, Transport
+from serve_app.config.routing import OnStreamFailure
 from serve_app.config.settings import Settings
 from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
@@ -70,24 +71,34 @@ class RouterDeployment:
         self._lookout.start()
         return build_api(self._gateway, self._lookout, self._keyring, self._clock, exposition)
 
-    async def chat(self, body: bytes, request_id: str) -> bytes | GatewayError:
+    async def chat(
+        self, body: bytes, request_id: str, timeout_s: float | None = None
+    ) -> bytes | GatewayError:
         """A chat completion for a caller within the cluster; errors come as values."""
         try:
-            return (await self._gateway.chat(read_chat(body), request_id)).body
+            return (await self._gateway.chat(read_chat(body), request_id, timeout_s)).body
         except GatewayError as error:
             return error
 
-    async def embed(self, body: bytes, request_id: str) -> bytes | GatewayError:
+    async def embed(
+        self, body: bytes, request_id: str, timeout_s: float | None = None
+    ) -> bytes | GatewayError:
         """Vectors for a caller within the cluster; errors come as values."""
         try:
-            return (await self._gateway.embed(read_embedding(body), request_id)).body
+            return (await self._gateway.embed(read_embedding(body), request_id, timeout_s)).body
         except GatewayError as error:
             return error
 
-    async def chat_stream(self, body: bytes, request_id: str) -> AsyncIterator[bytes | GatewayError]:
+    async def chat_stream(
+        self,
+        body: bytes,
+        request_id: str,
+        timeout_s: float | None = None,
+        on_failure: OnStreamFailure | None = None,
+    ) -> AsyncIterator[bytes | GatewayError]:
         """Blocks of SSE frames for a caller within the cluster; an error, if there is one, comes last."""
         try:
-            stream = await self._gateway.chat_stream(read_chat(body), request_id)
+            stream = await self._gateway.chat_stream(read_chat(body), request_id, timeout_s, on_failure)
         except GatewayError as error:
             yield error
             return

@@ -61,7 +61,7 @@ RINGS = {
         "ray grpc",
     ),
     "app": ("config deployments", "ray pydantic"),
-    "clients": ("errors deployments.handles", "ray orjson"),
+    "clients": ("errors config.routing deployments.handles", "ray orjson"),
     "clients/bridge": (
         "errors clock config accounting resilience routing control.plane prices conditions schemas providers "
         "observability.logs",

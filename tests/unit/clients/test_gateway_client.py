@@ -9,7 +9,8 @@ import pytest
 from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-from serve_app.clients.gateway import GatewayClient
+from serve_app.clients.gateway import GRACE_S, GatewayClient
+from serve_app.config.routing import OnStreamFailure
 from serve_app.deployments.handles import LARGE_BODY
 from serve_app.errors import FailureKind, GatewayError, GatewayUnavailable, ModelNotFound, upstream_error
 
@@ -77,6 +78,7 @@ class Handle:
         self.is_initialized = initialized
         self.init: dict[str, Any] | None = None
         self.calls: list[tuple[dict[str, Any], dict[str, Any], str]] = []
+        self.terms: list[tuple[object, ...]] = []
         self.responses: list[Response | Stream] = [Stream(stream)] if stream is not None else []
         self.responses += [Response(item) for item in said]
         self._answers = iter(self.responses)
@@ -94,7 +96,8 @@ class Handle:
         chosen._options, chosen._root = options, self
         return chosen
 
-    def remote(self, body: bytes, request_id: str) -> Response | Stream:
+    def remote(self, body: bytes, request_id: str, *terms: object) -> Response | Stream:
+        self._root.terms.append(terms)
         self._root.calls.append((self._options, orjson.loads(body), request_id))
         return next(self._root._answers)
 
@@ -116,6 +119,21 @@ async def test_a_text_is_one_message_of_the_users() -> None:
         "max_cost": 0.01,
     }
     assert len(request_id) == 32
+
+
+async def test_the_deadline_and_the_policy_for_broken_streams_travel_along() -> None:
+    handle = Handle(orjson.dumps(ANSWER), stream=[FRAMES])
+    gateway = GatewayClient(handle=handle, timeout_s=7, on_stream_failure="hold")
+
+    _ = [chunk async for chunk in gateway.chat_stream("hi")]
+    await gateway.chat("hi")
+
+    assert handle.terms == [(7, OnStreamFailure.HOLD), (7,)]
+
+
+def test_a_policy_that_does_not_exist_is_said_at_once() -> None:
+    with pytest.raises(ValueError, match="hope"):
+        GatewayClient(on_stream_failure="hope")
 
 
 async def test_a_whole_body_can_be_given_as_it_is() -> None:
@@ -189,7 +207,7 @@ async def test_an_answer_that_does_not_come_in_time_is_cancelled() -> None:
     handle = Handle(None)
 
     with pytest.raises(GatewayUnavailable, match="did not answer within 0 s"):
-        await client(handle, timeout_s=0).chat("hi")
+        await client(handle, timeout_s=-GRACE_S).chat("hi")
 
     assert handle.responses[0].cancelled
 
