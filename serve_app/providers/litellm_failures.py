@@ -42,6 +42,9 @@ _BY_CLASS: tuple[tuple[type[Exception], FailureKind], ...] = (
     (TimeoutError, FailureKind.TIMEOUT),
 )
 
+# What a 400 may be besides a rejected request: Gemini says with it that our key is wrong.
+_OF_A_REJECTION = frozenset({FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER, FailureKind.AUTH})
+
 _WORDS = {
     FailureKind.TIMEOUT: "took too long to answer",
     FailureKind.RATE_LIMITED: "asks us to slow down",
@@ -110,8 +113,8 @@ def _kind_of_answer(links: list[BaseException], status: int | None) -> FailureKi
         return FailureKind.BROKEN
     kind = kind_of(status, _error_in(links))
     if kind is FailureKind.REJECTED:
-        for class_, special in _BY_CLASS[:2]:
-            if any(isinstance(link, class_) for link in links):
+        for class_, special in _BY_CLASS:
+            if special in _OF_A_REJECTION and any(isinstance(link, class_) for link in links):
                 return special
     return kind
 

@@ -40,7 +40,10 @@ _BY_CODE = {
     "content_policy_violation": FailureKind.CONTENT_FILTER,
     "model_not_found": FailureKind.NOT_FOUND,
     "rate_limit_exceeded": FailureKind.RATE_LIMITED,
+    "invalid_api_key": FailureKind.AUTH,
+    "insufficient_quota": FailureKind.AUTH,  # as 402: OpenAI says it with a 429, and no wait mends it
 }
+_ALSO_OF_429 = frozenset({"insufficient_quota"})
 
 _TOO_LONG = re.compile(
     r"maximum context length|exceed\w* (\w+ ){0,3}context (length|window|size)"
@@ -132,10 +135,11 @@ def broken(provider_id: str, what: str, status: int | None = None) -> UpstreamEr
 
 def kind_of(status: int, error: Mapping[str, Any]) -> FailureKind:
     """The kind of failure that goes with a status and, among the 4xx that say little, with a code."""
-    if 400 <= status < 500 and status not in (401, 408, 429):
+    if 400 <= status < 500 and status not in (401, 408):
         for word in ("code", "type"):
-            if named := _BY_CODE.get(str(error.get(word))):
-                return named
+            name = str(error.get(word))
+            if name in _BY_CODE and (status != 429 or name in _ALSO_OF_429):
+                return _BY_CODE[name]
     if status in (400, 413, 422) and _TOO_LONG.search(str(error.get("message"))):
         return FailureKind.CONTEXT_LENGTH
     return _BY_STATUS.get(status) or (FailureKind.REJECTED if 400 <= status < 500 else FailureKind.BROKEN)

@@ -238,6 +238,38 @@ async def test_an_error_instead_of_a_stream_is_believed() -> None:
         assert kind_of(failure) is FailureKind.OVERLOADED
 
 
+@pytest.mark.parametrize(
+    ("type_", "status", "error"),
+    [
+        (
+            "gemini",
+            "400 Bad Request",
+            {"code": 400, "message": "API key not valid. Try another.", "status": "INVALID_ARGUMENT"},
+        ),
+        ("openai", "400 Bad Request", {"message": "no", "code": "invalid_api_key"}),
+        ("hosted_vllm", "400 Bad Request", {"message": "no", "code": "invalid_api_key"}),
+        ("openai", "429 Too Many Requests", {"message": "no", "code": "insufficient_quota"}),
+        ("hosted_vllm", "429 Too Many Requests", {"message": "no", "code": "insufficient_quota"}),
+    ],
+)
+async def test_our_key_or_our_account_refused_is_never_the_callers_fault(
+    type_: str, status: str, error: dict[str, Any]
+) -> None:
+    async def talk(line: Line) -> None:
+        while True:
+            await line.hear()
+            await line.say(status, JSON, json.dumps({"error": error}).encode())
+
+    async with talking(type_, talk) as (provider, _):
+        whole = await provider.chat(call("hi"))
+        (streamed,) = await items_of(provider, call("hi"))
+
+        for failure in (whole, streamed):
+            assert kind_of(failure) is FailureKind.AUTH
+            assert isinstance(failure, UpstreamError)
+            assert (failure.retryable, failure.upstream_status) == (False, int(status[:3]))
+
+
 # Callers who leave
 
 

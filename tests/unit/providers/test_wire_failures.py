@@ -61,6 +61,8 @@ def test_the_status_tells_the_kind(status: int, kind: FailureKind) -> None:
         ("content_filter", FailureKind.CONTENT_FILTER),
         ("content_policy_violation", FailureKind.CONTENT_FILTER),
         ("model_not_found", FailureKind.NOT_FOUND),
+        ("invalid_api_key", FailureKind.AUTH),
+        ("insufficient_quota", FailureKind.AUTH),
     ],
 )
 def test_a_400_is_told_by_its_code_or_type(word: str, name: str, kind: FailureKind) -> None:
@@ -87,6 +89,18 @@ def test_a_status_that_says_enough_is_not_overruled_by_a_code(status: int) -> No
     with_code = refused(status, {"message": "no", "code": "context_length_exceeded"})
 
     assert with_code.failure is refused(status).failure
+
+
+@pytest.mark.parametrize("word", ["code", "type"])
+def test_a_429_for_an_account_out_of_credit_is_not_worth_a_wait(word: str) -> None:
+    failure = refused(429, {"message": "You exceeded your current quota", word: "insufficient_quota"})
+
+    assert (failure.failure, failure.retryable) == (FailureKind.AUTH, False)
+
+
+@pytest.mark.parametrize("name", ["rate_limit_exceeded", "invalid_api_key", "model_not_found"])
+def test_any_other_429_is_a_rate_limit(name: str) -> None:
+    assert refused(429, {"message": "no", "code": name}).failure is FailureKind.RATE_LIMITED
 
 
 def test_the_class_goes_with_the_kind() -> None:
