@@ -196,11 +196,9 @@ def says_something(block: bytes) -> bool:
     return any(_speaks(frame.removeprefix(b"data: ")) for frame in block.split(b"\n\n") if frame)
 
 
-def _speaks(data: bytes) -> bool:
-    try:
-        choices = orjson.loads(data).get("choices")
-    except (orjson.JSONDecodeError, AttributeError):
-        return True  # nothing we understand: let the caller see it
+def speaks(chunk: Any) -> bool:
+    """As `says_something`, of one chunk; what we do not understand, the caller shall see."""
+    choices = chunk.get("choices") if isinstance(chunk, dict) else None
     if not isinstance(choices, list) or not choices:
         return True
     return any(
@@ -209,6 +207,13 @@ def _speaks(data: bytes) -> bool:
         for choice in choices
         if isinstance(choice, dict)
     )
+
+
+def _speaks(data: bytes) -> bool:
+    try:
+        return speaks(orjson.loads(data))
+    except orjson.JSONDecodeError:
+        return True
 
 
 def _is_plain(block: bytes) -> bool:

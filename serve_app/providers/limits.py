@@ -18,6 +18,9 @@ from serve_app.errors import FailureKind, UpstreamError, upstream_error
 
 T = TypeVar("T")
 
+# How long to wait for the usage and [DONE] of an answer that is whole: not all upstreams send them.
+USAGE_S = 2.0
+
 
 class Limit(Enum):
     """The setting that a limit comes from, and the sentence for when it has run out."""

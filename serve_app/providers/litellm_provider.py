@@ -23,11 +23,11 @@ from serve_app.errors import ConfigError, FailureKind, UpstreamError, upstream_e
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.bodies import ask_for_stream, ask_for_whole, chars_in, fields_of, usage_in
 from serve_app.providers.catalogue import Vendor
-from serve_app.providers.frames import frame_of
+from serve_app.providers.frames import frame_of, speaks
 from serve_app.providers.keys import missing_key
 from serve_app.providers.limits import Limit, OutOfTime, within
 from serve_app.providers.probe import listed_models, look, paid_question
-from serve_app.providers.wire_failures import broken, clean
+from serve_app.providers.wire_failures import broken, clean, too_much_of_nothing
 from serve_app.schemas.images import image_parts
 
 logger = logging.getLogger("sekha.providers")
@@ -72,11 +72,11 @@ _PRIVATE = frozenset({"provider_specific_fields", "hidden_params", "response_ms"
 
 @dataclass(slots=True)
 class _Opened:
-    """A stream of which the first chunk has arrived."""
+    """A stream of which the first token has arrived, with the chunks that came before it."""
 
     stream: Any
     exchange: Any
-    first: dict[str, Any]
+    first: list[dict[str, Any]]
 
 
 class LiteLlmProvider:
@@ -117,7 +117,8 @@ class LiteLlmProvider:
         if isinstance(opened, UpstreamError):
             yield opened
             return
-        chunk: dict[str, Any] | UpstreamError | None = opened.first
+        first = iter(opened.first)
+        chunk: dict[str, Any] | UpstreamError | None = next(first)
         usage, chars = None, 0
         try:
             yield StreamHead(self._since(started))
@@ -126,7 +127,7 @@ class LiteLlmProvider:
                 chars += _chars_in(chunk)
                 if frame := _shown(chunk, call.wants_usage):
                     yield frame
-                chunk = await self._later(opened, call.idle_s)
+                chunk = next(first, None) or await self._later(opened, call.idle_s)
             if chunk is not None:
                 yield chunk
             else:
@@ -162,7 +163,7 @@ class LiteLlmProvider:
         return Answer(orjson.dumps(body), usage, self._since(started), chars_in(body) if usage is None else 0)
 
     async def _open(self, call: Call) -> _Opened | UpstreamError:
-        """Wait for the first chunk: until it is there, the request can still go to another target."""
+        """Wait for the first token: until it is there, the request can still go to another target."""
         if self._missing_key is not None:
             return self._keyless()
         fields = fields_of(call)
@@ -177,18 +178,23 @@ class LiteLlmProvider:
 
     async def _first(self, fields: dict[str, Any], exchange: Any) -> _Opened | UpstreamError:
         stream = await self._litellm.acompletion(**self._arguments(fields))
-        opened = None
+        opened: _Opened | None = None
+        first, size = [], 0
         try:
-            first = await self._next(stream, exchange)
-            if isinstance(first, UpstreamError):
-                return first
-            if first is None:
-                return broken(self._config.id, "ended its stream before the first token", exchange.status)
-            opened = _Opened(stream, exchange, first)
+            while isinstance(chunk := await self._next(stream, exchange), dict):
+                first.append(chunk)
+                if speaks(chunk):
+                    opened = _Opened(stream, exchange, first)
+                    return opened
+                size += len(orjson.dumps(chunk))
+                if size > exchange.answer_limit:
+                    return too_much_of_nothing(self._config.id, exchange.answer_limit)
+            return chunk or broken(
+                self._config.id, "ended its stream before the first token", exchange.status
+            )
         finally:
             if opened is None:
                 await stream.aclose()
-        return opened
 
     async def _later(self, opened: _Opened, idle_s: float) -> dict[str, Any] | UpstreamError | None:
         """As `_next`, but silence is waited out no longer than `idle_s`."""

@@ -31,7 +31,7 @@ from serve_app.providers.bodies import (
 from serve_app.providers.catalogue import Vendor
 from serve_app.providers.frames import ChatFrames, says_something
 from serve_app.providers.keys import missing_key
-from serve_app.providers.limits import Limit, OutOfTime, within
+from serve_app.providers.limits import USAGE_S, Limit, OutOfTime, within
 from serve_app.providers.probe import listed_models, look
 from serve_app.providers.wire_failures import (
     NETWORK,
@@ -39,13 +39,11 @@ from serve_app.providers.wire_failures import (
     failure_of_error,
     failure_of_exception,
     failure_of_response,
+    too_much_of_nothing,
 )
 
 KEEPALIVE_S = 60.0  # how long an idle connection is kept for the next request
 LAST_WORDS_S = 0.05  # how long to wait for the end after [DONE], so that the connection can be used again
-USAGE_S = (
-    2.0  # how long to wait for the usage and [DONE] of an answer that is whole: not all upstreams send them
-)
 REFUSAL_S = 2.0  # how long to wait for the words of a refusal: its status has said the most
 REFUSAL_LIMIT = 1024**2  # bytes of those words
 CHARS_PER_CHUNK = 4  # a chunk is about one token, and a token about four characters
@@ -197,13 +195,15 @@ class WireProvider:
             frames = ChatFrames(
                 self._config.id, call.wants_usage, choices_in(fields), self._api_key, self._answer_limit
             )
-            first = b""
+            first = bytearray()
             while block := await self._more(response, frames):
                 first += block
                 if says_something(block):
                     break
+                if len(first) > self._answer_limit:
+                    return too_much_of_nothing(self._config.id, self._answer_limit)
             if first and (block or (frames.is_complete and frames.failure is None)):
-                opened = _Opened(response, frames, first)
+                opened = _Opened(response, frames, bytes(first))
                 return opened
             return frames.failure or broken(self._config.id, "ended its stream before the first token", 200)
         finally:

@@ -133,6 +133,12 @@ def broken(provider_id: str, what: str, status: int | None = None) -> UpstreamEr
     return upstream_error(f"Provider '{provider_id}' {what}", provider_id, FailureKind.BROKEN, status)
 
 
+def too_much_of_nothing(provider_id: str, limit: float) -> UpstreamError:
+    """A stream that announces an answer on and on, and never begins it."""
+    megabytes = limit / 1024**2
+    return broken(provider_id, f"sent more than {megabytes:g} MB before the first token (max_answer_mb)", 200)
+
+
 def kind_of(status: int, error: Mapping[str, Any]) -> FailureKind:
     """The kind of failure that goes with a status and, among the 4xx that say little, with a code."""
     if 400 <= status < 500 and status not in (401, 408):

@@ -11,7 +11,7 @@ import pytest
 from serve_app.errors import FailureKind, ProviderTimeoutError, UpstreamError
 from serve_app.providers import wire
 from serve_app.providers.base import Answer, Provider, StreamEnd, StreamHead
-from tests.contract.test_providers import build, call, items_of, orders, until
+from tests.contract.test_providers import build, call, chunks_in, items_of, orders, text_in, until
 from tests.support.raw import Line, RawUpstream, Talk, deaf_address, raw_upstream
 from tests.support.upstream import ScriptedUpstream
 
@@ -23,7 +23,11 @@ pytestmark = [
 BOTH = pytest.mark.parametrize("type_", ["openai", "anthropic"])
 JSON = "application/json"
 EVENTS = "text/event-stream"
-CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}]}\n\n'
+ENVELOPE = b'data: {"id":"x","object":"chat.completion.chunk","created":1,"model":"m",'
+ROLE = (
+    ENVELOPE + b'"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}\n\n'
+)
+CHUNK = ENVELOPE + b'"choices":[{"index":0,"delta":{"content":"x"},"finish_reason":null}]}\n\n'
 
 
 @asynccontextmanager
@@ -171,6 +175,61 @@ async def test_comments_are_no_sign_of_life(type_: str, alive: bytes) -> None:
 
         assert isinstance(failure, ProviderTimeoutError)
         assert "first_token_timeout_s" in failure.message
+
+
+STREAMED = pytest.mark.parametrize("type_", ["openai", "groq"])  # the wire, and LiteLLM in OpenAI's words
+
+
+@STREAMED
+async def test_that_an_answer_begins_is_no_first_token(type_: str) -> None:
+    async def talk(line: Line) -> None:
+        await line.hear()
+        await line.begin(EVENTS)
+        await line.add(ROLE)
+        await line.until_closed()
+
+    async with talking(type_, talk) as (provider, upstream):
+        (failure,) = await items_of(provider, call("hi", timeout_s=1))
+
+        assert isinstance(failure, ProviderTimeoutError)
+        assert "first_token_timeout_s" in failure.message
+        await until(lambda: upstream.open == 0)
+
+
+@STREAMED
+async def test_what_came_before_the_first_token_is_shown_with_it(type_: str) -> None:
+    async def talk(line: Line) -> None:
+        await line.hear()
+        await line.begin(EVENTS)
+        await line.add(ROLE)
+        await asyncio.sleep(0.05)
+        await line.add(CHUNK + CHUNK.replace(b"null", b'"stop"') + b"data: [DONE]\n\n")
+        line.writer.close()
+
+    async with talking(type_, talk) as (provider, _):
+        head, *blocks, end = await items_of(provider, call("hi"))
+
+        assert isinstance(head, StreamHead)
+        assert isinstance(end, StreamEnd)
+        deltas = [choice["delta"] for chunk in chunks_in(blocks) for choice in chunk["choices"]]
+        assert deltas[0]["role"] == "assistant"
+        assert text_in(blocks) == "xx"
+
+
+@STREAMED
+async def test_a_stream_that_only_ever_begins_is_given_up(type_: str) -> None:
+    async def talk(line: Line) -> None:
+        await line.hear()
+        await line.begin(EVENTS)
+        while True:
+            await line.add(ROLE)
+
+    async with talking(type_, talk, max_answer_mb=0.01) as (provider, upstream):
+        (failure,) = await items_of(provider, call("hi"))
+
+        assert kind_of(failure) is FailureKind.BROKEN
+        assert "more than 0.01 MB before the first token" in str(failure)
+        await until(lambda: upstream.open == 0)
 
 
 async def test_comments_between_chunks_are_no_sign_of_life() -> None:
