@@ -1,10 +1,11 @@
 """
 Server-sent events, as far as chat completions need them.
 
-Most frames are passed on as the bytes they came in: nothing is parsed but the few that carry a usage or an
-error, because this runs for every token of every stream.
+Every frame is parsed, because half a frame in the hands of a caller's SDK ends the whole stream; most are
+passed on as the bytes they came in all the same. This runs for every token of every stream.
 """
 
+import json
 import logging
 import re
 from typing import Any
@@ -21,6 +22,7 @@ FRAME_LIMIT = 64 * 1024 * 1024  # bytes of a frame that has not ended: beyond th
 
 # A quote inside a JSON string is escaped, so these match members only, never what a model says.
 _FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
+_HALF_OF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 _NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?\s*')
 
 
@@ -126,7 +128,7 @@ class ChatFrames:
     def _pass(self, block: bytes) -> bytes:
         if not block:
             return b""
-        if _is_plain(block):
+        if _is_plain(block) and _all_parse(block):
             self.count += block.count(b"\n\n")
             self._watch_finish(block)
             return block
@@ -160,12 +162,13 @@ class ChatFrames:
         bare = _NO_USAGE.sub(b"", data)
         if b'"usage"' in bare or b'"error"' in bare:
             return self._look_inside(data)
+        if _parsed(data) is None:
+            return self._drop(data)
         return data if self._wants_usage else bare
 
     def _look_inside(self, data: bytes) -> bytes:
-        try:
-            chunk = orjson.loads(data)
-        except orjson.JSONDecodeError:
+        chunk = _parsed(data)
+        if chunk is None:
             return self._drop(data)
         if chunk.get("error"):
             self.failure = failure_of_error(chunk["error"], self._provider_id, self._secret)
@@ -229,6 +232,29 @@ def _is_plain(block: bytes) -> bool:
     )
 
 
+def _all_parse(block: bytes) -> bool:
+    """Whether each frame of a plain block is JSON."""
+    return all(_parsed(data) is not None for data in block[6:-2].split(b"\n\ndata: "))
+
+
+def _parsed(data: bytes) -> dict[str, Any] | None:
+    """
+    The object in a frame's data; None where there is none.
+
+    Upstreams that cut an emoji in two send half of it as an escape: JSON to everyone but orjson.
+    """
+    try:
+        chunk = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        if _HALF_OF_A_PAIR.search(data) is None:
+            return None
+        try:
+            chunk = json.loads(data)
+        except (ValueError, RecursionError):
+            return None
+    return chunk if isinstance(chunk, dict) else None
+
+
 def _data_of(frame: bytes) -> bytes:
     """The data of a frame, on one line: between JSON's words a line break is as good as a space."""
     lines = [line[5:].strip() for line in frame.split(b"\n") if line.startswith(b"data:")]
@@ -237,10 +263,7 @@ def _data_of(frame: bytes) -> bytes:
 
 def _ended_in(data: bytes) -> set[int]:
     """Which choices this chunk ends."""
-    try:
-        choices = orjson.loads(data).get("choices")
-    except orjson.JSONDecodeError:
-        return set()
+    choices = (_parsed(data) or {}).get("choices")
     ended = (
         choice.get("index")
         for choice in (choices if isinstance(choices, list) else ())

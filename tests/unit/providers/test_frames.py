@@ -106,7 +106,16 @@ def test_what_a_model_says_is_never_mistaken_for_what_a_frame_says(text: str) ->
 
 
 @pytest.mark.parametrize(
-    "broken", [b'data: {"choices": [{"del\n\n', b"data: nonsense\n\n", b'data: {"usage": }\n\n']
+    "broken",
+    [
+        b'data: {"choices": [{"del\n\n',
+        b"data: nonsense\n\n",
+        b'data: {"usage": }\n\n',
+        b"data: {not json}\n\n",
+        b'data: {"choices":[{"index":0,"delta":{"content":"x"}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"x"}}],"usage":null,}\n\n',
+        b'data: {"choices":[{"delta":{"content":"\\ud83d"}}]\n\n',
+    ],
 )
 def test_a_frame_that_is_not_json_is_dropped_alone(broken: bytes) -> None:
     shown, frames = passed(frame_of(chunk("a")) + broken + frame_of(chunk("b")))
@@ -114,6 +123,26 @@ def test_a_frame_that_is_not_json_is_dropped_alone(broken: bytes) -> None:
     assert shown == frame_of(chunk("a")) + frame_of(chunk("b"))
     assert frames.dropped == 1
     assert frames.failure is None
+
+
+def test_a_frame_that_only_looks_like_an_object_is_dropped_where_it_comes_alone() -> None:
+    shown, frames = passed(HELLO, b"data: {not json}\n\n", END)
+
+    assert shown == HELLO + END
+    assert frames.dropped == 1
+
+
+@pytest.mark.parametrize("usage", [b"", b',"usage":{"prompt_tokens":3,"completion_tokens":2}'])
+def test_half_an_emoji_is_shown_as_it_came(usage: bytes) -> None:
+    halves = b"".join(
+        b'data: {"choices":[{"delta":{"content":"' + half + b'"}}]' + usage + b"}\n\n"
+        for half in (b"\\ud83d", b"\\ude00")
+    )
+
+    shown, frames = passed(halves, wants_usage=True)
+
+    assert shown == halves
+    assert frames.dropped == 0
 
 
 def test_frames_that_are_not_json_are_all_counted_but_logged_once(caplog: pytest.LogCaptureFixture) -> None:
