@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -21,11 +21,18 @@ from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import ConfigError, FailureKind, UpstreamError, upstream_error
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
-from serve_app.providers.bodies import ask_for_stream, ask_for_whole, chars_in, fields_of, usage_in
+from serve_app.providers.bodies import (
+    ask_for_stream,
+    ask_for_whole,
+    chars_in,
+    choices_in,
+    fields_of,
+    usage_in,
+)
 from serve_app.providers.catalogue import Vendor
 from serve_app.providers.frames import frame_of, speaks
 from serve_app.providers.keys import missing_key
-from serve_app.providers.limits import Limit, OutOfTime, within
+from serve_app.providers.limits import USAGE_S, Limit, OutOfTime, within
 from serve_app.providers.probe import listed_models, look, paid_question
 from serve_app.providers.wire_failures import broken, clean, too_much_of_nothing
 from serve_app.schemas.images import image_parts
@@ -72,11 +79,24 @@ _PRIVATE = frozenset({"provider_specific_fields", "hidden_params", "response_ms"
 
 @dataclass(slots=True)
 class _Opened:
-    """A stream of which the first token has arrived, with the chunks that came before it."""
+    """
+    A stream of which the first token has arrived, with the chunks that came before it.
+
+    `finished` are the choices that have told why they ended; `is_over`: no more is waited for.
+    """
 
     stream: Any
     exchange: Any
     first: list[dict[str, Any]]
+    choices: int
+    finished: set[int] = field(default_factory=set)
+    is_over: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        # LiteLLM keeps an end back that came with text, until the stream closes; it knows of one choice.
+        kept_back = self.choices == 1 and self.stream.received_finish_reason is not None
+        return kept_back or len(self.finished) >= self.choices
 
 
 class LiteLlmProvider:
@@ -123,6 +143,7 @@ class LiteLlmProvider:
         try:
             yield StreamHead(self._since(started))
             while isinstance(chunk, dict):
+                opened.finished |= _ended_in(chunk)
                 usage = usage_in(chunk) or usage
                 chars += _chars_in(chunk)
                 if frame := _shown(chunk, call.wants_usage):
@@ -184,7 +205,7 @@ class LiteLlmProvider:
             while isinstance(chunk := await self._next(stream, exchange), dict):
                 first.append(chunk)
                 if speaks(chunk):
-                    opened = _Opened(stream, exchange, first)
+                    opened = _Opened(stream, exchange, first, choices_in(fields))
                     return opened
                 size += len(orjson.dumps(chunk))
                 if size > exchange.answer_limit:
@@ -197,11 +218,24 @@ class LiteLlmProvider:
                 await stream.aclose()
 
     async def _later(self, opened: _Opened, idle_s: float) -> dict[str, Any] | UpstreamError | None:
-        """As `_next`, but silence is waited out no longer than `idle_s`."""
+        """
+        As `_next`, but silence is waited out no longer than `idle_s`.
+
+        After a whole answer less is waited, and silence is its end: LiteLLM, cut off, then says what it has
+        kept back.
+        """
+        is_whole = opened.is_whole
+        limit_s = min(idle_s, USAGE_S) if is_whole else idle_s
         try:
-            return await within(idle_s, Limit.IDLE, self._next(opened.stream, opened.exchange))
+            chunk = await within(limit_s, Limit.IDLE, self._next(opened.stream, opened.exchange))
         except OutOfTime as error:
-            return self._failure(error, opened.exchange)
+            if not is_whole:
+                return self._failure(error, opened.exchange)
+            if opened.is_over:
+                return None
+            opened.is_over = True
+            return await self._later(opened, idle_s)
+        return None if opened.is_over and isinstance(chunk, UpstreamError) else chunk
 
     async def _next(self, stream: Any, exchange: Any) -> dict[str, Any] | UpstreamError | None:
         """The next chunk; None: the answer is complete."""
@@ -344,6 +378,10 @@ def _shown(chunk: dict[str, Any], wants_usage: bool) -> bytes:
     if wants_usage:
         return frame_of({**chunk, "choices": []} if silent else chunk)
     return b"" if silent else frame_of({key: value for key, value in chunk.items() if key != "usage"})
+
+
+def _ended_in(chunk: dict[str, Any]) -> set[int]:
+    return {choice.get("index") or 0 for choice in chunk["choices"] if choice.get("finish_reason")}
 
 
 def _chars_in(chunk: dict[str, Any]) -> int:

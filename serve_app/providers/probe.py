@@ -15,9 +15,11 @@ from serve_app.config.model import ModelConfig, ModelTask
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import FailureKind, UpstreamError
 from serve_app.providers.base import Answer, Call, Health, HealthStatus, Provider
+from serve_app.providers.reading import read_at_most
 from serve_app.providers.wire_failures import NETWORK, broken, failure_of_exception, failure_of_response
 
 HEALTH_TIMEOUT_S = 5.0
+LIST_LIMIT = 16 * 1024**2  # bytes of a list of models
 NO_LIST = frozenset({404, 405, 501})  # compatible servers that speak no `/models` say one of these
 
 # What one word costs least at, first. A model for audio takes no text, so it is never asked.
@@ -76,15 +78,17 @@ async def listed_models(
     try:
         timeout = aiohttp.ClientTimeout(total=HEALTH_TIMEOUT_S)
         async with session.get(url, headers=headers, allow_redirects=False, timeout=timeout) as response:
-            body = await response.read()
+            body = await read_at_most(LIST_LIMIT, response)
     except NETWORK as error:
         return failure_of_exception(error, provider_id)
     if response.status in NO_LIST:
         return ()
     if response.status != 200:
         return failure_of_response(
-            response.status, response.headers, body, provider_id, now=now, secret=secret
+            response.status, response.headers, body or b"", provider_id, now=now, secret=secret
         )
+    if body is None:
+        return broken(provider_id, f"sent a list of models of more than {LIST_LIMIT / 1024**2:g} MB", 200)
     try:
         found = orjson.loads(body)
         rows = found if isinstance(found, list) else found["data"]  # Together leaves out the envelope

@@ -33,9 +33,11 @@ from serve_app.providers.frames import ChatFrames, says_something
 from serve_app.providers.keys import missing_key
 from serve_app.providers.limits import USAGE_S, Limit, OutOfTime, within
 from serve_app.providers.probe import listed_models, look
+from serve_app.providers.reading import read_at_most
 from serve_app.providers.wire_failures import (
     NETWORK,
     broken,
+    clean,
     failure_of_error,
     failure_of_exception,
     failure_of_response,
@@ -137,8 +139,8 @@ class WireProvider:
             if response.status != 200:
                 return await self._refusal(response)
             if "Content-Type" in response.headers and not response.content_type.endswith("json"):
-                return broken(self._config.id, f"sent '{response.content_type}' instead of JSON", 200)
-            body = await _read_at_most(self._answer_limit, response)
+                return broken(self._config.id, f"sent '{self._type_of(response)}' instead of JSON", 200)
+            body = await read_at_most(self._answer_limit, response)
         except (aiohttp.ClientError, OSError):
             return broken(self._config.id, "was cut off in the middle of its answer", 200)
         finally:
@@ -216,7 +218,12 @@ class WireProvider:
             answer = orjson.loads(await _words_of(response))
             return failure_of_error(answer["error"], self._config.id, self._api_key)
         except (orjson.JSONDecodeError, LookupError, TypeError):
-            return broken(self._config.id, f"sent '{response.content_type}' instead of a stream", 200)
+            return broken(self._config.id, f"sent '{self._type_of(response)}' instead of a stream", 200)
+
+    def _type_of(self, response: aiohttp.ClientResponse) -> str:
+        """What it calls its answer, as it wrote that: aiohttp's small letters would hide our key."""
+        written = response.headers.get("Content-Type", response.content_type)
+        return clean(written.partition(";")[0], self._api_key)
 
     async def _next(self, opened: _Opened, idle_s: float) -> bytes:
         """As `_more`, but silence is waited out no longer than `idle_s`; comments are silence too."""
@@ -309,24 +316,11 @@ class WireProvider:
         return self._clock.monotonic() - started
 
 
-async def _read_at_most(limit: float, response: aiohttp.ClientResponse) -> bytes | None:
-    """The whole body; None: it is longer than `limit`, and the rest of it was not read."""
-    if (response.content_length or 0) > limit:
-        return None
-    pieces, size = [], 0
-    while piece := await response.content.readany():
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
-            return None
-    return b"".join(pieces)
-
-
 async def _words_of(response: aiohttp.ClientResponse) -> bytes:
     """What a refusal says, as far as it is short and comes soon."""
     try:
         async with asyncio.timeout(REFUSAL_S):
-            return await _read_at_most(REFUSAL_LIMIT, response) or b""
+            return await read_at_most(REFUSAL_LIMIT, response) or b""
     except (aiohttp.ClientError, OSError):
         return b""
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from serve_app.errors import FailureKind, ProviderTimeoutError, UpstreamError
-from serve_app.providers import wire
+from serve_app.providers import litellm_provider, probe, wire
 from serve_app.providers.base import Answer, Provider, StreamEnd, StreamHead
-from tests.contract.test_providers import build, call, chunks_in, items_of, orders, text_in, until
+from tests.contract.test_providers import KEY, build, call, chunks_in, items_of, orders, text_in, until
 from tests.support.raw import Line, RawUpstream, Talk, deaf_address, raw_upstream
 from tests.support.upstream import ScriptedUpstream
 
@@ -189,7 +189,7 @@ async def test_that_an_answer_begins_is_no_first_token(type_: str) -> None:
         await line.until_closed()
 
     async with talking(type_, talk) as (provider, upstream):
-        (failure,) = await items_of(provider, call("hi", timeout_s=1))
+        (failure,) = await items_of(provider, call("hi", timeout_s=3, idle_s=0.2))
 
         assert isinstance(failure, ProviderTimeoutError)
         assert "first_token_timeout_s" in failure.message
@@ -249,21 +249,85 @@ async def test_comments_between_chunks_are_no_sign_of_life() -> None:
         await until(lambda: upstream.open == 0)
 
 
+@STREAMED
+@pytest.mark.parametrize("with_text", [True, False])
 async def test_a_stream_that_has_said_all_is_whole_at_once_though_it_never_closes(
-    monkeypatch: pytest.MonkeyPatch,
+    type_: str, with_text: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "USAGE_S", 0.2)
+    for module in (wire, litellm_provider):
+        monkeypatch.setattr(module, "USAGE_S", 0.2)
+    last = CHUNK.replace(b"null", b'"stop"')
 
     async def talk(line: Line) -> None:
         await line.hear()
         await line.begin(EVENTS)
-        await line.add(CHUNK.replace(b"null", b'"stop"'))
+        await line.add(CHUNK + (last if with_text else last.replace(b'{"content":"x"}', b"{}")))
         await line.until_closed()
 
-    async with talking("openai", talk) as (provider, _):
-        *_, end = await items_of(provider, call("hi", idle_s=3600))
+    async with talking(type_, talk) as (provider, upstream):
+        *items, end = await items_of(provider, call("hi", idle_s=3600))
 
         assert isinstance(end, StreamEnd)
+        assert text_in(items) == ("xx" if with_text else "x")
+        assert [c["finish_reason"] for chunk in chunks_in(items) for c in chunk["choices"]][-1] == "stop"
+        await until(lambda: upstream.open == 0)
+
+
+@STREAMED
+async def test_one_of_two_answers_that_has_ended_is_not_the_whole(
+    type_: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (wire, litellm_provider):
+        monkeypatch.setattr(module, "USAGE_S", 0.1)
+
+    async def talk(line: Line) -> None:
+        await line.hear()
+        await line.begin(EVENTS)
+        await line.add(CHUNK + CHUNK.replace(b"null", b'"stop"'))
+        await line.until_closed()
+
+    async with talking(type_, talk) as (provider, _):
+        *_, failure = await items_of(provider, call("hi", idle_s=0.5, n=2))
+
+        assert isinstance(failure, ProviderTimeoutError)
+        assert "0.5 s" in failure.message
+
+
+@BOTH
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_list_of_models_that_never_ends_is_not_read_to_its_end(
+    type_: str, announced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "LIST_LIMIT", 100_000)
+
+    async def talk(line: Line) -> None:
+        await line.reader.readuntil(b"\r\n\r\n")
+        if announced:
+            await line.say("200 OK", JSON, b"[", length=10**9)
+            await line.until_closed()
+        await line.begin(JSON)
+        while not announced:
+            await line.add(b"[" * 1000)
+
+    async with talking(type_, talk) as (provider, upstream):
+        health = await provider.health()
+
+        assert health.status == "unhealthy"
+        assert "a list of models of more than" in str(health.error)
+        await until(lambda: upstream.open == 0)
+
+
+async def test_the_name_of_a_wrong_answers_type_is_short_and_without_our_key() -> None:
+    async def talk(line: Line) -> None:
+        while True:
+            await line.hear()
+            await line.say("200 OK", f"text/{KEY} {'x' * 5000}", b"hello")
+
+    async with talking("openai", talk) as (provider, _):
+        for failure in (await provider.chat(call("hi")), *await items_of(provider, call("hi"))):
+            assert kind_of(failure) is FailureKind.BROKEN
+            assert KEY.lower() not in str(failure).lower()
+            assert len(str(failure)) < 600
 
 
 # Answers that are none
