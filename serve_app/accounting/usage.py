@@ -28,20 +28,22 @@ def usage_of(reported: Mapping[str, Any] | None) -> Usage | None:
     """
     Read OpenAI's `usage` object (chat completions and embeddings).
 
-    None when there is none, or when it is not made of numbers: a provider's slip must not cost the answer.
+    None when there is none, when it is not made of numbers (a provider's slip must not cost the answer), and
+    when all of them are zero: no answer is made of nothing, but LiteLLM says so of one that told no usage.
     """
     if not reported:
         return None
     details = reported.get("prompt_tokens_details")
     cached = details.get("cached_tokens") if isinstance(details, Mapping) else 0
     try:
-        return Usage(
+        usage = Usage(
             input_tokens=max(0, int(reported.get("prompt_tokens") or 0)),
             output_tokens=max(0, int(reported.get("completion_tokens") or 0)),
             cached_tokens=max(0, int(cached or 0)),
         )
     except (TypeError, ValueError):
         return None
+    return usage if usage.total_tokens else None
 
 
 def estimate_tokens(text_length: int) -> int:
