@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 
-from serve_app.accounting.usage import Usage, estimate_tokens
+from serve_app.accounting.usage import CHARS_PER_TOKEN, Usage, estimate_tokens
 from serve_app.clock import Clock
 from serve_app.config.model import ModelTask
 from serve_app.control.port import Observation
@@ -36,7 +36,6 @@ UNDER_WAY = "sekha_requests_under_way"
 PROBED_AGAIN_AFTER_S = 1.0  # a probe takes about as long as a request
 MOST_PATIENCE_S = 3600.0  # a Retry-After above is a mistake, and must not take a target away for ever
 MOST_OUTAGE_S = 60.0  # of a 503, which guesses when its trouble ends; a breaker finds out
-CHARS_PER_FRAME = 4  # a frame is about one token, and a token about four characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class Attempt:
 
     def listen(self, block: bytes) -> None:
         """Take note of a block of frames: should the answer break off, this much was produced."""
-        self.output_chars += block.count(b"\n\n") * CHARS_PER_FRAME
+        self.output_chars += block.count(b"\n\n") * CHARS_PER_TOKEN  # a frame is about one token
 
 
 class Trip:

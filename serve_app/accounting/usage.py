@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+CHARS_PER_TOKEN = 4  # contract 3.3
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -48,4 +50,4 @@ def usage_of(reported: Mapping[str, Any] | None) -> Usage | None:
 
 def estimate_tokens(text_length: int) -> int:
     """Tokens in a text of so many characters, at four characters each (contract 3.3); never less than one."""
-    return max(1, text_length // 4)
+    return max(1, text_length // CHARS_PER_TOKEN)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import orjson
 
+from serve_app.accounting.usage import CHARS_PER_TOKEN
 from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
@@ -48,7 +49,6 @@ KEEPALIVE_S = 60.0  # how long an idle connection is kept for the next request
 LAST_WORDS_S = 0.05  # how long to wait for the end after [DONE], so that the connection can be used again
 REFUSAL_S = 2.0  # how long to wait for the words of a refusal: its status has said the most
 REFUSAL_LIMIT = 1024**2  # bytes of those words
-CHARS_PER_CHUNK = 4  # a chunk is about one token, and a token about four characters
 
 _VERSION = re.compile(r"/v\d+(alpha|beta)?\d*$")
 
@@ -257,7 +257,7 @@ class WireProvider:
             return frames.failure
         if not frames.is_complete:
             return broken(self._config.id, "was cut off in the middle of its answer", 200)
-        return StreamEnd(frames.usage, self._since(started), frames.count * CHARS_PER_CHUNK, frames.dropped)
+        return StreamEnd(frames.usage, self._since(started), frames.count * CHARS_PER_TOKEN, frames.dropped)
 
     # The connection
 

@@ -8,7 +8,8 @@ from serve_app.engine import Engine, OpenStream, bug, no_ending, open_stream
 from serve_app.errors import FailureKind, GatewayError, UpstreamError, upstream_error
 from serve_app.providers.base import StreamEnd, StreamHead
 from serve_app.streams.chat_stream import ChatStream, Items
-from serve_app.streams.continuation import Continuation, Differs, Told, usage_frame
+from serve_app.streams.continuation import Continuation, Differs, Told
+from serve_app.streams.settle import settle
 from serve_app.trip import Attempt, Trip
 
 log = logging.getLogger("sekha.gateway")
@@ -59,7 +60,10 @@ class _Flow:
                 ending = self._ending
                 if isinstance(ending, StreamEnd):
                     settled = True
-                    if last := self._served(attempt, ending):
+                    _, last = settle(
+                        trip, attempt, self._head, ending, self._first_token_s, self._first_block
+                    )
+                    if last:
                         yield last
                     yield ending
                     return
@@ -109,14 +113,6 @@ class _Flow:
     @property
     def _is_whole(self) -> bool:
         return self._continuation is None or self._continuation.has_caught_up
-
-    def _served(self, attempt: Attempt, end: StreamEnd) -> bytes:
-        """Settle; and what the caller still lacks: a usage it asked for and the upstream did not tell."""
-        usage = end.usage or self._trip.guessed_usage(end.output_chars)
-        # The end's own span would hold how slowly the caller read; the head's does not.
-        self._trip.served(attempt, usage, self._head.upstream_s, self._first_token_s, end.dropped_frames)
-        lacks_usage = self._trip.wants_usage and end.usage is None
-        return usage_frame(self._first_block, usage) if lacks_usage else b""
 
     async def _goes_on(self) -> bool:
         """Whether another target has begun to answer, so that the stream can go on with it."""

@@ -8,7 +8,7 @@ from serve_app.errors import GatewayError, UpstreamError
 from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead
 from serve_app.routed import Routed
 from serve_app.streams.chat_stream import ChatStream, Items
-from serve_app.streams.continuation import usage_frame
+from serve_app.streams.settle import settle
 from serve_app.trip import Attempt, Trip
 
 COMMENT = b": the answer is held back until it is whole\n\n"
@@ -87,10 +87,9 @@ class _Hold:
         with trip.under_way():
             attempt, (head, blocks, end) = await self._engine.answer(trip, self._read_whole)
         first_token_s = trip.elapsed_s - (end.upstream_s - head.upstream_s)  # when it could have been shown
-        usage = end.usage or trip.guessed_usage(end.output_chars)
-        if trip.wants_usage and end.usage is None:
-            blocks.append(usage_frame(blocks[0] if blocks else b"", usage))
-        cost = trip.served(attempt, usage, head.upstream_s, first_token_s, end.dropped_frames)
+        cost, last = settle(trip, attempt, head, end, first_token_s, blocks[0] if blocks else b"")
+        if last:
+            blocks.append(last)
         return trip.routed(attempt, cost), blocks, end
 
     async def _read_whole(
