@@ -21,6 +21,7 @@ RINGS = {
     "errors": ("", ""),
     "clock": ("", ""),
     "plugins": ("", ""),
+    "caller": ("", ""),
     "config": ("errors", "pydantic pydantic_core yaml"),
     # pure knowledge: these three never import one another
     "routing": ("errors clock config plugins", "pydantic"),
@@ -40,6 +41,7 @@ RINGS = {
         "providers.base",
         "",
     ),
+    "storage": ("errors clock config accounting control.store", "sqlalchemy alembic orjson"),
     "lookout": ("errors clock config events providers.base", ""),
     # adapters: inward, never one another, never Ray
     "schemas": ("errors config accounting", "pydantic orjson"),

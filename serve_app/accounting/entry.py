@@ -1,0 +1,45 @@
+"""One line of the ledger: an attempt that cost something, or might have."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from serve_app.accounting.usage import Usage
+
+
+class EntryOutcome(StrEnum):
+    """How the attempt ended. `lost`: its router died while it was under way, so nobody knows."""
+
+    SERVED = "served"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    What one attempt used and cost; never changed once it is written.
+
+    `number` counts from 1 within `journal`, the life of one router: together they name the entry, so that it
+    is taken in once however often it is sent. `at` is when the attempt ended, in seconds since the epoch.
+    `tenant` pays, `caller` is the key or user behind the request. `cost` is in nano-dollars, None when nobody
+    knows the price. `attempt` counts within the request. Spans are in seconds, from admission;
+    `first_token_s` is for streams only.
+    """
+
+    journal: str
+    number: int
+    request_id: str
+    attempt: int
+    at: float
+    tenant: str
+    caller: str
+    provider_id: str
+    model_id: str
+    task: str
+    operation: str
+    usage: Usage
+    cost: int | None
+    outcome: EntryOutcome
+    latency_s: float
+    first_token_s: float | None = None

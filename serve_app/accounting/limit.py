@@ -1,0 +1,86 @@
+"""How much of something may be used: a budget of money, a rate of requests or tokens, a number at once."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+
+class Unit(StrEnum):
+    """What is counted."""
+
+    NANO_DOLLARS = "nano_dollars"
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    CONCURRENT = "concurrent"
+
+
+class Window(StrEnum):
+    """Over which span. All begin and end in UTC, so that every process agrees on them."""
+
+    MINUTE = "minute"
+    DAY = "day"
+    MONTH = "month"
+    TOTAL = "total"
+
+    def start(self, at: float) -> float:
+        """When the window around this moment began, in seconds since the epoch; 0 for `total`."""
+        moment = datetime.fromtimestamp(at, UTC)
+        match self:
+            case Window.MINUTE:
+                return moment.replace(second=0, microsecond=0).timestamp()
+            case Window.DAY:
+                return _midnight(moment).timestamp()
+            case Window.MONTH:
+                return _midnight(moment).replace(day=1).timestamp()
+        return 0.0
+
+    def end(self, at: float) -> float | None:
+        """When it ends and the next one begins; None for `total`, which never does."""
+        moment = datetime.fromtimestamp(self.start(at), UTC)
+        match self:
+            case Window.MINUTE:
+                return (moment + timedelta(minutes=1)).timestamp()
+            case Window.DAY:
+                return (moment + timedelta(days=1)).timestamp()
+            case Window.MONTH:
+                return (moment + timedelta(days=32)).replace(day=1).timestamp()
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whom a limit is for: everything that agrees with what is named here; None agrees with all."""
+
+    tenant: str | None = None
+    caller: str | None = None
+    provider: str | None = None
+    model: str | None = None
+
+    def covers(self, tenant: str, caller: str, provider: str, model: str) -> bool:
+        """Whether an attempt for this tenant's caller at this provider with this model counts."""
+        return (
+            self.tenant in (None, tenant)
+            and self.caller in (None, caller)
+            and self.provider in (None, provider)
+            and self.model in (None, model)
+        )
+
+    @property
+    def is_per_request(self) -> bool:
+        """Whether it can be told from the caller alone, before anybody knows who will serve."""
+        return self.provider is None and self.model is None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `amount` units within each window, for what the scope covers. `id` is unique in a gateway."""
+
+    id: str
+    unit: Unit
+    window: Window
+    amount: int
+    scope: Scope = Scope()
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,0 +1,33 @@
+"""Who asks, as the gateway needs to know it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+NOBODY = "default"  # the tenant of everyone on a gateway without tenants
+
+
+class Role(StrEnum):
+    """What a key may do: call models; read what was spent; change the gateway."""
+
+    USER = "user"
+    READ = "read"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """
+    The one behind a request, once the key was found good.
+
+    `tenant` pays. `name` is for logs and the audit: a key's id, or a JWT's subject, never the key. `models`
+    (model ids or `provider/model`) and `tasks` are what it may use; None: everything.
+    """
+
+    tenant: str = NOBODY
+    name: str = "anonymous"
+    role: Role = Role.USER
+    models: frozenset[str] | None = None
+    tasks: frozenset[str] | None = None
+
+
+ANYONE = Caller()
