@@ -129,6 +129,7 @@ class Gateway:
             images=request.images,
             input_tokens=request.input_tokens,
             output_tokens=request.output_tokens,
+            output_limit=request.output_limit,
         )
 
     def embedding_requirements(self, request: EmbeddingRequest) -> Requirements:

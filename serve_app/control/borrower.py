@@ -110,6 +110,7 @@ class Borrower:
         """Ask, with the next report, for what is missing, and for some requests to come."""
         for limit, amount in needs:
             account = self._account(limit, now)
+            account.touched = now
             missing = amount - account.free
             if missing > 0:
                 self._ask(limit, missing, missing + AHEAD * amount)
@@ -175,8 +176,9 @@ class Borrower:
         """The whole of what is held at this moment; idle credit is given back by not naming it."""
         for name, account in list(self._accounts.items()):
             self._turn(account, now)
-            if now - account.touched > IDLE_S:
-                account.free = min(account.free, 0)
+            if now - account.touched <= IDLE_S:
+                continue
+            account.free = min(account.free, 0)
             if not (account.free or account.reserved or account.used or account.unsent):
                 del self._accounts[name]
         return {
@@ -188,24 +190,20 @@ class Borrower:
             for name, account in self._accounts.items()
         }
 
-    def take(self, grants: Mapping[str, Grant], limits: Mapping[str, Limit], now: float) -> None:
-        """Add what was granted; remember what was refused."""
+    def take(self, grants: Mapping[str, Grant], wants: Mapping[str, Want], now: float) -> None:
+        """Add what was granted; where there is not as much left, nobody has to ask again for a moment."""
         for name, grant in grants.items():
-            limit = limits.get(name) or (self._accounts[name].limit if name in self._accounts else None)
-            if limit is None:
-                continue
-            account = self._account(limit, now)
-            if grant.amount and grant.window == account.window:
+            account = self._accounts.get(name)
+            if account is None:
+                continue  # nobody has wanted any since, and the next report says that we have none
+            self._turn(account, now)
+            account.touched = now
+            if not grant.amount and not grant.later:
+                shortage = Shortage(account.limit, wants[name].need, grant.used)
+                self._refusals[name] = _Refusal(wants[name].need, now + REFUSED_S, shortage)
+            elif grant.window == account.window:
                 account.free += grant.amount
-                account.touched = now
                 self._refusals.pop(name, None)
-
-    def refuse(self, name: str, want: Want, grant: Grant, now: float) -> None:
-        """There is not as much left: nobody has to ask again for a moment."""
-        account = self._accounts.get(name)
-        if account is not None:
-            shortage = Shortage(account.limit, want.need, grant.used)
-            self._refusals[name] = _Refusal(want.need, now + REFUSED_S, shortage)
 
     def give_back(self, names: Iterable[str]) -> bool:
         """Let go of free credit that others wait for; whether there was any."""

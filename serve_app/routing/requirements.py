@@ -13,7 +13,7 @@ class Requirements:
     `max_cost` is in nano-dollars; `context_size` and the two token counts are in tokens. `only_preferred`
     drops every other model: an embedding from another model would land in another vector space.
     `allowed_models` (model ids or `provider/model`) and `allowed_tasks` are what the caller may use; None:
-    everything.
+    everything. `output_limit` is the most tokens the caller lets an answer have; None: no word of it.
     """
 
     task: ModelTask
@@ -26,5 +26,6 @@ class Requirements:
     only_preferred: bool = False
     input_tokens: int = 1000
     output_tokens: int = 500
+    output_limit: int | None = None
     allowed_models: frozenset[str] | None = None
     allowed_tasks: frozenset[str] | None = None

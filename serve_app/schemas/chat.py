@@ -18,7 +18,8 @@ class ChatRequest:
     """
     A chat request: the caller's bytes, and what routing needs to know of them.
 
-    `input_tokens` is counted at four characters a token over the texts of the messages; `max_cost` is in
+    `input_tokens` is counted at four characters a token over the texts of the messages; `output_limit` is the
+    most tokens all answers together may have, None where the caller says nothing; `max_cost` is in
     nano-dollars.
     """
 
@@ -29,6 +30,7 @@ class ChatRequest:
     images: int
     input_tokens: int
     output_tokens: int
+    output_limit: int | None = None
     preferred_model: str | None = None
     require_vision: bool = False
     require_audio: bool = False
@@ -43,6 +45,7 @@ def read_chat(raw: bytes) -> ChatRequest:
     number(body, "temperature", 0, 2)
     limit = whole_number(body, "max_completion_tokens", 1) or whole_number(body, "max_tokens", 1)
     stream = flag(body, "stream")
+    answers = whole_number(body, "n", 1) or 1
     options = body.get("stream_options")
     return ChatRequest(
         raw=raw,
@@ -51,7 +54,8 @@ def read_chat(raw: bytes) -> ChatRequest:
         wants_usage=stream and isinstance(options, dict) and bool(options.get("include_usage")),
         images=check_images(messages),
         input_tokens=estimate_tokens(_text_length(messages) + _length_of_tools(body)),
-        output_tokens=(limit or DEFAULT_OUTPUT_TOKENS) * (whole_number(body, "n", 1) or 1),
+        output_tokens=(limit or DEFAULT_OUTPUT_TOKENS) * answers,
+        output_limit=limit and limit * answers,
         preferred_model=text(body, "preferred_model"),
         require_vision=flag(body, "require_vision"),
         require_audio=flag(body, "require_audio"),

@@ -26,7 +26,7 @@ from typing import Any
 import orjson
 
 from serve_app.accounting.entry import Entry
-from serve_app.accounting.usage import Usage
+from serve_app.control.journal import Begun, JournalFull
 from serve_app.storage.lines import MOST, clean, entry_fields, entry_of, usage_fields
 from serve_app.storage.locked import locked
 
@@ -35,31 +35,6 @@ SEGMENT_BYTES = 4 * 2**20
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _ENTRY = b'{"entry":'
-
-
-class JournalFull(Exception):
-    """The disk takes no more. The journal is as it was before; the same call may be tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """
-    An attempt at its beginning, and what it may use and cost at worst: `usage`, and `cost` in nano-dollars.
-
-    `at` is in seconds since the epoch. The other fields are as in Entry.
-    """
-
-    request_id: str
-    attempt: int
-    at: float
-    tenant: str
-    caller: str
-    provider_id: str
-    model_id: str
-    task: str
-    operation: str
-    usage: Usage
-    cost: int | None
 
 
 @dataclass(slots=True)

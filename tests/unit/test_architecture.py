@@ -31,17 +31,19 @@ RINGS = {
     "events": ("errors accounting providers.base", ""),
     "prices": ("config accounting providers.catalogue", ""),
     "conditions": ("config accounting routing", ""),
-    "control": ("errors clock config accounting resilience routing", ""),
+    "control": ("errors caller clock config accounting resilience routing", ""),
     "routed": ("config routing", ""),
     "trip": ("errors caller clock config accounting resilience routing control events routed", ""),
-    "engine": ("errors clock config resilience routing control trip providers.base", ""),
+    "engine": ("errors clock bill config resilience routing control trip providers.base", ""),
+    "bill": ("errors caller clock config accounting control routing", ""),
+    "heir": ("clock accounting control storage", ""),
     "streams": ("errors clock accounting trip engine routed providers.base", "orjson"),
     "gateway": (
         "errors caller clock config accounting routing control events routed trip engine streams conditions "
         "schemas providers.base",
         "",
     ),
-    "storage": ("errors clock config accounting control.store", "sqlalchemy alembic orjson"),
+    "storage": ("errors clock config accounting control.store control.journal", "sqlalchemy alembic orjson"),
     "lookout": ("errors clock config events providers.base", ""),
     # adapters: inward, never one another, never Ray
     "schemas": ("errors config accounting", "pydantic orjson"),
@@ -58,8 +60,8 @@ RINGS = {
     ),
     # places to run, and ways in
     "deployments": (
-        "errors clock config accounting control events gateway lookout prices schemas providers api "
-        "observability",
+        "errors clock config accounting control events gateway lookout heir prices schemas providers api "
+        "observability storage",
         "ray grpc",
     ),
     "app": ("config deployments", "ray pydantic"),
