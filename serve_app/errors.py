@@ -6,6 +6,8 @@ What the gateway can refuse or fail with.
     * GatewayError                   a caller is told, with a status and a code
       x InvalidRequest               400, 413, 422: the request itself is at fault
       x Unauthenticated              401: no key, or not one of ours
+      x Forbidden                    403: a good key, but not one for this
+      x ModelNotAllowed              403: a model or task that is not for this caller
       x ModelNotFound                404: nothing configured goes by that name
       x NoProvidersAvailable         503: nothing configured can do this
       x NoSuitableProviders          503: what could do it may not just now (breaker, budget)
@@ -19,7 +21,7 @@ Every error hands all its fields to `Exception`, because it crosses Ray handles 
 exception from `args` alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 
@@ -72,6 +74,37 @@ class Unauthenticated(GatewayError):
     status = 401
     code = "invalid_api_key"
     kind = "authentication_error"
+
+
+class Forbidden(GatewayError):
+    """The key is good, but not for this."""
+
+    status = 403
+    code = "forbidden"
+    kind = "permission_error"
+
+
+class ModelNotAllowed(GatewayError):
+    """
+    The caller may not use this model, or none that could do what was asked.
+
+    `name` is None when no model was named; `allowed` are the models that the caller may use.
+    """
+
+    status = 403
+    code = "model_not_allowed"
+    kind = "permission_error"
+    param = "model"
+
+    def __init__(self, name: str | None, allowed: Iterable[str]) -> None:
+        self.name = name
+        self.allowed = tuple(allowed)
+        super().__init__(name, self.allowed)
+
+    @property
+    def message(self) -> str:
+        what = "any model that could do this" if self.name is None else f"the model '{self.name}'"
+        return f"This key may not use {what}. It may use: {', '.join(self.allowed) or 'none'}"
 
 
 class ModelNotFound(GatewayError):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import inf
 
 from serve_app.accounting.usage import CHARS_PER_TOKEN, Usage, estimate_tokens
+from serve_app.caller import ANYONE, Caller
 from serve_app.clock import Clock
 from serve_app.config.model import ModelTask
 from serve_app.control.port import Observation
@@ -83,7 +84,8 @@ class Trip:
     """
     The mutable part of serving one request.
 
-    `operation` is `chat` or `embeddings`; `raw` the caller's body; `deadline` bounds all attempts together.
+    `operation` is `chat` or `embeddings`; `raw` is the body that `caller` sent; `deadline` bounds all
+    attempts together.
     `left` are the targets that may still be asked, `failures` what those before them said, `current` is the
     attempt that waits for its first word. `passes_over`: a better target was left out because it asked for
     patience.
@@ -101,6 +103,7 @@ class Trip:
         listeners: Sequence[Listener],
         streams: bool = False,
         wants_usage: bool = False,
+        caller: Caller = ANYONE,
     ) -> None:
         self.request_id = request_id
         self.operation = operation
@@ -108,6 +111,7 @@ class Trip:
         self.raw = raw
         self.streams = streams
         self.wants_usage = wants_usage
+        self.caller = caller
         self.started = clock.monotonic()
         self.deadline = Deadline.after(self.started, timeout_s)
         self._timeout_s = timeout_s

@@ -12,6 +12,8 @@ class Requirements:
 
     `max_cost` is in nano-dollars; `context_size` and the two token counts are in tokens. `only_preferred`
     drops every other model: an embedding from another model would land in another vector space.
+    `allowed_models` (model ids or `provider/model`) and `allowed_tasks` are what the caller may use; None:
+    everything.
     """
 
     task: ModelTask
@@ -24,3 +26,5 @@ class Requirements:
     only_preferred: bool = False
     input_tokens: int = 1000
     output_tokens: int = 500
+    allowed_models: frozenset[str] | None = None
+    allowed_tasks: frozenset[str] | None = None

@@ -33,12 +33,12 @@ RINGS = {
     "conditions": ("config accounting routing", ""),
     "control": ("errors clock config accounting resilience routing", ""),
     "routed": ("config routing", ""),
-    "trip": ("errors clock config accounting resilience routing control events routed", ""),
+    "trip": ("errors caller clock config accounting resilience routing control events routed", ""),
     "engine": ("errors clock config resilience routing control trip providers.base", ""),
     "streams": ("errors clock accounting trip engine routed providers.base", "orjson"),
     "gateway": (
-        "errors clock config accounting routing control events routed trip engine streams conditions schemas "
-        "providers.base",
+        "errors caller clock config accounting routing control events routed trip engine streams conditions "
+        "schemas providers.base",
         "",
     ),
     "storage": ("errors clock config accounting control.store", "sqlalchemy alembic orjson"),
