@@ -123,7 +123,9 @@ class Settings(Config):
             wrong.append("default_models must be specified")
         elif self.llm_providers:
             wrong += _doubtful_defaults(self.default_models, self.llm_providers)
-        wrong += [*_doubtful_tenants(self), *_doubtful_limits(self)]
+        wrong += _doubtful_tenants(self)
+        for owner, limits in _limits_of(self):
+            wrong += doubtful_limits(owner, limits, self.llm_providers)
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
@@ -156,21 +158,32 @@ def _doubtful_tenants(settings: Settings) -> Iterator[str]:
                 yield f"Tenant '{tenant.id}' names model '{name}', which no provider has {_there(models)}"
 
 
-def _doubtful_limits(settings: Settings) -> Iterator[str]:
-    models = _models_of(settings)
-    providers = {provider.id for provider in settings.llm_providers}
-    for owner, limits in _limits_of(settings):
-        for limit in limits:
-            if limit.provider is not None and limit.provider not in providers:
-                there = _there(providers)
-                yield f"{owner} names provider '{limit.provider}', which is not configured {there}"
-            if limit.model is not None and limit.model not in models:
-                yield f"{owner} names model '{limit.model}', which no provider has {_there(models)}"
-        scopes = Counter(
-            (limit.provider, limit.model, limit.window) for limit in limits if isinstance(limit, BudgetConfig)
-        )
-        if any(count > 1 for count in scopes.values()):
-            yield f"{owner} is set twice for the same window: keep one of them"
+def doubtful_limits(
+    owner: str, limits: Sequence[BudgetConfig | RateConfig], providers: Sequence[ProviderConfig]
+) -> Iterator[str]:
+    """What is wrong with budgets or rates: they must be for something that is there, and for one thing each."""
+    offers = {
+        p.id: {name for model in p.models for name in (model.model_id, f"{p.id}/{model.model_id}")}
+        for p in providers
+    }
+    everything = {name for names in offers.values() for name in names}
+    for limit in limits:
+        if limit.provider is not None and limit.provider not in offers:
+            yield f"{owner} names provider '{limit.provider}', which is not configured {_there(offers)}"
+        elif limit.model is not None:
+            there = everything if limit.provider is None else offers[limit.provider]
+            if limit.model not in there:
+                who = (
+                    "no provider has"
+                    if limit.provider is None
+                    else f"provider '{limit.provider}' does not have"
+                )
+                yield f"{owner} names model '{limit.model}', which {who} {_there(there)}"
+    windows = Counter(
+        (limit.provider, limit.model, limit.window) for limit in limits if isinstance(limit, BudgetConfig)
+    )
+    if any(count > 1 for count in windows.values()):
+        yield f"{owner} is set twice for the same window: keep one of them"
 
 
 def _limits_of(settings: Settings) -> Iterator[tuple[str, Sequence[BudgetConfig | RateConfig]]]:

@@ -39,6 +39,10 @@ def test_a_budget_or_a_rate_may_stand_without_its_list() -> None:
         ({"budgets": [{"limit": 5, "provider": "x"}]}, "A budget names provider 'x'"),
         ({"rates": [{"model": "x"}]}, "A rate names model 'x'"),
         ({"tenants": [{"id": "a", "budgets": [{"limit": 5, "model": "x"}]}]}, "A budget of tenant 'a'"),
+        (
+            {"budgets": [{"limit": 5, "provider": "ollama_local", "model": "x"}]},
+            "'ollama_local' does not have",
+        ),
         ({"budgets": [{"limit": 0}]}, "budgets[0].limit"),
         ({"budgets": [{"limit": 5}, {"limit": 6}]}, "A budget is set twice"),
         ({"auth": {"api_keys": [{"key": "${X}", "tenant": "b"}]}}, "A caller key names tenant 'b'"),
