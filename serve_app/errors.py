@@ -12,6 +12,7 @@ What the gateway can refuse or fail with.
       x NoProvidersAvailable         503: nothing configured can do this
       x NoSuitableProviders          503: what could do it may not just now (breaker, budget)
       x GatewayUnavailable           503: a part of the gateway itself is missing
+        + JwksUnavailable            the keys of an identity provider
       x UpstreamError                one attempt at one target failed
         + ProviderAuthError          our key was refused
         + ProviderRateLimitError     429
@@ -72,8 +73,11 @@ class Unauthenticated(GatewayError):
     """No key came with the request, or one the gateway does not know."""
 
     status = 401
-    code = "invalid_api_key"
     kind = "authentication_error"
+
+    def __init__(self, message: str, code: str = "invalid_api_key") -> None:
+        super().__init__(message, code)
+        self.code = code
 
 
 class Forbidden(GatewayError):
@@ -166,6 +170,13 @@ class GatewayUnavailable(GatewayError):
 
     status = 503
     code = "gateway_unavailable"
+
+
+class JwksUnavailable(GatewayUnavailable):
+    """A token may be good, but the key to check it with is out of reach."""
+
+    code = "jwks_unavailable"
+    retry_after_s = 30.0
 
 
 class FailureKind(StrEnum):

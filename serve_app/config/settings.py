@@ -161,7 +161,7 @@ def _doubtful_tenants(settings: Settings) -> Iterator[str]:
 def doubtful_limits(
     owner: str, limits: Sequence[BudgetConfig | RateConfig], providers: Sequence[ProviderConfig]
 ) -> Iterator[str]:
-    """What is wrong with budgets or rates: they must be for something that is there, and for one thing each."""
+    """What is wrong with budgets or rates: each must be for something that is there, and only once."""
     offers = {
         p.id: {name for model in p.models for name in (model.model_id, f"{p.id}/{model.model_id}")}
         for p in providers
@@ -173,11 +173,9 @@ def doubtful_limits(
         elif limit.model is not None:
             there = everything if limit.provider is None else offers[limit.provider]
             if limit.model not in there:
-                who = (
-                    "no provider has"
-                    if limit.provider is None
-                    else f"provider '{limit.provider}' does not have"
-                )
+                who = "no provider has"
+                if limit.provider is not None:
+                    who = f"provider '{limit.provider}' does not have"
                 yield f"{owner} names model '{limit.model}', which {who} {_there(there)}"
     windows = Counter(
         (limit.provider, limit.model, limit.window) for limit in limits if isinstance(limit, BudgetConfig)
