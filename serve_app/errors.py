@@ -16,6 +16,7 @@ What the gateway can refuse or fail with.
         + PriceUnknown               402: a budget applies to what has no price
         + RateLimitExceeded          429: too many requests, tokens, or requests at once
       x GatewayUnavailable           503: a part of the gateway itself is missing
+        + JwksUnavailable            the keys of an identity provider
       x UpstreamError                one attempt at one target failed
         + ProviderAuthError          our key was refused
         + ProviderRateLimitError     429
@@ -76,8 +77,42 @@ class Unauthenticated(GatewayError):
     """No key came with the request, or one the gateway does not know."""
 
     status = 401
-    code = "invalid_api_key"
     kind = "authentication_error"
+
+    def __init__(self, message: str, code: str = "invalid_api_key") -> None:
+        super().__init__(message, code)
+        self.code = code
+
+
+class Forbidden(GatewayError):
+    """The key is good, but not for this."""
+
+    status = 403
+    code = "forbidden"
+    kind = "permission_error"
+
+
+class ModelNotAllowed(GatewayError):
+    """
+    The caller may not use this model, or none that could do what was asked.
+
+    `name` is None when no model was named; `allowed` are the models that the caller may use.
+    """
+
+    status = 403
+    code = "model_not_allowed"
+    kind = "permission_error"
+    param = "model"
+
+    def __init__(self, name: str | None, allowed: Iterable[str]) -> None:
+        self.name = name
+        self.allowed = tuple(allowed)
+        super().__init__(name, self.allowed)
+
+    @property
+    def message(self) -> str:
+        what = "any model that could do this" if self.name is None else f"the model '{self.name}'"
+        return f"This key may not use {what}. It may use: {', '.join(self.allowed) or 'none'}"
 
 
 class Forbidden(GatewayError):
@@ -283,6 +318,13 @@ class RateLimitExceeded(LimitReached):
             "retry_after_s": self.retry_after_s,
         }
         return {"code": self.code, "message": self.message, "details": details}
+
+
+class JwksUnavailable(GatewayUnavailable):
+    """A token may be good, but the key to check it with is out of reach."""
+
+    code = "jwks_unavailable"
+    retry_after_s = 30.0
 
 
 class FailureKind(StrEnum):

@@ -100,6 +100,12 @@ class Gateway:
             if any(serves_task(target, ask.task) and is_allowed(target, ask) for ask in questions)
         )
 
+    def names_for(self, caller: Caller, names: Sequence[str] | None = None) -> list[str]:
+        """These names, or all of them, without the models that are not for this caller."""
+        mine = {target.model_id for target in self.targets_for(caller)}
+        others = {target.model_id for target in self.targets} - mine
+        return [name for name in (self.names.known if names is None else names) if name not in others]
+
     def allowed(self, wanted: Requirements, caller: Caller) -> Requirements:
         """The question, within what the caller may use; ModelNotAllowed when it names something else."""
         if caller.models is None and caller.tasks is None:
@@ -214,14 +220,8 @@ class Gateway:
         except GatewayError as error:
             self.tell(RequestFailed(request_id, operation, "unknown", error.code, error.status, 0, 0.0))
             if isinstance(error, ModelNotFound):
-                raise ModelNotFound(error.name, self._shown_to(caller, error.known)) from None
+                raise ModelNotFound(error.name, self.names_for(caller, error.known)) from None
             raise
-
-    def _shown_to(self, caller: Caller, names: Sequence[str]) -> list[str]:
-        """These names without the models that are not for this caller."""
-        mine = {target.model_id for target in self.targets_for(caller)}
-        others = {target.model_id for target in self.targets} - mine
-        return [name for name in names if name not in others]
 
     def _trip(
         self,

@@ -76,7 +76,7 @@ class RouterDeployment:
         self._gateway = Gateway(settings, providers, self._control, clock, rng, [metrics, log_event])
         awake = {p.id: providers[p.id] for p in settings.llm_providers if not _may_sleep(p)}
         self._lookout = Lookout(settings.health, awake, clock, rng, self._gateway.tell)
-        self._keyring = Keyring.of(settings.auth, os.environ)
+        self._keyring = Keyring.of(settings, os.environ, clock)
         self._providers = providers
         self._clock = clock
 

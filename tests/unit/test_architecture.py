@@ -22,7 +22,7 @@ RINGS = {
     "clock": ("", ""),
     "plugins": ("", ""),
     "caller": ("", ""),
-    "config": ("errors", "pydantic pydantic_core yaml"),
+    "config": ("errors caller", "pydantic pydantic_core yaml"),
     # pure knowledge: these three never import one another
     "routing": ("errors clock config plugins", "pydantic"),
     "resilience": ("errors clock config", "pydantic"),
@@ -31,9 +31,9 @@ RINGS = {
     "events": ("errors accounting providers.base", ""),
     "prices": ("config accounting providers.catalogue", ""),
     "conditions": ("config accounting routing", ""),
-    "control": ("errors caller clock config accounting resilience routing", ""),
+    "control": ("errors caller clock config accounting resilience routing", "pydantic"),
     "routed": ("config routing", ""),
-    "trip": ("errors caller clock config accounting resilience routing control events routed", ""),
+    "trip": ("errors bill caller clock config accounting resilience routing control events routed", ""),
     "engine": ("errors clock bill config resilience routing control trip providers.base", ""),
     "bill": ("errors caller clock config accounting control routing", ""),
     "heir": ("clock accounting control storage", ""),
@@ -50,9 +50,9 @@ RINGS = {
     "providers": ("errors clock config accounting schemas", "aiohttp orjson"),
     "providers/litellm_": ("errors clock config accounting schemas", "aiohttp orjson litellm httpx openai"),
     "api": (
-        "errors clock config accounting resilience routing control events routed streams.chat_stream gateway "
-        "lookout schemas providers.base",
-        "fastapi starlette orjson pydantic",
+        "errors caller clock config accounting resilience routing control events routed streams.chat_stream "
+        "gateway lookout schemas providers.base",
+        "fastapi starlette orjson pydantic jwt",
     ),
     "observability": (
         "errors clock config accounting resilience control events trip providers.base",
