@@ -13,6 +13,7 @@ from serve_app.config.policy import BreakerPolicy
 from serve_app.config.provider import ProviderConfig
 from serve_app.config.routing import RoutingConfig
 from serve_app.config.scaling import Autoscaling, Scaling
+from serve_app.config.storage import StorageConfig
 
 
 def with_breaker_at_the_top(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -75,6 +76,7 @@ class Settings(Config):
     health: HealthPolicy = HealthPolicy()
     router: RouterConfig = RouterConfig()
     auth: AuthConfig = AuthConfig()
+    storage: StorageConfig = StorageConfig()
     host: str = Field(default="0.0.0.0", validation_alias=AliasChoices("host", "server_host"))  # noqa: S104
     port: int = Field(default=5001, validation_alias=AliasChoices("port", "server_port"))
     log_level: str = "INFO"
