@@ -29,6 +29,11 @@ def usage_fields(usage: Usage) -> dict[str, Any]:
     return said
 
 
+def tokens(usage: Usage) -> tuple[int, int]:
+    """Everything read, and everything written, in tokens. Raises nothing."""
+    return min(usage.input_tokens, MOST), min(usage.output_tokens, MOST)
+
+
 def usage_of(said: Mapping[str, Any]) -> Usage:
     """The usage that was written so; TypeError when one of its fields is missing that has no default."""
     return Usage(**{name: value for name, value in said.items() if name in _USAGE_NAMES})
