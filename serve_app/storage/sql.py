@@ -152,8 +152,8 @@ class SqlStore:
         since the epoch.
         """
         async with self._transaction(writes=True) as connection:
-            await connection.execute(delete(JOURNALS).where(JOURNALS.c.seen < now - SILENT_JOURNAL_S))
             await self._fold(connection, before=Window.MONTH.start(now - DAILY_SUMS_S))
+            await connection.execute(delete(JOURNALS).where(JOURNALS.c.seen < now - SILENT_JOURNAL_S))
         key = tuple_(ENTRIES.c.journal, ENTRIES.c.number)
         old = select(ENTRIES.c.journal, ENTRIES.c.number).where(ENTRIES.c.at < now - self._retention_s)
         total = 0

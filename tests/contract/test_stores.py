@@ -3,6 +3,8 @@
 import asyncio
 import os
 import sqlite3
+import subprocess
+import sys
 import time
 import traceback
 import uuid
@@ -26,15 +28,18 @@ from serve_app.accounting.limit import Window
 from serve_app.accounting.usage import Usage
 from serve_app.control.store import Change, Record, Spend, Store, StoreUnavailable
 from serve_app.errors import ConfigError
+from serve_app.storage.journal import Journal
+from serve_app.storage.orphan import orphans
 from serve_app.storage.schema import StoreTooNew
 from serve_app.storage.sql import SqlStore
 from serve_app.storage.tables import METADATA
-from tests.support.entries import NOON, entry
+from tests.support.entries import NOON, begun, entry
 from tests.support.gate import Gate
 from tests.support.postgres import Server, postgres
 
 pytestmark = pytest.mark.anyio
 
+ROOT = Path(__file__).parents[2]
 DAY = 86_400.0
 PASSWORD = "s3same%2Fopen"
 HOSTILE = ["'; DROP TABLE entries; --", '"quoted"', "%s %(x)s :x ?", "back\\slash", "\u2028𝄞", "x'||'y", "{}"]
@@ -52,7 +57,7 @@ class Place:
     outages: tuple[Callable[[], AbstractAsyncContextManager[None]], ...]
     readers_notice: bool
 
-    def store(self, timeout_s: float = 1.0, retention_days: int = 90) -> SqlStore:
+    def store(self, timeout_s: float = 20.0, retention_days: int = 90) -> SqlStore:
         return SqlStore(self.url, timeout_s, retention_days)
 
 
@@ -297,9 +302,9 @@ async def test_a_change_goes_in_whole_or_not_at_all(store: SqlStore) -> None:
     assert await store.records() == (0, [])
 
 
-async def test_a_store_that_is_down_says_so_at_once_and_works_again_afterwards(
-    place: Place, store: SqlStore
-) -> None:
+async def test_a_store_that_is_down_says_so_at_once_and_works_again_afterwards(place: Place) -> None:
+    store = place.store(timeout_s=1)
+    await store.open()
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: store.write(batch(1, 9)),
         lambda: store.change([], Change(NOON, "r", "set", "l")),
@@ -320,6 +325,7 @@ async def test_a_store_that_is_down_says_so_at_once_and_works_again_afterwards(
 
     assert len(await store.entries()) == 9
     assert totals(await store.spends())["attempts"] == 9
+    await store.close()
 
 
 async def test_a_store_that_was_never_there_says_so(tmp_path: Path, server: Server) -> None:
@@ -351,7 +357,7 @@ def test_a_url_that_is_none_is_refused_without_being_quoted(url: str) -> None:
 
 
 async def test_old_entries_go_and_their_sums_stay(place: Place) -> None:
-    store = place.store(timeout_s=10, retention_days=30)
+    store = place.store(retention_days=30)
     await store.open()
     await store.write([entry(number, at=NOON - number * DAY) for number in range(60)])
     before = totals(await store.spends())
@@ -406,7 +412,7 @@ async def test_records_are_set_changed_and_taken_away_and_each_time_the_epoch_gr
 
 
 async def test_changes_at_the_same_moment_each_get_an_epoch(place: Place, store: SqlStore) -> None:
-    other = place.store(timeout_s=10)
+    other = place.store()
     stores = [store, other] * 5
     made = await asyncio.gather(
         *(each.change([], Change(NOON, "root", "set", str(turn))) for turn, each in enumerate(stores))
@@ -417,7 +423,7 @@ async def test_changes_at_the_same_moment_each_get_an_epoch(place: Place, store:
 
 
 async def test_readers_see_whole_batches_while_one_writes(place: Place, store: SqlStore) -> None:
-    reader = place.store(timeout_s=10)
+    reader = place.store()
     done = False
 
     async def read() -> int:
@@ -439,7 +445,7 @@ async def test_readers_see_whole_batches_while_one_writes(place: Place, store: S
 
 async def test_two_writers_of_the_same_entries_count_them_once(place: Place) -> None:
     """One authority goes and the next one is there already."""
-    stores = [place.store(timeout_s=20) for _ in range(3)]
+    stores = [place.store() for _ in range(3)]
     await asyncio.gather(*(store.open() for store in stores))
     tenants = ["b", "a", "c"]
 
@@ -453,6 +459,69 @@ async def test_two_writers_of_the_same_entries_count_them_once(place: Place) -> 
     assert totals(await stores[0].spends())["attempts"] == 60
     for store in stores:
         await store.close()
+
+
+# Batches of fifty, each told of when it is in.
+AUTHORITY = """
+import asyncio, itertools, sys
+from serve_app.storage.sql import SqlStore
+from tests.support.entries import entry
+
+async def write():
+    store = SqlStore(sys.argv[1])
+    await store.open()
+    for first in itertools.count(1, 50):
+        await store.write([entry(number) for number in range(first, first + 50)])
+        print(first + 49, flush=True)
+
+asyncio.run(write())
+"""
+
+
+def test_an_authority_killed_in_the_middle_of_writing_leaves_whole_batches(database: str) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", AUTHORITY, database], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    told = [int(child.stdout.readline()) for _ in range(5)]
+    child.kill()
+    told += [int(line) for line in child.stdout.read().splitlines()]
+    child.wait()
+
+    async def look() -> tuple[int, int, int]:
+        store = SqlStore(database)
+        await store.open()
+        entries, sums, marks = await store.entries(10**6), await store.spends(), await store.written()
+        await store.close()
+        return len(entries), totals(sums)["attempts"], marks["router-a"]
+
+    entries, attempts, mark = asyncio.run(look())
+    assert entries == attempts == mark
+    assert mark - max(told) in (0, 50)
+
+
+async def test_a_dead_router_s_journal_counts_once_however_often_an_heir_begins(
+    store: SqlStore, tmp_path: Path
+) -> None:
+    journal = Journal(tmp_path / "journal", "router-a")
+    for number in range(1, 11):
+        journal.append(entry(number), journal.opened(begun()))
+    journal.opened(begun(cost=7_000))
+    await store.write(journal.pending(limit=4))
+    journal.written(4)
+    journal.append(entry(11))
+    journal.close()
+
+    for stops_after in (3, 100):
+        [orphan] = orphans(tmp_path / "journal")
+        await store.write(list(orphan.entries())[:stops_after])
+        orphan.release()
+    [orphan] = orphans(tmp_path / "journal")
+    await store.write(list(orphan.entries()))
+    orphan.discard()
+
+    assert totals(await store.spends()) == Counter(attempts=12, failed=1, cost=18_000)
+    assert await store.written() == {"router-a": 12}
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "nul\0byte", "half \ud800 a pair"])
@@ -484,7 +553,7 @@ async def test_the_migrations_lead_to_the_tables(store: SqlStore) -> None:
 
 
 async def test_several_can_start_on_an_empty_database_at_once(place: Place) -> None:
-    stores = [place.store(timeout_s=20) for _ in range(4)]
+    stores = [place.store() for _ in range(4)]
     await asyncio.gather(*(store.open() for store in stores))
     for number, store in enumerate(stores, start=1):
         await store.open()
