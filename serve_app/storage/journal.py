@@ -70,7 +70,11 @@ class Journal:
         self._file = -1
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = locked(folder / f"{name}.lock")
-        self._rotate()
+        try:
+            self._rotate()
+        except BaseException:  # else nobody could try again under this name, not even we
+            os.close(self._lock)
+            raise
 
     @property
     def next_number(self) -> int:

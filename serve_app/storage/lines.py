@@ -7,6 +7,7 @@ takes its default: a newer gateway reads what an older one has left behind, and 
 
 from collections.abc import Mapping
 from dataclasses import fields
+from enum import Enum
 from typing import Any
 
 from serve_app.accounting.entry import Entry, EntryOutcome
@@ -15,7 +16,6 @@ from serve_app.accounting.usage import Usage
 MOST = 2**53  # of anything counted; also what JSON's readers agree on. In nano-dollars: nine million dollars
 
 _USAGE = tuple((field.name, field.default) for field in fields(Usage))
-_USAGE_NAMES = frozenset(name for name, _ in _USAGE)
 _ENTRY_NAMES = tuple(field.name for field in fields(Entry) if field.name != "usage")
 
 
@@ -29,9 +29,14 @@ def usage_fields(usage: Usage) -> dict[str, Any]:
     return said
 
 
+def tokens(usage: Usage) -> tuple[int, int]:
+    """Everything read, and everything written, in tokens. Raises nothing."""
+    return min(usage.input_tokens, MOST), min(usage.output_tokens, MOST)
+
+
 def usage_of(said: Mapping[str, Any]) -> Usage:
-    """The usage that was written so; TypeError when one of its fields is missing that has no default."""
-    return Usage(**{name: value for name, value in said.items() if name in _USAGE_NAMES})
+    """The usage that was written so. An enumeration's word of another version counts as the usual one."""
+    return Usage(**{name: _as(default, said[name]) for name, default in _USAGE if name in said})
 
 
 def entry_fields(entry: Entry) -> dict[str, Any]:
@@ -53,3 +58,13 @@ def entry_of(said: Mapping[str, Any]) -> Entry:
 def clean(text: str) -> str:
     """The text without what PostgreSQL and JSON cannot hold: NUL, and halves of a surrogate pair."""
     return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "�")
+
+
+def _as(default: Any, value: Any) -> Any:
+    """The value as the field's own kind: JSON knows no enumerations."""
+    if not isinstance(default, Enum):
+        return value
+    try:
+        return type(default)(value)
+    except ValueError:
+        return default

@@ -301,6 +301,22 @@ def test_a_disk_that_is_full_when_a_segment_ends_leaves_no_half_of_the_next(
     assert journal.pending() == [entry(1)]
 
 
+def test_a_disk_that_is_full_from_the_start_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(file: int, line: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write)
+        with pytest.raises(JournalFull):
+            Journal(tmp_path, "router-a")
+
+    journal = Journal(tmp_path, "router-a")
+    journal.append(entry(1))
+    assert journal.pending() == [entry(1)]
+
+
 def test_entries_are_numbered_in_order(journal: Journal) -> None:
     journal.append(entry(1))
 
