@@ -12,7 +12,8 @@ from typing import Any
 
 import orjson
 
-from serve_app.accounting.usage import Usage, usage_of
+from serve_app.accounting.reported import usage_of
+from serve_app.accounting.usage import Usage
 from serve_app.errors import UpstreamError
 from serve_app.providers.wire_failures import broken, failure_of_error
 
@@ -176,7 +177,7 @@ class ChatFrames:
         reported = chunk.get("usage")
         if not isinstance(reported, dict):
             return data  # a usage of somebody else's, deeper in the chunk
-        self.usage = usage_of(reported) or self.usage
+        self.usage = usage_of(reported, chunk.get("service_tier")) or self.usage
         if self._wants_usage:
             return data
         if not chunk.get("choices"):
