@@ -48,6 +48,7 @@ RINGS = {
     # adapters: inward, never one another, never Ray
     "schemas": ("errors config accounting", "pydantic orjson"),
     "providers": ("errors clock config accounting schemas", "aiohttp orjson"),
+    "providers/tokenizer": ("accounting", "tiktoken"),
     "providers/litellm_": ("errors clock config accounting schemas", "aiohttp orjson litellm httpx openai"),
     "api": (
         "errors caller clock config accounting resilience routing control events routed streams.chat_stream "
