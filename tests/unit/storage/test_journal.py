@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from serve_app.accounting.entry import Entry, EntryOutcome
-from serve_app.storage.journal import Journal, JournalFull
+from serve_app.control.journal import JournalFull
+from serve_app.storage.journal import Journal
 from serve_app.storage.orphan import Orphan, orphans
 from tests.support.entries import NOON, begun, entry
 
