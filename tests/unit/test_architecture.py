@@ -69,6 +69,7 @@ RINGS = {
     "app": ("config deployments", "ray pydantic"),
     "clients": ("errors config.routing deployments.handles", "ray orjson"),
     "clients/own": ("errors clock config events gateway inprocess providers schemas", "orjson"),
+    "clients/model_router": ("errors clock config accounting resilience routing providers", ""),
     "clients/unified": ("errors clock config accounting control.backend providers.base", ""),
     "clients/bridge": (
         "errors clock config accounting resilience routing control.plane prices conditions schemas providers "
