@@ -304,7 +304,10 @@ class Replica:
     async def _report_for_ever(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._urgent.wait(), REPORT_EVERY_S)
+                # Not `wait_for`: in Python 3.11 it loses a cancellation that comes together with the event,
+                # and who stops this replica would wait for ever.
+                async with asyncio.timeout(REPORT_EVERY_S):
+                    await self._urgent.wait()
             self._urgent.clear()
             idle = not (
                 self._pending

@@ -60,6 +60,10 @@ RINGS = {
         "orjson prometheus_client",
     ),
     # places to run, and ways in
+    "inprocess": (
+        "errors clock config accounting control events gateway lookout prices observability providers.base",
+        "",
+    ),
     "deployments": (
         "errors clock config accounting control events gateway lookout heir prices schemas providers api "
         "observability storage",
@@ -67,6 +71,9 @@ RINGS = {
     ),
     "app": ("config deployments", "ray pydantic"),
     "clients": ("errors config.routing deployments.handles", "ray orjson"),
+    "clients/own": ("errors clock config events gateway inprocess providers schemas", "orjson"),
+    "clients/model_router": ("errors clock config accounting resilience routing providers", ""),
+    "clients/unified": ("errors clock config accounting control.backend providers.base", ""),
     "clients/bridge": (
         "errors clock config accounting resilience routing control.plane prices conditions schemas providers "
         "observability.logs",

@@ -389,3 +389,17 @@ async def test_a_clock_that_is_ahead_does_not_prolong_a_wait() -> None:
     snapshot = cluster.plane.report(Report("b", 1, (seen,)), cluster.clock.now())
 
     assert snapshot.cooling == {"first/chat": cluster.clock.now() + 20}
+
+
+@pytest.mark.parametrize("ticks", range(5))
+async def test_stopping_right_after_a_failure_ends(ticks: int) -> None:
+    clock = FakeClock()
+    replica = Replica("r", SETTINGS, LocalControl(Plane("g", prices_of), clock), clock, prices_of(SETTINGS))
+    await replica.start()
+    await asyncio.sleep(0.01)
+    replica.observe(Observation("first", "first/first-chat", Outcome.FAILURE, clock.now()))
+    for _ in range(ticks):
+        await asyncio.sleep(0)
+
+    async with asyncio.timeout(5):
+        await replica.stop()
