@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from serve_app.accounting.entry import Entry, EntryOutcome
 from serve_app.accounting.limit import Limit, Unit
-from serve_app.accounting.usage import Usage
+from serve_app.accounting.usage import Usage, tier_of
+from serve_app.accounting.worst_case import MAX_OUTPUT, worst_case
 from serve_app.caller import Caller
 from serve_app.clock import Clock
 from serve_app.config.model import ModelTask
@@ -18,8 +19,6 @@ from serve_app.control.replica import Replica
 from serve_app.errors import PriceUnknown
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
-
-MOST_OUTPUT_TOKENS = 4096  # reckoned with, where the caller sets no limit
 
 
 @dataclass(slots=True)
@@ -92,7 +91,6 @@ class Bill:
 
     def item(self, target: Target, attempt: int, hold: Hold | None) -> Item:
         """Write down that an attempt begins; GatewayUnavailable when it has to be and cannot."""
-        worst = self._worst(target)
         begun = Begun(
             request_id=self._request_id,
             attempt=attempt,
@@ -103,8 +101,8 @@ class Bill:
             model_id=target.model_id,
             task=self._wanted.task,
             operation=self._operation,
-            usage=worst,
-            cost=self._cost(target, worst),
+            usage=self._most(target),
+            cost=self._worst_cost(target),
         )
         return Item(target, attempt, hold, self._control.begin(begun))
 
@@ -149,19 +147,34 @@ class Bill:
     def _amount(self, limit: Limit, target: Target) -> int:
         """How much of a limit an attempt may use at worst, in its unit."""
         if limit.unit is Unit.NANO_DOLLARS:
-            cost = self._cost(target, self._worst(target))
+            cost = self._worst_cost(target)
             if cost is None:
                 raise PriceUnknown(target.name, limit.id)
             return cost
-        return self._worst(target).total_tokens if limit.unit is Unit.TOKENS else 1
+        return self._most(target).total_tokens if limit.unit is Unit.TOKENS else 1
 
-    def _worst(self, target: Target) -> Usage:
-        """The most that an attempt may use, as far as that can be known beforehand."""
-        wanted = self._wanted
-        if wanted.task is ModelTask.EMBEDDING:
-            return Usage(wanted.input_tokens)
-        return Usage(
-            wanted.input_tokens, wanted.output_limit or min(MOST_OUTPUT_TOKENS, target.context_window)
+    def _most(self, target: Target) -> Usage:
+        """The most tokens that an attempt may use, as far as that can be known beforehand."""
+        return Usage(self._wanted.input_tokens, self._longest(target) * self._wanted.answers)
+
+    def _longest(self, target: Target) -> int:
+        """Tokens of the longest answer: the caller's limit, for few models ever write all they can."""
+        if self._wanted.task is ModelTask.EMBEDDING:
+            return 0
+        return self._wanted.output_limit or min(MAX_OUTPUT, target.context_window)
+
+    def _worst_cost(self, target: Target) -> int | None:
+        """What an attempt may cost at most, in nano-dollars; None when nobody knows the price."""
+        price, wanted = self._control.price(target.name), self._wanted
+        if price is None or price.is_free:
+            return None if price is None else 0
+        return worst_case(
+            price,
+            wanted.input_tokens,
+            self._longest(target),
+            n=wanted.answers,
+            tier=tier_of(wanted.service_tier),
+            writes_cache=wanted.writes_cache,
         )
 
     def _cost(self, target: Target, usage: Usage) -> int | None:

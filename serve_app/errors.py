@@ -115,37 +115,6 @@ class ModelNotAllowed(GatewayError):
         return f"This key may not use {what}. It may use: {', '.join(self.allowed) or 'none'}"
 
 
-class Forbidden(GatewayError):
-    """The key is good, but not for this."""
-
-    status = 403
-    code = "forbidden"
-    kind = "permission_error"
-
-
-class ModelNotAllowed(GatewayError):
-    """
-    The caller may not use this model, or none that could do what was asked.
-
-    `name` is None when no model was named; `allowed` are the models that the caller may use.
-    """
-
-    status = 403
-    code = "model_not_allowed"
-    kind = "permission_error"
-    param = "model"
-
-    def __init__(self, name: str | None, allowed: Iterable[str]) -> None:
-        self.name = name
-        self.allowed = tuple(allowed)
-        super().__init__(name, self.allowed)
-
-    @property
-    def message(self) -> str:
-        what = "any model that could do this" if self.name is None else f"the model '{self.name}'"
-        return f"This key may not use {what}. It may use: {', '.join(self.allowed) or 'none'}"
-
-
 class ModelNotFound(GatewayError):
     """Nothing configured goes by this name."""
 

@@ -14,7 +14,7 @@ from serve_app.clock import Clock
 from serve_app.config.settings import Settings
 from serve_app.control.book import Book, book_of
 from serve_app.control.plane import Plane
-from serve_app.control.port import Mark, Receipt, Report, Snapshot, Totals
+from serve_app.control.port import ControlUnreachable, Mark, Receipt, Report, Snapshot, Totals
 from serve_app.control.store import Change, Record, Store, StoreUnavailable
 
 WRITE_EVERY_S = 0.2
@@ -105,6 +105,8 @@ class LocalControl:
         return self._plane.totals(self._clock.now())
 
     async def book(self) -> Book:
+        if self._plane.book is None:
+            raise ControlUnreachable("no router has told the configuration yet")
         return self._plane.book
 
     async def change(self, records: Sequence[Record], change: Change) -> Book:
@@ -115,7 +117,7 @@ class LocalControl:
             self._keep(records)
         self._set_book()
         self._wake()
-        return self._plane.book
+        return await self.book()
 
     # --- the store ------------------------------------------------------------------------------------
 

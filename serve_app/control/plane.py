@@ -68,7 +68,7 @@ class Plane:
         self._gauges: dict[str, Gauges] = {}
         self._tally = Tally()
         self._lender = Lender(on_alert)
-        self._book = Book()
+        self._book: Book | None = None
         self._marks: dict[str, Mark] = {}
         self._counted: dict[str, int] = {}
         self._restored: Mapping[str, int] = {}
@@ -82,8 +82,8 @@ class Plane:
         return self._settings
 
     @property
-    def book(self) -> Book:
-        """Tenants, keys and limits as they are."""
+    def book(self) -> Book | None:
+        """Tenants, keys and limits as they are; None before the first router has come."""
         return self._book
 
     def hello(self, replica_id: str, settings: Settings, known: Snapshot, now: float) -> Snapshot:
@@ -217,7 +217,7 @@ class Plane:
             latencies={name: mean for name, mean in means if mean is not None},
             applied=dict(self._applied),
             cooling={name: until for name, until in self._cooling.items() if until > now},
-            epoch=self._book.epoch,
+            epoch=self._book.epoch if self._book else -1,
             recalls=self._lender.recalls,
             marks={name: mark for name, mark in self._marks.items() if name in self._heard_at},
             is_stored=self._is_stored,
