@@ -3,7 +3,10 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -12,7 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from serve_app.api.jwks import FETCH_AT_MOST_EVERY_S, FRESH_FOR_S, KeySet, keys_in
+from serve_app.api.jwks import FETCH_AT_MOST_EVERY_S, FRESH_FOR_S, LARGEST, KeySet, keys_in, read_source
 from serve_app.api.tokens import MOST_KEPT, Tokens
 from serve_app.caller import Role
 from serve_app.config.auth import JwtConfig
@@ -298,3 +301,51 @@ def test_only_keys_that_check_rs256_signatures_are_taken() -> None:
     ]
 
     assert set(keys_in(orjson.dumps({"keys": [good, *others]}))) == {"good"}
+
+
+# Where the keys are read from
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """A server that has keys, sends people on from one address, and talks too much at another."""
+
+    def do_GET(self) -> None:
+        if self.path == "/moved":
+            self.send_response(302)
+            self.send_header("Location", "/keys")
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"x" * (LARGEST + 1) if self.path == "/large" else b"{}")
+
+    def log_message(self, *args: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as listening:
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
+def test_keys_are_read_from_the_address_itself(server: str) -> None:
+    assert read_source(f"{server}/keys") == b"{}"
+
+
+@pytest.mark.parametrize("path", ["/moved", "/large"])
+def test_no_detour_is_made_and_no_flood_is_read(server: str, path: str) -> None:
+    with pytest.raises(OSError, match=r"302|large"):
+        read_source(server + path)
+
+
+def test_keys_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "jwks.json").write_bytes(jwks((PRIVATE, "one")))
+
+    assert set(keys_in(read_source(str(tmp_path / "jwks.json")))) == {"one"}
+    with pytest.raises(OSError):  # noqa: PT011 - whatever the machine says of it
+        read_source(str(tmp_path / "none.json"))
