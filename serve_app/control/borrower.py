@@ -16,6 +16,7 @@ from serve_app.control.credit import Grant, Holding, Want, lending_window
 IDLE_S = 2.0  # credit nobody has used for so long goes back
 REFUSED_S = 0.25  # a refusal is not asked for again for so long
 AHEAD = 64  # requests whose credit is asked for at once
+CONTENT_S = 0.05  # credit ahead of need is not asked for more often
 LOW = 8  # requests' worth of credit at which more is asked for ahead of need
 
 Need = tuple[Limit, int]
@@ -44,7 +45,7 @@ class _Account:
     What is held of one limit.
 
     `free` can be reserved, `reserved` is under way, `used` counts within the minute, `unsent` is settled
-    money that no report has told of yet.
+    money that no report has told of yet; until `content_until` nothing is asked for ahead of need.
     """
 
     limit: Limit
@@ -54,6 +55,7 @@ class _Account:
     used: int = 0
     unsent: int = 0
     touched: float = 0.0
+    content_until: float = 0.0
 
 
 @dataclass(slots=True)
@@ -120,8 +122,9 @@ class Borrower:
         low = False
         for limit, amount in needs:
             account = self._account(limit, now)
-            if account.free < LOW * amount and limit.id not in self._refusals:
-                self._ask(limit, amount, AHEAD * amount)
+            if account.free < LOW * amount and account.content_until <= now:
+                account.content_until = now + CONTENT_S
+                self._ask(limit, 0, AHEAD * amount)
                 low = True
         return low
 
@@ -199,6 +202,9 @@ class Borrower:
             self._turn(account, now)
             account.touched = now
             if not grant.amount and not grant.later:
+                if not wants[name].need:
+                    account.content_until = now + 20 * CONTENT_S
+                    continue
                 shortage = Shortage(account.limit, wants[name].need, grant.used)
                 self._refusals[name] = _Refusal(wants[name].need, now + REFUSED_S, shortage)
             elif grant.window == account.window:
@@ -234,7 +240,7 @@ class Borrower:
         if asked is None:
             self._asked[limit.id] = _Asked(least, upto)
         else:
-            asked.least = min(asked.least, least)
+            asked.least = min(asked.least, least) if asked.least and least else asked.least or least
             asked.upto += least
 
     def _account(self, limit: Limit, now: float) -> _Account:

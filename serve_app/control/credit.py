@@ -27,7 +27,11 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """Credit asked for: `need` is the least that helps, `upto` what would spare further questions."""
+    """
+    Credit asked for: `need` is the least that helps, `upto` what would spare further questions.
+
+    Nobody waits for a want without need: it is met as far as there is plenty.
+    """
 
     need: int
     upto: int

@@ -20,6 +20,7 @@ from serve_app.control.store import Spend
 LEASE_S = 5.0  # a router uses what it holds for so long after its last word
 EXPIRES_S = 8.0  # and only then is it taken for lost: clocks and messages may be late
 SCARCE_S = 3.0  # after credit was called back, it is lent out by the piece for so long
+CLAIM_S = 0.5  # what comes back is kept for so long for the router it was called back for
 ALERT_AT = (75, 90, 100)  # percent (seed 004)
 
 Payer = tuple[str, str, str, str]  # tenant, caller, provider, model
@@ -52,6 +53,15 @@ class Standing:
         return max(0, self.limit.amount - self.used - self.on_loan)
 
 
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """Credit that was called back from others, for this router."""
+
+    replica_id: str
+    need: int
+    until: float
+
+
 @dataclass(slots=True)
 class _Account:
     """One limit's money spent in one window, and the thresholds it has passed."""
@@ -78,7 +88,7 @@ class Lender:
         self._accounts: dict[str, _Account] = {}
         self._scarce_until: dict[str, float] = {}
         self._lends_from = 0.0
-        self.recalls: Mapping[str, int] = {}
+        self._claims: dict[str, _Claim] = {}
 
     # --- what there is --------------------------------------------------------------------------------
 
@@ -149,10 +159,13 @@ class Lender:
                 **holdings,
                 **{name: self._with(holdings.get(name), name, g.amount, now) for name, g in lent.items()},
             }
-        self.recalls = {
-            name: need for name, need in self.recalls.items() if self._scarce_until.get(name, 0.0) > now
-        }
         return grants
+
+    def recalls(self, now: float) -> dict[str, str]:
+        """The limits of which free credit is wanted back, and the router that is waiting for it."""
+        for name in [name for name, claim in self._claims.items() if claim.until <= now]:
+            del self._claims[name]
+        return {name: claim.replica_id for name, claim in self._claims.items()}
 
     def standing(self, name: str, now: float) -> Standing | None:
         """How a limit stands; None when there is none of that name."""
@@ -181,9 +194,16 @@ class Lender:
         limit, used, window = standing.limit, standing.used, lending_window(standing.limit, now)
         if now < self._lends_from:
             return Grant(0, used, window, later=True)
-        left = standing.left
+        scarce = self._scarce_until.get(name, 0.0) > now
+        claim = self._claims.get(name)
+        if claim is not None and (claim.until <= now or claim.replica_id == replica_id):
+            claim = None
+        left = standing.left - (claim.need if claim else 0)
+        if not want.need:
+            ahead = 0 if scarce else min(want.upto, left // (2 * len(self._holdings)))
+            return Grant(max(0, ahead), used, window)
         if left >= want.need:
-            scarce = self._scarce_until.get(name, 0.0) > now
+            self._claims = {n: c for n, c in self._claims.items() if n != name or c is claim}
             share = left // (2 * len(self._holdings))
             amount = want.need if scarce else max(want.need, min(want.upto, share))
             return Grant(amount, used, window)
@@ -192,10 +212,11 @@ class Lender:
             for other, holdings in self._holdings.items()
             if other != replica_id and name in holdings and self._drawn(limit, holdings, now)
         )
-        if not idle or left + idle < want.need:
+        if standing.left + idle < want.need:
             return Grant(0, used, window)
         self._scarce_until[name] = now + SCARCE_S
-        self.recalls = {**self.recalls, name: want.need}
+        if claim is None:
+            self._claims[name] = _Claim(replica_id, want.need, now + CLAIM_S)
         return Grant(0, used, window, later=True)
 
     def _with(self, held: Holding | None, name: str, amount: int, now: float) -> Holding:

@@ -122,9 +122,9 @@ class Plane:
         self.take(report.entries, now)
         grants = {}
         if not is_overtaken:
-            recalled = self._lender.recalls
+            recalled = self._lender.recalls(now)
             grants = self._lender.hear(report.replica_id, report.holdings, report.wants, now)
-            if self._lender.recalls != recalled:
+            if any(recalled.get(name) != by for name, by in self._lender.recalls(now).items()):
                 self.version += 1
         if report.sequence > self._applied.get(report.replica_id, 0):
             self._applied[report.replica_id] = report.sequence
@@ -218,7 +218,7 @@ class Plane:
             applied=dict(self._applied),
             cooling={name: until for name, until in self._cooling.items() if until > now},
             epoch=self._book.epoch if self._book else -1,
-            recalls=self._lender.recalls,
+            recalls=self._lender.recalls(now),
             marks={name: mark for name, mark in self._marks.items() if name in self._heard_at},
             is_stored=self._is_stored,
         )

@@ -74,8 +74,9 @@ class Snapshot:
 
     `generation` differs after the authority was started anew. `applied` says, for each router, the last
     report that is in here. `cooling` says until when targets want to be left alone. `epoch` is that of the
-    book; who has an older one asks for it. `recalls` names the limits whose free credit is wanted back;
-    `marks` says how far the routers' journals have come, `is_stored` whether the store takes what comes.
+    book; who has an older one asks for it. `recalls` names the limits whose free credit is wanted back, and
+    by whom; `marks` says how far the routers' journals have come, `is_stored` whether the store takes what
+    comes.
     """
 
     generation: str = ""
@@ -86,7 +87,7 @@ class Snapshot:
     applied: Mapping[str, int] = field(default_factory=dict)
     cooling: Mapping[str, float] = field(default_factory=dict)
     epoch: int = -1
-    recalls: Mapping[str, int] = field(default_factory=dict)
+    recalls: Mapping[str, str] = field(default_factory=dict)
     marks: Mapping[str, Mark] = field(default_factory=dict)
     is_stored: bool = True
 

@@ -405,7 +405,8 @@ class Replica:
         self._snapshot = snapshot
         anew = snapshot.generation != known.generation
         self._pages.heard(snapshot.marks.get(self._id, Mark()), anew)
-        if self._borrower.give_back(snapshot.recalls):
+        wanted_back = [name for name, by in snapshot.recalls.items() if by != self._id]
+        if self._borrower.give_back(wanted_back):
             self._urgent.set()
         missing: list[Observation] = []
         sent = self._unacknowledged

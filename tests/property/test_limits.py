@@ -101,7 +101,8 @@ class Cluster(RuleBasedStateMachine):
                 router.taken = self.counted.get(router.name, 0)
                 router.heard_at = self.now
                 router.borrower.take(grants, wants, self.now)
-                router.borrower.give_back(self.lender.recalls)
+                recalled = self.lender.recalls(self.now)
+                router.borrower.give_back(name for name, by in recalled.items() if by != router.name)
 
     def hears(
         self, router: Router, entries: list[Entry], holdings: dict[str, Holding], wants: dict[str, Want]
