@@ -135,6 +135,10 @@ class Gateway:
             images=request.images,
             input_tokens=request.input_tokens,
             output_tokens=request.output_tokens,
+            output_limit=request.output_limit,
+            answers=request.answers,
+            service_tier=request.service_tier,
+            writes_cache=request.writes_cache,
         )
 
     def embedding_requirements(self, request: EmbeddingRequest) -> Requirements:

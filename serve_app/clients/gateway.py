@@ -12,7 +12,7 @@ raised here as the GatewayError it is. Each method has a twin that ends in `_syn
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
@@ -22,6 +22,7 @@ import ray
 from ray import serve
 from ray.serve.exceptions import BackPressureError, RayServeException
 
+from serve_app.clients.bodies import Messages, chat_body, embedding_body
 from serve_app.clients.chunks import chunks_in
 from serve_app.config.routing import OnStreamFailure
 from serve_app.deployments.handles import TROUBLES, BySize
@@ -29,8 +30,6 @@ from serve_app.errors import GatewayError, GatewayUnavailable
 
 ANSWER_WITHIN_S = 300.0  # what a gateway gives a request unless told otherwise
 GRACE_S = 30.0  # on top of it, so that the gateway is the one to say that time is up
-
-Messages = str | Sequence[Mapping[str, Any]]
 
 
 class GatewayClient:
@@ -62,13 +61,13 @@ class GatewayClient:
 
     async def chat(self, messages: Messages, model: str | None = None, **fields: Any) -> dict[str, Any]:
         """One whole chat completion, in OpenAI's words."""
-        return await self._asked((await self._reached()).chat, _chat_body(messages, model, fields))
+        return await self._asked((await self._reached()).chat, chat_body(messages, model, fields))
 
     async def chat_stream(
         self, messages: Messages, model: str | None = None, **fields: Any
     ) -> AsyncGenerator[dict[str, Any], None]:
         """A chat completion in chunks; stop early with `aclose()`, and the model stops as well."""
-        body = _chat_body(messages, model, {**fields, "stream": True})
+        body = chat_body(messages, model, {**fields, "stream": True})
         stream = self._sent((await self._reached()).chat_stream, body, self._on_failure)
         try:
             while (item := await self._next(stream)) is not None:
@@ -84,19 +83,19 @@ class GatewayClient:
         **fields: Any,
     ) -> dict[str, Any]:
         """Vectors for a text or for several, as OpenAI's embedding list."""
-        return await self._asked((await self._reached()).embed, _embedding_body(input, model, fields))
+        return await self._asked((await self._reached()).embed, embedding_body(input, model, fields))
 
     # --- without one ----------------------------------------------------------------------------------
 
     def chat_sync(self, messages: Messages, model: str | None = None, **fields: Any) -> dict[str, Any]:
         """`chat` for a plain script."""
-        return self._waited_for(self._connected().chat, _chat_body(messages, model, fields))
+        return self._waited_for(self._connected().chat, chat_body(messages, model, fields))
 
     def chat_stream_sync(
         self, messages: Messages, model: str | None = None, **fields: Any
     ) -> Iterator[dict[str, Any]]:
         """`chat_stream` for a plain script."""
-        body = _chat_body(messages, model, {**fields, "stream": True})
+        body = chat_body(messages, model, {**fields, "stream": True})
         stream = self._sent(self._connected().chat_stream, body, self._on_failure)
         try:
             with self._own_words():
@@ -112,7 +111,7 @@ class GatewayClient:
         **fields: Any,
     ) -> dict[str, Any]:
         """`embed` for a plain script."""
-        return self._waited_for(self._connected().embed, _embedding_body(input, model, fields))
+        return self._waited_for(self._connected().embed, embedding_body(input, model, fields))
 
     # --- the way there --------------------------------------------------------------------------------
 
@@ -202,20 +201,6 @@ def running_gateway(app_name: str) -> Any:
     except RayServeException as error:
         there = ", ".join(sorted(serve.status().applications)) or "none"
         raise GatewayUnavailable(f"No gateway '{app_name}' among the Serve applications: {there}") from error
-
-
-def _chat_body(messages: Messages, model: str | None, fields: Mapping[str, Any]) -> bytes:
-    spoken = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
-    return _body({"messages": spoken}, model, fields)
-
-
-def _embedding_body(given: str | Sequence[Any], model: str | None, fields: Mapping[str, Any]) -> bytes:
-    return _body({"input": given}, model, fields)
-
-
-def _body(required: Mapping[str, Any], model: str | None, fields: Mapping[str, Any]) -> bytes:
-    named = {} if model is None else {"model": model}
-    return orjson.dumps({**fields, **named, **required})
 
 
 def _read(answer: bytes | GatewayError) -> dict[str, Any]:

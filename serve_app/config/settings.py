@@ -14,6 +14,7 @@ from serve_app.config.policy import BreakerPolicy
 from serve_app.config.provider import ProviderConfig
 from serve_app.config.routing import RoutingConfig
 from serve_app.config.scaling import Autoscaling, Scaling
+from serve_app.config.storage import StorageConfig
 from serve_app.config.tenant import BudgetConfig, Budgets, RateConfig, Rates, TenantConfig
 
 
@@ -77,6 +78,7 @@ class Settings(Config):
     health: HealthPolicy = HealthPolicy()
     router: RouterConfig = RouterConfig()
     auth: AuthConfig = AuthConfig()
+    storage: StorageConfig = StorageConfig()
     tenants: tuple[TenantConfig, ...] = ()
     budgets: Budgets = ()
     rates: Rates = ()

@@ -16,6 +16,7 @@ embedding input, as `[[{…}]]`; `upstream.mode` gives the same orders to every 
     cut_after, stall_after            break a stream after so many pieces, or fall silent; a whole answer
                                       that is not streamed half way through
     no_done · no_usage                leave out the [DONE] · never tell the usage
+    usage                             in a message: tell these numbers of tokens, read and written
     error_after                       an error event after so many pieces
     only_for                          faults only for this model; others get what is no fault
     bare                              the list of models without OpenAI's envelope around it
@@ -49,7 +50,7 @@ ANTHROPIC_TYPE = {
     429: "rate_limit_error",
     529: "overloaded_error",
 }
-SHAPE = frozenset({"late_s", "chunks", "chunk_delay_s", "no_usage"})  # orders that are no faults
+SHAPE = frozenset({"late_s", "chunks", "chunk_delay_s", "no_usage", "usage"})  # orders that are no faults
 
 
 @dataclass(frozen=True)
@@ -470,8 +471,12 @@ def finish_of(message: dict[str, Any]) -> str:
 
 
 def usage_for(body: dict[str, Any]) -> dict[str, int]:
-    """One token a word."""
-    prompt, answer = len(last_text(body).split()), len(answer_text(body).split())
+    """One token a word, unless the message orders otherwise."""
+    found = ORDERS.search(last_text(body))
+    prompt, answer = (json.loads(found[1]) if found else {}).get("usage") or (
+        len(last_text(body).split()),
+        len(answer_text(body).split()),
+    )
     return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
 
 

@@ -33,19 +33,22 @@ RINGS = {
     "conditions": ("config accounting routing", ""),
     "control": ("errors caller clock config accounting resilience routing", "pydantic"),
     "routed": ("config routing", ""),
-    "trip": ("errors caller clock config accounting resilience routing control events routed", ""),
-    "engine": ("errors clock config resilience routing control trip providers.base", ""),
+    "trip": ("errors bill caller clock config accounting resilience routing control events routed", ""),
+    "engine": ("errors clock bill config resilience routing control trip providers.base", ""),
+    "bill": ("errors caller clock config accounting control routing", ""),
+    "heir": ("clock accounting control storage", ""),
     "streams": ("errors clock accounting trip engine routed providers.base", "orjson"),
     "gateway": (
         "errors caller clock config accounting routing control events routed trip engine streams conditions "
         "schemas providers.base",
         "",
     ),
-    "storage": ("errors clock config accounting control.store", "sqlalchemy alembic orjson"),
+    "storage": ("errors clock config accounting control.store control.journal", "sqlalchemy alembic orjson"),
     "lookout": ("errors clock config events providers.base", ""),
     # adapters: inward, never one another, never Ray
     "schemas": ("errors config accounting", "pydantic orjson"),
     "providers": ("errors clock config accounting schemas", "aiohttp orjson"),
+    "providers/tokenizer": ("accounting", "tiktoken"),
     "providers/litellm_": ("errors clock config accounting schemas", "aiohttp orjson litellm httpx openai"),
     "api": (
         "errors caller clock config accounting resilience routing control events routed streams.chat_stream "
@@ -57,13 +60,20 @@ RINGS = {
         "orjson prometheus_client",
     ),
     # places to run, and ways in
+    "inprocess": (
+        "errors clock config accounting control events gateway lookout prices observability providers.base",
+        "",
+    ),
     "deployments": (
-        "errors clock config accounting control events gateway lookout prices schemas providers api "
-        "observability",
+        "errors clock config accounting control events gateway lookout heir prices schemas providers api "
+        "observability storage",
         "ray grpc",
     ),
     "app": ("config deployments", "ray pydantic"),
     "clients": ("errors config.routing deployments.handles", "ray orjson"),
+    "clients/own": ("errors clock config events gateway inprocess providers schemas", "orjson"),
+    "clients/model_router": ("errors clock config accounting resilience routing providers", ""),
+    "clients/unified": ("errors clock config accounting control.backend providers.base", ""),
     "clients/bridge": (
         "errors clock config accounting resilience routing control.plane prices conditions schemas providers "
         "observability.logs",

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from serve_app.clients.bridge import CircuitOpen
+from serve_app.control.backend import BackendNotConfigured
 from serve_app.control.port import ControlUnreachable
 from serve_app.errors import (
+    BudgetExceeded,
     ConfigError,
     FailureKind,
     Forbidden,
@@ -15,14 +17,17 @@ from serve_app.errors import (
     GatewayUnavailable,
     InvalidRequest,
     JwksUnavailable,
+    LimitReached,
     ModelNotAllowed,
     ModelNotFound,
     NoProvidersAvailable,
     NoSuitableProviders,
+    PriceUnknown,
     ProviderAuthError,
     ProviderError,
     ProviderRateLimitError,
     ProviderTimeoutError,
+    RateLimitExceeded,
     SekhaError,
     Unauthenticated,
     UpstreamError,
@@ -42,7 +47,12 @@ EXAMPLES = [
     ModelNotFound("gpt-5", ["gpt-4o", "auto"]),
     NoProvidersAvailable("vision", vision=True, why="nobody sees"),
     NoSuitableProviders("chat_smart", "its circuit breaker is open", retry_after_s=12.5),
-    GatewayUnavailable("The control actor does not answer"),
+    BudgetExceeded("tenant:a/month", "month", 100.0, 99.5, 0.75, 3600.0),
+    PriceUnknown("first/some-model", "gateway/total"),
+    RateLimitExceeded("tenant:a/requests", "requests", 600, 0, 12.5),
+    LimitReached("no more"),
+    BackendNotConfigured("vLLM has no endpoint"),
+    GatewayUnavailable("The control actor does not answer", 1.0),
     JwksUnavailable("The server does not answer"),
     UpstreamError("boom", "p", FailureKind.REJECTED, 422, 1.5, "bad_tool", "tools"),
     upstream_error("key refused", "p", FailureKind.AUTH, upstream_status=401),

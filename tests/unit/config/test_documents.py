@@ -19,6 +19,7 @@ from serve_app.config.provider import ProviderConfig, Script
 from serve_app.config.routing import RoutingConfig
 from serve_app.config.scaling import Autoscaling, Scaling
 from serve_app.config.settings import DefaultModels, RouterConfig, Settings
+from serve_app.config.storage import StorageConfig
 from serve_app.config.tenant import BudgetConfig, RateConfig, TenantConfig
 from serve_app.errors import ConfigError
 
@@ -39,6 +40,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Circuit breaker": BreakerPolicy,
     "Health checks": HealthPolicy,
     "Callers": AuthConfig,
+    "Storage": StorageConfig,
     "Caller keys": CallerKey,
     "JSON Web Tokens": JwtConfig,
     "Tenants": TenantConfig,

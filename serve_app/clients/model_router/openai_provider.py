@@ -1,0 +1,13 @@
+"""The first provider of seed 003, under its name."""
+
+from typing import Any
+
+from serve_app.clients.model_router.config import LLMProviderConfig
+from serve_app.clients.model_router.gateway_provider import GatewayProvider
+
+
+class OpenAIProvider(GatewayProvider):
+    """OpenAI, or a server that speaks as it does at `api_base`."""
+
+    def __init__(self, config: LLMProviderConfig, **parts: Any) -> None:
+        super().__init__(config, "openai", **parts)

@@ -1,0 +1,62 @@
+"""Seed 004's few environment variables, as the configuration of a gateway of one's own."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from serve_app.accounting.money import nano_dollars
+from serve_app.config.model import ModelTask
+from serve_app.config.settings import Settings
+from serve_app.control.backend import OFFERED, Backend, Backends
+from serve_app.errors import ConfigError
+
+TIMEOUT_S = 60.0  # of one call (seed 004)
+
+_TASKS = {
+    "haiku": ModelTask.CHAT_SMALL,
+    "sonnet": ModelTask.CHAT_SMART,
+    "opus": ModelTask.CHAT_LARGE,
+    "qwen": ModelTask.CHAT_SMART,
+}
+_CONTEXT = {Backend.ANTHROPIC: 200_000, Backend.VLLM: 32_768}
+
+
+def settings_of(backend: Backend, backends: Backends, environ: Mapping[str, str]) -> Settings:
+    """
+    A gateway that knows this one backend: who has chosen one does not want to be answered by the other.
+
+    Retries are the gateway's own, which are seed 004's: three, after one, two and four seconds.
+    """
+    if backend is Backend.ANTHROPIC:
+        vendor: dict[str, Any] = {
+            "type": "anthropic",
+            "base_url": environ.get("ANTHROPIC_BASE_URL") or None,
+            "api_key": "${ANTHROPIC_API_KEY}",
+        }
+    else:
+        vendor = {"type": "vllm", "base_url": backends.api_base, "api_key": "${VLLM_API_KEY}"}
+    provider = {
+        "id": backend.value,
+        "transport": "inline",
+        "timeout": TIMEOUT_S,
+        "first_token_timeout_s": TIMEOUT_S,
+        "models": [
+            {"model_id": tier.model_id, "task": _TASKS[tier.name], "context_window": _CONTEXT[backend]}
+            for tier in OFFERED[backend]
+        ],
+        **vendor,
+    }
+    health = {"interval_s": 1}  # a look is taken when somebody asks, and the answer shall be of that moment
+    return Settings.model_validate({"llm_providers": [provider], "default_models": {}, "health": health})
+
+
+def amount_in(environ: Mapping[str, str], name: str, default: str) -> int:
+    """US dollars in a variable, as nano-dollars; ConfigError for what is no amount."""
+    text = environ.get(name, "").strip() or default
+    try:
+        is_amount = math.isfinite(float(text)) and float(text) >= 0
+    except ValueError:
+        is_amount = False
+    if not is_amount:
+        raise ConfigError(f"{name} must be an amount of US dollars, not '{text}'")
+    return nano_dollars(text)

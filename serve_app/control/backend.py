@@ -1,0 +1,126 @@
+"""
+Which of seed 004's two backends answers, and what may be asked of it.
+
+Pure: a state, and what follows from it. Who keeps the state, and who looks whether a backend is well before
+it is switched to, is not decided here.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from urllib.parse import urlsplit
+
+from serve_app.errors import InvalidRequest
+from serve_app.routing.intent import TIERS
+
+HOUR_S = 3600
+
+
+class Backend(StrEnum):
+    """Claude at Anthropic, billed by the token; a vLLM of one's own, billed by the hour."""
+
+    ANTHROPIC = "anthropic"
+    VLLM = "vllm"
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """A model by the name of its class; `max_tokens` is how long an answer may be unless told otherwise."""
+
+    name: str
+    model_id: str
+    max_tokens: int = 4096
+
+
+OFFERED: dict[Backend, tuple[Tier, ...]] = {
+    Backend.ANTHROPIC: (
+        Tier("haiku", TIERS["haiku"].model_id),
+        Tier("sonnet", TIERS["sonnet"].model_id, max_tokens=8192),
+        Tier("opus", TIERS["opus"].model_id),
+    ),
+    Backend.VLLM: (Tier("qwen", TIERS["qwen"].model_id),),
+}
+
+
+class BackendNotConfigured(InvalidRequest):
+    """The backend cannot be switched to: nobody has said where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """
+    The current backend, and where vLLM is.
+
+    `vllm_endpoint` is the server's address without `/v1`; `vllm_since` is when we first knew of one, in
+    seconds since the epoch: from then on its hours are counted.
+    """
+
+    current: Backend = Backend.ANTHROPIC
+    vllm_endpoint: str | None = None
+    vllm_since: float | None = None
+
+    def switched_to(self, backend: Backend) -> "Backends":
+        """The state afterwards; BackendNotConfigured for a vLLM without an endpoint."""
+        if not self.is_configured(backend):
+            raise BackendNotConfigured("vLLM has no endpoint: set one first", param="backend")
+        return replace(self, current=backend)
+
+    def with_endpoint(self, endpoint: str, now: float) -> "Backends":
+        """
+        The state afterwards; InvalidRequest for what is no web address.
+
+        A new address is no new machine: its hours go on.
+        """
+        since = now if self.vllm_since is None else self.vllm_since
+        return replace(self, vllm_endpoint=endpoint_of(endpoint), vllm_since=since)
+
+    def is_configured(self, backend: Backend) -> bool:
+        """Whether anybody could be asked. A missing key is found out by a look, not here."""
+        return backend is not Backend.VLLM or self.vllm_endpoint is not None
+
+    @property
+    def api_base(self) -> str | None:
+        """Where vLLM's OpenAI API is."""
+        return None if self.vllm_endpoint is None else f"{self.vllm_endpoint}/v1"
+
+    @property
+    def available_models(self) -> tuple[str, ...]:
+        """The tiers of the current backend."""
+        return tuple(tier.name for tier in OFFERED[self.current])
+
+    def tier(self, name: str) -> Tier:
+        """What a tier means at the current backend; one that it does not have is its first."""
+        tiers = OFFERED[self.current]
+        return next((tier for tier in tiers if tier.name == name), tiers[0])
+
+    def vllm_cost(self, now: float, hourly: int) -> int:
+        """What the machine behind vLLM has cost so far, in nano-dollars; `hourly` likewise, per hour."""
+        if self.vllm_since is None:
+            return 0
+        return round(max(0.0, now - self.vllm_since) * hourly / HOUR_S)
+
+
+def backend_named(name: str) -> Backend:
+    """The backend of that name; InvalidRequest names those there are."""
+    try:
+        return Backend(name)
+    except ValueError:
+        raise InvalidRequest(
+            f"Unknown backend '{name}'. Known backends: {', '.join(Backend)}",
+            param="backend",
+            code="invalid_backend",
+        ) from None
+
+
+def endpoint_of(text: str) -> str:
+    """The address as it is kept, without a trailing slash or `/v1`; InvalidRequest for what is none."""
+    address = text.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+    try:
+        parts = urlsplit(address)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is no number, half an IPv6 address
+        is_address = False
+    if not is_address or " " in address:
+        raise InvalidRequest(
+            "A vLLM endpoint must be a web address that starts with http:// or https://", param="endpoint"
+        )
+    return address
