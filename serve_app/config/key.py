@@ -8,6 +8,7 @@ A key that was made while the gateway runs: everything about it but the key.
 
 import hashlib
 import secrets
+from typing import Any
 
 from pydantic import Field
 
@@ -39,6 +40,10 @@ class KeyConfig(Config):
     created_at: float = 0.0
     revoked_at: float | None = None
     note: str = Field(default="", max_length=500)
+
+    def shown(self) -> dict[str, Any]:
+        """Everything about it that is for people's eyes, as plain JSON: not what it is looked up by."""
+        return self.model_dump(mode="json", exclude={"digest"})
 
 
 def new_key(

@@ -107,15 +107,16 @@ class Book:
     @cached_property
     def _limits_of(self) -> Mapping[tuple[str | None, str | None], tuple[Limit, ...]]:
         """By (tenant, caller), where these have limits of their own; (None, None) is for everyone else."""
-        owners = {(limit.scope.tenant, limit.scope.caller) for limit in self.limits}
-        owners |= {(tenant, None) for tenant, _ in owners} | {(None, None)}
+        of: dict[tuple[str | None, str | None], tuple[Limit, ...]] = {(None, None): ()}
+        for limit in self.limits:
+            owner = (limit.scope.tenant, limit.scope.caller)
+            of[owner] = (*of.get(owner, ()), limit)
+        everyones = of[None, None]
+        tenants = {tenant: everyones + of.get((tenant, None), ()) for tenant, _ in of if tenant is not None}
         return {
-            (tenant, caller): tuple(
-                limit
-                for limit in self.limits
-                if limit.scope.tenant in (None, tenant) and limit.scope.caller in (None, caller)
-            )
-            for tenant, caller in owners
+            (None, None): everyones,
+            **{(tenant, None): limits for tenant, limits in tenants.items()},
+            **{owner: tenants[owner[0]] + own for owner, own in of.items() if owner[0] and owner[1]},
         }
 
     def _full_names(self, names: Iterable[str] | None) -> frozenset[str] | None:

@@ -115,6 +115,16 @@ def test_a_new_key_is_kept_as_its_digest_only() -> None:
     assert kept.created_at == 100.0
 
 
+def test_a_key_is_shown_without_what_it_is_looked_up_by() -> None:
+    key, kept = new_key(0.0, note="mine")
+
+    shown = kept.shown()
+
+    assert (shown["id"], shown["note"], shown["role"]) == (kept.id, "mine", "user")
+    assert kept.digest[:8] not in str(shown)
+    assert key[-43:] not in str(shown)
+
+
 def test_no_two_keys_are_the_same() -> None:
     assert len({new_key(0.0)[0] for _ in range(100)}) == 100
 
