@@ -236,7 +236,11 @@ class UnifiedLLMClient:
         if loop not in self._running:
             self._running = {other: its for other, its in self._running.items() if not other.is_closed()}
             self._running[loop] = asyncio.ensure_future(running_gateway_client(self._app_name))
-        return await asyncio.shield(self._running[loop])
+        try:
+            return await asyncio.shield(self._running[loop])
+        except Exception:
+            self._running.pop(loop, None)  # the next call looks again
+            raise
 
     def _own_gateway(self, backend: Backend) -> OwnGateway:
         if backend not in self._own:
