@@ -25,7 +25,7 @@ serve: install ## run the gateway (CONFIG=file.yaml PORT=5001)
 test: install ## every test: unit, contract, real Ray Serve, real HTTP
 	$(BIN)/pytest $(ARGS)
 
-unit: install ## the tests that need neither Ray nor a network; seconds
+unit: install ## the tests that need neither Ray nor a network, but PostgreSQL (running or installed); a minute
 	$(BIN)/pytest tests/unit tests/property tests/contract $(ARGS)
 
 lint: install ## ruff: style, imports, security

@@ -15,7 +15,7 @@ from serve_app.clock import Clock
 from serve_app.config.provider import Transport
 from serve_app.config.settings import Settings
 from serve_app.control.replica import Replica
-from serve_app.errors import FailureKind, GatewayError, UpstreamError, upstream_error
+from serve_app.errors import FailureKind, GatewayError, LimitReached, UpstreamError, upstream_error
 from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead, StreamItem
 from serve_app.resilience.retry import JITTER, Again, Move, next_step
 from serve_app.routing.candidate import Candidate
@@ -68,6 +68,7 @@ class Engine:
         """
         if not trip.plan.ordered:
             raise self.refusal(trip.plan)
+        await trip.bill.open(trip.remaining_s)
         while trip.left and trip.remaining_s > 0.0:
             candidate = self._choose(trip)
             found = await self._try(trip, candidate, ask)
@@ -106,10 +107,13 @@ class Engine:
         while True:
             if not await self._waited(trip, target, wait_s):
                 return Move.NEXT
-            admission = await self._control.admit(target.provider_id)
-            if admission is None:
+            try:
+                attempt = await self._admitted(trip, candidate, retries)
+            except LimitReached as reached:
+                trip.turned_away(reached)
                 return Move.NEXT
-            attempt = trip.attempt(candidate, admission, retries, self._limits(trip, target))
+            if attempt is None:
+                return Move.NEXT
             answer = await self._asked(trip, attempt, ask)
             if not isinstance(answer, UpstreamError):
                 return attempt, answer
@@ -128,6 +132,20 @@ class Engine:
             trip.failed(attempt, answer, retry_in_s=step.after_s)
             wait_s = step.after_s
             retries += 1
+
+    async def _admitted(self, trip: Trip, candidate: Candidate, retries: int) -> Attempt | None:
+        """The next attempt at a target; None when its breaker says no. Raises LimitReached."""
+        target = candidate.target
+        hold = await trip.bill.reserve(target, trip.remaining_s)
+        try:
+            admission = await self._control.admit(target.provider_id)
+            if admission is not None:
+                return trip.attempt(candidate, admission, retries, self._limits(trip, target), hold)
+        except BaseException:
+            trip.bill.release(hold)
+            raise
+        trip.bill.release(hold)
+        return None
 
     async def _waited(self, trip: Trip, target: Target, wait_s: float) -> bool:
         """

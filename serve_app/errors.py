@@ -6,10 +6,17 @@ What the gateway can refuse or fail with.
     * GatewayError                   a caller is told, with a status and a code
       x InvalidRequest               400, 413, 422: the request itself is at fault
       x Unauthenticated              401: no key, or not one of ours
+      x Forbidden                    403: a good key, but not one for this
+      x ModelNotAllowed              403: a model or task that is not for this caller
       x ModelNotFound                404: nothing configured goes by that name
       x NoProvidersAvailable         503: nothing configured can do this
       x NoSuitableProviders          503: what could do it may not just now (breaker, budget)
+      x LimitReached
+        + BudgetExceeded             402: no money left for it
+        + PriceUnknown               402: a budget applies to what has no price
+        + RateLimitExceeded          429: too many requests, tokens, or requests at once
       x GatewayUnavailable           503: a part of the gateway itself is missing
+        + JwksUnavailable            the keys of an identity provider
       x UpstreamError                one attempt at one target failed
         + ProviderAuthError          our key was refused
         + ProviderRateLimitError     429
@@ -19,7 +26,7 @@ Every error hands all its fields to `Exception`, because it crosses Ray handles 
 exception from `args` alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 
 
@@ -70,8 +77,42 @@ class Unauthenticated(GatewayError):
     """No key came with the request, or one the gateway does not know."""
 
     status = 401
-    code = "invalid_api_key"
     kind = "authentication_error"
+
+    def __init__(self, message: str, code: str = "invalid_api_key") -> None:
+        super().__init__(message, code)
+        self.code = code
+
+
+class Forbidden(GatewayError):
+    """The key is good, but not for this."""
+
+    status = 403
+    code = "forbidden"
+    kind = "permission_error"
+
+
+class ModelNotAllowed(GatewayError):
+    """
+    The caller may not use this model, or none that could do what was asked.
+
+    `name` is None when no model was named; `allowed` are the models that the caller may use.
+    """
+
+    status = 403
+    code = "model_not_allowed"
+    kind = "permission_error"
+    param = "model"
+
+    def __init__(self, name: str | None, allowed: Iterable[str]) -> None:
+        self.name = name
+        self.allowed = tuple(allowed)
+        super().__init__(name, self.allowed)
+
+    @property
+    def message(self) -> str:
+        what = "any model that could do this" if self.name is None else f"the model '{self.name}'"
+        return f"This key may not use {what}. It may use: {', '.join(self.allowed) or 'none'}"
 
 
 class ModelNotFound(GatewayError):
@@ -133,6 +174,126 @@ class GatewayUnavailable(GatewayError):
 
     status = 503
     code = "gateway_unavailable"
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+
+class LimitReached(GatewayError):
+    """A budget or a rate does not allow this request; `limit_id` says which."""
+
+    limit_id = ""
+
+
+class BudgetExceeded(LimitReached):
+    """
+    The budget has no room for what the request may cost; amounts are in US dollars.
+
+    `resets_in_s` is when the budget's window ends; None when it never does.
+    """
+
+    status = 402
+    code = "BUDGET_EXCEEDED"
+    kind = "insufficient_quota"
+
+    def __init__(
+        self,
+        limit_id: str,
+        window: str,
+        limit: float,
+        current: float,
+        requested_cost: float,
+        resets_in_s: float | None = None,
+    ) -> None:
+        super().__init__(limit_id, window, limit, current, requested_cost, resets_in_s)
+        self.limit_id = limit_id
+        self.window = window
+        self.limit = limit
+        self.current = current
+        self.requested_cost = requested_cost
+        self.resets_in_s = resets_in_s
+
+    @property
+    def message(self) -> str:
+        return (
+            f"The budget '{self.limit_id}' of ${self.limit:g} ({self.window}) has no room for this request: "
+            f"${self.current:.6g} is spent, and this may cost up to ${self.requested_cost:.6g}. "
+            "Ask for less (max_tokens), or have the budget raised"
+        )
+
+    @property
+    def detail(self) -> dict[str, object]:
+        """Code, message and figures, as the seed's admin API tells errors (contract 6.2)."""
+        details = {
+            "budget": self.limit_id,
+            "window": self.window,
+            "limit": self.limit,
+            "current": self.current,
+            "requested_cost": self.requested_cost,
+            "resets_in_s": self.resets_in_s,
+        }
+        return {"code": self.code, "message": self.message, "details": details}
+
+
+class PriceUnknown(LimitReached):
+    """A budget applies, and nobody knows what this target costs."""
+
+    status = 402
+    code = "price_unknown"
+    kind = "insufficient_quota"
+
+    def __init__(self, target: str, limit_id: str) -> None:
+        super().__init__(target, limit_id)
+        self.target = target
+        self.limit_id = limit_id
+
+    @property
+    def message(self) -> str:
+        return (
+            f"The budget '{self.limit_id}' applies, and the price of '{self.target}' is unknown: "
+            "configure cost_per_1k_input and cost_per_1k_output for it"
+        )
+
+
+class RateLimitExceeded(LimitReached):
+    """As many requests or tokens as are allowed were used; `retry_after_s` is when there are more."""
+
+    status = 429
+    code = "RATE_LIMIT_EXCEEDED"
+    kind = "rate_limit_error"
+
+    def __init__(self, limit_id: str, unit: str, limit: int, remaining: int, retry_after_s: float) -> None:
+        super().__init__(limit_id, unit, limit, remaining, retry_after_s)
+        self.limit_id = limit_id
+        self.unit = unit
+        self.limit = limit
+        self.remaining = remaining
+        self.retry_after_s = retry_after_s
+
+    @property
+    def message(self) -> str:
+        what = "requests at once" if self.unit == "concurrent" else f"{self.unit} per minute"
+        return f"The limit '{self.limit_id}' of {self.limit} {what} is reached"
+
+    @property
+    def detail(self) -> dict[str, object]:
+        """Code, message and figures."""
+        details = {
+            "limit_id": self.limit_id,
+            "unit": self.unit,
+            "limit": self.limit,
+            "remaining": self.remaining,
+            "retry_after_s": self.retry_after_s,
+        }
+        return {"code": self.code, "message": self.message, "details": details}
+
+
+class JwksUnavailable(GatewayUnavailable):
+    """A token may be good, but the key to check it with is out of reach."""
+
+    code = "jwks_unavailable"
+    retry_after_s = 30.0
 
 
 class FailureKind(StrEnum):

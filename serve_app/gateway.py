@@ -7,10 +7,11 @@ must agree on is read from the control replica, and told to it.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from serve_app.accounting.money import nano_dollars
+from serve_app.caller import ANYONE, Caller
 from serve_app.clock import Clock
 from serve_app.conditions import Conditions
 from serve_app.config.model import ModelTask
@@ -18,16 +19,17 @@ from serve_app.config.routing import OnStreamFailure
 from serve_app.config.settings import Settings
 from serve_app.control.replica import Replica
 from serve_app.engine import Ask, Engine
-from serve_app.errors import GatewayError
+from serve_app.errors import GatewayError, ModelNotAllowed, ModelNotFound
 from serve_app.events import Event, Listener, RequestFailed
 from serve_app.providers.base import Answer, Provider
 from serve_app.routed import Routed
 from serve_app.routing.candidate import Candidate
+from serve_app.routing.eligibility import is_allowed, serves_task
 from serve_app.routing.intent import ModelNames
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
-from serve_app.routing.target import defaults_by_task, targets_of
+from serve_app.routing.target import Target, defaults_by_task, targets_of
 from serve_app.schemas.chat import ChatRequest
 from serve_app.schemas.embeddings import EmbeddingRequest
 from serve_app.streams.chat_stream import ChatStream
@@ -73,16 +75,47 @@ class Gateway:
 
     # --- deciding -------------------------------------------------------------------------------------
 
-    def plan(self, wanted: Requirements) -> Plan:
+    def plan(self, wanted: Requirements, caller: Caller = ANYONE) -> Plan:
         """Who may serve this, best first, and why the others may not."""
+        wanted = self.allowed(wanted, caller)
         return make_plan(wanted, self.targets, self._conditions, self._strategy, self._rng, self._defaults)
 
-    def route(self, wanted: Requirements) -> tuple[Plan, Candidate]:
+    def route(self, wanted: Requirements, caller: Caller = ANYONE) -> tuple[Plan, Candidate]:
         """The plan and its first choice; raises the refusal that a caller should hear."""
-        plan = self.plan(wanted)
+        plan = self.plan(wanted, caller)
         if not plan.ordered:
             raise self._engine.refusal(plan)
         return plan, plan.ordered[0]
+
+    def targets_for(self, caller: Caller) -> tuple[Target, ...]:
+        """The targets that a caller may use at all."""
+        if caller.models is None and caller.tasks is None:
+            return self.targets
+        questions = [
+            Requirements(task, allowed_models=caller.models, allowed_tasks=caller.tasks) for task in ModelTask
+        ]
+        return tuple(
+            target
+            for target in self.targets
+            if any(serves_task(target, ask.task) and is_allowed(target, ask) for ask in questions)
+        )
+
+    def names_for(self, caller: Caller, names: Sequence[str] | None = None) -> list[str]:
+        """These names, or all of them, without the models that are not for this caller."""
+        mine = {target.model_id for target in self.targets_for(caller)}
+        others = {target.model_id for target in self.targets} - mine
+        return [name for name in (self.names.known if names is None else names) if name not in others]
+
+    def allowed(self, wanted: Requirements, caller: Caller) -> Requirements:
+        """The question, within what the caller may use; ModelNotAllowed when it names something else."""
+        if caller.models is None and caller.tasks is None:
+            return wanted
+        wanted = replace(wanted, allowed_models=caller.models, allowed_tasks=caller.tasks)
+        name = wanted.preferred_model
+        named = [target for target in self.targets if name in (target.model_id, target.name)]
+        if name is not None and named and not any(is_allowed(target, wanted) for target in named):
+            raise ModelNotAllowed(name, dict.fromkeys(t.model_id for t in self.targets_for(caller)))
+        return wanted
 
     def limit(self, max_cost: int | None) -> int | None:
         """The stricter of the caller's limit and the configured one, in nano-dollars."""
@@ -102,6 +135,10 @@ class Gateway:
             images=request.images,
             input_tokens=request.input_tokens,
             output_tokens=request.output_tokens,
+            output_limit=request.output_limit,
+            answers=request.answers,
+            service_tier=request.service_tier,
+            writes_cache=request.writes_cache,
         )
 
     def embedding_requirements(self, request: EmbeddingRequest) -> Requirements:
@@ -122,20 +159,30 @@ class Gateway:
 
     # --- serving --------------------------------------------------------------------------------------
 
-    async def chat(self, request: ChatRequest, request_id: str, timeout_s: float | None = None) -> Reply:
+    async def chat(
+        self,
+        request: ChatRequest,
+        request_id: str,
+        timeout_s: float | None = None,
+        caller: Caller = ANYONE,
+    ) -> Reply:
         """A whole chat completion; raises GatewayError with what the caller should hear."""
-        with self._understanding(request_id, "chat"):
-            wanted = self.chat_requirements(request)
-        trip = self._trip("chat", wanted, request.raw, request_id, timeout_s)
+        with self._understanding(request_id, "chat", caller):
+            wanted = self.allowed(self.chat_requirements(request), caller)
+        trip = self._trip("chat", wanted, request.raw, request_id, timeout_s, caller)
         return await self._whole_answer(trip, lambda provider, call, _: provider.chat(call))
 
     async def embed(
-        self, request: EmbeddingRequest, request_id: str, timeout_s: float | None = None
+        self,
+        request: EmbeddingRequest,
+        request_id: str,
+        timeout_s: float | None = None,
+        caller: Caller = ANYONE,
     ) -> Reply:
         """Vectors; raises GatewayError likewise."""
-        with self._understanding(request_id, "embeddings"):
-            wanted = self.embedding_requirements(request)
-        trip = self._trip("embeddings", wanted, request.raw, request_id, timeout_s)
+        with self._understanding(request_id, "embeddings", caller):
+            wanted = self.allowed(self.embedding_requirements(request), caller)
+        trip = self._trip("embeddings", wanted, request.raw, request_id, timeout_s, caller)
         return await self._whole_answer(trip, lambda provider, call, _: provider.embed(call))
 
     async def chat_stream(
@@ -144,15 +191,18 @@ class Gateway:
         request_id: str,
         timeout_s: float | None = None,
         on_failure: OnStreamFailure | None = None,
+        caller: Caller = ANYONE,
     ) -> ChatStream:
         """
         A chat completion in pieces; raises GatewayError likewise.
 
         `on_failure` is what shall happen when the answer breaks off; None: what is configured.
         """
-        with self._understanding(request_id, "chat"):
-            wanted = self.chat_requirements(request)
-        trip = self._trip("chat", wanted, request.raw, request_id, timeout_s, True, request.wants_usage)
+        with self._understanding(request_id, "chat", caller):
+            wanted = self.allowed(self.chat_requirements(request), caller)
+        trip = self._trip(
+            "chat", wanted, request.raw, request_id, timeout_s, caller, True, request.wants_usage
+        )
         policy = on_failure or self.settings.routing.on_stream_failure
         if policy is OnStreamFailure.HOLD:
             return await held(self._engine, trip, self._clock)
@@ -166,12 +216,14 @@ class Gateway:
         return Reply(answer.body, trip.routed(attempt, cost))
 
     @contextmanager
-    def _understanding(self, request_id: str, operation: str) -> Iterator[None]:
+    def _understanding(self, request_id: str, operation: str, caller: Caller) -> Iterator[None]:
         """A request that names what is not there ends before its trip begins, and is counted all the same."""
         try:
             yield
         except GatewayError as error:
             self.tell(RequestFailed(request_id, operation, "unknown", error.code, error.status, 0, 0.0))
+            if isinstance(error, ModelNotFound):
+                raise ModelNotFound(error.name, self.names_for(caller, error.known)) from None
             raise
 
     def _trip(
@@ -181,6 +233,7 @@ class Gateway:
         raw: bytes,
         request_id: str,
         timeout_s: float | None,
+        caller: Caller,
         streams: bool = False,
         wants_usage: bool = False,
     ) -> Trip:
@@ -196,4 +249,5 @@ class Gateway:
             listeners=self._listeners,
             streams=streams,
             wants_usage=wants_usage,
+            caller=caller,
         )

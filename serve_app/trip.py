@@ -10,14 +10,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 
+from serve_app.accounting.entry import EntryOutcome
 from serve_app.accounting.usage import CHARS_PER_TOKEN, Usage, estimate_tokens
+from serve_app.bill import Bill, Item
+from serve_app.caller import ANYONE, Caller
 from serve_app.clock import Clock
 from serve_app.config.model import ModelTask
+from serve_app.control.borrower import Hold
 from serve_app.control.port import Observation
 from serve_app.control.replica import Admission, Replica
 from serve_app.errors import (
     FailureKind,
     GatewayError,
+    LimitReached,
     NoSuitableProviders,
     ProviderRateLimitError,
     ProviderTimeoutError,
@@ -59,7 +64,7 @@ class Attempt:
 
     `number` counts the attempts of the request, `retries` those before this one at the same target.
     `output_chars` is how much of an answer has come so far, as far as we know; `ran_into_deadline` that it
-    was still coming when the request's time was up.
+    was still coming when the request's time was up. `item` is its place on the bill.
     """
 
     candidate: Candidate
@@ -67,6 +72,7 @@ class Attempt:
     number: int
     retries: int
     limits: Limits
+    item: Item
     output_chars: int = 0
     ran_into_deadline: bool = False
 
@@ -83,7 +89,8 @@ class Trip:
     """
     The mutable part of serving one request.
 
-    `operation` is `chat` or `embeddings`; `raw` the caller's body; `deadline` bounds all attempts together.
+    `operation` is `chat` or `embeddings`; `raw` is the body that `caller` sent; `deadline` bounds all
+    attempts together.
     `left` are the targets that may still be asked, `failures` what those before them said, `current` is the
     attempt that waits for its first word. `passes_over`: a better target was left out because it asked for
     patience.
@@ -101,6 +108,7 @@ class Trip:
         listeners: Sequence[Listener],
         streams: bool = False,
         wants_usage: bool = False,
+        caller: Caller = ANYONE,
     ) -> None:
         self.request_id = request_id
         self.operation = operation
@@ -108,6 +116,7 @@ class Trip:
         self.raw = raw
         self.streams = streams
         self.wants_usage = wants_usage
+        self.caller = caller
         self.started = clock.monotonic()
         self.deadline = Deadline.after(self.started, timeout_s)
         self._timeout_s = timeout_s
@@ -117,6 +126,8 @@ class Trip:
         self.failures: list[tuple[Target, UpstreamError]] = []
         self.current: Attempt | None = None
         self._put_off: list[tuple[Target, float]] = []
+        self._turned_away: list[LimitReached] = []
+        self.bill = Bill(request_id, operation, plan.wanted, caller, control, clock)
         self._control = control
         self._clock = clock
         self._listeners = listeners
@@ -144,10 +155,17 @@ class Trip:
         """A stream that has broken off may take as long to its next token as it might to its first."""
         self.deadline = Deadline.after(self._clock.monotonic(), self._timeout_s)
 
-    def attempt(self, candidate: Candidate, admission: Admission, retries: int, limits: Limits) -> Attempt:
-        """The next attempt."""
+    def turned_away(self, reached: LimitReached) -> None:
+        """A limit does not let this request go to a target; another one may be cheaper."""
+        self._turned_away.append(reached)
+
+    def attempt(
+        self, candidate: Candidate, admission: Admission, retries: int, limits: Limits, hold: Hold | None
+    ) -> Attempt:
+        """The next attempt, on the bill; GatewayUnavailable when it has to be written down and cannot be."""
+        item = self.bill.item(candidate.target, self.attempts + 1, hold)
         self.attempts += 1
-        return Attempt(candidate, admission, self.attempts, retries, limits)
+        return Attempt(candidate, admission, self.attempts, retries, limits, item)
 
     def put_off(self, target: Target, wait_s: float) -> None:
         """This target was not asked, because it wants to be left alone for longer than we may wait."""
@@ -164,7 +182,8 @@ class Trip:
         """The answer is whole. Its cost in nano-dollars; None when nobody knows the price."""
         target = attempt.candidate.target
         self._observe(attempt, Outcome.SUCCESS, upstream_s)
-        cost = self._cost(target, usage)
+        cost = self.bill.settle(attempt.item, usage, EntryOutcome.SERVED, self.elapsed_s, first_token_s)
+        self.bill.close()
         self._tell(
             RequestServed(
                 request_id=self.request_id,
@@ -190,6 +209,7 @@ class Trip:
         self.failures.append((target, error))
         self._observe(attempt, self._verdict(attempt, error), cool_until=self._cool_until(error))
         usage = self.guessed_usage(attempt.output_chars) if attempt.output_chars else None
+        cost = self.bill.settle(attempt.item, usage, EntryOutcome.FAILED, self.elapsed_s)
         self._tell(
             AttemptFailed(
                 request_id=self.request_id,
@@ -200,12 +220,15 @@ class Trip:
                 error=error,
                 retry_in_s=retry_in_s,
                 usage=usage,
-                cost=None if usage is None else self._cost(target, usage),
+                cost=None if usage is None else cost,
             )
         )
 
     def refused(self, error: GatewayError) -> None:
         """The caller hears this instead of an answer, or instead of the rest of one."""
+        if self.current is not None:  # a mistake of ours, in the middle of an attempt
+            self.bill.settle(self.current.item, None, EntryOutcome.FAILED, self.elapsed_s)
+        self.bill.close()
         # A provider may call its errors what it likes; as a label that would grow without bound.
         code = f"upstream_{error.failure}" if isinstance(error, UpstreamError) else error.code
         task = self.plan.wanted.task
@@ -223,7 +246,8 @@ class Trip:
             target = attempt.candidate.target
             output = estimate_tokens(attempt.output_chars) if attempt.output_chars else 0
             usage = Usage(self.plan.wanted.input_tokens, output, estimated=True)
-            cost = self._cost(target, usage)
+            cost = self.bill.settle(attempt.item, usage, EntryOutcome.ABANDONED, self.elapsed_s)
+        self.bill.close()
         self._tell(
             RequestAbandoned(
                 request_id=self.request_id,
@@ -294,6 +318,8 @@ class Trip:
                 return first
             if not self._put_off:
                 return last
+        if self._turned_away:
+            return self._turned_away[0]
         if self._put_off:
             target, wait_s = min(self._put_off, key=lambda put_off: put_off[1])
             message = f"Provider '{target.provider_id}' asked for patience: {wait_s:.1f} s more"
@@ -360,10 +386,6 @@ class Trip:
         self._control.observe(
             Observation(target.provider_id, target.name, outcome, now, probe, latency_s, cool_until)
         )
-
-    def _cost(self, target: Target, usage: Usage) -> int | None:
-        price = self._control.price(target.name)
-        return None if price is None else price.cost(usage)
 
     def _tell(self, event: Event) -> None:
         for listener in self._listeners:

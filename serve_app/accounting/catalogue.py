@@ -13,15 +13,16 @@ An id nobody lists has no price. That is not the same as free, and nothing here 
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
-from serve_app.accounting.money import nano_dollars
-from serve_app.accounting.price import FREE, MILLION, Price
+from serve_app.accounting.listed import max_output_of, per_million, price_of
+from serve_app.accounting.price import FREE, Price
 from serve_app.config.model import ModelConfig, ModelTask
 
 PRICE_FILE = "model_prices_and_context_window_backup.json"
@@ -29,27 +30,41 @@ PRICE_FILE = "model_prices_and_context_window_backup.json"
 _LITELLM_NAMES = {"together": "together_ai"}  # where it calls a vendor by another name than we do
 
 _DATED = re.compile(r"[-:@](\d{4}-\d{2}-\d{2}|\d{8}|\d{6}|\d{4}|latest)")
-_PRICED_BY_TOKEN = frozenset({"chat", "completion", "responses", "embedding"})
 
 
 class Entry(NamedTuple):
-    """One line of the price list; `embedding` is True for a model that makes vectors."""
+    """
+    One line of the price list; `embedding` is True for a model that makes vectors.
+
+    `max_output` is how many tokens it writes at most in one answer, None where the list does not say.
+    """
 
     price: Price
     embedding: bool = False
+    max_output: int | None = None
 
 
 def per_1k(input_dollars: float | str | Decimal, output_dollars: float | str | Decimal = 0) -> Price:
     """A price told in US dollars per 1,000 tokens."""
-    return Price(_per_million(input_dollars, 1000), _per_million(output_dollars, 1000))
+    return Price(per_million(input_dollars, 1000), per_million(output_dollars, 1000))
 
 
-def _per_million(amount: float | str | Decimal, tokens: int) -> int:
-    return nano_dollars(Decimal(str(amount)) * (MILLION // tokens))
+def _chat(input_dollars: str, output_dollars: str, cached: str | None = None) -> Entry:
+    read = None if cached is None else per_million(cached, 1000)
+    return Entry(per_1k(input_dollars, output_dollars).with_cache(read, None))
 
 
-def _chat(input_dollars: str, output_dollars: str) -> Entry:
-    return Entry(per_1k(input_dollars, output_dollars))
+def _claude(input_dollars: str, output_dollars: str) -> Entry:
+    """Anthropic's cache costs a tenth of the input to read, a quarter more to write, double for an hour."""
+    price = per_1k(input_dollars, output_dollars)
+    return Entry(
+        replace(
+            price,
+            cached_read=price.input // 10,
+            cache_write_5m=price.input * 5 // 4,
+            cache_write_1h=price.input * 2,
+        )
+    )
 
 
 def _embedding(dollars: str) -> Entry:
@@ -58,15 +73,16 @@ def _embedding(dollars: str) -> Entry:
 
 _FREE_CHAT = Entry(FREE)
 _FREE_EMBEDDING = Entry(FREE, embedding=True)
-_OPUS = _chat("0.015", "0.075")
-_SONNET = _chat("0.003", "0.015")
-_HAIKU = _chat("0.00025", "0.00125")
-_HAIKU_3_5 = _chat("0.001", "0.005")
+_OPUS = _claude("0.015", "0.075")
+_SONNET = _claude("0.003", "0.015")
+_HAIKU = _claude("0.00025", "0.00125")
+_HAIKU_3_5 = _claude("0.001", "0.005")
 
-# US dollars per 1,000 tokens, input and output (contract 3.3; gpt-4o as in decision 23 there).
+# US dollars per 1,000 tokens, input and output (contract 3.3; gpt-4o as in decision 23 there). What is read
+# from a cache, where that has a price of its own, is in the vendor's proportion to the input.
 TABLE: Mapping[str, Entry] = {
-    "gpt-4o": _chat("0.005", "0.015"),
-    "gpt-4o-mini": _chat("0.00015", "0.0006"),
+    "gpt-4o": _chat("0.005", "0.015", "0.0025"),
+    "gpt-4o-mini": _chat("0.00015", "0.0006", "0.000075"),
     "gpt-4-turbo": _chat("0.01", "0.03"),
     "gpt-4": _chat("0.03", "0.06"),
     "gpt-3.5-turbo": _chat("0.0005", "0.0015"),
@@ -89,8 +105,8 @@ TABLE: Mapping[str, Entry] = {
     "moonshot-v1-8k": _chat("0.00012", "0.00012"),
     "moonshot-v1-32k": _chat("0.00024", "0.00024"),
     "moonshot-v1-128k": _chat("0.0006", "0.0006"),
-    "deepseek-v3": _chat("0.00014", "0.00028"),
-    "deepseek-chat": _chat("0.00014", "0.00028"),
+    "deepseek-v3": _chat("0.00014", "0.00028", "0.000014"),
+    "deepseek-chat": _chat("0.00014", "0.00028", "0.000014"),
     "llama3.1:8b": _FREE_CHAT,
     "llama3.1:70b": _FREE_CHAT,
     "llama3.1:405b": _FREE_CHAT,
@@ -126,34 +142,54 @@ class PriceCatalogue:
 
     def entry(self, model_id: str | None, provider_type: str | None = None) -> Entry | None:
         """The line of the price list behind `price`."""
-        if not model_id:
-            return None
-        names = (model_id, model_id.partition("/")[2])
-        for name in names:
+        names = _names(model_id)
+        for name in names[:2]:
             if (own := TABLE.get(name)) and not own.price.is_free:
                 return own
         for name in names:
             if found := self._listed(name, provider_type):
                 return found
-        for name in names:
-            for undated in _without_date(name):
-                if found := self._listed(undated, provider_type):
-                    return found
+        return None
+
+    def max_output(self, model_id: str | None, provider_type: str | None = None) -> int | None:
+        """How many tokens the model writes at most in one answer; None where the price file does not say."""
+        for name in _names(model_id):
+            listed = self._filed(name, provider_type)
+            if listed and listed.max_output:
+                return listed.max_output
         return None
 
     def _listed(self, name: str, provider_type: str | None) -> Entry | None:
         own = TABLE.get(name)
         if own and not own.price.is_free:
             return own
+        return self._filed_under(provider_type, name) or own or self._listing.get(name)
+
+    def _filed(self, name: str, provider_type: str | None) -> Entry | None:
+        return self._filed_under(provider_type, name) or self._listing.get(name)
+
+    def _filed_under(self, provider_type: str | None, name: str) -> Entry | None:
         vendor = _LITELLM_NAMES.get(provider_type or "", provider_type)
-        return self._listing.get(f"{vendor}/{name}") or own or self._listing.get(name)
+        return self._listing.get(f"{vendor}/{name}")
 
     @cached_property
     def _listing(self) -> Mapping[str, Entry]:
         if self._path is None:
             return {}
         rows = orjson.loads(self._path.read_bytes())
-        return {name: entry for name, row in rows.items() if (entry := _entry_of(row))}
+        return {
+            name: Entry(price, row["mode"] == "embedding", max_output_of(row))
+            for name, row in rows.items()
+            if (price := price_of(row))
+        }
+
+
+def _names(model_id: str | None) -> list[str]:
+    """What a model may be listed as: as it is written, without a leading provider, each without its date."""
+    if not model_id:
+        return []
+    names = [model_id, model_id.partition("/")[2]]
+    return [*names, *(undated for name in names for undated in _without_date(name))]
 
 
 def _without_date(name: str) -> Iterator[str]:
@@ -161,36 +197,6 @@ def _without_date(name: str) -> Iterator[str]:
     for cut in range(len(name) - 1, 0, -1):
         if _DATED.fullmatch(name, cut):
             yield name[:cut]
-
-
-def _entry_of(row: Mapping[str, Any]) -> Entry | None:
-    """
-    LiteLLM's row as an entry (US dollars per token there); None for what is not priced by token.
-
-    A row of zeros is no price either: in that file it says as often "not known" as it says "free". Dearer
-    tiers (long prompts, priority) are not read: the plain price stands for all.
-    """
-    embedding = row.get("mode") == "embedding"
-    per_input, per_output = row.get("input_cost_per_token"), row.get("output_cost_per_token")
-    if embedding and per_output is None:
-        per_output = 0
-    if row.get("mode") not in _PRICED_BY_TOKEN or not (_is_amount(per_input) and _is_amount(per_output)):
-        return None
-    if not per_input and not per_output:
-        return None
-    cached = row.get("cache_read_input_token_cost")
-    return Entry(
-        Price(
-            _per_million(per_input or 0, 1),
-            _per_million(per_output or 0, 1),
-            _per_million(cached, 1) if cached is not None and _is_amount(cached) else None,
-        ),
-        embedding,
-    )
-
-
-def _is_amount(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
 
 
 def litellm_price_file() -> Path | None:
@@ -218,6 +224,18 @@ def target_price(
     The configuration's own prices come first, then a vendor that charges nothing, then the catalogue. A side
     that the configuration leaves out is filled from what would have held without it.
     """
+    price = _without_cache_overrides(provider_type, is_free, model, catalogue or bundled_catalogue())
+    if price is None:
+        return None
+    read, write = model.cost_per_1k_cached, model.cost_per_1k_cache_write
+    return price.with_cache(
+        None if read is None else per_million(read, 1000), None if write is None else per_million(write, 1000)
+    )
+
+
+def _without_cache_overrides(
+    provider_type: str, is_free: bool, model: ModelConfig, catalogue: PriceCatalogue
+) -> Price | None:
     both = model.cost_per_1k_tokens
     per_input = both if model.cost_per_1k_input is None else model.cost_per_1k_input
     per_output = both if model.cost_per_1k_output is None else model.cost_per_1k_output
@@ -225,12 +243,14 @@ def target_price(
         per_output = 0.0
     if per_input is not None and per_output is not None:
         return per_1k(per_input, per_output)
-    listed = FREE if is_free else (catalogue or bundled_catalogue()).price(model.model_id, provider_type)
-    if listed is not None and listed.is_free and not is_free:
-        listed = None  # free on one's own machines says nothing about what a rented one costs
+    listed = FREE if is_free else catalogue.price(model.model_id, provider_type)
+    if listed is not None and not is_free and not (listed.input or listed.output or listed.request):
+        # Free on one's own machines says nothing about what a rented one costs, and a price for a second of
+        # sound or a picture says nothing about words.
+        listed = None
     if listed is None or (per_input is None and per_output is None):
         return listed
     return Price(
-        listed.input if per_input is None else _per_million(per_input, 1000),
-        listed.output if per_output is None else _per_million(per_output, 1000),
+        listed.input if per_input is None else per_million(per_input, 1000),
+        listed.output if per_output is None else per_million(per_output, 1000),
     )

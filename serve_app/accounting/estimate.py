@@ -111,4 +111,4 @@ def _cost(
         return None
     if input_tokens < 0 or output_tokens < 0:
         return 0
-    return price.cost(Usage(input_tokens=input_tokens, output_tokens=output_tokens))
+    return price.cost(Usage(input_tokens, output_tokens))

@@ -1,8 +1,9 @@
-"""What a model's tokens cost, and what an answer did."""
+"""What a model costs, and what an answer did."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from serve_app.accounting.usage import Usage
+from serve_app.accounting.usage import Tier, Usage
 
 MILLION = 1_000_000
 
@@ -12,26 +13,95 @@ class Price:
     """
     Nano-dollars per million tokens: a millionth of a cent per token is still a whole number here.
 
-    `cached` is what an input token from the provider's cache costs; None means as much as any other.
+    A kind of token without a price of its own (None) costs what `input` or `output` do; an hour in the cache
+    what five minutes do. `image`, `second` and `request` are nano-dollars for one of each.
+
+    `above` holds dearer prices for long prompts: a request that reads more tokens than the number beside one
+    is charged by it as a whole. `tiers` holds the prices of other service tiers, each with an `above` of its
+    own; a tier that is not there costs the same.
     """
 
     input: int
     output: int = 0
-    cached: int | None = None
+    cached_read: int | None = None
+    cache_write_5m: int | None = None
+    cache_write_1h: int | None = None
+    reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+    image_input: int | None = None
+    image_output: int | None = None
+    image: int = 0
+    second: int = 0
+    request: int = 0
+    above: tuple[tuple[int, "Price"], ...] = ()
+    tiers: tuple[tuple[Tier, "Price"], ...] = ()
 
     @property
     def is_free(self) -> bool:
-        return self.input == 0 and self.output == 0
+        """Whether nothing costs anything, at any length, in any tier."""
+        return not any(price._charges for price in self._all())
 
     def cost(self, usage: Usage) -> int:
         """Nano-dollars for this usage, rounded half up once, at the end."""
-        cached = min(usage.cached_tokens, usage.input_tokens) if self.cached is not None else 0
-        parts = (
-            (usage.input_tokens - cached) * self.input
-            + cached * (self.cached or 0)
-            + usage.output_tokens * self.output
+        price = self._applying(usage) if self.above or self.tiers else self
+        per_input, per_output = price.input, price.output
+        tokens = usage.input * per_input + usage.output * per_output
+        if usage.cached_read:
+            tokens += usage.cached_read * _or(price.cached_read, per_input)
+        if usage.cache_write_5m or usage.cache_write_1h:
+            per_written = _or(price.cache_write_5m, per_input)
+            tokens += usage.cache_write_5m * per_written
+            tokens += usage.cache_write_1h * _or(price.cache_write_1h, per_written)
+        if usage.reasoning:
+            tokens += usage.reasoning * _or(price.reasoning, per_output)
+        if usage.audio_input or usage.audio_output:
+            tokens += usage.audio_input * _or(price.audio_input, per_input)
+            tokens += usage.audio_output * _or(price.audio_output, per_output)
+        if usage.image_input or usage.image_output:
+            tokens += usage.image_input * _or(price.image_input, per_input)
+            tokens += usage.image_output * _or(price.image_output, per_output)
+        whole = usage.images * price.image + usage.seconds * price.second + usage.requests * price.request
+        return whole + (tokens + MILLION // 2) // MILLION
+
+    def with_cache(self, read: int | None, write: int | None) -> "Price":
+        """The same with other prices for the cache, where given, at any length and in any tier."""
+        return replace(
+            self,
+            cached_read=self.cached_read if read is None else read,
+            cache_write_5m=self.cache_write_5m if write is None else write,
+            cache_write_1h=self.cache_write_1h if write is None else write,
+            above=tuple((least, price.with_cache(read, write)) for least, price in self.above),
+            tiers=tuple((tier, price.with_cache(read, write)) for tier, price in self.tiers),
         )
-        return (parts + MILLION // 2) // MILLION
+
+    def _applying(self, usage: Usage) -> "Price":
+        """The prices this usage is charged by."""
+        price = self
+        if usage.tier is not Tier.STANDARD:
+            price = next((price for tier, price in self.tiers if tier == usage.tier), self)
+        if not price.above:
+            return price
+        read = usage.input_tokens
+        crossed = [least for least, _ in price.above if read > least]
+        return dict(price.above)[max(crossed)] if crossed else price
+
+    @property
+    def _charges(self) -> bool:
+        return any((
+            self.input, self.output, self.cached_read, self.cache_write_5m, self.cache_write_1h,
+            self.reasoning, self.audio_input, self.audio_output, self.image_input, self.image_output,
+            self.image, self.second, self.request,
+        ))  # fmt: skip
+
+    def _all(self) -> Iterator["Price"]:
+        yield self
+        for _, price in (*self.above, *self.tiers):
+            yield from price._all()
+
+
+def _or(price: int | None, otherwise: int) -> int:
+    return otherwise if price is None else price
 
 
 FREE = Price(0, 0)

@@ -1,51 +1,78 @@
 """What one answer used."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
 
 CHARS_PER_TOKEN = 4  # contract 3.3
+
+
+class Tier(StrEnum):
+    """How fast a vendor was asked to be, which changes its prices: OpenAI's `service_tier`."""
+
+    STANDARD = "standard"
+    PRIORITY = "priority"
+    FLEX = "flex"
+    BATCH = "batch"
+
+
+_TIERS = {"priority": Tier.PRIORITY, "fast": Tier.PRIORITY, "flex": Tier.FLEX, "batch": Tier.BATCH}
+
+
+def tier_of(word: object) -> Tier:
+    """The tier a vendor or a caller names; any word that changes no price is the standard one."""
+    return _TIERS.get(word, Tier.STANDARD) if isinstance(word, str) else Tier.STANDARD
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
     """
-    Tokens of one answer.
+    What one answer used, each token in one bucket only.
 
-    `input_tokens` is everything read, cached tokens included; `cached_tokens` is how many of those came from
-    the provider's cache. `estimated` is True when the provider did not say and we counted characters.
+    Tokens: `input` is text read that came from no cache and went into none, `cached_read` what came from the
+    provider's cache, `cache_write_5m` and `cache_write_1h` what was put into it for so long; `output` is text
+    written for the caller, `reasoning` what the model wrote for itself. Sound and pictures that the vendor
+    counts in tokens are in `audio_input`, `audio_output`, `image_input`, `image_output`. Not tokens: `images`
+    and `seconds` of sound, where these are what is paid for, and `requests`: an answer is one.
+
+    `estimated` is True when the provider did not say and we counted.
     """
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
+    input: int = 0
+    output: int = 0
+    cached_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    image_input: int = 0
+    image_output: int = 0
+    images: int = 0
+    seconds: int = 0
+    requests: int = 1
     estimated: bool = False
+    tier: Tier = Tier.STANDARD
+
+    @property
+    def input_tokens(self) -> int:
+        """Everything read, of whatever kind."""
+        return (
+            self.input
+            + self.cached_read
+            + self.cache_write_5m
+            + self.cache_write_1h
+            + self.audio_input
+            + self.image_input
+        )
+
+    @property
+    def output_tokens(self) -> int:
+        """Everything written, of whatever kind."""
+        return self.output + self.reasoning + self.audio_output + self.image_output
 
     @property
     def total_tokens(self) -> int:
         return self.input_tokens + self.output_tokens
-
-
-def usage_of(reported: Mapping[str, Any] | None) -> Usage | None:
-    """
-    Read OpenAI's `usage` object (chat completions and embeddings).
-
-    None when there is none, when it is not made of numbers (a provider's slip must not cost the answer), and
-    when all of them are zero: no answer is made of nothing, but LiteLLM says so of one that told no usage.
-    """
-    if not reported:
-        return None
-    details = reported.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, Mapping) else 0
-    try:
-        usage = Usage(
-            input_tokens=max(0, int(reported.get("prompt_tokens") or 0)),
-            output_tokens=max(0, int(reported.get("completion_tokens") or 0)),
-            cached_tokens=max(0, int(cached or 0)),
-        )
-    except (TypeError, ValueError):
-        return None
-    return usage if usage.total_tokens else None
 
 
 def estimate_tokens(text_length: int) -> int:

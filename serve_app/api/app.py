@@ -6,8 +6,8 @@ The hot endpoints are looked up in a dictionary; everything else is FastAPI's: d
 """
 
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -27,16 +27,18 @@ from serve_app.api.asgi import (
     read_body,
     send_answer,
 )
-from serve_app.api.auth import Keyring
-from serve_app.api.errors import detail_of, error_headers, openai_error
+from serve_app.api.auth import Authorised, Keyring
+from serve_app.api.errors import error_for, error_headers, openai_error
 from serve_app.api.health import Exposition, metrics_routes, provider_routes, service_routes
 from serve_app.api.openai import OpenAIEndpoints
 from serve_app.api.routing import routing_routes
+from serve_app.caller import Caller
 from serve_app.clock import Clock
 from serve_app.errors import GatewayError, ModelNotFound
 from serve_app.events import HttpAnswered
 from serve_app.gateway import Gateway
 from serve_app.lookout import Lookout
+from serve_app.routing.target import Target
 
 log = logging.getLogger("sekha.api")
 
@@ -86,10 +88,11 @@ class Guarded:
             return
         try:
             if path_within(scope) not in self._public:
-                self._keyring.check(scope)
+                await self._keyring.caller(scope)
             body = await read_body(scope, receive, SMALL_BODY)
         except GatewayError as error:
-            await send_answer(send, error.status, openai_error(error), error_headers(error))
+            shape = error_for(path_within(scope), error)
+            await send_answer(send, error.status, shape, error_headers(error))
         except CallerGone:
             return
         else:
@@ -180,23 +183,22 @@ def _documented(
     app = FastAPI(title=TITLE, version=__version__, description="A multi-provider LLM gateway on Ray Serve.")
     app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
 
-    def authorised(request: Request) -> None:
-        keyring.check(request.scope)
-
+    authorised = keyring.require()
     needs_key = [Depends(authorised)]
     open_metrics = gateway.settings.auth.public_metrics
     app.include_router(service_routes(gateway, lookout, clock))
     app.include_router(metrics_routes(gateway, exposition), dependencies=[] if open_metrics else needs_key)
     app.include_router(provider_routes(gateway, lookout, clock), dependencies=needs_key)
-    app.include_router(routing_routes(gateway), dependencies=needs_key)
-    app.include_router(_openai_routes(gateway, hot), dependencies=needs_key)
+    app.include_router(routing_routes(gateway, authorised))
+    app.include_router(_openai_routes(gateway, hot, authorised), dependencies=needs_key)
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     return app
 
 
-def _openai_routes(gateway: Gateway, hot: dict[str, Endpoint]) -> APIRouter:
+def _openai_routes(gateway: Gateway, hot: dict[str, Endpoint], authorised: Authorised) -> APIRouter:
+    Asker = Annotated[Caller, Depends(authorised)]  # noqa: N806 - a type, though made here
     routes = APIRouter(tags=["openai"])
     for path, endpoint in hot.items():
         kind = "embeddings" if path.endswith("embeddings") else "chat"
@@ -211,24 +213,26 @@ def _openai_routes(gateway: Gateway, hot: dict[str, Endpoint]) -> APIRouter:
         )
 
     @routes.get("/v1/models")
-    async def models() -> dict[str, Any]:
-        """The configured models, in OpenAI's list shape."""
-        listed = dict.fromkeys(target.model_id for target in gateway.targets)
-        return {"object": "list", "data": [_model(gateway, name) for name in listed]}
+    async def models(caller: Asker) -> dict[str, Any]:
+        """The models that the caller may use, in OpenAI's list shape."""
+        targets = gateway.targets_for(caller)
+        listed = dict.fromkeys(target.model_id for target in targets)
+        return {"object": "list", "data": [_model(targets, name) for name in listed]}
 
     @routes.get("/v1/models/{name:path}")
-    async def model(name: str) -> dict[str, Any]:
-        """One configured model."""
-        for target in gateway.targets:
+    async def model(name: str, caller: Asker) -> dict[str, Any]:
+        """One of the models that the caller may use."""
+        targets = gateway.targets_for(caller)
+        for target in targets:
             if name in (target.model_id, target.name):
-                return _model(gateway, target.model_id)
-        raise ModelNotFound(name, gateway.names.known)
+                return _model(targets, target.model_id)
+        raise ModelNotFound(name, gateway.names_for(caller))
 
     return routes
 
 
-def _model(gateway: Gateway, name: str) -> dict[str, Any]:
-    owners = dict.fromkeys(t.provider_id for t in gateway.targets if t.model_id == name)
+def _model(targets: Sequence[Target], name: str) -> dict[str, Any]:
+    owners = dict.fromkeys(t.provider_id for t in targets if t.model_id == name)
     return {"id": name, "object": "model", "created": 0, "owned_by": ", ".join(owners)}
 
 
@@ -266,9 +270,8 @@ def _speaks_openai(request: Request) -> bool:
 async def _gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101 - registered for this class only
     headers = {name.decode(): value.decode() for name, value in error_headers(error)}
-    if _speaks_openai(request):
-        return Response(openai_error(error), error.status, headers, "application/json")
-    return JSONResponse({"detail": detail_of(error)}, error.status, headers)
+    body = error_for(path_within(request.scope), error)
+    return Response(body, error.status, headers, "application/json")
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

@@ -1,55 +1,183 @@
-"""Who is calling: a key from `Authorization: Bearer` or `X-API-Key`, compared by digest (contract 1.7)."""
+"""
+Who is calling, and what for: a key or a token, from `Authorization: Bearer` or `X-API-Key` (contract 1.7).
 
-import hashlib
-import hmac
+    user    calls models
+    read    reads what was spent and measured
+    admin   everything
+"""
+
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from math import inf
+from typing import NamedTuple
+
+from fastapi import Request
 
 from serve_app.api.asgi import Scope, header
+from serve_app.api.tokens import Claims, tokens_of
+from serve_app.caller import ANYONE, NOBODY, Caller, Role
+from serve_app.clock import Clock
 from serve_app.config.auth import AuthConfig
-from serve_app.errors import Unauthenticated
+from serve_app.config.key import digest_of
+from serve_app.config.settings import Settings
+from serve_app.control.book import Book, book_of
+from serve_app.errors import Forbidden, InvalidRequest, Unauthenticated
 
 log = logging.getLogger("sekha.auth")
+
+Authorised = Callable[[Request], Awaitable[Caller]]
+
+_MAY = {
+    Role.USER: "call models",
+    Role.READ: "read what was spent and measured",
+    Role.ADMIN: "do what admins do",
+}
+_HOW = "set auth.admin_keys or SEKHA_ADMIN_KEYS"
+
+
+class Known(NamedTuple):
+    """The one behind a key, until `expires_at` (seconds since the epoch)."""
+
+    caller: Caller
+    expires_at: float = inf
+
+
+class _Configured(NamedTuple):
+    name: str
+    tenant: str
+    role: Role
 
 
 class Keyring:
     """
-    The callers' keys, kept as SHA-256 digests.
+    Everyone who may call: the keys of the configuration, those of the book, and tokens.
 
-    Empty when no key is configured: then everyone is let in, and the gateway serves loopback only. Keys that
-    are configured but cannot be found let nobody in.
+    Where none of them is configured everyone may call models, and the gateway serves loopback only; what
+    admins do takes an admin's key even there. Keys that are configured but cannot be found let nobody in.
     """
 
-    def __init__(self, keys: Iterable[str], required: bool) -> None:
-        self._digests = [_digest(key) for key in keys]
-        self._required = required
+    def __init__(self, config: AuthConfig, environ: Mapping[str, str], clock: Clock, book: Book) -> None:
+        self._is_open = config.is_open
+        self._clock = clock
+        self._configured = _configured(config, environ)
+        self._tokens = tokens_of(config.jwt, environ, clock) if config.jwt else None
+        if not (self._configured or self._tokens or self._is_open):
+            log.error("caller keys are configured, but none was found: nobody is let in")
+        self.take(book)
 
     @classmethod
-    def of(cls, config: AuthConfig, environ: Mapping[str, str]) -> "Keyring":
+    def of(cls, settings: Settings, environ: Mapping[str, str], clock: Clock) -> "Keyring":
         """The keys a configuration refers to, looked up now."""
-        keys = config.keys(environ)
-        if not keys and not config.is_open:
-            log.error("caller keys are configured, but none was found: nobody is let in")
-        return cls(keys, required=not config.is_open)
+        return cls(settings.auth, environ, clock, book_of(settings, (), 0))
 
-    def check(self, scope: Scope) -> None:
-        """Let the request pass, or raise Unauthenticated; the key itself is never repeated."""
-        if not self._required:
-            return
+    def take(self, book: Book) -> None:
+        """From now on this book counts: its keys, its revocations, its tenants."""
+        # A dictionary of digests tells nothing by how long a look-up takes: whoever guesses at keys cannot
+        # choose the digests that they try.
+        known = {
+            digest: Known(book.caller(name, tenant, role))
+            for digest, (name, tenant, role) in self._configured.items()
+            if digest not in book.revoked and book.has_tenant(tenant)
+        }
+        for digest, key in book.by_digest.items():
+            known[digest] = Known(book.caller_of(key), inf if key.expires_at is None else key.expires_at)
+        self._book = book
+        self._known = known
+        self._by_name = {entry.caller.name: entry for entry in known.values()}
+        self._asks = not self._is_open or bool(book.keys)
+        self._has_admins = self._tokens is not None or any(
+            entry.caller.role is Role.ADMIN for entry in known.values()
+        )
+
+    async def caller(self, scope: Scope) -> Caller:
+        """
+        The one behind a request. The key itself is never repeated.
+
+        Raises Unauthenticated; InvalidRequest for a header that is no Bearer; Forbidden for a token without
+        rights here; JwksUnavailable for one that cannot be checked just now.
+        """
+        if not self._asks:
+            return ANYONE
         key = _presented(scope)
-        if key is None:
-            raise Unauthenticated("No API key: send 'Authorization: Bearer <key>' or 'X-API-Key: <key>'")
-        digest = _digest(key)
-        if not any(hmac.compare_digest(digest, known) for known in self._digests):
-            raise Unauthenticated("Invalid API key")
+        digest = digest_of(key)
+        known = self._known.get(digest)
+        if known is not None:
+            return self._unless_expired(known)
+        if self._tokens is not None and key.count(".") == 2:
+            return self._bearer(await self._tokens.claims(key, digest))
+        raise Unauthenticated("Invalid API key")
+
+    async def model_caller(self, scope: Scope) -> Caller:
+        """The same, for those who may call models; Forbidden for the others."""
+        caller = await self.caller(scope)
+        check_role(caller, Role.USER)
+        return caller
+
+    def require(self, role: Role | None = None) -> Authorised:
+        """What a route depends on, to be reached by those of this role only; None: by everyone with a key."""
+
+        async def authorised(request: Request) -> Caller:
+            caller = await self.caller(request.scope)
+            if role in (Role.READ, Role.ADMIN) and not self._asks:
+                raise Unauthenticated(f"This takes an admin's key, and there is none: {_HOW}")
+            if role is not None:
+                check_role(caller, role, "" if self._has_admins else f"; there is no admin's key: {_HOW}")
+            return caller
+
+        return authorised
+
+    def token_for(self, caller: Caller) -> str:
+        """A token that is good for as much as this caller's key; raises Forbidden if there can be none."""
+        if self._tokens is None or caller.name not in self._by_name:
+            raise Forbidden("No token is given out for this: it takes a key, and auth.jwt.secret")
+        return self._tokens.issue(caller.name)
+
+    def _bearer(self, claims: Claims) -> Caller:
+        if claims.key is not None:
+            known = self._by_name.get(claims.key)
+            if known is None:
+                raise Unauthenticated("The key that this token was given out for is no longer good")
+            return self._unless_expired(known)
+        if not self._book.has_tenant(claims.tenant):
+            raise Forbidden("This token names no tenant that there is")
+        return self._book.caller(claims.name, claims.tenant, claims.role)
+
+    def _unless_expired(self, known: Known) -> Caller:
+        if self._clock.now() >= known.expires_at:
+            raise Unauthenticated("This API key has expired", "expired_api_key")
+        return known.caller
 
 
-def _presented(scope: Scope) -> str | None:
+def check_role(caller: Caller, role: Role, hint: str = "") -> None:
+    """Forbidden for whoever has neither this role nor the admin's, which has them all."""
+    if caller.role is not role and caller.role is not Role.ADMIN:
+        raise Forbidden(f"A key of role '{caller.role}' may not {_MAY[role]}{hint}")
+
+
+def _configured(config: AuthConfig, environ: Mapping[str, str]) -> dict[str, _Configured]:
+    """The configuration's keys by digest. A name has a colon, so no key made later can have it."""
+    found: dict[str, _Configured] = {}
+    for place, entry in enumerate(config.api_keys, start=1):
+        for number, key in enumerate(entry.keys(environ), start=1):
+            name = f"config:{entry.id or f'api-key-{place}'}{'' if number == 1 else f'-{number}'}"
+            found[digest_of(key)] = _Configured(name, entry.tenant, entry.role)
+    for number, key in enumerate(config.admins(environ), start=1):
+        found[digest_of(key)] = _Configured(f"config:admin-key-{number}", NOBODY, Role.ADMIN)
+    return found
+
+
+def _presented(scope: Scope) -> str:
+    """The key that came with a request; raises Unauthenticated when there is none."""
     if key := header(scope, b"x-api-key"):
         return key
-    scheme, _, token = (header(scope, b"authorization") or "").partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode()).digest()
+    given = header(scope, b"authorization")
+    if given is None:
+        raise Unauthenticated("No API key: send 'Authorization: Bearer <key>' or 'X-API-Key: <key>'")
+    scheme, _, key = given.partition(" ")
+    if scheme.lower() != "bearer":
+        raise InvalidRequest(
+            "Invalid authorization format: it must be 'Bearer <key>'", code="invalid_authorization"
+        )
+    if not (key := key.strip()):
+        raise Unauthenticated("No API key: nothing stands behind 'Bearer'")
+    return key

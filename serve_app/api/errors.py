@@ -33,6 +33,31 @@ def openai_error(error: GatewayError) -> bytes:
     return orjson.dumps(body)
 
 
+def admin_error(error: GatewayError) -> bytes:
+    """The error as seed 004 has it, beside FastAPI's `detail` (contract 6.2)."""
+    code = "AUTHENTICATION_REQUIRED" if error.status == 401 else error.code.upper()
+    return orjson.dumps(
+        {
+            "code": code,
+            "message": error.message,
+            "details": {"param": error.param},
+            "detail": detail_of(error),
+        }
+    )
+
+
+def plain_error(error: GatewayError) -> bytes:
+    """The error as FastAPI has it."""
+    return orjson.dumps({"detail": detail_of(error)})
+
+
+def error_for(path: str, error: GatewayError) -> bytes:
+    """The error in the shape that callers of this path expect."""
+    if path.startswith("/v1/"):
+        return openai_error(error)
+    return admin_error(error) if path.startswith("/api/admin/") else plain_error(error)
+
+
 def error_headers(error: GatewayError) -> Headers:
     """`Retry-After` in whole seconds where it is known when to come back, and how to show a key."""
     headers: Headers = []

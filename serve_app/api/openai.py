@@ -25,6 +25,7 @@ from serve_app.api.asgi import (
 from serve_app.api.auth import Keyring
 from serve_app.api.errors import error_headers, openai_error
 from serve_app.api.sse import DONE, event, spliced, with_member
+from serve_app.caller import Caller
 from serve_app.config.routing import OnStreamFailure
 from serve_app.errors import GatewayError, InvalidRequest, UpstreamError
 from serve_app.gateway import Gateway
@@ -43,11 +44,12 @@ LONGEST_REQUEST_ID = 128
 
 
 class Terms(NamedTuple):
-    """What a caller asks of one request in its headers."""
+    """Who asks, and what of this one request in its headers."""
 
     request_id: str
     timeout_s: float | None
     on_failure: OnStreamFailure | None
+    caller: Caller
 
 
 class OpenAIEndpoints:
@@ -75,9 +77,9 @@ class OpenAIEndpoints:
         serve: Callable[[bytes, Terms, Send], Awaitable[None]],
     ) -> None:
         try:
-            self._keyring.check(scope)
+            caller = await self._keyring.model_caller(scope)
             raw = await read_body(scope, receive, self._max_body)
-            await serve(raw, _terms_of(scope), send)
+            await serve(raw, _terms_of(scope, caller), send)
         except GatewayError as error:
             headers = error_headers(error)
             if isinstance(error, UpstreamError) and error.provider_id:
@@ -92,11 +94,12 @@ class OpenAIEndpoints:
             stream = await self._gateway.chat_stream(request, *terms)
             await self._send_stream(stream, send)
             return
-        reply = await self._gateway.chat(request, terms.request_id, terms.timeout_s)
+        reply = await self._gateway.chat(request, terms.request_id, terms.timeout_s, terms.caller)
         await self._send_whole(reply.body, reply.routed, send)
 
     async def _embed(self, raw: bytes, terms: Terms, send: Send) -> None:
-        reply = await self._gateway.embed(read_embedding(raw), terms.request_id, terms.timeout_s)
+        request = read_embedding(raw)
+        reply = await self._gateway.embed(request, terms.request_id, terms.timeout_s, terms.caller)
         await self._send_whole(reply.body, reply.routed, send)
 
     async def _send_whole(self, body: bytes, routed: Routed, send: Send) -> None:
@@ -175,8 +178,8 @@ def _dollars(cost: int | None) -> float | None:
     return None if cost is None else dollars(cost)
 
 
-def _terms_of(scope: Scope) -> Terms:
-    return Terms(request_id_of(scope), _timeout_of(scope), _policy_of(scope))
+def _terms_of(scope: Scope, caller: Caller) -> Terms:
+    return Terms(request_id_of(scope), _timeout_of(scope), _policy_of(scope), caller)
 
 
 def _policy_of(scope: Scope) -> OnStreamFailure | None:

@@ -1,8 +1,12 @@
 """The routing API under `/api/v1`: what is configured, and where a request would go (contract 1.2)."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
 
 from serve_app.accounting.money import dollars, nano_dollars
+from serve_app.api.auth import Authorised
+from serve_app.caller import Caller
 from serve_app.config.model import ModelTask
 from serve_app.errors import InvalidRequest
 from serve_app.gateway import Gateway
@@ -11,13 +15,14 @@ from serve_app.routing.requirements import Requirements
 from serve_app.schemas.routing import FallbackChoice, ModelEntry, RouteAnswer, RouteRequest
 
 
-def routing_routes(gateway: Gateway) -> APIRouter:
-    """The routes, bound to one gateway."""
+def routing_routes(gateway: Gateway, authorised: Authorised) -> APIRouter:
+    """The routes, bound to one gateway; `authorised` says who asks."""
+    Asker = Annotated[Caller, Depends(authorised)]  # noqa: N806 - a type, though made here
     routes = APIRouter(prefix="/api/v1", tags=["routing"])
 
     @routes.get("/models")
-    async def models() -> list[ModelEntry]:
-        """Every (provider, model, task) entry of the configuration."""
+    async def models(caller: Asker) -> list[ModelEntry]:
+        """Every (provider, model, task) entry of the configuration that the caller may use."""
         return [
             ModelEntry(
                 model_id=target.model_id,
@@ -28,18 +33,18 @@ def routing_routes(gateway: Gateway) -> APIRouter:
                 supports_vision=target.supports_vision,
                 supports_audio=target.supports_audio,
             )
-            for target in gateway.targets
+            for target in gateway.targets_for(caller)
         ]
 
     @routes.get("/tasks")
-    async def tasks() -> list[str]:
+    async def tasks(_: Asker) -> list[str]:
         """What a model can be for."""
         return [task.value for task in ModelTask]
 
     @routes.post("/route", response_model_exclude_unset=True)
-    async def route(request: RouteRequest) -> RouteAnswer:
+    async def route(request: RouteRequest, caller: Asker) -> RouteAnswer:
         """The target a request would go to. Nothing is called and nothing is spent."""
-        plan, chosen = gateway.route(requirements_of(request, gateway))
+        plan, chosen = gateway.route(requirements_of(request, gateway), caller)
         answer = RouteAnswer(**_choice(chosen).model_dump(), reason=plan.reason(chosen))
         if request.include_fallbacks:
             answer = RouteAnswer(**answer.model_dump(exclude_unset=True), fallbacks=_others(plan.ordered))

@@ -43,6 +43,9 @@ PRODUCTION = {
     # Of every call of every actor, kept for a dashboard that does not run here: 50 MB an hour.
     "RAY_task_events_report_interval_ms": "0",
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing calls home
+    # Of glibc: an arena for each of a process' threads costs a router 70 MB and grows by steps for hours.
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
     "RAY_DEDUP_LOGS": "0",  # two requests that look alike are still two requests
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
 }

@@ -31,7 +31,8 @@ from serve_app.config.settings import Settings
 from serve_app.errors import ConfigError
 
 PREFIX = "SEKHA__"
-CALLER_KEYS = "SEKHA_API_KEYS"
+CALLER_KEYS = {"SEKHA_API_KEYS": "api_keys", "SEKHA_ADMIN_KEYS": "admin_keys"}  # variable to field of `auth`
+BUDGET = "BUDGET_LIMIT"
 
 # Weakest first. There is no SEKHA_PORT on purpose: Kubernetes sets that to `tcp://…` in every pod beside a
 # Service named `sekha`.

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from serve_app.config import legacy
 from serve_app.config.default_models import default_models
 from serve_app.config.discover import OllamaModels, discovered
-from serve_app.config.environment import CALLER_KEYS, Override, overrides, put
+from serve_app.config.environment import BUDGET, CALLER_KEYS, Override, overrides, put
 from serve_app.config.expand import expanded
 from serve_app.config.mistakes import Mistake, config_error, mistakes_of
 from serve_app.config.names import Path as KeyPath
@@ -122,8 +122,12 @@ class _Draft:
         self.mistakes += mistakes
         for override in found:
             self._put(override)
-        if environ.get(CALLER_KEYS, "").strip():
-            self._add_caller_keys()
+        for variable, field in CALLER_KEYS.items():
+            if environ.get(variable, "").strip():
+                self._add_caller_keys(variable, field)
+        limit = environ.get(BUDGET, "").strip()
+        if limit and not self.data.get("budgets"):
+            self._put(Override(("budgets",), [{"limit": limit, "window": "total"}], BUDGET))
 
     def _put(self, override: Override) -> None:
         value = self._canonical(override.value, override.path, override.variable)
@@ -134,11 +138,11 @@ class _Draft:
         if override.path == ("llm_providers",):
             self.source = override.variable
 
-    def _add_caller_keys(self) -> None:
+    def _add_caller_keys(self, variable: str, field: str) -> None:
         auth = self.data.setdefault("auth", {})
-        keys = auth.setdefault("api_keys", []) if isinstance(auth, dict) else None
+        keys = auth.setdefault(field, []) if isinstance(auth, dict) else None
         if isinstance(keys, list):
-            keys.append(f"${{{CALLER_KEYS}}}")
+            keys.append(f"${{{variable}}}")
 
     def find_providers(self, environ: Mapping[str, str], ollama_models: OllamaModels) -> None:
         """Where nothing names providers: v1 variables, then whatever the machine offers."""

@@ -49,6 +49,8 @@ class ModelConfig(Config):
     cost_per_1k_input: float | None = Field(default=None, ge=0)
     cost_per_1k_output: float | None = Field(default=None, ge=0)
     cost_per_1k_tokens: float | None = Field(default=None, ge=0)
+    cost_per_1k_cached: float | None = Field(default=None, ge=0)
+    cost_per_1k_cache_write: float | None = Field(default=None, ge=0)
 
     @field_validator("vision_capabilities")
     @classmethod

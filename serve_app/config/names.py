@@ -88,7 +88,12 @@ def annotation_at(root: type[BaseModel], path: Path) -> Any:
 def is_secret(root: type[BaseModel], path: Path) -> bool:
     """True where a key stands, or a list of keys."""
     here = annotation_at(root, path)
-    return plain(here) is Secret or plain(item_of(here)) is Secret
+    return _may_be_secret(here) or _may_be_secret(item_of(here))
+
+
+def _may_be_secret(annotation: Any) -> bool:
+    """A key, or a section that is written as its key alone where nothing else is to be said."""
+    return plain(annotation) is Secret or getattr(model_of(annotation), "may_be_a_secret", False)
 
 
 def canonical(annotation: Any, data: Any, path: Path = ()) -> tuple[Any, list[tuple[Path, str]]]:

@@ -1,11 +1,12 @@
 """The whole configuration, checked as a whole."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
+from serve_app.caller import NOBODY
 from serve_app.config.auth import AuthConfig
 from serve_app.config.base import Config
 from serve_app.config.health import HealthPolicy, with_interval_under_health
@@ -13,6 +14,8 @@ from serve_app.config.policy import BreakerPolicy
 from serve_app.config.provider import ProviderConfig
 from serve_app.config.routing import RoutingConfig
 from serve_app.config.scaling import Autoscaling, Scaling
+from serve_app.config.storage import StorageConfig
+from serve_app.config.tenant import BudgetConfig, Budgets, RateConfig, Rates, TenantConfig
 
 
 def with_breaker_at_the_top(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -75,6 +78,10 @@ class Settings(Config):
     health: HealthPolicy = HealthPolicy()
     router: RouterConfig = RouterConfig()
     auth: AuthConfig = AuthConfig()
+    storage: StorageConfig = StorageConfig()
+    tenants: tuple[TenantConfig, ...] = ()
+    budgets: Budgets = ()
+    rates: Rates = ()
     host: str = Field(default="0.0.0.0", validation_alias=AliasChoices("host", "server_host"))  # noqa: S104
     port: int = Field(default=5001, validation_alias=AliasChoices("port", "server_port"))
     log_level: str = "INFO"
@@ -118,6 +125,9 @@ class Settings(Config):
             wrong.append("default_models must be specified")
         elif self.llm_providers:
             wrong += _doubtful_defaults(self.default_models, self.llm_providers)
+        wrong += _doubtful_tenants(self)
+        for owner, limits in _limits_of(self):
+            wrong += doubtful_limits(owner, limits, self.llm_providers)
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
@@ -133,6 +143,68 @@ def _doubtful_providers(providers: Sequence[ProviderConfig]) -> Iterator[str]:
         for (name, task), count in Counter((model.model_id, model.task) for model in provider.models).items():
             if count > 1:
                 yield f"Provider '{provider.id}' lists model '{name}' for {task} more than once"
+
+
+def _doubtful_tenants(settings: Settings) -> Iterator[str]:
+    twice = [name for name, count in Counter(tenant.id for tenant in settings.tenants).items() if count > 1]
+    if twice:
+        yield f"Duplicate tenant IDs found in configuration: {', '.join(twice)}"
+    known = [NOBODY, *(tenant.id for tenant in settings.tenants)]
+    for key in settings.auth.api_keys:
+        if key.tenant not in known:
+            yield f"A caller key names tenant '{key.tenant}', which is not configured {_there(known)}"
+    models = _models_of(settings)
+    for tenant in settings.tenants:
+        for name in tenant.models or ():
+            if name not in models:
+                yield f"Tenant '{tenant.id}' names model '{name}', which no provider has {_there(models)}"
+
+
+def doubtful_limits(
+    owner: str, limits: Sequence[BudgetConfig | RateConfig], providers: Sequence[ProviderConfig]
+) -> Iterator[str]:
+    """What is wrong with budgets or rates: each must be for something that is there, and only once."""
+    offers = {
+        p.id: {name for model in p.models for name in (model.model_id, f"{p.id}/{model.model_id}")}
+        for p in providers
+    }
+    everything = {name for names in offers.values() for name in names}
+    for limit in limits:
+        if limit.provider is not None and limit.provider not in offers:
+            yield f"{owner} names provider '{limit.provider}', which is not configured {_there(offers)}"
+        elif limit.model is not None:
+            there = everything if limit.provider is None else offers[limit.provider]
+            if limit.model not in there:
+                who = "no provider has"
+                if limit.provider is not None:
+                    who = f"provider '{limit.provider}' does not have"
+                yield f"{owner} names model '{limit.model}', which {who} {_there(there)}"
+    windows = Counter(
+        (limit.provider, limit.model, limit.window) for limit in limits if isinstance(limit, BudgetConfig)
+    )
+    if any(count > 1 for count in windows.values()):
+        yield f"{owner} is set twice for the same window: keep one of them"
+
+
+def _limits_of(settings: Settings) -> Iterator[tuple[str, Sequence[BudgetConfig | RateConfig]]]:
+    """Every list of budgets or rates, under the name that a message gives it."""
+    yield "A budget", settings.budgets
+    yield "A rate", settings.rates
+    for tenant in settings.tenants:
+        yield f"A budget of tenant '{tenant.id}'", tenant.budgets
+        yield f"A rate of tenant '{tenant.id}'", tenant.rates
+
+
+def _models_of(settings: Settings) -> set[str]:
+    """Every model by both of its names."""
+    pairs = [
+        (provider.id, model.model_id) for provider in settings.llm_providers for model in provider.models
+    ]
+    return {name for _, name in pairs} | {f"{provider}/{name}" for provider, name in pairs}
+
+
+def _there(names: Iterable[str]) -> str:
+    return f"(there are: {', '.join(sorted(names)) or 'none'})"
 
 
 def _doubtful_defaults(defaults: DefaultModels, providers: Sequence[ProviderConfig]) -> Iterator[str]:

@@ -5,19 +5,26 @@ Pure: time is an argument, nothing waits, nothing is sent. `deployments/control.
 own; without Ray it lives in the gateway's.
 """
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
+from serve_app.accounting.entry import Entry
 from serve_app.accounting.price import Price
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.settings import Settings
-from serve_app.control.port import Observation, Report, Snapshot, Totals
+from serve_app.control.book import Book
+from serve_app.control.lender import LEASE_S, BudgetAlert, Lender
+from serve_app.control.port import Mark, Observation, Receipt, Report, Snapshot, Totals
+from serve_app.control.store import Spend
 from serve_app.control.tally import Gauges, Key, Tally
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.latency import Latency
 
 SILENT_AFTER_S = 15.0  # a router that has not reported for so long is gone; its gauges go with it
 FORGOTTEN_AFTER_S = 3600.0  # by then no report of it can still be on its way
+MOST_UNWRITTEN = 100_000  # entries kept while the store is down; the rest wait in the routers' journals
 
 Pricer = Callable[[Settings], Mapping[str, Price | None]]
 
@@ -37,11 +44,15 @@ class Plane:
     Holds the truth for one gateway.
 
     `price_of` reads the price list for a configuration: target name to price. `on_change` hears of every
-    breaker that changes state.
+    breaker that changes state, `on_alert` of every budget that passes a threshold.
     """
 
     def __init__(
-        self, generation: str, price_of: Pricer, on_change: Callable[[BreakerChanged], None] = lambda _: None
+        self,
+        generation: str,
+        price_of: Pricer,
+        on_change: Callable[[BreakerChanged], None] = lambda _: None,
+        on_alert: Callable[[BudgetAlert], None] = lambda _: None,
     ) -> None:
         self._generation = generation
         self._price_of = price_of
@@ -56,7 +67,24 @@ class Plane:
         self._heard_at: dict[str, float] = {}
         self._gauges: dict[str, Gauges] = {}
         self._tally = Tally()
+        self._lender = Lender(on_alert)
+        self._book: Book | None = None
+        self._marks: dict[str, Mark] = {}
+        self._counted: dict[str, int] = {}
+        self._restored: Mapping[str, int] = {}
+        self._unwritten: deque[Entry] = deque()
+        self._is_stored = True
         self.version = 1
+
+    @property
+    def settings(self) -> Settings | None:
+        """What the newest router was told; None before the first has come."""
+        return self._settings
+
+    @property
+    def book(self) -> Book | None:
+        """Tenants, keys and limits as they are; None before the first router has come."""
+        return self._book
 
     def hello(self, replica_id: str, settings: Settings, known: Snapshot, now: float) -> Snapshot:
         """
@@ -79,11 +107,25 @@ class Plane:
                 self.version += 1
         for target, until in known.cooling.items():
             self._cool(target, until, now)
+        self._mark(replica_id)
         self._heard_at[replica_id] = now
         return self.snapshot(now)
 
-    def report(self, report: Report, now: float) -> Snapshot:
-        """Take in a report, once."""
+    def report(self, report: Report, now: float) -> Receipt:
+        """
+        Take in a report, once.
+
+        Entries and holdings are told anew each time, so they are taken as they come; only those of a report
+        that was overtaken by a later one are left.
+        """
+        is_overtaken = report.sequence < self._applied.get(report.replica_id, 0)
+        self.take(report.entries, now)
+        grants = {}
+        if not is_overtaken:
+            recalled = self._lender.recalls
+            grants = self._lender.hear(report.replica_id, report.holdings, report.wants, now)
+            if self._lender.recalls != recalled:
+                self.version += 1
         if report.sequence > self._applied.get(report.replica_id, 0):
             self._applied[report.replica_id] = report.sequence
             for observation in report.observations:
@@ -91,7 +133,67 @@ class Plane:
             self._tally.add(report.tally)
         self._gauges[report.replica_id] = report.gauges
         self._heard_at[report.replica_id] = now
-        return self.snapshot(now)
+        return Receipt(self.snapshot(now), grants)
+
+    def take(self, entries: Iterable[Entry], now: float) -> Mark:
+        """Take in entries of one journal, each once; how far that journal has come by now."""
+        mark = Mark()
+        for entry in entries:
+            mark = self._mark(entry.journal)
+            if entry.number > self._counted[entry.journal]:
+                self._counted[entry.journal] = entry.number
+                self._lender.spend(entry, now)
+            if entry.number > mark.taken and len(self._unwritten) < MOST_UNWRITTEN:
+                self._unwritten.append(entry)
+                mark = self._marks[entry.journal] = Mark(entry.number, mark.written)
+        return mark
+
+    def unwritten(self, most: int) -> list[Entry]:
+        """The oldest entries that are not in the store yet."""
+        return list(islice(self._unwritten, most))
+
+    def written(self, entries: Sequence[Entry]) -> None:
+        """These, which were the oldest, are in the store now."""
+        for entry in entries:
+            if self._unwritten and self._unwritten[0] is entry:
+                self._unwritten.popleft()
+                mark = self._marks[entry.journal]
+                self._marks[entry.journal] = Mark(mark.taken, max(mark.written, entry.number))
+
+    def restore(self, spends: Iterable[Spend], written: Mapping[str, int], now: float) -> None:
+        """
+        Begin with what the store has; everything else is sent again by those who have it in their journals.
+
+        Who had credit of a former authority gets the time to say so, before any is lent anew.
+        """
+        self._restored = written
+        self._unwritten.clear()
+        for journal in self._marks:
+            number = written.get(journal, 0)
+            self._marks[journal] = Mark(number, number)
+            self._counted[journal] = number
+        self._lender.restore(spends, now, silence_s=LEASE_S if written else 0.0)
+        self.version += 1
+
+    def store_answers(self, answers: bool) -> None:
+        """Whether the store takes what comes: where nothing may go unaccounted, routers have to know."""
+        if answers is not self._is_stored:
+            self._is_stored = answers
+            self.version += 1
+
+    def set_book(self, book: Book, now: float) -> None:
+        """These are the tenants, keys and limits from now on."""
+        self._book = book
+        self._lender.set_limits(book.limits, now)
+        self.version += 1
+
+    def _mark(self, journal: str) -> Mark:
+        mark = self._marks.get(journal)
+        if mark is None:
+            number = self._restored.get(journal, 0)
+            mark = self._marks[journal] = Mark(number, number)
+            self._counted[journal] = number
+        return mark
 
     def probe(self, provider_id: str, now: float) -> float | None:
         """Give out the one probe of a half-open breaker: its name, for the one who gets it."""
@@ -115,6 +217,10 @@ class Plane:
             latencies={name: mean for name, mean in means if mean is not None},
             applied=dict(self._applied),
             cooling={name: until for name, until in self._cooling.items() if until > now},
+            epoch=self._book.epoch if self._book else -1,
+            recalls=self._lender.recalls,
+            marks={name: mark for name, mark in self._marks.items() if name in self._heard_at},
+            is_stored=self._is_stored,
         )
 
     def totals(self, now: float) -> Totals:
@@ -127,11 +233,12 @@ class Plane:
                 gauges[key] = gauges.get(key, 0) + value
         tally = Tally()
         tally.add(self._tally)
-        return Totals(tally, gauges, self.snapshot(now).breakers, replicas=len(alive))
+        standings = self._lender.standings(now)
+        return Totals(tally, gauges, self.snapshot(now).breakers, len(alive), standings)
 
     def _forget(self, now: float) -> None:
         for replica_id in [r for r, at in self._heard_at.items() if now - at > FORGOTTEN_AFTER_S]:
-            for known in (self._heard_at, self._gauges, self._applied):
+            for known in (self._heard_at, self._gauges, self._applied, self._marks, self._counted):
                 known.pop(replica_id, None)
 
     def _hear(self, seen: Observation, now: float) -> None:

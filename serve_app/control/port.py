@@ -1,11 +1,16 @@
 """What a router and the authority say to each other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from serve_app.accounting.entry import Entry
 from serve_app.accounting.price import Price
 from serve_app.config.settings import Settings
+from serve_app.control.book import Book
+from serve_app.control.credit import Grant, Holding, Want
+from serve_app.control.lender import Standing
+from serve_app.control.store import Change, Record
 from serve_app.control.tally import Gauges, Tally
 from serve_app.resilience.breaker import Breaker
 from serve_app.resilience.outcome import Outcome
@@ -35,7 +40,9 @@ class Report:
     """
     What one router saw since its last report.
 
-    `sequence` grows by one; a report that comes twice is taken in once (architecture D2).
+    `sequence` grows by one; a report that comes twice is taken in once (architecture D2). `entries` are those
+    of its journal that the authority has not taken in yet, in order; `holdings` the whole of the credit it
+    has, and `wants` what it needs besides.
     """
 
     replica_id: str
@@ -43,6 +50,21 @@ class Report:
     observations: tuple[Observation, ...] = ()
     tally: Tally = field(default_factory=Tally)
     gauges: Gauges = field(default_factory=dict)
+    entries: tuple[Entry, ...] = ()
+    holdings: Mapping[str, Holding] = field(default_factory=dict)
+    wants: Mapping[str, Want] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """
+    How far a journal has come: its entries up to `taken` were heard of, up to `written` are in the store.
+
+    What is not taken in is sent again; what is not written stays in the journal.
+    """
+
+    taken: int = 0
+    written: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +73,9 @@ class Snapshot:
     The authority's state at one version, never changed afterwards.
 
     `generation` differs after the authority was started anew. `applied` says, for each router, the last
-    report that is in here. `cooling` says until when targets want to be left alone.
+    report that is in here. `cooling` says until when targets want to be left alone. `epoch` is that of the
+    book; who has an older one asks for it. `recalls` names the limits whose free credit is wanted back;
+    `marks` says how far the routers' journals have come, `is_stored` whether the store takes what comes.
     """
 
     generation: str = ""
@@ -61,6 +85,18 @@ class Snapshot:
     latencies: Mapping[str, float] = field(default_factory=dict)
     applied: Mapping[str, int] = field(default_factory=dict)
     cooling: Mapping[str, float] = field(default_factory=dict)
+    epoch: int = -1
+    recalls: Mapping[str, int] = field(default_factory=dict)
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    is_stored: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a router gets for its report."""
+
+    snapshot: Snapshot
+    grants: Mapping[str, Grant] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +107,7 @@ class Totals:
     gauges: Gauges
     breakers: Mapping[str, Breaker]
     replicas: int
+    standings: Sequence[Standing] = ()
 
 
 class ControlUnreachable(Exception):
@@ -83,8 +120,17 @@ class Control(Protocol):
     async def hello(self, replica_id: str, settings: Settings, known: Snapshot) -> Snapshot:
         """Introduce a router, its settings, and what it knew of a former authority."""
 
-    async def report(self, report: Report) -> Snapshot:
+    async def report(self, report: Report) -> Receipt:
         """Hand over what was seen; the answer contains it."""
+
+    async def adopt(self, entries: Sequence[Entry]) -> Mark:
+        """Hand over entries of a journal whose router is gone; how far that journal has come by now."""
+
+    async def book(self) -> Book:
+        """Tenants, keys, limits and whatever else operators can change while the gateway runs."""
+
+    async def change(self, records: Sequence[Record], change: Change) -> Book:
+        """Change some of it, for good; StoreUnavailable when it cannot be written down."""
 
     async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
         """Wait until there is something newer than `version`, or for `timeout_s`."""

@@ -13,15 +13,26 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from serve_app.accounting.entry import Entry
+from serve_app.accounting.limit import Limit
 from serve_app.accounting.price import Price
+from serve_app.caller import Caller
 from serve_app.clock import Clock
 from serve_app.config.settings import Settings
-from serve_app.control.port import Control, ControlUnreachable, Observation, Report, Snapshot, Totals
+from serve_app.config.storage import OnUnavailable
+from serve_app.control.book import Book, book_of
+from serve_app.control.borrower import Borrower, Hold, Need
+from serve_app.control.journal import Begun, Journal, MemoryJournal
+from serve_app.control.lender import LEASE_S
+from serve_app.control.pages import Pages
+from serve_app.control.port import Control, ControlUnreachable, Mark, Observation, Report, Snapshot, Totals
+from serve_app.control.refusal import refusal_of
 from serve_app.control.tally import Key, Tally
+from serve_app.errors import GatewayUnavailable
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome
 
@@ -31,6 +42,8 @@ WATCH_FOR_S = 10.0
 RETRY_AFTER_S = 0.5
 PROBE_WITHIN_S = 0.25  # a request waits for it
 MOST_PENDING = 100_000  # observations kept while the authority is away; the oldest go first
+CREDIT_WITHIN_S = 2.0  # a request waits for credit that others hold, or for an authority that starts anew
+ASKED_BACK_S = 0.02  # until others have given back what they do not need
 
 log = logging.getLogger("sekha.control")
 
@@ -53,6 +66,7 @@ class Replica:
         control: Control,
         clock: Clock,
         prices: Mapping[str, Price | None],
+        journal: Journal | None = None,
     ) -> None:
         self._id = replica_id
         self._settings = settings
@@ -76,6 +90,12 @@ class Replica:
         self.tally = Tally()
         self.gauges: dict[Key, float] = {}
         self._reported_gauges: dict[Key, float] = {}
+        self.book = book_of(settings, (), -1)
+        self._pages = Pages(journal or MemoryJournal(replica_id))
+        self._borrower = Borrower()
+        self._answered = asyncio.Event()
+        self._heard_at = clock.monotonic()
+        self._on_new_book: list[Callable[[Book], None]] = []
 
     # --- what a request reads -------------------------------------------------------------------------
 
@@ -113,6 +133,15 @@ class Replica:
         """Seconds until an open breaker lets a probe through."""
         failed_at = self._breakers[provider_id].last_failure or 0.0
         return max(0.0, failed_at + self._policy.reset_timeout - self._clock.now())
+
+    def on_new_book(self, listener: Callable[[Book], None]) -> None:
+        """Call this with the present book, and with every new one."""
+        self._on_new_book.append(listener)
+        listener(self.book)
+
+    def limits_for(self, caller: Caller) -> Sequence[Limit]:
+        """Every limit that may hold this caller back."""
+        return self.book.limits_for(caller)
 
     # --- what a request does --------------------------------------------------------------------------
 
@@ -154,6 +183,56 @@ class Replica:
             if not asking.done():  # the caller has left, or we did not wait for it
                 asking.add_done_callback(partial(self._give_back, provider_id))
 
+    async def reserve(self, needs: Sequence[Need], within_s: float) -> Hold:
+        """
+        Reserve all of these, out of the credit that is held here; where that is short, more is asked for.
+
+        Raises BudgetExceeded or RateLimitExceeded when there is not as much left in the whole cluster, and
+        GatewayUnavailable when nobody could say so within `within_s` seconds.
+        """
+        until = self._clock.monotonic() + min(within_s, CREDIT_WITHIN_S)
+        while True:
+            now = self._clock.now()
+            if hold := self._borrower.reserve(needs, now):
+                if self._borrower.is_low(needs, now):
+                    self._urgent.set()
+                return hold
+            if short := self._borrower.shortage(needs, now):
+                raise refusal_of(short, now)
+            left_s = until - self._clock.monotonic()
+            if left_s <= 0:
+                limit, _ = needs[0]
+                raise GatewayUnavailable(
+                    f"Nobody can say just now how much is left of the limit '{limit.id}'", retry_after_s=1.0
+                )
+            self._borrower.ask(needs, now)
+            answered = self._answered
+            self._urgent.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(answered.wait(), left_s)
+
+    def begin(self, begun: Begun) -> int:
+        """Write down that an attempt is about to begin: its ticket. Raises GatewayUnavailable."""
+        denies = self._settings.storage.on_unavailable is OnUnavailable.DENY
+        if denies and not self._snapshot.is_stored:
+            raise GatewayUnavailable(
+                "The ledger's store does not answer, and nothing may go unaccounted", 1.0
+            )
+        ticket = self._pages.begin(begun)
+        if denies and ticket is None:
+            raise GatewayUnavailable("The journal cannot be written, and nothing may go unaccounted", 1.0)
+        return ticket or 0
+
+    def account(self, entry: Entry, ticket: int, hold: Hold | None) -> None:
+        """Write down how an attempt ended, and give back what it did not need of its hold."""
+        entry = self._pages.append(entry, ticket)
+        if hold is not None:
+            self._borrower.settle(hold, entry, self._clock.now())
+
+    def release(self, hold: Hold) -> None:
+        """Give back a hold of which nothing was used."""
+        self._borrower.settle(hold, None, self._clock.now())
+
     def observe(self, seen: Observation) -> None:
         """Take note of the end of an attempt, here at once, at the authority with the next report."""
         self._pending.append(seen)
@@ -188,6 +267,7 @@ class Replica:
         self._tasks = []
         with contextlib.suppress(ControlUnreachable):
             await self.flush()
+        self._pages.close()
 
     def check(self) -> None:
         """Raise what ended a background task, if one has ended: a router that no longer reports is ill."""
@@ -213,6 +293,7 @@ class Replica:
         known = replace(self._snapshot, breakers=dict(self._breakers), cooling=dict(self._cooling))
         try:
             self.take(await self._control.hello(self._id, self._settings, known))
+            await self._read_book()
         except ControlUnreachable as error:
             log.warning("the control actor is unreachable, going on with what is known: %s", error)
 
@@ -228,13 +309,23 @@ class Replica:
                 async with asyncio.timeout(REPORT_EVERY_S):
                     await self._urgent.wait()
             self._urgent.clear()
-            idle = not (self._pending or self.tally or self._unacknowledged or self._gauges_moved)
+            idle = not (
+                self._pending
+                or self.tally
+                or self._unacknowledged
+                or self._gauges_moved
+                or self._pages.has_news
+                or self._borrower.holds_any
+            )
             if idle and self._clock.monotonic() - self._reported_at < HEARTBEAT_S:
                 continue
             try:
                 await self.flush()
                 self._reported_at = self._clock.monotonic()
             except ControlUnreachable:
+                self._answer()  # they have to ask again: what was wanted is forgotten
+                if self._clock.monotonic() - self._heard_at > LEASE_S:
+                    self._borrower.lose_free()
                 await self._clock.sleep(RETRY_AFTER_S)
 
     async def _watch_for_ever(self) -> None:
@@ -249,15 +340,51 @@ class Replica:
                 await self.introduce()
             else:
                 self.take(news)
+            with contextlib.suppress(ControlUnreachable):  # then the next news bring it
+                await self._read_book()
 
     async def _send(self, report: Report) -> None:
+        """
+        Hand over a report, and what is true at this moment of entries and credit: these are never repeated.
+
+        A report that has to be sent again therefore gets them anew.
+        """
+        asked_at = self._clock.monotonic()
+        now = self._clock.now()
+        entries = self._pages.unsent()
+        if entries:
+            self._borrower.sent(entries[-1].number)
+        wants = self._borrower.wants()
+        report = replace(report, entries=entries, holdings=self._borrower.holdings(now), wants=wants)
         self._unacknowledged = report
-        snapshot = await self._control.report(report)
+        receipt = await self._control.report(report)
         self._unacknowledged = None
+        self._heard_at = asked_at
+        snapshot = receipt.snapshot
+        now = self._clock.now()
+        self._borrower.take(receipt.grants, wants, now)
+        if any(grant.later for grant in receipt.grants.values()):
+            asyncio.get_running_loop().call_later(ASKED_BACK_S, self._answer)
+        else:
+            self._answer()
         if snapshot.generation == self._snapshot.generation:
             self.take(snapshot)
         else:
             await self.introduce()
+
+    def _answer(self) -> None:
+        """Let those who wait for credit try again."""
+        self._answered.set()
+        self._answered = asyncio.Event()
+
+    async def _read_book(self) -> None:
+        """Take up the tenants, keys and limits that the authority has, if ours are older."""
+        if self._snapshot.epoch == self.book.epoch:
+            return
+        self.book = await self._control.book()
+        self._borrower.forgive()
+        for listener in self._on_new_book:
+            listener(self.book)
 
     def _next_report(self) -> Report:
         self._sequence += 1
@@ -276,6 +403,10 @@ class Replica:
         ):
             return  # overtaken on its way by a newer one
         self._snapshot = snapshot
+        anew = snapshot.generation != known.generation
+        self._pages.heard(snapshot.marks.get(self._id, Mark()), anew)
+        if self._borrower.give_back(snapshot.recalls):
+            self._urgent.set()
         missing: list[Observation] = []
         sent = self._unacknowledged
         if sent is not None and snapshot.applied.get(self._id, 0) < sent.sequence:

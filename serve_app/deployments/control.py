@@ -6,6 +6,8 @@ It outlives a redeployment of the application, and is replaced by the first rout
 
 import asyncio
 import logging
+import os
+from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -14,13 +16,18 @@ from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from serve_app import __version__
+from serve_app.accounting.entry import Entry
 from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
+from serve_app.config.storage import StorageConfig, store_url
+from serve_app.control.book import Book
 from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
-from serve_app.control.port import ControlUnreachable, Report, Snapshot, Totals
-from serve_app.observability.logs import configure_logs, log_breaker_change
+from serve_app.control.port import ControlUnreachable, Mark, Receipt, Report, Snapshot, Totals
+from serve_app.control.store import Change, Record, StoreUnavailable
+from serve_app.observability.logs import configure_logs, log_breaker_change, log_budget_alert
 from serve_app.prices import prices_of
+from serve_app.storage.sql import SqlStore
 
 NAMESPACE = "sekha"
 ANSWER_WITHIN_S = 5.0
@@ -29,23 +36,49 @@ log = logging.getLogger("sekha.control")
 
 
 class ControlActor:
-    """The plane, and a name to find it by."""
+    """The plane with its store, and a name to find it by."""
 
-    def __init__(self, log_level: str) -> None:
+    def __init__(self, log_level: str, storage: StorageConfig) -> None:
         configure_logs(log_level)
-        self._control = LocalControl(Plane(uuid4().hex, prices_of, log_breaker_change), SystemClock())
+        plane = Plane(uuid4().hex, prices_of, log_breaker_change, log_budget_alert)
+        store = SqlStore(store_url(storage, os.environ), storage.timeout_s, storage.retention_days)
+        self._control = LocalControl(plane, SystemClock(), store)
+        self._starting: asyncio.Task[None] | None = None
 
     async def version(self) -> str:
         return __version__
 
+    async def start(self) -> None:
+        """Take up what the store has; whoever comes meanwhile waits for the same."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._control.start())
+        await asyncio.shield(self._starting)
+
     async def hello(self, replica_id: str, settings: Settings, known: Snapshot) -> Snapshot:
+        await self.start()
         return await self._control.hello(replica_id, settings, known)
 
-    async def report(self, report: Report) -> Snapshot:
+    async def report(self, report: Report) -> Receipt:
+        await self.start()
         return await self._control.report(report)
+
+    async def adopt(self, entries: Sequence[Entry]) -> Mark:
+        await self.start()
+        return await self._control.adopt(entries)
 
     async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
         return await self._control.watch(generation, version, timeout_s)
+
+    async def book(self) -> Book:
+        return await self._control.book()
+
+    async def change(self, records: Sequence[Record], change: Change) -> Book | StoreUnavailable:
+        """As in `Control`, but the error comes as a value: it has to keep its type (architecture D1)."""
+        await self.start()
+        try:
+            return await self._control.change(records, change)
+        except StoreUnavailable as error:
+            return error
 
     async def probe(self, provider_id: str) -> float | None:
         return await self._control.probe(provider_id)
@@ -73,17 +106,32 @@ class ControlClient:
     that the next call looks again.
     """
 
-    def __init__(self, app_name: str, log_level: str) -> None:
+    def __init__(self, app_name: str, log_level: str, storage: StorageConfig) -> None:
         self._name = name_of(app_name)
         self._log_level = log_level
+        self._storage = storage
         self._actor: Any = None
 
     async def hello(self, replica_id: str, settings: Settings, known: Snapshot) -> Snapshot:
         answer: Snapshot = await self._ask("hello", replica_id, settings, known)
         return answer
 
-    async def report(self, report: Report) -> Snapshot:
-        answer: Snapshot = await self._ask("report", report)
+    async def report(self, report: Report) -> Receipt:
+        answer: Receipt = await self._ask("report", report)
+        return answer
+
+    async def adopt(self, entries: Sequence[Entry]) -> Mark:
+        answer: Mark = await self._ask("adopt", entries)
+        return answer
+
+    async def book(self) -> Book:
+        answer: Book = await self._ask("book")
+        return answer
+
+    async def change(self, records: Sequence[Record], change: Change) -> Book:
+        answer: Book | StoreUnavailable = await self._ask("change", records, change, within_s=10.0)
+        if isinstance(answer, StoreUnavailable):
+            raise answer
         return answer
 
     async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
@@ -129,4 +177,4 @@ class ControlClient:
             max_concurrency=1000,
             # Beside a router, and not on the head by chance: then it works on while the head is away.
             scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True),
-        ).remote(self._log_level)
+        ).remote(self._log_level, self._storage)

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from pathlib import Path
 from random import Random
 from typing import Any
 from uuid import uuid4
@@ -18,6 +19,8 @@ from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig, Transport
 from serve_app.config.routing import OnStreamFailure
 from serve_app.config.settings import Settings
+from serve_app.config.storage import state_folder
+from serve_app.control.journal import MemoryJournal
 from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
 from serve_app.control.port import Control
@@ -26,14 +29,23 @@ from serve_app.deployments.clients import HandleProvider
 from serve_app.deployments.control import ControlClient
 from serve_app.errors import GatewayError
 from serve_app.gateway import Gateway
+from serve_app.heir import Heir
 from serve_app.lookout import Lookout
-from serve_app.observability.logs import configure_logs, log_breaker_change, log_event
+from serve_app.observability.logs import (
+    configure_logs,
+    log_breaker_change,
+    log_budget_alert,
+    log_event,
+)
 from serve_app.observability.metrics import MetricsListener, exposition
 from serve_app.prices import prices_of
 from serve_app.providers.base import Provider, StreamEnd
 from serve_app.providers.build import build_provider
 from serve_app.schemas.chat import read_chat
 from serve_app.schemas.embeddings import read_embedding
+from serve_app.storage.journal import Journal
+
+JOURNALS = "journals"  # within the state folder
 
 
 @serve.ingress()
@@ -54,14 +66,17 @@ class RouterDeployment:
             else HandleProvider(provider.id, handles[provider.id])
             for provider in settings.llm_providers
         }
-        replica_id, control = _connected(settings)
-        self._control = Replica(replica_id, settings, control, clock, prices_of(settings))
+        name = uuid4().hex  # of this life of a router, and of its journal
+        control, journals = _connected(settings)
+        journal = MemoryJournal(name) if journals is None else Journal(journals, name)
+        self._control = Replica(name, settings, control, clock, prices_of(settings), journal)
+        self._heir = None if journals is None else Heir(journals, control, clock)
         metrics = MetricsListener(lambda: self._control.tally)
         rng = Random()
         self._gateway = Gateway(settings, providers, self._control, clock, rng, [metrics, log_event])
         awake = {p.id: providers[p.id] for p in settings.llm_providers if not _may_sleep(p)}
         self._lookout = Lookout(settings.health, awake, clock, rng, self._gateway.tell)
-        self._keyring = Keyring.of(settings.auth, os.environ)
+        self._keyring = Keyring.of(settings, os.environ, clock)
         self._providers = providers
         self._clock = clock
 
@@ -69,6 +84,8 @@ class RouterDeployment:
         """Serve calls this once, on the replica's loop: say hello to the control actor, begin to look."""
         await self._control.start()
         self._lookout.start()
+        if self._heir is not None:
+            self._heir.start()
         return build_api(self._gateway, self._lookout, self._keyring, self._clock, exposition)
 
     async def chat(
@@ -111,12 +128,16 @@ class RouterDeployment:
         """Serve asks now and then; a router that answers and reports is well, whatever its providers do."""
         self._control.check()
         self._lookout.check()
+        if self._heir is not None:
+            self._heir.check()
 
     async def __del__(self) -> None:
         """Serve awaits this when it retires a replica, started or not: report what is not reported yet."""
         if not hasattr(self, "_providers"):
             return
         await self._lookout.stop()
+        if self._heir is not None:
+            await self._heir.stop()
         await self._control.stop()
         await asyncio.gather(*(provider.aclose() for provider in self._providers.values()))
 
@@ -126,10 +147,16 @@ def _may_sleep(provider: ProviderConfig) -> bool:
     return provider.transport is Transport.HANDLE and provider.autoscaling.min_replicas == 0
 
 
-def _connected(settings: Settings) -> tuple[str, Control]:
-    """This replica's name and its way to the authority; in local testing mode that is in this process."""
+def _connected(settings: Settings) -> tuple[Control, Path | None]:
+    """
+    The way to the authority, and the folder of this machine's journals.
+
+    In local testing mode the authority is in this process, and nothing outlives it: there is no folder.
+    """
     try:
         context = serve.get_replica_context()
     except RayServeException:
-        return uuid4().hex, LocalControl(Plane(uuid4().hex, prices_of, log_breaker_change), SystemClock())
-    return context.replica_tag, ControlClient(context.app_name, settings.log_level)
+        plane = Plane(uuid4().hex, prices_of, log_breaker_change, log_budget_alert)
+        return LocalControl(plane, SystemClock()), None
+    client = ControlClient(context.app_name, settings.log_level, settings.storage)
+    return client, state_folder(settings.storage, os.environ) / JOURNALS

@@ -13,6 +13,7 @@ import orjson
 
 from serve_app.accounting.money import dollars, dollars_text
 from serve_app.accounting.usage import Usage
+from serve_app.control.lender import BudgetAlert
 from serve_app.control.plane import BreakerChanged
 from serve_app.errors import FailureKind
 from serve_app.events import (
@@ -71,6 +72,26 @@ def log_breaker_change(change: BreakerChanged) -> None:
         change.after,
         change.failures,
         extra={"facts": {"event": "circuit_breaker", "provider": change.provider_id, "state": change.after}},
+    )
+
+
+def log_budget_alert(alert: BudgetAlert) -> None:
+    """One line when a budget has passed a threshold (seed 004's fields)."""
+    level = {75: "warning", 90: "critical"}.get(alert.threshold, "exceeded")
+    message = f"{alert.threshold} % of the budget '{alert.limit.id}' are spent"
+    control_log.log(
+        logging.WARNING if alert.threshold < 100 else logging.ERROR,
+        message,
+        extra={
+            "facts": {
+                "event": "budget_alert",
+                "level": level,
+                "threshold": alert.threshold,
+                "budget": alert.limit.id,
+                "current_usage": dollars(alert.used),
+                "budget_limit": dollars(alert.limit.amount),
+            }
+        },
     )
 
 

@@ -47,8 +47,8 @@ class Answer:
     """
     A whole answer: `body` is JSON in OpenAI's words, as the upstream sent it where it speaks them.
 
-    `upstream_s` is the time from our request to the last byte of theirs; `usage` None if it was not told, and
-    then `output_chars` is how much text there is.
+    `upstream_s` is the time from our request to the last byte of theirs; `usage` is estimated if it was not
+    told but could be counted, None if it could not, and then `output_chars` is how much text there is.
     """
 
     body: bytes
@@ -69,7 +69,7 @@ class StreamEnd:
     """
     The stream ended as it should.
 
-    `usage` None if it was not told; `output_chars` is what was sent; `dropped_frames` could not be read.
+    `usage` as of a whole answer; `output_chars` is what was sent; `dropped_frames` could not be read.
     """
 
     usage: Usage | None

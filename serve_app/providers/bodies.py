@@ -4,7 +4,8 @@ from typing import Any
 
 import orjson
 
-from serve_app.accounting.usage import Usage, usage_of
+from serve_app.accounting.reported import usage_of
+from serve_app.accounting.usage import Usage
 from serve_app.providers.base import Call
 from serve_app.schemas.body import HINTS
 
@@ -48,9 +49,9 @@ def inputs_in(fields: dict[str, Any]) -> int:
 
 
 def usage_in(answer: dict[str, Any]) -> Usage | None:
-    """What a whole answer says it used; None when it does not say."""
+    """What a whole answer, or a chunk of one, says was used; None when it does not say."""
     reported = answer.get("usage")
-    return usage_of(reported) if isinstance(reported, dict) else None
+    return usage_of(reported, answer.get("service_tier")) if isinstance(reported, dict) else None
 
 
 def chars_in(answer: dict[str, Any]) -> int:

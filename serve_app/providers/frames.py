@@ -12,8 +12,10 @@ from typing import Any
 
 import orjson
 
-from serve_app.accounting.usage import Usage, usage_of
+from serve_app.accounting.reported import usage_of
+from serve_app.accounting.usage import Usage
 from serve_app.errors import UpstreamError
+from serve_app.providers.counted import Said
 from serve_app.providers.wire_failures import broken, failure_of_error
 
 logger = logging.getLogger("sekha.providers")
@@ -85,6 +87,8 @@ class ChatFrames:
     `feed` gives back what the caller shall see and remembers the rest: `usage`, `failure`, and whether the
     answer `is_complete`. `count` is the number of chunks passed on, about one token each; `dropped` counts
     the frames that could not be read. A single frame above `frame_limit` bytes is a failure.
+
+    What is said goes into `said`, where somebody wants to count it.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class ChatFrames:
         choices: int = 1,
         secret: str | None = None,
         frame_limit: float = FRAME_LIMIT,
+        said: Said | None = None,
     ) -> None:
         self.usage: Usage | None = None
         self.failure: UpstreamError | None = None
@@ -107,6 +112,7 @@ class ChatFrames:
         self._frame_limit = frame_limit
         self._choices = choices
         self._finished: set[int] = set()
+        self._said = said
 
     @property
     def is_complete(self) -> bool:
@@ -128,7 +134,7 @@ class ChatFrames:
     def _pass(self, block: bytes) -> bytes:
         if not block:
             return b""
-        if _is_plain(block) and _all_parse(block):
+        if _is_plain(block) and self._all_parse(block):
             self.count += block.count(b"\n\n")
             self._watch_finish(block)
             return block
@@ -139,8 +145,20 @@ class ChatFrames:
             if data := self._look_at(_data_of(frame)):
                 self.count += 1
                 self._watch_finish(data)
+                if self._said:
+                    self._said.listen(_parsed(data))
                 shown.append(b"data: " + data + b"\n\n")
         return b"".join(shown)
+
+    def _all_parse(self, block: bytes) -> bool:
+        """Whether each frame of a plain block is JSON."""
+        chunks = [_parsed(data) for data in block[6:-2].split(b"\n\ndata: ")]
+        if None in chunks:
+            return False
+        if self._said:
+            for chunk in chunks:
+                self._said.listen(chunk)
+        return True
 
     def _watch_finish(self, block: bytes) -> None:
         """Note which choices have ended; some upstreams say so twice, and that is still one choice."""
@@ -176,7 +194,7 @@ class ChatFrames:
         reported = chunk.get("usage")
         if not isinstance(reported, dict):
             return data  # a usage of somebody else's, deeper in the chunk
-        self.usage = usage_of(reported) or self.usage
+        self.usage = usage_of(reported, chunk.get("service_tier")) or self.usage
         if self._wants_usage:
             return data
         if not chunk.get("choices"):
@@ -230,11 +248,6 @@ def _is_plain(block: bytes) -> bool:
         and block.count(b"\n") == 2 * frames
         and block.count(b"}\n\ndata: {") == frames - 1
     )
-
-
-def _all_parse(block: bytes) -> bool:
-    """Whether each frame of a plain block is JSON."""
-    return all(_parsed(data) is not None for data in block[6:-2].split(b"\n\ndata: "))
 
 
 def _parsed(data: bytes) -> dict[str, Any] | None:

@@ -30,6 +30,7 @@ from serve_app.providers.bodies import (
     usage_in,
 )
 from serve_app.providers.catalogue import Vendor
+from serve_app.providers.counted import counted, listener_for, said_in
 from serve_app.providers.frames import frame_of, speaks
 from serve_app.providers.keys import missing_key
 from serve_app.providers.limits import USAGE_S, Limit, OutOfTime, within
@@ -140,19 +141,23 @@ class LiteLlmProvider:
         first = iter(opened.first)
         chunk: dict[str, Any] | UpstreamError | None = next(first)
         usage, chars = None, 0
+        said = listener_for(call)
         try:
             yield StreamHead(self._since(started))
             while isinstance(chunk, dict):
                 opened.finished |= _ended_in(chunk)
                 usage = usage_in(chunk) or usage
                 chars += _chars_in(chunk)
+                if said:
+                    said.listen(chunk)
                 if frame := _shown(chunk, call.wants_usage):
                     yield frame
                 chunk = next(first, None) or await self._later(opened, call.idle_s)
             if chunk is not None:
                 yield chunk
             else:
-                yield StreamEnd(usage, self._since(started), chars)
+                upstream_s = self._since(started)
+                yield StreamEnd(usage or await counted(call, said), upstream_s, chars)
         finally:
             await opened.stream.aclose()
 
@@ -180,8 +185,9 @@ class LiteLlmProvider:
             return self._failure(error, exchange)
         if not (body.get("choices") or body.get("data")):
             return broken(self._config.id, "sent an answer with nothing in it", exchange.status)
-        usage = usage_in(body)
-        return Answer(orjson.dumps(body), usage, self._since(started), chars_in(body) if usage is None else 0)
+        upstream_s = self._since(started)
+        usage = usage_in(body) or await counted(call, said_in(body))
+        return Answer(orjson.dumps(body), usage, upstream_s, chars_in(body) if usage is None else 0)
 
     async def _open(self, call: Call) -> _Opened | UpstreamError:
         """Wait for the first token: until it is there, the request can still go to another target."""

@@ -66,7 +66,7 @@ class ScriptedProvider:
             return failure
         given = fields_of(call).get("input", "")
         texts = [str(text) for text in given] if isinstance(given, list) else [str(given)]
-        usage = Usage(input_tokens=sum(estimate_tokens(len(text)) for text in texts))
+        usage = Usage(sum(estimate_tokens(len(text)) for text in texts))
         dimension = self._dimension(call.model)
         body = {
             "object": "list",
@@ -135,9 +135,7 @@ class Reply:
             text = script.answer if script.answer is not None else f"{call.model} here. You said: {prompt[1]}"
             self._text, self._finish = _limited(text, fields)
         self.output_chars = self._choices * len(self._text or orjson.dumps(self._tool))
-        self.usage = Usage(
-            input_tokens=estimate_tokens(prompt[0]), output_tokens=estimate_tokens(self.output_chars)
-        )
+        self.usage = Usage(input=estimate_tokens(prompt[0]), output=estimate_tokens(self.output_chars))
 
     def whole(self) -> dict[str, Any]:
         """As `chat.completion`."""

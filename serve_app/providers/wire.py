@@ -2,7 +2,7 @@
 Any OpenAI-compatible upstream, over one pooled HTTP session.
 
 Answers and streams are passed on as the bytes they came in; what is read on the way is whether they are
-whole, and what they used.
+whole, and what they used. An upstream that does not tell that is counted after, where its tokenizer is known.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ from serve_app.providers.bodies import (
     usage_in,
 )
 from serve_app.providers.catalogue import Vendor
+from serve_app.providers.counted import Said, counted, listener_for, said_in
 from serve_app.providers.frames import ChatFrames, says_something
 from serve_app.providers.keys import missing_key
 from serve_app.providers.limits import USAGE_S, Limit, OutOfTime, within
@@ -66,6 +67,7 @@ class _Opened:
     response: aiohttp.ClientResponse
     frames: ChatFrames
     first: bytes
+    said: Said | None
 
 
 class WireProvider:
@@ -105,7 +107,7 @@ class WireProvider:
             yield opened.first
             while block := await self._next(opened, call.idle_s):
                 yield block
-            yield self._last_item(opened.frames, started)
+            yield await self._last_item(call, opened, started)
         finally:
             opened.response.close()
 
@@ -131,7 +133,12 @@ class WireProvider:
             return failure_of_exception(error, self._config.id)
         if isinstance(body, UpstreamError):
             return body
-        return self._checked(body, must_have, rows, self._since(started))
+        upstream_s = self._since(started)
+        answer = self._checked(body, must_have, rows)
+        if isinstance(answer, UpstreamError):
+            return answer
+        usage = usage_in(answer) or await counted(call, said_in(answer))
+        return Answer(body, usage, upstream_s, chars_in(answer) if usage is None else 0)
 
     async def _body(self, path: str, call: Call, fields: dict[str, Any]) -> bytes | UpstreamError:
         response = await self._post(path, call, fields)
@@ -153,9 +160,7 @@ class WireProvider:
             )
         return body
 
-    def _checked(
-        self, body: bytes, must_have: str, rows: int | None, upstream_s: float
-    ) -> Answer | UpstreamError:
+    def _checked(self, body: bytes, must_have: str, rows: int | None) -> dict[str, Any] | UpstreamError:
         """The answer, when it is one: proxies in between answer 200 with a web page, or with nothing."""
         try:
             answer = orjson.loads(body)
@@ -170,8 +175,7 @@ class WireProvider:
             return broken(self._config.id, f"sent an answer without '{must_have}'", 200)
         if rows is not None and len(found) != rows:
             return broken(self._config.id, f"sent {len(found)} vectors where {rows} were asked for", 200)
-        usage = usage_in(answer)
-        return Answer(body, usage, upstream_s, chars_in(answer) if usage is None else 0)
+        return answer
 
     # One request, many frames
 
@@ -194,8 +198,9 @@ class WireProvider:
                 return await self._refusal(response)
             if response.content_type != "text/event-stream":
                 return await self._no_stream(response)
+            said = listener_for(call)
             frames = ChatFrames(
-                self._config.id, call.wants_usage, choices_in(fields), self._api_key, self._answer_limit
+                self._config.id, call.wants_usage, choices_in(fields), self._api_key, self._answer_limit, said
             )
             first = bytearray()
             while block := await self._more(response, frames):
@@ -205,7 +210,7 @@ class WireProvider:
                 if len(first) > self._answer_limit:
                     return too_much_of_nothing(self._config.id, self._answer_limit)
             if first and (block or (frames.is_complete and frames.failure is None)):
-                opened = _Opened(response, frames, bytes(first))
+                opened = _Opened(response, frames, bytes(first), said)
                 return opened
             return frames.failure or broken(self._config.id, "ended its stream before the first token", 200)
         finally:
@@ -252,12 +257,15 @@ class WireProvider:
             pass  # cut off: whether the answer was whole by then, the frames know
         return b""
 
-    def _last_item(self, frames: ChatFrames, started: float) -> StreamEnd | UpstreamError:
+    async def _last_item(self, call: Call, opened: _Opened, started: float) -> StreamEnd | UpstreamError:
+        frames = opened.frames
         if frames.failure is not None:
             return frames.failure
         if not frames.is_complete:
             return broken(self._config.id, "was cut off in the middle of its answer", 200)
-        return StreamEnd(frames.usage, self._since(started), frames.count * CHARS_PER_TOKEN, frames.dropped)
+        upstream_s = self._since(started)
+        usage = frames.usage or await counted(call, opened.said)
+        return StreamEnd(usage, upstream_s, frames.count * CHARS_PER_TOKEN, frames.dropped)
 
     # The connection
 

@@ -21,6 +21,7 @@ class Obstacle(StrEnum):
 
     TASK = "task"
     MODEL = "model"
+    FORBIDDEN = "forbidden"
     VISION = "vision"
     AUDIO = "audio"
     CONTEXT = "context"
@@ -58,6 +59,16 @@ def serves_task(target: Target, task: ModelTask) -> bool:
     return task is ModelTask.AUDIO and target.supports_audio
 
 
+def is_allowed(target: Target, wanted: Requirements) -> bool:
+    """Whether the caller may use this target for this; by the task it is listed under, or the one it does."""
+    models, tasks = wanted.allowed_models, wanted.allowed_tasks
+    if models is not None and target.model_id not in models and target.name not in models:
+        return False
+    if tasks is None or target.task in tasks:
+        return True
+    return wanted.task in tasks and serves_task(target, wanted.task)
+
+
 def incapable(target: Target, preferred: bool, wanted: Requirements) -> tuple[Obstacle, str] | None:
     """What this target lacks for ever; None when it could serve."""
     if not preferred:
@@ -65,6 +76,8 @@ def incapable(target: Target, preferred: bool, wanted: Requirements) -> tuple[Ob
             return Obstacle.MODEL, f"is not {wanted.preferred_model}"
         if not serves_task(target, wanted.task):
             return Obstacle.TASK, f"serves {target.task}, not {wanted.task}"
+    if not is_allowed(target, wanted):
+        return Obstacle.FORBIDDEN, "is not among what the caller may use"
     if wanted.require_vision and not target.supports_vision:
         return Obstacle.VISION, "does not see images"
     if wanted.require_audio and not target.supports_audio:

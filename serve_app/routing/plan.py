@@ -6,9 +6,22 @@ from random import Random
 from typing import Protocol
 
 from serve_app.config.model import ModelTask
-from serve_app.errors import GatewayError, InvalidRequest, NoProvidersAvailable, NoSuitableProviders
+from serve_app.errors import (
+    GatewayError,
+    InvalidRequest,
+    ModelNotAllowed,
+    NoProvidersAvailable,
+    NoSuitableProviders,
+)
 from serve_app.routing.candidate import Candidate
-from serve_app.routing.eligibility import Dropped, Obstacle, held_back, incapable, is_preferred
+from serve_app.routing.eligibility import (
+    Dropped,
+    Obstacle,
+    held_back,
+    incapable,
+    is_allowed,
+    is_preferred,
+)
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import Strategy
 from serve_app.routing.target import Target
@@ -59,7 +72,11 @@ class Plan:
         if crowded:
             most = max(d.candidate.target.vision.max_images for d in crowded if d.candidate.target.vision)
             return InvalidRequest(f"Too many images: {self.wanted.images}, at most {most}", param="messages")
-        close = [d for d in self.dropped if d.obstacle is not Obstacle.TASK]
+        # Nobody hears of a target that is not for them.
+        mine = [d for d in self.dropped if is_allowed(d.candidate.target, self.wanted)]
+        if any(d.obstacle is Obstacle.FORBIDDEN for d in self.dropped):
+            return ModelNotAllowed(None, dict.fromkeys(d.candidate.target.model_id for d in mine))
+        close = [d for d in mine if d.obstacle is not Obstacle.TASK]
         return NoProvidersAvailable(
             task, vision, "; ".join(f"{d.candidate.target.name}: {d.reason}" for d in close)
         )

@@ -12,6 +12,10 @@ class Requirements:
 
     `max_cost` is in nano-dollars; `context_size` and the two token counts are in tokens. `only_preferred`
     drops every other model: an embedding from another model would land in another vector space.
+    `allowed_models` (model ids or `provider/model`) and `allowed_tasks` are what the caller may use; None:
+    everything. For what it may cost at worst: `output_limit` is the most tokens the caller lets one answer
+    have, None without a word of it, `answers` how many of them, `service_tier` how fast they shall come, and
+    `writes_cache` whether parts of the input shall be kept.
     """
 
     task: ModelTask
@@ -24,3 +28,9 @@ class Requirements:
     only_preferred: bool = False
     input_tokens: int = 1000
     output_tokens: int = 500
+    output_limit: int | None = None
+    answers: int = 1
+    service_tier: str | None = None
+    writes_cache: bool = False
+    allowed_models: frozenset[str] | None = None
+    allowed_tasks: frozenset[str] | None = None

@@ -18,8 +18,9 @@ class ChatRequest:
     """
     A chat request: the caller's bytes, and what routing needs to know of them.
 
-    `input_tokens` is counted at four characters a token over the texts of the messages; `max_cost` is in
-    nano-dollars.
+    `input_tokens` is counted at four characters a token over the texts of the messages; `output_limit` is the
+    most tokens one answer may have, None where the caller says nothing, `answers` how many are asked for;
+    `writes_cache`: parts of the input are marked to be kept. `max_cost` is in nano-dollars.
     """
 
     raw: bytes
@@ -29,6 +30,10 @@ class ChatRequest:
     images: int
     input_tokens: int
     output_tokens: int
+    output_limit: int | None = None
+    answers: int = 1
+    service_tier: str | None = None
+    writes_cache: bool = False
     preferred_model: str | None = None
     require_vision: bool = False
     require_audio: bool = False
@@ -43,6 +48,7 @@ def read_chat(raw: bytes) -> ChatRequest:
     number(body, "temperature", 0, 2)
     limit = whole_number(body, "max_completion_tokens", 1) or whole_number(body, "max_tokens", 1)
     stream = flag(body, "stream")
+    answers = whole_number(body, "n", 1) or 1
     options = body.get("stream_options")
     return ChatRequest(
         raw=raw,
@@ -51,13 +57,23 @@ def read_chat(raw: bytes) -> ChatRequest:
         wants_usage=stream and isinstance(options, dict) and bool(options.get("include_usage")),
         images=check_images(messages),
         input_tokens=estimate_tokens(_text_length(messages) + _length_of_tools(body)),
-        output_tokens=(limit or DEFAULT_OUTPUT_TOKENS) * (whole_number(body, "n", 1) or 1),
+        output_tokens=(limit or DEFAULT_OUTPUT_TOKENS) * answers,
+        output_limit=limit,
+        answers=answers,
+        service_tier=_tier(body),
+        writes_cache=b'"cache_control"' in raw,
         preferred_model=text(body, "preferred_model"),
         require_vision=flag(body, "require_vision"),
         require_audio=flag(body, "require_audio"),
         max_cost=cost_limit(body),
         context_size=whole_number(body, "context_size", 1),
     )
+
+
+def _tier(body: dict[str, Any]) -> str | None:
+    """Some vendors let it be other than a text, and then it changes no price that we know of."""
+    tier = body.get("service_tier")
+    return tier if isinstance(tier, str) else None
 
 
 def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:

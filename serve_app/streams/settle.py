@@ -16,5 +16,5 @@ def settle(
     usage = end.usage or trip.guessed_usage(end.output_chars)
     # The end's own span would hold how slowly the caller read; the head's does not.
     cost = trip.served(attempt, usage, head.upstream_s, first_token_s, end.dropped_frames)
-    lacks_usage = trip.wants_usage and end.usage is None
+    lacks_usage = trip.wants_usage and usage.estimated
     return cost, usage_frame(first_block, usage) if lacks_usage else b""

@@ -152,6 +152,35 @@ async def test_tells_the_same_usage_with_and_without_a_stream(provider: Provider
     assert end.usage == answer.usage
 
 
+@pytest.mark.parametrize("provider", [*WIRE, "hosted_vllm"], indirect=True)
+async def test_a_usage_that_is_not_told_is_counted_with_the_models_tokenizer(provider: Provider) -> None:
+    untold = call(orders(no_usage=True) + " tell me a story about counting")
+
+    answer = await provider.chat(untold)
+    *_, end = await items_of(provider, untold)
+
+    assert isinstance(answer, Answer)
+    assert isinstance(end, StreamEnd)
+    assert answer.usage is not None
+    assert answer.usage.estimated
+    assert 10 < answer.usage.input_tokens < 40
+    assert 5 < answer.usage.output_tokens < 40
+    assert end.usage == answer.usage
+
+
+@pytest.mark.parametrize("provider", WIRE, indirect=True)
+async def test_a_usage_that_nobody_can_count_is_none(provider: Provider) -> None:
+    untold = replace(call(orders(no_usage=True)), model="some-llama")
+
+    answer = await provider.chat(untold)
+    *_, end = await items_of(provider, untold)
+
+    assert isinstance(answer, Answer)
+    assert isinstance(end, StreamEnd)
+    assert answer.usage is end.usage is None
+    assert answer.output_chars > 0 < end.output_chars
+
+
 @pytest.mark.parametrize("provider", EVERYONE, indirect=True)
 async def test_shows_the_usage_to_a_caller_who_asked_for_it(provider: Provider) -> None:
     chunks = chunks_in(await items_of(provider, call("one two three", wants_usage=True)))

@@ -22,7 +22,7 @@ RINGS = {
     "clock": ("", ""),
     "plugins": ("", ""),
     "caller": ("", ""),
-    "config": ("errors", "pydantic pydantic_core yaml"),
+    "config": ("errors caller", "pydantic pydantic_core yaml"),
     # pure knowledge: these three never import one another
     "routing": ("errors clock config plugins", "pydantic"),
     "resilience": ("errors clock config", "pydantic"),
@@ -31,26 +31,29 @@ RINGS = {
     "events": ("errors accounting providers.base", ""),
     "prices": ("config accounting providers.catalogue", ""),
     "conditions": ("config accounting routing", ""),
-    "control": ("errors clock config accounting resilience routing", ""),
+    "control": ("errors caller clock config accounting resilience routing", "pydantic"),
     "routed": ("config routing", ""),
-    "trip": ("errors clock config accounting resilience routing control events routed", ""),
-    "engine": ("errors clock config resilience routing control trip providers.base", ""),
+    "trip": ("errors bill caller clock config accounting resilience routing control events routed", ""),
+    "engine": ("errors clock bill config resilience routing control trip providers.base", ""),
+    "bill": ("errors caller clock config accounting control routing", ""),
+    "heir": ("clock accounting control storage", ""),
     "streams": ("errors clock accounting trip engine routed providers.base", "orjson"),
     "gateway": (
-        "errors clock config accounting routing control events routed trip engine streams conditions schemas "
-        "providers.base",
+        "errors caller clock config accounting routing control events routed trip engine streams conditions "
+        "schemas providers.base",
         "",
     ),
-    "storage": ("errors clock config accounting control.store", "sqlalchemy alembic orjson"),
+    "storage": ("errors clock config accounting control.store control.journal", "sqlalchemy alembic orjson"),
     "lookout": ("errors clock config events providers.base", ""),
     # adapters: inward, never one another, never Ray
     "schemas": ("errors config accounting", "pydantic orjson"),
     "providers": ("errors clock config accounting schemas", "aiohttp orjson"),
+    "providers/tokenizer": ("accounting", "tiktoken"),
     "providers/litellm_": ("errors clock config accounting schemas", "aiohttp orjson litellm httpx openai"),
     "api": (
-        "errors clock config accounting resilience routing control events routed streams.chat_stream gateway "
-        "lookout schemas providers.base",
-        "fastapi starlette orjson pydantic",
+        "errors caller clock config accounting resilience routing control events routed streams.chat_stream "
+        "gateway lookout schemas providers.base",
+        "fastapi starlette orjson pydantic jwt",
     ),
     "observability": (
         "errors clock config accounting resilience control events trip providers.base",
@@ -62,8 +65,8 @@ RINGS = {
         "",
     ),
     "deployments": (
-        "errors clock config accounting control events gateway lookout prices schemas providers api "
-        "observability",
+        "errors clock config accounting control events gateway lookout heir prices schemas providers api "
+        "observability storage",
         "ray grpc",
     ),
     "app": ("config deployments", "ray pydantic"),

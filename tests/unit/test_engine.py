@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from serve_app.accounting.usage import Usage
+from serve_app.caller import ANYONE
 from serve_app.config.routing import RoutingConfig
 from serve_app.control.port import Observation
 from serve_app.errors import (
@@ -314,7 +315,7 @@ async def test_a_deadline_that_is_over_is_a_timeout() -> None:
         return failure(FailureKind.TIMEOUT)
 
     await made.house.open()
-    trip = made.gateway._trip("chat", made.gateway.chat_requirements(request()), b"", "r1", 1.0)
+    trip = made.gateway._trip("chat", made.gateway.chat_requirements(request()), b"", "r1", 1.0, ANYONE)
     with pytest.raises(ProviderTimeoutError):
         await made.gateway._engine.answer(trip, slow)
     assert trip.attempts == 1

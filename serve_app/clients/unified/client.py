@@ -17,7 +17,8 @@ from random import Random
 from typing import Any
 
 from serve_app.accounting.catalogue import bundled_catalogue
-from serve_app.accounting.usage import Usage, estimate_tokens, usage_of
+from serve_app.accounting.reported import usage_of
+from serve_app.accounting.usage import Usage, estimate_tokens
 from serve_app.clients.chunks import text_in
 from serve_app.clients.nearest import running_gateway_client
 from serve_app.clients.own import OwnGateway

@@ -1,7 +1,7 @@
 """What an answer cost."""
 
 from serve_app.accounting.price import FREE, Price
-from serve_app.accounting.usage import Usage, estimate_tokens, usage_of
+from serve_app.accounting.usage import Tier, Usage, estimate_tokens
 
 GPT_4O = Price(input=5_000_000_000, output=15_000_000_000)
 
@@ -10,15 +10,72 @@ def test_a_thousand_in_and_five_hundred_out() -> None:
     assert GPT_4O.cost(Usage(1000, 500)) == 12_500_000
 
 
-def test_cached_tokens_have_their_own_price() -> None:
-    price = Price(input=4_000_000, output=0, cached=1_000_000)
+def test_every_kind_of_token_has_its_own_price() -> None:
+    price = Price(
+        input=1_000_000,
+        output=2_000_000,
+        cached_read=3_000_000,
+        cache_write_5m=4_000_000,
+        cache_write_1h=5_000_000,
+        reasoning=6_000_000,
+        audio_input=7_000_000,
+        audio_output=8_000_000,
+        image_input=9_000_000,
+        image_output=10_000_000,
+        image=11,
+        second=12,
+        request=13,
+    )
+    usage = Usage(*([10] * 13))
 
-    assert price.cost(Usage(input_tokens=10, cached_tokens=4)) == 6 * 4 + 4
-    assert Price(input=4_000_000).cost(Usage(input_tokens=10, cached_tokens=4)) == 40
+    assert price.cost(usage) == 10 * (1 + 2 + 3 + 4 + 5 + 6 + 7 + 8 + 9 + 10 + 11 + 12 + 13)
 
 
-def test_more_cached_than_read_is_not_believed() -> None:
-    assert Price(input=4_000_000, cached=1_000_000).cost(Usage(input_tokens=2, cached_tokens=9)) == 2
+def test_a_kind_without_a_price_costs_what_input_or_output_do() -> None:
+    price = Price(1_000_000, 5_000_000)
+
+    assert price.cost(Usage(cached_read=1, cache_write_5m=1, cache_write_1h=1)) == 3
+    assert price.cost(Usage(audio_input=1, image_input=1)) == 2
+    assert price.cost(Usage(reasoning=1, audio_output=1, image_output=1)) == 15
+    assert Price(1, cache_write_5m=4_000_000).cost(Usage(cache_write_1h=1)) == 4
+
+
+def test_a_price_of_zero_is_a_price() -> None:
+    assert Price(1_000_000, cached_read=0).cost(Usage(input=1, cached_read=9)) == 1
+
+
+def test_a_long_prompt_is_charged_by_the_dearer_prices_as_a_whole() -> None:
+    longer = Price(2_000_000, 20_000_000, cached_read=200_000)
+    longest = Price(3_000_000, 30_000_000)
+    price = Price(1_000_000, 10_000_000, above=((200, longer), (500, longest)))
+
+    assert price.cost(Usage(200, 1)) == 200 * 1 + 10
+    assert price.cost(Usage(201, 1)) == 201 * 2 + 20
+    assert price.cost(Usage(101, 1, cached_read=100)) == 101 * 2 + 20 + 20
+    assert price.cost(Usage(0, 10**6)) == 10 * 10**6
+    assert price.cost(Usage(501)) == 501 * 3
+
+
+def test_a_service_tier_has_its_own_prices_at_every_length() -> None:
+    longer = Price(5_000_000)
+    fast = Price(2_000_000, above=((100, longer),))
+    price = Price(1_000_000, above=((100, Price(4_000_000)),), tiers=((Tier.PRIORITY, fast),))
+
+    assert price.cost(Usage(10, tier=Tier.PRIORITY)) == 20
+    assert price.cost(Usage(101, tier=Tier.PRIORITY)) == 101 * 5
+    assert price.cost(Usage(10, tier=Tier.FLEX)) == 10
+    assert price.cost(Usage(101, tier=Tier.FLEX)) == 101 * 4
+
+
+def test_another_price_for_the_cache_holds_at_every_length_and_in_every_tier() -> None:
+    listed = Price(1_000_000, above=((100, Price(4_000_000)),), tiers=((Tier.FLEX, Price(500_000)),))
+    price = listed.with_cache(read=2_000_000, write=3_000_000)
+
+    for usage in (Usage(cached_read=1), Usage(cached_read=1, tier=Tier.FLEX)):
+        assert price.cost(usage) == 2
+    assert price.cost(Usage(cached_read=101)) == 202
+    assert price.cost(Usage(cache_write_5m=1, cache_write_1h=1)) == 6
+    assert listed.with_cache(None, None) == listed
 
 
 def test_a_cost_is_rounded_once_half_up() -> None:
@@ -31,20 +88,8 @@ def test_free_costs_nothing() -> None:
     assert FREE.is_free
     assert FREE.cost(Usage(10**9, 10**9)) == 0
     assert not GPT_4O.is_free
-
-
-def test_usage_is_read_the_way_openai_writes_it() -> None:
-    reported = {"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 4}}
-
-    assert usage_of(reported) == Usage(input_tokens=9, output_tokens=2, cached_tokens=4)
-    assert usage_of({"prompt_tokens": 9, "completion_tokens": None}) == Usage(input_tokens=9)
-    assert Usage(9, 2).total_tokens == 11
-
-
-def test_usage_that_is_no_usage_is_none() -> None:
-    assert usage_of(None) is None
-    assert usage_of({}) is None
-    assert usage_of({"prompt_tokens": "many"}) is None
+    assert not Price(0, request=1).is_free
+    assert not Price(0, above=((100, Price(1)),)).is_free
 
 
 def test_four_characters_are_a_token_and_there_is_always_one() -> None:

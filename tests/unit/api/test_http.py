@@ -16,6 +16,7 @@ from serve_app.observability.metrics import exposition
 from serve_app.providers.base import Answer, Health, HealthStatus, StreamEnd, StreamHead
 from tests.support.clock import FakeClock
 from tests.support.gateways import House, ListedProvider
+from tests.support.keyrings import keyring
 from tests.support.settings import two_providers
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +35,7 @@ async def client() -> AsyncIterator[Client]:
 
     def make(
         answer: Any = ANSWER,
-        keyring: Keyring | None = None,
+        keys: Keyring | None = None,
         provider: ListedProvider | None = None,
         **more: Any,
     ) -> httpx.AsyncClient:
@@ -42,9 +43,7 @@ async def client() -> AsyncIterator[Client]:
         if provider is not None:
             providers["first"] = provider
         house = House(two_providers(**more), providers, FakeClock())
-        app = build_api(
-            house.gateway, house.lookout, keyring or Keyring([], required=False), FakeClock(), exposition
-        )
+        app = build_api(house.gateway, house.lookout, keys or keyring(), FakeClock(), exposition)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
         made.append(httpx.AsyncClient(transport=transport, base_url="http://gateway"))
         return made[-1]
@@ -180,7 +179,7 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(client: Client
     "path", ["/v1/models", "/api/v1/models", "/api/v1/tasks", "/api/v1/health/providers", "/metrics"]
 )
 async def test_every_route_but_the_public_ones_wants_a_key(client: Client, path: str) -> None:
-    guarded = client(keyring=Keyring(["right"], required=True))
+    guarded = client(keys=keyring("right"))
 
     assert (await guarded.get(path)).status_code == 401
     assert (await guarded.get(path, headers={"x-api-key": "wrong"})).status_code == 401
@@ -190,7 +189,7 @@ async def test_every_route_but_the_public_ones_wants_a_key(client: Client, path:
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/chat/completions", "/v1/embeddings"])
 async def test_the_hot_endpoints_want_a_key_whatever_the_host_header_says(client: Client, path: str) -> None:
-    guarded = client(keyring=Keyring(["right"], required=True))
+    guarded = client(keys=keyring("right"))
 
     answer = await guarded.post(path, json=HI, headers={"host": "gateway/health?"})
 
@@ -201,11 +200,11 @@ async def test_the_hot_endpoints_want_a_key_whatever_the_host_header_says(client
 
 @pytest.mark.parametrize("path", ["/", "/health", "/api/v1/health", "/docs", "/openapi.json"])
 async def test_the_public_routes_want_none(client: Client, path: str) -> None:
-    assert (await client(keyring=Keyring(["right"], required=True)).get(path)).status_code == 200
+    assert (await client(keys=keyring("right")).get(path)).status_code == 200
 
 
 async def test_keys_that_are_configured_but_not_found_let_nobody_in(client: Client) -> None:
-    answer = await client(keyring=Keyring([], required=True)).get("/v1/models", headers={"x-api-key": ""})
+    answer = await client(keys=keyring("${NOWHERE}")).get("/v1/models", headers={"x-api-key": ""})
 
     assert answer.status_code == 401
 
@@ -247,7 +246,7 @@ async def test_no_body_is_read_for_a_caller_without_a_key(client: Client) -> Non
             read += 1
             yield b" " * 10_000
 
-    guarded = client(keyring=Keyring(["right"], required=True))
+    guarded = client(keys=keyring("right"))
     answer = await guarded.post("/api/v1/route", content=endless())
 
     assert answer.status_code == 401
@@ -261,7 +260,7 @@ async def test_the_routing_api_refuses_bodies_it_has_no_use_for(client: Client) 
 
 
 async def test_a_preflight_needs_no_key(client: Client) -> None:
-    guarded = client(keyring=Keyring(["right"], required=True))
+    guarded = client(keys=keyring("right"))
     asked = {"origin": "http://page.example", "access-control-request-method": "POST"}
 
     answer = await guarded.options("/api/v1/route", headers=asked)

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from serve_app.config.auth import AuthConfig
+from serve_app.config.auth import AuthConfig, CallerKey, JwtConfig
 from serve_app.config.health import HealthPolicy
 from serve_app.config.load import load
 from serve_app.config.model import ModelConfig, VisionCapabilities
@@ -19,6 +19,8 @@ from serve_app.config.provider import ProviderConfig, Script
 from serve_app.config.routing import RoutingConfig
 from serve_app.config.scaling import Autoscaling, Scaling
 from serve_app.config.settings import DefaultModels, RouterConfig, Settings
+from serve_app.config.storage import StorageConfig
+from serve_app.config.tenant import BudgetConfig, RateConfig, TenantConfig
 from serve_app.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
@@ -37,6 +39,12 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Circuit breaker": BreakerPolicy,
     "Health checks": HealthPolicy,
     "Callers": AuthConfig,
+    "Storage": StorageConfig,
+    "Caller keys": CallerKey,
+    "JSON Web Tokens": JwtConfig,
+    "Tenants": TenantConfig,
+    "Budgets": BudgetConfig,
+    "Rates": RateConfig,
     "Router": RouterConfig,
     "Size": Scaling,
     "Autoscaling": Autoscaling,

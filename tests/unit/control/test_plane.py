@@ -32,7 +32,7 @@ def test_failures_seen_by_two_routers_open_one_breaker() -> None:
     authority = plane(changes)
 
     authority.report(Report("a", 1, (failure(),)), NOW)
-    snapshot = authority.report(Report("b", 1, (failure(),)), NOW)
+    snapshot = authority.report(Report("b", 1, (failure(),)), NOW).snapshot
 
     assert snapshot.breakers["first"].state is BreakerState.OPEN
     assert [(c.provider_id, c.after) for c in changes] == [("first", BreakerState.OPEN)]
@@ -44,7 +44,7 @@ def test_a_report_that_comes_twice_counts_once() -> None:
     tally.count("served", ("first",))
 
     for _ in range(3):
-        snapshot = authority.report(Report("a", 1, (failure(),), tally), NOW)
+        snapshot = authority.report(Report("a", 1, (failure(),), tally), NOW).snapshot
 
     assert snapshot.breakers["first"].failure_count == 1
     assert authority.totals(NOW).tally.counters == {("served", ("first",)): 1}
@@ -76,7 +76,7 @@ def test_two_probes_that_succeed_close_the_breaker() -> None:
         probe = authority.probe("first", NOW + 10 + turn)
         snapshot = authority.report(
             Report("a", 1 + turn, (success(NOW + 10 + turn, probe),)), NOW + 10 + turn
-        )
+        ).snapshot
 
     assert snapshot.breakers["first"].state is BreakerState.CLOSED
 
@@ -115,7 +115,7 @@ def test_latency_is_averaged_over_all_routers() -> None:
     authority.report(Report("a", 1, (success(),)), NOW)
     slow = Observation("first", "first/first-chat", Outcome.SUCCESS, NOW, latency_s=0.4)
 
-    snapshot = authority.report(Report("b", 1, (slow,)), NOW)
+    snapshot = authority.report(Report("b", 1, (slow,)), NOW).snapshot
 
     assert abs(snapshot.latencies["first/first-chat"] - 0.3) < 1e-9
 

@@ -1,17 +1,29 @@
 """A router's local copy: exact for what it saw itself, and able to go on alone."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
+from serve_app.accounting.entry import Entry
 from serve_app.accounting.price import FREE
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.settings import Settings
 from serve_app.control import replica
+from serve_app.control.book import Book
 from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
-from serve_app.control.port import ControlUnreachable, Observation, Report, Snapshot, Totals
+from serve_app.control.port import (
+    ControlUnreachable,
+    Mark,
+    Observation,
+    Receipt,
+    Report,
+    Snapshot,
+    Totals,
+)
 from serve_app.control.replica import Replica
+from serve_app.control.store import Change, Record
 from serve_app.prices import prices_of
 from serve_app.resilience.breaker import BreakerState
 from serve_app.resilience.outcome import Outcome
@@ -38,7 +50,19 @@ class Line:
         self._check()
         return await self.control.hello(replica_id, settings, known)
 
-    async def report(self, report: Report) -> Snapshot:
+    async def adopt(self, entries: Sequence[Entry]) -> Mark:
+        self._check()
+        return await self.control.adopt(entries)
+
+    async def book(self) -> Book:
+        self._check()
+        return await self.control.book()
+
+    async def change(self, records: Sequence[Record], change: Change) -> Book:
+        self._check()
+        return await self.control.change(records, change)
+
+    async def report(self, report: Report) -> Receipt:
         self._check()
         if self.breaks_with is not None:
             self.broke.set()
@@ -386,7 +410,7 @@ async def test_a_clock_that_is_ahead_does_not_prolong_a_wait() -> None:
     ahead = cluster.clock.now() + 500
     seen = Observation("first", "first/chat", Outcome.FAILURE, ahead, cool_until=ahead + 20)
 
-    snapshot = cluster.plane.report(Report("b", 1, (seen,)), cluster.clock.now())
+    snapshot = cluster.plane.report(Report("b", 1, (seen,)), cluster.clock.now()).snapshot
 
     assert snapshot.cooling == {"first/chat": cluster.clock.now() + 20}
 

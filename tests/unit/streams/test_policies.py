@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -68,6 +69,23 @@ async def test_by_default_a_stream_that_breaks_off_ends_with_its_error() -> None
     assert text == "One two "
     assert isinstance(error, UpstreamError)
     assert made.providers["second"].calls == []
+
+
+@pytest.mark.parametrize("policy", OnStreamFailure)
+@pytest.mark.parametrize(("counted", "shown"), [(True, [10, 4]), (False, [])])
+async def test_a_usage_that_we_counted_is_shown_to_a_caller_who_asked_as_the_upstream_cannot(
+    policy: OnStreamFailure, counted: bool, shown: list[int]
+) -> None:
+    made = await house([whole(usage=replace(USAGE, estimated=counted))])
+    asked = request(stream_options={"include_usage": True})
+
+    items = [item async for item in await made.gateway.chat_stream(asked, "r1", on_failure=policy)]
+
+    chunks = [
+        orjson.loads(frame[6:]) for item in items[:-1] for frame in item.split(b"\n\n") if frame[:1] == b"d"
+    ]
+    usages = [chunk["usage"] for chunk in chunks if chunk.get("usage")]
+    assert [count for u in usages for count in (u["prompt_tokens"], u["completion_tokens"])] == shown
 
 
 async def test_a_part_of_an_answer_is_paid_for_though_nobody_gets_the_rest() -> None:

@@ -1,0 +1,41 @@
+"""The most a call can cost, known before it is made: what a budget sets aside for it."""
+
+from dataclasses import replace
+
+from serve_app.accounting.price import Price
+from serve_app.accounting.usage import Tier, Usage
+
+MAX_OUTPUT = 4096  # tokens, where neither the caller sets a limit nor anyone knows the model's
+
+
+def worst_case(
+    price: Price,
+    input_tokens: int,
+    max_output: int | None = None,
+    model_max: int | None = None,
+    n: int = 1,
+    tier: Tier = Tier.STANDARD,
+    writes_cache: bool = False,
+) -> int:
+    """
+    Nano-dollars for a chat of which every answer is as long as it may be.
+
+    `max_output` is the caller's limit in tokens for one answer, `model_max` the model's own; `n` answers are
+    written for one reading of the input. `tier` is what the caller asks for. `writes_cache`: the caller marks
+    parts of the input to be kept, which may then be all of it, for an hour.
+
+    The longest answer may be all reasoning, where that is dearer. For an embedding `max_output` is 0.
+    """
+    longest = _longest(max_output, model_max) * max(1, n)
+    written = Usage(output=longest, tier=tier)
+    thought = Usage(reasoning=longest, tier=tier)
+    reading = [replace(answer, input=input_tokens) for answer in (written, thought)]
+    if writes_cache:
+        reading += [replace(answer, cache_write_1h=input_tokens) for answer in (written, thought)]
+        reading += [replace(answer, cache_write_5m=input_tokens) for answer in (written, thought)]
+    return max(price.cost(usage) for usage in reading)
+
+
+def _longest(max_output: int | None, model_max: int | None) -> int:
+    limits = [limit for limit in (max_output, model_max) if limit is not None]
+    return min(limits, default=MAX_OUTPUT)

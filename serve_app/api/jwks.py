@@ -1,0 +1,136 @@
+"""
+The public keys of an identity provider, from a file or a web address that the operator chose.
+
+Nothing a token says leads anywhere: not its `jku`, not its `x5u`. The keys outlive their server: while that
+is away, tokens signed with a known key are still good.
+"""
+
+import asyncio
+import logging
+import urllib.request
+from collections.abc import Callable
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import jwt
+import orjson
+
+from serve_app.clock import Clock
+from serve_app.errors import JwksUnavailable, Unauthenticated
+
+FETCH_AT_MOST_EVERY_S = 30.0  # or strangers with made-up key ids would make us hammer the server
+FRESH_FOR_S = 600.0  # how long a key that was taken away may still be believed
+WITHIN_S = 5.0
+LARGEST = 1_000_000  # bytes
+
+log = logging.getLogger("sekha.auth")
+
+
+class KeySet:
+    """RS256 keys by their id; `read` gets the source's bytes, in a thread, and may raise OSError."""
+
+    def __init__(self, source: str, clock: Clock, read: Callable[[str], bytes] | None = None) -> None:
+        self._source = source
+        self._clock = clock
+        self._read = read or read_source
+        self._keys: dict[str | None, jwt.PyJWK] = {}
+        self._contents = b""
+        self._tried_at: float | None = None
+        self._is_down = False
+        self._fetching: asyncio.Task[None] | None = None
+        self.version = 0
+
+    async def key(self, kid: str | None) -> jwt.PyJWK:
+        """The key of this id, or the only one; Unauthenticated, or JwksUnavailable when nobody can tell."""
+        found = self._found(kid)
+        if found is None and (self._fetching or self._is_older_than(FETCH_AT_MOST_EVERY_S)):
+            await asyncio.shield(self._fetch())
+            found = self._found(kid)
+        if found is not None:
+            return found
+        if self._is_down:
+            raise JwksUnavailable("The server that has the keys for this token does not answer")
+        raise Unauthenticated("Invalid token: nobody here knows the key that signed it")
+
+    def keep_fresh(self) -> None:
+        """Look for changes now and then, behind the back of those who wait for an answer."""
+        if self._keys and self._is_older_than(FRESH_FOR_S):
+            self._fetch()
+
+    def _found(self, kid: str | None) -> jwt.PyJWK | None:
+        if kid is None and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
+        return self._keys.get(kid)
+
+    def _is_older_than(self, seconds: float) -> bool:
+        return self._tried_at is None or self._clock.monotonic() - self._tried_at >= seconds
+
+    def _fetch(self) -> asyncio.Task[None]:
+        """The fetch that is under way, or a new one."""
+        if self._fetching is None:
+            self._tried_at = self._clock.monotonic()
+            self._fetching = asyncio.create_task(self._fetched())
+        return self._fetching
+
+    async def _fetched(self) -> None:
+        try:
+            async with asyncio.timeout(WITHIN_S + 1.0):  # the thread has its own limit, for each of its reads
+                contents = await asyncio.to_thread(self._read, self._source)
+            if contents != self._contents:
+                self._keys = keys_in(contents)
+                self._contents = contents
+                self.version += 1
+            self._is_down = False
+        except (OSError, ValueError) as error:  # what is known stays good
+            self._is_down = True
+            log.error("the keys for tokens cannot be read: %s", type(error).__name__)
+        finally:
+            self._fetching = None
+
+
+def keys_in(contents: bytes) -> dict[str | None, jwt.PyJWK]:
+    """The RS256 keys of a JWKS by id; ValueError when it is none."""
+    document = orjson.loads(contents)
+    listed = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(listed, list):
+        raise ValueError("no JSON Web Key Set")
+    found: dict[str | None, jwt.PyJWK] = {}
+    for fields in listed:
+        if isinstance(fields, dict) and _checks_signatures(fields):
+            try:
+                found[fields.get("kid")] = jwt.PyJWK(fields, algorithm="RS256")
+            except (jwt.PyJWTError, ValueError, TypeError):
+                log.warning("one of the keys for tokens is left out: it cannot be understood")
+    return found
+
+
+def _checks_signatures(fields: dict[str, Any]) -> bool:
+    return (
+        fields.get("kty") == "RSA"
+        and fields.get("use", "sig") == "sig"
+        and fields.get("alg", "RS256") == "RS256"
+        and isinstance(fields.get("kid"), str | None)
+    )
+
+
+class _NoDetours(urllib.request.HTTPRedirectHandler):
+    """The operator named one address; where that one points to is nobody's choice."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+def read_source(source: str) -> bytes:
+    """The bytes of a file or behind a web address; blocks, at most some seconds; raises OSError."""
+    if "://" not in source:
+        return Path(source).read_bytes()
+    opener = urllib.request.build_opener(_NoDetours)
+    try:
+        with opener.open(source, timeout=WITHIN_S) as answer:  # its scheme was checked by the configuration
+            contents: bytes = answer.read(LARGEST + 1)
+    except HTTPException as error:
+        raise OSError(f"no answer in HTTP: {type(error).__name__}") from error
+    if len(contents) > LARGEST:
+        raise OSError("the key set is too large")
+    return contents

@@ -1,0 +1,187 @@
+"""
+The bill of one request: what is set aside before each attempt, and what the attempt came to.
+
+Nothing is sent that has not been set aside and written down; nothing is set aside that is not let go of.
+"""
+
+from dataclasses import dataclass
+
+from serve_app.accounting.entry import Entry, EntryOutcome
+from serve_app.accounting.limit import Limit, Unit
+from serve_app.accounting.usage import Usage, tier_of
+from serve_app.accounting.worst_case import MAX_OUTPUT, worst_case
+from serve_app.caller import Caller
+from serve_app.clock import Clock
+from serve_app.config.model import ModelTask
+from serve_app.control.borrower import Hold, Need
+from serve_app.control.journal import Begun
+from serve_app.control.replica import Replica
+from serve_app.errors import PriceUnknown
+from serve_app.routing.requirements import Requirements
+from serve_app.routing.target import Target
+
+
+@dataclass(slots=True)
+class Item:
+    """One attempt on the bill, settled once; `ticket` is its place in the journal."""
+
+    target: Target
+    attempt: int
+    hold: Hold | None
+    ticket: int
+    is_settled: bool = False
+
+
+class Bill:
+    """Charges one request to its caller, within the limits that there are for that."""
+
+    def __init__(
+        self,
+        request_id: str,
+        operation: str,
+        wanted: Requirements,
+        caller: Caller,
+        control: Replica,
+        clock: Clock,
+    ) -> None:
+        self._request_id = request_id
+        self._operation = operation
+        self._wanted = wanted
+        self._caller = caller
+        self._control = control
+        self._clock = clock
+        self._limits = control.limits_for(caller)
+        self._entered: Hold | None = None
+        self._is_open = False
+
+    async def open(self, within_s: float) -> None:
+        """Count the request against its caller's limits, once; raises LimitReached and GatewayUnavailable."""
+        if self._is_open:
+            return
+        self._is_open = True
+        needs = [(limit, 1) for limit in self._limits if _counts_requests(limit)]
+        if needs:
+            self._entered = await self._control.reserve(needs, within_s)
+
+    def close(self) -> None:
+        """The request is over: another one of its caller may come."""
+        if self._entered is not None:
+            self._control.release(self._entered)
+
+    async def reserve(self, target: Target, within_s: float) -> Hold | None:
+        """
+        Set aside what an attempt at this target may use at worst; None where no limit asks for it.
+
+        What costs nothing needs no money: a free model serves on an empty budget. Raises LimitReached, and
+        GatewayUnavailable when nobody knows what is left.
+        """
+        payer = (self._caller.tenant, self._caller.name, target.provider_id, target.model_id)
+        needs: list[Need] = []
+        for limit in self._limits:
+            if _counts_requests(limit) or not limit.scope.covers(*payer):
+                continue
+            if amount := self._amount(limit, target):
+                needs.append((limit, amount))
+        return await self._control.reserve(needs, within_s) if needs else None
+
+    def release(self, hold: Hold | None) -> None:
+        """Nothing was sent."""
+        if hold is not None:
+            self._control.release(hold)
+
+    def item(self, target: Target, attempt: int, hold: Hold | None) -> Item:
+        """Write down that an attempt begins; GatewayUnavailable when it has to be and cannot."""
+        begun = Begun(
+            request_id=self._request_id,
+            attempt=attempt,
+            at=self._clock.now(),
+            tenant=self._caller.tenant,
+            caller=self._caller.name,
+            provider_id=target.provider_id,
+            model_id=target.model_id,
+            task=self._wanted.task,
+            operation=self._operation,
+            usage=self._most(target),
+            cost=self._worst_cost(target),
+        )
+        return Item(target, attempt, hold, self._control.begin(begun))
+
+    def settle(
+        self,
+        item: Item,
+        usage: Usage | None,
+        outcome: EntryOutcome,
+        latency_s: float,
+        first_token_s: float | None = None,
+    ) -> int | None:
+        """
+        Write down what an attempt came to, and let go of the rest of what was set aside for it.
+
+        Without usage it came to nothing. Its cost in nano-dollars, None when nobody knows the price.
+        """
+        cost = 0 if usage is None else self._cost(item.target, usage)
+        if item.is_settled:
+            return cost
+        item.is_settled = True
+        entry = Entry(
+            journal="",
+            number=0,
+            request_id=self._request_id,
+            attempt=item.attempt,
+            at=self._clock.now(),
+            tenant=self._caller.tenant,
+            caller=self._caller.name,
+            provider_id=item.target.provider_id,
+            model_id=item.target.model_id,
+            task=self._wanted.task,
+            operation=self._operation,
+            usage=usage or Usage(),
+            cost=cost,
+            outcome=outcome,
+            latency_s=latency_s,
+            first_token_s=first_token_s,
+        )
+        self._control.account(entry, item.ticket, item.hold)
+        return cost
+
+    def _amount(self, limit: Limit, target: Target) -> int:
+        """How much of a limit an attempt may use at worst, in its unit."""
+        if limit.unit is Unit.NANO_DOLLARS:
+            cost = self._worst_cost(target)
+            if cost is None:
+                raise PriceUnknown(target.name, limit.id)
+            return cost
+        return self._most(target).total_tokens if limit.unit is Unit.TOKENS else 1
+
+    def _most(self, target: Target) -> Usage:
+        """The most tokens that an attempt may use, as far as that can be known beforehand."""
+        return Usage(self._wanted.input_tokens, self._longest(target) * self._wanted.answers)
+
+    def _longest(self, target: Target) -> int:
+        """Tokens of the longest answer: the caller's limit, for few models ever write all they can."""
+        if self._wanted.task is ModelTask.EMBEDDING:
+            return 0
+        return self._wanted.output_limit or min(MAX_OUTPUT, target.context_window)
+
+    def _worst_cost(self, target: Target) -> int | None:
+        """What an attempt may cost at most, in nano-dollars; None when nobody knows the price."""
+        price, wanted = self._control.price(target.name), self._wanted
+        if price is None or price.is_free:
+            return None if price is None else 0
+        return worst_case(
+            price,
+            wanted.input_tokens,
+            self._longest(target),
+            n=wanted.answers,
+            tier=tier_of(wanted.service_tier),
+            writes_cache=wanted.writes_cache,
+        )
+
+    def _cost(self, target: Target, usage: Usage) -> int | None:
+        price = self._control.price(target.name)
+        return None if price is None else price.cost(usage)
+
+
+def _counts_requests(limit: Limit) -> bool:
+    """Whether a request counts as one, whatever its attempts are."""
+    return limit.scope.is_per_request and limit.unit in (Unit.REQUESTS, Unit.CONCURRENT)

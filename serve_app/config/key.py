@@ -1,0 +1,87 @@
+"""
+A key that was made while the gateway runs: everything about it but the key.
+
+    made       `new_key`, whose answer is the only place where the key itself ever stands
+    kept       its SHA-256: 256 random bits cannot be guessed from that, so it needs no salt and no slow hash
+    revoked    `revoked`: the record stays, for ever, so that neither the key nor its id can come back
+"""
+
+import hashlib
+import secrets
+
+from pydantic import Field
+
+from serve_app.caller import NOBODY, Role
+from serve_app.config.base import Config
+from serve_app.config.model import ModelTask
+from serve_app.config.tenant import TENANT_ID, Budgets, Rates
+
+PREFIX = "sk-sekha-"
+
+
+class KeyConfig(Config):
+    """
+    One key's rights and limits.
+
+    `digest` is the SHA-256 of the whole key, in hexadecimal. `models` and `tasks` as a tenant's, which bind
+    it as well. `expires_at`, `created_at` and `revoked_at` are seconds since the epoch; None: never.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9_]+$", max_length=64)
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False)
+    tenant: str = Field(default=NOBODY, pattern=TENANT_ID, max_length=64)
+    role: Role = Role.USER
+    models: tuple[str, ...] | None = None
+    tasks: tuple[ModelTask, ...] | None = None
+    budgets: Budgets = ()
+    rates: Rates = ()
+    expires_at: float | None = None
+    created_at: float = 0.0
+    revoked_at: float | None = None
+    note: str = Field(default="", max_length=500)
+
+
+def new_key(
+    now: float,
+    *,
+    tenant: str = NOBODY,
+    role: Role = Role.USER,
+    models: tuple[str, ...] | None = None,
+    tasks: tuple[ModelTask, ...] | None = None,
+    budgets: Budgets = (),
+    rates: Rates = (),
+    expires_at: float | None = None,
+    note: str = "",
+    id: str | None = None,  # noqa: A002 - the field's name
+) -> tuple[str, KeyConfig]:
+    """
+    A new key, to be shown once, and what is kept of it.
+
+    Raises pydantic's ValidationError for what no key may have.
+    """
+    id = id or secrets.token_hex(6)  # noqa: A001
+    key = f"{PREFIX}{id}-{secrets.token_urlsafe(32)}"
+    kept = KeyConfig(
+        id=id,
+        digest=digest_of(key),
+        tenant=tenant,
+        role=role,
+        models=models,
+        tasks=tasks,
+        budgets=budgets,
+        rates=rates,
+        expires_at=expires_at,
+        created_at=now,
+        note=note,
+    )
+    return key, kept
+
+
+def revoked(key: KeyConfig, now: float) -> KeyConfig:
+    """The same, good for nothing from now on; who was revoked before stays so from then."""
+    return key if key.revoked_at is not None else key.model_copy(update={"revoked_at": now})
+
+
+def digest_of(key: str) -> str:
+    """What a key is looked up by."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()

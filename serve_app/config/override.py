@@ -1,0 +1,26 @@
+"""What an operator changes while the gateway runs, over what the configuration says."""
+
+from pydantic import Field
+
+from serve_app.config.base import Config
+
+
+class PriceOverride(Config):
+    """A target's price, in US dollars per 1,000 tokens."""
+
+    cost_per_1k_input: float = Field(ge=0)
+    cost_per_1k_output: float = Field(default=0.0, ge=0)
+
+
+class ProviderOverride(Config):
+    """Whether a provider is asked at all, and its priority; None: as configured."""
+
+    enabled: bool | None = None
+    priority: int | None = Field(default=None, ge=1, le=100)
+
+
+class BackendState(Config):
+    """Seed 004's backend of the moment, and where its vLLM is; None: as configured."""
+
+    current: str | None = None
+    vllm_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/]+", max_length=2000)

@@ -1,0 +1,77 @@
+"""Where the gateway keeps what has to outlive it."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+
+from serve_app.config.base import Config
+from serve_app.config.secret import Secret
+from serve_app.errors import ConfigError
+
+LEDGER_FILE = "ledger.sqlite3"
+
+
+class OnUnavailable(StrEnum):
+    """What becomes of requests while the store does not answer."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+class StorageConfig(Config):
+    """
+    The ledger's database, and the folder for what stays on this machine.
+
+    `url` may hold a password, so it is a secret; without one, the ledger is an SQLite file in the folder. No
+    call of the store takes longer than `timeout_s`. Single entries are kept for `retention_days`, their sums
+    stay.
+    """
+
+    url: Secret | None = None
+    folder: str | None = None
+    retention_days: int = Field(default=90, ge=1)
+    on_unavailable: OnUnavailable = Field(
+        default=OnUnavailable.ALLOW,
+        validation_alias=AliasChoices("on_unavailable", "on_store_unavailable"),
+    )
+    timeout_s: float = Field(default=5.0, gt=0, le=60)
+
+
+def state_folder(storage: StorageConfig, environ: Mapping[str, str]) -> Path:
+    """
+    Where journals and the SQLite file are: as configured, else `$SEKHA_STATE_DIR`, else as XDG has it.
+
+    Raises ConfigError when the environment does not even say where home is.
+    """
+    if storage.folder:
+        return _from_home(storage.folder, environ)
+    if named := environ.get("SEKHA_STATE_DIR", "").strip():
+        return _from_home(named, environ)
+    if xdg := environ.get("XDG_STATE_HOME", "").strip():
+        return Path(xdg) / "sekha"
+    return _from_home("~/.local/state/sekha", environ)
+
+
+def store_url(storage: StorageConfig, environ: Mapping[str, str]) -> str:
+    """
+    The address of the ledger's database, password and all: never to be shown.
+
+    Raises ConfigError when the reference leads nowhere: a ledger must not quietly begin anew somewhere else.
+    """
+    if storage.url is None:
+        return f"sqlite:///{state_folder(storage, environ).absolute() / LEDGER_FILE}"
+    url = storage.url.reveal(environ)
+    if url is None:
+        raise ConfigError(f"storage.url: {storage.url.shown} leads to nothing here")
+    return url
+
+
+def _from_home(folder: str, environ: Mapping[str, str]) -> Path:
+    if folder != "~" and not folder.startswith("~/"):
+        return Path(folder)
+    home = environ.get("HOME", "").strip()
+    if not home:
+        raise ConfigError("storage.folder: there is no HOME to keep anything in; set SEKHA_STATE_DIR")
+    return Path(home) / folder[2:]

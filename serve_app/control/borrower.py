@@ -1,0 +1,252 @@
+"""
+A router's side of limits: credit on loan, and what of it is reserved.
+
+Pure, and without waiting: who lacks credit says so with `ask`, and tries again when the authority has
+answered. The authority is told the whole of what is held each time (`control/credit.py`).
+"""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from serve_app.accounting.entry import Entry
+from serve_app.accounting.limit import Limit, Unit
+from serve_app.control.credit import Grant, Holding, Want, lending_window
+
+IDLE_S = 2.0  # credit nobody has used for so long goes back
+REFUSED_S = 0.25  # a refusal is not asked for again for so long
+AHEAD = 64  # requests whose credit is asked for at once
+LOW = 8  # requests' worth of credit at which more is asked for ahead of need
+
+Need = tuple[Limit, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A limit that does not allow what was asked, in its unit; `used` is as the authority knows it."""
+
+    limit: Limit
+    need: int
+    used: int
+
+
+@dataclass(slots=True)
+class Hold:
+    """What one request, or one attempt, has reserved, until it is settled."""
+
+    parts: tuple[tuple[Limit, int, float], ...]
+    is_open: bool = True
+
+
+@dataclass(slots=True)
+class _Account:
+    """
+    What is held of one limit.
+
+    `free` can be reserved, `reserved` is under way, `used` counts within the minute, `unsent` is settled
+    money that no report has told of yet.
+    """
+
+    limit: Limit
+    window: float
+    free: int = 0
+    reserved: int = 0
+    used: int = 0
+    unsent: int = 0
+    touched: float = 0.0
+
+
+@dataclass(slots=True)
+class _Asked:
+    least: int
+    upto: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    need: int
+    until: float
+    shortage: Shortage
+
+
+@dataclass(slots=True)
+class Borrower:
+    """The credit of one router."""
+
+    _accounts: dict[str, _Account] = field(default_factory=dict)
+    _asked: dict[str, _Asked] = field(default_factory=dict)
+    _refusals: dict[str, _Refusal] = field(default_factory=dict)
+    _unsent: deque[tuple[int, str, int]] = field(default_factory=deque)
+
+    # --- what a request does --------------------------------------------------------------------------
+
+    def reserve(self, needs: Sequence[Need], now: float) -> Hold | None:
+        """Reserve all of it, or nothing: None when some credit is missing."""
+        accounts = [self._account(limit, now) for limit, _ in needs]
+        for account, (_, amount) in zip(accounts, needs, strict=True):
+            if amount > account.free:
+                return None
+        parts = []
+        for account, (limit, amount) in zip(accounts, needs, strict=True):
+            account.free -= amount
+            account.reserved += amount
+            account.touched = now
+            parts.append((limit, amount, account.window))
+        return Hold(tuple(parts))
+
+    def shortage(self, needs: Sequence[Need], now: float) -> Shortage | None:
+        """The first limit of which the authority has said, just now, that there is not as much left."""
+        for limit, amount in needs:
+            refusal = self._refusals.get(limit.id)
+            if refusal is None:
+                continue
+            if refusal.until <= now:
+                del self._refusals[limit.id]
+            elif amount - self._account(limit, now).free >= refusal.need:
+                return refusal.shortage
+        return None
+
+    def ask(self, needs: Sequence[Need], now: float) -> None:
+        """Ask, with the next report, for what is missing, and for some requests to come."""
+        for limit, amount in needs:
+            account = self._account(limit, now)
+            account.touched = now
+            missing = amount - account.free
+            if missing > 0:
+                self._ask(limit, missing, missing + AHEAD * amount)
+
+    def is_low(self, needs: Sequence[Need], now: float) -> bool:
+        """Ask ahead where credit runs low, so that no request has to wait; whether there is any such."""
+        low = False
+        for limit, amount in needs:
+            account = self._account(limit, now)
+            if account.free < LOW * amount and limit.id not in self._refusals:
+                self._ask(limit, amount, AHEAD * amount)
+                low = True
+        return low
+
+    def settle(self, hold: Hold, entry: Entry | None, now: float) -> None:
+        """
+        End a hold, once: what the entry says was used stays used, the rest is credit again.
+
+        Without an entry nothing was used; a request that was counted stays counted.
+        """
+        if not hold.is_open:
+            return
+        hold.is_open = False
+        for limit, amount, window in hold.parts:
+            account = self._account(limit, now)
+            if account.window != window:
+                continue  # of a minute that is over
+            account.reserved -= amount
+            account.touched = now
+            match limit.unit:
+                case Unit.REQUESTS:
+                    account.used += amount
+                case Unit.TOKENS:
+                    tokens = entry.usage.total_tokens if entry else 0
+                    account.used += tokens
+                    account.free += amount - tokens  # below zero: the next ones have to make good for it
+                case Unit.CONCURRENT:
+                    account.free += amount
+                case Unit.NANO_DOLLARS:
+                    cost = (entry.cost or 0) if entry else 0
+                    account.free = max(0, account.free + amount - cost)
+                    if entry and cost:
+                        account.unsent += cost
+                        self._unsent.append((entry.number, limit.id, cost))
+            if account.free > 0:
+                self._refusals.pop(limit.id, None)
+
+    # --- what the authority hears, and says -----------------------------------------------------------
+
+    def wants(self) -> dict[str, Want]:
+        """What is asked for, at most once."""
+        asked, self._asked = self._asked, {}
+        return {name: Want(each.least, each.upto) for name, each in asked.items()}
+
+    def sent(self, number: int) -> None:
+        """A report tells of all entries up to this number: from now on they count as used."""
+        while self._unsent and self._unsent[0][0] <= number:
+            _, name, cost = self._unsent.popleft()
+            if account := self._accounts.get(name):
+                account.unsent -= cost
+
+    def holdings(self, now: float) -> dict[str, Holding]:
+        """The whole of what is held at this moment; idle credit is given back by not naming it."""
+        for name, account in list(self._accounts.items()):
+            self._turn(account, now)
+            if now - account.touched <= IDLE_S:
+                continue
+            account.free = min(account.free, 0)
+            if not (account.free or account.reserved or account.used or account.unsent):
+                del self._accounts[name]
+        return {
+            name: Holding(
+                account.free + account.reserved + account.used + account.unsent,
+                max(0, account.free),
+                account.window,
+            )
+            for name, account in self._accounts.items()
+        }
+
+    def take(self, grants: Mapping[str, Grant], wants: Mapping[str, Want], now: float) -> None:
+        """Add what was granted; where there is not as much left, nobody has to ask again for a moment."""
+        for name, grant in grants.items():
+            account = self._accounts.get(name)
+            if account is None:
+                continue  # nobody has wanted any since, and the next report says that we have none
+            self._turn(account, now)
+            account.touched = now
+            if not grant.amount and not grant.later:
+                shortage = Shortage(account.limit, wants[name].need, grant.used)
+                self._refusals[name] = _Refusal(wants[name].need, now + REFUSED_S, shortage)
+            elif grant.window == account.window:
+                account.free += grant.amount
+                self._refusals.pop(name, None)
+
+    def give_back(self, names: Iterable[str]) -> bool:
+        """Let go of free credit that others wait for; whether there was any."""
+        any_free = False
+        for name in names:
+            account = self._accounts.get(name)
+            if account is not None and account.free > 0:
+                account.free = 0
+                any_free = True
+        return any_free
+
+    def lose_free(self) -> None:
+        """The authority has not been heard for so long that it may have lent our credit to others."""
+        for account in self._accounts.values():
+            account.free = min(account.free, 0)
+
+    def forgive(self) -> None:
+        """Limits have changed: what was refused may be allowed now."""
+        self._refusals.clear()
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether anything is held, so that the authority must keep hearing of it."""
+        return bool(self._accounts)
+
+    def _ask(self, limit: Limit, least: int, upto: int) -> None:
+        asked = self._asked.get(limit.id)
+        if asked is None:
+            self._asked[limit.id] = _Asked(least, upto)
+        else:
+            asked.least = min(asked.least, least)
+            asked.upto += least
+
+    def _account(self, limit: Limit, now: float) -> _Account:
+        account = self._accounts.get(limit.id)
+        if account is None:
+            account = self._accounts[limit.id] = _Account(limit, lending_window(limit, now), touched=now)
+        else:
+            self._turn(account, now)
+        return account
+
+    def _turn(self, account: _Account, now: float) -> None:
+        """With a new minute everything begins anew; budgets simply go on, the authority knows the window."""
+        window = lending_window(account.limit, now)
+        if window != account.window:
+            account.window, account.free, account.reserved, account.used = window, 0, 0, 0

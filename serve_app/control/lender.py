@@ -1,0 +1,259 @@
+"""
+The authority's side of limits: what is used, what is on loan, and to whom.
+
+Pure: time is an argument. For every limit holds, at any time,
+
+    used + on loan <= amount
+
+so that a limit is exact however many routers there are (architecture D2). What a router settles moves from
+"on loan" to "used" in one step: the report that brings the entries also says what it still holds.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from serve_app.accounting.entry import Entry
+from serve_app.accounting.limit import Limit, Scope, Unit, Window
+from serve_app.control.credit import Grant, Holding, Want, lending_window
+from serve_app.control.store import Spend
+
+LEASE_S = 5.0  # a router uses what it holds for so long after its last word
+EXPIRES_S = 8.0  # and only then is it taken for lost: clocks and messages may be late
+SCARCE_S = 3.0  # after credit was called back, it is lent out by the piece for so long
+ALERT_AT = (75, 90, 100)  # percent (seed 004)
+
+Payer = tuple[str, str, str, str]  # tenant, caller, provider, model
+
+NOBODYS: Mapping[str, Holding] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetAlert:
+    """Spend has reached `threshold` percent of a budget, for the first time in its window; nano-dollars."""
+
+    limit: Limit
+    threshold: int
+    used: int
+    window: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a limit stands at one moment, in its unit; `window` is when the present one began."""
+
+    limit: Limit
+    used: int
+    on_loan: int
+    window: float
+
+    @property
+    def left(self) -> int:
+        """What could still be lent."""
+        return max(0, self.limit.amount - self.used - self.on_loan)
+
+
+@dataclass(slots=True)
+class _Account:
+    """One limit's money spent in one window, and the thresholds it has passed."""
+
+    window: float
+    used: int
+    told: set[int] = field(default_factory=set)
+
+
+class Lender:
+    """
+    Lends credit to routers, takes it back, and counts what was spent.
+
+    `on_alert` hears of budgets that pass 75, 90 and 100 percent, once each in a window.
+    """
+
+    def __init__(self, on_alert: Callable[[BudgetAlert], None] = lambda _: None) -> None:
+        self._on_alert = on_alert
+        self._limits: dict[str, Limit] = {}
+        self._budgets: dict[str | None, list[Limit]] = {}
+        self._holdings: dict[str, Mapping[str, Holding]] = {}
+        self._heard_at: dict[str, float] = {}
+        self._sums: dict[float, dict[Payer, int]] = {}
+        self._accounts: dict[str, _Account] = {}
+        self._scarce_until: dict[str, float] = {}
+        self._lends_from = 0.0
+        self.recalls: Mapping[str, int] = {}
+
+    # --- what there is --------------------------------------------------------------------------------
+
+    def set_limits(self, limits: Iterable[Limit], now: float) -> None:
+        """These are the limits from now on; what was used of a limit is known, also of one that is new."""
+        before = self._limits
+        self._limits = {limit.id: limit for limit in limits}
+        for name, limit in self._limits.items():
+            old = before.get(name)
+            if old is None or (old.scope, old.window, old.unit) != (limit.scope, limit.window, limit.unit):
+                self._accounts.pop(name, None)
+            elif old.amount != limit.amount and (account := self._accounts.get(name)):
+                account.told = {at for at in account.told if _percent(account.used, limit) >= at}
+        for name in before.keys() - self._limits.keys():
+            self._accounts.pop(name, None)
+        self._budgets = {}
+        for limit in self._limits.values():
+            if limit.unit is Unit.NANO_DOLLARS:
+                self._budgets.setdefault(limit.scope.tenant, []).append(limit)
+                self._tell(limit, self._account(limit, now))
+
+    def restore(self, spends: Iterable[Spend], now: float, silence_s: float) -> None:
+        """
+        Begin with what the store knows.
+
+        Nothing is lent for `silence_s`: routers that hold credit of a former authority have to say so first.
+        """
+        sums: dict[float, dict[Payer, int]] = {}
+        for spend in spends:
+            payer = (spend.tenant, spend.caller, spend.provider_id, spend.model_id)
+            day = sums.setdefault(spend.day, {})
+            day[payer] = day.get(payer, 0) + spend.cost
+        self._sums = sums
+        self._accounts = {}
+        self._lends_from = now + silence_s
+        for limit in self._limits.values():
+            if limit.unit is Unit.NANO_DOLLARS:  # what was told before the restart is not told again
+                account = self._account(limit, now)
+                account.told = {at for at in ALERT_AT if _percent(account.used, limit) >= at}
+
+    def spend(self, entry: Entry, now: float) -> None:
+        """Count what an attempt has cost."""
+        if not entry.cost:
+            return
+        payer = (entry.tenant, entry.caller, entry.provider_id, entry.model_id)
+        day = self._sums.setdefault(Window.DAY.start(entry.at), {})
+        for limit in (*self._budgets.get(None, ()), *self._budgets.get(entry.tenant, ())):
+            if limit.scope.covers(*payer):
+                account = self._account(limit, now)
+                if entry.at >= account.window:
+                    account.used += entry.cost
+                    self._tell(limit, account)
+        day[payer] = day.get(payer, 0) + entry.cost
+
+    # --- lending --------------------------------------------------------------------------------------
+
+    def hear(
+        self, replica_id: str, holdings: Mapping[str, Holding], wants: Mapping[str, Want], now: float
+    ) -> dict[str, Grant]:
+        """What this router holds from now on, and the answer to what it wants besides."""
+        self._expire(now)
+        self._holdings[replica_id] = holdings
+        self._heard_at[replica_id] = now
+        grants = {name: self._grant(replica_id, name, want, now) for name, want in wants.items()}
+        lent = {name: grant for name, grant in grants.items() if grant.amount}
+        if lent:
+            self._holdings[replica_id] = {
+                **holdings,
+                **{name: self._with(holdings.get(name), name, g.amount, now) for name, g in lent.items()},
+            }
+        self.recalls = {
+            name: need for name, need in self.recalls.items() if self._scarce_until.get(name, 0.0) > now
+        }
+        return grants
+
+    def standing(self, name: str, now: float) -> Standing | None:
+        """How a limit stands; None when there is none of that name."""
+        limit = self._limits.get(name)
+        if limit is None:
+            return None
+        on_loan = sum(self._drawn(limit, holdings, now) for holdings in self._holdings.values())
+        used = self._account(limit, now).used if limit.unit is Unit.NANO_DOLLARS else 0
+        return Standing(limit, used, on_loan, limit.window.start(now))
+
+    def standings(self, now: float) -> list[Standing]:
+        """How all limits stand."""
+        self._expire(now)
+        found = (self.standing(name, now) for name in self._limits)
+        return [standing for standing in found if standing is not None]
+
+    def forget(self, replica_id: str) -> None:
+        """This router has gone and told what it held: nothing."""
+        self._holdings.pop(replica_id, None)
+        self._heard_at.pop(replica_id, None)
+
+    def _grant(self, replica_id: str, name: str, want: Want, now: float) -> Grant:
+        standing = self.standing(name, now)
+        if standing is None:  # a limit that is gone limits nothing
+            return Grant(want.upto, 0)
+        limit, used, window = standing.limit, standing.used, lending_window(standing.limit, now)
+        if now < self._lends_from:
+            return Grant(0, used, window, later=True)
+        left = standing.left
+        if left >= want.need:
+            scarce = self._scarce_until.get(name, 0.0) > now
+            share = left // (2 * len(self._holdings))
+            amount = want.need if scarce else max(want.need, min(want.upto, share))
+            return Grant(amount, used, window)
+        idle = sum(
+            holdings[name].free
+            for other, holdings in self._holdings.items()
+            if other != replica_id and name in holdings and self._drawn(limit, holdings, now)
+        )
+        if not idle or left + idle < want.need:
+            return Grant(0, used, window)
+        self._scarce_until[name] = now + SCARCE_S
+        self.recalls = {**self.recalls, name: want.need}
+        return Grant(0, used, window, later=True)
+
+    def _with(self, held: Holding | None, name: str, amount: int, now: float) -> Holding:
+        limit = self._limits.get(name)
+        window = lending_window(limit, now) if limit else 0.0
+        if held is None or held.window != window:
+            return Holding(amount, amount, window)
+        return Holding(held.drawn + amount, held.free + amount, window)
+
+    def _drawn(self, limit: Limit, holdings: Mapping[str, Holding], now: float) -> int:
+        """What these holdings take of the limit; a loan by the minute ends with its minute."""
+        held = holdings.get(limit.id)
+        if held is None or held.window != lending_window(limit, now):
+            return 0
+        return max(0, held.drawn)
+
+    def _expire(self, now: float) -> None:
+        """
+        A router that is silent for too long has lost its loans.
+
+        But what it may have used within this minute stays used.
+        """
+        for replica_id in [r for r, at in self._heard_at.items() if now - at > EXPIRES_S]:
+            minute = Window.MINUTE.start(now)
+            kept = {name: h for name, h in self._holdings[replica_id].items() if h.window == minute}
+            if kept:
+                self._holdings[replica_id] = {
+                    name: Holding(held.drawn, 0, held.window) for name, held in kept.items()
+                }
+            else:
+                self.forget(replica_id)
+
+    # --- counting -------------------------------------------------------------------------------------
+
+    def _account(self, limit: Limit, now: float) -> _Account:
+        """The account of the present window, summed up where it is new."""
+        window = limit.window.start(now)
+        account = self._accounts.get(limit.id)
+        if account is None or account.window != window:
+            account = self._accounts[limit.id] = _Account(window, self._sum(limit.scope, window))
+        return account
+
+    def _sum(self, scope: Scope, since: float) -> int:
+        return sum(
+            cost
+            for day, payers in self._sums.items()
+            if day >= since
+            for payer, cost in payers.items()
+            if scope.covers(*payer)
+        )
+
+    def _tell(self, limit: Limit, account: _Account) -> None:
+        percent = _percent(account.used, limit)
+        for threshold in ALERT_AT:
+            if percent >= threshold and threshold not in account.told:
+                account.told.add(threshold)
+                self._on_alert(BudgetAlert(limit, threshold, account.used, account.window))
+
+
+def _percent(used: int, limit: Limit) -> float:
+    return 100.0 if limit.amount <= 0 else 100 * used / limit.amount

@@ -1,0 +1,70 @@
+"""Takes over the journals of routers that have died on this machine, so that nothing they did goes unpaid."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from serve_app.accounting.entry import Entry
+from serve_app.clock import Clock
+from serve_app.control.port import Control, ControlUnreachable
+from serve_app.storage.orphan import Orphan, orphans
+
+LOOK_EVERY_S = 2.0  # below the life of a lease: what was spent is known before its credit is lent anew
+ASK_EVERY_S = 0.5
+AT_ONCE = 1000
+
+log = logging.getLogger("sekha.control")
+
+
+class Heir:
+    """Looks for journals that nobody holds, and hands their entries to the authority."""
+
+    def __init__(self, folder: Path, control: Control, clock: Clock) -> None:
+        self._folder = folder
+        self._control = control
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look; returns at once."""
+        self._task = asyncio.create_task(self._look_for_ever())
+
+    async def stop(self) -> None:
+        """End; what was not handed over in whole is there for the next one."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def check(self) -> None:
+        """Raise what ended the task, if it has ended."""
+        if self._task is not None and self._task.done() and not self._task.cancelled():
+            self._task.result()
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            try:
+                for orphan in await asyncio.to_thread(lambda: list(orphans(self._folder))):
+                    await self._take_over(orphan)
+            except OSError as error:
+                log.error("journals cannot be looked through: %s", error)
+            await self._clock.sleep(LOOK_EVERY_S)
+
+    async def _take_over(self, orphan: Orphan) -> None:
+        try:
+            entries = await asyncio.to_thread(lambda: list(orphan.entries()))
+            if orphan.torn:
+                log.warning("%d lines of journal %s cannot be read", orphan.torn, orphan.name)
+            for start in range(0, len(entries), AT_ONCE):
+                await self._hand_over(entries[start : start + AT_ONCE])
+            await asyncio.to_thread(orphan.discard)
+            log.info("took over %d entries of journal %s, whose router is gone", len(entries), orphan.name)
+        except ControlUnreachable:
+            return
+        finally:
+            orphan.release()
+
+    async def _hand_over(self, entries: Sequence[Entry]) -> None:
+        """Tell it until it is in the store: the journal is what we would have to tell it from again."""
+        while (await self._control.adopt(entries)).written < entries[-1].number:
+            await self._clock.sleep(ASK_EVERY_S)

@@ -1,0 +1,276 @@
+"""The store in a database: SQLite for one machine, PostgreSQL for several."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import Row, Table, case, delete, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from serve_app.accounting.entry import Entry, EntryOutcome
+from serve_app.accounting.limit import Window
+from serve_app.control.store import Change, Record, Spend
+from serve_app.storage.database import cut_off_after, database_url, engine_for, private_file, troubles
+from serve_app.storage.lines import clean, entry_fields, entry_of, tokens
+from serve_app.storage.schema import is_up_to_date, upgrade
+from serve_app.storage.tables import CHANGES, ENTRIES, EPOCH, JOURNALS, RECORDS, SPENDS
+
+DAY_S = 86_400.0
+DAILY_SUMS_S = 400 * DAY_S
+SILENT_JOURNAL_S = 30 * DAY_S
+UPGRADE_TIMEOUT_S = 600.0
+GRACE_S = 0.25
+PRUNED_AT_ONCE = 5_000
+
+_FAILED = (EntryOutcome.FAILED, EntryOutcome.LOST)  # a caller who left is no failure of ours
+_WHOSE = ("day", "tenant", "caller", "provider_id", "model_id")
+_SUMMED = ("attempts", "failed", "input_tokens", "output_tokens", "cost")
+
+
+class SqlStore:
+    """
+    The port `control.store.Store`, for a URL such as `sqlite:////path/to/file` or `postgresql://user@host/name`.
+
+    A call takes `timeout_s` at most (the first `open` of a new version longer) and raises StoreUnavailable
+    when the database does not answer; a mistake of ours raises what SQLAlchemy has for it. Making one raises
+    ConfigError for a URL that is none, and connects to nothing. No message holds the URL's password.
+    """
+
+    def __init__(self, url: str, timeout_s: float = 5.0, retention_days: int = 90) -> None:
+        self._url = database_url(url)
+        self._timeout_s = timeout_s
+        self._retention_s = retention_days * DAY_S
+        self._engine = engine_for(self._url, timeout_s)
+        self._is_sqlite = self._url.get_backend_name() == "sqlite"
+
+    async def open(self) -> None:
+        """Connect and bring the tables to this version; StoreTooNew when they are of a later one."""
+        if self._is_sqlite:
+            with troubles(self._url):
+                await asyncio.to_thread(private_file, Path(self._url.database or ""))
+        async with self._transaction() as connection:
+            done = await connection.run_sync(is_up_to_date)
+        if not done:
+            async with self._transaction(writes=True, timeout_s=UPGRADE_TIMEOUT_S) as connection:
+                await connection.run_sync(upgrade)
+
+    async def close(self) -> None:
+        """Let go of the connections; the next call makes new ones."""
+        with troubles(self._url):
+            await self._engine.dispose()
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        """Take in entries and add them to the sums, all or nothing; those already there are passed over."""
+        rows = {(row["journal"], row["number"]): row for row in map(_entry_row, reversed(entries))}
+        if not rows:
+            return
+        insert = self._insert(ENTRIES).on_conflict_do_nothing()
+        async with self._transaction(writes=True) as connection:
+            # In order, here and below: two writers (one that goes, one that comes) then wait for one another
+            # instead of for ever.
+            taken = await connection.execute(
+                insert.returning(ENTRIES.c.journal, ENTRIES.c.number), [rows[key] for key in sorted(rows)]
+            )
+            await self._add(connection, _sums(_spend_row(rows[journal, number]) for journal, number in taken))
+            await self._mark(connection, rows.values())
+
+    async def written(self) -> Mapping[str, int]:
+        """The highest number taken in of every journal that was heard of in the last 30 days."""
+        async with self._transaction() as connection:
+            found = await connection.execute(select(JOURNALS.c.journal, JOURNALS.c.written))
+            return {row.journal: row.written for row in found}
+
+    async def spends(self, since: float = 0.0, until: float | None = None) -> Sequence[Spend]:
+        """The sums of the days from `since` to before `until`, in order."""
+        query = select(SPENDS).where(SPENDS.c.day >= since).order_by(*SPENDS.primary_key)
+        if until is not None:
+            query = query.where(SPENDS.c.day < until)
+        async with self._transaction() as connection:
+            return [Spend(**row._mapping) for row in await connection.execute(query)]
+
+    async def entries(
+        self, limit: int = 100, tenant: str | None = None, before: float | None = None
+    ) -> Sequence[Entry]:
+        """The newest entries first: of one tenant, or of all; of moments before `before`, or up to now."""
+        query = select(ENTRIES).limit(limit)
+        query = query.order_by(ENTRIES.c.at.desc(), ENTRIES.c.journal, ENTRIES.c.number.desc())
+        if tenant is not None:
+            query = query.where(ENTRIES.c.tenant == clean(tenant))
+        if before is not None:
+            query = query.where(ENTRIES.c.at < before)
+        async with self._transaction() as connection:
+            return [_entry(row) for row in await connection.execute(query)]
+
+    async def records(self) -> tuple[int, Sequence[Record]]:
+        """Everything operators have set, and the epoch: how many changes there have been."""
+        query = select(RECORDS).order_by(*RECORDS.primary_key)
+        async with self._transaction() as connection:
+            # The epoch first: a change in between then makes it look old, and it is read again.
+            epoch = await connection.scalar(select(EPOCH.c.number)) or 0
+            found = await connection.execute(query)
+            return epoch, [Record(row.kind, row.id, orjson.loads(row.body)) for row in found]
+
+    async def change(self, records: Sequence[Record], change: Change) -> int:
+        """Set (or take away) these and write the audit's line, all or nothing; the new epoch."""
+        last = {(clean(record.kind), clean(record.id)): record.body for record in records}
+        gone = [key for key, body in last.items() if body is None]
+        kept = [
+            {"kind": kind, "id": name, "body": _json(body)}
+            for (kind, name), body in sorted(last.items(), key=lambda item: item[0])
+            if body is not None
+        ]
+        step = self._insert(EPOCH).values(id=1, number=1)
+        step = step.on_conflict_do_update(index_elements=["id"], set_={"number": EPOCH.c.number + 1})
+        put = self._insert(RECORDS)
+        put = put.on_conflict_do_update(index_elements=["kind", "id"], set_={"body": put.excluded.body})
+        async with self._transaction(writes=True) as connection:
+            epoch = int(await connection.scalar(step.returning(EPOCH.c.number)))
+            for kind, name in gone:
+                await connection.execute(delete(RECORDS).where(RECORDS.c.kind == kind, RECORDS.c.id == name))
+            if kept:
+                await connection.execute(put, kept)
+            await connection.execute(self._insert(CHANGES).values(_change_row(change, epoch)))
+        return epoch
+
+    async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
+        """The audit, newest first."""
+        query = select(CHANGES).order_by(CHANGES.c.at.desc(), CHANGES.c.epoch.desc()).limit(limit)
+        if before is not None:
+            query = query.where(CHANGES.c.at < before)
+        async with self._transaction() as connection:
+            return [_change(row) for row in await connection.execute(query)]
+
+    async def prune(self, now: float) -> int:
+        """
+        Drop entries older than their retention, and journals silent for 30 days; how many entries that were.
+
+        Sums of whole months that ended more than 400 days ago become one sum per month. `now` is in seconds
+        since the epoch.
+        """
+        async with self._transaction(writes=True) as connection:
+            await self._fold(connection, before=Window.MONTH.start(now - DAILY_SUMS_S))
+            await connection.execute(delete(JOURNALS).where(JOURNALS.c.seen < now - SILENT_JOURNAL_S))
+        key = tuple_(ENTRIES.c.journal, ENTRIES.c.number)
+        old = select(ENTRIES.c.journal, ENTRIES.c.number).where(ENTRIES.c.at < now - self._retention_s)
+        total = 0
+        while True:
+            async with self._transaction(writes=True) as connection:
+                done = await connection.execute(delete(ENTRIES).where(key.in_(old.limit(PRUNED_AT_ONCE))))
+            total += done.rowcount
+            if done.rowcount < PRUNED_AT_ONCE:
+                return total
+
+    async def _add(self, connection: AsyncConnection, sums: Iterable[Mapping[str, Any]]) -> None:
+        rows = sorted(sums, key=lambda row: tuple(row[name] for name in _WHOSE))
+        if not rows:
+            return
+        insert = self._insert(SPENDS)
+        more = {name: SPENDS.c[name] + insert.excluded[name] for name in _SUMMED}
+        await connection.execute(insert.on_conflict_do_update(index_elements=_WHOSE, set_=more), rows)
+
+    async def _mark(self, connection: AsyncConnection, rows: Iterable[Mapping[str, Any]]) -> None:
+        marks: dict[str, dict[str, Any]] = {}
+        for row in rows:
+            mark = marks.setdefault(row["journal"], {"written": 0, "seen": 0.0})
+            mark["written"] = max(mark["written"], row["number"])
+            mark["seen"] = max(mark["seen"], row["at"])
+        insert = self._insert(JOURNALS)
+        later = {
+            name: case(
+                (insert.excluded[name] > JOURNALS.c[name], insert.excluded[name]), else_=JOURNALS.c[name]
+            )
+            for name in ("written", "seen")
+        }
+        insert = insert.on_conflict_do_update(index_elements=["journal"], set_=later)
+        await connection.execute(insert, [{"journal": name, **marks[name]} for name in sorted(marks)])
+
+    async def _fold(self, connection: AsyncConnection, before: float) -> None:
+        days = await connection.scalars(select(SPENDS.c.day).where(SPENDS.c.day < before).distinct())
+        for day in [day for day in days if Window.MONTH.start(day) != day]:
+            gone = await connection.execute(delete(SPENDS).where(SPENDS.c.day == day).returning(SPENDS))
+            month = Window.MONTH.start(day)
+            await self._add(connection, _sums({**row._mapping, "day": month} for row in gone))
+
+    def _insert(self, table: Table) -> Any:
+        """An INSERT that knows what to do about rows already there: each database has its own."""
+        return sqlite.insert(table) if self._is_sqlite else postgresql.insert(table)
+
+    @asynccontextmanager
+    async def _transaction(
+        self, writes: bool = False, timeout_s: float | None = None
+    ) -> AsyncIterator[AsyncConnection]:
+        limit_s = timeout_s or self._timeout_s
+        with troubles(self._url):
+            async with asyncio.timeout(limit_s + GRACE_S), self._engine.connect() as connection:
+                await connection.execution_options(writes=writes)
+                async with cut_off_after(limit_s, connection), connection.begin():
+                    yield connection
+
+
+def _entry_row(entry: Entry) -> dict[str, Any]:
+    said = entry_fields(entry)
+    read, told = tokens(entry.usage)
+    said["usage"] = _json(said["usage"])
+    row = {name: clean(value) if isinstance(value, str) else value for name, value in said.items()}
+    return row | {"input_tokens": read, "output_tokens": told, "estimated": entry.usage.estimated}
+
+
+def _entry(row: Row[Any]) -> Entry:
+    return entry_of({**row._mapping, "usage": orjson.loads(row.usage)})
+
+
+def _spend_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What one entry adds to the sums."""
+    return {
+        "day": Window.DAY.start(row["at"]),
+        **{name: row[name] for name in _WHOSE if name != "day"},
+        "attempts": 1,
+        "failed": int(row["outcome"] in _FAILED),
+        "input_tokens": row["input_tokens"],
+        "output_tokens": row["output_tokens"],
+        "cost": row["cost"] or 0,
+    }
+
+
+def _sums(rows: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+    """One row for each day, tenant, caller, provider and model."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        key = tuple(row[name] for name in _WHOSE)
+        if key in found:
+            for name in _SUMMED:
+                found[key][name] += row[name]
+        else:
+            found[key] = dict(row)
+    return found.values()
+
+
+def _change_row(change: Change, epoch: int) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "at": change.at,
+        "who": clean(change.who),
+        "action": clean(change.action),
+        "subject": clean(change.subject),
+        "before": None if change.before is None else _json(change.before),
+        "after": None if change.after is None else _json(change.after),
+    }
+
+
+def _change(row: Row[Any]) -> Change:
+    return Change(
+        at=row.at,
+        who=row.who,
+        action=row.action,
+        subject=row.subject,
+        before=None if row.before is None else orjson.loads(row.before),
+        after=None if row.after is None else orjson.loads(row.after),
+    )
+
+
+def _json(said: Mapping[str, Any]) -> str:
+    return orjson.dumps(said).decode("utf-8")

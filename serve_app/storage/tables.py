@@ -1,0 +1,90 @@
+"""
+The tables of the ledger's store, as the newest migration leaves them.
+
+Times are seconds since the epoch in double precision, exactly as the gateway has them; money is whole
+nano-dollars; structures are JSON in a text, read by the gateway alone.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
+
+METADATA = MetaData()
+
+ENTRIES = Table(
+    "entries",
+    METADATA,
+    Column("journal", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("request_id", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("provider_id", Text, nullable=False),
+    Column("model_id", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("estimated", Boolean, nullable=False),
+    Column("usage", Text, nullable=False),
+    Column("cost", BigInteger),
+    Column("latency_s", Double, nullable=False),
+    Column("first_token_s", Double),
+    Index("entries_at", "at"),
+    Index("entries_tenant_at", "tenant", "at"),
+)
+
+SPENDS = Table(
+    "spends",
+    METADATA,
+    Column("day", Double, primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("caller", Text, primary_key=True),
+    Column("provider_id", Text, primary_key=True),
+    Column("model_id", Text, primary_key=True),
+    Column("attempts", BigInteger, nullable=False),
+    Column("failed", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost", BigInteger, nullable=False),
+)
+
+# `seen` is the moment of its newest entry.
+JOURNALS = Table(
+    "journals",
+    METADATA,
+    Column("journal", Text, primary_key=True),
+    Column("written", BigInteger, nullable=False),
+    Column("seen", Double, nullable=False),
+)
+
+RECORDS = Table(
+    "records",
+    METADATA,
+    Column("kind", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+)
+
+# One row, and none before the first change.
+EPOCH = Table(
+    "epoch",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", BigInteger, nullable=False),
+)
+
+# `epoch` is the one that the change began.
+CHANGES = Table(
+    "changes",
+    METADATA,
+    Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("before", Text),
+    Column("after", Text),
+    Index("changes_at", "at"),
+)

@@ -1,0 +1,77 @@
+"""What is set aside before a call."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve_app.accounting.catalogue import TABLE, bundled_catalogue
+from serve_app.accounting.price import Price
+from serve_app.accounting.usage import Tier, Usage
+from serve_app.accounting.worst_case import MAX_OUTPUT, worst_case
+
+PRICE = Price(3_000_000, 15_000_000)
+
+
+def test_the_callers_limit_counts_and_the_models_where_that_is_less() -> None:
+    assert worst_case(PRICE, 1000, max_output=200) == 1000 * 3 + 200 * 15
+    assert worst_case(PRICE, 1000, max_output=200, model_max=100) == 1000 * 3 + 100 * 15
+    assert worst_case(PRICE, 1000, max_output=200, model_max=8192) == 1000 * 3 + 200 * 15
+
+
+def test_without_a_limit_the_answer_is_as_long_as_the_model_can_make_it() -> None:
+    assert worst_case(PRICE, 1000, model_max=8192) == 1000 * 3 + 8192 * 15
+    assert worst_case(PRICE, 1000) == 1000 * 3 + MAX_OUTPUT * 15
+
+
+def test_several_answers_are_written_for_one_reading() -> None:
+    assert worst_case(PRICE, 1000, max_output=200, n=3) == 1000 * 3 + 3 * 200 * 15
+
+
+def test_an_embedding_writes_nothing() -> None:
+    assert worst_case(PRICE, 1000, max_output=0) == 3000
+
+
+def test_the_answer_may_be_all_reasoning_where_that_is_dearer() -> None:
+    price = Price(1_000_000, 2_000_000, reasoning=9_000_000)
+
+    assert worst_case(price, 10, max_output=5) == 10 * 1 + 5 * 9
+
+
+def test_what_may_be_kept_in_the_cache_is_set_aside_for() -> None:
+    price = Price(4_000_000, 0, cache_write_5m=5_000_000, cache_write_1h=8_000_000)
+
+    assert worst_case(price, 10, max_output=5) == 40
+    assert worst_case(price, 10, max_output=5, writes_cache=True) == 80
+
+
+def test_long_prompts_and_other_tiers_are_set_aside_for_at_their_own_prices() -> None:
+    gpt = bundled_catalogue().price("gpt-5.4", "openai")
+    assert gpt is not None
+
+    # Above 272,000 tokens: 5 and 22.50 dollars a million instead of 2.50 and 15.
+    assert worst_case(gpt, 272_000, max_output=10) == 272_000 * 2_500 + 10 * 15_000
+    assert worst_case(gpt, 272_001, max_output=10) == 272_001 * 5_000 + 10 * 22_500
+    # In a hurry: 5 and 30.
+    assert worst_case(gpt, 1000, max_output=10, tier=Tier.PRIORITY) == 1000 * 5_000 + 10 * 30_000
+
+
+def test_the_catalogue_knows_how_long_an_answer_can_be() -> None:
+    catalogue = bundled_catalogue()
+
+    assert catalogue.max_output("gpt-4o", "openai") == 16_384  # priced by our table, which says nothing of it
+    assert catalogue.max_output("openai/gpt-4o-2024-08-06", "openai") == 16_384
+    assert catalogue.max_output("claude-sonnet-4-5", "anthropic") == 64_000
+    assert catalogue.max_output("llama3.1:8b", "vllm") is None
+    assert catalogue.max_output(None) is None
+
+
+tokens = st.integers(0, 10_000)
+
+
+@given(tokens, tokens, tokens, st.sampled_from(["gpt-4o", "claude-3-5-sonnet", "deepseek-chat"]))
+def test_no_answer_within_its_limits_costs_more_than_was_set_aside(
+    read: int, written: int, thought: int, model: str
+) -> None:
+    price = TABLE[model].price
+    answer = Usage(read, written, reasoning=thought)
+
+    assert price.cost(answer) <= worst_case(price, read, max_output=written + thought)
