@@ -41,6 +41,10 @@ OFFERED: dict[Backend, tuple[Tier, ...]] = {
 }
 
 
+class BackendNotConfigured(InvalidRequest):
+    """The backend cannot be switched to: nobody has said where it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Backends:
     """
@@ -55,11 +59,9 @@ class Backends:
     vllm_since: float | None = None
 
     def switched_to(self, backend: Backend) -> "Backends":
-        """The state afterwards; InvalidRequest for a vLLM without an endpoint."""
+        """The state afterwards; BackendNotConfigured for a vLLM without an endpoint."""
         if not self.is_configured(backend):
-            raise InvalidRequest(
-                "vLLM has no endpoint: set one first", param="backend", code="backend_not_configured"
-            )
+            raise BackendNotConfigured("vLLM has no endpoint: set one first", param="backend")
         return replace(self, current=backend)
 
     def with_endpoint(self, endpoint: str, now: float) -> "Backends":

@@ -3,7 +3,7 @@
 import pytest
 
 from serve_app.accounting.money import nano_dollars
-from serve_app.control.backend import Backend, Backends, backend_named, endpoint_of
+from serve_app.control.backend import Backend, BackendNotConfigured, Backends, backend_named, endpoint_of
 from serve_app.errors import InvalidRequest
 
 HOUR = 3600.0
@@ -15,7 +15,7 @@ def test_at_first_it_is_anthropic_with_its_three_tiers() -> None:
 
 
 def test_case_115_without_an_endpoint_there_is_no_vllm_to_switch_to() -> None:
-    with pytest.raises(InvalidRequest, match="no endpoint"):
+    with pytest.raises(BackendNotConfigured, match="no endpoint"):
         Backends().switched_to(Backend.VLLM)
 
 
