@@ -233,7 +233,7 @@ class Gateway:
         raw: bytes,
         request_id: str,
         timeout_s: float | None,
-        caller: Caller,
+        caller: Caller = ANYONE,
         streams: bool = False,
         wants_usage: bool = False,
     ) -> Trip:

@@ -35,7 +35,7 @@ class KeySet:
         self._clock = clock
         self._read = read or read_source
         self._keys: dict[str | None, jwt.PyJWK] = {}
-        self._contents = b""
+        self._contents: bytes | None = None
         self._tried_at: float | None = None
         self._is_down = False
         self._fetching: asyncio.Task[None] | None = None

@@ -15,6 +15,17 @@ from serve_app.errors import InvalidRequest
 HINTS = ("preferred_model", "require_vision", "require_audio", "max_cost", "context_size")
 
 
+# Words that say where a request goes, and with whose key. A provider of ours may be a gateway that obeys
+# them: our key could be sent to any address (CVE-2024-6587, in LiteLLM).
+STEERING = frozenset({"api_base", "base_url", "api_key", "extra_headers", "default_headers"})
+
+# What people and their tools say may use any word: a function may well have a parameter called `api_key`.
+_CONTENT = frozenset({"messages", "input", "prompt", "functions", "response_format"})
+_CONTENT_OF_A_TOOL = frozenset({"function", "parameters", "input_schema", "custom"})
+
+_LONGEST_PATH = 200
+
+
 class InvalidField(InvalidRequest):
     """A field of the body is missing or of the wrong kind: 422, as FastAPI would say it."""
 
@@ -36,7 +47,39 @@ def parse_body(raw: bytes) -> dict[str, Any]:
         raise InvalidRequest(f"The body is not valid JSON: {error}", code="invalid_json") from None
     if not isinstance(body, dict):
         raise InvalidRequest(f"The body must be a JSON object, not {_name(body)}", code="invalid_json")
+    refuse_steering(body)
     return body
+
+
+def refuse_steering(body: dict[str, Any]) -> None:
+    """InvalidRequest 400 when a field, however deep, would steer where the request goes."""
+    for name, value in body.items():
+        if name in STEERING:
+            raise _steering(name)
+        if name not in _CONTENT and isinstance(value, dict | list):
+            _refuse_below(name, value)
+
+
+def _refuse_below(name: str, value: dict[str, Any] | list[Any]) -> None:
+    # With a list of what is still to be seen: a body may be nested more deeply than Python may call.
+    passed_over = _CONTENT_OF_A_TOOL if name == "tools" else frozenset()
+    unseen: list[tuple[str, Any]] = [(name, value)]
+    while unseen:
+        path, here = unseen.pop()
+        if isinstance(here, list):
+            unseen += [(f"{path}[{i}]", item) for i, item in enumerate(here) if isinstance(item, dict | list)]
+            continue
+        for key, inner in here.items():
+            if key in STEERING:
+                raise _steering(f"{path}.{key}")
+            if isinstance(inner, dict | list) and key not in passed_over:
+                unseen.append((f"{path}.{key}", inner))
+
+
+def _steering(path: str) -> InvalidRequest:
+    shown = path if len(path) <= _LONGEST_PATH else f"…{path[-_LONGEST_PATH:]}"
+    message = f"'{shown}' is not for callers to set: where a request goes is the operator's word"
+    return InvalidRequest(message, param=shown, code="forbidden_field")
 
 
 def text(body: dict[str, Any], field: str) -> str | None:

@@ -25,6 +25,7 @@ from serve_app.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+KEYS = (ROOT / "docs" / "keys.md").read_text(encoding="utf-8")
 SERVE_FILE = ROOT / "configs" / "serve.yaml"
 FILES = sorted(set((ROOT / "configs").glob("*.yaml")) - {SERVE_FILE})
 
@@ -121,6 +122,16 @@ def test_the_first_example_loads(tmp_path: Path) -> None:
     path.write_text(DOCUMENT.split("```yaml\n", 1)[1].split("```", 1)[0], encoding="utf-8")
 
     assert load(path, {}).settings.routing == RoutingConfig()
+
+
+def test_the_examples_of_keys_load() -> None:
+    [callers, tokens] = re.findall(r"```yaml\n(.*?)```", KEYS, re.S)
+    gateway = yaml.safe_load(DOCUMENT.split("```yaml\n", 1)[1].split("```", 1)[0])
+
+    found = load({**gateway, **yaml.safe_load(callers)}, {}).settings
+
+    assert [key.role for key in found.auth.api_keys] == ["user", "user", "read"]
+    assert load({**gateway, **yaml.safe_load(tokens)}, {}).settings.auth.jwt
 
 
 def test_the_example_of_an_error_is_one() -> None:

@@ -1,0 +1,94 @@
+"""Fields that would steer where a request goes never reach a provider."""
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve_app.errors import InvalidRequest
+from serve_app.schemas.body import STEERING, parse_body
+
+HI = {"messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.mark.parametrize("name", sorted(STEERING))
+def test_a_steering_field_is_refused_by_name(name: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_body(orjson.dumps({**HI, name: "http://127.0.0.1:9"}))
+
+    assert (refused.value.status, refused.value.code) == (400, "forbidden_field")
+    assert refused.value.param == name
+    assert "127.0.0.1" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("more", "path"),
+    [
+        (
+            {"user_config": {"model_list": [{"litellm_params": {"api_base": "x"}}]}},
+            "user_config.model_list[0].litellm_params.api_base",
+        ),
+        ({"fallbacks": [{"model": "m", "api_base": "x"}]}, "fallbacks[0].api_base"),
+        ({"extra_body": {"api_key": "x"}}, "extra_body.api_key"),
+        ({"metadata": {"extra_headers": {}}}, "metadata.extra_headers"),
+        ({"tools": [{"type": "advisor", "api_base": "x"}]}, "tools[0].api_base"),
+    ],
+)
+def test_it_is_refused_inside_other_fields_too(more: dict[str, Any], path: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_body(orjson.dumps({**HI, **more}))
+
+    assert refused.value.param == path
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "api_base": "y"}]}]},
+        {
+            "tools": [
+                {"type": "function", "function": {"name": "f", "parameters": {"properties": {"api_key": {}}}}}
+            ]
+        },
+        {"functions": [{"name": "f", "parameters": {"properties": {"base_url": {}}}}]},
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"schema": {"properties": {"api_key": {}}}},
+            }
+        },
+        {"seed": 7, "made_up_tomorrow": {"deep": [1, {"er": None}]}},
+    ],
+)
+def test_what_people_and_their_tools_say_may_use_any_word(more: dict[str, Any]) -> None:
+    assert parse_body(orjson.dumps({**HI, **more})) == {**HI, **more}
+
+
+def test_a_field_nested_more_deeply_than_python_may_call_is_no_trouble() -> None:
+    deep = b'{"x":' + b"[" * 900 + b'{"api_base":1}' + b"]" * 900 + b"}"
+
+    with pytest.raises(InvalidRequest) as refused:
+        parse_body(deep)
+
+    assert refused.value.code == "forbidden_field"
+    assert len(refused.value.message) < 400
+
+
+json = st.recursive(
+    st.none() | st.integers(-5, 5) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+)
+
+
+@given(
+    st.dictionaries(st.text(max_size=3), json, max_size=4), st.lists(st.text(max_size=3), max_size=5), json
+)
+def test_wherever_it_is_hidden_it_is_found(body: dict[str, Any], way: list[str], value: Any) -> None:
+    hidden: Any = {"api_base": value}
+    for step in way:
+        hidden = [hidden] if step == "" else {step: hidden}
+
+    with pytest.raises(InvalidRequest):
+        parse_body(orjson.dumps({**body, "somewhere": hidden}))
