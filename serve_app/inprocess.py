@@ -19,7 +19,7 @@ from serve_app.control.replica import Replica
 from serve_app.events import Listener
 from serve_app.gateway import Gateway
 from serve_app.lookout import Lookout
-from serve_app.observability.logs import log_breaker_change, log_event
+from serve_app.observability.logs import log_breaker_change, log_budget_alert, log_event
 from serve_app.observability.metrics import MetricsListener
 from serve_app.prices import prices_of
 from serve_app.providers.base import Provider
@@ -47,7 +47,7 @@ class LocalGateway:
 
 def local_plane() -> Plane:
     """An authority that forgets with its process; it may outlive one configuration, and one event loop."""
-    return Plane(uuid4().hex, prices_of, log_breaker_change)
+    return Plane(uuid4().hex, prices_of, log_breaker_change, log_budget_alert)
 
 
 async def local_gateway(

@@ -24,15 +24,13 @@ from serve_app.clients.nearest import running_gateway_client
 from serve_app.clients.own import OwnGateway
 from serve_app.clients.port import GatewayPort
 from serve_app.clients.unified.calls import CallBook, CallMade, in_dollars
-from serve_app.clients.unified.configuration import amount_in, settings_of
+from serve_app.clients.unified.configuration import budget_in, hourly_rate_in, settings_of
 from serve_app.clock import Clock, SystemClock
 from serve_app.control.backend import Backend, Backends, Tier, backend_named
 from serve_app.errors import GatewayError, InvalidRequest
 from serve_app.providers.base import Health, HealthStatus
 
 TEMPERATURE = 0.7  # unless told otherwise (seed 004)
-BUDGET = "100.0"  # US dollars, without BUDGET_LIMIT
-HOURLY = "0.16"  # US dollars, without VLLM_HOURLY_RATE
 
 log = logging.getLogger("sekha.clients")
 
@@ -45,7 +43,8 @@ class UnifiedLLMClient:
 
     `environ` holds ANTHROPIC_API_KEY, VLLM_ENDPOINT, BUDGET_LIMIT and VLLM_HOURLY_RATE, as well as
     ANTHROPIC_BASE_URL and VLLM_API_KEY where they are needed; it is read at first use. `app_name` is the
-    Serve application to look for. Failures are raised as GatewayError.
+    Serve application to look for. Failures are raised as GatewayError; what the budget has no room for, as
+    BudgetExceeded without asking anybody.
     """
 
     def __init__(
@@ -194,10 +193,8 @@ class UnifiedLLMClient:
     def get_cost_summary(self) -> dict[str, Any]:
         """This client's spending in US dollars: tokens at Anthropic, hours of vLLM, and what is left."""
         tokens = self._calls.cost(Backend.ANTHROPIC)
-        hours = self._backends.vllm_cost(
-            self._clock.now(), amount_in(self._environ, "VLLM_HOURLY_RATE", HOURLY)
-        )
-        limit = amount_in(self._environ, "BUDGET_LIMIT", BUDGET)
+        hours = self._backends.vllm_cost(self._clock.now(), hourly_rate_in(self._environ))
+        limit = budget_in(self._environ)
         total = tokens + hours
         return {
             "anthropic": in_dollars(tokens),
@@ -237,7 +234,11 @@ class UnifiedLLMClient:
         if loop not in self._running:
             self._running = {other: its for other, its in self._running.items() if not other.is_closed()}
             self._running[loop] = asyncio.ensure_future(running_gateway_client(self._app_name))
-        return await asyncio.shield(self._running[loop])
+        try:
+            return await asyncio.shield(self._running[loop])
+        except Exception:
+            self._running.pop(loop, None)  # the next call looks again
+            raise
 
     def _own_gateway(self, backend: Backend) -> OwnGateway:
         if backend not in self._own:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from serve_app.accounting.money import nano_dollars
+from serve_app.accounting.money import dollars, nano_dollars
 from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
 from serve_app.control.backend import OFFERED, Backend, Backends
@@ -25,7 +25,8 @@ def settings_of(backend: Backend, backends: Backends, environ: Mapping[str, str]
     """
     A gateway that knows this one backend: who has chosen one does not want to be answered by the other.
 
-    Retries are the gateway's own, which are seed 004's: three, after one, two and four seconds.
+    Retries are the gateway's own, which are seed 004's: three, after one, two and four seconds. The budget is
+    for tokens; the hours of vLLM are not the gateway's to refuse.
     """
     if backend is Backend.ANTHROPIC:
         vendor: dict[str, Any] = {
@@ -46,12 +47,28 @@ def settings_of(backend: Backend, backends: Backends, environ: Mapping[str, str]
         ],
         **vendor,
     }
-    health = {"interval_s": 1}  # a look is taken when somebody asks, and the answer shall be of that moment
-    return Settings.model_validate({"llm_providers": [provider], "default_models": {}, "health": health})
+    return Settings.model_validate(
+        {
+            "llm_providers": [provider],
+            "default_models": {},
+            "budgets": {"limit": dollars(max(1, budget_in(environ))), "window": "total"},
+            # A look is taken when somebody asks, and the answer shall be of that moment.
+            "health": {"interval_s": 1},
+        }
+    )
 
 
-def amount_in(environ: Mapping[str, str], name: str, default: str) -> int:
-    """US dollars in a variable, as nano-dollars; ConfigError for what is no amount."""
+def budget_in(environ: Mapping[str, str]) -> int:
+    """BUDGET_LIMIT in nano-dollars; ConfigError for what is no amount."""
+    return _amount_in(environ, "BUDGET_LIMIT", "100.0")
+
+
+def hourly_rate_in(environ: Mapping[str, str]) -> int:
+    """VLLM_HOURLY_RATE in nano-dollars; ConfigError for what is no amount."""
+    return _amount_in(environ, "VLLM_HOURLY_RATE", "0.16")
+
+
+def _amount_in(environ: Mapping[str, str], name: str, default: str) -> int:
     text = environ.get(name, "").strip() or default
     try:
         is_amount = math.isfinite(float(text)) and float(text) >= 0

@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 
 from serve_app.clients.unified import BackendManager, BaseAgent, LLMBackend, UnifiedLLMClient
-from serve_app.errors import ConfigError, GatewayError, InvalidRequest, ProviderAuthError, UpstreamError
+from serve_app.errors import (
+    BudgetExceeded,
+    ConfigError,
+    GatewayError,
+    InvalidRequest,
+    ProviderAuthError,
+    UpstreamError,
+)
 from tests.support.api import eventually
 from tests.support.clock import FakeClock
 from tests.support.upstream import ScriptedUpstream
@@ -351,6 +358,27 @@ async def test_case_117_vllm_is_paid_by_the_hour(upstream: ScriptedUpstream, clo
         "remaining": 1.68,
         "budget_used_percent": 16.0,
     }
+
+
+async def test_what_the_budget_has_no_room_for_is_refused_and_nobody_is_asked(
+    upstream: ScriptedUpstream, clock: NotedClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = client_of(upstream, clock, BUDGET_LIMIT="0.0055")  # 4096 tokens of an answer cost 0.00512
+    await client.chat_completion(said(usage=[20_000, 0]))
+
+    with pytest.raises(BudgetExceeded):
+        await client.chat_completion(said())
+    await client.aclose()
+    with pytest.raises(BudgetExceeded):  # a client that opens again has not forgotten
+        await client.chat_completion(said())
+    await client.aclose()
+
+    assert len(upstream.asked) == 1
+    assert client.get_cost_summary()["remaining"] == 0.0005
+    assert [facts(r)["threshold"] for r in caplog.records if facts(r).get("event") == "budget_alert"] == [
+        75,
+        90,
+    ]
 
 
 async def test_an_amount_that_is_none_is_refused_by_name(
