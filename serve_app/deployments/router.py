@@ -77,6 +77,7 @@ class RouterDeployment:
         awake = {p.id: providers[p.id] for p in settings.llm_providers if not _may_sleep(p)}
         self._lookout = Lookout(settings.health, awake, clock, rng, self._gateway.tell)
         self._keyring = Keyring.of(settings, os.environ, clock)
+        self._control.on_new_book(self._keyring.take)
         self._providers = providers
         self._clock = clock
 
