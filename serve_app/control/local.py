@@ -49,8 +49,11 @@ class LocalControl:
     async def start(self) -> None:
         """Take up what the store has, and begin to write; a store that is down is tried again later."""
         if self._store is not None and self._writing is None:
-            with contextlib.suppress(StoreUnavailable):
+            try:
                 await self._restore(self._store)
+            except StoreUnavailable as error:
+                log.error("the store does not answer, going on without: %s", error)
+                self._plane.store_answers(False)
             self._writing = asyncio.create_task(self._write_for_ever(self._store))
 
     async def stop(self) -> None:
@@ -71,6 +74,7 @@ class LocalControl:
         self._plane.hello(replica_id, settings, known, self._clock.now())
         if is_new:
             self._set_book()
+        self._plane.remember(known, self._clock.now())
         self._wake()
         return self._plane.snapshot(self._clock.now())
 
@@ -133,7 +137,7 @@ class LocalControl:
         self._wake()
 
     async def _write_for_ever(self, store: Store) -> None:
-        is_down = False
+        is_down = not self._is_restored
         while True:
             try:
                 if not self._is_restored:
