@@ -153,7 +153,7 @@ def endpoint_of(text: str) -> str:
         is_address = is_plain = False
     if not is_address or not is_plain or len(address) > LONGEST_ENDPOINT or not _ONE_WORD.match(address):
         raise InvalidRequest(
-            "A vLLM endpoint must be a web address that starts with http:// or https://, without key or query",
+            "A vLLM endpoint must be a web address that starts with http:// or https://, and holds no key",
             param="endpoint",
         )
     return address

@@ -18,6 +18,9 @@ async def look_at_endpoint(api_base: str, clock: Clock) -> Health:
     async with aiohttp.ClientSession() as session:
         found = await listed_models(session, f"{api_base}/models", {}, "vllm", now=clock.now(), secret=None)
     if isinstance(found, UpstreamError):
-        return Health(HealthStatus.UNHEALTHY, None, found.message, (), clock.now())
+        status = found.upstream_status
+        # Not their words: an operator asks whether somebody is there, and not what stands at any address.
+        why = found.message if status in (None, 200) else f"It answers with HTTP status {status}"
+        return Health(HealthStatus.UNHEALTHY, None, why, (), clock.now())
     latency_ms = round((clock.monotonic() - started) * 1000, 1)
     return Health(HealthStatus.HEALTHY, latency_ms, None, found, clock.now())

@@ -6,7 +6,7 @@ of that type first. What names a model or a task goes where it always went.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -17,14 +17,13 @@ from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.moment import shown_moment
 from serve_app.caller import Caller
 from serve_app.config.base import Config
-from serve_app.config.provider import ProviderConfig
 from serve_app.control.backend import (
     Backend,
     BackendNotConfigured,
     Backends,
     backend_named,
     backends_of,
-    endpoint_of,
+    tidy,
 )
 from serve_app.control.local import SWITCHED
 from serve_app.control.store import Record
@@ -64,16 +63,13 @@ class BackendLooks:
         if backend is Backend.VLLM:
             if backends.api_base is None:
                 return self._ill("vLLM has no endpoint: set one first")
-            there = [
-                p for p in configured if p.base_url and endpoint_of(p.base_url) == backends.vllm_endpoint
-            ]
-            if not there:
+            configured = [p for p in configured if tidy(p.base_url or "") == backends.vllm_endpoint]
+            if not configured:
                 return await self._at_endpoint(backends.api_base)
-            configured = there
         if not configured:
             return self._ill(f"No provider of type '{backend}' is configured")
         looks = await asyncio.gather(*(self._desk.lookout.fresh(provider.id) for provider in configured))
-        return min(looks, key=lambda health: health.status is HealthStatus.UNHEALTHY)
+        return _best(looks)
 
     async def all(self, backends: Backends) -> dict[Backend, Health]:
         """At both."""
@@ -143,15 +139,12 @@ def backend_routes(desk: Desk, access: Access, looks: BackendLooks) -> APIRouter
         """Where vLLM is from now on, whether or not somebody answers there yet."""
         before = await present()
         after = before.with_endpoint(wanted.endpoint, desk.clock.now())
+        state = {"vllm_endpoint": after.vllm_endpoint, "vllm_since": after.vllm_since}
         await desk.change(
             caller,
             "vllm_endpoint_changed",
             "backend:vllm",
-            [
-                Record(
-                    "backend", "vllm", {"vllm_endpoint": after.vllm_endpoint, "vllm_since": after.vllm_since}
-                )
-            ],
+            [Record("backend", "vllm", state)],
             {"endpoint": before.vllm_endpoint},
             {"endpoint": after.vllm_endpoint},
         )
@@ -169,17 +162,11 @@ def backend_routes(desk: Desk, access: Access, looks: BackendLooks) -> APIRouter
 
 def current_backend(desk: Desk, backends: Backends) -> dict[str, Any]:
     """The current backend, with what the last looks in the background have found."""
-    seen = {
-        backend.value: [
-            desk.lookout.seen[p.id] for p in desk.settings.llm_providers if _is_seen(p, backend, desk)
-        ]
-        for backend in Backend
-    }
-    best = {
-        name: min(looks, key=lambda health: health.status is HealthStatus.UNHEALTHY)
-        for name, looks in seen.items()
-        if looks
-    }
+    looks: dict[str, list[Health]] = {}
+    for provider in desk.settings.llm_providers:
+        if provider.type in list(Backend) and (seen := desk.lookout.seen.get(provider.id)):
+            looks.setdefault(provider.type, []).append(seen)
+    best = {name: _best(found) for name, found in looks.items()}
     return {
         "current_backend": backends.current.value,
         "vllm_endpoint": backends.vllm_endpoint,
@@ -201,8 +188,9 @@ def shown_health(health: Health) -> dict[str, Any]:
     }
 
 
-def _is_seen(provider: ProviderConfig, backend: Backend, desk: Desk) -> bool:
-    return provider.type == backend and provider.id in desk.lookout.seen
+def _best(looks: Sequence[Health]) -> Health:
+    """One provider of a type that is well is enough."""
+    return min(looks, key=lambda health: health.status is HealthStatus.UNHEALTHY)
 
 
 def _not_switched(backends: Backends, why: str) -> dict[str, Any]:

@@ -38,9 +38,7 @@ def costs_routes(desk: Desk, access: Access) -> APIRouter:
     @routes.get("/costs", response_model=None)
     async def costs(
         _: Reader,
-        since: Annotated[
-            str | None, Query(description="a date, or seconds since 1970; its whole day")
-        ] = None,
+        since: Annotated[str | None, Query(description="a date, or seconds since 1970")] = None,
         until: Annotated[str | None, Query(description="likewise; that day no longer counts")] = None,
         by: Annotated[str, Query(description="any of day, provider, model, tenant, caller")] = USUALLY_BY,
         form: Annotated[Form, Query(alias="format")] = Form.JSON,

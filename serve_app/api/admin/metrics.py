@@ -30,9 +30,7 @@ def metrics_routes(desk: Desk, access: Access) -> APIRouter:
     @routes.get("/metrics")
     async def metrics(
         _: Reader,
-        since: Annotated[
-            str | None, Query(description="a date, or seconds since 1970; its whole day")
-        ] = None,
+        since: Annotated[str | None, Query(description="a date, or seconds since 1970")] = None,
     ) -> dict[str, Any]:
         """All of it; the average latency is that of the newest calls that were served."""
         return await summary(desk, since)
