@@ -114,9 +114,12 @@ class Replica:
         """
         The price of a target by name; None when nobody knows it.
 
-        The authority's word counts. Before it has spoken, or where it speaks for another configuration, as it
-        does while one replaces the other, it is what this router's own settings say.
+        An operator's word comes first, then the authority's. Before that has spoken, or where it speaks for
+        another configuration, as it does while one replaces the other, it is what this router's own settings
+        say.
         """
+        if (set_by_operator := self.book.price_of.get(target)) is not None:
+            return set_by_operator
         prices = self._snapshot.prices
         return prices[target] if target in prices else self._own_prices.get(target)
 
@@ -147,12 +150,14 @@ class Replica:
 
     async def admit(self, provider_id: str) -> Admission | None:
         """
-        Leave to send; None when the breaker says no.
+        Leave to send; None when the breaker says no, or an operator has switched the provider off.
 
         A half-open breaker has one probe for the whole cluster, so it is asked for at the authority, by one
         request at a time. While that is away, or slow, this router gives out a probe itself: better one for
         each router than none.
         """
+        if not self.book.is_enabled(provider_id):
+            return None  # since this request was planned
         breaker = self.breaker(provider_id)
         if breaker.admits_without_asking():
             return Admission(provider_id)
