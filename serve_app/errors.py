@@ -15,6 +15,7 @@ What the gateway can refuse or fail with.
         + BudgetExceeded             402: no money left for it
         + PriceUnknown               402: a budget applies to what has no price
         + RateLimitExceeded          429: too many requests, tokens, or requests at once
+        + AdminLimitReached          429: operators did something too often within an hour
       x GatewayUnavailable           503: a part of the gateway itself is missing
         + JwksUnavailable            the keys of an identity provider
       x UpstreamError                one attempt at one target failed
@@ -286,6 +287,36 @@ class RateLimitExceeded(LimitReached):
             "remaining": self.remaining,
             "retry_after_s": self.retry_after_s,
         }
+        return {"code": self.code, "message": self.message, "details": details}
+
+
+class AdminLimitReached(LimitReached):
+    """
+    Operators did something as often as they may within an hour; `resets_at` is when they may again.
+
+    That is in seconds since the epoch, as in the header X-RateLimit-Reset.
+    """
+
+    status = 429
+    code = "RATE_LIMIT_EXCEEDED"
+    kind = "rate_limit_error"
+    remaining = 0
+
+    def __init__(self, what: str, limit: int, resets_at: float, retry_after_s: float) -> None:
+        super().__init__(what, limit, resets_at, retry_after_s)
+        self.what = what
+        self.limit = limit
+        self.resets_at = resets_at
+        self.retry_after_s = retry_after_s
+
+    @property
+    def message(self) -> str:
+        return f"The limit of {self.limit} {self.what} within an hour is reached"
+
+    @property
+    def detail(self) -> dict[str, object]:
+        """Code, message and figures."""
+        details = {"what": self.what, "limit": self.limit, "remaining": 0, "resets_at": self.resets_at}
         return {"code": self.code, "message": self.message, "details": details}
 
 

@@ -16,6 +16,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from serve_app import __version__
+from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.routes import PREFIX as ADMIN
+from serve_app.api.admin.routes import admin_routes
 from serve_app.api.asgi import (
     ASGIApp,
     CallerGone,
@@ -190,6 +193,7 @@ def _documented(
     app.include_router(metrics_routes(gateway, exposition), dependencies=[] if open_metrics else needs_key)
     app.include_router(provider_routes(gateway, lookout, clock), dependencies=needs_key)
     app.include_router(routing_routes(gateway, authorised))
+    app.include_router(admin_routes(Desk(gateway, lookout, clock), keyring))
     app.include_router(_openai_routes(gateway, hot, authorised), dependencies=needs_key)
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -267,6 +271,10 @@ def _speaks_openai(request: Request) -> bool:
     return path_within(request.scope).startswith("/v1/")
 
 
+def _is_for_admins(request: Request) -> bool:
+    return path_within(request.scope).startswith(f"{ADMIN}/")
+
+
 async def _gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101 - registered for this class only
     headers = {name.decode(): value.decode() for name, value in error_headers(error)}
@@ -277,6 +285,9 @@ async def _gateway_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
     body: dict[str, Any] = {"detail": error.detail}
+    if _is_for_admins(request):
+        word = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "INVALID_REQUEST")
+        body |= {"code": word, "message": str(error.detail), "details": {}}
     if _speaks_openai(request):
         code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code)
         facts = {"message": str(error.detail), "type": "invalid_request_error", "param": None, "code": code}
@@ -287,4 +298,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
     faults = [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()]
-    return JSONResponse({"detail": faults}, 422)
+    body: dict[str, Any] = {"detail": faults}
+    if _is_for_admins(request):
+        message = "; ".join(f"{'.'.join(map(str, f['loc'][1:])) or 'body'}: {f['msg']}" for f in faults)
+        body |= {"code": "INVALID_REQUEST", "message": message, "details": {"fields": faults}}
+    return JSONResponse(body, 422)

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from serve_app.api.asgi import Headers
-from serve_app.errors import GatewayError
+from serve_app.errors import AdminLimitReached, GatewayError
 
 
 def detail_of(error: GatewayError) -> Any:
@@ -36,14 +36,9 @@ def openai_error(error: GatewayError) -> bytes:
 def admin_error(error: GatewayError) -> bytes:
     """The error as seed 004 has it, beside FastAPI's `detail` (contract 6.2)."""
     code = "AUTHENTICATION_REQUIRED" if error.status == 401 else error.code.upper()
-    return orjson.dumps(
-        {
-            "code": code,
-            "message": error.message,
-            "details": {"param": error.param},
-            "detail": detail_of(error),
-        }
-    )
+    told = detail_of(error)
+    details = told["details"] if isinstance(told, dict) else {"param": error.param}
+    return orjson.dumps({"code": code, "message": error.message, "details": details, "detail": told})
 
 
 def plain_error(error: GatewayError) -> bytes:
@@ -59,10 +54,21 @@ def error_for(path: str, error: GatewayError) -> bytes:
 
 
 def error_headers(error: GatewayError) -> Headers:
-    """`Retry-After` in whole seconds where it is known when to come back, and how to show a key."""
+    """`Retry-After` in whole seconds where it is known when to come back; a limit; how to show a key."""
     headers: Headers = []
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
+    if isinstance(error, AdminLimitReached):
+        headers += limit_headers(error.limit, error.remaining, error.resets_at)
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return headers
+
+
+def limit_headers(limit: int, remaining: int, resets_at: float) -> Headers:
+    """How much is left of a limit, and when there is more: in seconds since the epoch."""
+    return [
+        (b"x-ratelimit-limit", str(limit).encode()),
+        (b"x-ratelimit-remaining", str(remaining).encode()),
+        (b"x-ratelimit-reset", str(math.ceil(resets_at)).encode()),
+    ]

@@ -11,16 +11,23 @@ from collections.abc import Sequence
 
 from serve_app.accounting.entry import Entry
 from serve_app.clock import Clock
+from serve_app.config.admin import AdminConfig
 from serve_app.config.settings import Settings
 from serve_app.control.book import Book, book_of
 from serve_app.control.plane import Plane
 from serve_app.control.port import ControlUnreachable, Mark, Receipt, Report, Snapshot, Totals
-from serve_app.control.store import Change, Record, Store, StoreUnavailable
+from serve_app.control.quota import Allowance, Quotas
+from serve_app.control.store import Change, Record, Spend, Store, StoreUnavailable
+from serve_app.errors import AdminLimitReached
+from serve_app.resilience.breaker import Breaker
 
 WRITE_EVERY_S = 0.2
 TRY_AGAIN_S = 1.0
 BATCH = 2000  # entries in one transaction
 PRUNE_EVERY_S = 3600.0
+MOST_COUNTED = 10_000  # changes that are read at the start, to know how many the last hour had
+SWITCHED = "backend_switched"  # the action of a change that counts against the limit of switches
+ITSELF = "gateway"  # whoever changes something in that name is bound by no limit
 
 log = logging.getLogger("sekha.control")
 
@@ -42,6 +49,7 @@ class LocalControl:
         self._is_restored = store is None
         self._writing: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
+        self._quotas = Quotas()
         self._pruned_at = clock.monotonic()
 
     # --- life -----------------------------------------------------------------------------------------
@@ -110,14 +118,71 @@ class LocalControl:
         return self._plane.book
 
     async def change(self, records: Sequence[Record], change: Change) -> Book:
-        if self._store is None or not self._is_restored:
-            raise StoreUnavailable("the store is not there: nothing can be changed while the gateway runs")
+        store = self._restored_store()
         async with self._changing:
-            self._epoch = await self._store.change(records, change)
+            self._check(change)
+            self._epoch = await store.change(records, change)
+            self._count(change)
             self._keep(records)
         self._set_book()
         self._wake()
         return await self.book()
+
+    # --- what operators ask ---------------------------------------------------------------------------
+
+    async def asked(self, who: str) -> Allowance:
+        name, limit = f"requests:{who}", self._admin.requests_per_hour
+        left = self._left("requests of this admin", name, limit)
+        self._quotas.count(name, self._clock.now())
+        return Allowance(limit, left.remaining - 1, left.resets_at)
+
+    async def spends(self, since: float = 0.0, until: float | None = None) -> Sequence[Spend]:
+        return await self._restored_store().spends(since, until)
+
+    async def entries(
+        self, limit: int = 100, tenant: str | None = None, before: float | None = None
+    ) -> Sequence[Entry]:
+        return await self._restored_store().entries(limit, tenant, before)
+
+    async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
+        return await self._restored_store().changes(limit, before)
+
+    async def reset_breaker(self, provider_id: str) -> Breaker | None:
+        before = self._plane.reset_breaker(provider_id, self._clock.now())
+        self._wake()
+        return before
+
+    @property
+    def _admin(self) -> AdminConfig:
+        settings = self._plane.settings
+        return settings.admin if settings else AdminConfig()
+
+    def _check(self, change: Change) -> None:
+        """Raise AdminLimitReached for a change that is one too many."""
+        if change.who == ITSELF:
+            return
+        self._left("changes", "changes", self._admin.changes_per_hour)
+        if change.action == SWITCHED:
+            self._left("switches of the backend", SWITCHED, self._admin.switches_per_hour)
+
+    def _count(self, change: Change) -> None:
+        if change.who == ITSELF:
+            return
+        self._quotas.count("changes", change.at)
+        if change.action == SWITCHED:
+            self._quotas.count(SWITCHED, change.at)
+
+    def _left(self, what: str, name: str, limit: int) -> Allowance:
+        now = self._clock.now()
+        left = self._quotas.left(name, limit, now)
+        if not left.remaining:
+            raise AdminLimitReached(what, limit, left.resets_at, left.resets_at - now)
+        return left
+
+    def _restored_store(self) -> Store:
+        if self._store is None or not self._is_restored:
+            raise StoreUnavailable("the store is not there")
+        return self._store
 
     # --- the store ------------------------------------------------------------------------------------
 
@@ -126,9 +191,13 @@ class LocalControl:
         written = await store.written()
         spends = await store.spends()
         self._epoch, records = await store.records()
+        changes = await store.changes(limit=MOST_COUNTED)
         self._keep(records)
         self._plane.restore(spends, written, self._clock.now())
         self._is_restored = True
+        self._quotas = Quotas()
+        for change in reversed(changes):
+            self._count(change)
         self._set_book()
         self._wake()
 

@@ -204,6 +204,14 @@ class Plane:
         self._set(provider_id, probed)
         return probed.probe_until
 
+    def reset_breaker(self, provider_id: str, now: float) -> Breaker | None:
+        """Close a breaker and forget its failures: as it was before, None for an unknown provider."""
+        before = self._breakers.get(provider_id)
+        if before is not None:
+            self._set(provider_id, Breaker(last_change=now))
+            self.version += 1
+        return before
+
     def snapshot(self, now: float) -> Snapshot:
         """The state at this moment."""
         for provider_id, breaker in self._breakers.items():

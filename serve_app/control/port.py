@@ -10,7 +10,8 @@ from serve_app.config.settings import Settings
 from serve_app.control.book import Book
 from serve_app.control.credit import Grant, Holding, Want
 from serve_app.control.lender import Standing
-from serve_app.control.store import Change, Record
+from serve_app.control.quota import Allowance
+from serve_app.control.store import Change, Record, Spend
 from serve_app.control.tally import Gauges, Tally
 from serve_app.resilience.breaker import Breaker
 from serve_app.resilience.outcome import Outcome
@@ -131,7 +132,29 @@ class Control(Protocol):
         """Tenants, keys, limits and whatever else operators can change while the gateway runs."""
 
     async def change(self, records: Sequence[Record], change: Change) -> Book:
-        """Change some of it, for good; StoreUnavailable when it cannot be written down."""
+        """
+        Change some of it, for good.
+
+        Raises StoreUnavailable when it cannot be written down, and AdminLimitReached when there were as many
+        changes within the last hour as there may be.
+        """
+
+    async def asked(self, who: str) -> Allowance:
+        """Count a request of this admin; AdminLimitReached when that is one too many within an hour."""
+
+    async def spends(self, since: float = 0.0, until: float | None = None) -> Sequence[Spend]:
+        """The ledger's sums of the days from `since` to before `until`; StoreUnavailable."""
+
+    async def entries(
+        self, limit: int = 100, tenant: str | None = None, before: float | None = None
+    ) -> Sequence[Entry]:
+        """The ledger's newest lines; StoreUnavailable."""
+
+    async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
+        """The audit's newest lines; StoreUnavailable."""
+
+    async def reset_breaker(self, provider_id: str) -> Breaker | None:
+        """Close a breaker and forget its failures: as it was before, None for an unknown provider."""
 
     async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
         """Wait until there is something newer than `version`, or for `timeout_s`."""

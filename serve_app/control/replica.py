@@ -31,6 +31,7 @@ from serve_app.control.lender import LEASE_S
 from serve_app.control.pages import Pages
 from serve_app.control.port import Control, ControlUnreachable, Mark, Observation, Report, Snapshot, Totals
 from serve_app.control.refusal import refusal_of
+from serve_app.control.store import Change, Record
 from serve_app.control.tally import Key, Tally
 from serve_app.errors import GatewayUnavailable
 from serve_app.resilience.breaker import Breaker, BreakerState
@@ -91,6 +92,7 @@ class Replica:
         self.gauges: dict[Key, float] = {}
         self._reported_gauges: dict[Key, float] = {}
         self.book = book_of(settings, (), -1)
+        self._book_from = ""  # the generation of the authority that it came from
         self._pages = Pages(journal or MemoryJournal(replica_id))
         self._borrower = Borrower()
         self._answered = asyncio.Event()
@@ -145,6 +147,19 @@ class Replica:
     def limits_for(self, caller: Caller) -> Sequence[Limit]:
         """Every limit that may hold this caller back."""
         return self.book.limits_for(caller)
+
+    # --- what operators do ----------------------------------------------------------------------------
+
+    @property
+    def authority(self) -> Control:
+        """For what is not on the way of a request: what the ledger, the audit and the present book say."""
+        return self._control
+
+    async def change(self, records: Sequence[Record], change: Change) -> Book:
+        """As in `Control`; this router goes by it at once, the others with the next news."""
+        book = await self._control.change(records, change)
+        self._take_book(book)
+        return book
 
     # --- what a request does --------------------------------------------------------------------------
 
@@ -386,7 +401,14 @@ class Replica:
         """Take up the tenants, keys and limits that the authority has, if ours are older."""
         if self._snapshot.epoch == self.book.epoch:
             return
-        self.book = await self._control.book()
+        self._take_book(await self._control.book())
+
+    def _take_book(self, book: Book) -> None:
+        generation = self._snapshot.generation
+        if book.epoch < self.book.epoch and generation == self._book_from:
+            return  # overtaken on its way by a newer one
+        self._book_from = generation
+        self.book = book
         self._borrower.forgive()
         for listener in self._on_new_book:
             listener(self.book)

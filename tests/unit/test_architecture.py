@@ -65,8 +65,8 @@ RINGS = {
         "",
     ),
     "deployments": (
-        "errors clock config accounting control events gateway lookout heir prices schemas providers api "
-        "observability storage",
+        "errors clock config accounting resilience control events gateway lookout heir prices schemas "
+        "providers api observability storage",
         "ray grpc",
     ),
     "app": ("config deployments", "ray pydantic"),

@@ -9,6 +9,7 @@ from serve_app.clients.bridge import CircuitOpen
 from serve_app.control.backend import BackendNotConfigured
 from serve_app.control.port import ControlUnreachable
 from serve_app.errors import (
+    AdminLimitReached,
     BudgetExceeded,
     ConfigError,
     FailureKind,
@@ -50,6 +51,7 @@ EXAMPLES = [
     BudgetExceeded("tenant:a/month", "month", 100.0, 99.5, 0.75, 3600.0),
     PriceUnknown("first/some-model", "gateway/total"),
     RateLimitExceeded("tenant:a/requests", "requests", 600, 0, 12.5),
+    AdminLimitReached("switches of the backend", 10, 4600.0, 12.5),
     LimitReached("no more"),
     BackendNotConfigured("vLLM has no endpoint"),
     GatewayUnavailable("The control actor does not answer", 1.0),

@@ -9,7 +9,9 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from serve_app.config.admin import AdminConfig
 from serve_app.config.auth import AuthConfig, CallerKey, JwtConfig
+from serve_app.config.backends import BackendsConfig
 from serve_app.config.health import HealthPolicy
 from serve_app.config.load import load
 from serve_app.config.model import ModelConfig, VisionCapabilities
@@ -41,6 +43,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Health checks": HealthPolicy,
     "Callers": AuthConfig,
     "Storage": StorageConfig,
+    "Operators": AdminConfig,
+    "Backends": BackendsConfig,
     "Caller keys": CallerKey,
     "JSON Web Tokens": JwtConfig,
     "Tenants": TenantConfig,
