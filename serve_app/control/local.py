@@ -15,7 +15,7 @@ from serve_app.config.admin import AdminConfig
 from serve_app.config.settings import Settings
 from serve_app.control.book import Book, book_of
 from serve_app.control.plane import Plane
-from serve_app.control.port import ControlUnreachable, Mark, Receipt, Report, Snapshot, Totals
+from serve_app.control.port import ControlUnreachable, Mark, Overtaken, Receipt, Report, Snapshot, Totals
 from serve_app.control.quota import Allowance, Quotas
 from serve_app.control.store import Change, Record, Spend, Store, StoreUnavailable
 from serve_app.errors import AdminLimitReached
@@ -117,9 +117,11 @@ class LocalControl:
             raise ControlUnreachable("no router has told the configuration yet")
         return self._plane.book
 
-    async def change(self, records: Sequence[Record], change: Change) -> Book:
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
         store = self._restored_store()
         async with self._changing:
+            if epoch not in (None, self._epoch):
+                raise Overtaken(f"the book is of epoch {self._epoch} by now, not {epoch}")
             self._check(change)
             self._epoch = await store.change(records, change)
             self._count(change)

@@ -122,6 +122,10 @@ class Replica:
         """
         if (set_by_operator := self.book.price_of.get(target)) is not None:
             return set_by_operator
+        return self.configured_price(target)
+
+    def configured_price(self, target: str) -> Price | None:
+        """The same, as if no operator had said anything."""
         prices = self._snapshot.prices
         return prices[target] if target in prices else self._own_prices.get(target)
 
@@ -155,9 +159,9 @@ class Replica:
         """For what is not on the way of a request: what the ledger, the audit and the present book say."""
         return self._control
 
-    async def change(self, records: Sequence[Record], change: Change) -> Book:
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
         """As in `Control`; this router goes by it at once, the others with the next news."""
-        book = await self._control.change(records, change)
+        book = await self._control.change(records, change, epoch)
         self._take_book(book)
         return book
 
