@@ -5,6 +5,12 @@ from fastapi import APIRouter
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.audit import audit_routes
 from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.keys import key_routes
+from serve_app.api.admin.limits import limit_routes
+from serve_app.api.admin.prices import price_routes
+from serve_app.api.admin.providers import provider_admin_routes
+from serve_app.api.admin.spends import spend_routes
+from serve_app.api.admin.tenants import tenant_routes
 from serve_app.api.auth import Keyring
 
 PREFIX = "/api/admin"
@@ -14,6 +20,14 @@ def admin_routes(desk: Desk, keyring: Keyring) -> APIRouter:
     """Everything under `/api/admin`; each route says itself who may."""
     access = Access(keyring, desk)
     routes = APIRouter(prefix=PREFIX, tags=["admin"])
-    for part in (audit_routes,):
+    for part in (
+        audit_routes,
+        spend_routes,
+        limit_routes,
+        key_routes,
+        tenant_routes,
+        price_routes,
+        provider_admin_routes,
+    ):
         routes.include_router(part(desk, access))
     return routes
