@@ -27,6 +27,7 @@ BATCH = 2000  # entries in one transaction
 PRUNE_EVERY_S = 3600.0
 MOST_COUNTED = 10_000  # changes that are read at the start, to know how many the last hour had
 SWITCHED = "backend_switched"  # the action of a change that counts against the limit of switches
+ALWAYS = frozenset({"key_revoked"})  # actions that wait for no limit: a key that leaked is refused at once
 ITSELF = "gateway"  # whoever changes something in that name is bound by no limit
 
 log = logging.getLogger("sekha.control")
@@ -161,7 +162,7 @@ class LocalControl:
 
     def _check(self, change: Change) -> None:
         """Raise AdminLimitReached for a change that is one too many."""
-        if change.who == ITSELF:
+        if change.who == ITSELF or change.action in ALWAYS:
             return
         self._left("changes", "changes", self._admin.changes_per_hour)
         if change.action == SWITCHED:
