@@ -10,7 +10,7 @@ What the gateway can refuse or fail with.
       x ModelNotAllowed              403: a model or task that is not for this caller
       x ModelNotFound                404: nothing configured goes by that name
       x NoProvidersAvailable         503: nothing configured can do this
-      x NoSuitableProviders          503: what could do it may not just now (breaker, budget)
+      x NoSuitableProviders          503: what could do it may not just now (breaker, cost, operator)
       x LimitReached
         + BudgetExceeded             402: no money left for it
         + PriceUnknown               402: a budget applies to what has no price
@@ -154,7 +154,7 @@ class NoProvidersAvailable(GatewayError, RuntimeError):
 
 
 class NoSuitableProviders(GatewayError, RuntimeError):
-    """Models exist that could do it, but each is held back by a breaker or by its cost."""
+    """Models exist that could do it, but each is held back by a breaker, its cost or an operator."""
 
     status = 503
     code = "no_suitable_providers"

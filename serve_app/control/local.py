@@ -15,7 +15,7 @@ from serve_app.config.admin import AdminConfig
 from serve_app.config.settings import Settings
 from serve_app.control.book import Book, book_of
 from serve_app.control.plane import Plane
-from serve_app.control.port import ControlUnreachable, Mark, Receipt, Report, Snapshot, Totals
+from serve_app.control.port import ControlUnreachable, Mark, Overtaken, Receipt, Report, Snapshot, Totals
 from serve_app.control.quota import Allowance, Quotas
 from serve_app.control.store import Change, Record, Spend, Store, StoreUnavailable
 from serve_app.errors import AdminLimitReached
@@ -27,6 +27,7 @@ BATCH = 2000  # entries in one transaction
 PRUNE_EVERY_S = 3600.0
 MOST_COUNTED = 10_000  # changes that are read at the start, to know how many the last hour had
 SWITCHED = "backend_switched"  # the action of a change that counts against the limit of switches
+ALWAYS = frozenset({"key_revoked"})  # actions that wait for no limit: a key that leaked is refused at once
 ITSELF = "gateway"  # whoever changes something in that name is bound by no limit
 
 log = logging.getLogger("sekha.control")
@@ -123,9 +124,11 @@ class LocalControl:
             raise ControlUnreachable("no router has told the configuration yet")
         return self._plane.book
 
-    async def change(self, records: Sequence[Record], change: Change) -> Book:
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
         store = self._restored_store()
         async with self._changing:
+            if epoch not in (None, self._epoch):
+                raise Overtaken(f"the book is of epoch {self._epoch} by now, not {epoch}")
             self._check(change)
             self._epoch = await store.change(records, change)
             self._count(change)
@@ -178,7 +181,7 @@ class LocalControl:
 
     def _check(self, change: Change) -> None:
         """Raise AdminLimitReached for a change that is one too many."""
-        if change.who == ITSELF:
+        if change.who == ITSELF or change.action in ALWAYS:
             return
         self._left("changes", "changes", self._admin.changes_per_hour)
         if change.action == SWITCHED:

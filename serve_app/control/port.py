@@ -117,6 +117,10 @@ class ControlUnreachable(Exception):
     """The authority does not answer. Routers go on with what they know."""
 
 
+class Overtaken(Exception):
+    """Somebody else has changed the book since it was read: read it again, and decide again."""
+
+
 class Control(Protocol):
     """The authority, seen from a router. Every call raises ControlUnreachable when it is not there."""
 
@@ -132,10 +136,11 @@ class Control(Protocol):
     async def book(self) -> Book:
         """Tenants, keys, limits and whatever else operators can change while the gateway runs."""
 
-    async def change(self, records: Sequence[Record], change: Change) -> Book:
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
         """
         Change some of it, for good.
 
+        Who has decided by a book names its `epoch`, and gets Overtaken when there is a newer one by now.
         Raises StoreUnavailable when it cannot be written down, and AdminLimitReached when there were as many
         changes within the last hour as there may be.
         """

@@ -116,9 +116,16 @@ class Replica:
         """
         The price of a target by name; None when nobody knows it.
 
-        The authority's word counts. Before it has spoken, or where it speaks for another configuration, as it
-        does while one replaces the other, it is what this router's own settings say.
+        An operator's word comes first, then the authority's. Before that has spoken, or where it speaks for
+        another configuration, as it does while one replaces the other, it is what this router's own settings
+        say.
         """
+        if (set_by_operator := self.book.price_of.get(target)) is not None:
+            return set_by_operator
+        return self.configured_price(target)
+
+    def configured_price(self, target: str) -> Price | None:
+        """The same, as if no operator had said anything."""
         prices = self._snapshot.prices
         return prices[target] if target in prices else self._own_prices.get(target)
 
@@ -152,9 +159,9 @@ class Replica:
         """For what is not on the way of a request: what the ledger, the audit and the present book say."""
         return self._control
 
-    async def change(self, records: Sequence[Record], change: Change) -> Book:
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
         """As in `Control`; this router goes by it at once, the others with the next news."""
-        book = await self._control.change(records, change)
+        book = await self._control.change(records, change, epoch)
         self._take_book(book)
         return book
 
@@ -162,12 +169,14 @@ class Replica:
 
     async def admit(self, provider_id: str) -> Admission | None:
         """
-        Leave to send; None when the breaker says no.
+        Leave to send; None when the breaker says no, or an operator has switched the provider off.
 
         A half-open breaker has one probe for the whole cluster, so it is asked for at the authority, by one
         request at a time. While that is away, or slow, this router gives out a probe itself: better one for
         each router than none.
         """
+        if not self.book.is_enabled(provider_id):
+            return None  # since this request was planned
         breaker = self.breaker(provider_id)
         if breaker.admits_without_asking():
             return Admission(provider_id)
