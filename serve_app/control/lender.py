@@ -191,7 +191,8 @@ class Lender:
         standing = self.standing(name, now)
         if standing is None:  # a limit that is gone limits nothing
             return Grant(want.upto, 0)
-        limit, used, window = standing.limit, standing.used, lending_window(standing.limit, now)
+        limit, window = standing.limit, lending_window(standing.limit, now)
+        used = standing.used if limit.unit is Unit.NANO_DOLLARS else standing.on_loan
         if now < self._lends_from:
             return Grant(0, used, window, later=True)
         scarce = self._scarce_until.get(name, 0.0) > now
