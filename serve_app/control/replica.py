@@ -32,7 +32,7 @@ from serve_app.control.pages import Pages
 from serve_app.control.port import Control, ControlUnreachable, Mark, Observation, Report, Snapshot, Totals
 from serve_app.control.refusal import refusal_of
 from serve_app.control.tally import Key, Tally
-from serve_app.errors import GatewayUnavailable
+from serve_app.errors import GatewayUnavailable, LimitReached
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome
 
@@ -142,6 +142,12 @@ class Replica:
     def limits_for(self, caller: Caller) -> Sequence[Limit]:
         """Every limit that may hold this caller back."""
         return self.book.limits_for(caller)
+
+    def foreseen(self, limit: Limit, amount: int) -> LimitReached | None:
+        """The refusal that this much of a limit is known to meet; None where one has to ask."""
+        now = self._clock.now()
+        short = self._borrower.foreseen(limit, amount, now)
+        return None if short is None else refusal_of(short, now)
 
     # --- what a request does --------------------------------------------------------------------------
 

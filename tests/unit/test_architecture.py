@@ -35,12 +35,13 @@ RINGS = {
     "routed": ("config routing", ""),
     "trip": ("errors bill caller clock config accounting resilience routing control events routed", ""),
     "engine": ("errors clock bill config resilience routing control trip providers.base", ""),
-    "bill": ("errors caller clock config accounting control routing", ""),
+    "purse": ("errors caller config accounting routing", ""),
+    "bill": ("errors caller clock config accounting control routing purse", ""),
     "heir": ("clock accounting control storage", ""),
     "streams": ("errors clock accounting trip engine routed providers.base", "orjson"),
     "gateway": (
-        "errors caller clock config accounting routing control events routed trip engine streams conditions "
-        "schemas providers.base",
+        "errors caller clock config accounting routing control events purse routed trip engine streams "
+        "conditions schemas providers.base",
         "",
     ),
     "storage": ("errors clock config accounting control.store control.journal", "sqlalchemy alembic orjson"),
@@ -80,7 +81,8 @@ RINGS = {
         "pydantic orjson",
     ),
     "cli": (
-        "errors config accounting routing control prices conditions providers app deployments",
+        "errors caller clock config accounting routing control prices conditions purse providers app "
+        "deployments",
         "ray typer rich",
     ),
 }
