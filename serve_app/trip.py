@@ -231,10 +231,16 @@ class Trip:
         self.bill.close()
         # A provider may call its errors what it likes; as a label that would grow without bound.
         code = f"upstream_{error.failure}" if isinstance(error, UpstreamError) else error.code
-        task = self.plan.wanted.task
         self._tell(
             RequestFailed(
-                self.request_id, self.operation, task, code, error.status, self.attempts, self.elapsed_s
+                request_id=self.request_id,
+                operation=self.operation,
+                task=self.plan.wanted.task,
+                code=code,
+                status=error.status,
+                attempts=self.attempts,
+                duration_s=self.elapsed_s,
+                limit=error if isinstance(error, LimitReached) else None,
             )
         )
 

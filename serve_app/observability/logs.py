@@ -129,6 +129,7 @@ def log_event(event: Event) -> None:
                         "code": event.code,
                         "status": event.status,
                         "attempts": event.attempts,
+                        **({"limit": event.limit.limit_id} if event.limit else {}),
                     }
                 },
             )
