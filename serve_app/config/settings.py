@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from serve_app.caller import NOBODY
+from serve_app.config.alerts import AlertsConfig
 from serve_app.config.auth import AuthConfig
 from serve_app.config.base import Config
 from serve_app.config.health import HealthPolicy, with_interval_under_health
@@ -79,6 +80,7 @@ class Settings(Config):
     router: RouterConfig = RouterConfig()
     auth: AuthConfig = AuthConfig()
     storage: StorageConfig = StorageConfig()
+    alerts: AlertsConfig = AlertsConfig()
     tenants: tuple[TenantConfig, ...] = ()
     budgets: Budgets = ()
     rates: Rates = ()

@@ -58,7 +58,7 @@ RINGS = {
     ),
     "observability": (
         "errors clock config accounting resilience control events trip providers.base",
-        "orjson prometheus_client",
+        "aiohttp orjson prometheus_client",
     ),
     # places to run, and ways in
     "inprocess": (

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from serve_app.config.alerts import AlertsConfig
 from serve_app.config.auth import AuthConfig, CallerKey, JwtConfig
 from serve_app.config.health import HealthPolicy
 from serve_app.config.load import load
@@ -40,6 +41,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Circuit breaker": BreakerPolicy,
     "Health checks": HealthPolicy,
     "Callers": AuthConfig,
+    "Alerts": AlertsConfig,
     "Storage": StorageConfig,
     "Caller keys": CallerKey,
     "JSON Web Tokens": JwtConfig,
