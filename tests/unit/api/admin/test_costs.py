@@ -203,7 +203,7 @@ async def test_case_114_a_budget_warns_blocks_and_lets_go_when_it_is_raised(tmp_
         assert (raised["current_usage"], raised["remaining"]) == (10.0, 140.0)
         assert (await chat(at)).status_code == 200
         async with asyncio.timeout(1):
-            while (await chat(at, router=1)).status_code != 200:
+            while (await chat(at, router=1)).status_code != 200:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert len(at.alerts) == 3
 
