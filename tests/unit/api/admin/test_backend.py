@@ -10,8 +10,11 @@ import httpx
 import pytest
 
 from serve_app.accounting.usage import Usage
+from serve_app.clock import SystemClock
 from serve_app.errors import FailureKind, upstream_error
 from serve_app.providers.base import Answer, Health
+from serve_app.providers.catalogue import VENDORS
+from serve_app.providers.wire import WireProvider
 from tests.support.gateways import ListedProvider
 from tests.support.operators import KEYS, SONNET, USER, Office, office, soon, two_backends
 from tests.support.upstream import ScriptedUpstream
@@ -271,6 +274,27 @@ async def test_the_other_routers_hear_of_a_switch_with_the_next_news(tmp_path: P
             return await provider_for(at, "sonnet", router=1) == "own"
 
         await soon(has_heard)
+
+
+async def test_calls_go_to_the_endpoint_that_was_set_and_take_no_key_there(
+    tmp_path: Path, vllm: ScriptedUpstream
+) -> None:
+    settings = two_backends(NOWHERE)
+    own = settings.llm_providers[1]
+    wire = WireProvider(own, VENDORS["vllm"], "sk-of-the-old-address", SystemClock())
+    async with office(tmp_path, settings, {"claude": ListedProvider(ANSWER), "own": wire}) as at:
+        await post(at, "/vllm/endpoint", {"endpoint": vllm.url})
+        await post(at, "/backend/switch", {"backend": "vllm"})
+        vllm.requests.clear()
+        served_by = await provider_for(at, "haiku")
+        await post(at, "/vllm/endpoint", {"endpoint": NOWHERE})
+        fell_back_to = await provider_for(at, "haiku")
+    await wire.aclose()
+
+    assert (served_by, fell_back_to) == ("own", "claude")
+    [seen] = vllm.asked
+    assert seen.json["model"] == "Qwen/Qwen2.5-7B-Instruct"
+    assert "authorization" not in seen.headers
 
 
 async def test_an_unknown_backend_has_no_health(at: Office) -> None:
