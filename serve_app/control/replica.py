@@ -150,6 +150,10 @@ class Replica:
         short = self._borrower.foreseen(limit, amount, now)
         return None if short is None else refusal_of(short, now)
 
+    def share_left(self, limit: Limit) -> float | None:
+        """How much of a budget is left, 0 to 1, as far as this router has heard; None: it has not."""
+        return self._borrower.share_left(limit, self._clock.now())
+
     # --- what a request does --------------------------------------------------------------------------
 
     async def admit(self, provider_id: str) -> Admission | None:
