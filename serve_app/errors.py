@@ -10,14 +10,16 @@ What the gateway can refuse or fail with.
       x ModelNotAllowed              403: a model or task that is not for this caller
       x ModelNotFound                404: nothing configured goes by that name
       x NoProvidersAvailable         503: nothing configured can do this
-      x NoSuitableProviders          503: what could do it may not just now (breaker, budget)
+      x NoSuitableProviders          503: what could do it may not just now (breaker, cost, operator)
       x LimitReached
         + BudgetExceeded             402: no money left for it
         + PriceUnknown               402: a budget applies to what has no price
         + RateLimitExceeded          429: too many requests, tokens, or requests at once
+        + AdminLimitReached          429: operators did something too often within an hour
       x GatewayUnavailable           503: a part of the gateway itself is missing
         + JwksUnavailable            the keys of an identity provider
       x UpstreamError                one attempt at one target failed
+        + ReplicaLost                the process that had it died
         + ProviderAuthError          our key was refused
         + ProviderRateLimitError     429
         + ProviderTimeoutError       it took too long
@@ -152,7 +154,7 @@ class NoProvidersAvailable(GatewayError, RuntimeError):
 
 
 class NoSuitableProviders(GatewayError, RuntimeError):
-    """Models exist that could do it, but each is held back by a breaker or by its cost."""
+    """Models exist that could do it, but each is held back by a breaker, its cost or an operator."""
 
     status = 503
     code = "no_suitable_providers"
@@ -305,6 +307,36 @@ class RateLimitExceeded(LimitReached):
         return {"code": self.code, "message": self.message, "details": details}
 
 
+class AdminLimitReached(LimitReached):
+    """
+    Operators did something as often as they may within an hour; `resets_at` is when they may again.
+
+    That is in seconds since the epoch.
+    """
+
+    status = 429
+    code = "RATE_LIMIT_EXCEEDED"
+    kind = "rate_limit_error"
+    remaining = 0
+
+    def __init__(self, what: str, limit: int, resets_at: float, retry_after_s: float) -> None:
+        super().__init__(what, limit, resets_at, retry_after_s)
+        self.what = what
+        self.limit = limit
+        self.resets_at = resets_at
+        self.retry_after_s = retry_after_s
+
+    @property
+    def message(self) -> str:
+        return f"The limit of {self.limit} {self.what} within an hour is reached"
+
+    @property
+    def detail(self) -> dict[str, object]:
+        """Code, message and figures."""
+        details = {"what": self.what, "limit": self.limit, "remaining": 0, "resets_at": self.resets_at}
+        return {"code": self.code, "message": self.message, "details": details}
+
+
 class JwksUnavailable(GatewayUnavailable):
     """A token may be good, but the key to check it with is out of reach."""
 
@@ -403,6 +435,12 @@ class UpstreamError(GatewayError):
 
 
 ProviderError = UpstreamError  # the seed's name for it (contract 3.5)
+
+
+class ReplicaLost(UpstreamError):
+    """The process that had the request has died: nobody knows what came of it, and what it cost."""
+
+    usual = FailureKind.UNREACHABLE
 
 
 class ProviderAuthError(UpstreamError):

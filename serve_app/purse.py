@@ -19,7 +19,7 @@ from serve_app.routing.target import Target
 
 def most_usage(target: Target, wanted: Requirements) -> Usage:
     """The most tokens that an attempt may use, as far as that can be known beforehand."""
-    return Usage(wanted.input_tokens, _longest(target, wanted) * wanted.answers)
+    return Usage(wanted.input_tokens, _longest(target, wanted) * wanted.answers, estimated=True)
 
 
 def worst_cost(target: Target, wanted: Requirements, price: Price | None) -> int | None:

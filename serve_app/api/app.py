@@ -16,6 +16,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from serve_app import __version__
+from serve_app.api.admin.backend import EndpointLook
+from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.routes import PREFIX as ADMIN
+from serve_app.api.admin.routes import admin_routes
 from serve_app.api.asgi import (
     ASGIApp,
     CallerGone,
@@ -29,7 +33,7 @@ from serve_app.api.asgi import (
 )
 from serve_app.api.auth import Authorised, Keyring
 from serve_app.api.errors import error_for, error_headers, openai_error
-from serve_app.api.health import Exposition, metrics_routes, provider_routes, service_routes
+from serve_app.api.health import NOT_LOOKED_AT, Exposition, metrics_routes, provider_routes, service_routes
 from serve_app.api.openai import OpenAIEndpoints
 from serve_app.api.routing import routing_routes
 from serve_app.caller import Caller
@@ -38,6 +42,7 @@ from serve_app.errors import GatewayError, ModelNotFound
 from serve_app.events import HttpAnswered
 from serve_app.gateway import Gateway
 from serve_app.lookout import Lookout
+from serve_app.providers.base import Health
 from serve_app.routing.target import Target
 
 log = logging.getLogger("sekha.api")
@@ -55,9 +60,23 @@ Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def build_api(
-    gateway: Gateway, lookout: Lookout, keyring: Keyring, clock: Clock, exposition: Exposition
+    gateway: Gateway,
+    lookout: Lookout,
+    keyring: Keyring,
+    clock: Clock,
+    exposition: Exposition,
+    look_at_endpoint: EndpointLook | None = None,
 ) -> ASGIApp:
-    """The application: hot endpoints first, FastAPI behind them. `exposition` writes what /metrics shows."""
+    """
+    The application: hot endpoints first, FastAPI behind them.
+
+    `exposition` writes what /metrics shows; `look_at_endpoint` looks at an address of vLLM's API without a
+    key. None: nothing is known of it.
+    """
+
+    async def unseen(_: str) -> Health:
+        return NOT_LOOKED_AT
+
     endpoints = OpenAIEndpoints(gateway, keyring)
     public = PUBLIC | ({"/metrics", "/metrics/"} if gateway.settings.auth.public_metrics else set())
     hot: dict[str, Endpoint] = {
@@ -65,7 +84,10 @@ def build_api(
         "/api/v1/chat/completions": endpoints.chat,
         "/v1/embeddings": endpoints.embeddings,
     }
-    rest = Guarded(_documented(gateway, lookout, keyring, clock, exposition, hot), keyring, public)
+    app = _documented(gateway, lookout, keyring, clock, exposition, hot)
+    desk = Desk(gateway, lookout, clock)
+    app.include_router(admin_routes(desk, keyring, look_at_endpoint or unseen))
+    rest = Guarded(app, keyring, public)
     return Dispatcher(hot, rest, gateway)
 
 
@@ -267,6 +289,10 @@ def _speaks_openai(request: Request) -> bool:
     return path_within(request.scope).startswith("/v1/")
 
 
+def _is_for_admins(request: Request) -> bool:
+    return path_within(request.scope).startswith(f"{ADMIN}/")
+
+
 async def _gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101 - registered for this class only
     headers = {name.decode(): value.decode() for name, value in error_headers(error)}
@@ -277,6 +303,9 @@ async def _gateway_error(request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
     body: dict[str, Any] = {"detail": error.detail}
+    if _is_for_admins(request):
+        word = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "INVALID_REQUEST")
+        body |= {"code": word, "message": str(error.detail), "details": {}}
     if _speaks_openai(request):
         code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code)
         facts = {"message": str(error.detail), "type": "invalid_request_error", "param": None, "code": code}
@@ -287,4 +316,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
     faults = [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()]
-    return JSONResponse({"detail": faults}, 422)
+    body: dict[str, Any] = {"detail": faults}
+    if _is_for_admins(request):
+        message = "; ".join(f"{'.'.join(map(str, f['loc'][1:])) or 'body'}: {f['msg']}" for f in faults)
+        body |= {"code": "INVALID_REQUEST", "message": message, "details": {"fields": faults}}
+    return JSONResponse(body, 422)

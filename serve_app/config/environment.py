@@ -45,6 +45,8 @@ _OTHER_NAMES: Mapping[str, Path] = {
     "CB_RESET_TIMEOUT": ("circuit_breaker", "reset_timeout"),
     "CB_HALF_OPEN_TIMEOUT": ("circuit_breaker", "half_open_timeout"),
     "ROUTING_AUTO_FALLBACK": ("routing", "auto_fallback"),
+    "VLLM_ENDPOINT": ("backends", "vllm_endpoint"),
+    "VLLM_HOURLY_RATE": ("backends", "vllm_hourly_rate"),
     "ROUTING_MAX_COST": ("routing", "max_cost_per_request"),
 }
 

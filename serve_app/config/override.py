@@ -6,10 +6,16 @@ from serve_app.config.base import Config
 
 
 class PriceOverride(Config):
-    """A target's price, in US dollars per 1,000 tokens."""
+    """
+    A target's whole price, in US dollars per 1,000 tokens: nothing of what it cost before is left.
+
+    What is read from a cache, or put into one, costs what other input does unless it has a price here.
+    """
 
     cost_per_1k_input: float = Field(ge=0)
     cost_per_1k_output: float = Field(default=0.0, ge=0)
+    cost_per_1k_cached: float | None = Field(default=None, ge=0)
+    cost_per_1k_cache_write: float | None = Field(default=None, ge=0)
 
 
 class ProviderOverride(Config):
@@ -20,7 +26,13 @@ class ProviderOverride(Config):
 
 
 class BackendState(Config):
-    """Seed 004's backend of the moment, and where its vLLM is; None: as configured."""
+    """
+    Seed 004's backend of the moment, and where its vLLM is; None: as configured.
+
+    `vllm_since` is when the first endpoint of vLLM was known, in seconds since the epoch. In the store the
+    two are records of their own, `current` and `vllm`, so that who changes one takes nothing from the other.
+    """
 
     current: str | None = None
-    vllm_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/]+", max_length=2000)
+    vllm_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/@]+", max_length=2000)
+    vllm_since: float | None = None

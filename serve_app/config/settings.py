@@ -7,8 +7,10 @@ from typing import Any
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from serve_app.caller import NOBODY
+from serve_app.config.admin import AdminConfig
 from serve_app.config.alerts import AlertsConfig
 from serve_app.config.auth import AuthConfig
+from serve_app.config.backends import BackendsConfig
 from serve_app.config.base import Config
 from serve_app.config.health import HealthPolicy, with_interval_under_health
 from serve_app.config.policy import BreakerPolicy
@@ -81,6 +83,8 @@ class Settings(Config):
     auth: AuthConfig = AuthConfig()
     storage: StorageConfig = StorageConfig()
     alerts: AlertsConfig = AlertsConfig()
+    admin: AdminConfig = AdminConfig()
+    backends: BackendsConfig = BackendsConfig()
     tenants: tuple[TenantConfig, ...] = ()
     budgets: Budgets = ()
     rates: Rates = ()

@@ -89,6 +89,7 @@ class Borrower:
     _refusals: dict[str, _Refusal] = field(default_factory=dict)
     _told: dict[str, _Told] = field(default_factory=dict)
     _unsent: deque[tuple[int, str, int]] = field(default_factory=deque)
+    used: dict[str, tuple[float, int]] = field(default_factory=dict)  # as last heard, with its window
 
     # --- what a request does --------------------------------------------------------------------------
 
@@ -235,6 +236,7 @@ class Borrower:
             self._turn(account, now)
             account.touched = now
             self._told[name] = _Told(grant.used, now)
+            self.used[name] = (account.limit.window.start(now), grant.used)
             if not grant.amount and not grant.later:
                 if not wants[name].need:
                     account.content_until = now + 20 * CONTENT_S

@@ -11,16 +11,24 @@ from collections.abc import Sequence
 
 from serve_app.accounting.entry import Entry
 from serve_app.clock import Clock
+from serve_app.config.admin import AdminConfig
 from serve_app.config.settings import Settings
 from serve_app.control.book import Book, book_of
 from serve_app.control.plane import Plane
-from serve_app.control.port import ControlUnreachable, Mark, Receipt, Report, Snapshot, Totals
-from serve_app.control.store import Change, Record, Store, StoreUnavailable
+from serve_app.control.port import ControlUnreachable, Mark, Overtaken, Receipt, Report, Snapshot, Totals
+from serve_app.control.quota import Allowance, Quotas
+from serve_app.control.store import Change, Record, Spend, Store, StoreUnavailable
+from serve_app.errors import AdminLimitReached
+from serve_app.resilience.breaker import Breaker
 
 WRITE_EVERY_S = 0.2
 TRY_AGAIN_S = 1.0
 BATCH = 2000  # entries in one transaction
 PRUNE_EVERY_S = 3600.0
+MOST_COUNTED = 10_000  # changes that are read at the start, to know how many the last hour had
+SWITCHED = "backend_switched"  # the action of a change that counts against the limit of switches
+ALWAYS = frozenset({"key_revoked"})  # actions that wait for no limit: a key that leaked is refused at once
+ITSELF = "gateway"  # whoever changes something in that name is bound by no limit
 
 log = logging.getLogger("sekha.control")
 
@@ -47,6 +55,7 @@ class LocalControl:
         self._is_restored = store is None
         self._writing: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
+        self._quotas = Quotas()
         self._pruned_at = clock.monotonic()
 
     # --- life -----------------------------------------------------------------------------------------
@@ -54,8 +63,11 @@ class LocalControl:
     async def start(self) -> None:
         """Take up what the store has, and begin to write; a store that is down is tried again later."""
         if self._store is not None and self._writing is None:
-            with contextlib.suppress(StoreUnavailable):
+            try:
                 await self._restore(self._store)
+            except StoreUnavailable as error:
+                log.error("the store does not answer, going on without: %s", error)
+                self._plane.store_answers(False)
             self._writing = asyncio.create_task(self._write_for_ever(self._store))
 
     async def stop(self) -> None:
@@ -81,6 +93,9 @@ class LocalControl:
         self._plane.hello(replica_id, settings, known, self._clock.now())
         if is_new:
             self._set_book()
+        self._plane.remember(known, self._clock.now())
+        with contextlib.suppress(StoreUnavailable):
+            await self._begin_vllm_hours()
         self._wake()
         return self._plane.snapshot(self._clock.now())
 
@@ -119,15 +134,87 @@ class LocalControl:
             raise ControlUnreachable("no router has told the configuration yet")
         return self._plane.book
 
-    async def change(self, records: Sequence[Record], change: Change) -> Book:
-        if self._store is None or not self._is_restored:
-            raise StoreUnavailable("the store is not there: nothing can be changed while the gateway runs")
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
+        store = self._restored_store()
         async with self._changing:
-            self._epoch = await self._store.change(records, change)
+            if epoch not in (None, self._epoch):
+                raise Overtaken(f"the book is of epoch {self._epoch} by now, not {epoch}")
+            self._check(change)
+            self._epoch = await store.change(records, change)
+            self._count(change)
             self._keep(records)
         self._set_book()
         self._wake()
         return await self.book()
+
+    # --- what operators ask ---------------------------------------------------------------------------
+
+    async def asked(self, who: str) -> Allowance:
+        name, limit = f"requests:{who}", self._admin.requests_per_hour
+        left = self._left("requests of this admin", name, limit)
+        self._quotas.count(name, self._clock.now())
+        return Allowance(limit, left.remaining - 1, left.resets_at)
+
+    async def spends(self, since: float = 0.0, until: float | None = None) -> Sequence[Spend]:
+        return await self._restored_store().spends(since, until)
+
+    async def entries(
+        self, limit: int = 100, tenant: str | None = None, before: float | None = None
+    ) -> Sequence[Entry]:
+        return await self._restored_store().entries(limit, tenant, before)
+
+    async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
+        return await self._restored_store().changes(limit, before)
+
+    async def reset_breaker(self, provider_id: str) -> Breaker | None:
+        before = self._plane.reset_breaker(provider_id, self._clock.now())
+        self._wake()
+        return before
+
+    async def _begin_vllm_hours(self) -> None:
+        """Write down when an endpoint of vLLM that is configured was first known: from then on it is paid."""
+        settings, book = self._plane.settings, self._plane.book
+        if settings is None or book is None or self._store is None or not self._is_restored:
+            return
+        endpoint = settings.backends.vllm_endpoint
+        if endpoint is None or book.backend.vllm_since is not None:
+            return
+        now = self._clock.now()
+        state = {"vllm_endpoint": book.backend.vllm_endpoint, "vllm_since": now}
+        change = Change(now, ITSELF, "vllm_hours_begun", "backend:vllm", None, {"endpoint": endpoint})
+        await self.change([Record("backend", "vllm", state)], change)
+
+    @property
+    def _admin(self) -> AdminConfig:
+        settings = self._plane.settings
+        return settings.admin if settings else AdminConfig()
+
+    def _check(self, change: Change) -> None:
+        """Raise AdminLimitReached for a change that is one too many."""
+        if change.who == ITSELF or change.action in ALWAYS:
+            return
+        self._left("changes", "changes", self._admin.changes_per_hour)
+        if change.action == SWITCHED:
+            self._left("switches of the backend", SWITCHED, self._admin.switches_per_hour)
+
+    def _count(self, change: Change) -> None:
+        if change.who == ITSELF:
+            return
+        self._quotas.count("changes", change.at)
+        if change.action == SWITCHED:
+            self._quotas.count(SWITCHED, change.at)
+
+    def _left(self, what: str, name: str, limit: int) -> Allowance:
+        now = self._clock.now()
+        left = self._quotas.left(name, limit, now)
+        if not left.remaining:
+            raise AdminLimitReached(what, limit, left.resets_at, left.resets_at - now)
+        return left
+
+    def _restored_store(self) -> Store:
+        if self._store is None or not self._is_restored:
+            raise StoreUnavailable("the store is not there")
+        return self._store
 
     # --- the store ------------------------------------------------------------------------------------
 
@@ -137,13 +224,17 @@ class LocalControl:
             written, spends = await store.written(), await store.spends()
             self._plane.restore(spends, written, self._clock.now(), self._is_alone)
         self._epoch, records = await store.records()
+        changes = await store.changes(limit=MOST_COUNTED)
         self._keep(records)
         self._is_restored = True
+        self._quotas = Quotas()
+        for change in reversed(changes):
+            self._count(change)
         self._set_book()
         self._wake()
 
     async def _write_for_ever(self, store: Store) -> None:
-        is_down = False
+        is_down = not self._is_restored
         while True:
             try:
                 if not self._is_restored:

@@ -16,7 +16,7 @@ from serve_app.accounting.price import Price
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.settings import Settings
 from serve_app.control.book import Book
-from serve_app.control.lender import LEASE_S, BudgetAlert, Lender
+from serve_app.control.lender import EXPIRES_S, BudgetAlert, Lender
 from serve_app.control.port import Mark, Observation, Receipt, Report, Snapshot, Totals
 from serve_app.control.store import Spend
 from serve_app.control.tally import Gauges, Key, Tally
@@ -171,8 +171,10 @@ class Plane:
         Begin with what the store has; everything else is sent again by those who have it in their journals.
 
         Who had credit of a former authority gets the time to say so, before any is lent anew; `is_alone`:
-        nobody had.
+        nobody had. It counts as a new beginning for the routers, too: what they have told since the last one
+        may be counted no more.
         """
+        self._generation += "+"
         self.is_restored = True
         self._restored = written
         self._unwritten.clear()
@@ -180,7 +182,7 @@ class Plane:
             number = written.get(journal, 0)
             self._marks[journal] = Mark(number, number)
             self._counted[journal] = number
-        self._lender.restore(spends, now, silence_s=LEASE_S if written and not is_alone else 0.0)
+        self._lender.restore(spends, now, silence_s=EXPIRES_S if written and not is_alone else 0.0)
         self.version += 1
 
     def store_answers(self, answers: bool) -> None:
@@ -188,6 +190,11 @@ class Plane:
         if answers is not self._is_stored:
             self._is_stored = answers
             self.version += 1
+
+    def remember(self, known: Snapshot, now: float) -> None:
+        """Where the store cannot say what was used, believe a router."""
+        if not self._is_stored:
+            self._lender.remember(known.used, now)
 
     def set_book(self, book: Book, now: float) -> None:
         """These are the tenants, keys and limits from now on."""
@@ -215,6 +222,14 @@ class Plane:
             return None
         self._set(provider_id, probed)
         return probed.probe_until
+
+    def reset_breaker(self, provider_id: str, now: float) -> Breaker | None:
+        """Close a breaker and forget its failures: as it was before, None for an unknown provider."""
+        before = self._breakers.get(provider_id)
+        if before is not None:
+            self._set(provider_id, Breaker(last_change=now))
+            self.version += 1
+        return before
 
     def snapshot(self, now: float) -> Snapshot:
         """The state at this moment."""

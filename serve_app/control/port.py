@@ -10,7 +10,8 @@ from serve_app.config.settings import Settings
 from serve_app.control.book import Book
 from serve_app.control.credit import Grant, Holding, Want
 from serve_app.control.lender import Standing
-from serve_app.control.store import Change, Record
+from serve_app.control.quota import Allowance
+from serve_app.control.store import Change, Record, Spend
 from serve_app.control.tally import Gauges, Tally
 from serve_app.resilience.breaker import Breaker
 from serve_app.resilience.outcome import Outcome
@@ -76,7 +77,7 @@ class Snapshot:
     report that is in here. `cooling` says until when targets want to be left alone. `epoch` is that of the
     book; who has an older one asks for it. `recalls` names the limits whose free credit is wanted back, and
     by whom; `marks` says how far the routers' journals have come, `is_stored` whether the store takes what
-    comes.
+    comes. `used` is only a router's to tell: what it last heard was used of its limits, and in which window.
     """
 
     generation: str = ""
@@ -90,6 +91,7 @@ class Snapshot:
     recalls: Mapping[str, str] = field(default_factory=dict)
     marks: Mapping[str, Mark] = field(default_factory=dict)
     is_stored: bool = True
+    used: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,10 @@ class ControlUnreachable(Exception):
     """The authority does not answer. Routers go on with what they know."""
 
 
+class Overtaken(Exception):
+    """Somebody else has changed the book since it was read: read it again, and decide again."""
+
+
 class Control(Protocol):
     """The authority, seen from a router. Every call raises ControlUnreachable when it is not there."""
 
@@ -130,8 +136,31 @@ class Control(Protocol):
     async def book(self) -> Book:
         """Tenants, keys, limits and whatever else operators can change while the gateway runs."""
 
-    async def change(self, records: Sequence[Record], change: Change) -> Book:
-        """Change some of it, for good; StoreUnavailable when it cannot be written down."""
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
+        """
+        Change some of it, for good.
+
+        Who has decided by a book names its `epoch`, and gets Overtaken when there is a newer one by now.
+        Raises StoreUnavailable when it cannot be written down, and AdminLimitReached when there were as many
+        changes within the last hour as there may be.
+        """
+
+    async def asked(self, who: str) -> Allowance:
+        """Count a request of this admin; AdminLimitReached when that is one too many within an hour."""
+
+    async def spends(self, since: float = 0.0, until: float | None = None) -> Sequence[Spend]:
+        """The ledger's sums of the days from `since` to before `until`; StoreUnavailable."""
+
+    async def entries(
+        self, limit: int = 100, tenant: str | None = None, before: float | None = None
+    ) -> Sequence[Entry]:
+        """The ledger's newest lines; StoreUnavailable."""
+
+    async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
+        """The audit's newest lines; StoreUnavailable."""
+
+    async def reset_breaker(self, provider_id: str) -> Breaker | None:
+        """Close a breaker and forget its failures: as it was before, None for an unknown provider."""
 
     async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
         """Wait until there is something newer than `version`, or for `timeout_s`."""

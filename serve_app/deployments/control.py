@@ -7,8 +7,8 @@ It outlives a redeployment of the application, and is replaced by the first rout
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import ray
@@ -24,15 +24,23 @@ from serve_app.control.book import Book
 from serve_app.control.lender import BudgetAlert
 from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
-from serve_app.control.port import ControlUnreachable, Mark, Receipt, Report, Snapshot, Totals
-from serve_app.control.store import Change, Record, StoreUnavailable
+from serve_app.control.port import ControlUnreachable, Mark, Overtaken, Receipt, Report, Snapshot, Totals
+from serve_app.control.quota import Allowance
+from serve_app.control.store import Change, Record, Spend, StoreUnavailable
+from serve_app.errors import AdminLimitReached
 from serve_app.observability.logs import configure_logs, log_breaker_change, log_budget_alert
 from serve_app.observability.webhook import Webhook
 from serve_app.prices import prices_of
+from serve_app.resilience.breaker import Breaker
 from serve_app.storage.sql import SqlStore
 
 NAMESPACE = "sekha"
 ANSWER_WITHIN_S = 5.0
+STORE_WITHIN_S = 10.0  # more than that, for what waits for the store
+RECEIPT_WITHIN_S = 2.0  # twice in the life of a lease: what is held has to be told again before that ends
+
+T = TypeVar("T")
+Refusal = StoreUnavailable | AdminLimitReached | Overtaken
 
 log = logging.getLogger("sekha.control")
 
@@ -76,12 +84,33 @@ class ControlActor:
     async def book(self) -> Book:
         return await self._control.book()
 
-    async def change(self, records: Sequence[Record], change: Change) -> Book | StoreUnavailable:
-        """As in `Control`, but the error comes as a value: it has to keep its type (architecture D1)."""
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None) -> Book | Refusal:
+        """As in `Control`, but the errors come as values, here and below: they keep their type (D1)."""
+        return await self._or_error(self._control.change(records, change, epoch))
+
+    async def asked(self, who: str) -> Allowance | Refusal:
+        return await self._or_error(self._control.asked(who))
+
+    async def spends(self, since: float, until: float | None) -> Sequence[Spend] | Refusal:
+        return await self._or_error(self._control.spends(since, until))
+
+    async def entries(
+        self, limit: int, tenant: str | None, before: float | None
+    ) -> Sequence[Entry] | Refusal:
+        return await self._or_error(self._control.entries(limit, tenant, before))
+
+    async def changes(self, limit: int, before: float | None) -> Sequence[Change] | Refusal:
+        return await self._or_error(self._control.changes(limit, before))
+
+    async def reset_breaker(self, provider_id: str) -> Breaker | None:
+        await self.start()
+        return await self._control.reset_breaker(provider_id)
+
+    async def _or_error(self, answer: Awaitable[T]) -> T | Refusal:
         await self.start()
         try:
-            return await self._control.change(records, change)
-        except StoreUnavailable as error:
+            return await answer
+        except (StoreUnavailable, AdminLimitReached, Overtaken) as error:
             return error
 
     async def probe(self, provider_id: str) -> float | None:
@@ -125,7 +154,7 @@ class ControlClient:
         return answer
 
     async def report(self, report: Report) -> Receipt:
-        answer: Receipt = await self._ask("report", report)
+        answer: Receipt = await self._ask("report", report, at_most_s=RECEIPT_WITHIN_S)
         return answer
 
     async def adopt(self, entries: Sequence[Entry]) -> Mark:
@@ -136,10 +165,30 @@ class ControlClient:
         answer: Book = await self._ask("book")
         return answer
 
-    async def change(self, records: Sequence[Record], change: Change) -> Book:
-        answer: Book | StoreUnavailable = await self._ask("change", records, change, within_s=10.0)
-        if isinstance(answer, StoreUnavailable):
-            raise answer
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
+        answer: Book = await self._ask_or_raise("change", records, change, epoch)
+        return answer
+
+    async def asked(self, who: str) -> Allowance:
+        answer: Allowance = await self._ask_or_raise("asked", who)
+        return answer
+
+    async def spends(self, since: float = 0.0, until: float | None = None) -> Sequence[Spend]:
+        answer: Sequence[Spend] = await self._ask_or_raise("spends", since, until)
+        return answer
+
+    async def entries(
+        self, limit: int = 100, tenant: str | None = None, before: float | None = None
+    ) -> Sequence[Entry]:
+        answer: Sequence[Entry] = await self._ask_or_raise("entries", limit, tenant, before)
+        return answer
+
+    async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
+        answer: Sequence[Change] = await self._ask_or_raise("changes", limit, before)
+        return answer
+
+    async def reset_breaker(self, provider_id: str) -> Breaker | None:
+        answer: Breaker | None = await self._ask("reset_breaker", provider_id)
         return answer
 
     async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
@@ -154,9 +203,18 @@ class ControlClient:
         answer: Totals = await self._ask("totals")
         return answer
 
-    async def _ask(self, method: str, *args: object, within_s: float = 0.0) -> Any:
+    async def _ask_or_raise(self, method: str, *args: object) -> Any:
+        """For what waits for the store, and may come back as an error."""
+        answer = await self._ask(method, *args, within_s=STORE_WITHIN_S)
+        if isinstance(answer, Refusal):
+            raise answer
+        return answer
+
+    async def _ask(
+        self, method: str, *args: object, within_s: float = 0.0, at_most_s: float = ANSWER_WITHIN_S
+    ) -> Any:
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S + within_s):
+            async with asyncio.timeout(at_most_s + within_s):
                 actor = self._actor or await self._found()
                 return await getattr(actor, method).remote(*args)
         except (RayError, GetTimeoutError, TimeoutError, ValueError) as error:

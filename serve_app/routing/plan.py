@@ -74,7 +74,7 @@ class Plan:
     @property
     def _held_back(self) -> list[Dropped]:
         """Who could serve, but not just now."""
-        for_now = (Obstacle.BREAKER, Obstacle.COST, Obstacle.BUDGET)
+        for_now = (Obstacle.DISABLED, Obstacle.BREAKER, Obstacle.COST, Obstacle.BUDGET)
         return [dropped for dropped in self.dropped if dropped.obstacle in for_now]
 
     def refusal(self, retry_after_s: float | None = None) -> GatewayError:

@@ -67,8 +67,8 @@ RINGS = {
         "",
     ),
     "deployments": (
-        "errors clock config accounting control events gateway lookout heir prices schemas providers api "
-        "observability storage",
+        "errors clock config accounting resilience control events gateway lookout heir prices schemas "
+        "providers api observability storage",
         "ray grpc",
     ),
     "app": ("config deployments", "ray pydantic"),
@@ -84,7 +84,7 @@ RINGS = {
     "cli": (
         "errors caller clock config accounting routing control prices conditions purse providers app "
         "deployments",
-        "ray typer rich",
+        "ray typer rich aiohttp orjson",
     ),
 }
 

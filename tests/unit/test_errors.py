@@ -9,6 +9,7 @@ from serve_app.clients.bridge import CircuitOpen
 from serve_app.control.backend import BackendNotConfigured
 from serve_app.control.port import ControlUnreachable
 from serve_app.errors import (
+    AdminLimitReached,
     BudgetExceeded,
     ConfigError,
     FailureKind,
@@ -28,6 +29,7 @@ from serve_app.errors import (
     ProviderRateLimitError,
     ProviderTimeoutError,
     RateLimitExceeded,
+    ReplicaLost,
     SekhaError,
     Unauthenticated,
     UpstreamError,
@@ -50,11 +52,13 @@ EXAMPLES = [
     BudgetExceeded("tenant:a/month", "month", 100.0, 99.5, 0.75, 3600.0),
     PriceUnknown("first/some-model", "gateway/total"),
     RateLimitExceeded("tenant:a/requests", "requests", 600, 0, 12.5),
+    AdminLimitReached("switches of the backend", 10, 4600.0, 12.5),
     LimitReached("no more"),
     BackendNotConfigured("vLLM has no endpoint"),
     GatewayUnavailable("The control actor does not answer", 1.0),
     JwksUnavailable("The server does not answer"),
     UpstreamError("boom", "p", FailureKind.REJECTED, 422, 1.5, "bad_tool", "tools"),
+    ReplicaLost("The provider's replica failed", "p"),
     upstream_error("key refused", "p", FailureKind.AUTH, upstream_status=401),
     upstream_error("slow down", "p", FailureKind.RATE_LIMITED, upstream_status=429, retry_after_s=20),
     upstream_error("too slow", "p", FailureKind.TIMEOUT),

@@ -9,8 +9,10 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from serve_app.config.admin import AdminConfig
 from serve_app.config.alerts import AlertsConfig
 from serve_app.config.auth import AuthConfig, CallerKey, JwtConfig
+from serve_app.config.backends import BackendsConfig
 from serve_app.config.health import HealthPolicy
 from serve_app.config.load import load
 from serve_app.config.model import ModelConfig, VisionCapabilities
@@ -43,6 +45,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Callers": AuthConfig,
     "Alerts": AlertsConfig,
     "Storage": StorageConfig,
+    "Operators": AdminConfig,
+    "Backends": BackendsConfig,
     "Caller keys": CallerKey,
     "JSON Web Tokens": JwtConfig,
     "Tenants": TenantConfig,

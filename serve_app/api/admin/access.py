@@ -1,0 +1,37 @@
+"""Who may use the admin API: `read` asks, `admin` asks and changes, and both only so often."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import Request, Response
+
+from serve_app.api.admin.desk import Desk
+from serve_app.api.auth import Keyring
+from serve_app.api.errors import limit_headers
+from serve_app.caller import Caller, Role
+
+Counted = Callable[[Request, Response], Awaitable[Caller]]
+
+
+class Access:
+    """
+    What a route depends on: `Annotated[Caller, Depends(access.reader)]`, or `access.admin` to change things.
+
+    An admin's key is asked for even where no other key is configured, and every request counts.
+    """
+
+    def __init__(self, keyring: Keyring, desk: Desk) -> None:
+        self.reader = _counted(keyring, Role.READ, desk)
+        self.admin = _counted(keyring, Role.ADMIN, desk)
+
+
+def _counted(keyring: Keyring, role: Role, desk: Desk) -> Counted:
+    authorised = keyring.require(role)
+
+    async def caller(request: Request, response: Response) -> Caller:
+        who = await authorised(request)
+        left = await desk.asked(who)
+        for name, value in limit_headers(left.limit, left.remaining, left.resets_at - desk.clock.now()):
+            response.headers[name.decode()] = value.decode()
+        return who
+
+    return caller

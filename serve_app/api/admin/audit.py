@@ -1,0 +1,43 @@
+"""Who changed what, and when."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+
+from serve_app.api.admin.access import Access
+from serve_app.api.admin.desk import Desk
+from serve_app.caller import Caller
+from serve_app.control.store import Change
+
+MOST = 1000
+
+
+def audit_routes(desk: Desk, access: Access) -> APIRouter:
+    """The audit, newest line first."""
+    Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
+    routes = APIRouter()
+
+    @routes.get("/audit")
+    async def audit(
+        _: Reader,
+        limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
+        before: Annotated[float | None, Query(description="seconds since the epoch")] = None,
+    ) -> dict[str, Any]:
+        """The newest changes; those before the last line's `at` are the next page."""
+        changes = await desk.changes(limit, before)
+        return {"changes": [shown(change) for change in changes], "count": len(changes)}
+
+    return routes
+
+
+def shown(change: Change) -> dict[str, Any]:
+    """A line of the audit as plain JSON."""
+    return {
+        "timestamp": datetime.fromtimestamp(change.at, UTC).isoformat(timespec="milliseconds"),
+        "at": change.at,
+        "user_id": change.who,
+        "action": change.action,
+        "subject": change.subject,
+        "details": {"before": change.before, "after": change.after},
+    }

@@ -1,0 +1,16 @@
+"""Seed 004's two backends, as far as their providers do not say it: where vLLM is, and what an hour costs."""
+
+from pydantic import Field
+
+from serve_app.config.base import Config
+
+
+class BackendsConfig(Config):
+    """
+    `vllm_endpoint` is vLLM's address without `/v1`; none: that of the first provider of type `vllm`.
+
+    From the moment an endpoint is known its hours are counted, at `vllm_hourly_rate` US dollars each.
+    """
+
+    vllm_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/@]+", max_length=2000)
+    vllm_hourly_rate: float = Field(default=0.16, ge=0)
