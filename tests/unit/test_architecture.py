@@ -62,7 +62,8 @@ RINGS = {
     ),
     # places to run, and ways in
     "inprocess": (
-        "errors clock config accounting control events gateway lookout prices observability providers.base",
+        "errors clock config accounting control events gateway heir lookout prices observability "
+        "providers.base storage",
         "",
     ),
     "deployments": (
