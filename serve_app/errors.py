@@ -10,7 +10,7 @@ What the gateway can refuse or fail with.
       x ModelNotAllowed              403: a model or task that is not for this caller
       x ModelNotFound                404: nothing configured goes by that name
       x NoProvidersAvailable         503: nothing configured can do this
-      x NoSuitableProviders          503: what could do it may not just now (breaker, budget)
+      x NoSuitableProviders          503: what could do it may not just now (breaker, cost, operator)
       x LimitReached
         + BudgetExceeded             402: no money left for it
         + PriceUnknown               402: a budget applies to what has no price
@@ -19,6 +19,7 @@ What the gateway can refuse or fail with.
       x GatewayUnavailable           503: a part of the gateway itself is missing
         + JwksUnavailable            the keys of an identity provider
       x UpstreamError                one attempt at one target failed
+        + ReplicaLost                the process that had it died
         + ProviderAuthError          our key was refused
         + ProviderRateLimitError     429
         + ProviderTimeoutError       it took too long
@@ -153,7 +154,7 @@ class NoProvidersAvailable(GatewayError, RuntimeError):
 
 
 class NoSuitableProviders(GatewayError, RuntimeError):
-    """Models exist that could do it, but each is held back by a breaker or by its cost."""
+    """Models exist that could do it, but each is held back by a breaker, its cost or an operator."""
 
     status = 503
     code = "no_suitable_providers"
@@ -418,6 +419,12 @@ class UpstreamError(GatewayError):
 
 
 ProviderError = UpstreamError  # the seed's name for it (contract 3.5)
+
+
+class ReplicaLost(UpstreamError):
+    """The process that had the request has died: nobody knows what came of it, and what it cost."""
+
+    usual = FailureKind.UNREACHABLE
 
 
 class ProviderAuthError(UpstreamError):

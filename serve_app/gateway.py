@@ -18,6 +18,7 @@ from serve_app.config.model import ModelTask
 from serve_app.config.routing import OnStreamFailure
 from serve_app.config.settings import Settings
 from serve_app.control.backend import OFFERED, Backend, switched_by
+from serve_app.control.book import Book
 from serve_app.control.replica import Replica
 from serve_app.engine import Ask, Engine
 from serve_app.errors import GatewayError, ModelNotAllowed, ModelNotFound
@@ -30,7 +31,7 @@ from serve_app.routing.intent import TIERS, Intent, ModelNames
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
-from serve_app.routing.target import Target, defaults_by_task, targets_of
+from serve_app.routing.target import Target, defaults_by_task, overridden, targets_of
 from serve_app.schemas.chat import ChatRequest
 from serve_app.schemas.embeddings import EmbeddingRequest
 from serve_app.streams.chat_stream import ChatStream
@@ -61,8 +62,8 @@ class Gateway:
     ) -> None:
         self.settings = settings
         self.control = control
-        self.targets = targets_of(settings)
-        self.names = ModelNames(self.targets)
+        self._configured = targets_of(settings)
+        self.names = ModelNames(self._configured)
         self._providers = providers
         self._defaults = defaults_by_task(settings.default_models)
         self._strategy = load_strategy(settings.routing.strategy)
@@ -73,6 +74,12 @@ class Gateway:
         self._listeners = listeners
         limit = settings.routing.max_cost_per_request
         self._max_cost = None if limit is None else nano_dollars(limit)
+        self.targets = self._configured
+        control.on_new_book(self._take)
+
+    def _take(self, book: Book) -> None:
+        """From now on targets are as operators want them; requests that are under way keep their plan."""
+        self.targets = overridden(self._configured, book.providers)
 
     # --- deciding -------------------------------------------------------------------------------------
 

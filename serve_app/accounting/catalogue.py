@@ -24,6 +24,7 @@ import orjson
 from serve_app.accounting.listed import max_output_of, per_million, price_of
 from serve_app.accounting.price import FREE, Price
 from serve_app.config.model import ModelConfig, ModelTask
+from serve_app.config.override import PriceOverride
 
 PRICE_FILE = "model_prices_and_context_window_backup.json"
 
@@ -229,6 +230,14 @@ def target_price(
         return None
     read, write = model.cost_per_1k_cached, model.cost_per_1k_cache_write
     return price.with_cache(
+        None if read is None else per_million(read, 1000), None if write is None else per_million(write, 1000)
+    )
+
+
+def operators_price(override: PriceOverride) -> Price:
+    """What a target costs because an operator says so."""
+    read, write = override.cost_per_1k_cached, override.cost_per_1k_cache_write
+    return per_1k(override.cost_per_1k_input, override.cost_per_1k_output).with_cache(
         None if read is None else per_million(read, 1000), None if write is None else per_million(write, 1000)
     )
 

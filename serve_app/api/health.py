@@ -51,7 +51,7 @@ def service_routes(gateway: Gateway, lookout: Lookout, clock: Clock) -> APIRoute
     @routes.get("/health")
     async def health() -> HealthView:
         """Healthy while at least one provider's breaker is closed; degraded otherwise, still with a 200."""
-        views = _providers(gateway, lookout.seen, clock)
+        views = providers_view(gateway, lookout.seen, clock)
         return HealthView(
             status="healthy" if views.healthy_providers else "degraded",
             ollama_status=_models_status(gateway, views),
@@ -62,7 +62,7 @@ def service_routes(gateway: Gateway, lookout: Lookout, clock: Clock) -> APIRoute
     @routes.get("/api/v1/health")
     async def short_health() -> dict[str, Any]:
         """The same in short, by provider."""
-        views = _providers(gateway, lookout.seen, clock)
+        views = providers_view(gateway, lookout.seen, clock)
         return {
             "status": "healthy" if views.healthy_providers else "degraded",
             "version": __version__,
@@ -89,7 +89,7 @@ def provider_routes(gateway: Gateway, lookout: Lookout, clock: Clock) -> APIRout
         """Every provider with its breaker, as the whole cluster sees it."""
         with suppress(ControlUnreachable):  # then this router's own view must do
             await gateway.control.flush()
-        return _providers(gateway, await lookout.report(), clock)
+        return providers_view(gateway, await lookout.report(), clock)
 
     return routes
 
@@ -113,7 +113,7 @@ def metrics_routes(gateway: Gateway, exposition: Exposition) -> APIRouter:
     return routes
 
 
-def _providers(gateway: Gateway, looks: Mapping[str, Health], clock: Clock) -> ProvidersView:
+def providers_view(gateway: Gateway, looks: Mapping[str, Health], clock: Clock) -> ProvidersView:
     """Every provider by its breaker, and by the last look at its upstream where there was one."""
     now = clock.now()
     views = {}

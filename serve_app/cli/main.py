@@ -1,16 +1,28 @@
-"""`sekha`: run the gateway, check a configuration, explain a routing decision."""
+"""`sekha`: run the gateway, look into a configuration, and operate a gateway that runs."""
 
 import typer
 
 from serve_app import __version__
+from serve_app.cli.audit import audit
+from serve_app.cli.breakers import breakers
 from serve_app.cli.check import check
+from serve_app.cli.costs import costs
 from serve_app.cli.explain import explain
+from serve_app.cli.keys import keys
+from serve_app.cli.limits import limits
 from serve_app.cli.serve import serve
+from serve_app.cli.tenants import tenants
 
 app = typer.Typer(name="sekha", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(serve)
 app.command()(check)
 app.command()(explain)
+app.add_typer(keys)
+app.add_typer(tenants)
+app.add_typer(breakers)
+app.command()(costs)
+app.command()(limits)
+app.command()(audit)
 
 
 @app.command()

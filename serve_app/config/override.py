@@ -6,10 +6,16 @@ from serve_app.config.base import Config
 
 
 class PriceOverride(Config):
-    """A target's price, in US dollars per 1,000 tokens."""
+    """
+    A target's whole price, in US dollars per 1,000 tokens: nothing of what it cost before is left.
+
+    What is read from a cache, or put into one, costs what other input does unless it has a price here.
+    """
 
     cost_per_1k_input: float = Field(ge=0)
     cost_per_1k_output: float = Field(default=0.0, ge=0)
+    cost_per_1k_cached: float | None = Field(default=None, ge=0)
+    cost_per_1k_cache_write: float | None = Field(default=None, ge=0)
 
 
 class ProviderOverride(Config):

@@ -15,8 +15,10 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from serve_app.accounting.catalogue import operators_price
 from serve_app.accounting.limit import Limit, Scope, Unit, Window
 from serve_app.accounting.money import nano_dollars
+from serve_app.accounting.price import Price
 from serve_app.caller import NOBODY, Caller, Role
 from serve_app.config.base import Config
 from serve_app.config.key import KeyConfig
@@ -70,6 +72,16 @@ class Book:
     def revoked(self) -> frozenset[str]:
         """The digests of the keys that are refused for ever, wherever else they are configured."""
         return frozenset(key.digest for key in self.keys.values() if key.revoked_at is not None)
+
+    @cached_property
+    def price_of(self) -> Mapping[str, Price]:
+        """What operators say that targets cost, by target name; those not here cost what is configured."""
+        return {target: operators_price(override) for target, override in self.prices.items()}
+
+    def is_enabled(self, provider_id: str) -> bool:
+        """Whether requests may be sent there, as far as operators are concerned."""
+        override = self.providers.get(provider_id)
+        return override is None or override.enabled is not False
 
     def is_taken(self, key: KeyConfig) -> bool:
         """Whether there is, or ever was, a key of this id or this digest: then there can be no new one."""

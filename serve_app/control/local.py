@@ -15,7 +15,7 @@ from serve_app.config.admin import AdminConfig
 from serve_app.config.settings import Settings
 from serve_app.control.book import Book, book_of
 from serve_app.control.plane import Plane
-from serve_app.control.port import ControlUnreachable, Mark, Receipt, Report, Snapshot, Totals
+from serve_app.control.port import ControlUnreachable, Mark, Overtaken, Receipt, Report, Snapshot, Totals
 from serve_app.control.quota import Allowance, Quotas
 from serve_app.control.store import Change, Record, Spend, Store, StoreUnavailable
 from serve_app.errors import AdminLimitReached
@@ -27,6 +27,7 @@ BATCH = 2000  # entries in one transaction
 PRUNE_EVERY_S = 3600.0
 MOST_COUNTED = 10_000  # changes that are read at the start, to know how many the last hour had
 SWITCHED = "backend_switched"  # the action of a change that counts against the limit of switches
+ALWAYS = frozenset({"key_revoked"})  # actions that wait for no limit: a key that leaked is refused at once
 ITSELF = "gateway"  # whoever changes something in that name is bound by no limit
 
 log = logging.getLogger("sekha.control")
@@ -57,8 +58,11 @@ class LocalControl:
     async def start(self) -> None:
         """Take up what the store has, and begin to write; a store that is down is tried again later."""
         if self._store is not None and self._writing is None:
-            with contextlib.suppress(StoreUnavailable):
+            try:
                 await self._restore(self._store)
+            except StoreUnavailable as error:
+                log.error("the store does not answer, going on without: %s", error)
+                self._plane.store_answers(False)
             self._writing = asyncio.create_task(self._write_for_ever(self._store))
 
     async def stop(self) -> None:
@@ -79,8 +83,7 @@ class LocalControl:
         self._plane.hello(replica_id, settings, known, self._clock.now())
         if is_new:
             self._set_book()
-        with contextlib.suppress(StoreUnavailable):
-            await self._begin_vllm_hours()
+        self._plane.remember(known, self._clock.now())
         self._wake()
         return self._plane.snapshot(self._clock.now())
 
@@ -119,9 +122,11 @@ class LocalControl:
             raise ControlUnreachable("no router has told the configuration yet")
         return self._plane.book
 
-    async def change(self, records: Sequence[Record], change: Change) -> Book:
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
         store = self._restored_store()
         async with self._changing:
+            if epoch not in (None, self._epoch):
+                raise Overtaken(f"the book is of epoch {self._epoch} by now, not {epoch}")
             self._check(change)
             self._epoch = await store.change(records, change)
             self._count(change)
@@ -174,7 +179,7 @@ class LocalControl:
 
     def _check(self, change: Change) -> None:
         """Raise AdminLimitReached for a change that is one too many."""
-        if change.who == ITSELF:
+        if change.who == ITSELF or change.action in ALWAYS:
             return
         self._left("changes", "changes", self._admin.changes_per_hour)
         if change.action == SWITCHED:
@@ -217,12 +222,13 @@ class LocalControl:
         self._wake()
 
     async def _write_for_ever(self, store: Store) -> None:
-        is_down = False
+        is_down = not self._is_restored
         while True:
             try:
                 if not self._is_restored:
                     await self._restore(store)
                 wrote = await self._write(store)
+                await self._begin_vllm_hours()
                 if is_down:
                     is_down = False
                     log.info("the store answers again")

@@ -77,7 +77,7 @@ class Snapshot:
     report that is in here. `cooling` says until when targets want to be left alone. `epoch` is that of the
     book; who has an older one asks for it. `recalls` names the limits whose free credit is wanted back, and
     by whom; `marks` says how far the routers' journals have come, `is_stored` whether the store takes what
-    comes.
+    comes. `used` is only a router's to tell: what it last heard was used of its limits, and in which window.
     """
 
     generation: str = ""
@@ -91,6 +91,7 @@ class Snapshot:
     recalls: Mapping[str, str] = field(default_factory=dict)
     marks: Mapping[str, Mark] = field(default_factory=dict)
     is_stored: bool = True
+    used: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,10 @@ class ControlUnreachable(Exception):
     """The authority does not answer. Routers go on with what they know."""
 
 
+class Overtaken(Exception):
+    """Somebody else has changed the book since it was read: read it again, and decide again."""
+
+
 class Control(Protocol):
     """The authority, seen from a router. Every call raises ControlUnreachable when it is not there."""
 
@@ -131,10 +136,11 @@ class Control(Protocol):
     async def book(self) -> Book:
         """Tenants, keys, limits and whatever else operators can change while the gateway runs."""
 
-    async def change(self, records: Sequence[Record], change: Change) -> Book:
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
         """
         Change some of it, for good.
 
+        Who has decided by a book names its `epoch`, and gets Overtaken when there is a newer one by now.
         Raises StoreUnavailable when it cannot be written down, and AdminLimitReached when there were as many
         changes within the last hour as there may be.
         """

@@ -116,9 +116,16 @@ class Replica:
         """
         The price of a target by name; None when nobody knows it.
 
-        The authority's word counts. Before it has spoken, or where it speaks for another configuration, as it
-        does while one replaces the other, it is what this router's own settings say.
+        An operator's word comes first, then the authority's. Before that has spoken, or where it speaks for
+        another configuration, as it does while one replaces the other, it is what this router's own settings
+        say.
         """
+        if (set_by_operator := self.book.price_of.get(target)) is not None:
+            return set_by_operator
+        return self.configured_price(target)
+
+    def configured_price(self, target: str) -> Price | None:
+        """The same, as if no operator had said anything."""
         prices = self._snapshot.prices
         return prices[target] if target in prices else self._own_prices.get(target)
 
@@ -152,9 +159,9 @@ class Replica:
         """For what is not on the way of a request: what the ledger, the audit and the present book say."""
         return self._control
 
-    async def change(self, records: Sequence[Record], change: Change) -> Book:
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
         """As in `Control`; this router goes by it at once, the others with the next news."""
-        book = await self._control.change(records, change)
+        book = await self._control.change(records, change, epoch)
         self._take_book(book)
         return book
 
@@ -162,12 +169,14 @@ class Replica:
 
     async def admit(self, provider_id: str) -> Admission | None:
         """
-        Leave to send; None when the breaker says no.
+        Leave to send; None when the breaker says no, or an operator has switched the provider off.
 
         A half-open breaker has one probe for the whole cluster, so it is asked for at the authority, by one
         request at a time. While that is away, or slow, this router gives out a probe itself: better one for
         each router than none.
         """
+        if not self.book.is_enabled(provider_id):
+            return None  # since this request was planned
         breaker = self.breaker(provider_id)
         if breaker.admits_without_asking():
             return Admission(provider_id)
@@ -208,6 +217,8 @@ class Replica:
         until = self._clock.monotonic() + min(within_s, CREDIT_WITHIN_S)
         while True:
             now = self._clock.now()
+            if self._clock.monotonic() - self._heard_at > LEASE_S:
+                self._borrower.lose_free()
             if hold := self._borrower.reserve(needs, now):
                 if self._borrower.is_low(needs, now):
                     self._urgent.set()
@@ -224,7 +235,8 @@ class Replica:
             answered = self._answered
             self._urgent.set()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(answered.wait(), left_s)
+                async with asyncio.timeout(left_s):
+                    await answered.wait()
 
     def begin(self, begun: Begun) -> int:
         """Write down that an attempt is about to begin: its ticket. Raises GatewayUnavailable."""
@@ -305,7 +317,12 @@ class Replica:
 
     async def introduce(self) -> None:
         """Say who we are, and what we remember in case the authority has lost its memory."""
-        known = replace(self._snapshot, breakers=dict(self._breakers), cooling=dict(self._cooling))
+        known = replace(
+            self._snapshot,
+            breakers=dict(self._breakers),
+            cooling=dict(self._cooling),
+            used=dict(self._borrower.used),
+        )
         try:
             self.take(await self._control.hello(self._id, self._settings, known))
             await self._read_book()
@@ -339,8 +356,6 @@ class Replica:
                 self._reported_at = self._clock.monotonic()
             except ControlUnreachable:
                 self._answer()  # they have to ask again: what was wanted is forgotten
-                if self._clock.monotonic() - self._heard_at > LEASE_S:
-                    self._borrower.lose_free()
                 await self._clock.sleep(RETRY_AFTER_S)
 
     async def _watch_for_ever(self) -> None:

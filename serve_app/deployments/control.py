@@ -23,7 +23,7 @@ from serve_app.config.storage import StorageConfig, store_url
 from serve_app.control.book import Book
 from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
-from serve_app.control.port import ControlUnreachable, Mark, Receipt, Report, Snapshot, Totals
+from serve_app.control.port import ControlUnreachable, Mark, Overtaken, Receipt, Report, Snapshot, Totals
 from serve_app.control.quota import Allowance
 from serve_app.control.store import Change, Record, Spend, StoreUnavailable
 from serve_app.errors import AdminLimitReached
@@ -35,8 +35,10 @@ from serve_app.storage.sql import SqlStore
 NAMESPACE = "sekha"
 ANSWER_WITHIN_S = 5.0
 STORE_WITHIN_S = 10.0  # more than that, for what waits for the store
+RECEIPT_WITHIN_S = 2.0  # twice in the life of a lease: what is held has to be told again before that ends
 
 T = TypeVar("T")
+Refusal = StoreUnavailable | AdminLimitReached | Overtaken
 
 log = logging.getLogger("sekha.control")
 
@@ -78,39 +80,33 @@ class ControlActor:
     async def book(self) -> Book:
         return await self._control.book()
 
-    async def change(
-        self, records: Sequence[Record], change: Change
-    ) -> Book | StoreUnavailable | AdminLimitReached:
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None) -> Book | Refusal:
         """As in `Control`, but the errors come as values, here and below: they keep their type (D1)."""
-        return await self._or_error(self._control.change(records, change))
+        return await self._or_error(self._control.change(records, change, epoch))
 
-    async def asked(self, who: str) -> Allowance | StoreUnavailable | AdminLimitReached:
+    async def asked(self, who: str) -> Allowance | Refusal:
         return await self._or_error(self._control.asked(who))
 
-    async def spends(
-        self, since: float, until: float | None
-    ) -> Sequence[Spend] | StoreUnavailable | AdminLimitReached:
+    async def spends(self, since: float, until: float | None) -> Sequence[Spend] | Refusal:
         return await self._or_error(self._control.spends(since, until))
 
     async def entries(
         self, limit: int, tenant: str | None, before: float | None
-    ) -> Sequence[Entry] | StoreUnavailable | AdminLimitReached:
+    ) -> Sequence[Entry] | Refusal:
         return await self._or_error(self._control.entries(limit, tenant, before))
 
-    async def changes(
-        self, limit: int, before: float | None
-    ) -> Sequence[Change] | StoreUnavailable | AdminLimitReached:
+    async def changes(self, limit: int, before: float | None) -> Sequence[Change] | Refusal:
         return await self._or_error(self._control.changes(limit, before))
 
     async def reset_breaker(self, provider_id: str) -> Breaker | None:
         await self.start()
         return await self._control.reset_breaker(provider_id)
 
-    async def _or_error(self, answer: Awaitable[T]) -> T | StoreUnavailable | AdminLimitReached:
+    async def _or_error(self, answer: Awaitable[T]) -> T | Refusal:
         await self.start()
         try:
             return await answer
-        except (StoreUnavailable, AdminLimitReached) as error:
+        except (StoreUnavailable, AdminLimitReached, Overtaken) as error:
             return error
 
     async def probe(self, provider_id: str) -> float | None:
@@ -150,7 +146,7 @@ class ControlClient:
         return answer
 
     async def report(self, report: Report) -> Receipt:
-        answer: Receipt = await self._ask("report", report)
+        answer: Receipt = await self._ask("report", report, at_most_s=RECEIPT_WITHIN_S)
         return answer
 
     async def adopt(self, entries: Sequence[Entry]) -> Mark:
@@ -161,8 +157,8 @@ class ControlClient:
         answer: Book = await self._ask("book")
         return answer
 
-    async def change(self, records: Sequence[Record], change: Change) -> Book:
-        answer: Book = await self._ask_or_raise("change", records, change)
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
+        answer: Book = await self._ask_or_raise("change", records, change, epoch)
         return answer
 
     async def asked(self, who: str) -> Allowance:
@@ -202,13 +198,15 @@ class ControlClient:
     async def _ask_or_raise(self, method: str, *args: object) -> Any:
         """For what waits for the store, and may come back as an error."""
         answer = await self._ask(method, *args, within_s=STORE_WITHIN_S)
-        if isinstance(answer, StoreUnavailable | AdminLimitReached):
+        if isinstance(answer, Refusal):
             raise answer
         return answer
 
-    async def _ask(self, method: str, *args: object, within_s: float = 0.0) -> Any:
+    async def _ask(
+        self, method: str, *args: object, within_s: float = 0.0, at_most_s: float = ANSWER_WITHIN_S
+    ) -> Any:
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S + within_s):
+            async with asyncio.timeout(at_most_s + within_s):
                 actor = self._actor or await self._found()
                 return await getattr(actor, method).remote(*args)
         except (RayError, GetTimeoutError, TimeoutError, ValueError) as error:

@@ -26,6 +26,7 @@ class Obstacle(StrEnum):
     AUDIO = "audio"
     CONTEXT = "context"
     IMAGES = "images"
+    DISABLED = "disabled"
     BREAKER = "breaker"
     COST = "cost"
 
@@ -91,6 +92,8 @@ def incapable(target: Target, preferred: bool, wanted: Requirements) -> tuple[Ob
 
 def held_back(candidate: Candidate, max_cost: int | None) -> tuple[Obstacle, str] | None:
     """What keeps a capable target from serving just now; a cost equal to the limit is allowed."""
+    if not candidate.target.is_enabled:
+        return Obstacle.DISABLED, "its provider is switched off by an operator"
     if candidate.is_open:
         return Obstacle.BREAKER, "its circuit breaker is open"
     if max_cost is None:

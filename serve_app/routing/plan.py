@@ -66,7 +66,8 @@ class Plan:
         `retry_after_s` is when the first of the breakers lets somebody through again.
         """
         task, vision = self.wanted.task, self.wanted.require_vision
-        able = [d for d in self.dropped if d.obstacle in (Obstacle.BREAKER, Obstacle.COST)]
+        held_back = (Obstacle.DISABLED, Obstacle.BREAKER, Obstacle.COST)
+        able = [d for d in self.dropped if d.obstacle in held_back]
         if able:
             why = "; ".join(f"provider {d.candidate.target.name}: {d.reason}" for d in able)
             return NoSuitableProviders(task, why, retry_after_s)

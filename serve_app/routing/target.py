@@ -1,9 +1,10 @@
 """A target: one model at one provider, as a choice."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from serve_app.config.model import ModelTask, VisionCapabilities
+from serve_app.config.override import ProviderOverride
 from serve_app.config.settings import DefaultModels, Settings
 
 
@@ -13,6 +14,7 @@ class Target:
     One model at one provider for one task, as configured.
 
     `position` is its place in the configuration, counted over all entries; `name` is `provider_id/model_id`.
+    `is_enabled` is False while an operator has switched the provider off.
     """
 
     provider_id: str
@@ -27,6 +29,7 @@ class Target:
     supports_vision: bool = False
     supports_audio: bool = False
     vision: VisionCapabilities | None = None
+    is_enabled: bool = True
 
 
 def targets_of(settings: Settings) -> tuple[Target, ...]:
@@ -48,6 +51,20 @@ def targets_of(settings: Settings) -> tuple[Target, ...]:
             vision=model.vision_capabilities,
         )
         for position, (provider, model) in enumerate(entries)
+    )
+
+
+def overridden(targets: Iterable[Target], overrides: Mapping[str, ProviderOverride]) -> tuple[Target, ...]:
+    """The configured targets as operators want them; `overrides` is by provider id."""
+    return tuple(
+        replace(
+            target,
+            priority=target.priority if override.priority is None else override.priority,
+            is_enabled=override.enabled is not False,
+        )
+        if (override := overrides.get(target.provider_id))
+        else target
+        for target in targets
     )
 
 

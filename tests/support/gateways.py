@@ -8,6 +8,7 @@ from serve_app.config.settings import Settings
 from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
 from serve_app.control.replica import Replica
+from serve_app.control.store import Store
 from serve_app.errors import UpstreamError
 from serve_app.events import Event
 from serve_app.gateway import Gateway
@@ -57,13 +58,24 @@ class ListedProvider:
 
 
 class House:
-    """A gateway with what surrounds it: the authority, one replica, and what listeners heard."""
+    """
+    A gateway with what surrounds it: the authority, one replica, and what listeners heard.
 
-    def __init__(self, settings: Settings, providers: dict[str, ListedProvider], clock: Clock) -> None:
-        self.plane = Plane("generation-1", prices_of)
-        self.control = Replica(
-            "replica-1", settings, LocalControl(self.plane, clock), clock, prices_of(settings)
-        )
+    Given `beside`, it is another router of that gateway.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        providers: dict[str, ListedProvider],
+        clock: Clock,
+        store: Store | None = None,
+        beside: "House | None" = None,
+    ) -> None:
+        self.plane = beside.plane if beside else Plane("generation-1", prices_of)
+        self.authority = beside.authority if beside else LocalControl(self.plane, clock, store)
+        name = "replica-2" if beside else "replica-1"
+        self.control = Replica(name, settings, self.authority, clock, prices_of(settings))
         self.providers = providers
         self.events: list[Event] = []
         metrics = MetricsListener(lambda: self.control.tally)

@@ -80,8 +80,8 @@ RINGS = {
         "pydantic orjson",
     ),
     "cli": (
-        "errors config accounting routing control prices conditions providers app deployments",
-        "ray typer rich",
+        "errors caller config accounting routing control prices conditions providers app deployments",
+        "ray typer rich aiohttp orjson",
     ),
 }
 

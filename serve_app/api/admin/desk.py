@@ -6,18 +6,21 @@ from contextlib import contextmanager
 from typing import Any
 
 from serve_app.accounting.entry import Entry
+from serve_app.api.admin.epoch import epoch_in
 from serve_app.caller import Caller
 from serve_app.clock import Clock
 from serve_app.config.settings import Settings
+from serve_app.control.amendment import Amend
 from serve_app.control.book import Book
-from serve_app.control.port import ControlUnreachable, Totals
+from serve_app.control.port import ControlUnreachable, Overtaken, Totals
 from serve_app.control.quota import Allowance
 from serve_app.control.store import Change, Record, Spend, StoreUnavailable
-from serve_app.errors import GatewayUnavailable
+from serve_app.errors import GatewayUnavailable, InvalidRequest
 from serve_app.gateway import Gateway
 from serve_app.lookout import Lookout
 
 RETRY_AFTER_S = 1.0
+TRIES = 20  # each time somebody else was faster
 
 log = logging.getLogger("sekha.admin")
 
@@ -52,19 +55,46 @@ class Desk:
         records: Sequence[Record],
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
+        epoch: int | None = None,
     ) -> Book:
         """
         Change something for good, in the caller's name, with a line in the audit and in the log.
 
         `before` and `after` are plain JSON without secrets. `records` may be empty: then it is a deed that is
-        audited.
+        audited. Who has decided by a book names its `epoch`, and gets Overtaken when there is a newer one.
         """
         change = Change(self.clock.now(), caller.name, action, subject, before, after)
         with _own_errors():
-            book = await self.gateway.control.change(records, change)
+            book = await self.gateway.control.change(records, change, epoch)
         facts = {"event": action, "user": caller.name, "subject": subject, "before": before, "after": after}
         log.info("%s: %s", action, subject, extra={"facts": facts})
         return book
+
+    async def amend(self, caller: Caller, amend: Amend, if_match: str | None = None) -> Book:
+        """
+        Change the book by what `amend` makes of it, and again if somebody else was faster.
+
+        So the last one wins, and the audit has what each of them really found. Raises what `amend` does, and
+        InvalidRequest 412 when `if_match` names another epoch than the book's.
+        """
+        expected = epoch_in(if_match)
+        for _ in range(TRIES):
+            book = await self.book()
+            if expected not in (None, book.epoch):
+                raise InvalidRequest(
+                    f"Somebody else changed something: the epoch is {book.epoch}, not {expected}. Look again",
+                    "If-Match",
+                    "changed_meanwhile",
+                    412,
+                )
+            what = amend(book)
+            try:
+                return await self.change(
+                    caller, what.action, what.subject, [what.record], what.before, what.after, book.epoch
+                )
+            except Overtaken:
+                continue
+        raise GatewayUnavailable("Too many operators change something just now", RETRY_AFTER_S)
 
     async def asked(self, caller: Caller) -> Allowance:
         """Count a request of this caller."""

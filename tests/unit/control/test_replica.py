@@ -58,7 +58,7 @@ class Line:
         self._check()
         return await self.control.book()
 
-    async def change(self, records: Sequence[Record], change: Change) -> Book:
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
         self._check()
         return await self.control.change(records, change)
 

@@ -25,7 +25,7 @@ async def test_a_store_that_is_away_comes_as_a_value_and_not_as_a_crash(tmp_path
         await actor.spends(0.0, None),
         await actor.entries(10, None, None),
         await actor.changes(10, None),
-        await actor.change([], Change(0.0, "ann", "deed", "thing")),
+        await actor.change([], Change(0.0, "ann", "deed", "thing"), None),
     ]
 
     assert {type(pickle.loads(pickle.dumps(answer))) for answer in answers} == {StoreUnavailable}

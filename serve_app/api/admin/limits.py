@@ -1,0 +1,59 @@
+"""Every budget and rate, and how it stands."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+
+from serve_app.accounting.limit import Limit, Unit
+from serve_app.accounting.money import dollars
+from serve_app.api.admin.access import Access
+from serve_app.api.admin.desk import Desk
+from serve_app.caller import Caller
+from serve_app.control.lender import Standing
+
+
+def limit_routes(desk: Desk, access: Access) -> APIRouter:
+    """The limits of the gateway, of its tenants and of their keys."""
+    Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
+    routes = APIRouter()
+
+    @routes.get("/limits")
+    async def limits(_: Reader) -> dict[str, Any]:
+        """All limits: what is used, what is on loan to routers, what is left; budgets in US dollars."""
+        now = desk.clock.now()
+        found = [_shown(standing, now) for standing in (await desk.totals()).standings]
+        return {"limits": found, "count": len(found)}
+
+    return routes
+
+
+def _shown(standing: Standing, now: float) -> dict[str, Any]:
+    limit = standing.limit
+    amounts = {
+        "amount": limit.amount,
+        "used": standing.used,
+        "on_loan": standing.on_loan,
+        "left": standing.left,
+    }
+    is_money = limit.unit is Unit.NANO_DOLLARS
+    return {
+        "id": limit.id,
+        "unit": "usd" if is_money else limit.unit.value,
+        "window": limit.window.value,
+        **{name: dollars(amount) if is_money else amount for name, amount in amounts.items()},
+        "began_at": standing.window or None,
+        "resets_at": limit.window.end(now),
+        "scope": _scope(limit),
+    }
+
+
+def _scope(limit: Limit) -> dict[str, str]:
+    """Whom it is for, as far as it is for somebody."""
+    scope = limit.scope
+    named = {
+        "tenant": scope.tenant,
+        "key": scope.caller,
+        "provider": scope.provider,
+        "model": scope.model,
+    }
+    return {name: value for name, value in named.items() if value is not None}

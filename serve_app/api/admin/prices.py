@@ -1,0 +1,86 @@
+"""What targets cost: as configured or listed, and as operators say."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+
+from serve_app.accounting.money import NANO
+from serve_app.accounting.price import MILLION, Price
+from serve_app.api.admin.access import Access
+from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.epoch import IfMatch, tell_epoch
+from serve_app.caller import Caller
+from serve_app.config.override import PriceOverride
+from serve_app.control.amendment import price_removed, price_set, unknown
+from serve_app.control.book import Book
+
+
+def price_routes(desk: Desk, access: Access) -> APIRouter:
+    """Prices by target, `provider_id/model_id`, in US dollars per 1,000 tokens."""
+    Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
+    routes = APIRouter(prefix="/prices")
+    targets = tuple(dict.fromkeys(target.name for target in desk.gateway.targets))
+
+    def shown(book: Book, target: str) -> dict[str, Any]:
+        configured = desk.gateway.control.configured_price(target)
+        override = book.prices.get(target)
+        return {
+            "target": target,
+            "price": _per_1k(book.price_of.get(target, configured)),
+            "configured": _per_1k(configured),
+            "override": None if override is None else override.model_dump(mode="json"),
+        }
+
+    @routes.get("")
+    async def prices(_: Admin) -> dict[str, Any]:
+        """Those of all targets; null where nobody knows it."""
+        book = await desk.book()
+        return {"prices": [shown(book, target) for target in targets], "count": len(targets)}
+
+    @routes.get("/{target:path}")
+    async def price(target: str, _: Admin) -> dict[str, Any]:
+        """That of one target."""
+        if target not in targets:
+            raise unknown("target", target)
+        return shown(await desk.book(), target)
+
+    @routes.put("/{target:path}")
+    async def put(
+        target: str,
+        wanted: PriceOverride,
+        caller: Admin,
+        response: Response,
+        if_match: IfMatch = None,
+    ) -> dict[str, Any]:
+        """Set a target's price: routing and bills go by it at once."""
+        book = await desk.amend(caller, lambda book: price_set(book, desk.settings, target, wanted), if_match)
+        tell_epoch(response, book)
+        return shown(book, target)
+
+    @routes.delete("/{target:path}")
+    async def delete(
+        target: str,
+        caller: Admin,
+        response: Response,
+        if_match: IfMatch = None,
+    ) -> dict[str, Any]:
+        """Let the configured price count again."""
+        book = await desk.amend(caller, lambda book: price_removed(book, target), if_match)
+        tell_epoch(response, book)
+        return shown(book, target)
+
+    return routes
+
+
+def _per_1k(price: Price | None) -> dict[str, float | None] | None:
+    """A price as the configuration would tell it: nano-dollars per million tokens to dollars per 1,000."""
+    if price is None:
+        return None
+    thousands = MILLION // 1000 * NANO
+    cached, written = price.cached_read, price.cache_write_5m
+    return {
+        "cost_per_1k_input": price.input / thousands,
+        "cost_per_1k_output": price.output / thousands,
+        "cost_per_1k_cached": None if cached is None else cached / thousands,
+        "cost_per_1k_cache_write": None if written is None else written / thousands,
+    }

@@ -1,0 +1,109 @@
+"""Providers as they are configured, as operators want them, and as they are; and their breakers."""
+
+from contextlib import suppress
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Depends, Response
+
+from serve_app.api.admin.access import Access
+from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.epoch import IfMatch, tell_epoch
+from serve_app.api.health import providers_view
+from serve_app.caller import Caller
+from serve_app.config.override import ProviderOverride
+from serve_app.config.provider import ProviderConfig
+from serve_app.control.amendment import provider_changed, unknown
+from serve_app.control.book import Book
+from serve_app.control.port import ControlUnreachable
+from serve_app.schemas.routing import ProviderView
+
+
+def provider_admin_routes(desk: Desk, access: Access) -> APIRouter:
+    """What operators see of providers, which is everything but their keys, and what they change."""
+    Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
+    routes = APIRouter()
+
+    async def views() -> dict[str, ProviderView]:
+        with suppress(ControlUnreachable):  # then this router's own view must do
+            await desk.gateway.control.flush()
+        return dict(providers_view(desk.gateway, await desk.lookout.report(), desk.clock).providers)
+
+    async def all_shown(book: Book) -> dict[str, dict[str, Any]]:
+        seen = await views()
+        return {p.id: _shown(p, book.providers.get(p.id), seen[p.id]) for p in desk.settings.llm_providers}
+
+    @routes.get("/providers")
+    async def providers(_: Admin) -> dict[str, Any]:
+        """All of them, in the order of the configuration."""
+        return {"providers": list((await all_shown(await desk.book())).values())}
+
+    @routes.get("/providers/{id}")
+    async def provider(id: str, _: Admin) -> dict[str, Any]:  # noqa: A002
+        """One of them."""
+        found = (await all_shown(await desk.book())).get(id)
+        if found is None:
+            raise unknown("provider", id)
+        return found
+
+    @routes.patch("/providers/{id}")
+    async def change(
+        id: str,  # noqa: A002
+        wanted: ProviderOverride,
+        caller: Admin,
+        response: Response,
+        if_match: IfMatch = None,
+    ) -> dict[str, Any]:
+        """Switch a provider off or on, or move it; null is as configured, what is not named stays."""
+        fields = {name: getattr(wanted, name) for name in wanted.model_fields_set}
+        book = await desk.amend(
+            caller, lambda book: provider_changed(book, desk.settings, id, fields), if_match
+        )
+        tell_epoch(response, book)
+        return (await all_shown(book))[id]
+
+    @routes.get("/breakers")
+    async def breakers(_: Admin) -> dict[str, Any]:
+        """Every provider's breaker, as the whole cluster sees it."""
+        seen = await views()
+        return {"breakers": {id_: view.circuit_breaker.model_dump() for id_, view in seen.items()}}
+
+    @routes.post("/breakers/{id}/reset")
+    async def reset(id: str, caller: Admin) -> dict[str, Any]:  # noqa: A002
+        """Close a breaker and forget its failures."""
+        if not await desk.reset_breaker(caller, id):
+            raise unknown("provider", id)
+        return {"provider_id": id, "circuit_breaker": (await views())[id].circuit_breaker.model_dump()}
+
+    return routes
+
+
+def _shown(provider: ProviderConfig, override: ProviderOverride | None, seen: ProviderView) -> dict[str, Any]:
+    wanted = (override or ProviderOverride()).model_dump(mode="json")
+    return {
+        "id": provider.id,
+        "type": provider.type,
+        "base_url": _without_secrets(provider.base_url),
+        "transport": provider.transport.value,
+        "enabled": wanted["enabled"] is not False,
+        "priority": wanted["priority"] or provider.priority,
+        "configured": {"enabled": True, "priority": provider.priority},
+        "override": wanted if override else None,
+        "models": [
+            {"model_id": model.model_id, "task": model.task.value, "context_window": model.context_window}
+            for model in provider.models
+        ],
+        "status": seen.status,
+        "latency_ms": seen.latency_ms,
+        "error": seen.error,
+        "last_check": seen.last_check,
+        "circuit_breaker": seen.circuit_breaker.model_dump(),
+    }
+
+
+def _without_secrets(address: str | None) -> str | None:
+    """An address may hold a password or a key: only where it leads is told."""
+    if address is None:
+        return None
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

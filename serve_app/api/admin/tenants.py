@@ -1,0 +1,77 @@
+"""Tenants as operators set them, over those of the configuration."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+
+from serve_app.api.admin.access import Access
+from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.epoch import IfMatch, tell_epoch
+from serve_app.caller import Caller
+from serve_app.config.base import Config
+from serve_app.config.model import ModelTask
+from serve_app.config.tenant import Budgets, Rates, TenantConfig
+from serve_app.control.amendment import checked, tenant_of, tenant_removed, tenant_set
+from serve_app.control.book import Book
+
+
+class WantedTenant(Config):
+    """A tenant without its id, which is in the path."""
+
+    budgets: Budgets = ()
+    rates: Rates = ()
+    models: tuple[str, ...] | None = None
+    tasks: tuple[ModelTask, ...] | None = None
+
+
+def tenant_routes(desk: Desk, access: Access) -> APIRouter:
+    """Who pays, and how much of the gateway they may use."""
+    Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
+    routes = APIRouter(prefix="/tenants")
+    configured = {tenant.id: tenant for tenant in desk.settings.tenants}
+
+    def shown(book: Book, tenant: TenantConfig) -> dict[str, Any]:
+        keys = sum(key.tenant == tenant.id and key.revoked_at is None for key in book.keys.values())
+        source = "configuration" if configured.get(tenant.id) == tenant else "operator"
+        return {**tenant.model_dump(mode="json"), "source": source, "keys": keys}
+
+    @routes.get("")
+    async def tenants(_: Admin) -> dict[str, Any]:
+        """All of them, those of the configuration too."""
+        book = await desk.book()
+        found = [shown(book, tenant) for _, tenant in sorted(book.tenants.items())]
+        return {"tenants": found, "count": len(found)}
+
+    @routes.get("/{id}")
+    async def tenant(id: str, _: Admin) -> dict[str, Any]:  # noqa: A002
+        """One of them."""
+        book = await desk.book()
+        return shown(book, tenant_of(book, id))
+
+    @routes.put("/{id}")
+    async def put(
+        id: str,  # noqa: A002
+        wanted: WantedTenant,
+        caller: Admin,
+        response: Response,
+        if_match: IfMatch = None,
+    ) -> dict[str, Any]:
+        """Set a tenant, as a whole; what is not named is without limit."""
+        made = checked(TenantConfig, {**dict(wanted), "id": id})
+        book = await desk.amend(caller, lambda book: tenant_set(book, desk.settings, made), if_match)
+        tell_epoch(response, book)
+        return shown(book, made)
+
+    @routes.delete("/{id}")
+    async def delete(
+        id: str,  # noqa: A002
+        caller: Admin,
+        response: Response,
+        if_match: IfMatch = None,
+    ) -> dict[str, Any]:
+        """Take a tenant away, or let it be as it is configured; 409 while it has keys."""
+        book = await desk.amend(caller, lambda book: tenant_removed(book, desk.settings, id), if_match)
+        tell_epoch(response, book)
+        return {"id": id, "deleted": id not in book.tenants}
+
+    return routes

@@ -1,0 +1,133 @@
+"""The admin API of a running gateway, for commands: what it says, or the reason why not and an exit."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+import orjson
+import typer
+
+from serve_app.cli.configured import fail
+
+DEFAULT_URL = "http://127.0.0.1:5001"
+KEY_VARIABLE = "SEKHA_ADMIN_KEY"
+FAILED = 1
+WITHIN_S = 30.0
+PREFIX = "/api/admin"
+
+UrlOption = Annotated[
+    str, typer.Option("--url", envvar="SEKHA_URL", help="Where the gateway answers.", show_envvar=True)
+]
+KeyFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--admin-key-file", help=f"A file with an admin's key; without it {KEY_VARIABLE} is looked at."
+    ),
+]
+
+
+class Admin:
+    """Speaks to one gateway with one admin's key. Every trouble ends the command, with exit code 1."""
+
+    def __init__(self, url: str, key_file: Path | None = None) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            fail(f"'{url}' is no address of a gateway: it begins with http:// or https://", FAILED)
+        self._url = url.rstrip("/")
+        self._key = _key(key_file)
+
+    def get(self, *path: str, **query: str | int | float | None) -> Any:
+        """What stands at this path; each step of it is quoted."""
+        return self._ask("GET", path, None, query)
+
+    def post(self, *path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The answer to a POST."""
+        return self._ask("POST", path, body, {})
+
+    def put(self, *path: str, body: Mapping[str, Any]) -> Any:
+        """The answer to a PUT."""
+        return self._ask("PUT", path, body, {})
+
+    def delete(self, *path: str) -> Any:
+        """The answer to a DELETE."""
+        return self._ask("DELETE", path, None, {})
+
+    def _ask(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, str | int | float | None],
+    ) -> Any:
+        steps = "/".join(quote(step, safe="") for step in path)
+        told = {name: str(value) for name, value in query.items() if value is not None}
+        try:
+            status, raw = asyncio.run(self._exchange(method, f"{self._url}{PREFIX}/{steps}", body, told))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            fail(
+                f"no gateway answers at {self._url} ({type(error).__name__}). Start one with 'sekha serve', "
+                "or say where it is with --url or SEKHA_URL.",
+                FAILED,
+            )
+        answer = _read(raw)
+        if status >= 300:
+            self._refused(status, answer)
+        return answer
+
+    async def _exchange(
+        self, method: str, url: str, body: Mapping[str, Any] | None, query: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        timeout = aiohttp.ClientTimeout(total=WITHIN_S)
+        headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
+        # Nothing follows a redirect: the key is for this gateway and for nobody else.
+        async with (
+            aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+            session.request(method, url, json=body, params=query, allow_redirects=False) as answer,
+        ):
+            return answer.status, await answer.read()
+
+    def _refused(self, status: int, answer: Any) -> NoReturn:
+        said = answer.get("message") or answer.get("detail") if isinstance(answer, dict) else None
+        message = str(said or f"HTTP {status}")
+        if status == 401:
+            message += (
+                f". Set {KEY_VARIABLE} (or --admin-key-file) to one of the keys that the gateway was started "
+                "with in SEKHA_ADMIN_KEYS."
+            )
+        elif status == 403:
+            message += ". This takes a key of role admin."
+        elif status == 404 and not (isinstance(answer, dict) and answer.get("code")):
+            message = f"what answers at {self._url} is no gateway that knows this: {message}"
+        fail(message, FAILED)
+
+
+def _key(file: Path | None) -> str:
+    """The admin's key, from a file or the environment; never from the command line, which others can read."""
+    if file is not None:
+        try:
+            key = file.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as error:
+            fail(f"cannot read {file}: {getattr(error, 'strerror', None) or 'it is no text'}", FAILED)
+        source = str(file)
+    else:
+        key, source = os.environ.get(KEY_VARIABLE, "").strip(), KEY_VARIABLE
+    if not key:
+        fail(
+            f"no admin's key in {source}. Start the gateway with SEKHA_ADMIN_KEYS set, and set "
+            f"{KEY_VARIABLE} to one of those keys, or name a file with --admin-key-file.",
+            FAILED,
+        )
+    if not key.isprintable() or not key.isascii() or " " in key:
+        fail(f"what {source} holds is no key: it must be one word", FAILED)
+    return key
+
+
+def _read(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw) if raw else None
+    except ValueError:
+        return None

@@ -1,0 +1,13 @@
+"""`sekha limits`: every budget and rate, and how it stands."""
+
+from serve_app.cli.admin import DEFAULT_URL, Admin, KeyFileOption, UrlOption
+from serve_app.cli.rows import Format, FormatOption, show_rows
+
+COLUMNS = ("id", "unit", "window", "amount", "used", "on_loan", "left", "resets_at")
+
+
+def limits(
+    form: FormatOption = Format.TABLE, url: UrlOption = DEFAULT_URL, admin_key_file: KeyFileOption = None
+) -> None:
+    """Every budget and rate, and how it stands: used, on loan to routers, left."""
+    show_rows(Admin(url, admin_key_file).get("limits")["limits"], COLUMNS, form)

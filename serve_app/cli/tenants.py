@@ -1,0 +1,43 @@
+"""`sekha tenants`: who pays, and how much of the gateway they may use."""
+
+import typer
+
+from serve_app.cli.admin import DEFAULT_URL, Admin, KeyFileOption, UrlOption
+from serve_app.cli.rows import Format, FormatOption, show_rows
+from serve_app.cli.wanted import BudgetsOption, ModelsOption, RateOption, TasksOption, TokensOption, limits_of
+
+COLUMNS = ("id", "source", "budgets", "rates", "models", "tasks", "keys")
+
+tenants = typer.Typer(name="tenants", help="Who pays, and how much they may use.", no_args_is_help=True)
+
+
+@tenants.command("list")
+def list_tenants(
+    form: FormatOption = Format.TABLE, url: UrlOption = DEFAULT_URL, admin_key_file: KeyFileOption = None
+) -> None:
+    """All tenants, those of the configuration too."""
+    show_rows(Admin(url, admin_key_file).get("tenants")["tenants"], COLUMNS, form)
+
+
+@tenants.command("set")
+def set_tenant(
+    id: str,  # noqa: A002
+    budget: BudgetsOption = None,
+    rpm: RateOption = None,
+    tpm: TokensOption = None,
+    model: ModelsOption = None,
+    task: TasksOption = None,
+    url: UrlOption = DEFAULT_URL,
+    admin_key_file: KeyFileOption = None,
+) -> None:
+    """Make a tenant, or say anew what it may use: what is not said here is without limit."""
+    body = {"models": model or None, "tasks": task or None, **limits_of(budget, rpm, tpm)}
+    Admin(url, admin_key_file).put("tenants", id, body=body)
+    typer.echo(f"Tenant '{id}' is set.")
+
+
+@tenants.command()
+def delete(id: str, url: UrlOption = DEFAULT_URL, admin_key_file: KeyFileOption = None) -> None:  # noqa: A002
+    """Take a tenant away; one that still has keys stays."""
+    Admin(url, admin_key_file).delete("tenants", id)
+    typer.echo(f"Tenant '{id}' is gone, or as it is configured.")

@@ -1,0 +1,216 @@
+"""The commands that speak to a running gateway, against a real one over real HTTP."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from serve_app.accounting.usage import Usage
+from serve_app.cli.main import app
+from serve_app.cli.rows import Format, show_rows
+from serve_app.providers.base import Answer
+from tests.support.api import eventually
+from tests.support.gateways import ListedProvider
+from tests.support.office import ADMIN_KEY
+from tests.support.running import running
+from tests.support.serving import NOWHERE
+from tests.support.settings import two_providers
+
+Sekha = Callable[..., Result]
+HI = {"messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    settings = two_providers(
+        auth={"admin_keys": [ADMIN_KEY], "api_keys": [{"key": "reads", "role": "read"}]},
+        budgets=[{"limit": 100}],
+    )
+    answer = Answer(b'{"id":"1","object":"chat.completion"}', Usage(10, 5), 0.1)
+    with running(settings, {n: ListedProvider(answer) for n in ("first", "second")}, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def sekha(url: str, monkeypatch: pytest.MonkeyPatch) -> Sekha:
+    """`sekha("keys", "list")`: the command, told where the gateway is and whose key to show."""
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setenv("SEKHA_URL", url)
+    monkeypatch.setenv("SEKHA_ADMIN_KEY", ADMIN_KEY)
+    return lambda *words: CliRunner().invoke(app, list(words))
+
+
+def said(result: Result) -> str:
+    assert result.exit_code == 0, result.output
+    return str(result.output)
+
+
+def refusal(result: Result) -> str:
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    return str(result.output)
+
+
+def chat(url: str, key: str) -> int:
+    answer = httpx.post(
+        f"{url}/v1/chat/completions", json=HI, headers={"authorization": f"Bearer {key}"}, trust_env=False
+    )
+    return answer.status_code
+
+
+def test_from_a_tenant_with_a_budget_to_what_its_key_has_cost(sekha: Sekha, url: str) -> None:
+    """The six lines of the README."""
+    said(sekha("tenants", "set", "team-a", "--budget", "50", "--budget", "5/day", "--rpm", "600"))
+    made = sekha("keys", "create", "--tenant", "team-a", "--id", "theirs", "--expires", "90d", "--note", "n")
+    key = made.stdout.strip()
+    assert re.fullmatch(r"sk-sekha-theirs-[\w-]{43}", key)  # nothing else, so that a script can take it
+    assert "shown this once" in made.stderr
+    assert chat(url, key) == 200
+
+    listed = said(sekha("keys", "list"))
+    assert "theirs" in listed
+    assert "good" in listed
+    assert key not in listed
+    told = json.loads(said(sekha("limits", "--format", "json")))
+    assert {"tenant:team-a/month", "tenant:team-a/day"} <= {limit["id"] for limit in told}
+    eventually(lambda: "first-chat" in said(sekha("costs")))
+
+    assert "revoked" in said(sekha("keys", "revoke", "theirs"))
+    assert chat(url, key) == 401
+    assert "revoked" in said(sekha("keys", "list"))
+    assert json.loads(said(sekha("keys", "show", "theirs")))[0]["revoked_at"]
+    actions = [line["action"] for line in json.loads(said(sekha("audit", "--format", "json")))]
+    assert actions == ["key_revoked", "key_created", "tenant_set"]
+    assert "gone" in said(sekha("tenants", "delete", "team-a"))
+    assert "team-a" not in said(sekha("tenants", "list"))
+
+
+def test_costs_are_a_table_csv_or_json_by_what_is_asked_for(sekha: Sekha, url: str) -> None:
+    key = sekha("keys", "create").stdout.strip()
+    assert chat(url, key) == 200
+    eventually(lambda: "first" in said(sekha("costs", "--by", "provider")))
+
+    rows = list(csv.DictReader(io.StringIO(said(sekha("costs", "--by", "day,model", "--format", "csv")))))
+    assert [(row["model"], row["attempts"], row["input_tokens"]) for row in rows] == [
+        ("first-chat", "1", "10")
+    ]
+    assert json.loads(said(sekha("costs", "--by", "tenant", "--format", "json")))[0]["tenant"] == "default"
+    assert "Together $0.000000" in said(sekha("costs"))
+    assert json.loads(said(sekha("costs", "--until", "2020-01-01", "--format", "json"))) == []
+    assert "there are day, provider" in refusal(sekha("costs", "--by", "moon"))
+    assert "since" in refusal(sekha("costs", "--since", "yesterday"))
+
+
+def test_breakers_are_listed_and_reset(sekha: Sekha) -> None:
+    assert "closed" in said(sekha("breakers", "list"))
+    assert "is closed" in said(sekha("breakers", "reset", "first"))
+    assert "There is no provider 'third'" in refusal(sekha("breakers", "reset", "third"))
+
+
+def test_the_key_may_stand_in_a_file(sekha: Sekha, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEKHA_ADMIN_KEY")
+    file = tmp_path / "key"
+    file.write_text(f"{ADMIN_KEY}\n")
+
+    assert "first" in said(sekha("breakers", "list", "--admin-key-file", str(file)))
+    assert "cannot read" in refusal(sekha("breakers", "list", "--admin-key-file", str(tmp_path / "other")))
+
+
+def test_without_a_key_the_command_says_where_to_put_one(
+    sekha: Sekha, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SEKHA_ADMIN_KEY")
+
+    told = refusal(sekha("keys", "list"))
+
+    assert "SEKHA_ADMIN_KEYS" in told
+    assert "--admin-key-file" in told
+
+
+def test_a_wrong_key_is_told_what_a_right_one_is_and_never_repeated(
+    sekha: Sekha, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEKHA_ADMIN_KEY", "not-the-right-one")
+
+    told = refusal(sekha("keys", "list"))
+
+    assert "SEKHA_ADMIN_KEYS" in told
+    assert "not-the-right-one" not in told
+
+
+def test_a_key_that_may_only_read_is_told_what_it_lacks(
+    sekha: Sekha, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEKHA_ADMIN_KEY", "reads")
+
+    assert "role admin" in refusal(sekha("keys", "list"))
+    assert "gateway/month" in said(sekha("limits"))
+
+
+def test_where_nobody_answers_the_command_says_how_to_start_one(sekha: Sekha) -> None:
+    told = refusal(sekha("keys", "list", "--url", NOWHERE))
+
+    assert NOWHERE in told
+    assert "sekha serve" in told
+    assert "no address" in refusal(sekha("keys", "list", "--url", "localhost:5001"))
+
+
+def test_a_key_is_never_an_option_of_a_command(sekha: Sekha) -> None:
+    for words in (["keys", "create"], ["keys", "list"], ["costs"], ["tenants", "set", "a"]):
+        told = sekha(*words, "--admin-key", "sk-on-the-command-line")
+        assert told.exit_code == 2
+
+
+def test_what_makes_no_sense_is_said_before_anything_is_sent(sekha: Sekha) -> None:
+    assert "no span of time" in refusal(sekha("keys", "create", "--expires", "soon"))
+    assert "no budget" in refusal(sekha("tenants", "set", "a", "--budget", "much"))
+    assert "no budget" in refusal(sekha("tenants", "set", "a", "--budget", "5/week"))
+    assert "There is no tenant 'nobody'" in refusal(sekha("keys", "create", "--tenant", "nobody"))
+    assert "There is no key 'a?b=c'" in refusal(sekha("keys", "show", "a?b=c"))
+    assert "Not Found" in refusal(sekha("keys", "show", "../tenants"))
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """Sends everybody on, and remembers with which key they came."""
+
+    seen: list[str | None] = []  # noqa: RUF012 - of the one server of this test
+
+    def do_GET(self) -> None:
+        self.seen.append(self.headers["Authorization"])
+        self.send_response(302)
+        self.send_header("Location", f"http://127.0.0.1:{self.server.server_address[1]}/again")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+def test_the_key_follows_no_redirect(sekha: Sekha) -> None:
+    Elsewhere.seen.clear()
+    with HTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        thread = Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        told = refusal(sekha("keys", "list", "--url", f"http://127.0.0.1:{server.server_address[1]}"))
+        server.shutdown()
+        thread.join()
+
+    assert "302" in told
+    assert len(Elsewhere.seen) == 1
+
+
+def test_a_name_cannot_move_the_cursor_of_who_reads_it(capsys: pytest.CaptureFixture[str]) -> None:
+    show_rows([{"who": "\x1b[2Jevil\r[red]"}], ["who"], Format.TABLE)
+
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\r" not in shown
+    assert "[red]" in shown
