@@ -24,6 +24,7 @@ from serve_app.engine import Ask, Engine
 from serve_app.errors import GatewayError, ModelNotAllowed, ModelNotFound
 from serve_app.events import Event, Listener, RequestFailed
 from serve_app.providers.base import Answer, Provider
+from serve_app.purse import Purse, budgets_among
 from serve_app.routed import Routed
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.eligibility import is_allowed, serves_task
@@ -86,7 +87,11 @@ class Gateway:
     def plan(self, wanted: Requirements, caller: Caller = ANYONE) -> Plan:
         """Who may serve this, best first, and why the others may not."""
         wanted = self.allowed(wanted, caller)
-        return make_plan(wanted, self.targets, self._conditions, self._strategy, self._rng, self._defaults)
+        budgets = budgets_among(self.control.limits_for(caller))
+        purse = Purse(caller, budgets, self.control.price, self.control.foreseen) if budgets else None
+        return make_plan(
+            wanted, self.targets, self._conditions, self._strategy, self._rng, self._defaults, purse
+        )
 
     def route(self, wanted: Requirements, caller: Caller = ANYONE) -> tuple[Plan, Candidate]:
         """The plan and its first choice; raises the refusal that a caller should hear."""
@@ -262,7 +267,7 @@ class Gateway:
         return Trip(
             request_id=request_id,
             operation=operation,
-            plan=self.plan(wanted),
+            plan=self.plan(wanted, caller),
             raw=raw,
             timeout_s=min(timeout_s or limit, limit),
             control=self.control,

@@ -6,12 +6,13 @@ Under `/v1` they have OpenAI's shape, with `detail` beside it for callers who kn
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from serve_app.api.asgi import Headers
-from serve_app.errors import AdminLimitReached, GatewayError
+from serve_app.errors import AdminLimitReached, GatewayError, RateLimitExceeded
 
 
 def detail_of(error: GatewayError) -> Any:
@@ -36,9 +37,9 @@ def openai_error(error: GatewayError) -> bytes:
 def admin_error(error: GatewayError) -> bytes:
     """The error as seed 004 has it, beside FastAPI's `detail` (contract 6.2)."""
     code = "AUTHENTICATION_REQUIRED" if error.status == 401 else error.code.upper()
-    told = detail_of(error)
-    details = told["details"] if isinstance(told, dict) else {"param": error.param}
-    return orjson.dumps({"code": code, "message": error.message, "details": details, "detail": told})
+    detail = detail_of(error)
+    details = detail["details"] if isinstance(detail, Mapping) else {"param": error.param}
+    return orjson.dumps({"code": code, "message": error.message, "details": details, "detail": detail})
 
 
 def plain_error(error: GatewayError) -> bytes:
@@ -54,10 +55,13 @@ def error_for(path: str, error: GatewayError) -> bytes:
 
 
 def error_headers(error: GatewayError) -> Headers:
-    """`Retry-After` in whole seconds where it is known when to come back; a limit; how to show a key."""
+    """`Retry-After` where it is known when to come back, how a limit stands, and how to show a key."""
     headers: Headers = []
     if error.retry_after_s is not None:
-        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
+        after = max(1, math.ceil(error.retry_after_s))
+        headers.append((b"retry-after", str(after).encode()))
+        if isinstance(error, RateLimitExceeded):
+            headers += limit_headers(error.limit, error.remaining, after)
     if isinstance(error, AdminLimitReached):
         headers += limit_headers(error.limit, error.remaining, error.resets_at)
     if error.status == 401:

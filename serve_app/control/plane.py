@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from serve_app.accounting.entry import Entry
+from serve_app.accounting.limit import owner_in
 from serve_app.accounting.price import Price
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.settings import Settings
@@ -24,6 +25,7 @@ from serve_app.resilience.latency import Latency
 
 SILENT_AFTER_S = 15.0  # a router that has not reported for so long is gone; its gauges go with it
 FORGOTTEN_AFTER_S = 3600.0  # by then no report of it can still be on its way
+ALERTS = "sekha_budget_alerts"
 MOST_UNWRITTEN = 100_000  # entries kept while the store is down; the rest wait in the routers' journals
 
 Pricer = Callable[[Settings], Mapping[str, Price | None]]
@@ -67,7 +69,8 @@ class Plane:
         self._heard_at: dict[str, float] = {}
         self._gauges: dict[str, Gauges] = {}
         self._tally = Tally()
-        self._lender = Lender(on_alert)
+        self._on_alert = on_alert
+        self._lender = Lender(self._alert)
         self._book: Book | None = None
         self._marks: dict[str, Mark] = {}
         self._counted: dict[str, int] = {}
@@ -201,6 +204,10 @@ class Plane:
             mark = self._marks[journal] = Mark(number, number)
             self._counted[journal] = number
         return mark
+
+    def _alert(self, alert: BudgetAlert) -> None:
+        self._tally.count(ALERTS, (owner_in(alert.limit.id), str(alert.threshold)))
+        self._on_alert(alert)
 
     def probe(self, provider_id: str, now: float) -> float | None:
         """Give out the one probe of a half-open breaker: its name, for the one who gets it."""

@@ -33,7 +33,7 @@ from serve_app.control.port import Control, ControlUnreachable, Mark, Observatio
 from serve_app.control.refusal import refusal_of
 from serve_app.control.store import Change, Record
 from serve_app.control.tally import Key, Tally
-from serve_app.errors import GatewayUnavailable
+from serve_app.errors import GatewayUnavailable, LimitReached
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome
 
@@ -164,6 +164,12 @@ class Replica:
         book = await self._control.change(records, change, epoch)
         self._take_book(book)
         return book
+
+    def foreseen(self, limit: Limit, amount: int) -> LimitReached | None:
+        """The refusal that this much of a limit is known to meet; None where one has to ask."""
+        now = self._clock.now()
+        short = self._borrower.foreseen(limit, amount, now)
+        return None if short is None else refusal_of(short, now)
 
     # --- what a request does --------------------------------------------------------------------------
 

@@ -33,14 +33,15 @@ RINGS = {
     "conditions": ("config accounting routing", ""),
     "control": ("errors caller clock config accounting resilience routing", "pydantic"),
     "routed": ("config routing", ""),
-    "trip": ("errors bill caller clock config accounting resilience routing control events routed", ""),
+    "trip": ("errors bill purse caller clock config accounting resilience routing control events routed", ""),
     "engine": ("errors clock bill config resilience routing control trip providers.base", ""),
-    "bill": ("errors caller clock config accounting control routing", ""),
+    "purse": ("errors caller config accounting routing", ""),
+    "bill": ("errors caller clock config accounting control routing purse", ""),
     "heir": ("clock accounting control storage", ""),
     "streams": ("errors clock accounting trip engine routed providers.base", "orjson"),
     "gateway": (
-        "errors caller clock config accounting routing control events routed trip engine streams conditions "
-        "schemas providers.base",
+        "errors caller clock config accounting routing control events purse routed trip engine streams "
+        "conditions schemas providers.base",
         "",
     ),
     "storage": ("errors clock config accounting control.store control.journal", "sqlalchemy alembic orjson"),
@@ -57,7 +58,7 @@ RINGS = {
     ),
     "observability": (
         "errors clock config accounting resilience control events trip providers.base",
-        "orjson prometheus_client",
+        "aiohttp orjson prometheus_client",
     ),
     # places to run, and ways in
     "inprocess": (
@@ -80,7 +81,8 @@ RINGS = {
         "pydantic orjson",
     ),
     "cli": (
-        "errors caller config accounting routing control prices conditions providers app deployments",
+        "errors caller clock config accounting routing control prices conditions purse providers app "
+        "deployments",
         "ray typer rich aiohttp orjson",
     ),
 }
