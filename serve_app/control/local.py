@@ -94,8 +94,6 @@ class LocalControl:
         if is_new:
             self._set_book()
         self._plane.remember(known, self._clock.now())
-        with contextlib.suppress(StoreUnavailable):
-            await self._begin_vllm_hours()
         self._wake()
         return self._plane.snapshot(self._clock.now())
 
@@ -240,6 +238,7 @@ class LocalControl:
                 if not self._is_restored:
                     await self._restore(store)
                 wrote = await self._write(store)
+                await self._begin_vllm_hours()
                 if is_down:
                     is_down = False
                     log.info("the store answers again")
