@@ -63,6 +63,13 @@ class Lookout:
         await asyncio.gather(*(self._look_if_due(provider_id) for provider_id in due))
         return self._seen
 
+    async def fresh(self, provider_id: str) -> Health:
+        """A look taken now; nothing is claimed of a provider that is not looked at."""
+        if provider_id not in self._providers:
+            return Health(HealthStatus.UNKNOWN, None, None, (), self._clock.now())
+        async with self._looking[provider_id]:
+            return await self._look(provider_id)
+
     # --- life -----------------------------------------------------------------------------------------
 
     def start(self) -> None:

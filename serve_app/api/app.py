@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from serve_app import __version__
+from serve_app.api.admin.backend import EndpointLook
 from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.routes import PREFIX as ADMIN
 from serve_app.api.admin.routes import admin_routes
@@ -32,7 +33,7 @@ from serve_app.api.asgi import (
 )
 from serve_app.api.auth import Authorised, Keyring
 from serve_app.api.errors import error_for, error_headers, openai_error
-from serve_app.api.health import Exposition, metrics_routes, provider_routes, service_routes
+from serve_app.api.health import NOT_LOOKED_AT, Exposition, metrics_routes, provider_routes, service_routes
 from serve_app.api.openai import OpenAIEndpoints
 from serve_app.api.routing import routing_routes
 from serve_app.caller import Caller
@@ -41,6 +42,7 @@ from serve_app.errors import GatewayError, ModelNotFound
 from serve_app.events import HttpAnswered
 from serve_app.gateway import Gateway
 from serve_app.lookout import Lookout
+from serve_app.providers.base import Health
 from serve_app.routing.target import Target
 
 log = logging.getLogger("sekha.api")
@@ -58,9 +60,23 @@ Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def build_api(
-    gateway: Gateway, lookout: Lookout, keyring: Keyring, clock: Clock, exposition: Exposition
+    gateway: Gateway,
+    lookout: Lookout,
+    keyring: Keyring,
+    clock: Clock,
+    exposition: Exposition,
+    look_at_endpoint: EndpointLook | None = None,
 ) -> ASGIApp:
-    """The application: hot endpoints first, FastAPI behind them. `exposition` writes what /metrics shows."""
+    """
+    The application: hot endpoints first, FastAPI behind them.
+
+    `exposition` writes what /metrics shows; `look_at_endpoint` looks at an address of vLLM's API without a
+    key. None: nothing is known of it.
+    """
+
+    async def unseen(_: str) -> Health:
+        return NOT_LOOKED_AT
+
     endpoints = OpenAIEndpoints(gateway, keyring)
     public = PUBLIC | ({"/metrics", "/metrics/"} if gateway.settings.auth.public_metrics else set())
     hot: dict[str, Endpoint] = {
@@ -68,7 +84,10 @@ def build_api(
         "/api/v1/chat/completions": endpoints.chat,
         "/v1/embeddings": endpoints.embeddings,
     }
-    rest = Guarded(_documented(gateway, lookout, keyring, clock, exposition, hot), keyring, public)
+    app = _documented(gateway, lookout, keyring, clock, exposition, hot)
+    desk = Desk(gateway, lookout, clock)
+    app.include_router(admin_routes(desk, keyring, look_at_endpoint or unseen))
+    rest = Guarded(app, keyring, public)
     return Dispatcher(hot, rest, gateway)
 
 
@@ -193,7 +212,6 @@ def _documented(
     app.include_router(metrics_routes(gateway, exposition), dependencies=[] if open_metrics else needs_key)
     app.include_router(provider_routes(gateway, lookout, clock), dependencies=needs_key)
     app.include_router(routing_routes(gateway, authorised))
-    app.include_router(admin_routes(Desk(gateway, lookout, clock), keyring))
     app.include_router(_openai_routes(gateway, hot, authorised), dependencies=needs_key)
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(HTTPException, _http_error)

@@ -26,7 +26,13 @@ class ProviderOverride(Config):
 
 
 class BackendState(Config):
-    """Seed 004's backend of the moment, and where its vLLM is; None: as configured."""
+    """
+    Seed 004's backend of the moment, and where its vLLM is; None: as configured.
+
+    `vllm_since` is when the first endpoint of vLLM was known, in seconds since the epoch. In the store the
+    two are records of their own, `current` and `vllm`, so that who changes one takes nothing from the other.
+    """
 
     current: str | None = None
-    vllm_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/]+", max_length=2000)
+    vllm_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/@]+", max_length=2000)
+    vllm_since: float | None = None

@@ -5,14 +5,20 @@ Pure: a state, and what follows from it. Who keeps the state, and who looks whet
 it is switched to, is not decided here.
 """
 
+import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from serve_app.config.override import BackendState
+from serve_app.config.settings import Settings
 from serve_app.errors import InvalidRequest
 from serve_app.routing.intent import TIERS
 
 HOUR_S = 3600
+LONGEST_ENDPOINT = 2000  # characters
+
+_ONE_WORD = re.compile(r"[!-~]+\Z")  # no blank, nothing that a terminal would obey
 
 
 class Backend(StrEnum):
@@ -99,6 +105,26 @@ class Backends:
         return round(max(0.0, now - self.vllm_since) * hourly / HOUR_S)
 
 
+def backends_of(settings: Settings, state: BackendState) -> Backends:
+    """
+    What operators said, and else the configuration; without a word of either it is Anthropic.
+
+    Where nobody says where vLLM is, it is where the first provider of that type is.
+    """
+    vllm = next((p.base_url for p in settings.llm_providers if p.type == Backend.VLLM and p.base_url), None)
+    endpoint = state.vllm_endpoint or settings.backends.vllm_endpoint or vllm
+    return Backends(
+        current=switched_by(state) or Backend.ANTHROPIC,
+        vllm_endpoint=tidy(endpoint) if endpoint else None,
+        vllm_since=state.vllm_since,
+    )
+
+
+def switched_by(state: BackendState) -> Backend | None:
+    """The backend that an operator has switched to; None: nobody ever has."""
+    return Backend(state.current) if state.current in list(Backend) else None
+
+
 def backend_named(name: str) -> Backend:
     """The backend of that name; InvalidRequest names those there are."""
     try:
@@ -111,16 +137,23 @@ def backend_named(name: str) -> Backend:
         ) from None
 
 
+def tidy(address: str) -> str:
+    """An address without a trailing slash or `/v1`."""
+    return address.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+
+
 def endpoint_of(text: str) -> str:
     """The address as it is kept, without a trailing slash or `/v1`; InvalidRequest for what is none."""
-    address = text.strip().rstrip("/").removesuffix("/v1").rstrip("/")
+    address = tidy(text)
     try:
         parts = urlsplit(address)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_plain = "@" not in parts.netloc and not parts.query and not parts.fragment
     except ValueError:  # a port that is no number, half an IPv6 address
-        is_address = False
-    if not is_address or " " in address:
+        is_address = is_plain = False
+    if not is_address or not is_plain or len(address) > LONGEST_ENDPOINT or not _ONE_WORD.match(address):
         raise InvalidRequest(
-            "A vLLM endpoint must be a web address that starts with http:// or https://", param="endpoint"
+            "A vLLM endpoint must be a web address that starts with http:// or https://, and holds no key",
+            param="endpoint",
         )
     return address

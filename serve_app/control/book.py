@@ -162,7 +162,7 @@ def book_of(settings: Settings, records: Iterable[Record], epoch: int) -> Book:
         ),
         prices=_read(PriceOverride, "price", kept),
         providers=_read(ProviderOverride, "provider", kept),
-        backend=next(iter(backends.values()), BackendState()),
+        backend=_together(backends.values()),
         model_names=names,
     )
 
@@ -180,6 +180,14 @@ def limit_id(owner: str, of: BudgetConfig | RateConfig, what: str) -> str:
     if of.model is not None:
         steps.append(f"model:{quote(of.model, safe=':')}")
     return "/".join([*(steps or ["gateway"]), what])
+
+
+def _together(states: Iterable[BackendState]) -> BackendState:
+    """One state out of parts that are kept apart."""
+    told: dict[str, object] = {}
+    for state in states:
+        told |= state.model_dump(exclude_none=True)
+    return BackendState.model_validate(told)
 
 
 def _read(kind: type[C], name: str, records: Sequence[Record]) -> dict[str, C]:

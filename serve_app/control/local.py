@@ -80,6 +80,8 @@ class LocalControl:
         self._plane.hello(replica_id, settings, known, self._clock.now())
         if is_new:
             self._set_book()
+        with contextlib.suppress(StoreUnavailable):
+            await self._begin_vllm_hours()
         self._wake()
         return self._plane.snapshot(self._clock.now())
 
@@ -154,6 +156,19 @@ class LocalControl:
         before = self._plane.reset_breaker(provider_id, self._clock.now())
         self._wake()
         return before
+
+    async def _begin_vllm_hours(self) -> None:
+        """Write down when an endpoint of vLLM that is configured was first known: from then on it is paid."""
+        settings, book = self._plane.settings, self._plane.book
+        if settings is None or book is None or self._store is None or not self._is_restored:
+            return
+        endpoint = settings.backends.vllm_endpoint
+        if endpoint is None or book.backend.vllm_since is not None:
+            return
+        now = self._clock.now()
+        state = {"vllm_endpoint": book.backend.vllm_endpoint, "vllm_since": now}
+        change = Change(now, ITSELF, "vllm_hours_begun", "backend:vllm", None, {"endpoint": endpoint})
+        await self.change([Record("backend", "vllm", state)], change)
 
     @property
     def _admin(self) -> AdminConfig:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -41,6 +42,7 @@ from serve_app.observability.metrics import MetricsListener, exposition
 from serve_app.prices import prices_of
 from serve_app.providers.base import Provider, StreamEnd
 from serve_app.providers.build import build_provider
+from serve_app.providers.endpoint import look_at_endpoint
 from serve_app.schemas.chat import read_chat
 from serve_app.schemas.embeddings import read_embedding
 from serve_app.storage.journal import Journal
@@ -87,7 +89,8 @@ class RouterDeployment:
         self._lookout.start()
         if self._heir is not None:
             self._heir.start()
-        return build_api(self._gateway, self._lookout, self._keyring, self._clock, exposition)
+        look = partial(look_at_endpoint, clock=self._clock)
+        return build_api(self._gateway, self._lookout, self._keyring, self._clock, exposition, look)
 
     async def chat(
         self, body: bytes, request_id: str, timeout_s: float | None = None

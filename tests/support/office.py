@@ -1,5 +1,6 @@
 """A gateway with a store and its admin API, in the test's own process: what operators do, without Ray."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from serve_app.api.auth import Keyring
 from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
 from serve_app.observability.metrics import exposition
+from serve_app.providers.endpoint import look_at_endpoint
 from serve_app.storage.sql import SqlStore
 from tests.support.gateways import House, ListedProvider
 
@@ -49,7 +51,8 @@ class Office:
 def _app(house: House, settings: Settings) -> Any:
     keyring = Keyring.of(settings, {}, SystemClock())
     house.control.on_new_book(keyring.take)
-    return build_api(house.gateway, house.lookout, keyring, SystemClock(), exposition)
+    look = partial(look_at_endpoint, clock=SystemClock())
+    return build_api(house.gateway, house.lookout, keyring, SystemClock(), exposition, look)
 
 
 def _client(app: Any, key: str) -> httpx.AsyncClient:

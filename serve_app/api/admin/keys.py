@@ -16,6 +16,8 @@ from serve_app.config.tenant import TENANT_ID, Budgets, Rates
 from serve_app.control.amendment import key_changed, key_created, key_of, key_revoked
 from serve_app.errors import InvalidRequest
 
+END_OF_TIME = 253_402_300_799.0  # the year 9999 ends; milliseconds by mistake are above it
+
 
 class KeyChange(Config):
     """What of a key may change: what is not named stays, None takes a bound away. Its role never does."""
@@ -24,7 +26,7 @@ class KeyChange(Config):
     tasks: tuple[ModelTask, ...] | None = None
     budgets: Budgets = ()
     rates: Rates = ()
-    expires_at: float | None = None
+    expires_at: float | None = Field(default=None, le=END_OF_TIME)
     note: str = Field(default="", max_length=500)
 
 

@@ -4,25 +4,33 @@ from fastapi import APIRouter
 
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.audit import audit_routes
+from serve_app.api.admin.backend import BackendLooks, EndpointLook, backend_routes
+from serve_app.api.admin.budget import budget_routes
+from serve_app.api.admin.costs import costs_routes
 from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.keys import key_routes
 from serve_app.api.admin.limits import limit_routes
+from serve_app.api.admin.login import login_routes
+from serve_app.api.admin.metrics import metrics_routes
 from serve_app.api.admin.prices import price_routes
 from serve_app.api.admin.providers import provider_admin_routes
-from serve_app.api.admin.spends import spend_routes
+from serve_app.api.admin.status import status_routes
 from serve_app.api.admin.tenants import tenant_routes
 from serve_app.api.auth import Keyring
 
 PREFIX = "/api/admin"
 
 
-def admin_routes(desk: Desk, keyring: Keyring) -> APIRouter:
+def admin_routes(desk: Desk, keyring: Keyring, look_at_endpoint: EndpointLook) -> APIRouter:
     """Everything under `/api/admin`; each route says itself who may."""
     access = Access(keyring, desk)
     routes = APIRouter(prefix=PREFIX, tags=["admin"])
     for part in (
+        costs_routes,
+        budget_routes,
+        metrics_routes,
+        status_routes,
         audit_routes,
-        spend_routes,
         limit_routes,
         key_routes,
         tenant_routes,
@@ -30,4 +38,6 @@ def admin_routes(desk: Desk, keyring: Keyring) -> APIRouter:
         provider_admin_routes,
     ):
         routes.include_router(part(desk, access))
+    routes.include_router(backend_routes(desk, access, BackendLooks(desk, look_at_endpoint)))
+    routes.include_router(login_routes(desk, access, keyring))
     return routes

@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 import httpx
-import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -185,6 +184,7 @@ async def test_a_keys_new_models_count_with_the_next_request(office: Office) -> 
         ({"budgets": [{"limit": 1}, {"limit": 2}]}, 422),
         ({"rates": [{"requests_per_minute": 0}]}, 422),
         ({"expires_at": 1.0}, 422),
+        ({"expires_at": 1e300}, 422),
         ({"note": "x" * 501}, 422),
         ({"digest": "0" * 64}, 422),
         ({"allowed_routes": ["*"]}, 422),
@@ -305,7 +305,7 @@ async def test_whatever_is_sent_a_revoked_key_is_still_revoked_and_a_role_still_
         await made(office, id="mine")
 
     for id_ in ("gone", "mine"):
-        answer = await office.http.patch(f"/api/admin/keys/{id_}", content=orjson.dumps(fields, default=str))
+        answer = await office.http.patch(f"/api/admin/keys/{id_}", json=fields)
         assert answer.status_code < 500
 
     assert (await office.http.get("/api/admin/keys/gone")).json()["revoked_at"] is not None

@@ -1,0 +1,198 @@
+"""
+Seed 004's two backends: which one answers, how each is, and where vLLM is.
+
+A switch is a word on requests that leave the choice to us (a tier, `auto`, no model): they go to a provider
+of that type first. What names a model or a task goes where it always went.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from pydantic import Field
+
+from serve_app.api.admin.access import Access
+from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.moment import shown_moment
+from serve_app.caller import Caller
+from serve_app.config.base import Config
+from serve_app.control.backend import (
+    Backend,
+    BackendNotConfigured,
+    Backends,
+    backend_named,
+    backends_of,
+    tidy,
+)
+from serve_app.control.local import SWITCHED
+from serve_app.control.store import Record
+from serve_app.providers.base import Health, HealthStatus
+
+EndpointLook = Callable[[str], Awaitable[Health]]
+
+
+class SwitchWanted(Config):
+    """The backend by its name; unless the check is skipped, only one that is well is switched to."""
+
+    backend: str = Field(max_length=100)
+    skip_health_check: bool = False
+
+
+class EndpointWanted(Config):
+    """Where vLLM is, with or without `/v1`."""
+
+    endpoint: str = Field(max_length=2100)
+
+
+class BackendLooks:
+    """
+    Looks at a backend, taken when they are asked for.
+
+    A provider that is configured is looked at with its own key. An address that an operator has set is looked
+    at by `at_endpoint`, which sends none.
+    """
+
+    def __init__(self, desk: Desk, at_endpoint: EndpointLook) -> None:
+        self._desk = desk
+        self._at_endpoint = at_endpoint
+
+    async def look(self, backend: Backend, backends: Backends) -> Health:
+        """The best of what its providers are."""
+        configured = [p for p in self._desk.settings.llm_providers if p.type == backend]
+        if backend is Backend.VLLM:
+            if backends.api_base is None:
+                return self._ill("vLLM has no endpoint: set one first")
+            configured = [p for p in configured if tidy(p.base_url or "") == backends.vllm_endpoint]
+            if not configured:
+                return await self._at_endpoint(backends.api_base)
+        if not configured:
+            return self._ill(f"No provider of type '{backend}' is configured")
+        looks = await asyncio.gather(*(self._desk.lookout.fresh(provider.id) for provider in configured))
+        return _best(looks)
+
+    async def all(self, backends: Backends) -> dict[Backend, Health]:
+        """At both."""
+        looks = await asyncio.gather(*(self.look(backend, backends) for backend in Backend))
+        return dict(zip(Backend, looks, strict=True))
+
+    def _ill(self, why: str) -> Health:
+        return Health(HealthStatus.UNHEALTHY, None, why, (), self._desk.clock.now())
+
+
+def backend_routes(desk: Desk, access: Access, looks: BackendLooks) -> APIRouter:
+    """The current backend, its switch, the backends' health, and vLLM's endpoint."""
+    Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
+    Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806
+    routes = APIRouter()
+
+    async def present() -> Backends:
+        return backends_of(desk.settings, (await desk.book()).backend)
+
+    @routes.get("/backend/current")
+    async def current(_: Reader) -> dict[str, Any]:
+        """The current backend, and what there is to choose from."""
+        return current_backend(desk, await present())
+
+    @routes.post("/backend/switch")
+    async def switch(wanted: SwitchWanted, caller: Admin) -> dict[str, Any]:
+        """Switch; `success` is false, and nothing has changed, where the backend is not there or not well."""
+        backend, before = backend_named(wanted.backend), await present()
+        try:
+            after = before.switched_to(backend)
+        except BackendNotConfigured as error:
+            return _not_switched(before, error.message)
+        if not wanted.skip_health_check:
+            health = await looks.look(backend, before)
+            if health.status is HealthStatus.UNHEALTHY:
+                return _not_switched(before, f"Backend '{backend}' is not healthy: {health.error}")
+        await desk.change(
+            caller,
+            SWITCHED,
+            f"backend:{backend}",
+            [Record("backend", "current", {"current": backend.value})],
+            {"backend": before.current.value},
+            {"backend": backend.value, "skip_health_check": wanted.skip_health_check},
+        )
+        return {
+            "success": True,
+            "message": f"Switched to {backend}",
+            "backend": after.current.value,
+            "previous_backend": before.current.value,
+        }
+
+    @routes.get("/backend/health")
+    async def health(_: Reader) -> dict[str, Any]:
+        """Both backends, looked at now: reachable, the key accepted, an answer within five seconds."""
+        found = await looks.all(await present())
+        return {backend.value: shown_health(look) for backend, look in found.items()}
+
+    @routes.get("/backend/health/{name}")
+    async def health_of(name: str, _: Reader) -> dict[str, Any]:
+        """One of them."""
+        backend = backend_named(name)
+        return {"backend": backend.value, **shown_health(await looks.look(backend, await present()))}
+
+    @routes.post("/backend/vllm/endpoint")
+    @routes.post("/vllm/endpoint", include_in_schema=False)
+    async def vllm_endpoint(wanted: EndpointWanted, caller: Admin) -> dict[str, Any]:
+        """Where vLLM is from now on, whether or not somebody answers there yet."""
+        before = await present()
+        after = before.with_endpoint(wanted.endpoint, desk.clock.now())
+        state = {"vllm_endpoint": after.vllm_endpoint, "vllm_since": after.vllm_since}
+        await desk.change(
+            caller,
+            "vllm_endpoint_changed",
+            "backend:vllm",
+            [Record("backend", "vllm", state)],
+            {"endpoint": before.vllm_endpoint},
+            {"endpoint": after.vllm_endpoint},
+        )
+        look = await looks.look(Backend.VLLM, after)
+        passed = look.status is HealthStatus.HEALTHY
+        return {
+            "success": True,
+            "message": "vLLM endpoint set" if passed else f"vLLM endpoint set, but: {look.error}",
+            "endpoint": after.vllm_endpoint,
+            "health_check_passed": passed,
+        }
+
+    return routes
+
+
+def current_backend(desk: Desk, backends: Backends) -> dict[str, Any]:
+    """The current backend, with what the last looks in the background have found."""
+    looks: dict[str, list[Health]] = {}
+    for provider in desk.settings.llm_providers:
+        if provider.type in list(Backend) and (seen := desk.lookout.seen.get(provider.id)):
+            looks.setdefault(provider.type, []).append(seen)
+    best = {name: _best(found) for name, found in looks.items()}
+    return {
+        "current_backend": backends.current.value,
+        "vllm_endpoint": backends.vllm_endpoint,
+        "vllm_configured": backends.is_configured(Backend.VLLM),
+        "health_status": {name: look.status is not HealthStatus.UNHEALTHY for name, look in best.items()},
+        "last_health_check": {name: shown_moment(look.last_check) for name, look in best.items()},
+        "available_models": list(backends.available_models),
+        "available_backends": [backend.value for backend in Backend],
+    }
+
+
+def shown_health(health: Health) -> dict[str, Any]:
+    """A look, in seed 004's words."""
+    return {
+        "healthy": health.status is not HealthStatus.UNHEALTHY,
+        "latency_ms": health.latency_ms,
+        "last_check": shown_moment(health.last_check),
+        "error": health.error,
+    }
+
+
+def _best(looks: Sequence[Health]) -> Health:
+    """One provider of a type that is well is enough."""
+    return min(looks, key=lambda health: health.status is HealthStatus.UNHEALTHY)
+
+
+def _not_switched(backends: Backends, why: str) -> dict[str, Any]:
+    current = backends.current.value
+    return {"success": False, "message": why, "backend": current, "previous_backend": current}

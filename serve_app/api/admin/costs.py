@@ -1,0 +1,143 @@
+"""What was spent: in all, by backend, and broken down."""
+
+import csv
+import io
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from serve_app.accounting.entry import Entry
+from serve_app.accounting.limit import Window
+from serve_app.accounting.money import dollars_text
+from serve_app.api.admin.access import Access
+from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.moment import moment_of, shown_moment
+from serve_app.api.admin.money import gateway_budget, in_dollars, spent, spent_in_window, told
+from serve_app.caller import Caller
+from serve_app.control.backend import Backend, backends_of
+from serve_app.control.costs import By, Sum, broken_down
+from serve_app.errors import InvalidRequest
+
+USUALLY_BY = "provider,model"
+_MAKES_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # where a spreadsheet opens the file
+
+
+class Form(StrEnum):
+    """How an answer is written."""
+
+    JSON = "json"
+    CSV = "csv"
+
+
+def costs_routes(desk: Desk, access: Access) -> APIRouter:
+    """The ledger's sums, and its newest lines."""
+    Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
+    routes = APIRouter()
+
+    @routes.get("/costs", response_model=None)
+    async def costs(
+        _: Reader,
+        since: Annotated[str | None, Query(description="a date, or seconds since 1970")] = None,
+        until: Annotated[str | None, Query(description="likewise; that day no longer counts")] = None,
+        by: Annotated[str, Query(description="any of day, provider, model, tenant, caller")] = USUALLY_BY,
+        form: Annotated[Form, Query(alias="format")] = Form.JSON,
+    ) -> dict[str, Any] | Response:
+        """
+        Seed 004's summary with a breakdown; without `since` it is that of the budget's present window.
+
+        `budget_limit`, `remaining` and the percentage are always of the present window.
+        """
+        steps = _steps(by)
+        book = await desk.book()
+        budget = gateway_budget(book)
+        in_window = await spent_in_window(desk, book, budget)
+        now = desk.clock.now()
+        start = moment_of(since, "since")
+        start = Window.DAY.start(start) if start is not None else budget.window.start(now) if budget else 0.0
+        end = moment_of(until, "until")
+        spends = await desk.spends(start, end)
+        rows = broken_down(spends, steps)
+        if form is Form.CSV:
+            return Response(_csv(steps, rows), media_type="text/csv; charset=utf-8")
+        backends = backends_of(desk.settings, book.backend)
+        money = spent(spends, desk, backends, start, now if end is None else min(now, end))
+        return {
+            "anthropic": in_dollars(money.of(Backend.ANTHROPIC)),
+            "vllm": in_dollars(money.of(Backend.VLLM)),
+            "total": in_dollars(money.total),
+            **told(budget, in_window.total),
+            "vllm_hours": in_dollars(money.hours),
+            "by_type": {name: in_dollars(cost) for name, cost in sorted(money.by_type.items())},
+            "since": shown_moment(start),
+            "until": None if end is None else shown_moment(end),
+            "breakdown": [{**dict(zip(steps, key, strict=True)), **_shown(its)} for key, its in rows],
+        }
+
+    @routes.get("/costs/recent")
+    async def recent(
+        _: Reader,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        tenant: str | None = None,
+        before: str | None = None,
+    ) -> dict[str, Any]:
+        """The ledger's newest lines; those before the last one's `at` are the next page."""
+        entries = await desk.entries(limit, tenant, moment_of(before, "before"))
+        return {"entries": [shown_entry(entry) for entry in entries], "count": len(entries)}
+
+    return routes
+
+
+def shown_entry(entry: Entry) -> dict[str, Any]:
+    """A line of the ledger as plain JSON; the price of what nobody knows is null."""
+    return {
+        "at": entry.at,
+        "timestamp": shown_moment(entry.at),
+        "request_id": entry.request_id,
+        "attempt": entry.attempt,
+        "tenant": entry.tenant,
+        "caller": entry.caller,
+        "provider": entry.provider_id,
+        "model": entry.model_id,
+        "task": entry.task,
+        "operation": entry.operation,
+        "outcome": entry.outcome.value,
+        "input_tokens": entry.usage.input_tokens,
+        "output_tokens": entry.usage.output_tokens,
+        "estimated": entry.usage.estimated,
+        "cost": None if entry.cost is None else in_dollars(entry.cost),
+        "latency_ms": round(1000 * entry.latency_s, 1),
+    }
+
+
+def _steps(by: str) -> list[By]:
+    try:
+        return list(dict.fromkeys(By(step.strip()) for step in by.split(",") if step.strip()))
+    except ValueError:
+        raise InvalidRequest(f"'by' must be some of {', '.join(By)}", param="by") from None
+
+
+def _shown(its: Sum) -> dict[str, Any]:
+    return {
+        "attempts": its.attempts,
+        "failed": its.failed,
+        "input_tokens": its.input_tokens,
+        "output_tokens": its.output_tokens,
+        "cost": in_dollars(its.cost),
+    }
+
+
+def _csv(steps: list[By], rows: list[tuple[tuple[str, ...], Sum]]) -> str:
+    """A table with exact costs."""
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow([*steps, "attempts", "failed", "input_tokens", "output_tokens", "cost_usd"])
+    for key, its in rows:
+        numbers = (its.attempts, its.failed, its.input_tokens, its.output_tokens, dollars_text(its.cost))
+        table.writerow([*map(_harmless, key), *numbers])
+    return text.getvalue()
+
+
+def _harmless(cell: str) -> str:
+    """A JWT's subject is whatever its user likes, and must not be a formula in a spreadsheet."""
+    return f"'{cell}" if cell.startswith(_MAKES_A_FORMULA) else cell

@@ -1,0 +1,29 @@
+"""A token for a key, for browsers and scripts that should not hold the key itself."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+
+from serve_app.api.admin.access import Access
+from serve_app.api.admin.desk import Desk
+from serve_app.api.auth import Keyring
+from serve_app.caller import Caller
+
+
+def login_routes(desk: Desk, access: Access, keyring: Keyring) -> APIRouter:
+    """One endpoint; the key comes in the header, as everywhere."""
+    Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
+    routes = APIRouter()
+
+    @routes.post("/login")
+    async def login(caller: Reader) -> dict[str, Any]:
+        """A token that is good for what the key is good for, and as long as the key is, but not for long."""
+        token = keyring.token_for(caller)
+        config = desk.settings.auth.jwt
+        return {
+            "access_token": token,
+            "token_type": "bearer",
+            "expires_in": int(config.expires_in) if config else 0,
+        }
+
+    return routes

@@ -1,0 +1,74 @@
+"""The gateway's own budget, what was spent of it, and how all of that is shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from serve_app.accounting.limit import Limit, Scope, Unit, Window
+from serve_app.accounting.money import dollars, nano_dollars
+from serve_app.api.admin.desk import Desk
+from serve_app.control.backend import Backend, Backends, backends_of
+from serve_app.control.book import Book
+from serve_app.control.costs import Sum, by_type
+from serve_app.control.store import Spend
+
+_SHOWN_FIRST = (Window.TOTAL, Window.MONTH, Window.DAY)
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """
+    What was spent in one span; nano-dollars throughout.
+
+    `hours` is what vLLM's machine has cost, paid by the hour; `by_type` what tokens have, by provider type.
+    """
+
+    by_type: dict[str, int]
+    hours: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_type.values()) + self.hours
+
+    def of(self, backend: Backend) -> int:
+        """Of seed 004's backends."""
+        return self.by_type.get(backend, 0) + (self.hours if backend is Backend.VLLM else 0)
+
+
+def gateway_budget(book: Book) -> Limit | None:
+    """The budget that binds everyone together; of several windows the longest."""
+    budgets = [limit for limit in book.limits if limit.unit is Unit.NANO_DOLLARS and limit.scope == Scope()]
+    return min(budgets, key=lambda limit: _SHOWN_FIRST.index(limit.window), default=None)
+
+
+def spent(spends: Sequence[Spend], desk: Desk, backends: Backends, since: float, until: float) -> Money:
+    """What these sums and the hours between two moments come to."""
+    types = {provider.id: provider.type for provider in desk.settings.llm_providers}
+    sums: dict[str, Sum] = by_type(spends, types)
+    rate = nano_dollars(desk.settings.backends.vllm_hourly_rate)
+    hours = backends.vllm_cost(until, rate) - backends.vllm_cost(since, rate)
+    return Money({name: its.cost for name, its in sums.items()}, max(0, hours))
+
+
+async def spent_in_window(desk: Desk, book: Book, budget: Limit | None) -> Money:
+    """What the budget's present window has cost; without one, what everything has."""
+    now = desk.clock.now()
+    since = budget.window.start(now) if budget else 0.0
+    return spent(await desk.spends(since), desk, backends_of(desk.settings, book.backend), since, now)
+
+
+def told(budget: Limit | None, used: int) -> dict[str, Any]:
+    """How a budget stands, in US dollars; nothing where there is none."""
+    if budget is None:
+        return {"budget_limit": None, "remaining": None, "budget_used_percent": None, "window": None}
+    return {
+        "budget_limit": in_dollars(budget.amount),
+        "remaining": in_dollars(max(0, budget.amount - used)),
+        "budget_used_percent": round(100 * used / budget.amount, 2) if budget.amount else 100.0,
+        "window": budget.window.value,
+    }
+
+
+def in_dollars(nano: int) -> float:
+    """US dollars, rounded to six decimals as seed 004 shows them."""
+    return round(dollars(nano), 6)

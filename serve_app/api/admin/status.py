@@ -1,0 +1,56 @@
+"""Everything an operator looks at first, in one answer; and what the gateway goes by."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+
+from serve_app.api.admin.access import Access
+from serve_app.api.admin.backend import current_backend
+from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.metrics import summary
+from serve_app.api.admin.money import gateway_budget, in_dollars, spent_in_window, told
+from serve_app.caller import Caller
+from serve_app.control.backend import Backend, backends_of
+from serve_app.control.lender import ALERT_AT
+
+
+def status_routes(desk: Desk, access: Access) -> APIRouter:
+    """The summary of summaries, and the configuration as far as it concerns operators."""
+    Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
+    routes = APIRouter()
+
+    @routes.get("/status")
+    async def status(_: Reader) -> dict[str, Any]:
+        """The current backend, the costs of the budget's window, the budget, and the metrics' overview."""
+        book = await desk.book()
+        budget = gateway_budget(book)
+        money = await spent_in_window(desk, book, budget)
+        return {
+            "backend": current_backend(desk, backends_of(desk.settings, book.backend)),
+            "costs": {
+                "anthropic": in_dollars(money.of(Backend.ANTHROPIC)),
+                "vllm": in_dollars(money.of(Backend.VLLM)),
+                "total": in_dollars(money.total),
+            },
+            "budget": {"current_usage": in_dollars(money.total), **told(budget, money.total)},
+            "metrics": (await summary(desk))["overview"],
+        }
+
+    @routes.get("/config")
+    async def config(_: Reader) -> dict[str, Any]:
+        """What the gateway goes by: of the configuration, and of what operators changed since."""
+        settings, book = desk.settings, await desk.book()
+        return {
+            "epoch": book.epoch,
+            "auto_fallback": settings.routing.auto_fallback,
+            "health_check_interval": settings.health.interval_s,
+            "alert_thresholds": list(ALERT_AT),
+            "rate_limits": settings.admin.model_dump(),
+            "backends": settings.backends.model_dump(),
+            "providers": [
+                {"id": provider.id, "type": provider.type, "priority": provider.priority}
+                for provider in settings.llm_providers
+            ],
+        }
+
+    return routes
