@@ -101,7 +101,7 @@ class Bill:
             model_id=target.model_id,
             task=self._wanted.task,
             operation=self._operation,
-            usage=self._most(target),
+            usage=self.most(target),
             cost=self._worst_cost(target),
         )
         return Item(target, attempt, hold, self._control.begin(begun))
@@ -151,11 +151,12 @@ class Bill:
             if cost is None:
                 raise PriceUnknown(target.name, limit.id)
             return cost
-        return self._most(target).total_tokens if limit.unit is Unit.TOKENS else 1
+        return self.most(target).total_tokens if limit.unit is Unit.TOKENS else 1
 
-    def _most(self, target: Target) -> Usage:
+    def most(self, target: Target) -> Usage:
         """The most tokens that an attempt may use, as far as that can be known beforehand."""
-        return Usage(self._wanted.input_tokens, self._longest(target) * self._wanted.answers)
+        output = self._longest(target) * self._wanted.answers
+        return Usage(self._wanted.input_tokens, output, estimated=True)
 
     def _longest(self, target: Target) -> int:
         """Tokens of the longest answer: the caller's limit, for few models ever write all they can."""

@@ -19,6 +19,7 @@ What the gateway can refuse or fail with.
       x GatewayUnavailable           503: a part of the gateway itself is missing
         + JwksUnavailable            the keys of an identity provider
       x UpstreamError                one attempt at one target failed
+        + ReplicaLost                the process that had it died
         + ProviderAuthError          our key was refused
         + ProviderRateLimitError     429
         + ProviderTimeoutError       it took too long
@@ -418,6 +419,12 @@ class UpstreamError(GatewayError):
 
 
 ProviderError = UpstreamError  # the seed's name for it (contract 3.5)
+
+
+class ReplicaLost(UpstreamError):
+    """The process that had the request has died: nobody knows what came of it, and what it cost."""
+
+    usual = FailureKind.UNREACHABLE
 
 
 class ProviderAuthError(UpstreamError):

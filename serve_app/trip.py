@@ -26,6 +26,7 @@ from serve_app.errors import (
     NoSuitableProviders,
     ProviderRateLimitError,
     ProviderTimeoutError,
+    ReplicaLost,
     UpstreamError,
 )
 from serve_app.events import AttemptFailed, Event, Listener, RequestAbandoned, RequestFailed, RequestServed
@@ -208,8 +209,12 @@ class Trip:
         target = attempt.candidate.target
         self.failures.append((target, error))
         self._observe(attempt, self._verdict(attempt, error), cool_until=self._cool_until(error))
-        usage = self.guessed_usage(attempt.output_chars) if attempt.output_chars else None
-        cost = self.bill.settle(attempt.item, usage, EntryOutcome.FAILED, self.elapsed_s)
+        usage, outcome = None, EntryOutcome.FAILED
+        if isinstance(error, ReplicaLost):
+            usage, outcome = self.bill.most(target), EntryOutcome.LOST
+        elif attempt.output_chars:
+            usage = self.guessed_usage(attempt.output_chars)
+        cost = self.bill.settle(attempt.item, usage, outcome, self.elapsed_s)
         self._tell(
             AttemptFailed(
                 request_id=self.request_id,

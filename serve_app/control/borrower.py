@@ -79,6 +79,7 @@ class Borrower:
     _asked: dict[str, _Asked] = field(default_factory=dict)
     _refusals: dict[str, _Refusal] = field(default_factory=dict)
     _unsent: deque[tuple[int, str, int]] = field(default_factory=deque)
+    used: dict[str, tuple[float, int]] = field(default_factory=dict)  # as last heard, with its window
 
     # --- what a request does --------------------------------------------------------------------------
 
@@ -201,6 +202,7 @@ class Borrower:
                 continue  # nobody has wanted any since, and the next report says that we have none
             self._turn(account, now)
             account.touched = now
+            self.used[name] = (account.limit.window.start(now), grant.used)
             if not grant.amount and not grant.later:
                 if not wants[name].need:
                     account.content_until = now + 20 * CONTENT_S

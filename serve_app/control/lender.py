@@ -81,6 +81,7 @@ class Lender:
     def __init__(self, on_alert: Callable[[BudgetAlert], None] = lambda _: None) -> None:
         self._on_alert = on_alert
         self._limits: dict[str, Limit] = {}
+        self._knows_limits = False
         self._budgets: dict[str | None, list[Limit]] = {}
         self._holdings: dict[str, Mapping[str, Holding]] = {}
         self._heard_at: dict[str, float] = {}
@@ -94,6 +95,7 @@ class Lender:
 
     def set_limits(self, limits: Iterable[Limit], now: float) -> None:
         """These are the limits from now on; what was used of a limit is known, also of one that is new."""
+        self._knows_limits = True
         before = self._limits
         self._limits = {limit.id: limit for limit in limits}
         for name, limit in self._limits.items():
@@ -128,6 +130,19 @@ class Lender:
             if limit.unit is Unit.NANO_DOLLARS:  # what was told before the restart is not told again
                 account = self._account(limit, now)
                 account.told = {at for at in ALERT_AT if _percent(account.used, limit) >= at}
+
+    def remember(self, used: Mapping[str, tuple[float, int]], now: float) -> None:
+        """
+        Believe what a router remembers was used, by limit, in the window that began then.
+
+        For an authority that cannot read its store: better than to begin at nothing.
+        """
+        for name, (window, amount) in used.items():
+            limit = self._limits.get(name)
+            if limit is not None and limit.unit is Unit.NANO_DOLLARS:
+                account = self._account(limit, now)
+                if account.window == window:
+                    account.used = max(account.used, amount)
 
     def spend(self, entry: Entry, now: float) -> None:
         """Count what an attempt has cost."""
@@ -189,8 +204,8 @@ class Lender:
 
     def _grant(self, replica_id: str, name: str, want: Want, now: float) -> Grant:
         standing = self.standing(name, now)
-        if standing is None:  # a limit that is gone limits nothing
-            return Grant(want.upto, 0)
+        if standing is None:  # a limit that is gone limits nothing; of those to come nothing is known yet
+            return Grant(want.upto, 0) if self._knows_limits else Grant(0, 0, later=True)
         limit, used, window = standing.limit, standing.used, lending_window(standing.limit, now)
         if now < self._lends_from:
             return Grant(0, used, window, later=True)

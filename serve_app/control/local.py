@@ -59,8 +59,11 @@ class LocalControl:
     async def start(self) -> None:
         """Take up what the store has, and begin to write; a store that is down is tried again later."""
         if self._store is not None and self._writing is None:
-            with contextlib.suppress(StoreUnavailable):
+            try:
                 await self._restore(self._store)
+            except StoreUnavailable as error:
+                log.error("the store does not answer, going on without: %s", error)
+                self._plane.store_answers(False)
             self._writing = asyncio.create_task(self._write_for_ever(self._store))
 
     async def stop(self) -> None:
@@ -81,6 +84,7 @@ class LocalControl:
         self._plane.hello(replica_id, settings, known, self._clock.now())
         if is_new:
             self._set_book()
+        self._plane.remember(known, self._clock.now())
         with contextlib.suppress(StoreUnavailable):
             await self._begin_vllm_hours()
         self._wake()
@@ -236,7 +240,7 @@ class LocalControl:
         self._wake()
 
     async def _write_for_ever(self, store: Store) -> None:
-        is_down = False
+        is_down = not self._is_restored
         while True:
             try:
                 if not self._is_restored:

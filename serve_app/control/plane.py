@@ -15,7 +15,7 @@ from serve_app.accounting.price import Price
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.settings import Settings
 from serve_app.control.book import Book
-from serve_app.control.lender import LEASE_S, BudgetAlert, Lender
+from serve_app.control.lender import EXPIRES_S, BudgetAlert, Lender
 from serve_app.control.port import Mark, Observation, Receipt, Report, Snapshot, Totals
 from serve_app.control.store import Spend
 from serve_app.control.tally import Gauges, Key, Tally
@@ -164,15 +164,17 @@ class Plane:
         """
         Begin with what the store has; everything else is sent again by those who have it in their journals.
 
-        Who had credit of a former authority gets the time to say so, before any is lent anew.
+        Who had credit of a former authority gets the time to say so, before any is lent anew. It counts as a
+        new beginning for the routers, too: what they have told since the last one may be counted no more.
         """
+        self._generation += "+"
         self._restored = written
         self._unwritten.clear()
         for journal in self._marks:
             number = written.get(journal, 0)
             self._marks[journal] = Mark(number, number)
             self._counted[journal] = number
-        self._lender.restore(spends, now, silence_s=LEASE_S if written else 0.0)
+        self._lender.restore(spends, now, silence_s=EXPIRES_S if written else 0.0)
         self.version += 1
 
     def store_answers(self, answers: bool) -> None:
@@ -180,6 +182,11 @@ class Plane:
         if answers is not self._is_stored:
             self._is_stored = answers
             self.version += 1
+
+    def remember(self, known: Snapshot, now: float) -> None:
+        """Where the store cannot say what was used, believe a router."""
+        if not self._is_stored:
+            self._lender.remember(known.used, now)
 
     def set_book(self, book: Book, now: float) -> None:
         """These are the tenants, keys and limits from now on."""

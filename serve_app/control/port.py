@@ -77,7 +77,7 @@ class Snapshot:
     report that is in here. `cooling` says until when targets want to be left alone. `epoch` is that of the
     book; who has an older one asks for it. `recalls` names the limits whose free credit is wanted back, and
     by whom; `marks` says how far the routers' journals have come, `is_stored` whether the store takes what
-    comes.
+    comes. `used` is only a router's to tell: what it last heard was used of its limits, and in which window.
     """
 
     generation: str = ""
@@ -91,6 +91,7 @@ class Snapshot:
     recalls: Mapping[str, str] = field(default_factory=dict)
     marks: Mapping[str, Mark] = field(default_factory=dict)
     is_stored: bool = True
+    used: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,8 @@ class Replica:
         until = self._clock.monotonic() + min(within_s, CREDIT_WITHIN_S)
         while True:
             now = self._clock.now()
+            if self._clock.monotonic() - self._heard_at > LEASE_S:
+                self._borrower.lose_free()
             if hold := self._borrower.reserve(needs, now):
                 if self._borrower.is_low(needs, now):
                     self._urgent.set()
@@ -233,7 +235,8 @@ class Replica:
             answered = self._answered
             self._urgent.set()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(answered.wait(), left_s)
+                async with asyncio.timeout(left_s):
+                    await answered.wait()
 
     def begin(self, begun: Begun) -> int:
         """Write down that an attempt is about to begin: its ticket. Raises GatewayUnavailable."""
@@ -314,7 +317,12 @@ class Replica:
 
     async def introduce(self) -> None:
         """Say who we are, and what we remember in case the authority has lost its memory."""
-        known = replace(self._snapshot, breakers=dict(self._breakers), cooling=dict(self._cooling))
+        known = replace(
+            self._snapshot,
+            breakers=dict(self._breakers),
+            cooling=dict(self._cooling),
+            used=dict(self._borrower.used),
+        )
         try:
             self.take(await self._control.hello(self._id, self._settings, known))
             await self._read_book()
@@ -348,8 +356,6 @@ class Replica:
                 self._reported_at = self._clock.monotonic()
             except ControlUnreachable:
                 self._answer()  # they have to ask again: what was wanted is forgotten
-                if self._clock.monotonic() - self._heard_at > LEASE_S:
-                    self._borrower.lose_free()
                 await self._clock.sleep(RETRY_AFTER_S)
 
     async def _watch_for_ever(self) -> None:

@@ -10,7 +10,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError
 
 from serve_app.deployments.handles import TROUBLES, BySize
-from serve_app.errors import FailureKind, UpstreamError, upstream_error
+from serve_app.errors import FailureKind, ReplicaLost, UpstreamError, upstream_error
 from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamItem
 from serve_app.providers.limits import Limit, OutOfTime, out_of_time, within
 
@@ -108,4 +108,7 @@ class HandleProvider:
         if kind is FailureKind.BROKEN:
             logger.error("provider '%s': its replica raised", self._id, exc_info=error)
         name = type(getattr(error, "cause", None) or error).__name__
-        return upstream_error(f"The provider's replica failed: {name}", self._id, kind)
+        message = f"The provider's replica failed: {name}"
+        if kind is FailureKind.UNREACHABLE:
+            return ReplicaLost(message, self._id)
+        return upstream_error(message, self._id, kind)

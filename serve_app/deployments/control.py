@@ -35,6 +35,7 @@ from serve_app.storage.sql import SqlStore
 NAMESPACE = "sekha"
 ANSWER_WITHIN_S = 5.0
 STORE_WITHIN_S = 10.0  # more than that, for what waits for the store
+RECEIPT_WITHIN_S = 2.0  # twice in the life of a lease: what is held has to be told again before that ends
 
 T = TypeVar("T")
 Refusal = StoreUnavailable | AdminLimitReached | Overtaken
@@ -145,7 +146,7 @@ class ControlClient:
         return answer
 
     async def report(self, report: Report) -> Receipt:
-        answer: Receipt = await self._ask("report", report)
+        answer: Receipt = await self._ask("report", report, at_most_s=RECEIPT_WITHIN_S)
         return answer
 
     async def adopt(self, entries: Sequence[Entry]) -> Mark:
@@ -201,9 +202,11 @@ class ControlClient:
             raise answer
         return answer
 
-    async def _ask(self, method: str, *args: object, within_s: float = 0.0) -> Any:
+    async def _ask(
+        self, method: str, *args: object, within_s: float = 0.0, at_most_s: float = ANSWER_WITHIN_S
+    ) -> Any:
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S + within_s):
+            async with asyncio.timeout(at_most_s + within_s):
                 actor = self._actor or await self._found()
                 return await getattr(actor, method).remote(*args)
         except (RayError, GetTimeoutError, TimeoutError, ValueError) as error:

@@ -131,16 +131,16 @@ class Cluster(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.1, 0.1, 0.1, 1.0, 3.0, LEASE_S + 0.1, EXPIRES_S + 0.1, 61.0]))
     def time_passes(self, seconds: float) -> None:
         """
-        Who has requests under way is heard of every few seconds.
+        Who has requests under way, or has settled some, is heard of every few seconds.
 
-        What is under way at a router that is cut off from the authority for longer than a lease's life may
-        come on top; there is no way to know of it.
+        What a router that is cut off from the authority for longer than a lease's life has under way, or has
+        settled since, may come on top; there is no way to know of it.
         """
         while seconds > 0:
             self.now += min(seconds, 3.0)
             seconds -= 3.0
             for at, router in enumerate(self.routers):
-                if router.holds:
+                if router.holds or len(router.entries) > router.taken:
                     self.reports(at, arrives=True, comes_back=True)
 
     @rule()

@@ -8,11 +8,12 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+import psutil
 
 HOST = "127.0.0.1"
 
@@ -50,22 +51,60 @@ def postgres() -> Iterator[Server]:
     if usual.answers():
         yield usual
         return
-    programs = _programs()
+    with own_postgres() as own:
+        yield own
+
+
+@contextmanager
+def own_postgres() -> Iterator["OwnServer"]:
+    """A server made from the machine's package, which may be killed; gone when the context is left."""
     folder = Path(tempfile.mkdtemp(prefix="sekha-postgres-"))
-    user = _unprivileged(folder)
-    with socket.socket() as free:
-        free.bind((HOST, 0))
-        port = free.getsockname()[1]
-    data, options = folder / "data", f"-p {port} -h {HOST} -k {folder} -F"
-    ours = {"check": True, "user": user, "stdout": subprocess.DEVNULL}
+    server = OwnServer(_free_port(), folder, _unprivileged(folder))
     try:
-        subprocess.run([programs / "initdb", "-A", "trust", "-U", "postgres", "-D", data], **ours)
-        log = folder / "log"
-        subprocess.run([programs / "pg_ctl", "-w", "-D", data, "-o", options, "-l", log, "start"], **ours)
-        yield Server(port)
-        subprocess.run([programs / "pg_ctl", "-w", "-D", data, "-m", "immediate", "stop"], **ours)
+        server.control("initdb", "-A", "trust", "-U", "postgres")
+        server.start()
+        yield server
+        server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnServer(Server):
+    """One that runs in a folder of ours, as this user of the machine."""
+
+    folder: Path
+    user: str | None
+
+    def start(self) -> None:
+        options = f"-p {self.port} -h {HOST} -k {self.folder}"
+        self.control("pg_ctl", "-w", "-o", options, "-l", str(self.folder / "log"), "start")
+
+    def stop(self) -> None:
+        self.control("pg_ctl", "-w", "-m", "immediate", "stop")
+
+    def kill(self) -> None:
+        """All of it at once, as when its machine goes away; what was committed stays."""
+        postmaster = psutil.Process(int((self.folder / "data" / "postmaster.pid").read_text().split()[0]))
+        for process in [postmaster, *postmaster.children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        postmaster.wait(10)
+
+    def control(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [_programs() / program, "-D", self.folder / "data", *arguments],
+            check=True,
+            user=self.user,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        return int(free.getsockname()[1])
 
 
 def _programs() -> Path:

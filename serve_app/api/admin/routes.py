@@ -28,10 +28,10 @@ def admin_routes(desk: Desk, keyring: Keyring, look_at_endpoint: EndpointLook) -
     for part in (
         costs_routes,
         budget_routes,
+        limit_routes,
         metrics_routes,
         status_routes,
         audit_routes,
-        limit_routes,
         key_routes,
         tenant_routes,
         price_routes,

@@ -1,0 +1,224 @@
+"""The two backends of seed 004: which one answers, how each is, where vLLM is (cases 115, 117, 118)."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from serve_app.accounting.usage import Usage
+from serve_app.providers.base import Answer, Health
+from tests.support.gateways import ListedProvider
+from tests.support.operators import USER, Office, office, two_backends
+from tests.support.upstream import ScriptedUpstream
+
+pytestmark = pytest.mark.anyio
+
+NOWHERE = "http://127.0.0.1:9"
+ANSWER = Answer(b'{"id":"1"}', Usage(1, 1), 0.1)
+
+
+class Silent(ListedProvider):
+    """Says nothing when it is looked at."""
+
+    async def health(self) -> Health:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+
+@pytest.fixture(scope="module")
+def vllm() -> Iterator[ScriptedUpstream]:
+    with ScriptedUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture
+async def at(tmp_path: Path) -> AsyncIterator[Office]:
+    """One that knows of no vLLM."""
+    async with office(tmp_path) as opened:
+        yield opened
+
+
+async def get(at: Office, path: str, router: int = 0) -> Any:
+    async with at.client(router=router) as client:
+        answer = await client.get(f"/api/admin{path}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def post(at: Office, path: str, body: Any, router: int = 0) -> httpx.Response:
+    async with at.client(router=router) as client:
+        return await client.post(f"/api/admin{path}", json=body)
+
+
+async def switch(at: Office, backend: str, router: int = 0, skip: bool = True) -> httpx.Response:
+    return await post(at, "/backend/switch", {"backend": backend, "skip_health_check": skip}, router)
+
+
+async def provider_for(at: Office, model: str | None, router: int = 0) -> str:
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
+    async with at.client(USER, router) as client:
+        answer = await client.post("/v1/chat/completions", json=body | ({"model": model} if model else {}))
+    return answer.headers["x-sekha-provider"] if answer.status_code == 200 else str(answer.status_code)
+
+
+async def test_at_first_it_is_anthropic(at: Office) -> None:
+    told = await get(at, "/backend/current")
+
+    assert told["current_backend"] == "anthropic"
+    assert (told["vllm_endpoint"], told["vllm_configured"]) == (None, False)
+    assert told["available_models"] == ["haiku", "sonnet", "opus"]
+    assert told["available_backends"] == ["anthropic", "vllm"]
+    assert told.keys() >= {"health_status", "last_health_check"}
+
+
+async def test_case_115_no_switch_to_a_vllm_that_is_nowhere(at: Office) -> None:
+    answer = await post(at, "/backend/switch", {"backend": "vllm"})
+
+    assert answer.status_code == 200
+    assert (answer.json()["success"], answer.json()["backend"]) == (False, "anthropic")
+    assert "endpoint" in answer.json()["message"]
+    assert (await get(at, "/backend/current"))["current_backend"] == "anthropic"
+    assert (await get(at, "/audit"))["changes"] == []
+
+
+async def test_case_115_with_an_endpoint_where_somebody_answers_there_is(
+    at: Office, vllm: ScriptedUpstream
+) -> None:
+    set_to = (await post(at, "/vllm/endpoint", {"endpoint": f"{vllm.url}/v1/"})).json()
+    switched = (await post(at, "/backend/switch", {"backend": "vllm"}, router=1)).json()
+
+    assert set_to == {
+        "success": True,
+        "message": "vLLM endpoint set",
+        "endpoint": vllm.url,
+        "health_check_passed": True,
+    }
+    assert (switched["success"], switched["backend"], switched["previous_backend"]) == (
+        True,
+        "vllm",
+        "anthropic",
+    )
+    told = await get(at, "/backend/current", router=1)
+    assert (told["current_backend"], told["available_models"]) == ("vllm", ["qwen"])
+
+
+async def test_case_115_one_that_is_not_well_is_switched_to_only_without_the_check(at: Office) -> None:
+    set_to = (await post(at, "/backend/vllm/endpoint", {"endpoint": NOWHERE})).json()
+    refused = (await post(at, "/backend/switch", {"backend": "vllm"})).json()
+    forced = (await switch(at, "vllm")).json()
+
+    assert (set_to["success"], set_to["health_check_passed"]) == (True, False)
+    assert (refused["success"], refused["backend"]) == (False, "anthropic")
+    assert (forced["success"], forced["previous_backend"]) == (True, "anthropic")
+
+
+async def test_an_endpoint_gets_one_get_without_a_key_and_sends_nobody_elsewhere(
+    at: Office, vllm: ScriptedUpstream
+) -> None:
+    vllm.requests.clear()
+
+    await post(at, "/vllm/endpoint", {"endpoint": vllm.url})
+
+    [seen] = vllm.requests
+    assert (seen.method, seen.path) == ("GET", "/v1/models")
+    assert "authorization" not in seen.headers
+
+
+WRONG = [
+    "vllm:8000",
+    "ftp://h",
+    "file:///etc/passwd",
+    "http://user:pass@h:8000",
+    "http://h:8000?key=1",
+    "http://h:8000/#x",
+    "http://h\r\nX: y",
+    "http://h" + "o" * 2050,
+    "",
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+async def test_what_is_no_plain_web_address_is_no_endpoint(at: Office, wrong: str) -> None:
+    answer = await post(at, "/vllm/endpoint", {"endpoint": wrong})
+
+    assert answer.status_code in (400, 422)
+    assert "pass@" not in answer.text
+    assert (await get(at, "/audit"))["changes"] == []
+
+
+async def test_case_117_the_eleventh_switch_within_an_hour_is_refused_by_every_router(at: Office) -> None:
+    answers = [await switch(at, "anthropic", router=number % 2) for number in range(11)]
+
+    assert [answer.status_code for answer in answers] == [200] * 10 + [429]
+    refused = answers[10]
+    assert refused.json()["code"] == "RATE_LIMIT_EXCEEDED"
+    assert refused.headers["x-ratelimit-limit"] == "10"
+    assert refused.headers["x-ratelimit-remaining"] == "0"
+    assert 3500 < int(refused.headers["x-ratelimit-reset"]) - time.time() <= 3601
+
+    at.clock.ahead_s += 3601
+    assert (await switch(at, "anthropic")).status_code == 200
+
+
+async def test_a_restart_does_not_begin_the_hour_anew(tmp_path: Path) -> None:
+    async with office(tmp_path) as at:
+        for _ in range(10):
+            await switch(at, "anthropic")
+    async with office(tmp_path) as again:
+        assert (await switch(again, "anthropic")).status_code == 429
+        assert (await post(again, "/budget", {"budget_limit": 5})).status_code == 200
+
+
+async def test_a_switch_outlives_the_gateway_and_so_does_the_endpoint(tmp_path: Path) -> None:
+    async with office(tmp_path) as at:
+        await post(at, "/vllm/endpoint", {"endpoint": NOWHERE})
+        await switch(at, "vllm")
+    async with office(tmp_path) as again:
+        told = await get(again, "/backend/current")
+
+    assert (told["current_backend"], told["vllm_endpoint"]) == ("vllm", NOWHERE)
+
+
+async def test_case_116_a_switch_is_in_the_audit(at: Office) -> None:
+    await post(at, "/vllm/endpoint", {"endpoint": NOWHERE})
+    await switch(at, "vllm")
+
+    newest, first = (await get(at, "/audit"))["changes"]
+
+    assert (newest["user_id"], newest["action"]) == ("config:admin-key-1", "backend_switched")
+    assert newest["details"]["before"] == {"backend": "anthropic"}
+    assert newest["details"]["after"] == {"backend": "vllm", "skip_health_check": True}
+    assert first["details"] == {"before": {"endpoint": None}, "after": {"endpoint": NOWHERE}}
+
+
+async def test_case_118_the_health_of_both_backends(tmp_path: Path, vllm: ScriptedUpstream) -> None:
+    async with office(tmp_path, two_backends(vllm.url)) as at:
+        told = await get(at, "/backend/health")
+        one = await get(at, "/backend/health/vllm")
+
+    assert told.keys() == {"anthropic", "vllm"}
+    assert told["anthropic"].keys() == {"healthy", "latency_ms", "last_check", "error"}
+    assert told["anthropic"]["healthy"] is True
+    assert one.keys() == {"backend", "healthy", "latency_ms", "last_check", "error"}
+
+
+async def test_case_118_a_backend_that_is_slow_to_answer_is_not_healthy(tmp_path: Path) -> None:
+    silent = Silent(RuntimeError())
+    async with office(tmp_path, two_backends(health={"timeout_s": 0.05}), {"claude": silent}) as at:
+        told = await get(at, "/backend/health/anthropic")
+        switched = (await post(at, "/backend/switch", {"backend": "anthropic"})).json()
+
+    assert told["healthy"] is False
+    assert "no answer within" in told["error"]
+    assert switched["success"] is False
+
+
+async def test_an_unknown_backend_has_no_health(at: Office) -> None:
+    async with at.client() as client:
+        answer = await client.get("/api/admin/backend/health/bedrock")
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_BACKEND")
