@@ -44,16 +44,19 @@ def key_routes(desk: Desk, access: Access) -> APIRouter:
     routes = APIRouter(prefix="/keys")
 
     @routes.get("")
-    async def keys(_: Admin) -> dict[str, Any]:
+    async def keys(_: Admin, response: Response) -> dict[str, Any]:
         """All of them, the newest first, the revoked ones too."""
-        found = (await desk.book()).keys.values()
-        newest = sorted(found, key=lambda key: (key.created_at, key.id), reverse=True)
+        book = await desk.book()
+        tell_epoch(response, book)
+        newest = sorted(book.keys.values(), key=lambda key: (key.created_at, key.id), reverse=True)
         return {"keys": [key.shown() for key in newest], "count": len(newest)}
 
     @routes.get("/{id}")
-    async def key(id: str, _: Admin) -> dict[str, Any]:  # noqa: A002
+    async def key(id: str, _: Admin, response: Response) -> dict[str, Any]:  # noqa: A002
         """One of them."""
-        return key_of(await desk.book(), id).shown()
+        book = await desk.book()
+        tell_epoch(response, book)
+        return key_of(book, id).shown()
 
     @routes.post("", status_code=201)
     async def create(

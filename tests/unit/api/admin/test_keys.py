@@ -131,7 +131,8 @@ async def test_two_admins_at_once_the_last_one_wins_and_both_are_in_the_audit(of
 
 
 async def test_a_change_of_what_somebody_else_has_changed_is_refused_when_asked_to(office: Office) -> None:
-    seen = (await office.client().post("/api/admin/keys", json={"id": "mine"})).headers["etag"]
+    await made(office, id="mine")
+    seen = (await office.client().get("/api/admin/keys/mine")).headers["etag"]
     await office.client().patch("/api/admin/keys/mine", json={"note": "theirs"})
 
     stale = await office.client().patch(
