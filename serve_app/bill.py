@@ -100,7 +100,7 @@ class Bill:
             model_id=target.model_id,
             task=self._wanted.task,
             operation=self._operation,
-            usage=self.most(target),
+            usage=most_usage(target, self._wanted),
             cost=self._worst_cost(target),
         )
         return Item(target, attempt, hold, self._control.begin(begun))
@@ -150,11 +150,7 @@ class Bill:
             if cost is None:
                 raise PriceUnknown(target.name, limit.id)
             return cost
-        return self.most(target).total_tokens if limit.unit is Unit.TOKENS else 1
-
-    def most(self, target: Target) -> Usage:
-        """The most tokens that an attempt may use, as far as that can be known beforehand."""
-        return most_usage(target, self._wanted)
+        return most_usage(target, self._wanted).total_tokens if limit.unit is Unit.TOKENS else 1
 
     def _worst_cost(self, target: Target) -> int | None:
         return worst_cost(target, self._wanted, self._control.price(target.name))

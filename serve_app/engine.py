@@ -14,6 +14,7 @@ from typing import TypeVar
 from serve_app.clock import Clock
 from serve_app.config.provider import Transport
 from serve_app.config.settings import Settings
+from serve_app.control.backend import Backend, moved_to
 from serve_app.control.replica import Replica
 from serve_app.errors import FailureKind, GatewayError, LimitReached, UpstreamError, upstream_error
 from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead, StreamItem
@@ -53,6 +54,7 @@ class Engine:
             for provider in settings.llm_providers
             if provider.transport is Transport.INLINE
         }
+        self._settings = settings
         self.falls_back = settings.routing.auto_fallback
         self._request_timeout = settings.routing.request_timeout
         self._passes_filter = settings.routing.fallback_on_content_filter
@@ -195,6 +197,12 @@ class Engine:
             and self._control.cooling_s(target.name) <= patience_s
         )
 
+    def _moved_to(self, target: Target) -> str | None:
+        """Where to ask instead of at the configured address, if an operator has said so."""
+        if target.provider_type != Backend.VLLM:
+            return None
+        return moved_to(self._settings, self._control.book.backend, target.provider_id)
+
     async def _asked(self, trip: Trip, attempt: Attempt, ask: Ask[A]) -> A | UpstreamError:
         """Ask; a mistake of ours in one provider's code is that provider's failure, not the request's end."""
         target, limits = attempt.candidate.target, attempt.limits
@@ -206,6 +214,7 @@ class Engine:
             trip.wants_usage,
             limits.first_byte_s,
             limits.idle_s,
+            self._moved_to(target),
         )
         provider = self._providers[target.provider_id]
         if trip.in_flight_at(target.provider_id) >= self._most_at_once.get(target.provider_id, inf):

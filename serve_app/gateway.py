@@ -17,6 +17,7 @@ from serve_app.conditions import Conditions
 from serve_app.config.model import ModelTask
 from serve_app.config.routing import OnStreamFailure, StrategyName
 from serve_app.config.settings import Settings
+from serve_app.control.backend import OFFERED, Backend, switched_by
 from serve_app.control.book import Book
 from serve_app.control.replica import Replica
 from serve_app.engine import Ask, Engine
@@ -27,7 +28,7 @@ from serve_app.purse import Purse, budgets_among
 from serve_app.routed import Routed
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.eligibility import is_allowed, serves_task
-from serve_app.routing.intent import ModelNames
+from serve_app.routing.intent import TIERS, Intent, ModelNames
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
@@ -138,7 +139,7 @@ class Gateway:
 
     def chat_requirements(self, request: ChatRequest) -> Requirements:
         """What a chat request asks for; ModelNotFound when it names what is not there."""
-        intent = self.names.chat(request.model)
+        intent, backend = self._intent(request.model)
         shows_images = request.images > 0 and self.settings.routing.require_vision_for_images
         return Requirements(
             task=ModelTask.VISION if shows_images else intent.task,
@@ -154,7 +155,20 @@ class Gateway:
             answers=request.answers,
             service_tier=request.service_tier,
             writes_cache=request.writes_cache,
+            preferred_type=backend,
         )
+
+    def _intent(self, name: str | None) -> tuple[Intent, Backend | None]:
+        """What a name means, and the backend that operators have switched to where that has a say."""
+        backend = switched_by(self.control.book.backend)
+        if backend is None or not self.names.leaves_the_choice(name):
+            return self.names.chat(name), None
+        offered = [tier.name for tier in OFFERED[backend]]
+        if name in offered:
+            return self.names.chat(name), backend
+        if backend is Backend.ANTHROPIC and name not in TIERS:
+            return self.names.chat(name), backend  # nothing is named: the default model for the work
+        return self.names.tier_at(offered[0], backend), backend
 
     def embedding_requirements(self, request: EmbeddingRequest) -> Requirements:
         """What an embeddings request asks for. A named model is never swapped for another (contract 3.2)."""

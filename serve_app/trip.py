@@ -30,6 +30,7 @@ from serve_app.errors import (
     UpstreamError,
 )
 from serve_app.events import AttemptFailed, Event, Listener, RequestAbandoned, RequestFailed, RequestServed
+from serve_app.purse import most_usage
 from serve_app.resilience.deadline import Deadline
 from serve_app.resilience.outcome import Outcome, outcome_of
 from serve_app.routed import Routed
@@ -211,7 +212,7 @@ class Trip:
         self._observe(attempt, self._verdict(attempt, error), cool_until=self._cool_until(error))
         usage, outcome = None, EntryOutcome.FAILED
         if isinstance(error, ReplicaLost):
-            usage, outcome = self.bill.most(target), EntryOutcome.LOST
+            usage, outcome = most_usage(target, self.plan.wanted), EntryOutcome.LOST
         elif attempt.output_chars:
             usage = self.guessed_usage(attempt.output_chars)
         cost = self.bill.settle(attempt.item, usage, outcome, self.elapsed_s)

@@ -125,6 +125,20 @@ def switched_by(state: BackendState) -> Backend | None:
     return Backend(state.current) if state.current in list(Backend) else None
 
 
+def moved_to(settings: Settings, state: BackendState, provider_id: str) -> str | None:
+    """
+    Where this provider's API is instead of where it is configured; None: there.
+
+    An endpoint of vLLM that stands apart from the providers is for the first one of that type.
+    """
+    endpoint = state.vllm_endpoint or settings.backends.vllm_endpoint
+    first = next((p for p in settings.llm_providers if p.type == Backend.VLLM), None)
+    if endpoint is None or first is None or first.id != provider_id:
+        return None
+    endpoint = tidy(endpoint)
+    return None if endpoint == tidy(first.base_url or "") else f"{endpoint}/v1"
+
+
 def backend_named(name: str) -> Backend:
     """The backend of that name; InvalidRequest names those there are."""
     try:

@@ -235,8 +235,8 @@ class Borrower:
                 continue  # nobody has wanted any since, and the next report says that we have none
             self._turn(account, now)
             account.touched = now
-            self._told[name] = _Told(grant.used, now)
             self.used[name] = (account.limit.window.start(now), grant.used)
+            self._told[name] = _Told(grant.used, now)
             if not grant.amount and not grant.later:
                 if not wants[name].need:
                     account.content_until = now + 20 * CONTENT_S

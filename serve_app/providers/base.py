@@ -30,7 +30,8 @@ class Call:
     `body` is the caller's JSON in OpenAI's words; the provider puts `model` in it. `timeout_s` bounds the
     whole attempt, of a stream until its first token; `first_byte_s` bounds the wait for the head of the
     answer, `idle_s` every silence of a stream after its first token. `wants_usage`: the caller of a stream
-    asked to see the usage chunk.
+    asked to see the usage chunk. `api_base` is where to ask instead of the configured address: an operator
+    has moved the upstream, and the configured key is not for whoever is there.
     """
 
     model: str
@@ -40,6 +41,7 @@ class Call:
     wants_usage: bool = False
     first_byte_s: float = inf
     idle_s: float = inf
+    api_base: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -271,11 +271,13 @@ class WireProvider:
 
     async def _post(self, path: str, call: Call, fields: dict[str, Any]) -> aiohttp.ClientResponse:
         """The head of the answer; the body is still to be read."""
-        headers = {"Content-Type": "application/json", **self._authorization()}
+        headers = {"Content-Type": "application/json"}
+        if call.api_base is None:
+            headers |= self._authorization()
         if call.request_id:
             headers["X-Request-Id"] = call.request_id
         posting = self._opened_session().post(
-            self._base_url + path,
+            (call.api_base or self._base_url) + path,
             data=orjson.dumps(fields),
             headers=headers,
             allow_redirects=False,

@@ -48,11 +48,29 @@ class ModelNames:
                 self._tasks[name] = (*self._tasks.get(name, ()), target.task)
         self._configured = tuple(dict.fromkeys(target.model_id for target in targets))
         self._served = frozenset(target.task for target in targets)
+        self._served_by: dict[str, frozenset[ModelTask]] = {}
+        for target in targets:
+            served = self._served_by.get(target.provider_type, frozenset())
+            self._served_by[target.provider_type] = served | {target.task}
 
     @property
     def known(self) -> tuple[str, ...]:
         """Model ids first, then the tasks that something serves."""
         return (*self._configured, *sorted(self._served), "auto")
+
+    def leaves_the_choice(self, name: str | None) -> bool:
+        """Whether it is for us to say which provider answers: no name, `auto`, or a tier."""
+        return not name or name == "auto" or (name in TIERS and name not in self._tasks)
+
+    def tier_at(self, tier: str, provider_type: str) -> Intent:
+        """
+        A tier as providers of this type serve it, with no word of its model: they may have another one.
+
+        Where they serve none of its tasks, any other chat is better than no answer.
+        """
+        served = self._served_by.get(provider_type, frozenset())
+        tasks = (*TIERS[tier].tasks, ModelTask.CHAT_SMART, ModelTask.CHAT_SMALL, ModelTask.CHAT_LARGE)
+        return Intent(next((task for task in tasks if task in served), tasks[0]))
 
     def chat(self, name: str | None) -> Intent:
         """The intent of a chat request; ModelNotFound when the name means nothing here."""

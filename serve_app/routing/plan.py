@@ -61,6 +61,8 @@ class Plan:
         """Why this one was chosen (contract 1.2)."""
         if chosen.priority == 0:
             return "Matched preferred model"
+        if chosen.target.provider_type == self.wanted.preferred_type:
+            return f"Selected by current backend ({chosen.target.provider_type})"
         if self.strategy == "fallback":
             return f"Selected by priority ({chosen.priority})"
         return f"Selected by strategy {self.strategy} (priority {chosen.priority})"
@@ -139,5 +141,6 @@ def make_plan(
         elif target.name not in eligible or target.task is wanted.task:
             eligible[target.name] = candidate
     ordered = strategy.order(list(eligible.values()), rng)
-    ordered.sort(key=lambda c: c.priority != 0)  # stable: the caller's wish comes before any strategy's
+    # Stable: the caller's wish comes before the operators', and both before any strategy's.
+    ordered.sort(key=lambda c: (c.priority != 0, c.target.provider_type != wanted.preferred_type))
     return Plan(wanted, strategy.name, tuple(ordered), tuple(dropped))

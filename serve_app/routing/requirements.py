@@ -12,6 +12,7 @@ class Requirements:
 
     `max_cost` is in nano-dollars; `context_size` and the two token counts are in tokens. `only_preferred`
     drops every other model: an embedding from another model would land in another vector space.
+    `preferred_type`: providers of this type come before others, after the preferred model.
     `allowed_models` (model ids or `provider/model`) and `allowed_tasks` are what the caller may use; None:
     everything. For what it may cost at worst: `output_limit` is the most tokens the caller lets one answer
     have, None without a word of it, `answers` how many of them, `service_tier` how fast they shall come, and
@@ -32,5 +33,6 @@ class Requirements:
     answers: int = 1
     service_tier: str | None = None
     writes_cache: bool = False
+    preferred_type: str | None = None
     allowed_models: frozenset[str] | None = None
     allowed_tasks: frozenset[str] | None = None

@@ -1,6 +1,7 @@
 """A gateway with a store and an HTTP face, as operators meet it: no Ray, but everything else is real."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -32,6 +33,7 @@ KEYS = {
     "api_keys": [USER, {"key": READER, "id": "grafana", "role": "read"}],
     "admin_keys": [ADMIN],
 }
+HAIKU = "claude-3-haiku-20240307"
 SONNET = "claude-3-5-sonnet-20241022"
 QWEN = "Qwen/Qwen2.5-7B-Instruct"
 
@@ -54,12 +56,8 @@ def two_backends(vllm_url: str | None = None, **more: Any) -> Settings:
         "priority": 1,
         "retry": {"max_retries": 0},
         "models": [
-            {
-                "model_id": SONNET,
-                "task": "chat_smart",
-                "cost_per_1k_input": 0.0,
-                "cost_per_1k_output": 1.0,
-            }
+            {"model_id": SONNET, "task": "chat_smart", "cost_per_1k_input": 0.0, "cost_per_1k_output": 1.0},
+            {"model_id": HAIKU, "task": "chat_small"},
         ],
     }
     own = {
@@ -120,6 +118,13 @@ class Office:
             await control.flush()
         assert self.store is not None
         await self.authority._write(self.store)
+
+
+async def soon(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait until it holds, for a second at most: so long the news may take."""
+    async with asyncio.timeout(1):
+        while not await condition():  # noqa: ASYNC110 - what is waited for is in another router
+            await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

@@ -33,7 +33,7 @@ RINGS = {
     "conditions": ("config accounting routing", ""),
     "control": ("errors caller clock config accounting resilience routing", "pydantic"),
     "routed": ("config routing", ""),
-    "trip": ("errors bill caller clock config accounting resilience routing control events routed", ""),
+    "trip": ("errors bill purse caller clock config accounting resilience routing control events routed", ""),
     "engine": ("errors clock bill config resilience routing control trip providers.base", ""),
     "purse": ("errors caller config accounting routing", ""),
     "bill": ("errors caller clock config accounting control routing purse", ""),

@@ -29,6 +29,8 @@ from serve_app.control.local import SWITCHED
 from serve_app.control.store import Record
 from serve_app.providers.base import Health, HealthStatus
 
+NOBODY_THERE = ", but no provider of that type is configured: calls go where they went"
+
 EndpointLook = Callable[[str], Awaitable[Health]]
 
 
@@ -106,6 +108,7 @@ def backend_routes(desk: Desk, access: Access, looks: BackendLooks) -> APIRouter
             health = await looks.look(backend, before)
             if health.status is HealthStatus.UNHEALTHY:
                 return _not_switched(before, f"Backend '{backend}' is not healthy: {health.error}")
+        is_there = any(provider.type == backend for provider in desk.settings.llm_providers)
         await desk.change(
             caller,
             SWITCHED,
@@ -116,7 +119,7 @@ def backend_routes(desk: Desk, access: Access, looks: BackendLooks) -> APIRouter
         )
         return {
             "success": True,
-            "message": f"Switched to {backend}",
+            "message": f"Switched to {backend}" + ("" if is_there else NOBODY_THERE),
             "backend": after.current.value,
             "previous_backend": before.current.value,
         }

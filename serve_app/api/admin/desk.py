@@ -142,6 +142,4 @@ def _own_errors() -> Iterator[None]:
     except ControlUnreachable as error:
         raise GatewayUnavailable(f"The control actor does not answer: {error}", RETRY_AFTER_S) from error
     except StoreUnavailable as error:
-        raise GatewayUnavailable(
-            f"The store does not answer, so nothing was changed: {error}", RETRY_AFTER_S
-        ) from error
+        raise GatewayUnavailable(f"The store does not answer: {error}", RETRY_AFTER_S) from error

@@ -9,9 +9,13 @@ import httpx
 import pytest
 
 from serve_app.accounting.usage import Usage
+from serve_app.clock import SystemClock
+from serve_app.errors import FailureKind, upstream_error
 from serve_app.providers.base import Answer, Health
+from serve_app.providers.catalogue import VENDORS
+from serve_app.providers.wire import WireProvider
 from tests.support.gateways import ListedProvider
-from tests.support.operators import USER, Office, office, two_backends
+from tests.support.operators import KEYS, SONNET, USER, Office, office, soon, two_backends
 from tests.support.upstream import ScriptedUpstream
 
 pytestmark = pytest.mark.anyio
@@ -214,6 +218,82 @@ async def test_case_118_a_backend_that_is_slow_to_answer_is_not_healthy(tmp_path
     assert told["healthy"] is False
     assert "no answer within" in told["error"]
     assert switched["success"] is False
+
+
+@pytest.mark.parametrize("model", ["sonnet", "haiku", "qwen", "auto", None])
+async def test_after_a_switch_who_leaves_the_choice_to_us_is_answered_by_that_backend(
+    tmp_path: Path, model: str | None
+) -> None:
+    providers = {name: ListedProvider(ANSWER) for name in ("claude", "own")}
+    async with office(tmp_path, two_backends(NOWHERE), providers) as at:
+        before = await provider_for(at, model)
+        await switch(at, "vllm")
+        switched = await provider_for(at, model)
+        await switch(at, "anthropic")
+        back = await provider_for(at, model)
+
+    assert before == ("own" if model == "qwen" else "claude")
+    assert (switched, back) == ("own", "claude")
+
+
+@pytest.mark.parametrize("model", [SONNET, "claude/" + SONNET])
+async def test_a_switch_is_nothing_to_who_names_a_model(tmp_path: Path, model: str) -> None:
+    providers = {name: ListedProvider(ANSWER) for name in ("claude", "own")}
+    async with office(tmp_path, two_backends(NOWHERE), providers) as at:
+        await switch(at, "vllm")
+
+        assert await provider_for(at, model) == "claude"
+
+
+async def test_a_switch_is_a_preference_and_the_other_backend_a_fallback(tmp_path: Path) -> None:
+    down = ListedProvider(upstream_error("down", "own", FailureKind.BROKEN))
+    async with office(tmp_path, two_backends(NOWHERE), {"claude": ListedProvider(ANSWER), "own": down}) as at:
+        await switch(at, "vllm")
+
+        assert await provider_for(at, "haiku") == "claude"
+        assert len(down.calls) == 1
+
+
+async def test_a_switch_gives_nobody_a_model_that_is_not_theirs(tmp_path: Path) -> None:
+    tenants = [{"id": "a", "models": [SONNET]}]
+    keys = {**KEYS, "api_keys": [{"key": USER, "tenant": "a"}]}
+    providers = {name: ListedProvider(ANSWER) for name in ("claude", "own")}
+    async with office(tmp_path, two_backends(NOWHERE, tenants=tenants, auth=keys), providers) as at:
+        await switch(at, "vllm")
+
+        assert await provider_for(at, "sonnet") == "claude"
+
+
+async def test_the_other_routers_hear_of_a_switch_with_the_next_news(tmp_path: Path) -> None:
+    providers = {name: ListedProvider(ANSWER) for name in ("claude", "own")}
+    async with office(tmp_path, two_backends(NOWHERE), providers) as at:
+        await switch(at, "vllm", router=0)
+
+        async def has_heard() -> bool:
+            return await provider_for(at, "sonnet", router=1) == "own"
+
+        await soon(has_heard)
+
+
+async def test_calls_go_to_the_endpoint_that_was_set_and_take_no_key_there(
+    tmp_path: Path, vllm: ScriptedUpstream
+) -> None:
+    settings = two_backends(NOWHERE)
+    own = settings.llm_providers[1]
+    wire = WireProvider(own, VENDORS["vllm"], "sk-of-the-old-address", SystemClock())
+    async with office(tmp_path, settings, {"claude": ListedProvider(ANSWER), "own": wire}) as at:
+        await post(at, "/vllm/endpoint", {"endpoint": vllm.url})
+        await post(at, "/backend/switch", {"backend": "vllm"})
+        vllm.requests.clear()
+        served_by = await provider_for(at, "haiku")
+        await post(at, "/vllm/endpoint", {"endpoint": NOWHERE})
+        fell_back_to = await provider_for(at, "haiku")
+    await wire.aclose()
+
+    assert (served_by, fell_back_to) == ("own", "claude")
+    [seen] = vllm.asked
+    assert seen.json["model"] == "Qwen/Qwen2.5-7B-Instruct"
+    assert "authorization" not in seen.headers
 
 
 async def test_an_unknown_backend_has_no_health(at: Office) -> None:
