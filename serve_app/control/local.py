@@ -13,7 +13,7 @@ from serve_app.accounting.entry import Entry
 from serve_app.clock import Clock
 from serve_app.config.admin import AdminConfig
 from serve_app.config.settings import Settings
-from serve_app.control.book import Book, book_of
+from serve_app.control.book import NO_EPOCH, Book, book_of
 from serve_app.control.plane import Plane
 from serve_app.control.port import ControlUnreachable, Mark, Overtaken, Receipt, Report, Snapshot, Totals
 from serve_app.control.quota import Allowance, Quotas
@@ -55,6 +55,7 @@ class LocalControl:
         self._is_restored = store is None
         self._writing: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
+        self._is_doubtful = False
         self._quotas = Quotas()
         self._pruned_at = clock.monotonic()
 
@@ -94,8 +95,6 @@ class LocalControl:
         if is_new:
             self._set_book()
         self._plane.remember(known, self._clock.now())
-        with contextlib.suppress(StoreUnavailable):
-            await self._begin_vllm_hours()
         self._wake()
         return self._plane.snapshot(self._clock.now())
 
@@ -132,15 +131,21 @@ class LocalControl:
     async def book(self) -> Book:
         if self._plane.book is None:
             raise ControlUnreachable("no router has told the configuration yet")
+        if not self._is_restored:
+            raise ControlUnreachable("the store has not told yet what operators have set")
         return self._plane.book
 
     async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
         store = self._restored_store()
         async with self._changing:
+            if self._is_doubtful:
+                await self._read_again(store)
             if epoch not in (None, self._epoch):
                 raise Overtaken(f"the book is of epoch {self._epoch} by now, not {epoch}")
             self._check(change)
+            self._is_doubtful = True  # what fails, or is given up, may have been written all the same
             self._epoch = await store.change(records, change)
+            self._is_doubtful = False
             self._count(change)
             self._keep(records)
         self._set_book()
@@ -233,13 +238,26 @@ class LocalControl:
         self._set_book()
         self._wake()
 
+    async def _read_again(self, store: Store) -> None:
+        """Take up what the store has after a change of which nobody knows whether it is in there."""
+        epoch, records = await store.records()
+        self._epoch, self._is_doubtful = epoch, False
+        self._records.clear()
+        self._keep(records)
+        self._set_book()
+        self._wake()
+
     async def _write_for_ever(self, store: Store) -> None:
         is_down = not self._is_restored
         while True:
             try:
                 if not self._is_restored:
                     await self._restore(store)
+                if self._is_doubtful:
+                    async with self._changing:
+                        await self._read_again(store)
                 wrote = await self._write(store)
+                await self._begin_vllm_hours()
                 if is_down:
                     is_down = False
                     log.info("the store answers again")
@@ -281,7 +299,9 @@ class LocalControl:
     def _set_book(self) -> None:
         settings = self._plane.settings
         if settings is not None:
-            book = book_of(settings, tuple(self._records.values()), self._epoch)
+            # Of no epoch until the store has told its records: no router gives up what it knows for less.
+            epoch = self._epoch if self._is_restored else NO_EPOCH
+            book = book_of(settings, tuple(self._records.values()), epoch)
             self._plane.set_book(book, self._clock.now())
 
     def _wake(self) -> None:

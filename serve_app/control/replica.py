@@ -24,7 +24,7 @@ from serve_app.caller import Caller
 from serve_app.clock import Clock
 from serve_app.config.settings import Settings
 from serve_app.config.storage import OnUnavailable
-from serve_app.control.book import Book, book_of
+from serve_app.control.book import NO_EPOCH, Book, book_of
 from serve_app.control.borrower import Borrower, Hold, Need
 from serve_app.control.credit import Want
 from serve_app.control.journal import Begun, Journal, MemoryJournal
@@ -92,7 +92,7 @@ class Replica:
         self.tally = Tally()
         self.gauges: dict[Key, float] = {}
         self._reported_gauges: dict[Key, float] = {}
-        self.book = book_of(settings, (), -1)
+        self.book = book_of(settings, (), NO_EPOCH)
         self._book_from = ""  # the generation of the authority that it came from
         self._pages = Pages(journal or MemoryJournal(replica_id))
         self._borrower = Borrower()
@@ -435,7 +435,7 @@ class Replica:
 
     async def _read_book(self) -> None:
         """Take up the tenants, keys and limits that the authority has, if ours are older."""
-        if self._snapshot.epoch == self.book.epoch:
+        if self._snapshot.epoch in (NO_EPOCH, self.book.epoch):
             return
         self._take_book(await self._control.book())
 

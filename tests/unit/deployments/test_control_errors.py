@@ -25,10 +25,11 @@ async def test_a_store_that_is_away_comes_as_a_value_and_not_as_a_crash(tmp_path
         await actor.spends(0.0, None),
         await actor.entries(10, None, None),
         await actor.changes(10, None),
-        await actor.change([], Change(0.0, "ann", "deed", "thing")),
+        await actor.change([], Change(0.0, "ann", "deed", "thing"), None),
     ]
 
     assert {type(pickle.loads(pickle.dumps(answer))) for answer in answers} == {StoreUnavailable}
+    await actor._webhook.stop()
     await actor._control.stop()
 
 
@@ -41,4 +42,5 @@ async def test_a_limit_that_is_reached_comes_as_a_value(tmp_path: Path) -> None:
     assert isinstance(first, Allowance)
     assert isinstance(second, AdminLimitReached)
     assert pickle.loads(pickle.dumps(second)).resets_at == second.resets_at
+    await actor._webhook.stop()
     await actor._control.stop()
