@@ -17,6 +17,8 @@ from serve_app.control.credit import Grant, Holding, Want, lending_window
 IDLE_S = 2.0  # credit nobody has used for so long goes back
 REFUSED_S = 0.25  # a refusal is not asked for again for so long
 AHEAD = 64  # requests whose credit is asked for at once
+AHEAD_S = 20.0  # or what so many seconds need, where that is more: an authority that dies is back before that
+LOW_S = 12.0  # seconds for which there has to be credit
 CONTENT_S = 0.05  # credit ahead of need is not asked for more often
 KNOWN_S = 1.0  # what the authority said was used is gone by for so long; then somebody has to ask again
 MINUTE_S = 60.0
@@ -48,7 +50,8 @@ class _Account:
     What is held of one limit.
 
     `free` can be reserved, `reserved` is under way, `used` counts within the minute, `unsent` is settled
-    money that no report has told of yet; until `content_until` nothing is asked for ahead of need.
+    money that no report has told of yet; until `content_until` nothing is asked for ahead of need. `taken` is
+    what was reserved from `since` on, `per_s` what that was in a second.
     """
 
     limit: Limit
@@ -60,6 +63,15 @@ class _Account:
     touched: float = 0.0
     content_until: float = 0.0
     ends: float = inf
+    taken: int = 0
+    since: float = 0.0
+    per_s: float = 0.0
+
+    def measure(self, now: float) -> None:
+        """How much is reserved in a second, as of the last ones."""
+        if now - self.since >= 1.0:
+            self.per_s = self.taken / (now - self.since)
+            self.taken, self.since = 0, now
 
 
 @dataclass(slots=True)
@@ -106,6 +118,7 @@ class Borrower:
         for account, (limit, amount) in zip(accounts, needs, strict=True):
             account.free -= amount
             account.reserved += amount
+            account.taken += amount
             account.touched = now
             parts.append((limit, amount, account.window))
         return Hold(tuple(parts))
@@ -157,9 +170,12 @@ class Borrower:
         low = False
         for limit, amount in needs:
             account = self._account(limit, now)
-            if account.free < LOW * amount and account.content_until <= now:
+            if account.content_until > now:
+                continue
+            account.measure(now)
+            if account.free < max(LOW * amount, int(LOW_S * account.per_s)):
                 account.content_until = now + CONTENT_S
-                self._ask(limit, 0, AHEAD * amount)
+                self._ask(limit, 0, max(AHEAD * amount, int(AHEAD_S * account.per_s)))
                 low = True
         return low
 
@@ -287,7 +303,7 @@ class Borrower:
         if account is None:
             window = lending_window(limit, now)
             ends = inf if limit.window is not Window.MINUTE else window + MINUTE_S
-            account = self._accounts[limit.id] = _Account(limit, window, touched=now, ends=ends)
+            account = self._accounts[limit.id] = _Account(limit, window, touched=now, ends=ends, since=now)
         elif not account.window <= now < account.ends:
             self._turn(account, now)
         return account

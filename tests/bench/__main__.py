@@ -18,7 +18,7 @@ from statistics import median
 from tests.bench import routing
 from tests.bench.measure import QUICK, THOROUGH, Figures, LoadFailed, Pace, streams, unary
 from tests.bench.processes import WORK, DidNotStart, Family, Helper, helper, idle_share
-from tests.bench.subjects import HANDLE, LITELLM, SEKHA, Kind, Subject, started
+from tests.bench.subjects import GOVERNED_SEKHA, HANDLE, LITELLM, SEKHA, Kind, Subject, started
 from tests.bench.table import breakdown, table
 
 PARTS = ("unary", "streams", "routing", "startup")
@@ -30,6 +30,9 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument(
         "--peers", action="store_true", help="measure LiteLLM's proxy too; installs it in .bench"
+    )
+    parser.add_argument(
+        "--governed", action="store_true", help="measure it with keys, budgets and rates on as well"
     )
     parser.add_argument("--quick", action="store_true", help="one short round: for a look, not for a claim")
     parser.add_argument("--only", default=",".join(PARTS), metavar="PART,…", help=", ".join(PARTS))
@@ -122,6 +125,8 @@ def measure(chosen: argparse.Namespace, running: contextlib.ExitStack) -> Bench:
         bench.subjects.append(Subject("sekha", chosen.url, chosen.model, Family(roots=chosen.pids)))
     else:
         bench.start(SEKHA, running)
+    if chosen.governed:
+        bench.start(GOVERNED_SEKHA, running)
     if chosen.peers:
         bench.start(LITELLM, running)
     bench.note_rest()

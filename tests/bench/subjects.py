@@ -64,7 +64,30 @@ def write_config(name: str, content: object) -> Path:
     return path
 
 
-def gateway_command(upstream: str, port: int) -> Sequence[str]:
+# Everything that holds a caller back, and holds back nobody here: what is measured is the looking.
+GOVERNED = {
+    "auth": {"api_keys": [{"key": "bench", "id": "bench", "tenant": "bench"}]},
+    "tenants": [
+        {
+            "id": "bench",
+            "budgets": [{"limit": 1e6}, {"limit": 1e5, "window": "day", "model": HANDLE}],
+            "rates": {
+                "requests_per_minute": 10**7,
+                "tokens_per_minute": 10**10,
+                "concurrent_requests": 10**4,
+            },
+        }
+    ],
+    "budgets": [{"limit": 1e7, "window": "total"}],
+}
+
+
+def governed_command(upstream: str, port: int) -> Sequence[str]:
+    """With a key, a tenant, budgets and rates; its ledger is its own."""
+    return gateway_command(upstream, port, "governed", **GOVERNED)
+
+
+def gateway_command(upstream: str, port: int, name: str = "sekha", **more: object) -> Sequence[str]:
     """One replica of each deployment: what is measured is the code, not how soon it has copies."""
     alone = {"min_replicas": 1, "max_replicas": 1}
     providers = [
@@ -90,9 +113,11 @@ def gateway_command(upstream: str, port: int) -> Sequence[str]:
         "llm_providers": providers,
         "default_models": {"chat_fast": HANDLE, "chat_smart": HANDLE},
         "router": {"autoscaling": alone},
+        "storage": {"folder": str(WORK / "state" / name)},
+        **more,
     }
-    sekha = Path(sys.executable).with_name("sekha")
-    return [str(sekha), "serve", "--config", str(write_config("sekha.yaml", config)), "--port", str(port)]
+    sekha, file = Path(sys.executable).with_name("sekha"), write_config(f"{name}.yaml", config)
+    return [str(sekha), "serve", "--config", str(file), "--port", str(port)]
 
 
 def peer_command(upstream: str, port: int) -> Sequence[str]:
@@ -134,6 +159,9 @@ def install_peer() -> Path:
 
 
 SEKHA = Kind("sekha", {"sekha": HANDLE, "sekha, inline": INLINE}, "/health", gateway_command, {})
+GOVERNED_SEKHA = Kind(
+    "governed", {"governed": HANDLE, "governed, inline": INLINE}, "/health", governed_command, {}
+)
 LITELLM = Kind("litellm", {"LiteLLM": HANDLE}, "/health/liveliness", peer_command, PEER_ENVIRONMENT)
 
 

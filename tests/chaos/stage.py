@@ -84,6 +84,7 @@ def configuration(primary: Upstream, fallback: Upstream) -> Path:
     content = {
         "version": "2.0",
         "host": "127.0.0.1",
+        "storage": {"folder": str(WORK / "state" / "chaos")},
         "log_level": "WARNING",
         "llm_providers": [
             provider(PRIMARY, primary.port, 1),
@@ -92,6 +93,8 @@ def configuration(primary: Upstream, fallback: Upstream) -> Path:
         ],
         "default_models": {"chat_fast": MODEL, "chat_smart": MODEL},
         "circuit_breaker": {"failure_threshold": 5, "reset_timeout": 15},
+        "budgets": [{"limit": 1e6, "window": "day"}],
+        "rates": {"requests_per_minute": 10**6, "concurrent_requests": 10**4},
         "router": {"autoscaling": TWO},
     }
     return write_config("chaos.yaml", content)

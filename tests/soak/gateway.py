@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.bench.processes import WORK
 from tests.bench.subjects import Kind, write_config
 
 FIRST, SECOND, WITHIN, CLAUDE, VECTORS = (
@@ -45,14 +46,17 @@ def _chat(name: str) -> dict[str, Any]:
         "context_window": 2_000_000,
         "supports_vision": True,
         "supports_function_calling": True,
+        "cost_per_1k_input": 0.001,
+        "cost_per_1k_output": 0.002,
     }
 
 
 def config(first: str, second: str) -> dict[str, Any]:
     """The first provider is the one that goes down; all others are at the second upstream."""
-    vectors = {"model_id": VECTORS, "task": "embedding"}
+    vectors = {"model_id": VECTORS, "task": "embedding", "cost_per_1k_input": 0.001}
     return {
         "host": "127.0.0.1",
+        "storage": {"folder": str(WORK / "state" / "soak")},
         "log_level": "ERROR",
         "llm_providers": [
             _provider("first", first, 1, _chat(FIRST), vectors),
@@ -62,6 +66,8 @@ def config(first: str, second: str) -> dict[str, Any]:
         ],
         "default_models": {"chat_fast": FIRST, "chat_smart": FIRST, "embedding": VECTORS},
         "circuit_breaker": {"reset_timeout": 5},
+        "budgets": [{"limit": 1e6, "window": "day"}],
+        "rates": {"requests_per_minute": 10**6, "concurrent_requests": 10**4},
         "router": TWICE,
     }
 
