@@ -311,7 +311,7 @@ class AdminLimitReached(LimitReached):
     """
     Operators did something as often as they may within an hour; `resets_at` is when they may again.
 
-    That is in seconds since the epoch, as in the header X-RateLimit-Reset.
+    That is in seconds since the epoch.
     """
 
     status = 429

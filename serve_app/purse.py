@@ -48,7 +48,7 @@ class Purse:
     The budgets of one caller.
 
     `price` knows prices by target name; `refusal_of` is what is known to become of so many nano-dollars asked
-    of a limit, None: nothing is known that stands in the way.
+    of a limit, None: nothing is known that stands in the way; `share_left` how much of it is left, 0 to 1.
     """
 
     def __init__(
@@ -57,11 +57,13 @@ class Purse:
         budgets: Iterable[Limit],
         price: Callable[[str], Price | None],
         refusal_of: Callable[[Limit, int], LimitReached | None],
+        share_left: Callable[[Limit], float | None] = lambda limit: None,
     ) -> None:
         self._caller = caller
         self._budgets = tuple(budgets)
         self._price = price
         self._refusal_of = refusal_of
+        self._share_left = share_left
 
     def refusal(self, target: Target, wanted: Requirements) -> LimitReached | None:
         """Why this target cannot be paid for; None: it can be tried. What costs nothing can always be."""
@@ -74,6 +76,11 @@ class Purse:
             return PriceUnknown(target.name, covering[0].id)
         refusals = (self._refusal_of(limit, cost) for limit in covering if cost)
         return next((refusal for refusal in refusals if refusal is not None), None)
+
+    def is_low(self, percent: float) -> bool:
+        """Whether less than that is known to be left of a budget for whatever the caller does."""
+        shares = (self._share_left(limit) for limit in self._budgets if limit.scope.is_per_request)
+        return any(share is not None and 100 * share < percent for share in shares)
 
 
 def budgets_among(limits: Iterable[Limit]) -> tuple[Limit, ...]:

@@ -18,10 +18,10 @@ from serve_app.api.tokens import Claims, tokens_of
 from serve_app.caller import ANYONE, NOBODY, Caller, Role
 from serve_app.clock import Clock
 from serve_app.config.auth import AuthConfig
-from serve_app.config.key import digest_of
+from serve_app.config.key import PREFIX, digest_of
 from serve_app.config.settings import Settings
-from serve_app.control.book import Book, book_of
-from serve_app.errors import Forbidden, InvalidRequest, Unauthenticated
+from serve_app.control.book import NO_EPOCH, Book, book_of
+from serve_app.errors import Forbidden, GatewayUnavailable, InvalidRequest, Unauthenticated
 
 log = logging.getLogger("sekha.auth")
 
@@ -94,7 +94,8 @@ class Keyring:
         The one behind a request. The key itself is never repeated.
 
         Raises Unauthenticated; InvalidRequest for a header that is no Bearer; Forbidden for a token without
-        rights here; JwksUnavailable for one that cannot be checked just now.
+        rights here; JwksUnavailable for one that cannot be checked just now, and GatewayUnavailable for a key
+        of the store before that has told its keys.
         """
         if not self._asks:
             return ANYONE
@@ -105,6 +106,8 @@ class Keyring:
             return self._unless_expired(known)
         if self._tokens is not None and key.count(".") == 2:
             return self._bearer(await self._tokens.claims(key, digest))
+        if self._book.epoch == NO_EPOCH and key.startswith(PREFIX):
+            raise GatewayUnavailable("Keys that were made while the gateway ran are not known yet", 1.0)
         raise Unauthenticated("Invalid API key")
 
     async def model_caller(self, scope: Scope) -> Caller:

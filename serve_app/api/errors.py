@@ -6,7 +6,6 @@ Under `/v1` they have OpenAI's shape, with `detail` beside it for callers who kn
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -37,9 +36,9 @@ def openai_error(error: GatewayError) -> bytes:
 def admin_error(error: GatewayError) -> bytes:
     """The error as seed 004 has it, beside FastAPI's `detail` (contract 6.2)."""
     code = "AUTHENTICATION_REQUIRED" if error.status == 401 else error.code.upper()
-    detail = detail_of(error)
-    details = detail["details"] if isinstance(detail, Mapping) else {"param": error.param}
-    return orjson.dumps({"code": code, "message": error.message, "details": details, "detail": detail})
+    told = detail_of(error)
+    details = told["details"] if isinstance(told, dict) else {"param": error.param}
+    return orjson.dumps({"code": code, "message": error.message, "details": details, "detail": told})
 
 
 def plain_error(error: GatewayError) -> bytes:
@@ -55,24 +54,26 @@ def error_for(path: str, error: GatewayError) -> bytes:
 
 
 def error_headers(error: GatewayError) -> Headers:
-    """`Retry-After` where it is known when to come back, how a limit stands, and how to show a key."""
+    """`Retry-After` where it is known when to come back; how a limit stands; how to show a key."""
     headers: Headers = []
     if error.retry_after_s is not None:
-        after = max(1, math.ceil(error.retry_after_s))
-        headers.append((b"retry-after", str(after).encode()))
-        if isinstance(error, RateLimitExceeded):
-            headers += limit_headers(error.limit, error.remaining, after)
-    if isinstance(error, AdminLimitReached):
-        headers += limit_headers(error.limit, error.remaining, error.resets_at)
+        headers.append((b"retry-after", _whole(error.retry_after_s)))
+        if isinstance(error, AdminLimitReached | RateLimitExceeded):
+            headers += limit_headers(error.limit, error.remaining, error.retry_after_s)
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return headers
 
 
-def limit_headers(limit: int, remaining: int, resets_at: float) -> Headers:
-    """How much is left of a limit, and when there is more: in seconds since the epoch."""
+def limit_headers(limit: int, remaining: int, resets_in_s: float) -> Headers:
+    """How much is left of a limit, and in how many seconds there is more."""
     return [
         (b"x-ratelimit-limit", str(limit).encode()),
         (b"x-ratelimit-remaining", str(remaining).encode()),
-        (b"x-ratelimit-reset", str(math.ceil(resets_at)).encode()),
+        (b"x-ratelimit-reset", _whole(resets_in_s)),
     ]
+
+
+def _whole(seconds: float) -> bytes:
+    """Rounded up: who comes back a moment too early is refused again."""
+    return str(max(1, math.ceil(seconds))).encode()

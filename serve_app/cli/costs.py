@@ -7,12 +7,13 @@ import typer
 from serve_app.cli.admin import DEFAULT_URL, Admin, KeyFileOption, UrlOption
 from serve_app.cli.rows import Format, FormatOption, show_rows
 
-FIGURES = ("attempts", "failed", "input_tokens", "output_tokens", "cost_usd")
+FIGURES = ("attempts", "failed", "input_tokens", "output_tokens", "cost")
+EVER = "1970-01-01"
 
 
 def costs(
-    since: Annotated[str | None, typer.Option(help="The first day, 2026-11-01 (UTC).")] = None,
-    until: Annotated[str | None, typer.Option(help="The last day, itself included.")] = None,
+    since: Annotated[str, typer.Option(help="The first day (UTC), as in 2026-11-01.")] = EVER,
+    until: Annotated[str | None, typer.Option(help="The day before which it ends.")] = None,
     by: Annotated[
         str, typer.Option(help="Of day, provider, model, tenant, caller; commas between them.")
     ] = "day,provider,model,tenant",
@@ -22,7 +23,8 @@ def costs(
 ) -> None:
     """What was spent, in US dollars."""
     columns = [name for name in (part.strip() for part in by.split(",")) if name]
-    told = Admin(url, admin_key_file).get("spends", since=since, until=until, by=",".join(columns))
-    show_rows(told["spends"], [*columns, *FIGURES], form)
+    told = Admin(url, admin_key_file).get("costs", since=since, until=until, by=",".join(columns))
+    show_rows(told["breakdown"], [*columns, *FIGURES], form)
     if form is Format.TABLE:
-        typer.echo(f"Together ${told['total_usd']:.6f}")
+        hours = f", ${told['vllm_hours']:.6f} of it for vLLM's hours" if told["vllm_hours"] else ""
+        typer.echo(f"Together ${told['total']:.6f}{hours}")

@@ -37,13 +37,19 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], form: F
             out = io.StringIO()
             writer = csv.writer(out, lineterminator="\n")
             writer.writerow(columns)
-            writer.writerows([_word(row.get(column)) for column in columns] for row in rows)
+            writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
             typer.echo(out.getvalue(), nl=False)
         case Format.TABLE:
             table = Table(*(column.replace("_", " ") for column in columns))
             for row in rows:
                 table.add_row(*(Text(_word(row.get(column))) for column in columns))
             show(table)
+
+
+def _cell(value: Any) -> str:
+    """A word that no spreadsheet takes for a formula: some of them are what a caller calls itself."""
+    word = _word(value)
+    return f"'{word}" if isinstance(value, str) and word.startswith(("=", "+", "-", "@")) else word
 
 
 def _word(value: Any) -> str:

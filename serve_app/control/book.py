@@ -27,6 +27,8 @@ from serve_app.config.settings import Settings
 from serve_app.config.tenant import BudgetConfig, RateConfig, TenantConfig
 from serve_app.control.store import Record
 
+NO_EPOCH = -1  # of a book made of the configuration alone: what operators have set is not known
+
 log = logging.getLogger("sekha.control")
 
 C = TypeVar("C", bound=Config)

@@ -72,9 +72,9 @@ class _Refusal:
     used: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Told:
-    """What the authority has said was used of a limit, and when."""
+    """What the authority has said was used of a limit, and when; what was settled here since is added."""
 
     used: int
     at: float
@@ -133,6 +133,13 @@ class Borrower:
             return None
         return Shortage(limit, amount, told.used)
 
+    def share_left(self, limit: Limit, now: float) -> float | None:
+        """How much of a budget is known to be left, 0 to 1; None: nobody has spoken of it in this window."""
+        told = self._told.get(limit.id)
+        if told is None or told.at < limit.window.start(now):
+            return None
+        return max(0.0, 1.0 - told.used / limit.amount)
+
     def ask(self, needs: Sequence[Need], now: float) -> None:
         """Ask, with the next report, for what is missing, and for some requests to come."""
         for limit, amount in needs:
@@ -182,6 +189,8 @@ class Borrower:
                     account.free = max(0, account.free + amount - cost)
                     if entry and cost:
                         account.unsent += cost
+                        if told := self._told.get(limit.id):
+                            told.used += cost
                         self._unsent.append((entry.number, limit.id, cost))
             if account.free > 0:
                 self._refusals.pop(limit.id, None)

@@ -13,7 +13,7 @@ from serve_app.accounting.entry import Entry
 from serve_app.clock import Clock
 from serve_app.config.admin import AdminConfig
 from serve_app.config.settings import Settings
-from serve_app.control.book import Book, book_of
+from serve_app.control.book import NO_EPOCH, Book, book_of
 from serve_app.control.plane import Plane
 from serve_app.control.port import ControlUnreachable, Mark, Overtaken, Receipt, Report, Snapshot, Totals
 from serve_app.control.quota import Allowance, Quotas
@@ -37,19 +37,25 @@ class LocalControl:
     """
     A `Control` around a plane, and the only one who writes to its store.
 
-    Without a store nothing outlives this object, and operators can change nothing.
+    Without a store nothing outlives the plane, and operators can change nothing. A plane that has been
+    restored goes on as it is. `is_alone`: no router of another process knows this authority, or knew a former
+    one.
     """
 
-    def __init__(self, plane: Plane, clock: Clock, store: Store | None = None) -> None:
+    def __init__(
+        self, plane: Plane, clock: Clock, store: Store | None = None, is_alone: bool = False
+    ) -> None:
         self._plane = plane
         self._clock = clock
         self._store = store
+        self._is_alone = is_alone
         self._news = asyncio.Event()
         self._records: dict[tuple[str, str], Record] = {}
         self._epoch = 0
         self._is_restored = store is None
         self._writing: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
+        self._is_doubtful = False
         self._quotas = Quotas()
         self._pruned_at = clock.monotonic()
 
@@ -72,9 +78,14 @@ class LocalControl:
         self._writing.cancel()
         await asyncio.gather(self._writing, return_exceptions=True)
         self._writing = None
-        with contextlib.suppress(StoreUnavailable):
-            await self._write(self._store)
+        await self.write()
         await self._store.close()
+
+    async def write(self) -> None:
+        """Write now what waits to be written, if the store takes it."""
+        if self._store is not None and self._is_restored:
+            with contextlib.suppress(StoreUnavailable):
+                await self._write(self._store)
 
     # --- what routers ask -----------------------------------------------------------------------------
 
@@ -120,15 +131,21 @@ class LocalControl:
     async def book(self) -> Book:
         if self._plane.book is None:
             raise ControlUnreachable("no router has told the configuration yet")
+        if not self._is_restored:
+            raise ControlUnreachable("the store has not told yet what operators have set")
         return self._plane.book
 
     async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
         store = self._restored_store()
         async with self._changing:
+            if self._is_doubtful:
+                await self._read_again(store)
             if epoch not in (None, self._epoch):
                 raise Overtaken(f"the book is of epoch {self._epoch} by now, not {epoch}")
             self._check(change)
+            self._is_doubtful = True  # what fails, or is given up, may have been written all the same
             self._epoch = await store.change(records, change)
+            self._is_doubtful = False
             self._count(change)
             self._keep(records)
         self._set_book()
@@ -208,16 +225,25 @@ class LocalControl:
 
     async def _restore(self, store: Store) -> None:
         await store.open()
-        written = await store.written()
-        spends = await store.spends()
+        if not self._plane.is_restored:
+            written, spends = await store.written(), await store.spends()
+            self._plane.restore(spends, written, self._clock.now(), self._is_alone)
         self._epoch, records = await store.records()
         changes = await store.changes(limit=MOST_COUNTED)
         self._keep(records)
-        self._plane.restore(spends, written, self._clock.now())
         self._is_restored = True
         self._quotas = Quotas()
         for change in reversed(changes):
             self._count(change)
+        self._set_book()
+        self._wake()
+
+    async def _read_again(self, store: Store) -> None:
+        """Take up what the store has after a change of which nobody knows whether it is in there."""
+        epoch, records = await store.records()
+        self._epoch, self._is_doubtful = epoch, False
+        self._records.clear()
+        self._keep(records)
         self._set_book()
         self._wake()
 
@@ -227,6 +253,9 @@ class LocalControl:
             try:
                 if not self._is_restored:
                     await self._restore(store)
+                if self._is_doubtful:
+                    async with self._changing:
+                        await self._read_again(store)
                 wrote = await self._write(store)
                 await self._begin_vllm_hours()
                 if is_down:
@@ -270,7 +299,9 @@ class LocalControl:
     def _set_book(self) -> None:
         settings = self._plane.settings
         if settings is not None:
-            book = book_of(settings, tuple(self._records.values()), self._epoch)
+            # Of no epoch until the store has told its records: no router gives up what it knows for less.
+            epoch = self._epoch if self._is_restored else NO_EPOCH
+            book = book_of(settings, tuple(self._records.values()), epoch)
             self._plane.set_book(book, self._clock.now())
 
     def _wake(self) -> None:

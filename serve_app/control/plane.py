@@ -77,6 +77,7 @@ class Plane:
         self._restored: Mapping[str, int] = {}
         self._unwritten: deque[Entry] = deque()
         self._is_stored = True
+        self.is_restored = False
         self.version = 1
 
     @property
@@ -163,21 +164,25 @@ class Plane:
                 mark = self._marks[entry.journal]
                 self._marks[entry.journal] = Mark(mark.taken, max(mark.written, entry.number))
 
-    def restore(self, spends: Iterable[Spend], written: Mapping[str, int], now: float) -> None:
+    def restore(
+        self, spends: Iterable[Spend], written: Mapping[str, int], now: float, is_alone: bool = False
+    ) -> None:
         """
         Begin with what the store has; everything else is sent again by those who have it in their journals.
 
-        Who had credit of a former authority gets the time to say so, before any is lent anew. It counts as a
-        new beginning for the routers, too: what they have told since the last one may be counted no more.
+        Who had credit of a former authority gets the time to say so, before any is lent anew; `is_alone`:
+        nobody had. It counts as a new beginning for the routers, too: what they have told since the last one
+        may be counted no more.
         """
         self._generation += "+"
+        self.is_restored = True
         self._restored = written
         self._unwritten.clear()
         for journal in self._marks:
             number = written.get(journal, 0)
             self._marks[journal] = Mark(number, number)
             self._counted[journal] = number
-        self._lender.restore(spends, now, silence_s=EXPIRES_S if written else 0.0)
+        self._lender.restore(spends, now, silence_s=EXPIRES_S if written and not is_alone else 0.0)
         self.version += 1
 
     def store_answers(self, answers: bool) -> None:

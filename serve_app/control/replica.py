@@ -24,8 +24,9 @@ from serve_app.caller import Caller
 from serve_app.clock import Clock
 from serve_app.config.settings import Settings
 from serve_app.config.storage import OnUnavailable
-from serve_app.control.book import Book, book_of
+from serve_app.control.book import NO_EPOCH, Book, book_of
 from serve_app.control.borrower import Borrower, Hold, Need
+from serve_app.control.credit import Want
 from serve_app.control.journal import Begun, Journal, MemoryJournal
 from serve_app.control.lender import LEASE_S
 from serve_app.control.pages import Pages
@@ -91,7 +92,7 @@ class Replica:
         self.tally = Tally()
         self.gauges: dict[Key, float] = {}
         self._reported_gauges: dict[Key, float] = {}
-        self.book = book_of(settings, (), -1)
+        self.book = book_of(settings, (), NO_EPOCH)
         self._book_from = ""  # the generation of the authority that it came from
         self._pages = Pages(journal or MemoryJournal(replica_id))
         self._borrower = Borrower()
@@ -152,6 +153,16 @@ class Replica:
         """Every limit that may hold this caller back."""
         return self.book.limits_for(caller)
 
+    def foreseen(self, limit: Limit, amount: int) -> LimitReached | None:
+        """The refusal that this much of a limit is known to meet; None where one has to ask."""
+        now = self._clock.now()
+        short = self._borrower.foreseen(limit, amount, now)
+        return None if short is None else refusal_of(short, now)
+
+    def share_left(self, limit: Limit) -> float | None:
+        """How much of a budget is left, 0 to 1, as far as this router has heard; None: it has not."""
+        return self._borrower.share_left(limit, self._clock.now())
+
     # --- what operators do ----------------------------------------------------------------------------
 
     @property
@@ -164,12 +175,6 @@ class Replica:
         book = await self._control.change(records, change, epoch)
         self._take_book(book)
         return book
-
-    def foreseen(self, limit: Limit, amount: int) -> LimitReached | None:
-        """The refusal that this much of a limit is known to meet; None where one has to ask."""
-        now = self._clock.now()
-        short = self._borrower.foreseen(limit, amount, now)
-        return None if short is None else refusal_of(short, now)
 
     # --- what a request does --------------------------------------------------------------------------
 
@@ -293,14 +298,27 @@ class Replica:
         ]
 
     async def stop(self) -> None:
-        """Report what is left and end."""
+        """Report what is left, give back the credit that is, and end."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        self._borrower.lose_free()
         with contextlib.suppress(ControlUnreachable):
             await self.flush()
         self._pages.close()
+
+    def abandon(self) -> list[Report]:
+        """
+        What `stop` would have reported, of a router whose event loop has been closed around it.
+
+        Its journal is let go of, for an heir.
+        """
+        self._borrower.lose_free()
+        unheard = [self._unacknowledged, self._next_report()]
+        reports = [self._as_of_now(report, {}) for report in unheard if report is not None]
+        self._pages.close()
+        return reports
 
     def check(self) -> None:
         """Raise what ended a background task, if one has ended: a router that no longer reports is ill."""
@@ -386,13 +404,8 @@ class Replica:
         A report that has to be sent again therefore gets them anew.
         """
         asked_at = self._clock.monotonic()
-        now = self._clock.now()
-        entries = self._pages.unsent()
-        if entries:
-            self._borrower.sent(entries[-1].number)
         wants = self._borrower.wants()
-        report = replace(report, entries=entries, holdings=self._borrower.holdings(now), wants=wants)
-        self._unacknowledged = report
+        self._unacknowledged = report = self._as_of_now(report, wants)
         receipt = await self._control.report(report)
         self._unacknowledged = None
         self._heard_at = asked_at
@@ -408,6 +421,13 @@ class Replica:
         else:
             await self.introduce()
 
+    def _as_of_now(self, report: Report, wants: Mapping[str, Want]) -> Report:
+        entries = self._pages.unsent()
+        if entries:
+            self._borrower.sent(entries[-1].number)
+        holdings = self._borrower.holdings(self._clock.now())
+        return replace(report, entries=entries, holdings=holdings, wants=wants)
+
     def _answer(self) -> None:
         """Let those who wait for credit try again."""
         self._answered.set()
@@ -415,7 +435,7 @@ class Replica:
 
     async def _read_book(self) -> None:
         """Take up the tenants, keys and limits that the authority has, if ours are older."""
-        if self._snapshot.epoch == self.book.epoch:
+        if self._snapshot.epoch in (NO_EPOCH, self.book.epoch):
             return
         self._take_book(await self._control.book())
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
-import aiohttp
 import orjson
 
 from serve_app.clock import Clock
@@ -83,6 +82,8 @@ class Webhook:
 
 async def _trouble_with(url: str, body: bytes) -> str | None:
     """Post once; what went wrong, in words that do not hold the address."""
+    import aiohttp  # a tenth of a second at the start of every program that only might have alerts
+
     headers = {"Content-Type": "application/json"}
     try:
         async with (

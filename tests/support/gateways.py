@@ -58,11 +58,7 @@ class ListedProvider:
 
 
 class House:
-    """
-    A gateway with what surrounds it: the authority, one replica, and what listeners heard.
-
-    Given `beside`, it is another router of that gateway.
-    """
+    """A gateway with what surrounds it: the authority, one replica, and what listeners heard."""
 
     def __init__(
         self,
@@ -70,12 +66,10 @@ class House:
         providers: dict[str, ListedProvider],
         clock: Clock,
         store: Store | None = None,
-        beside: "House | None" = None,
     ) -> None:
-        self.plane = beside.plane if beside else Plane("generation-1", prices_of)
-        self.authority = beside.authority if beside else LocalControl(self.plane, clock, store)
-        name = "replica-2" if beside else "replica-1"
-        self.control = Replica(name, settings, self.authority, clock, prices_of(settings))
+        self.plane = Plane("generation-1", prices_of)
+        self.authority = LocalControl(self.plane, clock, store)
+        self.control = Replica("replica-1", settings, self.authority, clock, prices_of(settings))
         self.providers = providers
         self.events: list[Event] = []
         metrics = MetricsListener(lambda: self.control.tally)

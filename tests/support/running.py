@@ -11,7 +11,7 @@ import uvicorn
 from serve_app.config.settings import Settings
 from tests.support.api import eventually
 from tests.support.gateways import ListedProvider
-from tests.support.office import Office
+from tests.support.operators import office
 from tests.support.serving import HOST, free_port
 
 STARTS_WITHIN_S = 30.0
@@ -24,13 +24,11 @@ def running(settings: Settings, providers: dict[str, ListedProvider], folder: Pa
     server: list[uvicorn.Server] = []
 
     async def serve() -> None:
-        office = await Office(settings, providers, folder).open()
-        config = uvicorn.Config(
-            office.apps[0], host=HOST, port=port, log_level="error", lifespan="off", ws="none"
-        )
-        server.append(uvicorn.Server(config))
-        await server[0].serve()
-        await office.close()
+        async with office(folder, settings, providers) as opened:
+            _, app = opened.routers[0]
+            config = uvicorn.Config(app, host=HOST, port=port, log_level="error", lifespan="off", ws="none")
+            server.append(uvicorn.Server(config))
+            await server[0].serve()
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()

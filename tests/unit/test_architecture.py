@@ -62,16 +62,17 @@ RINGS = {
     ),
     # places to run, and ways in
     "inprocess": (
-        "errors clock config accounting control events gateway lookout prices observability providers.base",
+        "errors clock config accounting control events gateway heir lookout prices observability "
+        "providers.base storage",
         "",
     ),
     "deployments": (
-        "errors clock config accounting resilience control events gateway lookout heir prices schemas "
+        "errors caller clock config accounting resilience control events gateway lookout heir prices schemas "
         "providers api observability storage",
         "ray grpc",
     ),
     "app": ("config deployments", "ray pydantic"),
-    "clients": ("errors config.routing deployments.handles", "ray orjson"),
+    "clients": ("errors caller config.routing deployments.handles", "ray orjson"),
     "clients/own": ("errors clock config events gateway inprocess providers schemas", "orjson"),
     "clients/model_router": ("errors clock config accounting resilience routing providers", ""),
     "clients/unified": ("errors clock config accounting control.backend providers.base", ""),

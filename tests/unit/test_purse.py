@@ -92,7 +92,7 @@ async def test_a_free_model_serves_on_an_empty_budget(start: Start) -> None:
 
     assert [await served_by(house) for _ in range(3)] == ["dear", "free", "free"]
     fell_back = [event.fell_back for event in house.events if isinstance(event, RequestServed)]
-    assert fell_back == [False, True, False], "the last one was not even planned for the dear one"
+    assert fell_back == [False, False, False], "what the first one had spent is known without asking"
 
 
 async def test_when_budgets_alone_exclude_everything_routing_says_so_and_a_call_gets_a_402(
@@ -141,6 +141,18 @@ async def test_what_has_no_price_is_not_planned_on_a_budget(start: Start) -> Non
         await served_by(alone)
     assert planned(beside) == ["cheap"]
     assert planned(unlimited) == ["stranger"]
+
+
+async def test_when_a_budget_runs_low_the_cheapest_goes_first(start: Start) -> None:
+    routing = {"cheaper_below_percent": 75}
+    house = await start(DEAR, CHEAP, budgets={"limit": 4.5, "window": "day"}, routing=routing)
+
+    assert [await served_by(house) for _ in range(3)] == ["dear", "dear", "cheap"]
+    plan = house.gateway.plan(SMART)
+    assert plan.reason(plan.ordered[0]) == "Selected by strategy cheapest (priority 2)"
+
+    house.gateway._clock.advance(86_400)  # type: ignore[attr-defined]
+    assert planned(house) == ["dear", "cheap"], "with the next day the budget begins anew"
 
 
 def test_an_open_breaker_beside_an_empty_budget_is_no_402() -> None:

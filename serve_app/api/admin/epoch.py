@@ -1,4 +1,4 @@
-"""Which book an operator has seen: `ETag` in the answer to a change, `If-Match` with the next one."""
+"""Which book an operator has seen: `ETag` in an answer, `If-Match` with a change."""
 
 from typing import Annotated
 

@@ -16,6 +16,8 @@ from serve_app.config.tenant import TENANT_ID, Budgets, Rates
 from serve_app.control.amendment import key_changed, key_created, key_of, key_revoked
 from serve_app.errors import InvalidRequest
 
+END_OF_TIME = 253_402_300_799.0  # the year 9999 ends; milliseconds by mistake are above it
+
 
 class KeyChange(Config):
     """What of a key may change: what is not named stays, None takes a bound away. Its role never does."""
@@ -24,7 +26,7 @@ class KeyChange(Config):
     tasks: tuple[ModelTask, ...] | None = None
     budgets: Budgets = ()
     rates: Rates = ()
-    expires_at: float | None = None
+    expires_at: float | None = Field(default=None, le=END_OF_TIME)
     note: str = Field(default="", max_length=500)
 
 
@@ -42,16 +44,19 @@ def key_routes(desk: Desk, access: Access) -> APIRouter:
     routes = APIRouter(prefix="/keys")
 
     @routes.get("")
-    async def keys(_: Admin) -> dict[str, Any]:
+    async def keys(_: Admin, response: Response) -> dict[str, Any]:
         """All of them, the newest first, the revoked ones too."""
-        found = (await desk.book()).keys.values()
-        newest = sorted(found, key=lambda key: (key.created_at, key.id), reverse=True)
+        book = await desk.book()
+        tell_epoch(response, book)
+        newest = sorted(book.keys.values(), key=lambda key: (key.created_at, key.id), reverse=True)
         return {"keys": [key.shown() for key in newest], "count": len(newest)}
 
     @routes.get("/{id}")
-    async def key(id: str, _: Admin) -> dict[str, Any]:  # noqa: A002
+    async def key(id: str, _: Admin, response: Response) -> dict[str, Any]:  # noqa: A002
         """One of them."""
-        return key_of(await desk.book(), id).shown()
+        book = await desk.book()
+        tell_epoch(response, book)
+        return key_of(book, id).shown()
 
     @routes.post("", status_code=201)
     async def create(

@@ -32,17 +32,20 @@ def price_routes(desk: Desk, access: Access) -> APIRouter:
         }
 
     @routes.get("")
-    async def prices(_: Admin) -> dict[str, Any]:
+    async def prices(_: Admin, response: Response) -> dict[str, Any]:
         """Those of all targets; null where nobody knows it."""
         book = await desk.book()
+        tell_epoch(response, book)
         return {"prices": [shown(book, target) for target in targets], "count": len(targets)}
 
     @routes.get("/{target:path}")
-    async def price(target: str, _: Admin) -> dict[str, Any]:
+    async def price(target: str, _: Admin, response: Response) -> dict[str, Any]:
         """That of one target."""
         if target not in targets:
             raise unknown("target", target)
-        return shown(await desk.book(), target)
+        book = await desk.book()
+        tell_epoch(response, book)
+        return shown(book, target)
 
     @routes.put("/{target:path}")
     async def put(

@@ -34,14 +34,18 @@ def provider_admin_routes(desk: Desk, access: Access) -> APIRouter:
         return {p.id: _shown(p, book.providers.get(p.id), seen[p.id]) for p in desk.settings.llm_providers}
 
     @routes.get("/providers")
-    async def providers(_: Admin) -> dict[str, Any]:
+    async def providers(_: Admin, response: Response) -> dict[str, Any]:
         """All of them, in the order of the configuration."""
-        return {"providers": list((await all_shown(await desk.book())).values())}
+        book = await desk.book()
+        tell_epoch(response, book)
+        return {"providers": list((await all_shown(book)).values())}
 
     @routes.get("/providers/{id}")
-    async def provider(id: str, _: Admin) -> dict[str, Any]:  # noqa: A002
+    async def provider(id: str, _: Admin, response: Response) -> dict[str, Any]:  # noqa: A002
         """One of them."""
-        found = (await all_shown(await desk.book())).get(id)
+        book = await desk.book()
+        tell_epoch(response, book)
+        found = (await all_shown(book)).get(id)
         if found is None:
             raise unknown("provider", id)
         return found

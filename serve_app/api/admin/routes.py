@@ -14,7 +14,6 @@ from serve_app.api.admin.login import login_routes
 from serve_app.api.admin.metrics import metrics_routes
 from serve_app.api.admin.prices import price_routes
 from serve_app.api.admin.providers import provider_admin_routes
-from serve_app.api.admin.spends import spend_routes
 from serve_app.api.admin.status import status_routes
 from serve_app.api.admin.tenants import tenant_routes
 from serve_app.api.auth import Keyring
@@ -28,7 +27,6 @@ def admin_routes(desk: Desk, keyring: Keyring, look_at_endpoint: EndpointLook) -
     routes = APIRouter(prefix=PREFIX, tags=["admin"])
     for part in (
         costs_routes,
-        spend_routes,
         budget_routes,
         limit_routes,
         metrics_routes,

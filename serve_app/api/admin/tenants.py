@@ -36,16 +36,18 @@ def tenant_routes(desk: Desk, access: Access) -> APIRouter:
         return {**tenant.model_dump(mode="json"), "source": source, "keys": keys}
 
     @routes.get("")
-    async def tenants(_: Admin) -> dict[str, Any]:
+    async def tenants(_: Admin, response: Response) -> dict[str, Any]:
         """All of them, those of the configuration too."""
         book = await desk.book()
+        tell_epoch(response, book)
         found = [shown(book, tenant) for _, tenant in sorted(book.tenants.items())]
         return {"tenants": found, "count": len(found)}
 
     @routes.get("/{id}")
-    async def tenant(id: str, _: Admin) -> dict[str, Any]:  # noqa: A002
+    async def tenant(id: str, _: Admin, response: Response) -> dict[str, Any]:  # noqa: A002
         """One of them."""
         book = await desk.book()
+        tell_epoch(response, book)
         return shown(book, tenant_of(book, id))
 
     @routes.put("/{id}")

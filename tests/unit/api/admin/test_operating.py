@@ -1,15 +1,13 @@
-"""Prices, providers, breakers, limits and spends, as operators see and change them."""
+"""Prices, providers, breakers and limits, as operators see and change them."""
 
 import time
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from serve_app.accounting.usage import Usage
 from serve_app.control.port import Observation
 from serve_app.resilience.outcome import Outcome
-from tests.support.office import Office
+from tests.support.operators import Office
 
 pytestmark = pytest.mark.anyio
 
@@ -18,12 +16,12 @@ PRICE = {"cost_per_1k_input": 1.5, "cost_per_1k_output": 2.5}
 
 
 async def served_by(office: Office) -> str:
-    answer = await office.as_caller("calls").post("/v1/chat/completions", json=HI)
+    answer = await office.client("calls").post("/v1/chat/completions", json=HI)
     return str(answer.headers.get("x-sekha-provider", answer.status_code))
 
 
 async def one(office: Office, path: str) -> dict[str, Any]:
-    answer = await office.http.get(f"/api/admin/{path}")
+    answer = await office.client().get(f"/api/admin/{path}")
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -32,14 +30,14 @@ async def test_a_price_is_set_counts_and_is_taken_back(office: Office) -> None:
     before = await one(office, "prices/first/first-chat")
     assert before["override"] is None
 
-    put = await office.http.put("/api/admin/prices/first/first-chat", json=PRICE)
+    put = await office.client().put("/api/admin/prices/first/first-chat", json=PRICE)
 
     assert put.status_code == 200
     assert put.json()["price"]["cost_per_1k_input"] == 1.5
     assert put.json()["configured"] == before["configured"]
-    answer = await office.as_caller("calls").post("/v1/chat/completions", json=HI)
+    answer = await office.client("calls").post("/v1/chat/completions", json=HI)
     assert float(answer.headers["x-sekha-cost-usd"]) == pytest.approx(10 * 1.5 / 1000 + 5 * 2.5 / 1000)
-    back = await office.http.delete("/api/admin/prices/first/first-chat")
+    back = await office.client().delete("/api/admin/prices/first/first-chat")
     assert back.json() == before
 
 
@@ -58,7 +56,7 @@ async def test_all_targets_have_a_line_in_the_prices(office: Office) -> None:
     "body", [{}, {"cost_per_1k_input": -1}, {"cost_per_1k_input": "NaN"}, {**PRICE, "is_free": True}]
 )
 async def test_a_price_that_makes_no_sense_is_refused(office: Office, body: Any) -> None:
-    answer = await office.http.put("/api/admin/prices/first/first-chat", json=body)
+    answer = await office.client().put("/api/admin/prices/first/first-chat", json=body)
 
     assert answer.status_code == 422
     assert (await one(office, "prices/first/first-chat"))["override"] is None
@@ -66,35 +64,35 @@ async def test_a_price_that_makes_no_sense_is_refused(office: Office, body: Any)
 
 async def test_a_price_of_a_target_that_is_not_there_is_a_404(office: Office) -> None:
     for method in ("GET", "PUT", "DELETE"):
-        answer = await office.http.request(
+        answer = await office.client().request(
             method, "/api/admin/prices/first/gpt-99", json=PRICE if method == "PUT" else None
         )
         assert answer.status_code == 404
         assert answer.json()["code"] in ("TARGET_NOT_FOUND", "PRICE_NOT_FOUND")
-    assert (await office.http.delete("/api/admin/prices/first/first-chat")).status_code == 404
+    assert (await office.client().delete("/api/admin/prices/first/first-chat")).status_code == 404
 
 
 async def test_a_provider_is_switched_off_moved_and_left_as_configured(office: Office) -> None:
     assert await served_by(office) == "first"
 
-    off = await office.http.patch("/api/admin/providers/first", json={"enabled": False})
+    off = await office.client().patch("/api/admin/providers/first", json={"enabled": False})
     assert off.json()["enabled"] is False
     assert await served_by(office) == "second"
 
-    moved = await office.http.patch("/api/admin/providers/first", json={"enabled": True, "priority": 50})
+    moved = await office.client().patch("/api/admin/providers/first", json={"enabled": True, "priority": 50})
     assert (moved.json()["enabled"], moved.json()["priority"]) == (True, 50)
     assert moved.json()["configured"] == {"enabled": True, "priority": 1}
     assert await served_by(office) == "second"
 
-    back = await office.http.patch("/api/admin/providers/first", json={"enabled": None, "priority": None})
+    back = await office.client().patch("/api/admin/providers/first", json={"enabled": None, "priority": None})
     assert back.json()["override"] is None
     assert await served_by(office) == "first"
-    assert "first" not in office.house.control.book.providers
+    assert "first" not in office.routers[0][0].book.providers
 
 
 async def test_what_is_not_named_of_a_provider_stays(office: Office) -> None:
-    await office.http.patch("/api/admin/providers/first", json={"priority": 50})
-    await office.http.patch("/api/admin/providers/first", json={"enabled": False})
+    await office.client().patch("/api/admin/providers/first", json={"priority": 50})
+    await office.client().patch("/api/admin/providers/first", json={"enabled": False})
 
     assert (await one(office, "providers/first"))["override"] == {"enabled": False, "priority": 50}
 
@@ -103,14 +101,14 @@ async def test_what_is_not_named_of_a_provider_stays(office: Office) -> None:
     "body", [{"priority": 0}, {"priority": 101}, {"enabled": "perhaps"}, {"api_key": "x"}]
 )
 async def test_a_provider_takes_nothing_else(office: Office, body: Any) -> None:
-    assert (await office.http.patch("/api/admin/providers/first", json=body)).status_code == 422
+    assert (await office.client().patch("/api/admin/providers/first", json=body)).status_code == 422
 
 
 async def test_a_provider_or_breaker_that_is_not_there_is_a_404(office: Office) -> None:
     answers = [
-        await office.http.get("/api/admin/providers/third"),
-        await office.http.patch("/api/admin/providers/third", json={"enabled": False}),
-        await office.http.post("/api/admin/breakers/third/reset"),
+        await office.client().get("/api/admin/providers/third"),
+        await office.client().patch("/api/admin/providers/third", json={"enabled": False}),
+        await office.client().post("/api/admin/breakers/third/reset"),
     ]
 
     assert [answer.status_code for answer in answers] == [404] * 3
@@ -128,12 +126,12 @@ async def test_providers_are_shown_with_their_breaker_and_health(office: Office)
 
 async def test_a_breaker_that_is_reset_lets_requests_through_again(office: Office) -> None:
     for _ in range(5):
-        office.house.control.observe(Observation("first", "first/first-chat", Outcome.FAILURE, time.time()))
-    await office.house.control.flush()
+        office.routers[0][0].observe(Observation("first", "first/first-chat", Outcome.FAILURE, time.time()))
+    await office.routers[0][0].flush()
     assert (await one(office, "breakers"))["breakers"]["first"]["state"] == "open"
     assert await served_by(office) == "second"
 
-    reset = await office.http.post("/api/admin/breakers/first/reset")
+    reset = await office.client().post("/api/admin/breakers/first/reset")
 
     assert reset.json()["circuit_breaker"]["state"] == "closed"
     assert await served_by(office) == "first"
@@ -142,9 +140,9 @@ async def test_a_breaker_that_is_reset_lets_requests_through_again(office: Offic
 
 
 async def test_limits_tell_how_they_stand_in_dollars_and_when_they_begin_anew(office: Office) -> None:
-    await office.http.put("/api/admin/prices/first/first-chat", json={"cost_per_1k_input": 100})
+    await office.client().put("/api/admin/prices/first/first-chat", json={"cost_per_1k_input": 100})
     await served_by(office)
-    await office.house.control.flush()
+    await office.routers[0][0].flush()
 
     told = (await one(office, "limits"))["limits"]
 
@@ -156,57 +154,9 @@ async def test_limits_tell_how_they_stand_in_dollars_and_when_they_begin_anew(of
     assert by_id["tenant:configured/month"]["scope"] == {"tenant": "configured"}
 
 
-async def test_who_may_read_sees_limits_and_spends_but_no_keys(office: Office) -> None:
-    reader = office.as_caller("reads")
+async def test_who_may_read_sees_limits_and_costs_but_no_keys(office: Office) -> None:
+    reader = office.client("reads")
 
     assert (await reader.get("/api/admin/limits")).status_code == 200
-    assert (await reader.get("/api/admin/spends")).status_code == 200
+    assert (await reader.get("/api/admin/costs")).status_code == 200
     assert (await reader.get("/api/admin/keys")).status_code == 403
-
-
-async def test_spends_are_summed_up_by_what_is_asked_for(office: Office) -> None:
-    await office.http.put("/api/admin/prices/first/first-chat", json={"cost_per_1k_input": 100})
-    for _ in range(3):
-        await served_by(office)
-    await office.house.control.flush()
-    await _written(office, 3)
-    today = datetime.now(UTC).date()
-
-    told = await one(office, "spends?by=day,model,tenant")
-
-    assert told["spends"] == [
-        {
-            "day": today.isoformat(),
-            "model": "first-chat",
-            "tenant": "default",
-            "attempts": 3,
-            "failed": 0,
-            "input_tokens": 3 * Usage(10).input_tokens,
-            "output_tokens": 15,
-            "cost_usd": 3.0,
-        }
-    ]
-    assert told["total_usd"] == 3.0
-    assert (await one(office, f"spends?since={today}&until={today}"))["total_usd"] == 3.0
-    assert (await one(office, f"spends?until={today - timedelta(days=1)}"))["spends"] == []
-    assert (await one(office, "spends?since=0001-01-01&until=9999-12-31&by="))["total_usd"] == 3.0
-
-
-@pytest.mark.parametrize(
-    ("query", "status"), [("by=key", 400), ("since=yesterday", 422), ("until=2026-13-01", 422)]
-)
-async def test_a_question_about_spends_that_makes_no_sense_is_refused(
-    office: Office, query: str, status: int
-) -> None:
-    assert (await office.http.get(f"/api/admin/spends?{query}")).status_code == status
-
-
-async def _written(office: Office, attempts: int) -> None:
-    """Wait until the store has them."""
-    deadline = time.monotonic() + 10
-    while True:
-        told = (await one(office, "spends"))["spends"]
-        if sum(line["attempts"] for line in told) >= attempts:
-            return
-        assert time.monotonic() < deadline, told
-        await office.house.control.flush()

@@ -4,30 +4,30 @@ from typing import Any
 
 import pytest
 
-from tests.support.office import Office
+from tests.support.operators import Office
 
 pytestmark = pytest.mark.anyio
 
 
 async def put(office: Office, id_: str, **fields: Any) -> dict[str, Any]:
-    answer = await office.http.put(f"/api/admin/tenants/{id_}", json=fields)
+    answer = await office.client().put(f"/api/admin/tenants/{id_}", json=fields)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
 
 async def ids(office: Office) -> list[str]:
-    told = (await office.http.get("/api/admin/tenants")).json()
+    told = (await office.client().get("/api/admin/tenants")).json()
     return [tenant["id"] for tenant in told["tenants"]]
 
 
 async def test_a_tenant_is_set_seen_and_taken_away(office: Office) -> None:
     made = await put(office, "team-a", budgets=[{"limit": 50}], models=["first-chat"])
 
-    assert (await office.http.get("/api/admin/tenants/team-a")).json() == made
+    assert (await office.client().get("/api/admin/tenants/team-a")).json() == made
     assert made["source"] == "operator"
     assert made["budgets"] == [{"limit": 50.0, "window": "month", "provider": None, "model": None}]
     assert await ids(office) == ["configured", "team-a"]
-    gone = await office.http.delete("/api/admin/tenants/team-a")
+    gone = await office.client().delete("/api/admin/tenants/team-a")
     assert gone.json() == {"id": "team-a", "deleted": True}
     assert await ids(office) == ["configured"]
 
@@ -40,37 +40,37 @@ async def test_what_is_not_named_is_without_limit(office: Office) -> None:
 
 async def test_a_tenant_that_still_has_keys_cannot_be_taken_away(office: Office) -> None:
     await put(office, "team-a")
-    await office.http.post("/api/admin/keys", json={"id": "theirs", "tenant": "team-a"})
+    await office.client().post("/api/admin/keys", json={"id": "theirs", "tenant": "team-a"})
 
-    refused = await office.http.delete("/api/admin/tenants/team-a")
+    refused = await office.client().delete("/api/admin/tenants/team-a")
 
     assert refused.status_code == 409
     assert refused.json()["code"] == "TENANT_IN_USE"
     assert "theirs" in refused.json()["message"]
-    assert (await office.http.get("/api/admin/tenants/team-a")).json()["keys"] == 1
-    await office.http.delete("/api/admin/keys/theirs")
-    assert (await office.http.delete("/api/admin/tenants/team-a")).status_code == 200
+    assert (await office.client().get("/api/admin/tenants/team-a")).json()["keys"] == 1
+    await office.client().delete("/api/admin/keys/theirs")
+    assert (await office.client().delete("/api/admin/tenants/team-a")).status_code == 200
 
 
 async def test_a_configured_tenant_can_be_set_and_comes_back_but_not_be_taken_away(office: Office) -> None:
     await put(office, "configured", budgets=[{"limit": 8}])
-    assert office.house.control.book.tenants["configured"].budgets[0].limit == 8
+    assert office.routers[0][0].book.tenants["configured"].budgets[0].limit == 8
 
-    back = await office.http.delete("/api/admin/tenants/configured")
+    back = await office.client().delete("/api/admin/tenants/configured")
 
     assert back.json() == {"id": "configured", "deleted": False}
-    assert (await office.http.get("/api/admin/tenants/configured")).json()["budgets"][0]["limit"] == 7
-    refused = await office.http.delete("/api/admin/tenants/configured")
+    assert (await office.client().get("/api/admin/tenants/configured")).json()["budgets"][0]["limit"] == 7
+    refused = await office.client().delete("/api/admin/tenants/configured")
     assert refused.status_code == 409
     assert refused.json()["code"] == "TENANT_CONFIGURED"
 
 
 async def test_a_tenants_budget_binds_its_keys_with_the_next_request(office: Office) -> None:
     await put(office, "team-a")
-    made = await office.http.post("/api/admin/keys", json={"tenant": "team-a"})
-    caller = office.as_caller(made.json()["key"])
-    await office.http.put("/api/admin/prices/first/first-chat", json={"cost_per_1k_input": 1})
-    await office.http.put("/api/admin/prices/second/second-chat", json={"cost_per_1k_input": 1})
+    made = await office.client().post("/api/admin/keys", json={"tenant": "team-a"})
+    caller = office.client(made.json()["key"])
+    await office.client().put("/api/admin/prices/first/first-chat", json={"cost_per_1k_input": 1})
+    await office.client().put("/api/admin/prices/second/second-chat", json={"cost_per_1k_input": 1})
     hi = {"messages": [{"role": "user", "content": "hi"}]}
     assert (await caller.post("/v1/chat/completions", json=hi)).status_code == 200
 
@@ -94,7 +94,7 @@ async def test_a_tenants_budget_binds_its_keys_with_the_next_request(office: Off
     ],
 )
 async def test_a_tenant_that_makes_no_sense_is_refused(office: Office, id_: str, body: Any) -> None:
-    answer = await office.http.put(f"/api/admin/tenants/{id_}", json=body)
+    answer = await office.client().put(f"/api/admin/tenants/{id_}", json=body)
 
     assert answer.status_code == 422
     assert answer.json().keys() >= {"code", "message", "details"}
@@ -103,7 +103,7 @@ async def test_a_tenant_that_makes_no_sense_is_refused(office: Office, id_: str,
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 async def test_a_tenant_that_is_not_there_is_a_404(office: Office, method: str) -> None:
-    answer = await office.http.request(method, "/api/admin/tenants/nobody")
+    answer = await office.client().request(method, "/api/admin/tenants/nobody")
 
     assert answer.status_code == 404
     assert answer.json()["code"] == "TENANT_NOT_FOUND"
