@@ -8,15 +8,14 @@ from dataclasses import dataclass
 
 from serve_app.accounting.entry import Entry, EntryOutcome
 from serve_app.accounting.limit import Limit, Unit
-from serve_app.accounting.usage import Usage, tier_of
-from serve_app.accounting.worst_case import MAX_OUTPUT, worst_case
+from serve_app.accounting.usage import Usage
 from serve_app.caller import Caller
 from serve_app.clock import Clock
-from serve_app.config.model import ModelTask
 from serve_app.control.borrower import Hold, Need
 from serve_app.control.journal import Begun
 from serve_app.control.replica import Replica
 from serve_app.errors import PriceUnknown
+from serve_app.purse import most_usage, worst_cost
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
 
@@ -101,7 +100,7 @@ class Bill:
             model_id=target.model_id,
             task=self._wanted.task,
             operation=self._operation,
-            usage=self.most(target),
+            usage=most_usage(target, self._wanted),
             cost=self._worst_cost(target),
         )
         return Item(target, attempt, hold, self._control.begin(begun))
@@ -151,32 +150,10 @@ class Bill:
             if cost is None:
                 raise PriceUnknown(target.name, limit.id)
             return cost
-        return self.most(target).total_tokens if limit.unit is Unit.TOKENS else 1
-
-    def most(self, target: Target) -> Usage:
-        """The most tokens that an attempt may use, as far as that can be known beforehand."""
-        output = self._longest(target) * self._wanted.answers
-        return Usage(self._wanted.input_tokens, output, estimated=True)
-
-    def _longest(self, target: Target) -> int:
-        """Tokens of the longest answer: the caller's limit, for few models ever write all they can."""
-        if self._wanted.task is ModelTask.EMBEDDING:
-            return 0
-        return self._wanted.output_limit or min(MAX_OUTPUT, target.context_window)
+        return most_usage(target, self._wanted).total_tokens if limit.unit is Unit.TOKENS else 1
 
     def _worst_cost(self, target: Target) -> int | None:
-        """What an attempt may cost at most, in nano-dollars; None when nobody knows the price."""
-        price, wanted = self._control.price(target.name), self._wanted
-        if price is None or price.is_free:
-            return None if price is None else 0
-        return worst_case(
-            price,
-            wanted.input_tokens,
-            self._longest(target),
-            n=wanted.answers,
-            tier=tier_of(wanted.service_tier),
-            writes_cache=wanted.writes_cache,
-        )
+        return worst_cost(target, self._wanted, self._control.price(target.name))
 
     def _cost(self, target: Target, usage: Usage) -> int | None:
         price = self._control.price(target.name)

@@ -69,7 +69,7 @@ class Engine:
         Called again after an answer has broken off, it goes on with the targets that are left then.
         """
         if not trip.plan.ordered:
-            raise self.refusal(trip.plan)
+            raise trip.plan.unpaid or self.refusal(trip.plan)
         await trip.bill.open(trip.remaining_s)
         while trip.left and trip.remaining_s > 0.0:
             candidate = self._choose(trip)

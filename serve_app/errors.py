@@ -183,9 +183,15 @@ class GatewayUnavailable(GatewayError):
 
 
 class LimitReached(GatewayError):
-    """A budget or a rate does not allow this request; `limit_id` says which."""
+    """A budget or a rate does not allow this request; `limit_id` says which, `unit` what it counts."""
 
     limit_id = ""
+    unit = "dollars"
+
+    @property
+    def reason(self) -> str:
+        """What stands in a target's way, in a few words."""
+        return self.message
 
 
 class BudgetExceeded(LimitReached):
@@ -225,6 +231,12 @@ class BudgetExceeded(LimitReached):
         )
 
     @property
+    def reason(self) -> str:
+        return (
+            f"may cost up to ${self.requested_cost:.6g}, for which the budget '{self.limit_id}' has no room"
+        )
+
+    @property
     def detail(self) -> dict[str, object]:
         """Code, message and figures, as the seed's admin API tells errors (contract 6.2)."""
         details = {
@@ -249,6 +261,10 @@ class PriceUnknown(LimitReached):
         super().__init__(target, limit_id)
         self.target = target
         self.limit_id = limit_id
+
+    @property
+    def reason(self) -> str:
+        return f"its price is unknown and the budget '{self.limit_id}' applies"
 
     @property
     def message(self) -> str:
@@ -295,7 +311,7 @@ class AdminLimitReached(LimitReached):
     """
     Operators did something as often as they may within an hour; `resets_at` is when they may again.
 
-    That is in seconds since the epoch, as in the header X-RateLimit-Reset.
+    That is in seconds since the epoch.
     """
 
     status = 429

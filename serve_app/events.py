@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from serve_app.accounting.usage import Usage
-from serve_app.errors import UpstreamError
+from serve_app.errors import LimitReached, UpstreamError
 from serve_app.providers.base import HealthStatus
 
 
@@ -60,7 +60,11 @@ class RequestServed:
 
 @dataclass(frozen=True, slots=True)
 class RequestFailed:
-    """A request got an error instead of an answer, or an answer cut short."""
+    """
+    A request got an error instead of an answer, or an answer cut short.
+
+    `limit` is what it was refused for, where a budget or a rate did that.
+    """
 
     request_id: str
     operation: str
@@ -69,6 +73,7 @@ class RequestFailed:
     status: int
     attempts: int
     duration_s: float
+    limit: LimitReached | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from serve_app.caller import ANYONE, Caller
 from serve_app.clock import Clock
 from serve_app.conditions import Conditions
 from serve_app.config.model import ModelTask
-from serve_app.config.routing import OnStreamFailure
+from serve_app.config.routing import OnStreamFailure, StrategyName
 from serve_app.config.settings import Settings
 from serve_app.control.backend import OFFERED, Backend, switched_by
 from serve_app.control.book import Book
@@ -24,6 +24,7 @@ from serve_app.engine import Ask, Engine
 from serve_app.errors import GatewayError, ModelNotAllowed, ModelNotFound
 from serve_app.events import Event, Listener, RequestFailed
 from serve_app.providers.base import Answer, Provider
+from serve_app.purse import Purse, budgets_among
 from serve_app.routed import Routed
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.eligibility import is_allowed, serves_task
@@ -67,6 +68,7 @@ class Gateway:
         self._providers = providers
         self._defaults = defaults_by_task(settings.default_models)
         self._strategy = load_strategy(settings.routing.strategy)
+        self._thrifty = load_strategy(StrategyName.CHEAPEST)
         self._conditions = Conditions(control.price, control.is_open, control.latency_s)
         self._clock = clock
         self._rng = rng
@@ -86,7 +88,13 @@ class Gateway:
     def plan(self, wanted: Requirements, caller: Caller = ANYONE) -> Plan:
         """Who may serve this, best first, and why the others may not."""
         wanted = self.allowed(wanted, caller)
-        return make_plan(wanted, self.targets, self._conditions, self._strategy, self._rng, self._defaults)
+        control, purse, strategy = self.control, None, self._strategy
+        if budgets := budgets_among(control.limits_for(caller)):
+            purse = Purse(caller, budgets, control.price, control.foreseen, control.share_left)
+            below = self.settings.routing.cheaper_below_percent
+            if below is not None and purse.is_low(below):
+                strategy = self._thrifty
+        return make_plan(wanted, self.targets, self._conditions, strategy, self._rng, self._defaults, purse)
 
     def route(self, wanted: Requirements, caller: Caller = ANYONE) -> tuple[Plan, Candidate]:
         """The plan and its first choice; raises the refusal that a caller should hear."""
@@ -262,7 +270,7 @@ class Gateway:
         return Trip(
             request_id=request_id,
             operation=operation,
-            plan=self.plan(wanted),
+            plan=self.plan(wanted, caller),
             raw=raw,
             timeout_s=min(timeout_s or limit, limit),
             control=self.control,

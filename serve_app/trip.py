@@ -30,6 +30,7 @@ from serve_app.errors import (
     UpstreamError,
 )
 from serve_app.events import AttemptFailed, Event, Listener, RequestAbandoned, RequestFailed, RequestServed
+from serve_app.purse import most_usage
 from serve_app.resilience.deadline import Deadline
 from serve_app.resilience.outcome import Outcome, outcome_of
 from serve_app.routed import Routed
@@ -211,7 +212,7 @@ class Trip:
         self._observe(attempt, self._verdict(attempt, error), cool_until=self._cool_until(error))
         usage, outcome = None, EntryOutcome.FAILED
         if isinstance(error, ReplicaLost):
-            usage, outcome = self.bill.most(target), EntryOutcome.LOST
+            usage, outcome = most_usage(target, self.plan.wanted), EntryOutcome.LOST
         elif attempt.output_chars:
             usage = self.guessed_usage(attempt.output_chars)
         cost = self.bill.settle(attempt.item, usage, outcome, self.elapsed_s)
@@ -236,10 +237,16 @@ class Trip:
         self.bill.close()
         # A provider may call its errors what it likes; as a label that would grow without bound.
         code = f"upstream_{error.failure}" if isinstance(error, UpstreamError) else error.code
-        task = self.plan.wanted.task
         self._tell(
             RequestFailed(
-                self.request_id, self.operation, task, code, error.status, self.attempts, self.elapsed_s
+                request_id=self.request_id,
+                operation=self.operation,
+                task=self.plan.wanted.task,
+                code=code,
+                status=error.status,
+                attempts=self.attempts,
+                duration_s=self.elapsed_s,
+                limit=error if isinstance(error, LimitReached) else None,
             )
         )
 

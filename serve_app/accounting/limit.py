@@ -1,5 +1,6 @@
 """How much of something may be used: a budget of money, a rate of requests or tokens, a number at once."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -80,6 +81,11 @@ class Limit:
     window: Window
     amount: int
     scope: Scope = Scope()
+
+
+def owner_in(limit_id: str) -> str:
+    """Whose a limit of this id is: `gateway`, `provider`, `model`, `tenant` or `key`."""
+    return re.split("[:/]", limit_id, maxsplit=1)[0]
 
 
 def _midnight(moment: datetime) -> datetime:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from serve_app.api.asgi import Headers
-from serve_app.errors import AdminLimitReached, GatewayError
+from serve_app.errors import AdminLimitReached, GatewayError, RateLimitExceeded
 
 
 def detail_of(error: GatewayError) -> Any:
@@ -54,21 +54,26 @@ def error_for(path: str, error: GatewayError) -> bytes:
 
 
 def error_headers(error: GatewayError) -> Headers:
-    """`Retry-After` in whole seconds where it is known when to come back; a limit; how to show a key."""
+    """`Retry-After` where it is known when to come back; how a limit stands; how to show a key."""
     headers: Headers = []
     if error.retry_after_s is not None:
-        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
-    if isinstance(error, AdminLimitReached):
-        headers += limit_headers(error.limit, error.remaining, error.resets_at)
+        headers.append((b"retry-after", _whole(error.retry_after_s)))
+        if isinstance(error, AdminLimitReached | RateLimitExceeded):
+            headers += limit_headers(error.limit, error.remaining, error.retry_after_s)
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return headers
 
 
-def limit_headers(limit: int, remaining: int, resets_at: float) -> Headers:
-    """How much is left of a limit, and when there is more: in seconds since the epoch."""
+def limit_headers(limit: int, remaining: int, resets_in_s: float) -> Headers:
+    """How much is left of a limit, and in how many seconds there is more."""
     return [
         (b"x-ratelimit-limit", str(limit).encode()),
         (b"x-ratelimit-remaining", str(remaining).encode()),
-        (b"x-ratelimit-reset", str(math.ceil(resets_at)).encode()),
+        (b"x-ratelimit-reset", _whole(resets_in_s)),
     ]
+
+
+def _whole(seconds: float) -> bytes:
+    """Rounded up: who comes back a moment too early is refused again."""
+    return str(max(1, math.ceil(seconds))).encode()

@@ -6,12 +6,20 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from serve_app.accounting.limit import Limit
 from serve_app.accounting.money import dollars, nano_dollars
+from serve_app.caller import ANYONE
 from serve_app.cli.configured import CANNOT_START, ConfigOption, configured, fail, show
+from serve_app.clock import SystemClock
 from serve_app.conditions import Conditions
 from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
+from serve_app.control.book import book_of
+from serve_app.control.borrower import Shortage
+from serve_app.control.refusal import refusal_of
+from serve_app.errors import LimitReached
 from serve_app.prices import prices_of
+from serve_app.purse import Purse, budgets_among
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
@@ -54,11 +62,23 @@ def explain(
         load_strategy(settings.routing.strategy),
         Random(0),
         defaults_by_task(settings.default_models),
+        _full_purse(settings),
     )
     show(_table(plan, conditions))
     if not plan.ordered:
         typer.secho(plan.refusal().message, err=True, fg=typer.colors.RED)
         raise typer.Exit(CANNOT_START)
+
+
+def _full_purse(settings: Settings) -> Purse:
+    """The budgets for everyone as if nothing had been spent of them: a command asks no running gateway."""
+    now = SystemClock().now()
+
+    def refusal(limit: Limit, amount: int) -> LimitReached | None:
+        return refusal_of(Shortage(limit, amount, 0), now) if amount > limit.amount else None
+
+    budgets = budgets_among(book_of(settings, (), 0).limits_for(ANYONE))
+    return Purse(ANYONE, budgets, prices_of(settings).get, refusal)
 
 
 def _refuse_unknown(settings: Settings, model: str | None, down: list[str]) -> None:

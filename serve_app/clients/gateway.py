@@ -22,6 +22,7 @@ import ray
 from ray import serve
 from ray.serve.exceptions import BackPressureError, RayServeException
 
+from serve_app.caller import NOBODY
 from serve_app.clients.bodies import Messages, chat_body, embedding_body
 from serve_app.clients.chunks import chunks_in
 from serve_app.config.routing import OnStreamFailure
@@ -39,7 +40,8 @@ class GatewayClient:
     Messages are a list in OpenAI's words, or a text, which is one message of the user's; further fields go
     into the body as they are, so a whole body is `chat(**body)`. `timeout_s` is the gateway's deadline for a
     whole answer, or for the first token of a stream; `on_stream_failure` is `error`, `resume` or `hold`,
-    None: what the gateway is configured for. A `handle` of the router is used as it is.
+    None: what the gateway is configured for. `tenant` pays, within its budgets and rates; within a cluster
+    nobody has to show a key. A `handle` of the router is used as it is.
     """
 
     def __init__(
@@ -49,10 +51,12 @@ class GatewayClient:
         handle: Any = None,
         timeout_s: float = ANSWER_WITHIN_S,
         on_stream_failure: str | None = None,
+        tenant: str = NOBODY,
     ) -> None:
         self.app_name = app_name
         self._handle = handle
         self._timeout_s = timeout_s
+        self._tenant = tenant
         self._on_failure = None if on_stream_failure is None else OnStreamFailure(on_stream_failure)
         self._router: _Router | None = None
         self._connecting = threading.Lock()
@@ -130,7 +134,7 @@ class GatewayClient:
 
     def _sent(self, method: BySize, body: bytes, *more: OnStreamFailure | None) -> Any:
         with self._own_words():
-            return method.remote(len(body), body, uuid4().hex, self._timeout_s, *more)
+            return method.remote(len(body), body, uuid4().hex, self._timeout_s, self._tenant, *more)
 
     async def _asked(self, method: BySize, body: bytes) -> dict[str, Any]:
         response = self._sent(method, body)

@@ -23,7 +23,7 @@ from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
 from serve_app.errors import GatewayError
 from serve_app.events import Listener
-from serve_app.inprocess import LocalGateway, local_gateway, local_plane
+from serve_app.inprocess import Authority, LocalGateway, local_gateway
 from serve_app.providers.base import Health, Provider
 from serve_app.providers.build import build_provider
 from serve_app.schemas.chat import read_chat
@@ -52,8 +52,9 @@ class OwnGateway:
     """
     Answers as `GatewayClient` does; what the gateway refuses is raised as the GatewayError it is.
 
-    `environ` is where keys are looked up. `configure` takes another configuration: calls that are under way
-    end as they began, the next one goes by it.
+    `environ` is where keys are looked up, and whether there is a place for a ledger (see `inprocess`).
+    `configure` takes another configuration: calls that are under way end as they began, the next one goes by
+    it.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class OwnGateway:
         self._clock = clock
         self._rng = rng
         self._listeners = listeners
-        self._plane = local_plane()
+        self._authority = Authority(environ, clock)
         self._loops: dict[AbstractEventLoop, _Loop] = {}
 
     def configure(self, settings: Settings) -> None:
@@ -149,7 +150,8 @@ class OwnGateway:
                 self._clock,
                 self._rng,
                 self._listeners,
-                self._plane,
+                self._environ,
+                self._authority,
             )
             here.started = _Started(local, settings)
             if last is not None and not last.calls:
@@ -163,10 +165,12 @@ class OwnGateway:
         return {config.id: here.providers[config] for config in settings.llm_providers}
 
     def _here(self) -> _Loop:
-        """This loop's; with those that are closed goes what was theirs, and nobody can end it any more."""
+        """This loop's; of those that are closed nobody can end any more what was theirs."""
         loop = asyncio.get_running_loop()
         if loop not in self._loops:
-            self._loops = {other: its for other, its in self._loops.items() if not other.is_closed()}
+            for other in [other for other in self._loops if other.is_closed()]:
+                if (started := self._loops.pop(other).started) is not None:
+                    started.local.abandon()
             self._loops[loop] = _Loop()
         return self._loops[loop]
 

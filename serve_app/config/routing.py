@@ -39,6 +39,7 @@ class RoutingConfig(Config):
     compared with the estimate. `request_timeout` bounds, in seconds, all attempts of one request together
     (of a stream: until its first token). `metadata`: put `sekha_metadata.routing` into answers.
     `fallback_on_content_filter`: a request that one provider's filter refuses goes to the next.
+    `cheaper_below_percent`: with less than that left of one of the caller's budgets, the cheapest goes first.
     """
 
     strategy: StrategyName = StrategyName.FALLBACK
@@ -57,3 +58,4 @@ class RoutingConfig(Config):
     metadata: bool = True
     on_stream_failure: OnStreamFailure = OnStreamFailure.ERROR
     fallback_on_content_filter: bool = False
+    cheaper_below_percent: float | None = Field(default=None, gt=0, le=100)

@@ -8,6 +8,7 @@ from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from serve_app.caller import NOBODY
 from serve_app.config.admin import AdminConfig
+from serve_app.config.alerts import AlertsConfig
 from serve_app.config.auth import AuthConfig
 from serve_app.config.backends import BackendsConfig
 from serve_app.config.base import Config
@@ -83,6 +84,7 @@ class Settings(Config):
     storage: StorageConfig = StorageConfig()
     admin: AdminConfig = AdminConfig()
     backends: BackendsConfig = BackendsConfig()
+    alerts: AlertsConfig = AlertsConfig()
     tenants: tuple[TenantConfig, ...] = ()
     budgets: Budgets = ()
     rates: Rates = ()

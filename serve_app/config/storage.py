@@ -54,6 +54,15 @@ def state_folder(storage: StorageConfig, environ: Mapping[str, str]) -> Path:
     return _from_home("~/.local/state/sekha", environ)
 
 
+def is_kept(storage: StorageConfig, environ: Mapping[str, str]) -> bool:
+    """
+    Whether somebody has said where to keep things; a running gateway keeps them anyway.
+
+    A gateway within another program writes nothing to a disk that it was not told to write to.
+    """
+    return bool(storage.url or storage.folder or environ.get("SEKHA_STATE_DIR", "").strip())
+
+
 def store_url(storage: StorageConfig, environ: Mapping[str, str]) -> str:
     """
     The address of the ledger's database, password and all: never to be shown.

@@ -17,6 +17,7 @@ IDLE_S = 2.0  # credit nobody has used for so long goes back
 REFUSED_S = 0.25  # a refusal is not asked for again for so long
 AHEAD = 64  # requests whose credit is asked for at once
 CONTENT_S = 0.05  # credit ahead of need is not asked for more often
+KNOWN_S = 1.0  # what the authority said was used is gone by for so long; then somebody has to ask again
 LOW = 8  # requests' worth of credit at which more is asked for ahead of need
 
 Need = tuple[Limit, int]
@@ -68,7 +69,15 @@ class _Asked:
 class _Refusal:
     need: int
     until: float
-    shortage: Shortage
+    used: int
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the authority has said was used of a limit, and when; what was settled here since is added."""
+
+    used: int
+    at: float
 
 
 @dataclass(slots=True)
@@ -78,6 +87,7 @@ class Borrower:
     _accounts: dict[str, _Account] = field(default_factory=dict)
     _asked: dict[str, _Asked] = field(default_factory=dict)
     _refusals: dict[str, _Refusal] = field(default_factory=dict)
+    _told: dict[str, _Told] = field(default_factory=dict)
     _unsent: deque[tuple[int, str, int]] = field(default_factory=deque)
     used: dict[str, tuple[float, int]] = field(default_factory=dict)  # as last heard, with its window
 
@@ -106,8 +116,29 @@ class Borrower:
             if refusal.until <= now:
                 del self._refusals[limit.id]
             elif amount - self._account(limit, now).free >= refusal.need:
-                return refusal.shortage
+                return Shortage(limit, amount, refusal.used)
         return None
+
+    def foreseen(self, limit: Limit, amount: int, now: float) -> Shortage | None:
+        """
+        What will be said to so much of a budget, as far as it is known without asking.
+
+        What is spent stays spent, so that an amount above the rest need not be asked for; but not for long,
+        as the window may end.
+        """
+        if short := self.shortage(((limit, amount),), now):
+            return short
+        told = self._told.get(limit.id)
+        if told is None or now - told.at > KNOWN_S or amount <= limit.amount - told.used:
+            return None
+        return Shortage(limit, amount, told.used)
+
+    def share_left(self, limit: Limit, now: float) -> float | None:
+        """How much of a budget is known to be left, 0 to 1; None: nobody has spoken of it in this window."""
+        told = self._told.get(limit.id)
+        if told is None or told.at < limit.window.start(now):
+            return None
+        return max(0.0, 1.0 - told.used / limit.amount)
 
     def ask(self, needs: Sequence[Need], now: float) -> None:
         """Ask, with the next report, for what is missing, and for some requests to come."""
@@ -158,6 +189,8 @@ class Borrower:
                     account.free = max(0, account.free + amount - cost)
                     if entry and cost:
                         account.unsent += cost
+                        if told := self._told.get(limit.id):
+                            told.used += cost
                         self._unsent.append((entry.number, limit.id, cost))
             if account.free > 0:
                 self._refusals.pop(limit.id, None)
@@ -203,12 +236,12 @@ class Borrower:
             self._turn(account, now)
             account.touched = now
             self.used[name] = (account.limit.window.start(now), grant.used)
+            self._told[name] = _Told(grant.used, now)
             if not grant.amount and not grant.later:
                 if not wants[name].need:
                     account.content_until = now + 20 * CONTENT_S
                     continue
-                shortage = Shortage(account.limit, wants[name].need, grant.used)
-                self._refusals[name] = _Refusal(wants[name].need, now + REFUSED_S, shortage)
+                self._refusals[name] = _Refusal(wants[name].need, now + REFUSED_S, grant.used)
             elif grant.window == account.window:
                 account.free += grant.amount
                 self._refusals.pop(name, None)
@@ -231,6 +264,7 @@ class Borrower:
     def forgive(self) -> None:
         """Limits have changed: what was refused may be allowed now."""
         self._refusals.clear()
+        self._told.clear()
 
     @property
     def holds_any(self) -> bool:

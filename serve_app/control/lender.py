@@ -88,6 +88,7 @@ class Lender:
         self._sums: dict[float, dict[Payer, int]] = {}
         self._accounts: dict[str, _Account] = {}
         self._scarce_until: dict[str, float] = {}
+        self._is_back = False
         self._lends_from = 0.0
         self._claims: dict[str, _Claim] = {}
 
@@ -96,27 +97,32 @@ class Lender:
     def set_limits(self, limits: Iterable[Limit], now: float) -> None:
         """These are the limits from now on; what was used of a limit is known, also of one that is new."""
         self._knows_limits = True
-        before = self._limits
+        before, was_told = self._limits, self._is_back
+        self._is_back = False
         self._limits = {limit.id: limit for limit in limits}
         for name, limit in self._limits.items():
             old = before.get(name)
             if old is None or (old.scope, old.window, old.unit) != (limit.scope, limit.window, limit.unit):
                 self._accounts.pop(name, None)
             elif old.amount != limit.amount and (account := self._accounts.get(name)):
-                account.told = {at for at in account.told if _percent(account.used, limit) >= at}
+                account.told &= _passed(account.used, limit)
         for name in before.keys() - self._limits.keys():
             self._accounts.pop(name, None)
         self._budgets = {}
         for limit in self._limits.values():
             if limit.unit is Unit.NANO_DOLLARS:
                 self._budgets.setdefault(limit.scope.tenant, []).append(limit)
-                self._tell(limit, self._account(limit, now))
+                account = self._account(limit, now)
+                if was_told:
+                    account.told |= _passed(account.used, limit)
+                self._tell(limit, account)
 
     def restore(self, spends: Iterable[Spend], now: float, silence_s: float) -> None:
         """
         Begin with what the store knows.
 
         Nothing is lent for `silence_s`: routers that hold credit of a former authority have to say so first.
+        What has passed a threshold by then was told before, also of limits that are only set after this.
         """
         sums: dict[float, dict[Payer, int]] = {}
         for spend in spends:
@@ -125,11 +131,12 @@ class Lender:
             day[payer] = day.get(payer, 0) + spend.cost
         self._sums = sums
         self._accounts = {}
+        self._is_back = not self._limits
         self._lends_from = now + silence_s
         for limit in self._limits.values():
-            if limit.unit is Unit.NANO_DOLLARS:  # what was told before the restart is not told again
+            if limit.unit is Unit.NANO_DOLLARS:
                 account = self._account(limit, now)
-                account.told = {at for at in ALERT_AT if _percent(account.used, limit) >= at}
+                account.told = _passed(account.used, limit)
 
     def remember(self, used: Mapping[str, tuple[float, int]], now: float) -> None:
         """
@@ -206,7 +213,8 @@ class Lender:
         standing = self.standing(name, now)
         if standing is None:  # a limit that is gone limits nothing; of those to come nothing is known yet
             return Grant(want.upto, 0) if self._knows_limits else Grant(0, 0, later=True)
-        limit, used, window = standing.limit, standing.used, lending_window(standing.limit, now)
+        limit, window = standing.limit, lending_window(standing.limit, now)
+        used = standing.used if limit.unit is Unit.NANO_DOLLARS else standing.on_loan
         if now < self._lends_from:
             return Grant(0, used, window, later=True)
         scarce = self._scarce_until.get(name, 0.0) > now
@@ -284,12 +292,11 @@ class Lender:
         )
 
     def _tell(self, limit: Limit, account: _Account) -> None:
-        percent = _percent(account.used, limit)
-        for threshold in ALERT_AT:
-            if percent >= threshold and threshold not in account.told:
-                account.told.add(threshold)
-                self._on_alert(BudgetAlert(limit, threshold, account.used, account.window))
+        for threshold in sorted(_passed(account.used, limit) - account.told):
+            account.told.add(threshold)
+            self._on_alert(BudgetAlert(limit, threshold, account.used, account.window))
 
 
-def _percent(used: int, limit: Limit) -> float:
-    return 100.0 if limit.amount <= 0 else 100 * used / limit.amount
+def _passed(used: int, limit: Limit) -> set[int]:
+    """The thresholds that this much spent has reached, exactly."""
+    return {threshold for threshold in ALERT_AT if 100 * used >= threshold * limit.amount}

@@ -37,13 +37,18 @@ class LocalControl:
     """
     A `Control` around a plane, and the only one who writes to its store.
 
-    Without a store nothing outlives this object, and operators can change nothing.
+    Without a store nothing outlives the plane, and operators can change nothing. A plane that has been
+    restored goes on as it is. `is_alone`: no router of another process knows this authority, or knew a former
+    one.
     """
 
-    def __init__(self, plane: Plane, clock: Clock, store: Store | None = None) -> None:
+    def __init__(
+        self, plane: Plane, clock: Clock, store: Store | None = None, is_alone: bool = False
+    ) -> None:
         self._plane = plane
         self._clock = clock
         self._store = store
+        self._is_alone = is_alone
         self._news = asyncio.Event()
         self._records: dict[tuple[str, str], Record] = {}
         self._epoch = 0
@@ -73,9 +78,14 @@ class LocalControl:
         self._writing.cancel()
         await asyncio.gather(self._writing, return_exceptions=True)
         self._writing = None
-        with contextlib.suppress(StoreUnavailable):
-            await self._write(self._store)
+        await self.write()
         await self._store.close()
+
+    async def write(self) -> None:
+        """Write now what waits to be written, if the store takes it."""
+        if self._store is not None and self._is_restored:
+            with contextlib.suppress(StoreUnavailable):
+                await self._write(self._store)
 
     # --- what routers ask -----------------------------------------------------------------------------
 
@@ -85,8 +95,6 @@ class LocalControl:
         if is_new:
             self._set_book()
         self._plane.remember(known, self._clock.now())
-        with contextlib.suppress(StoreUnavailable):
-            await self._begin_vllm_hours()
         self._wake()
         return self._plane.snapshot(self._clock.now())
 
@@ -217,12 +225,12 @@ class LocalControl:
 
     async def _restore(self, store: Store) -> None:
         await store.open()
-        written = await store.written()
-        spends = await store.spends()
+        if not self._plane.is_restored:
+            written, spends = await store.written(), await store.spends()
+            self._plane.restore(spends, written, self._clock.now(), self._is_alone)
         self._epoch, records = await store.records()
         changes = await store.changes(limit=MOST_COUNTED)
         self._keep(records)
-        self._plane.restore(spends, written, self._clock.now())
         self._is_restored = True
         self._quotas = Quotas()
         for change in reversed(changes):
@@ -249,6 +257,7 @@ class LocalControl:
                     async with self._changing:
                         await self._read_again(store)
                 wrote = await self._write(store)
+                await self._begin_vllm_hours()
                 if is_down:
                     is_down = False
                     log.info("the store answers again")

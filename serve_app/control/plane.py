@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from serve_app.accounting.entry import Entry
+from serve_app.accounting.limit import owner_in
 from serve_app.accounting.price import Price
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.settings import Settings
@@ -24,6 +25,7 @@ from serve_app.resilience.latency import Latency
 
 SILENT_AFTER_S = 15.0  # a router that has not reported for so long is gone; its gauges go with it
 FORGOTTEN_AFTER_S = 3600.0  # by then no report of it can still be on its way
+ALERTS = "sekha_budget_alerts"
 MOST_UNWRITTEN = 100_000  # entries kept while the store is down; the rest wait in the routers' journals
 
 Pricer = Callable[[Settings], Mapping[str, Price | None]]
@@ -67,13 +69,15 @@ class Plane:
         self._heard_at: dict[str, float] = {}
         self._gauges: dict[str, Gauges] = {}
         self._tally = Tally()
-        self._lender = Lender(on_alert)
+        self._on_alert = on_alert
+        self._lender = Lender(self._alert)
         self._book: Book | None = None
         self._marks: dict[str, Mark] = {}
         self._counted: dict[str, int] = {}
         self._restored: Mapping[str, int] = {}
         self._unwritten: deque[Entry] = deque()
         self._is_stored = True
+        self.is_restored = False
         self.version = 1
 
     @property
@@ -160,21 +164,25 @@ class Plane:
                 mark = self._marks[entry.journal]
                 self._marks[entry.journal] = Mark(mark.taken, max(mark.written, entry.number))
 
-    def restore(self, spends: Iterable[Spend], written: Mapping[str, int], now: float) -> None:
+    def restore(
+        self, spends: Iterable[Spend], written: Mapping[str, int], now: float, is_alone: bool = False
+    ) -> None:
         """
         Begin with what the store has; everything else is sent again by those who have it in their journals.
 
-        Who had credit of a former authority gets the time to say so, before any is lent anew. It counts as a
-        new beginning for the routers, too: what they have told since the last one may be counted no more.
+        Who had credit of a former authority gets the time to say so, before any is lent anew; `is_alone`:
+        nobody had. It counts as a new beginning for the routers, too: what they have told since the last one
+        may be counted no more.
         """
         self._generation += "+"
+        self.is_restored = True
         self._restored = written
         self._unwritten.clear()
         for journal in self._marks:
             number = written.get(journal, 0)
             self._marks[journal] = Mark(number, number)
             self._counted[journal] = number
-        self._lender.restore(spends, now, silence_s=EXPIRES_S if written else 0.0)
+        self._lender.restore(spends, now, silence_s=EXPIRES_S if written and not is_alone else 0.0)
         self.version += 1
 
     def store_answers(self, answers: bool) -> None:
@@ -201,6 +209,10 @@ class Plane:
             mark = self._marks[journal] = Mark(number, number)
             self._counted[journal] = number
         return mark
+
+    def _alert(self, alert: BudgetAlert) -> None:
+        self._tally.count(ALERTS, (owner_in(alert.limit.id), str(alert.threshold)))
+        self._on_alert(alert)
 
     def probe(self, provider_id: str, now: float) -> float | None:
         """Give out the one probe of a half-open breaker: its name, for the one who gets it."""

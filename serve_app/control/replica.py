@@ -26,6 +26,7 @@ from serve_app.config.settings import Settings
 from serve_app.config.storage import OnUnavailable
 from serve_app.control.book import NO_EPOCH, Book, book_of
 from serve_app.control.borrower import Borrower, Hold, Need
+from serve_app.control.credit import Want
 from serve_app.control.journal import Begun, Journal, MemoryJournal
 from serve_app.control.lender import LEASE_S
 from serve_app.control.pages import Pages
@@ -33,7 +34,7 @@ from serve_app.control.port import Control, ControlUnreachable, Mark, Observatio
 from serve_app.control.refusal import refusal_of
 from serve_app.control.store import Change, Record
 from serve_app.control.tally import Key, Tally
-from serve_app.errors import GatewayUnavailable
+from serve_app.errors import GatewayUnavailable, LimitReached
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome
 
@@ -151,6 +152,16 @@ class Replica:
     def limits_for(self, caller: Caller) -> Sequence[Limit]:
         """Every limit that may hold this caller back."""
         return self.book.limits_for(caller)
+
+    def foreseen(self, limit: Limit, amount: int) -> LimitReached | None:
+        """The refusal that this much of a limit is known to meet; None where one has to ask."""
+        now = self._clock.now()
+        short = self._borrower.foreseen(limit, amount, now)
+        return None if short is None else refusal_of(short, now)
+
+    def share_left(self, limit: Limit) -> float | None:
+        """How much of a budget is left, 0 to 1, as far as this router has heard; None: it has not."""
+        return self._borrower.share_left(limit, self._clock.now())
 
     # --- what operators do ----------------------------------------------------------------------------
 
@@ -287,14 +298,27 @@ class Replica:
         ]
 
     async def stop(self) -> None:
-        """Report what is left and end."""
+        """Report what is left, give back the credit that is, and end."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        self._borrower.lose_free()
         with contextlib.suppress(ControlUnreachable):
             await self.flush()
         self._pages.close()
+
+    def abandon(self) -> list[Report]:
+        """
+        What `stop` would have reported, of a router whose event loop has been closed around it.
+
+        Its journal is let go of, for an heir.
+        """
+        self._borrower.lose_free()
+        unheard = [self._unacknowledged, self._next_report()]
+        reports = [self._as_of_now(report, {}) for report in unheard if report is not None]
+        self._pages.close()
+        return reports
 
     def check(self) -> None:
         """Raise what ended a background task, if one has ended: a router that no longer reports is ill."""
@@ -380,13 +404,8 @@ class Replica:
         A report that has to be sent again therefore gets them anew.
         """
         asked_at = self._clock.monotonic()
-        now = self._clock.now()
-        entries = self._pages.unsent()
-        if entries:
-            self._borrower.sent(entries[-1].number)
         wants = self._borrower.wants()
-        report = replace(report, entries=entries, holdings=self._borrower.holdings(now), wants=wants)
-        self._unacknowledged = report
+        self._unacknowledged = report = self._as_of_now(report, wants)
         receipt = await self._control.report(report)
         self._unacknowledged = None
         self._heard_at = asked_at
@@ -401,6 +420,13 @@ class Replica:
             self.take(snapshot)
         else:
             await self.introduce()
+
+    def _as_of_now(self, report: Report, wants: Mapping[str, Want]) -> Report:
+        entries = self._pages.unsent()
+        if entries:
+            self._borrower.sent(entries[-1].number)
+        holdings = self._borrower.holdings(self._clock.now())
+        return replace(report, entries=entries, holdings=holdings, wants=wants)
 
     def _answer(self) -> None:
         """Let those who wait for credit try again."""

@@ -21,6 +21,7 @@ from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
 from serve_app.config.storage import StorageConfig, store_url
 from serve_app.control.book import Book
+from serve_app.control.lender import BudgetAlert
 from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
 from serve_app.control.port import ControlUnreachable, Mark, Overtaken, Receipt, Report, Snapshot, Totals
@@ -28,6 +29,7 @@ from serve_app.control.quota import Allowance
 from serve_app.control.store import Change, Record, Spend, StoreUnavailable
 from serve_app.errors import AdminLimitReached
 from serve_app.observability.logs import configure_logs, log_breaker_change, log_budget_alert
+from serve_app.observability.webhook import Webhook
 from serve_app.prices import prices_of
 from serve_app.resilience.breaker import Breaker
 from serve_app.storage.sql import SqlStore
@@ -48,9 +50,11 @@ class ControlActor:
 
     def __init__(self, log_level: str, storage: StorageConfig) -> None:
         configure_logs(log_level)
-        plane = Plane(uuid4().hex, prices_of, log_breaker_change, log_budget_alert)
+        clock = SystemClock()
+        plane = Plane(uuid4().hex, prices_of, log_breaker_change, self._alert)
         store = SqlStore(store_url(storage, os.environ), storage.timeout_s, storage.retention_days)
-        self._control = LocalControl(plane, SystemClock(), store)
+        self._control = LocalControl(plane, clock, store)
+        self._webhook = Webhook(lambda: plane.settings, os.environ, clock)
         self._starting: asyncio.Task[None] | None = None
 
     async def version(self) -> str:
@@ -80,7 +84,9 @@ class ControlActor:
     async def book(self) -> Book:
         return await self._control.book()
 
-    async def change(self, records: Sequence[Record], change: Change, epoch: int | None) -> Book | Refusal:
+    async def change(
+        self, records: Sequence[Record], change: Change, epoch: int | None = None
+    ) -> Book | Refusal:
         """As in `Control`, but the errors come as values, here and below: they keep their type (D1)."""
         return await self._or_error(self._control.change(records, change, epoch))
 
@@ -114,6 +120,10 @@ class ControlActor:
 
     async def totals(self) -> Totals:
         return await self._control.totals()
+
+    def _alert(self, alert: BudgetAlert) -> None:
+        log_budget_alert(alert)
+        self._webhook.tell(alert)
 
 
 def name_of(app_name: str) -> str:

@@ -16,6 +16,7 @@ from ray.serve.exceptions import RayServeException
 from serve_app.api.app import build_api
 from serve_app.api.asgi import ASGIApp
 from serve_app.api.auth import Keyring
+from serve_app.caller import NOBODY, Caller
 from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig, Transport
 from serve_app.config.routing import OnStreamFailure
@@ -28,7 +29,7 @@ from serve_app.control.port import Control
 from serve_app.control.replica import Replica
 from serve_app.deployments.clients import HandleProvider
 from serve_app.deployments.control import ControlClient
-from serve_app.errors import GatewayError
+from serve_app.errors import Forbidden, GatewayError
 from serve_app.gateway import Gateway
 from serve_app.heir import Heir
 from serve_app.lookout import Lookout
@@ -93,20 +94,22 @@ class RouterDeployment:
         return build_api(self._gateway, self._lookout, self._keyring, self._clock, exposition, look)
 
     async def chat(
-        self, body: bytes, request_id: str, timeout_s: float | None = None
+        self, body: bytes, request_id: str, timeout_s: float | None = None, tenant: str = NOBODY
     ) -> bytes | GatewayError:
         """A chat completion for a caller within the cluster; errors come as values."""
         try:
-            return (await self._gateway.chat(read_chat(body), request_id, timeout_s)).body
+            caller = self._caller(tenant)
+            return (await self._gateway.chat(read_chat(body), request_id, timeout_s, caller)).body
         except GatewayError as error:
             return error
 
     async def embed(
-        self, body: bytes, request_id: str, timeout_s: float | None = None
+        self, body: bytes, request_id: str, timeout_s: float | None = None, tenant: str = NOBODY
     ) -> bytes | GatewayError:
         """Vectors for a caller within the cluster; errors come as values."""
         try:
-            return (await self._gateway.embed(read_embedding(body), request_id, timeout_s)).body
+            caller = self._caller(tenant)
+            return (await self._gateway.embed(read_embedding(body), request_id, timeout_s, caller)).body
         except GatewayError as error:
             return error
 
@@ -115,11 +118,15 @@ class RouterDeployment:
         body: bytes,
         request_id: str,
         timeout_s: float | None = None,
+        tenant: str = NOBODY,
         on_failure: OnStreamFailure | None = None,
     ) -> AsyncIterator[bytes | GatewayError]:
         """Blocks of SSE frames for a caller within the cluster; an error, if there is one, comes last."""
         try:
-            stream = await self._gateway.chat_stream(read_chat(body), request_id, timeout_s, on_failure)
+            caller = self._caller(tenant)
+            stream = await self._gateway.chat_stream(
+                read_chat(body), request_id, timeout_s, on_failure, caller
+            )
         except GatewayError as error:
             yield error
             return
@@ -127,6 +134,13 @@ class RouterDeployment:
             async for item in stream:
                 if not isinstance(item, StreamEnd):
                     yield item
+
+    def _caller(self, tenant: str) -> Caller:
+        """Who calls through a handle is within the cluster's trust, and says itself who pays."""
+        book = self._control.book
+        if not book.has_tenant(tenant):
+            raise Forbidden(f"There is no tenant '{tenant}' here")
+        return book.caller("handle", tenant)
 
     async def check_health(self) -> None:
         """Serve asks now and then; a router that answers and reports is well, whatever its providers do."""

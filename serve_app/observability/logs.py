@@ -24,6 +24,7 @@ from serve_app.events import (
     RequestFailed,
     RequestServed,
 )
+from serve_app.observability.alert import alert_facts
 from serve_app.providers.base import HealthStatus
 from serve_app.resilience.breaker import BreakerState
 
@@ -77,21 +78,9 @@ def log_breaker_change(change: BreakerChanged) -> None:
 
 def log_budget_alert(alert: BudgetAlert) -> None:
     """One line when a budget has passed a threshold (seed 004's fields)."""
-    level = {75: "warning", 90: "critical"}.get(alert.threshold, "exceeded")
-    message = f"{alert.threshold} % of the budget '{alert.limit.id}' are spent"
+    facts = alert_facts(alert)
     control_log.log(
-        logging.WARNING if alert.threshold < 100 else logging.ERROR,
-        message,
-        extra={
-            "facts": {
-                "event": "budget_alert",
-                "level": level,
-                "threshold": alert.threshold,
-                "budget": alert.limit.id,
-                "current_usage": dollars(alert.used),
-                "budget_limit": dollars(alert.limit.amount),
-            }
-        },
+        logging.WARNING if alert.threshold < 100 else logging.ERROR, facts["message"], extra={"facts": facts}
     )
 
 
@@ -129,6 +118,7 @@ def log_event(event: Event) -> None:
                         "code": event.code,
                         "status": event.status,
                         "attempts": event.attempts,
+                        **({"limit": event.limit.limit_id} if event.limit else {}),
                     }
                 },
             )

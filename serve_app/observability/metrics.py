@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from serve_app.accounting.limit import Unit, owner_in
 from serve_app.accounting.money import dollars
 from serve_app.accounting.usage import Usage
+from serve_app.control.lender import Standing
+from serve_app.control.plane import ALERTS
 from serve_app.control.port import Totals
 from serve_app.control.tally import BUCKETS_S, Histogram, Tally
 from serve_app.events import (
@@ -46,6 +49,7 @@ ATTEMPT_FAILURES = "sekha_attempt_failures"
 RETRIES = "sekha_retries"
 FALLBACKS = "sekha_fallbacks"
 DROPPED_FRAMES = "sekha_dropped_frames"
+LIMIT_REFUSALS = "sekha_limit_refusals"
 DURATION = "gen_ai_server_request_duration_seconds"
 FIRST_TOKEN = "gen_ai_server_time_to_first_token_seconds"  # noqa: S105
 OVERHEAD = "sekha_overhead_seconds"
@@ -63,6 +67,10 @@ COUNTERS = {
     RETRIES: Definition("Calls to a target that failed and were repeated, by kind.", (*_TARGET, "kind")),
     DROPPED_FRAMES: Definition("Frames of streams that could not be read and were left out.", _TARGET),
     FALLBACKS: Definition("Answers that came from another target than the first choice.", _TARGET),
+    LIMIT_REFUSALS: Definition(
+        "Requests that a limit refused, by whose limit it is and what it counts.", ("owner", "unit")
+    ),
+    ALERTS: Definition("Budgets that passed so many percent, by whose they are.", ("owner", "threshold")),
 }
 HISTOGRAMS = {
     DURATION: Definition("From admission to the last byte.", ("operation", *_TARGET)),
@@ -77,6 +85,19 @@ GAUGES = {
     UNDER_WAY: Definition(
         "Requests whose answer has not begun, waits between attempts included.", ("operation",)
     ),
+}
+
+BUDGETS: dict[str, tuple[str, Callable[[Standing], int]]] = {
+    "sekha_budget_used_usd": ("US dollars spent of a budget in its present window.", lambda s: s.used),
+    "sekha_budget_on_loan_usd": (
+        "US dollars of a budget that routers hold for requests.",
+        lambda s: s.on_loan,
+    ),
+    "sekha_budget_limit_usd": ("US dollars that a budget allows in a window.", lambda s: s.limit.amount),
+}
+RATES: dict[str, tuple[str, Callable[[Standing], int]]] = {
+    "sekha_limit_used": ("What of a rate is used, or held by routers for requests.", lambda s: s.on_loan),
+    "sekha_limit_amount": ("What a rate allows in a minute, or at once.", lambda s: s.limit.amount),
 }
 
 
@@ -101,6 +122,8 @@ class MetricsListener:
                     self._spent((event.provider_id, event.model_id), event.usage, event.cost)
             case RequestFailed():
                 self._tally().count(FAILED, (event.operation, event.task, event.code))
+                if event.limit is not None:
+                    self._tally().count(LIMIT_REFUSALS, (owner_in(event.limit.limit_id), event.limit.unit))
             case RequestAbandoned():
                 self._tally().count(ABANDONED, (event.operation, event.task))
                 if event.provider_id and event.model_id and event.usage:
@@ -164,7 +187,25 @@ class _Totals:
                     gauge.add_metric(labels, value)
             yield gauge
         yield self._breakers()
+        yield from self._limits()
         yield GaugeMetricFamily("sekha_router_replicas", "Routers that report.", value=self._totals.replicas)
+
+    def _limits(self) -> Iterator[Metric]:
+        """How limits stand, but those of single keys: there may be any number of these."""
+        shown = [s for s in self._totals.standings if owner_in(s.limit.id) != "key"]
+        for name, (what, amount) in BUDGETS.items():
+            gauge = GaugeMetricFamily(name, what, labels=("limit", "window"))
+            for standing in shown:
+                if standing.limit.unit is Unit.NANO_DOLLARS:
+                    labels = (standing.limit.id, standing.limit.window)
+                    gauge.add_metric(labels, dollars(amount(standing)))
+            yield gauge
+        for name, (what, amount) in RATES.items():
+            gauge = GaugeMetricFamily(name, what, labels=("limit", "unit"))
+            for standing in shown:
+                if standing.limit.unit is not Unit.NANO_DOLLARS:
+                    gauge.add_metric((standing.limit.id, standing.limit.unit), amount(standing))
+            yield gauge
 
     def _breakers(self) -> Metric:
         states = GaugeMetricFamily(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from serve_app.config.model import CHAT_TASKS, ModelTask
+from serve_app.errors import LimitReached
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
@@ -29,15 +30,17 @@ class Obstacle(StrEnum):
     DISABLED = "disabled"
     BREAKER = "breaker"
     COST = "cost"
+    BUDGET = "budget"
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A target that may not serve, with the reason in words."""
+    """A target that may not serve, with the reason in words; `error` is what a budget says to it."""
 
     candidate: Candidate
     obstacle: Obstacle
     reason: str
+    error: LimitReached | None = None
 
 
 def is_preferred(target: Target, wanted: Requirements) -> bool:

@@ -9,6 +9,7 @@ from serve_app.config.model import ModelTask
 from serve_app.errors import (
     GatewayError,
     InvalidRequest,
+    LimitReached,
     ModelNotAllowed,
     NoProvidersAvailable,
     NoSuitableProviders,
@@ -40,6 +41,13 @@ class Conditions(Protocol):
         """The measured latency; None before the first answer."""
 
 
+class Purse(Protocol):
+    """What the caller may still spend, as far as it is known."""
+
+    def refusal(self, target: Target, wanted: Requirements) -> LimitReached | None:
+        """Why this target cannot be paid for; None: it can be tried."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`ordered` are the eligible candidates, best first; the rest are `dropped`, each with its reason."""
@@ -59,6 +67,18 @@ class Plan:
             return f"Selected by priority ({chosen.priority})"
         return f"Selected by strategy {self.strategy} (priority {chosen.priority})"
 
+    @property
+    def unpaid(self) -> LimitReached | None:
+        """What the first budget says, where budgets are all that stands in the way."""
+        errors = [dropped.error for dropped in self._held_back]
+        return errors[0] if errors and all(errors) else None
+
+    @property
+    def _held_back(self) -> list[Dropped]:
+        """Who could serve, but not just now."""
+        for_now = (Obstacle.DISABLED, Obstacle.BREAKER, Obstacle.COST, Obstacle.BUDGET)
+        return [dropped for dropped in self.dropped if dropped.obstacle in for_now]
+
     def refusal(self, retry_after_s: float | None = None) -> GatewayError:
         """
         What the caller hears when nobody is eligible (contract 1.2).
@@ -66,9 +86,7 @@ class Plan:
         `retry_after_s` is when the first of the breakers lets somebody through again.
         """
         task, vision = self.wanted.task, self.wanted.require_vision
-        held_back = (Obstacle.DISABLED, Obstacle.BREAKER, Obstacle.COST)
-        able = [d for d in self.dropped if d.obstacle in held_back]
-        if able:
+        if able := self._held_back:
             why = "; ".join(f"provider {d.candidate.target.name}: {d.reason}" for d in able)
             return NoSuitableProviders(task, why, retry_after_s)
         crowded = [d for d in self.dropped if d.obstacle is Obstacle.IMAGES]
@@ -92,11 +110,13 @@ def make_plan(
     strategy: Strategy,
     rng: Random,
     defaults: Mapping[ModelTask, str] | None = None,
+    purse: Purse | None = None,
 ) -> Plan:
     """
     Drop who may not serve, order the rest (contract 3.1).
 
     A model listed under several tasks is one candidate: the entry for the wanted task speaks for it.
+    `purse` is the caller's; None: nothing it spends is limited.
     """
     default_model = (defaults or {}).get(wanted.task)
     eligible: dict[str, Candidate] = {}
@@ -116,6 +136,8 @@ def make_plan(
         )
         if hold := held_back(candidate, wanted.max_cost):
             dropped.append(Dropped(candidate, *hold))
+        elif purse is not None and (unpaid := purse.refusal(target, wanted)):
+            dropped.append(Dropped(candidate, Obstacle.BUDGET, unpaid.reason, unpaid))
         elif target.name not in eligible or target.task is wanted.task:
             eligible[target.name] = candidate
     ordered = strategy.order(list(eligible.values()), rng)

@@ -24,9 +24,11 @@ import pytest
 import ray
 
 from serve_app.accounting.money import nano_dollars
+from serve_app.clients.gateway import GatewayClient
 from serve_app.config.load import load_settings
 from serve_app.control.lender import Standing
 from serve_app.deployments.control import NAMESPACE, name_of
+from serve_app.errors import BudgetExceeded, Forbidden
 from tests.support.api import Api, eventually
 from tests.support.postgres import OwnServer, own_postgres
 from tests.support.serving import Cluster, gateway_config
@@ -242,6 +244,25 @@ def test_600_requests_a_minute_are_not_one_more_and_hardly_any_less(
     assert outcomes["200"] >= 0.95 * allowed
     assert outcomes["200"] + outcomes["429"] == 900
     assert asked(upstream) == outcomes["200"]
+
+
+def test_a_job_that_calls_through_a_handle_pays_from_its_tenants_budget(
+    cluster: Cluster, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    tenants = [{"id": "nightly", "budgets": budget(3)}]
+    bank = gateway_of(cluster, upstream, in_sqlite(tmp_path), {"folder": str(tmp_path)}, tenants=tenants)
+    nightly = GatewayClient(bank.app, tenant="nightly")
+    question = f'[[{{"usage": [10, {TOKENS}]}}]]'
+
+    for _ in range(3):
+        nightly.chat_sync(question, model="m", max_tokens=TOKENS)
+    with pytest.raises(BudgetExceeded):
+        nightly.chat_sync(question, model="m", max_tokens=TOKENS)
+    with pytest.raises(Forbidden):
+        GatewayClient(bank.app, tenant="nobody").chat_sync(question, model="m")
+
+    assert bank.api.chat(question, model="m", max_tokens=TOKENS).status_code == 200
+    assert asked(upstream) == 4
 
 
 def test_who_calls_too_often_hears_when_to_come_back(

@@ -33,14 +33,15 @@ RINGS = {
     "conditions": ("config accounting routing", ""),
     "control": ("errors caller clock config accounting resilience routing", "pydantic"),
     "routed": ("config routing", ""),
-    "trip": ("errors bill caller clock config accounting resilience routing control events routed", ""),
+    "trip": ("errors bill purse caller clock config accounting resilience routing control events routed", ""),
     "engine": ("errors clock bill config resilience routing control trip providers.base", ""),
-    "bill": ("errors caller clock config accounting control routing", ""),
+    "purse": ("errors caller config accounting routing", ""),
+    "bill": ("errors caller clock config accounting control routing purse", ""),
     "heir": ("clock accounting control storage", ""),
     "streams": ("errors clock accounting trip engine routed providers.base", "orjson"),
     "gateway": (
-        "errors caller clock config accounting routing control events routed trip engine streams conditions "
-        "schemas providers.base",
+        "errors caller clock config accounting routing control events purse routed trip engine streams "
+        "conditions schemas providers.base",
         "",
     ),
     "storage": ("errors clock config accounting control.store control.journal", "sqlalchemy alembic orjson"),
@@ -57,20 +58,21 @@ RINGS = {
     ),
     "observability": (
         "errors clock config accounting resilience control events trip providers.base",
-        "orjson prometheus_client",
+        "aiohttp orjson prometheus_client",
     ),
     # places to run, and ways in
     "inprocess": (
-        "errors clock config accounting control events gateway lookout prices observability providers.base",
+        "errors clock config accounting control events gateway heir lookout prices observability "
+        "providers.base storage",
         "",
     ),
     "deployments": (
-        "errors clock config accounting resilience control events gateway lookout heir prices schemas "
+        "errors caller clock config accounting resilience control events gateway lookout heir prices schemas "
         "providers api observability storage",
         "ray grpc",
     ),
     "app": ("config deployments", "ray pydantic"),
-    "clients": ("errors config.routing deployments.handles", "ray orjson"),
+    "clients": ("errors caller config.routing deployments.handles", "ray orjson"),
     "clients/own": ("errors clock config events gateway inprocess providers schemas", "orjson"),
     "clients/model_router": ("errors clock config accounting resilience routing providers", ""),
     "clients/unified": ("errors clock config accounting control.backend providers.base", ""),
@@ -80,7 +82,8 @@ RINGS = {
         "pydantic orjson",
     ),
     "cli": (
-        "errors caller config accounting routing control prices conditions providers app deployments",
+        "errors caller clock config accounting routing control prices conditions purse providers app "
+        "deployments",
         "ray typer rich aiohttp orjson",
     ),
 }

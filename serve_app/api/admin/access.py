@@ -30,7 +30,7 @@ def _counted(keyring: Keyring, role: Role, desk: Desk) -> Counted:
     async def caller(request: Request, response: Response) -> Caller:
         who = await authorised(request)
         left = await desk.asked(who)
-        for name, value in limit_headers(left.limit, left.remaining, left.resets_at):
+        for name, value in limit_headers(left.limit, left.remaining, left.resets_at - desk.clock.now()):
             response.headers[name.decode()] = value.decode()
         return who
 

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from serve_app.config.admin import AdminConfig
+from serve_app.config.alerts import AlertsConfig
 from serve_app.config.auth import AuthConfig, CallerKey, JwtConfig
 from serve_app.config.backends import BackendsConfig
 from serve_app.config.health import HealthPolicy
@@ -42,6 +43,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Circuit breaker": BreakerPolicy,
     "Health checks": HealthPolicy,
     "Callers": AuthConfig,
+    "Alerts": AlertsConfig,
     "Storage": StorageConfig,
     "Operators": AdminConfig,
     "Backends": BackendsConfig,

@@ -1,44 +1,76 @@
-"""The control actor's errors, which have to survive the way through a handle."""
+"""The control actor without Ray: what it tells of budgets, over its own restarts too."""
 
-import pickle
+import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
+from serve_app.clock import SystemClock
+from serve_app.config.settings import Settings
 from serve_app.config.storage import StorageConfig
-from serve_app.control.port import Snapshot
-from serve_app.control.quota import Allowance
-from serve_app.control.store import Change, StoreUnavailable
+from serve_app.control.port import Report, Snapshot
 from serve_app.deployments.control import ControlActor
-from serve_app.errors import AdminLimitReached
+from tests.support.entries import entry
 from tests.support.settings import two_providers
 
 pytestmark = pytest.mark.anyio
 
+WINDOW = {"limit": 10.0, "window": "total"}
 
-async def test_a_store_that_is_away_comes_as_a_value_and_not_as_a_crash(tmp_path: Path) -> None:
-    in_the_way = tmp_path / "file"
-    in_the_way.write_text("not a folder")
-    actor = ControlActor("INFO", StorageConfig(folder=str(in_the_way)))
 
-    answers = [
-        await actor.spends(0.0, None),
-        await actor.entries(10, None, None),
-        await actor.changes(10, None),
-        await actor.change([], Change(0.0, "ann", "deed", "thing")),
-    ]
+@pytest.fixture
+async def heard() -> AsyncIterator[tuple[str, list[Any]]]:
+    """Where to post to, and what was posted."""
+    posted: list[Any] = []
 
-    assert {type(pickle.loads(pickle.dumps(answer))) for answer in answers} == {StoreUnavailable}
+    async def hear(request: web.Request) -> web.Response:
+        posted.append(await request.json())
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", hear)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/")), posted
+
+
+async def spend(actor: ControlActor, settings: Settings, number: int, dollars: float) -> None:
+    """Say hello, and hand over one entry."""
+    await actor.hello("r", settings, Snapshot())
+    spent = entry(number, journal="r", at=SystemClock().now(), cost=int(dollars * 1e9))
+    await actor.report(Report("r", number, entries=(spent,)))
+
+
+async def end(actor: ControlActor) -> None:
+    await actor._webhook.stop()
     await actor._control.stop()
 
 
-async def test_a_limit_that_is_reached_comes_as_a_value(tmp_path: Path) -> None:
-    actor = ControlActor("INFO", StorageConfig(folder=str(tmp_path)))
-    await actor.hello("router-1", two_providers(admin={"requests_per_hour": 1}), Snapshot())
+async def test_an_alert_goes_to_the_log_and_the_webhook_and_not_again_after_a_restart(
+    heard: tuple[str, list[Any]],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url, posted = heard
+    caplog.set_level(logging.INFO, "sekha")
+    monkeypatch.setattr(
+        "serve_app.deployments.control.configure_logs", lambda level: None
+    )  # it is the test's
+    storage = StorageConfig(folder=str(tmp_path))
+    settings = two_providers(alerts={"webhook": url}, budgets=WINDOW)
 
-    first, second = await actor.asked("ann"), await actor.asked("ann")
+    first = ControlActor("INFO", storage)
+    await spend(first, settings, 1, 8.0)
+    await end(first)
+    second = ControlActor("INFO", storage)
+    await spend(second, settings, 2, 1.5)
+    await end(second)
 
-    assert isinstance(first, Allowance)
-    assert isinstance(second, AdminLimitReached)
-    assert pickle.loads(pickle.dumps(second)).resets_at == second.resets_at
-    await actor._control.stop()
+    assert [alert["threshold"] for alert in posted] == [75, 90]
+    assert [alert["current_usage"] for alert in posted] == [8.0, 9.5]
+    assert (await second.totals()).tally.counters["sekha_budget_alerts", ("gateway", "90")] == 1
+    assert "http" not in caplog.text

@@ -6,10 +6,12 @@ import logging
 import orjson
 import pytest
 
+from serve_app.accounting.limit import Limit, Unit, Window
 from serve_app.accounting.usage import Usage
-from serve_app.errors import FailureKind, upstream_error
-from serve_app.events import AttemptFailed, Event, HealthChanged, RequestServed
-from serve_app.observability.logs import JsonFormatter, log_event
+from serve_app.control.lender import BudgetAlert
+from serve_app.errors import FailureKind, RateLimitExceeded, upstream_error
+from serve_app.events import AttemptFailed, Event, HealthChanged, RequestFailed, RequestServed
+from serve_app.observability.logs import JsonFormatter, log_budget_alert, log_event
 from serve_app.providers.base import HealthStatus
 
 SERVED = RequestServed(
@@ -79,3 +81,34 @@ def test_a_provider_that_is_well_from_the_start_needs_no_line(lines: io.StringIO
     log_event(HealthChanged("cloud", HealthStatus.UNKNOWN, HealthStatus.HEALTHY, None))
 
     assert lines.getvalue() == ""
+
+
+def test_a_request_that_a_limit_refused_says_which_and_shows_no_key(lines: io.StringIO) -> None:
+    error = RateLimitExceeded("key:ab12/requests", "requests", 60, 0, 12.0)
+
+    line = logged(lines, RequestFailed("r1", "chat", "chat_smart", error.code, 429, 0, 0.1, error))
+
+    assert (line["event"], line["code"], line["limit"]) == (
+        "request_failed",
+        "RATE_LIMIT_EXCEEDED",
+        "key:ab12/requests",
+    )
+    assert "sk-" not in lines.getvalue()
+
+
+@pytest.mark.parametrize(("threshold", "level"), [(75, "warning"), (90, "critical"), (100, "exceeded")])
+def test_a_budget_alert_has_the_seeds_fields(lines: io.StringIO, threshold: int, level: str) -> None:
+    limit = Limit("gateway/total", Unit.NANO_DOLLARS, Window.TOTAL, 10_000_000_000)
+
+    log_budget_alert(BudgetAlert(limit, threshold, threshold * 100_000_000, 0.0))
+
+    line = orjson.loads(lines.getvalue())
+    facts = {name: line[name] for name in ("event", "level", "threshold", "current_usage", "budget_limit")}
+    assert facts == {
+        "event": "budget_alert",
+        "level": level,
+        "threshold": threshold,
+        "current_usage": threshold / 10,
+        "budget_limit": 10.0,
+    }
+    assert str(threshold) in line["message"]

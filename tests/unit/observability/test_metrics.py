@@ -1,13 +1,24 @@
 """Metrics are counted from events and add up over routers."""
 
+from collections.abc import Sequence
+
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from serve_app.accounting.limit import Limit, Unit, Window
 from serve_app.accounting.usage import Usage
+from serve_app.control.book import book_of
+from serve_app.control.lender import Standing
+from serve_app.control.plane import Plane
 from serve_app.control.port import Totals
 from serve_app.control.tally import Tally
-from serve_app.events import HttpAnswered, RequestServed
+from serve_app.errors import BudgetExceeded, LimitReached, PriceUnknown, RateLimitExceeded
+from serve_app.events import HttpAnswered, RequestFailed, RequestServed
 from serve_app.observability.metrics import MetricsListener, exposition
+from serve_app.prices import prices_of
 from serve_app.resilience.breaker import Breaker, BreakerState
+from tests.support.entries import entry
+from tests.support.settings import two_providers
 
 
 def served(duration_s: float = 0.5, attempts: int = 1) -> RequestServed:
@@ -27,8 +38,10 @@ def served(duration_s: float = 0.5, attempts: int = 1) -> RequestServed:
     )
 
 
-def values(tally: Tally) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    totals = Totals(tally, {}, {"cloud": Breaker(BreakerState.OPEN)}, replicas=2)
+def values(
+    tally: Tally, standings: Sequence[Standing] = ()
+) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    totals = Totals(tally, {}, {"cloud": Breaker(BreakerState.OPEN)}, replicas=2, standings=standings)
     families = text_string_to_metric_families(exposition(totals).decode())
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -84,3 +97,59 @@ def test_http_answers_are_counted_by_route_and_status() -> None:
         values(tally)["http_requests_total", (("method", "GET"), ("route", "/health"), ("status", "200"))]
         == 1
     )
+
+
+def test_a_budget_and_a_rate_show_how_they_stand() -> None:
+    budget = Limit("tenant:a/month", Unit.NANO_DOLLARS, Window.MONTH, 50_000_000_000)
+    rate = Limit("provider:cloud/tokens", Unit.TOKENS, Window.MINUTE, 100_000)
+    standings = [Standing(budget, 12_500_000_000, 1_000_000_000, 0.0), Standing(rate, 0, 4000, 0.0)]
+
+    shown = values(Tally(), standings)
+
+    month = (("limit", "tenant:a/month"), ("window", "month"))
+    assert [shown[f"sekha_budget_{name}_usd", month] for name in ("used", "on_loan", "limit")] == [
+        12.5,
+        1,
+        50,
+    ]
+    tokens = (("limit", "provider:cloud/tokens"), ("unit", "tokens"))
+    assert [shown[f"sekha_limit_{name}", tokens] for name in ("used", "amount")] == [4000, 100_000]
+
+
+def test_the_limits_of_keys_are_no_labels_for_there_may_be_any_number_of_them() -> None:
+    budget = Limit("key:ab12/day", Unit.NANO_DOLLARS, Window.DAY, 50)
+    rate = Limit("key:ab12/requests", Unit.REQUESTS, Window.MINUTE, 50)
+
+    shown = values(Tally(), [Standing(budget, 1, 0, 0.0), Standing(rate, 0, 1, 0.0)])
+
+    assert not [labels for _, labels in shown if any("ab12" in value for _, value in labels)]
+
+
+@pytest.mark.parametrize(
+    ("error", "owner", "unit"),
+    [
+        (BudgetExceeded("gateway/total", "total", 1.0, 1.0, 0.1), "gateway", "dollars"),
+        (PriceUnknown("cloud/gpt-9", "tenant:a/provider:cloud/day"), "tenant", "dollars"),
+        (RateLimitExceeded("key:ab12/requests", "requests", 60, 0, 12.0), "key", "requests"),
+        (RateLimitExceeded("model:gpt-4o/concurrent", "concurrent", 8, 0, 1.0), "model", "concurrent"),
+    ],
+    ids=lambda value: value.limit_id if isinstance(value, LimitReached) else value,
+)
+def test_a_refusal_is_counted_by_whose_limit_it_was(error: LimitReached, owner: str, unit: str) -> None:
+    tally = Tally()
+    failed = RequestFailed("r", "chat", "chat_smart", error.code, error.status, 0, 0.1, error)
+
+    MetricsListener(lambda: tally)(failed)
+
+    assert values(tally)["sekha_limit_refusals_total", (("owner", owner), ("unit", unit))] == 1
+
+
+def test_an_alert_is_counted_where_it_is_raised() -> None:
+    plane = Plane("generation-1", prices_of)
+    plane.set_book(book_of(two_providers(budgets={"limit": 1.0, "window": "total"}), (), 0), 0.0)
+
+    plane.take([entry(number, cost=400_000_000) for number in (1, 2)], 0.0)
+
+    shown = values(plane.totals(0.0).tally)
+    alerts = {labels: count for (name, labels), count in shown.items() if name == "sekha_budget_alerts_total"}
+    assert alerts == {(("owner", "gateway"), ("threshold", "75")): 1}

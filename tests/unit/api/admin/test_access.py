@@ -135,7 +135,7 @@ async def test_an_admin_may_ask_so_often_and_no_more_whichever_router_is_asked(t
     refused = answers[3]
     assert refused.json()["code"] == "RATE_LIMIT_EXCEEDED"
     assert refused.headers["x-ratelimit-limit"] == "3"
-    assert 0 < int(refused.headers["x-ratelimit-reset"]) - at.clock.now() + 3601 <= 3601
+    assert 0 < int(refused.headers["x-ratelimit-reset"]) <= 3600
     assert 0 < int(refused.headers["retry-after"]) <= 3600
     assert (other.status_code, later.status_code) == (200, 200)
 

@@ -49,6 +49,11 @@ def attempt(number: int, cost: str, provider: str = "claude", model: str = SONNE
     return entry(number, provider_id=provider, model_id=model, cost=nano_dollars(cost), **more)
 
 
+async def is_counting(at: Office) -> bool:
+    """Whether it is written down since when vLLM has to be paid."""
+    return (await at.authority.book()).backend.vllm_since is not None
+
+
 async def test_case_113_the_costs_of_both_backends_out_of_a_hundred_dollars(at: Office) -> None:
     await post(at, "/vllm/endpoint", {"endpoint": VLLM})
     at.clock.ahead_s += 20 * HOUR  # at 0.16 dollars
@@ -76,6 +81,7 @@ async def test_case_113_likewise_where_vllms_tokens_have_a_price(at: Office) -> 
 async def test_case_117_two_hours_of_vllm(tmp_path: Path) -> None:
     backends = {"vllm_endpoint": VLLM, "vllm_hourly_rate": 0.16}
     async with office(tmp_path, two_backends(VLLM, backends=backends)) as at:
+        await soon(lambda: is_counting(at))
         at.clock.ahead_s += 2 * HOUR
         told = await get(at, "/costs")
 
@@ -85,6 +91,7 @@ async def test_case_117_two_hours_of_vllm(tmp_path: Path) -> None:
 async def test_the_hours_of_vllm_go_on_after_a_restart(tmp_path: Path) -> None:
     settings = two_backends(VLLM, backends={"vllm_endpoint": VLLM})
     async with office(tmp_path, settings) as at:
+        await soon(lambda: is_counting(at))
         since = (await at.authority.book()).backend.vllm_since
     async with office(tmp_path, settings) as again:
         again.clock.ahead_s += HOUR

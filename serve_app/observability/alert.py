@@ -1,0 +1,30 @@
+"""A budget that passes a threshold, as the log and a webhook tell it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from serve_app.accounting.money import dollars
+from serve_app.control.lender import BudgetAlert
+
+_LEVELS = {75: "warning", 90: "critical"}
+
+
+def alert_facts(alert: BudgetAlert) -> dict[str, Any]:
+    """
+    Seed 004's fields, which budget it is, and when its window began; amounts in US dollars.
+
+    `id` is the same when an alert is told again: after a restart nobody may know that it was.
+    """
+    limit = alert.limit
+    return {
+        "event": "budget_alert",
+        "id": f"{limit.id}@{alert.window:.0f}/{alert.threshold}/{limit.amount}",
+        "level": _LEVELS.get(alert.threshold, "exceeded"),
+        "threshold": alert.threshold,
+        "current_usage": dollars(alert.used),
+        "budget_limit": dollars(limit.amount),
+        "message": f"{alert.threshold} % of the budget '{limit.id}' are spent",
+        "budget": limit.id,
+        "window": limit.window.value,
+        "window_start": datetime.fromtimestamp(alert.window, UTC).isoformat(timespec="seconds"),
+    }

@@ -1,0 +1,95 @@
+"""Tells somebody else of budgets that pass a threshold: a POST in the background, which nobody waits for."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+import orjson
+
+from serve_app.clock import Clock
+from serve_app.config.secret import Secret
+from serve_app.config.settings import Settings
+from serve_app.control.lender import BudgetAlert
+from serve_app.observability.alert import alert_facts
+
+TIMEOUT_S = 5.0
+WAITS_S = (1.0, 4.0)  # before the second try and the third
+MOST_AT_ONCE = 100  # alerts under way; a webhook that is down must not gather them without end
+
+log = logging.getLogger("sekha.control")
+
+
+class Webhook:
+    """
+    Posts alerts to where the present settings say, if they say anything.
+
+    The address is looked up in `environ` for each alert, and never shown. A redirect is not followed: what is
+    told is for one address only.
+    """
+
+    def __init__(
+        self, settings: Callable[[], Settings | None], environ: Mapping[str, str], clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._clock = clock
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def tell(self, alert: BudgetAlert) -> None:
+        """Begin to tell; returns at once. To be called in an event loop."""
+        settings = self._settings()
+        if settings is None or settings.alerts.webhook is None:
+            return
+        if len(self._under_way) >= MOST_AT_ONCE:
+            log.error("the alert on budget '%s' is not posted: too many are under way", alert.limit.id)
+            return
+        task = asyncio.create_task(self._post(settings.alerts.webhook, alert))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def stop(self, within_s: float = TIMEOUT_S) -> None:
+        """Let what is under way in this event loop be told, and give it up after so many seconds."""
+        loop = asyncio.get_running_loop()
+        mine = {task for task in self._under_way if task.get_loop() is loop}
+        self._under_way.clear()
+        if not mine:
+            return
+        _, late = await asyncio.wait(mine, timeout=within_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    async def _post(self, webhook: Secret, alert: BudgetAlert) -> None:
+        url = webhook.reveal(self._environ)
+        if url is None:
+            log.error("alerts.webhook: %s leads to nothing here", webhook.shown)
+            return
+        body = orjson.dumps(alert_facts(alert))
+        trouble = await _trouble_with(url, body)
+        for wait_s in WAITS_S:
+            if trouble is None:
+                return
+            await self._clock.sleep(wait_s)
+            trouble = await _trouble_with(url, body)
+        if trouble is not None:
+            log.error(
+                "the alert on budget '%s' could not be posted to %s: %s",
+                alert.limit.id,
+                webhook.shown,
+                trouble,
+            )
+
+
+async def _trouble_with(url: str, body: bytes) -> str | None:
+    """Post once; what went wrong, in words that do not hold the address."""
+    import aiohttp  # a tenth of a second at the start of every program that only might have alerts
+
+    headers = {"Content-Type": "application/json"}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S)) as session,
+            session.post(url, data=body, headers=headers, allow_redirects=False) as answer,
+        ):
+            return None if answer.status < 300 else f"HTTP {answer.status}"
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        return type(error).__name__
