@@ -50,6 +50,7 @@ class Bill:
         self._control = control
         self._clock = clock
         self._limits = control.limits_for(caller)
+        self._worst: dict[str, int | None] = {}
         self._entered: Hold | None = None
         self._is_open = False
 
@@ -58,7 +59,7 @@ class Bill:
         if self._is_open:
             return
         self._is_open = True
-        needs = [(limit, 1) for limit in self._limits if _counts_requests(limit)]
+        needs = [(limit, 1) for limit in self._limits if limit.counts_requests]
         if needs:
             self._entered = await self._control.reserve(needs, within_s)
 
@@ -77,7 +78,7 @@ class Bill:
         payer = (self._caller.tenant, self._caller.name, target.provider_id, target.model_id)
         needs: list[Need] = []
         for limit in self._limits:
-            if _counts_requests(limit) or not limit.scope.covers(*payer):
+            if limit.counts_requests or not limit.scope.covers(*payer):
                 continue
             if amount := self._amount(limit, target):
                 needs.append((limit, amount))
@@ -122,9 +123,10 @@ class Bill:
         if item.is_settled:
             return cost
         item.is_settled = True
+        journal, number = self._control.next_page()
         entry = Entry(
-            journal="",
-            number=0,
+            journal=journal,
+            number=number,
             request_id=self._request_id,
             attempt=item.attempt,
             at=self._clock.now(),
@@ -153,13 +155,11 @@ class Bill:
         return most_usage(target, self._wanted).total_tokens if limit.unit is Unit.TOKENS else 1
 
     def _worst_cost(self, target: Target) -> int | None:
-        return worst_cost(target, self._wanted, self._control.price(target.name))
+        """What an attempt may cost at most, worked out once for each target; None without a price."""
+        if target.name not in self._worst:
+            self._worst[target.name] = worst_cost(target, self._wanted, self._control.price(target.name))
+        return self._worst[target.name]
 
     def _cost(self, target: Target, usage: Usage) -> int | None:
         price = self._control.price(target.name)
         return None if price is None else price.cost(usage)
-
-
-def _counts_requests(limit: Limit) -> bool:
-    """Whether a request counts as one, whatever its attempts are."""
-    return limit.scope.is_per_request and limit.unit in (Unit.REQUESTS, Unit.CONCURRENT)

@@ -39,7 +39,8 @@ from serve_app.prices import prices_of
 from serve_app.providers.base import Provider
 from serve_app.storage.journal import Journal
 
-JOURNALS = "own-journals"  # apart from a running gateway's, which may keep another ledger
+JOURNALS = "journals"
+OWN = "local"  # the folder that all gateways within processes of this machine share
 
 
 class Authority:
@@ -129,5 +130,5 @@ def _kept(settings: Settings, environ: Mapping[str, str]) -> tuple[Store | None,
         return None, None
     from serve_app.storage.sql import SqlStore  # SQLAlchemy takes half a second, which most have no use for
 
-    store = SqlStore(store_url(storage, environ), storage.timeout_s, storage.retention_days)
-    return store, state_folder(storage, environ) / JOURNALS
+    store = SqlStore(store_url(storage, environ, OWN), storage.timeout_s, storage.retention_days)
+    return store, state_folder(storage, environ, OWN) / JOURNALS

@@ -16,6 +16,8 @@ from serve_app.errors import LimitReached, PriceUnknown
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
 
+PLENTY = 100  # times what a request will probably cost: more than it can cost at worst
+
 
 def most_usage(target: Target, wanted: Requirements) -> Usage:
     """The most tokens that an attempt may use, as far as that can be known beforehand."""
@@ -24,8 +26,10 @@ def most_usage(target: Target, wanted: Requirements) -> Usage:
 
 def worst_cost(target: Target, wanted: Requirements, price: Price | None) -> int | None:
     """What an attempt may cost at most, in nano-dollars; None without a price."""
-    if price is None or price.is_free:
-        return None if price is None else 0
+    if price is None:
+        return None
+    if not price.input and not price.output and price.is_free:
+        return 0
     return worst_case(
         price,
         wanted.input_tokens,
@@ -65,10 +69,16 @@ class Purse:
         self._refusal_of = refusal_of
         self._share_left = share_left
 
-    def refusal(self, target: Target, wanted: Requirements) -> LimitReached | None:
-        """Why this target cannot be paid for; None: it can be tried. What costs nothing can always be."""
+    def refusal(self, target: Target, wanted: Requirements, estimate: int | None) -> LimitReached | None:
+        """
+        Why this target cannot be paid for; None: it can be tried. What costs nothing can always be.
+
+        `estimate` is what it will probably cost; with a hundred times that left nobody has to look closer.
+        """
         payer = (self._caller.tenant, self._caller.name, target.provider_id, target.model_id)
         covering = [limit for limit in self._budgets if limit.scope.covers(*payer)]
+        if estimate is not None and not any(self._is_near(limit, estimate) for limit in covering):
+            return None
         if not covering:
             return None
         cost = worst_cost(target, wanted, self._price(target.name))
@@ -76,6 +86,11 @@ class Purse:
             return PriceUnknown(target.name, covering[0].id)
         refusals = (self._refusal_of(limit, cost) for limit in covering if cost)
         return next((refusal for refusal in refusals if refusal is not None), None)
+
+    def _is_near(self, limit: Limit, estimate: int) -> bool:
+        """Whether so much may be too much; what nobody has spoken of yet has to be asked for anyway."""
+        share = self._share_left(limit)
+        return share is not None and share * limit.amount < PLENTY * estimate
 
     def is_low(self, percent: float) -> bool:
         """Whether less than that is known to be left of a budget for whatever the caller does."""

@@ -1,7 +1,7 @@
 """How much of something may be used: a budget of money, a rate of requests or tokens, a number at once."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -74,13 +74,23 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `amount` units within each window, for what the scope covers. `id` is unique in a gateway."""
+    """
+    At most `amount` units within each window, for what the scope covers. `id` is unique in a gateway.
+
+    `counts_requests`: a request counts as one, whatever its attempts are.
+    """
 
     id: str
     unit: Unit
     window: Window
     amount: int
     scope: Scope = Scope()
+    counts_requests: bool = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Asked several times for each request, and the same for ever."""
+        counts = self.scope.is_per_request and self.unit in (Unit.REQUESTS, Unit.CONCURRENT)
+        object.__setattr__(self, "counts_requests", counts)
 
 
 def owner_in(limit_id: str) -> str:

@@ -27,13 +27,22 @@ def worst_case(
     The longest answer may be all reasoning, where that is dearer. For an embedding `max_output` is 0.
     """
     longest = _longest(max_output, model_max) * max(1, n)
-    written = Usage(output=longest, tier=tier)
-    thought = Usage(reasoning=longest, tier=tier)
-    reading = [replace(answer, input=input_tokens) for answer in (written, thought)]
+    worst = _dearest(price, longest, Usage(input=input_tokens, tier=tier))
     if writes_cache:
-        reading += [replace(answer, cache_write_1h=input_tokens) for answer in (written, thought)]
-        reading += [replace(answer, cache_write_5m=input_tokens) for answer in (written, thought)]
-    return max(price.cost(usage) for usage in reading)
+        for written in (
+            Usage(cache_write_1h=input_tokens, tier=tier),
+            Usage(cache_write_5m=input_tokens, tier=tier),
+        ):
+            worst = max(worst, _dearest(price, longest, written))
+    return worst
+
+
+def _dearest(price: Price, longest: int, reading: Usage) -> int:
+    """Of an answer that is all text, or all reasoning where that may be dearer."""
+    written = price.cost(replace(reading, output=longest))
+    if price.reasoning is None and not price.above and not price.tiers:
+        return written
+    return max(written, price.cost(replace(reading, reasoning=longest)))
 
 
 def _longest(max_output: int | None, model_max: int | None) -> int:

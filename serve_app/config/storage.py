@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import quote
 
 from pydantic import AliasChoices, Field
 
@@ -39,12 +40,17 @@ class StorageConfig(Config):
     timeout_s: float = Field(default=5.0, gt=0, le=60)
 
 
-def state_folder(storage: StorageConfig, environ: Mapping[str, str]) -> Path:
+def state_folder(storage: StorageConfig, environ: Mapping[str, str], gateway: str) -> Path:
     """
-    Where journals and the SQLite file are: as configured, else `$SEKHA_STATE_DIR`, else as XDG has it.
+    Where a gateway's journals and SQLite file are: a folder of its own, by the name it runs under.
 
-    Raises ConfigError when the environment does not even say where home is.
+    It lies where it is configured, else in `$SEKHA_STATE_DIR`, else where XDG has it. Raises ConfigError when
+    the environment does not even say where home is.
     """
+    return _parent(storage, environ) / quote(gateway, safe="")
+
+
+def _parent(storage: StorageConfig, environ: Mapping[str, str]) -> Path:
     if storage.folder:
         return _from_home(storage.folder, environ)
     if named := environ.get("SEKHA_STATE_DIR", "").strip():
@@ -63,14 +69,14 @@ def is_kept(storage: StorageConfig, environ: Mapping[str, str]) -> bool:
     return bool(storage.url or storage.folder or environ.get("SEKHA_STATE_DIR", "").strip())
 
 
-def store_url(storage: StorageConfig, environ: Mapping[str, str]) -> str:
+def store_url(storage: StorageConfig, environ: Mapping[str, str], gateway: str) -> str:
     """
     The address of the ledger's database, password and all: never to be shown.
 
     Raises ConfigError when the reference leads nowhere: a ledger must not quietly begin anew somewhere else.
     """
     if storage.url is None:
-        return f"sqlite:///{state_folder(storage, environ).absolute() / LEDGER_FILE}"
+        return f"sqlite:///{state_folder(storage, environ, gateway).absolute() / LEDGER_FILE}"
     url = storage.url.reveal(environ)
     if url is None:
         raise ConfigError(f"storage.url: {storage.url.shown} leads to nothing here")

@@ -8,9 +8,10 @@ answered. The authority is told the whole of what is held each time (`control/cr
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from serve_app.accounting.entry import Entry
-from serve_app.accounting.limit import Limit, Unit
+from serve_app.accounting.limit import Limit, Unit, Window
 from serve_app.control.credit import Grant, Holding, Want, lending_window
 
 IDLE_S = 2.0  # credit nobody has used for so long goes back
@@ -18,6 +19,7 @@ REFUSED_S = 0.25  # a refusal is not asked for again for so long
 AHEAD = 64  # requests whose credit is asked for at once
 CONTENT_S = 0.05  # credit ahead of need is not asked for more often
 KNOWN_S = 1.0  # what the authority said was used is gone by for so long; then somebody has to ask again
+MINUTE_S = 60.0
 LOW = 8  # requests' worth of credit at which more is asked for ahead of need
 
 Need = tuple[Limit, int]
@@ -57,6 +59,7 @@ class _Account:
     unsent: int = 0
     touched: float = 0.0
     content_until: float = 0.0
+    ends: float = inf
 
 
 @dataclass(slots=True)
@@ -282,8 +285,10 @@ class Borrower:
     def _account(self, limit: Limit, now: float) -> _Account:
         account = self._accounts.get(limit.id)
         if account is None:
-            account = self._accounts[limit.id] = _Account(limit, lending_window(limit, now), touched=now)
-        else:
+            window = lending_window(limit, now)
+            ends = inf if limit.window is not Window.MINUTE else window + MINUTE_S
+            account = self._accounts[limit.id] = _Account(limit, window, touched=now, ends=ends)
+        elif not account.window <= now < account.ends:
             self._turn(account, now)
         return account
 
@@ -292,3 +297,4 @@ class Borrower:
         window = lending_window(account.limit, now)
         if window != account.window:
             account.window, account.free, account.reserved, account.used = window, 0, 0, 0
+            account.ends = window + MINUTE_S

@@ -2,7 +2,6 @@
 
 import logging
 from collections import deque
-from dataclasses import replace
 from itertools import islice
 
 from serve_app.accounting.entry import Entry
@@ -46,13 +45,15 @@ class Pages:
             log.error("the journal cannot be written: %s", error)
             return None
 
-    def append(self, entry: Entry, ticket: int) -> Entry:
-        """Write down an entry, numbered as the next one."""
-        number = self._journal.last + len(self._waiting) + 1
-        entry = replace(entry, journal=self._journal.name, number=number)
+    @property
+    def next_number(self) -> int:
+        """The number that the next entry has to have."""
+        return self._journal.last + len(self._waiting) + 1
+
+    def append(self, entry: Entry, ticket: int) -> None:
+        """Write down the next entry."""
         self._waiting.append((entry, ticket))
         self._write()
-        return entry
 
     def unsent(self) -> tuple[Entry, ...]:
         """The first entries that the authority has not taken in, in order."""

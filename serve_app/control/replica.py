@@ -261,9 +261,13 @@ class Replica:
             raise GatewayUnavailable("The journal cannot be written, and nothing may go unaccounted", 1.0)
         return ticket or 0
 
+    def next_page(self) -> tuple[str, int]:
+        """The journal that the next entry goes into, and its number there."""
+        return self._pages.name, self._pages.next_number
+
     def account(self, entry: Entry, ticket: int, hold: Hold | None) -> None:
         """Write down how an attempt ended, and give back what it did not need of its hold."""
-        entry = self._pages.append(entry, ticket)
+        self._pages.append(entry, ticket)
         if hold is not None:
             self._borrower.settle(hold, entry, self._clock.now())
 

@@ -48,11 +48,12 @@ log = logging.getLogger("sekha.control")
 class ControlActor:
     """The plane with its store, and a name to find it by."""
 
-    def __init__(self, log_level: str, storage: StorageConfig) -> None:
+    def __init__(self, app_name: str, log_level: str, storage: StorageConfig) -> None:
         configure_logs(log_level)
         clock = SystemClock()
         plane = Plane(uuid4().hex, prices_of, log_breaker_change, self._alert)
-        store = SqlStore(store_url(storage, os.environ), storage.timeout_s, storage.retention_days)
+        url = store_url(storage, os.environ, app_name)
+        store = SqlStore(url, storage.timeout_s, storage.retention_days)
         self._control = LocalControl(plane, clock, store)
         self._webhook = Webhook(lambda: plane.settings, os.environ, clock)
         self._starting: asyncio.Task[None] | None = None
@@ -146,6 +147,7 @@ class ControlClient:
     """
 
     def __init__(self, app_name: str, log_level: str, storage: StorageConfig) -> None:
+        self._app_name = app_name
         self._name = name_of(app_name)
         self._log_level = log_level
         self._storage = storage
@@ -245,4 +247,4 @@ class ControlClient:
             max_concurrency=1000,
             # Beside a router, and not on the head by chance: then it works on while the head is away.
             scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True),
-        ).remote(self._log_level, self._storage)
+        ).remote(self._app_name, self._log_level, self._storage)

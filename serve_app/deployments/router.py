@@ -177,4 +177,4 @@ def _connected(settings: Settings) -> tuple[Control, Path | None]:
         plane = Plane(uuid4().hex, prices_of, log_breaker_change, log_budget_alert)
         return LocalControl(plane, SystemClock()), None
     client = ControlClient(context.app_name, settings.log_level, settings.storage)
-    return client, state_folder(settings.storage, os.environ) / JOURNALS
+    return client, state_folder(settings.storage, os.environ, context.app_name) / JOURNALS

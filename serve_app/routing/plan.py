@@ -44,8 +44,8 @@ class Conditions(Protocol):
 class Purse(Protocol):
     """What the caller may still spend, as far as it is known."""
 
-    def refusal(self, target: Target, wanted: Requirements) -> LimitReached | None:
-        """Why this target cannot be paid for; None: it can be tried."""
+    def refusal(self, target: Target, wanted: Requirements, estimate: int | None) -> LimitReached | None:
+        """Why this target, which will probably cost that much, cannot be paid for; None: it can be tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ def make_plan(
         )
         if hold := held_back(candidate, wanted.max_cost):
             dropped.append(Dropped(candidate, *hold))
-        elif purse is not None and (unpaid := purse.refusal(target, wanted)):
+        elif purse is not None and (unpaid := purse.refusal(target, wanted, candidate.cost)):
             dropped.append(Dropped(candidate, Obstacle.BUDGET, unpaid.reason, unpaid))
         elif target.name not in eligible or target.task is wanted.task:
             eligible[target.name] = candidate

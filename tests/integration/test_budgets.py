@@ -110,10 +110,11 @@ def gateway_of(
 
 
 def in_sqlite(folder: Path) -> Callable[[], tuple[int, int]]:
-    """How many rows the ledger has, and what they come to."""
+    """How many rows the one ledger in this folder has, and what they come to."""
 
     def rows() -> tuple[int, int]:
-        with sqlite3.connect(folder / "ledger.sqlite3") as database:
+        (file,) = folder.glob("*/ledger.sqlite3")
+        with sqlite3.connect(file) as database:
             count, cost = database.execute("SELECT count(*), coalesce(sum(cost), 0) FROM entries").fetchone()
             return count, cost
 

@@ -9,6 +9,7 @@ import pytest
 from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
+from serve_app.caller import NOBODY
 from serve_app.clients.gateway import GRACE_S, GatewayClient
 from serve_app.config.routing import OnStreamFailure
 from serve_app.deployments.handles import LARGE_BODY
@@ -128,7 +129,7 @@ async def test_the_deadline_and_the_policy_for_broken_streams_travel_along() -> 
     _ = [chunk async for chunk in gateway.chat_stream("hi")]
     await gateway.chat("hi")
 
-    assert handle.terms == [(7, OnStreamFailure.HOLD), (7,)]
+    assert handle.terms == [(7, NOBODY, OnStreamFailure.HOLD), (7, NOBODY)]
 
 
 def test_a_policy_that_does_not_exist_is_said_at_once() -> None:

@@ -26,21 +26,21 @@ def test_the_folder_is_as_configured_else_as_the_environment_says(
 ) -> None:
     storage = StorageConfig(folder=folder)
 
-    assert state_folder(storage, environ) == Path(expected)
-    assert store_url(storage, environ) == f"sqlite:///{expected}/ledger.sqlite3"
+    assert state_folder(storage, environ, "sekha") == Path(expected, "sekha")
+    assert store_url(storage, environ, "sekha") == f"sqlite:///{expected}/sekha/ledger.sqlite3"
 
 
 def test_without_a_home_the_variable_to_set_is_named() -> None:
     with pytest.raises(ConfigError, match="SEKHA_STATE_DIR"):
-        state_folder(StorageConfig(), {})
+        state_folder(StorageConfig(), {}, "sekha")
 
 
 def test_a_url_that_leads_nowhere_does_not_become_a_new_ledger() -> None:
     storage = StorageConfig.model_validate({"url": "${LEDGER_URL}"})
 
     with pytest.raises(ConfigError, match=r"storage.url: \$\{LEDGER_URL\} leads to nothing"):
-        store_url(storage, {"HOME": "/d"})
-    assert store_url(storage, {"LEDGER_URL": "postgresql://u:p@h/n"}) == "postgresql://u:p@h/n"
+        store_url(storage, {"HOME": "/d"}, "sekha")
+    assert store_url(storage, {"LEDGER_URL": "postgresql://u:p@h/n"}, "sekha") == "postgresql://u:p@h/n"
 
 
 def test_the_url_of_a_file_stays_a_reference_and_is_never_shown() -> None:
@@ -53,5 +53,12 @@ def test_the_url_of_a_file_stays_a_reference_and_is_never_shown() -> None:
     storage = load(source, environ).settings.storage
 
     assert storage.on_unavailable is OnUnavailable.DENY
-    assert store_url(storage, environ) == "postgresql://u:s3same@h/n"
+    assert store_url(storage, environ, "sekha") == "postgresql://u:s3same@h/n"
     assert "s3same" not in f"{storage!r} {storage.model_dump_json()}"
+
+
+def test_two_gateways_on_one_machine_never_write_in_one_folder() -> None:
+    storage = StorageConfig(folder="/data")
+
+    assert state_folder(storage, {}, "a/../b") == Path("/data/a%2F..%2Fb")
+    assert state_folder(storage, {}, "a") != state_folder(storage, {}, "b")

@@ -63,10 +63,10 @@ async def test_an_alert_goes_to_the_log_and_the_webhook_and_not_again_after_a_re
     storage = StorageConfig(folder=str(tmp_path))
     settings = two_providers(alerts={"webhook": url}, budgets=WINDOW)
 
-    first = ControlActor("INFO", storage)
+    first = ControlActor("sekha", "INFO", storage)
     await spend(first, settings, 1, 8.0)
     await end(first)
-    second = ControlActor("INFO", storage)
+    second = ControlActor("sekha", "INFO", storage)
     await spend(second, settings, 2, 1.5)
     await end(second)
 

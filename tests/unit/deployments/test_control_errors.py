@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 async def test_a_store_that_is_away_comes_as_a_value_and_not_as_a_crash(tmp_path: Path) -> None:
     in_the_way = tmp_path / "file"
     in_the_way.write_text("not a folder")
-    actor = ControlActor("INFO", StorageConfig(folder=str(in_the_way)))
+    actor = ControlActor("sekha", "INFO", StorageConfig(folder=str(in_the_way)))
 
     answers = [
         await actor.spends(0.0, None),
@@ -35,7 +35,7 @@ async def test_a_store_that_is_away_comes_as_a_value_and_not_as_a_crash(tmp_path
 
 
 async def test_a_limit_that_is_reached_comes_as_a_value(tmp_path: Path) -> None:
-    actor = ControlActor("INFO", StorageConfig(folder=str(tmp_path)))
+    actor = ControlActor("sekha", "INFO", StorageConfig(folder=str(tmp_path)))
     await actor.hello("router-1", two_providers(admin={"requests_per_hour": 1}), Snapshot())
 
     first, second = await actor.asked("ann"), await actor.asked("ann")
