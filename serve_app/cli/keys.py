@@ -2,7 +2,6 @@
 
 import re
 import time
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from serve_app.caller import Role
 from serve_app.cli.admin import DEFAULT_URL, FAILED, Admin, KeyFileOption, UrlOption
 from serve_app.cli.configured import fail
-from serve_app.cli.rows import Format, FormatOption, show_rows
+from serve_app.cli.rows import Format, FormatOption, moment, show_rows
 from serve_app.cli.wanted import BudgetsOption, ModelsOption, RateOption, TasksOption, TokensOption, limits_of
 
 COLUMNS = ("id", "tenant", "role", "state", "budgets", "rates", "models", "tasks", "expires", "note")
@@ -71,13 +70,7 @@ def _row(key: dict[str, Any]) -> dict[str, Any]:
     """The key as the gateway tells it, its times readable, and whether it is good."""
     expires, gone = key.get("expires_at"), key.get("revoked_at")
     state = "revoked" if gone is not None else "expired" if expires and expires <= time.time() else "good"
-    return {**key, "state": state, "expires": _moment(expires), "revoked": _moment(gone)}
-
-
-def _moment(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return {**key, "state": state, "expires": moment(expires), "revoked": moment(gone)}
 
 
 def _end(expires: str | None) -> float | None:

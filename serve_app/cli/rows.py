@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -46,6 +47,13 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], form: F
             show(table)
 
 
+def moment(seconds: float | None) -> str | None:
+    """A moment as people read it, in UTC; from seconds since the epoch."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 def _cell(value: Any) -> str:
     """A word that no spreadsheet takes for a formula: some of them are what a caller calls itself."""
     word = _word(value)
@@ -62,9 +70,9 @@ def _word(value: Any) -> str:
         case float():
             text = f"{value:.6f}".rstrip("0").rstrip(".")
         case list() | tuple():
-            text = ", ".join(map(_word, value))
+            text = ("; " if value and isinstance(value[0], dict) else ", ").join(map(_word, value))
         case dict():
-            text = ", ".join(f"{name}: {_word(inner)}" for name, inner in value.items() if inner is not None)
+            text = ", ".join(f"{name}: {word}" for name, inner in value.items() if (word := _word(inner)))
         case _:
             text = str(value)
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -85,7 +85,9 @@ class ControlActor:
     async def book(self) -> Book:
         return await self._control.book()
 
-    async def change(self, records: Sequence[Record], change: Change, epoch: int | None) -> Book | Refusal:
+    async def change(
+        self, records: Sequence[Record], change: Change, epoch: int | None = None
+    ) -> Book | Refusal:
         """As in `Control`, but the errors come as values, here and below: they keep their type (D1)."""
         return await self._or_error(self._control.change(records, change, epoch))
 

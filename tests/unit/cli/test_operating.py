@@ -207,6 +207,16 @@ def test_the_key_follows_no_redirect(sekha: Sekha) -> None:
     assert len(Elsewhere.seen) == 1
 
 
+def test_a_cell_is_no_formula_and_a_fact_without_a_word_is_left_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [{"who": "=1+1", "what": {"budgets": [{"limit": 5.0}, {"limit": 7.5}], "rates": [], "note": ""}}]
+
+    show_rows(rows, ["who", "what"], Format.CSV)
+
+    assert capsys.readouterr().out.splitlines()[1] == "'=1+1,budgets: limit: 5; limit: 7.5"
+
+
 def test_a_name_cannot_move_the_cursor_of_who_reads_it(capsys: pytest.CaptureFixture[str]) -> None:
     show_rows([{"who": "\x1b[2Jevil\r[red]"}], ["who"], Format.TABLE)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from serve_app.config.storage import StorageConfig
-from serve_app.control.port import Snapshot
+from serve_app.control.book import Book
+from serve_app.control.port import Overtaken, Snapshot
 from serve_app.control.quota import Allowance
 from serve_app.control.store import Change, StoreUnavailable
 from serve_app.deployments.control import ControlActor
@@ -42,5 +43,18 @@ async def test_a_limit_that_is_reached_comes_as_a_value(tmp_path: Path) -> None:
     assert isinstance(first, Allowance)
     assert isinstance(second, AdminLimitReached)
     assert pickle.loads(pickle.dumps(second)).resets_at == second.resets_at
+    await actor._webhook.stop()
+    await actor._control.stop()
+
+
+async def test_who_was_overtaken_hears_of_it_as_a_value(tmp_path: Path) -> None:
+    actor = ControlActor("INFO", StorageConfig(folder=str(tmp_path)))
+    await actor.hello("router-1", two_providers(), Snapshot())
+    change = Change(1.0, "ann", "deed", "thing")
+
+    first, second = await actor.change([], change, 0), await actor.change([], change, 0)
+
+    assert isinstance(first, Book)
+    assert isinstance(pickle.loads(pickle.dumps(second)), Overtaken)
     await actor._webhook.stop()
     await actor._control.stop()
