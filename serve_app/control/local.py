@@ -146,7 +146,7 @@ class LocalControl:
             self._is_doubtful = True  # what fails, or is given up, may have been written all the same
             self._epoch = await store.change(records, change)
             self._is_doubtful = False
-            self._count(change)
+            self._count(change, self._clock.now())
             self._keep(records)
         self._set_book()
         self._wake()
@@ -187,7 +187,8 @@ class LocalControl:
         now = self._clock.now()
         state = {"vllm_endpoint": book.backend.vllm_endpoint, "vllm_since": now}
         change = Change(now, ITSELF, "vllm_hours_begun", "backend:vllm", None, {"endpoint": endpoint})
-        await self.change([Record("backend", "vllm", state)], change)
+        with contextlib.suppress(Overtaken):  # then an operator may have set another: look again
+            await self.change([Record("backend", "vllm", state)], change, book.epoch)
 
     @property
     def _admin(self) -> AdminConfig:
@@ -202,12 +203,12 @@ class LocalControl:
         if change.action == SWITCHED:
             self._left("switches of the backend", SWITCHED, self._admin.switches_per_hour)
 
-    def _count(self, change: Change) -> None:
+    def _count(self, change: Change, at: float) -> None:
         if change.who == ITSELF:
             return
-        self._quotas.count("changes", change.at)
+        self._quotas.count("changes", at)
         if change.action == SWITCHED:
-            self._quotas.count(SWITCHED, change.at)
+            self._quotas.count(SWITCHED, at)
 
     def _left(self, what: str, name: str, limit: int) -> Allowance:
         now = self._clock.now()
@@ -234,7 +235,7 @@ class LocalControl:
         self._is_restored = True
         self._quotas = Quotas()
         for change in reversed(changes):
-            self._count(change)
+            self._count(change, change.at)
         self._set_book()
         self._wake()
 

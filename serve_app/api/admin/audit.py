@@ -1,12 +1,12 @@
 """Who changed what, and when."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.moment import moment_of, shown_moment
 from serve_app.caller import Caller
 from serve_app.control.store import Change
 
@@ -22,10 +22,10 @@ def audit_routes(desk: Desk, access: Access) -> APIRouter:
     async def audit(
         _: Reader,
         limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
-        before: Annotated[float | None, Query(description="seconds since the epoch")] = None,
+        before: Annotated[str | None, Query(description="a date, or seconds since 1970")] = None,
     ) -> dict[str, Any]:
         """The newest changes; those before the last line's `at` are the next page."""
-        changes = await desk.changes(limit, before)
+        changes = await desk.changes(limit, moment_of(before, "before"))
         return {"changes": [shown(change) for change in changes], "count": len(changes)}
 
     return routes
@@ -34,7 +34,7 @@ def audit_routes(desk: Desk, access: Access) -> APIRouter:
 def shown(change: Change) -> dict[str, Any]:
     """A line of the audit as plain JSON."""
     return {
-        "timestamp": datetime.fromtimestamp(change.at, UTC).isoformat(timespec="milliseconds"),
+        "timestamp": shown_moment(change.at),
         "at": change.at,
         "user_id": change.who,
         "action": change.action,

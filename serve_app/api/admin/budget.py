@@ -2,16 +2,18 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.epoch import IfMatch, tell_epoch
 from serve_app.api.admin.money import gateway_budget, in_dollars, spent_in_window, told
 from serve_app.caller import Caller
 from serve_app.config.base import Config
 from serve_app.config.tenant import BudgetConfig, BudgetWindow
-from serve_app.control.book import limit_id
+from serve_app.control.amendment import Amendment
+from serve_app.control.book import Book, limit_id
 from serve_app.control.store import Record
 
 MOST = 1e9  # US dollars
@@ -31,30 +33,41 @@ def budget_routes(desk: Desk, access: Access) -> APIRouter:
 
     @routes.post("/budget")
     @routes.post("/costs/budget", include_in_schema=False)
-    async def budget(wanted: BudgetWanted, caller: Admin) -> dict[str, Any]:
+    async def budget(
+        wanted: BudgetWanted, caller: Admin, response: Response, if_match: IfMatch = None
+    ) -> dict[str, Any]:
         """Set the budget of the whole gateway; who was refused by the former one may go on at once."""
-        known = await desk.book()
-        present = gateway_budget(known)
-        usual = BudgetWindow(present.window.value) if present else BudgetWindow.TOTAL
-        config = BudgetConfig(limit=wanted.budget_limit, window=wanted.window or usual)
-        name = limit_id("", config, config.window.value)
-        before = next((limit for limit in known.limits if limit.id == name), None)
-        previous = None if before is None else in_dollars(before.amount)
-        book = await desk.change(
-            caller,
-            "budget_changed",
-            f"budget:{name}",
-            [Record("limit", name, config.model_dump(mode="json"))],
-            None if before is None else {"budget_limit": previous, "window": config.window.value},
-            {"budget_limit": config.limit, "window": config.window.value},
-        )
-        present = next(limit for limit in book.limits if limit.id == name)
-        used = (await spent_in_window(desk, book, present)).total
+        done: list[Amendment] = []
+
+        def amend(book: Book) -> Amendment:
+            done[:] = [_changed(book, wanted)]  # the last one counts: somebody else may have been faster
+            return done[0]
+
+        book = await desk.amend(caller, amend, if_match)
+        tell_epoch(response, book)
+        [amendment] = done
+        limit = next(limit for limit in book.limits if limit.id == amendment.record.id)
+        used = (await spent_in_window(desk, book, limit)).total
         return {
             "success": True,
-            "previous_limit": previous,
+            "previous_limit": amendment.before["budget_limit"] if amendment.before else None,
             "current_usage": in_dollars(used),
-            **told(present, used),
+            **told(limit, used),
         }
 
     return routes
+
+
+def _changed(book: Book, wanted: BudgetWanted) -> Amendment:
+    present = gateway_budget(book)
+    usual = BudgetWindow(present.window.value) if present else BudgetWindow.TOTAL
+    config = BudgetConfig(limit=wanted.budget_limit, window=wanted.window or usual)
+    name, window = limit_id("", config, config.window.value), config.window.value
+    before = next((limit for limit in book.limits if limit.id == name), None)
+    return Amendment(
+        "budget_changed",
+        f"budget:{name}",
+        Record("limit", name, config.model_dump(mode="json")),
+        None if before is None else {"budget_limit": in_dollars(before.amount), "window": window},
+        {"budget_limit": config.limit, "window": window},
+    )

@@ -16,7 +16,7 @@ from serve_app.api.admin.moment import moment_of, shown_moment
 from serve_app.api.admin.money import gateway_budget, in_dollars, spent, spent_in_window, told
 from serve_app.caller import Caller
 from serve_app.control.backend import Backend, backends_of
-from serve_app.control.spending import BY, Sum, summed
+from serve_app.control.costs import By, Sum, broken_down
 from serve_app.errors import InvalidRequest
 
 USUALLY_BY = "provider,model"
@@ -57,7 +57,7 @@ def costs_routes(desk: Desk, access: Access) -> APIRouter:
         start = Window.DAY.start(start) if start is not None else budget.window.start(now) if budget else 0.0
         end = moment_of(until, "until")
         spends = await desk.spends(start, end)
-        rows = summed(spends, steps)
+        rows = broken_down(spends, steps)
         if form is Form.CSV:
             return Response(_csv(steps, rows), media_type="text/csv; charset=utf-8")
         backends = backends_of(desk.settings, book.backend)
@@ -71,7 +71,7 @@ def costs_routes(desk: Desk, access: Access) -> APIRouter:
             "by_type": {name: in_dollars(cost) for name, cost in sorted(money.by_type.items())},
             "since": shown_moment(start),
             "until": None if end is None else shown_moment(end),
-            "breakdown": [{**dict(zip(steps, its.names, strict=True)), **_shown(its)} for its in rows],
+            "breakdown": [{**dict(zip(steps, key, strict=True)), **_shown(its)} for key, its in rows],
         }
 
     @routes.get("/costs/recent")
@@ -110,11 +110,11 @@ def shown_entry(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _steps(by: str) -> list[str]:
-    steps = list(dict.fromkeys(step.strip() for step in by.split(",") if step.strip()))
-    if not BY.keys() >= set(steps):
-        raise InvalidRequest(f"'by' must be some of {', '.join(BY)}", param="by")
-    return steps
+def _steps(by: str) -> list[By]:
+    try:
+        return list(dict.fromkeys(By(step.strip()) for step in by.split(",") if step.strip()))
+    except ValueError:
+        raise InvalidRequest(f"'by' must be some of {', '.join(By)}", param="by") from None
 
 
 def _shown(its: Sum) -> dict[str, Any]:
@@ -127,14 +127,14 @@ def _shown(its: Sum) -> dict[str, Any]:
     }
 
 
-def _csv(steps: list[str], rows: list[Sum]) -> str:
+def _csv(steps: list[By], rows: list[tuple[tuple[str, ...], Sum]]) -> str:
     """A table with exact costs."""
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow([*steps, "attempts", "failed", "input_tokens", "output_tokens", "cost_usd"])
-    for its in rows:
+    for key, its in rows:
         numbers = (its.attempts, its.failed, its.input_tokens, its.output_tokens, dollars_text(its.cost))
-        table.writerow([*map(_harmless, its.names), *numbers])
+        table.writerow([*map(_harmless, key), *numbers])
     return text.getvalue()
 
 

@@ -124,13 +124,18 @@ class Desk:
             return await self.gateway.control.totals()
 
     async def reset_breaker(self, caller: Caller, provider_id: str) -> bool:
-        """Close a provider's breaker and forget its failures; False for an unknown provider."""
-        with _own_errors():
-            before = await self.gateway.control.authority.reset_breaker(provider_id)
-        if before is None:
+        """
+        Close a provider's breaker and forget its failures; False for an unknown provider.
+
+        It is audited first: no deed is to be without its line.
+        """
+        if provider_id not in {provider.id for provider in self.settings.llm_providers}:
             return False
+        before = self.gateway.control.breaker(provider_id)
         was = {"state": before.state.value, "failure_count": before.failure_count}
         await self.change(caller, "breaker_reset", f"breaker:{provider_id}", (), was, {"state": "closed"})
+        with _own_errors():
+            await self.gateway.control.authority.reset_breaker(provider_id)
         return True
 
 

@@ -12,9 +12,9 @@ from serve_app.api.admin.access import Access
 from serve_app.api.admin.costs import shown_entry
 from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.moment import moment_of
-from serve_app.api.admin.money import UNKNOWN, by_type, in_dollars, types_of
+from serve_app.api.admin.money import in_dollars
 from serve_app.caller import Caller
-from serve_app.control.spending import Sum, summed
+from serve_app.control.costs import UNKNOWN, By, Sum, broken_down, by_type
 from serve_app.errors import InvalidRequest
 from serve_app.routing.intent import TIERS
 
@@ -38,7 +38,7 @@ def metrics_routes(desk: Desk, access: Access) -> APIRouter:
     @routes.get("/metrics/recent")
     async def recent(_: Reader, limit: Annotated[int, Query(ge=1, le=MEASURED)] = RECENT) -> dict[str, Any]:
         """The newest calls."""
-        calls = _shown(await desk.entries(limit), types_of(desk))
+        calls = _shown(await desk.entries(limit), _types(desk))
         return {"recent_calls": calls, "count": len(calls)}
 
     @routes.get("/metrics/backend/{name}")
@@ -61,50 +61,53 @@ async def summary(desk: Desk, since: str | None = None) -> dict[str, Any]:
     start = moment_of(since, "since")
     spends = await desk.spends(0.0 if start is None else Window.DAY.start(start))
     entries = await desk.entries(MEASURED)
-    types = types_of(desk)
-    of_type, of_model = by_type(spends, types), summed(spends, ["model"])
-    everything = next(iter(summed(spends, [])), Sum(()))
+    types = _types(desk)
+    of_type, of_model = by_type(spends, types), dict(broken_down(spends, [By.MODEL]))
+    everything = Sum()
+    for spend in spends:
+        everything.add(spend)
     served = [entry for entry in entries if entry.outcome is EntryOutcome.SERVED]
     return {
         "overview": {
             "total_calls": everything.attempts,
             "successful_calls": everything.attempts - everything.failed,
             "failed_calls": everything.failed,
-            "total_tokens": everything.input_tokens + everything.output_tokens,
+            "total_tokens": everything.tokens,
             "total_cost": in_dollars(everything.cost),
-            **_rates(everything),
+            "success_rate": everything.success_rate,
+            "error_rate": everything.error_rate,
             "backends_active": sorted(of_type),
-            "models_used": [its.names[0] for its in of_model],
+            "models_used": sorted(model for (model,) in of_model),
         },
         "by_backend": {
             name: {
                 "calls": its.attempts,
-                **_rates(its),
+                "success_rate": its.success_rate,
+                "error_rate": its.error_rate,
                 "total_input_tokens": its.input_tokens,
                 "total_output_tokens": its.output_tokens,
                 "avg_latency_ms": _mean_ms(e for e in served if types.get(e.provider_id, UNKNOWN) == name),
                 "total_cost": in_dollars(its.cost),
             }
-            for name, its in of_type.items()
+            for name, its in sorted(of_type.items())
         },
         "by_model": {
-            its.names[0]: {
+            model: {
                 "calls": its.attempts,
-                **_rates(its),
-                "avg_latency_ms": _mean_ms(e for e in served if e.model_id == its.names[0]),
-                "total_tokens": its.input_tokens + its.output_tokens,
+                "success_rate": its.success_rate,
+                "error_rate": its.error_rate,
+                "avg_latency_ms": _mean_ms(e for e in served if e.model_id == model),
+                "total_tokens": its.tokens,
                 "cost": in_dollars(its.cost),
             }
-            for its in of_model
+            for (model,), its in sorted(of_model.items())
         },
         "recent_calls": _shown(entries[:RECENT], types),
     }
 
 
-def _rates(its: Sum) -> dict[str, float]:
-    calls = its.attempts or 1
-    succeeded = its.attempts - its.failed
-    return {"success_rate": round(succeeded / calls, 4), "error_rate": round(its.failed / calls, 4)}
+def _types(desk: Desk) -> dict[str, str]:
+    return {provider.id: provider.type for provider in desk.settings.llm_providers}
 
 
 def _mean_ms(entries: Iterable[Entry]) -> float:

@@ -1,7 +1,7 @@
 """The gateway's own budget, what was spent of it, and how all of that is shown."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from serve_app.accounting.limit import Limit, Scope, Unit, Window
@@ -9,10 +9,8 @@ from serve_app.accounting.money import dollars, nano_dollars
 from serve_app.api.admin.desk import Desk
 from serve_app.control.backend import Backend, Backends, backends_of
 from serve_app.control.book import Book
-from serve_app.control.spending import Sum, summed
+from serve_app.control.costs import Sum, by_type
 from serve_app.control.store import Spend
-
-UNKNOWN = "unknown"  # the type of a provider that is no longer configured
 
 _SHOWN_FIRST = (Window.TOTAL, Window.MONTH, Window.DAY)
 
@@ -45,21 +43,11 @@ def gateway_budget(book: Book) -> Limit | None:
 
 def spent(spends: Sequence[Spend], desk: Desk, backends: Backends, since: float, until: float) -> Money:
     """What these sums and the hours between two moments come to."""
-    sums = by_type(spends, types_of(desk))
+    types = {provider.id: provider.type for provider in desk.settings.llm_providers}
+    sums: dict[str, Sum] = by_type(spends, types)
     rate = nano_dollars(desk.settings.backends.vllm_hourly_rate)
     hours = backends.vllm_cost(until, rate) - backends.vllm_cost(since, rate)
     return Money({name: its.cost for name, its in sums.items()}, max(0, hours))
-
-
-def types_of(desk: Desk) -> dict[str, str]:
-    """The type of every configured provider, by its id."""
-    return {provider.id: provider.type for provider in desk.settings.llm_providers}
-
-
-def by_type(spends: Sequence[Spend], types: Mapping[str, str]) -> dict[str, Sum]:
-    """The sums by type of provider; those of providers that are gone are `unknown`."""
-    typed = (replace(spend, provider_id=types.get(spend.provider_id, UNKNOWN)) for spend in spends)
-    return {its.names[0]: its for its in summed(typed, ["provider"])}
 
 
 async def spent_in_window(desk: Desk, book: Book, budget: Limit | None) -> Money:
