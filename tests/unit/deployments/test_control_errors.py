@@ -48,7 +48,7 @@ async def test_a_limit_that_is_reached_comes_as_a_value(tmp_path: Path) -> None:
 
 
 async def test_who_was_overtaken_hears_of_it_as_a_value(tmp_path: Path) -> None:
-    actor = ControlActor("INFO", StorageConfig(folder=str(tmp_path)))
+    actor = ControlActor("sekha", "INFO", StorageConfig(folder=str(tmp_path)))
     await actor.hello("router-1", two_providers(), Snapshot())
     change = Change(1.0, "ann", "deed", "thing")
 
