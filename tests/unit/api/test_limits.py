@@ -136,7 +136,7 @@ async def test_an_empty_budget_is_a_402_with_its_figures(start: Start, path: str
 async def test_a_caller_through_a_handle_gets_the_refusal_as_a_value_that_travels(start: Start) -> None:
     house = await start(rates={"requests_per_minute": 1})
     router = RouterDeployment.__new__(RouterDeployment)
-    router._gateway = house.gateway
+    router._gateway, router._control = house.gateway, house.control
     body = orjson.dumps(HI)
 
     await router.chat(body, "r1")
