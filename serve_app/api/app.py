@@ -282,7 +282,9 @@ def _body_of(kind: str) -> dict[str, Any]:
 
 def _route_of(scope: Scope) -> str:
     """The pattern that matched, so that a label never grows with the paths people try."""
-    return str(getattr(scope.get("route"), "path", "unmatched"))
+    # Of a route in a router in a router, `route` knows only its own part.
+    whole = scope.get("fastapi", {}).get("effective_route_context")
+    return str(getattr(whole or scope.get("route"), "path", "unmatched"))
 
 
 def _speaks_openai(request: Request) -> bool:

@@ -222,10 +222,14 @@ async def test_metrics_count_by_matched_route_and_never_by_path(client: Client) 
     for path in ("/nobody/1", "/nobody/2", "/v1/nothing"):
         await opened.get(path)
     await opened.post("/v1/chat/completions", json=HI)
+    await opened.get("/api/v1/models")
+    await opened.get("/api/admin/keys/some-id")
 
     text = (await opened.get("/metrics")).text
 
     assert 'http_requests_total{method="GET",route="unmatched",status="404"} 3.0' in text
+    assert 'http_requests_total{method="GET",route="/api/v1/models",status="200"} 1.0' in text
+    assert 'route="/api/admin/keys/{id' in text
     assert 'http_requests_total{method="POST",route="/v1/chat/completions",status="200"} 1.0' in text
     assert 'circuit_breaker_state{provider="first",state="closed"} 1.0' in text
     assert 'llm_cost_total{model="first-chat",provider="first"} 0.0' in text
