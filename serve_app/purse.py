@@ -88,9 +88,9 @@ class Purse:
         return next((refusal for refusal in refusals if refusal is not None), None)
 
     def _is_near(self, limit: Limit, estimate: int) -> bool:
-        """Whether so much may be too much; what nobody has spoken of yet has to be asked for anyway."""
+        """Whether so much may be too much, for all that is known."""
         share = self._share_left(limit)
-        return share is not None and share * limit.amount < PLENTY * estimate
+        return share is None or share * limit.amount < PLENTY * estimate
 
     def is_low(self, percent: float) -> bool:
         """Whether less than that is known to be left of a budget for whatever the caller does."""
