@@ -161,7 +161,7 @@ def test_an_open_breaker_beside_an_empty_budget_is_no_402() -> None:
     conditions = Conditions(prices_of(config).get, {"dear"}.__contains__)
 
     class Empty:
-        def refusal(self, target: Target, wanted: Requirements) -> LimitReached:
+        def refusal(self, target: Target, wanted: Requirements, estimate: int | None) -> LimitReached:
             return broke
 
     def planned(conditions: Conditions) -> Plan:
