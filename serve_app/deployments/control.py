@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -19,7 +20,7 @@ from serve_app import __version__
 from serve_app.accounting.entry import Entry
 from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
-from serve_app.config.storage import StorageConfig, store_url
+from serve_app.config.storage import StorageConfig, state_folder, store_url
 from serve_app.control.book import Book
 from serve_app.control.lender import BudgetAlert
 from serve_app.control.local import LocalControl
@@ -32,6 +33,7 @@ from serve_app.observability.logs import configure_logs, log_breaker_change, log
 from serve_app.observability.webhook import Webhook
 from serve_app.prices import prices_of
 from serve_app.resilience.breaker import Breaker
+from serve_app.storage.locked import locked_if_free
 from serve_app.storage.sql import SqlStore
 
 NAMESPACE = "sekha"
@@ -53,6 +55,7 @@ class ControlActor:
         clock = SystemClock()
         plane = Plane(uuid4().hex, prices_of, log_breaker_change, self._alert)
         url = store_url(storage, os.environ, app_name)
+        self._is_ours = _locked(state_folder(storage, os.environ, app_name))
         store = SqlStore(url, storage.timeout_s, storage.retention_days)
         self._control = LocalControl(plane, clock, store)
         self._webhook = Webhook(lambda: plane.settings, os.environ, clock)
@@ -125,6 +128,25 @@ class ControlActor:
     def _alert(self, alert: BudgetAlert) -> None:
         log_budget_alert(alert)
         self._webhook.tell(alert)
+
+
+def _locked(folder: Path) -> int | None:
+    """The folder, for as long as this process lives; what another gateway keeps there it goes on keeping."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = folder / "gateway.lock"
+        file.touch(mode=0o600)
+        lock = locked_if_free(file)
+    except OSError as error:
+        log.error("the state folder %s cannot be used: %s", folder, error)
+        return None
+    if lock is None:
+        log.error(
+            "another gateway of this machine uses %s: budgets hold for each of them alone; "
+            "give one another storage.folder",
+            folder,
+        )
+    return lock
 
 
 def name_of(app_name: str) -> str:

@@ -58,3 +58,18 @@ async def test_who_was_overtaken_hears_of_it_as_a_value(tmp_path: Path) -> None:
     assert isinstance(pickle.loads(pickle.dumps(second)), Overtaken)
     await actor._webhook.stop()
     await actor._control.stop()
+
+
+async def test_two_gateways_on_one_folder_are_told_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serve_app.deployments.control.configure_logs", lambda level: None)
+    storage = StorageConfig(folder=str(tmp_path))
+
+    first = ControlActor("sekha", "INFO", storage)
+    ControlActor("other", "INFO", storage)
+    assert not caplog.records
+
+    ControlActor("sekha", "INFO", storage)
+    assert "another gateway of this machine uses" in caplog.text
+    assert first._is_ours
