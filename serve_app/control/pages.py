@@ -33,6 +33,11 @@ class Pages:
         return self._journal.name
 
     @property
+    def taken(self) -> int:
+        """Up to which number the authority has the entries, as far as it has said."""
+        return self._mark.taken
+
+    @property
     def has_news(self) -> bool:
         """Whether something is not in the store yet."""
         return bool(self._waiting) or self._mark.written < self._journal.last

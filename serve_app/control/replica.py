@@ -430,7 +430,7 @@ class Replica:
         if entries:
             self._borrower.sent(entries[-1].number)
         holdings = self._borrower.holdings(self._clock.now())
-        return replace(report, entries=entries, holdings=holdings, wants=wants)
+        return replace(report, entries=entries, after=self._pages.taken, holdings=holdings, wants=wants)
 
     def _answer(self) -> None:
         """Let those who wait for credit try again."""

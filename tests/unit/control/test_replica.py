@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -27,7 +28,9 @@ from serve_app.control.store import Change, Record
 from serve_app.prices import prices_of
 from serve_app.resilience.breaker import BreakerState
 from serve_app.resilience.outcome import Outcome
+from serve_app.storage.sql import SqlStore
 from tests.support.clock import FakeClock
+from tests.support.entries import entry
 from tests.support.settings import two_providers
 
 pytestmark = pytest.mark.anyio
@@ -427,3 +430,20 @@ async def test_stopping_right_after_a_failure_ends(ticks: int) -> None:
 
     async with asyncio.timeout(5):
         await replica.stop()
+
+
+async def test_what_an_authority_has_taken_with_it_is_told_to_the_next_one(tmp_path: Path) -> None:
+    clock, store = FakeClock(), SqlStore(f"sqlite:///{tmp_path}/never-opened.db")
+    line = Line(LocalControl(Plane("g1", prices_of), clock, store))
+    router = Replica("a", SETTINGS, line, clock, {})
+    await router.introduce()
+    router.account(entry(1, journal="a"), 0, None)
+    await router.flush()
+
+    anew = Plane("g2", prices_of)
+    line.control = LocalControl(anew, clock, store)
+    router.account(entry(2, journal="a"), 0, None)
+    await router.flush()  # it comes before the watch has told of the new authority
+    await router.flush()
+
+    assert [one.number for one in anew.unwritten(10)] == [1, 2]
