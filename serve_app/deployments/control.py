@@ -63,7 +63,7 @@ class ControlActor:
 
     async def start(self) -> None:
         """Take up what the store has; whoever comes meanwhile waits for the same."""
-        if self._starting is None:
+        if self._starting is None or _has_failed(self._starting):
             self._starting = asyncio.create_task(self._control.start())
         await asyncio.shield(self._starting)
 
@@ -123,6 +123,10 @@ class ControlActor:
     def _alert(self, alert: BudgetAlert) -> None:
         log_budget_alert(alert)
         self._webhook.tell(alert)
+
+
+def _has_failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 def name_of(app_name: str) -> str:

@@ -11,6 +11,8 @@ from serve_app.control.quota import Allowance
 from serve_app.control.store import Change, StoreUnavailable
 from serve_app.deployments.control import ControlActor
 from serve_app.errors import AdminLimitReached
+from serve_app.storage.schema import StoreTooNew
+from serve_app.storage.sql import SqlStore
 from tests.support.settings import two_providers
 
 pytestmark = pytest.mark.anyio
@@ -44,3 +46,23 @@ async def test_a_limit_that_is_reached_comes_as_a_value(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(second)).resets_at == second.resets_at
     await actor._webhook.stop()
     await actor._control.stop()
+
+
+async def test_a_start_that_failed_is_tried_again_when_somebody_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = ControlActor("sekha", "INFO", StorageConfig(folder=str(tmp_path)))
+    with monkeypatch.context() as broken:
+        broken.setattr(SqlStore, "open", lambda _: failing())
+        with pytest.raises(StoreTooNew):
+            await actor.hello("router-1", two_providers(), Snapshot())
+
+    await actor.hello("router-1", two_providers(), Snapshot())
+
+    assert (await actor.book()).epoch == 0
+    await actor._webhook.stop()
+    await actor._control.stop()
+
+
+async def failing() -> None:
+    raise StoreTooNew("of another version")
