@@ -81,7 +81,10 @@ class Pages:
             taken, written = max(mark.taken, self._mark.taken), max(mark.written, self._mark.written)
             mark = Mark(taken, written)
         if mark.written > self._mark.written:
-            self._journal.written(mark.written)
+            try:
+                self._journal.written(mark.written)
+            except (JournalFull, OSError) as error:  # it only is longer than it has to be
+                log.error("the journal cannot be trimmed: %s", error)
         self._mark = mark
 
     def close(self) -> None:
