@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from serve_app.accounting.entry import Entry
@@ -43,8 +44,10 @@ class Heir:
 
     async def _look_for_ever(self) -> None:
         while True:
+            found = orphans(self._folder)
             try:
-                for orphan in await asyncio.to_thread(lambda: list(orphans(self._folder))):
+                # One at a time: what is held is held by us alone, and must be let go of whatever happens.
+                while (orphan := await asyncio.to_thread(next, found, None)) is not None:
                     await self._take_over(orphan)
             except OSError as error:
                 log.error("journals cannot be looked through: %s", error)
@@ -52,15 +55,18 @@ class Heir:
 
     async def _take_over(self, orphan: Orphan) -> None:
         try:
-            entries = await asyncio.to_thread(lambda: list(orphan.entries()))
             if orphan.torn:
                 log.warning("%d lines of journal %s cannot be read", orphan.torn, orphan.name)
-            for start in range(0, len(entries), AT_ONCE):
-                await self._hand_over(entries[start : start + AT_ONCE])
+            entries, count = orphan.entries(), 0
+            while batch := await asyncio.to_thread(lambda: list(islice(entries, AT_ONCE))):
+                await self._hand_over(batch)
+                count += len(batch)
             await asyncio.to_thread(orphan.discard)
-            log.info("took over %d entries of journal %s, whose router is gone", len(entries), orphan.name)
+            log.info("took over %d entries of journal %s, whose router is gone", count, orphan.name)
         except ControlUnreachable:
             return
+        except OSError as error:
+            log.error("journal %s cannot be taken over: %s", orphan.name, error)
         finally:
             orphan.release()
 

@@ -12,7 +12,7 @@ from math import inf
 
 from serve_app.accounting.entry import Entry
 from serve_app.accounting.limit import Limit, Unit, Window
-from serve_app.control.credit import Grant, Holding, Want, lending_window
+from serve_app.control.credit import FOR_EVER, Grant, Holding, Want, lending_window
 
 IDLE_S = 2.0  # credit nobody has used for so long goes back
 REFUSED_S = 0.25  # a refusal is not asked for again for so long
@@ -261,7 +261,7 @@ class Borrower:
                     account.content_until = now + 20 * CONTENT_S
                     continue
                 self._refusals[name] = _Refusal(wants[name].need, now + REFUSED_S, grant.used)
-            elif grant.window == account.window:
+            elif grant.window in (account.window, FOR_EVER):
                 account.free += grant.amount
                 self._refusals.pop(name, None)
 

@@ -53,11 +53,14 @@ class Grant:
     later: bool = False
 
 
+FOR_EVER = 0.0  # the window of credit that does not end; of a limit that is gone, whatever its window was
+
+
 def lending_window(limit: Limit, now: float) -> float:
     """
-    The beginning of the window in which a loan is good, 0.0 for ever.
+    The beginning of the window in which a loan is good, or FOR_EVER.
 
     A loan by the minute ends with its minute. One of money does not end with its day: what is on loan then
     counts in the next one.
     """
-    return float(int(now) // 60 * 60) if limit.window is Window.MINUTE else 0.0
+    return float(int(now) // 60 * 60) if limit.window is Window.MINUTE else FOR_EVER

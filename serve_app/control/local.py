@@ -264,12 +264,15 @@ class LocalControl:
                     log.info("the store answers again")
                     self._plane.store_answers(True)
                     self._wake()
-                if self._clock.monotonic() - self._pruned_at > PRUNE_EVERY_S:
-                    self._pruned_at = self._clock.monotonic()
-                    await store.prune(self._clock.now())
-            except StoreUnavailable as error:
+                await self._prune(store)
+            except Exception as error:  # a mistake of ours must not end this either: nobody else writes
                 if not is_down:
-                    log.error("the store does not answer, entries wait in the routers' journals: %s", error)
+                    trace = None if isinstance(error, StoreUnavailable) else error
+                    log.error(
+                        "the store takes nothing, entries wait in the routers' journals: %s",
+                        error,
+                        exc_info=trace,
+                    )
                 is_down = True
                 self._plane.store_answers(False)
                 self._wake()
@@ -281,9 +284,41 @@ class LocalControl:
     async def _write(self, store: Store) -> int:
         batch = self._plane.unwritten(BATCH)
         if batch:
-            await store.write(batch)
+            try:
+                await store.write(batch)
+            except StoreUnavailable:
+                raise
+            except Exception:  # noqa: BLE001 - raised again where it is not for one entry's sake
+                await self._write_singly(store, batch)
             self._plane.written(batch)
         return len(batch)
+
+    async def _write_singly(self, store: Store, batch: Sequence[Entry]) -> None:
+        """
+        Leave out what the store refuses, so that it keeps nothing else from being written.
+
+        But not where it refuses everything: then the fault is not the entries'.
+        """
+        refused: list[tuple[Entry, Exception]] = []
+        for entry in batch:
+            try:
+                await store.write([entry])
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised or logged below
+                refused.append((entry, error))
+        if len(refused) == len(batch):
+            raise refused[0][1]
+        for entry, why in refused:
+            log.error("the store refuses an entry, which is left out: %r: %s", entry, why)
+
+    async def _prune(self, store: Store) -> None:
+        if self._clock.monotonic() - self._pruned_at > PRUNE_EVERY_S:
+            self._pruned_at = self._clock.monotonic()
+            try:
+                await store.prune(self._clock.now())
+            except StoreUnavailable as error:  # what is written every moment says whether it is down
+                log.warning("the store was not relieved of what is old, until the next time: %s", error)
 
     def _forget_unless_stored(self) -> None:
         """Without a store nobody has to wait until something is written down."""

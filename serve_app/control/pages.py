@@ -33,6 +33,11 @@ class Pages:
         return self._journal.name
 
     @property
+    def taken(self) -> int:
+        """Up to which number the authority has the entries, as far as it has said."""
+        return self._mark.taken
+
+    @property
     def has_news(self) -> bool:
         """Whether something is not in the store yet."""
         return bool(self._waiting) or self._mark.written < self._journal.last
@@ -76,7 +81,10 @@ class Pages:
             taken, written = max(mark.taken, self._mark.taken), max(mark.written, self._mark.written)
             mark = Mark(taken, written)
         if mark.written > self._mark.written:
-            self._journal.written(mark.written)
+            try:
+                self._journal.written(mark.written)
+            except (JournalFull, OSError) as error:  # it only is longer than it has to be
+                log.error("the journal cannot be trimmed: %s", error)
         self._mark = mark
 
     def close(self) -> None:

@@ -25,6 +25,7 @@ from serve_app.resilience.latency import Latency
 
 SILENT_AFTER_S = 15.0  # a router that has not reported for so long is gone; its gauges go with it
 FORGOTTEN_AFTER_S = 3600.0  # by then no report of it can still be on its way
+SILENT_JOURNAL_S = 30 * 86_400.0  # as long as the store knows how far a journal has come
 ALERTS = "sekha_budget_alerts"
 MOST_UNWRITTEN = 100_000  # entries kept while the store is down; the rest wait in the routers' journals
 
@@ -74,6 +75,7 @@ class Plane:
         self._book: Book | None = None
         self._marks: dict[str, Mark] = {}
         self._counted: dict[str, int] = {}
+        self._marked_at: dict[str, float] = {}
         self._restored: Mapping[str, int] = {}
         self._unwritten: deque[Entry] = deque()
         self._is_stored = True
@@ -111,7 +113,8 @@ class Plane:
                 self.version += 1
         for target, until in known.cooling.items():
             self._cool(target, until, now)
-        self._mark(replica_id)
+        self._forget(now)
+        self._mark(replica_id, now)
         self._heard_at[replica_id] = now
         return self.snapshot(now)
 
@@ -123,7 +126,10 @@ class Plane:
         that was overtaken by a later one are left.
         """
         is_overtaken = report.sequence < self._applied.get(report.replica_id, 0)
-        self.take(report.entries, now)
+        # Who has not heard of a new beginning goes on where the former authority was: taken in, that would
+        # hide what is missing in between. It is sent again from the mark that goes out with this receipt.
+        if report.after <= self._mark(report.replica_id, now).taken:
+            self.take(report.entries, now)
         grants = {}
         if not is_overtaken:
             recalled = self._lender.recalls(now)
@@ -143,7 +149,7 @@ class Plane:
         """Take in entries of one journal, each once; how far that journal has come by now."""
         mark = Mark()
         for entry in entries:
-            mark = self._mark(entry.journal)
+            mark = self._mark(entry.journal, now)
             if entry.number > self._counted[entry.journal]:
                 self._counted[entry.journal] = entry.number
                 self._lender.spend(entry, now)
@@ -182,7 +188,9 @@ class Plane:
             number = written.get(journal, 0)
             self._marks[journal] = Mark(number, number)
             self._counted[journal] = number
-        self._lender.restore(spends, now, silence_s=EXPIRES_S if written and not is_alone else 0.0)
+        # Routers that are known here were counted before, and say it again.
+        others = bool(written or self._marks) and not is_alone
+        self._lender.restore(spends, now, silence_s=EXPIRES_S if others else 0.0)
         self.version += 1
 
     def store_answers(self, answers: bool) -> None:
@@ -202,7 +210,8 @@ class Plane:
         self._lender.set_limits(book.limits, now)
         self.version += 1
 
-    def _mark(self, journal: str) -> Mark:
+    def _mark(self, journal: str, now: float) -> Mark:
+        self._marked_at[journal] = now
         mark = self._marks.get(journal)
         if mark is None:
             number = self._restored.get(journal, 0)
@@ -265,8 +274,12 @@ class Plane:
 
     def _forget(self, now: float) -> None:
         for replica_id in [r for r, at in self._heard_at.items() if now - at > FORGOTTEN_AFTER_S]:
-            for known in (self._heard_at, self._gauges, self._applied, self._marks, self._counted):
+            for known in (self._heard_at, self._gauges, self._applied):
                 known.pop(replica_id, None)
+        # An heir may come later than that, and must not count again what was counted.
+        for journal in [j for j, at in self._marked_at.items() if now - at > SILENT_JOURNAL_S]:
+            for marked in (self._marked_at, self._marks, self._counted):
+                marked.pop(journal, None)
 
     def _hear(self, seen: Observation, now: float) -> None:
         breaker = self._breakers.get(seen.provider_id)

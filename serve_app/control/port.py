@@ -42,8 +42,8 @@ class Report:
     What one router saw since its last report.
 
     `sequence` grows by one; a report that comes twice is taken in once (architecture D2). `entries` are those
-    of its journal that the authority has not taken in yet, in order; `holdings` the whole of the credit it
-    has, and `wants` what it needs besides.
+    of its journal that the authority has not taken in yet, in order, which are all that follow number
+    `after`; `holdings` the whole of the credit it has, and `wants` what it needs besides.
     """
 
     replica_id: str
@@ -52,6 +52,7 @@ class Report:
     tally: Tally = field(default_factory=Tally)
     gauges: Gauges = field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
+    after: int = 0
     holdings: Mapping[str, Holding] = field(default_factory=dict)
     wants: Mapping[str, Want] = field(default_factory=dict)
 

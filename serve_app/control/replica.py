@@ -29,7 +29,7 @@ from serve_app.control.borrower import Borrower, Hold, Need
 from serve_app.control.credit import Want
 from serve_app.control.journal import Begun, Journal, MemoryJournal
 from serve_app.control.lender import LEASE_S
-from serve_app.control.pages import Pages
+from serve_app.control.pages import AT_ONCE, Pages
 from serve_app.control.port import Control, ControlUnreachable, Mark, Observation, Report, Snapshot, Totals
 from serve_app.control.refusal import refusal_of
 from serve_app.control.store import Change, Record
@@ -413,24 +413,25 @@ class Replica:
         receipt = await self._control.report(report)
         self._unacknowledged = None
         self._heard_at = asked_at
-        snapshot = receipt.snapshot
-        now = self._clock.now()
-        self._borrower.take(receipt.grants, wants, now)
+        if receipt.snapshot.generation == self._snapshot.generation:
+            self.take(receipt.snapshot)
+        else:
+            await self.introduce()
+        # After the snapshot: that calls back what was held before, and not what comes with it.
+        self._borrower.take(receipt.grants, wants, self._clock.now())
+        if len(report.entries) == AT_ONCE and self._pages.taken >= report.entries[-1].number:
+            self._urgent.set()  # there may be as many again, and whoever counts waits for them
         if any(grant.later for grant in receipt.grants.values()):
             asyncio.get_running_loop().call_later(ASKED_BACK_S, self._answer)
         else:
             self._answer()
-        if snapshot.generation == self._snapshot.generation:
-            self.take(snapshot)
-        else:
-            await self.introduce()
 
     def _as_of_now(self, report: Report, wants: Mapping[str, Want]) -> Report:
         entries = self._pages.unsent()
         if entries:
             self._borrower.sent(entries[-1].number)
         holdings = self._borrower.holdings(self._clock.now())
-        return replace(report, entries=entries, holdings=holdings, wants=wants)
+        return replace(report, entries=entries, after=self._pages.taken, holdings=holdings, wants=wants)
 
     def _answer(self) -> None:
         """Let those who wait for credit try again."""

@@ -66,7 +66,7 @@ class ControlActor:
 
     async def start(self) -> None:
         """Take up what the store has; whoever comes meanwhile waits for the same."""
-        if self._starting is None:
+        if self._starting is None or _has_failed(self._starting):
             self._starting = asyncio.create_task(self._control.start())
         await asyncio.shield(self._starting)
 
@@ -147,6 +147,10 @@ def _locked(folder: Path) -> int | None:
             folder,
         )
     return lock
+
+
+def _has_failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 def name_of(app_name: str) -> str:

@@ -121,7 +121,8 @@ class Journal:
             return
         self.safe = min(number, self.last)
         while len(self._segments) > 1 and self._segments[0].last <= self.safe:
-            self._segments.pop(0).path.unlink(missing_ok=True)
+            self._segments[0].path.unlink(missing_ok=True)
+            del self._segments[0]
         with suppress(JournalFull):  # then an heir sends some entries again, and the ledger passes over them
             self._write(b'{"safe":%d}\n' % self.safe)
 

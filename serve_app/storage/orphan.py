@@ -14,13 +14,23 @@ from serve_app.storage.locked import locked_if_free
 
 def orphans(folder: Path) -> Iterator["Orphan"]:
     """
-    The journals in the folder that nobody holds, each held by us from here on. Raises OSError.
+    The journals in the folder that nobody holds, each held by us from when it is given out.
 
-    Whoever takes one ends with `discard`, when the ledger has its entries, or with `release`.
+    Whoever takes one ends with `discard`, when the ledger has its entries, or with `release`. Raises OSError
+    in the end, where one of them could not be read; that one is held by nobody.
     """
+    trouble: OSError | None = None
     for path in sorted(folder.glob("*.lock")):
-        if (lock := locked_if_free(path)) is not None:
-            yield Orphan(folder, path.stem, lock)
+        try:
+            if (lock := locked_if_free(path)) is None:
+                continue
+            orphan = _held(folder, path.stem, lock)
+        except OSError as error:
+            trouble = error
+            continue
+        yield orphan
+    if trouble is not None:
+        raise trouble
 
 
 class Orphan:
@@ -66,9 +76,9 @@ class Orphan:
 
     def release(self) -> None:
         """Let go of it, for somebody else or another time."""
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
 
     def _lines(self) -> Iterator[Mapping[str, Any]]:
         for path in self._segments:
@@ -87,17 +97,25 @@ class Orphan:
 
     def _hear(self, said: Mapping[str, Any]) -> None:
         match said:
-            case {"head": {"safe": safe, "last": last}}:
+            case {"head": {"safe": int(safe), "last": int(last)}}:
                 self.safe, self.last = max(self.safe, safe), max(self.last, last)
-            case {"opened": ticket}:
+            case {"opened": int(ticket)}:
                 self._open[ticket] = said  # a second time at the head of the next segment
-            case {"entry": ticket, "number": number}:
+            case {"entry": int(ticket), "number": int(number)}:
                 self._open.pop(ticket, None)
                 self.last = max(self.last, number)
-            case {"closed": ticket}:
+            case {"closed": int(ticket)}:
                 self._open.pop(ticket, None)
-            case {"safe": safe}:
+            case {"safe": int(safe)}:
                 self.safe = max(self.safe, safe)
+
+
+def _held(folder: Path, name: str, lock: int) -> Orphan:
+    try:
+        return Orphan(folder, name, lock)
+    except BaseException:  # else nobody could ever take it, not even we
+        os.close(lock)
+        raise
 
 
 def _lost(said: Mapping[str, Any], journal: str, number: int) -> Entry:

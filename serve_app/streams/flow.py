@@ -45,8 +45,10 @@ class _Flow:
 
     async def leave(self) -> None:
         """Let go of a stream that nobody began to read."""
-        await self._stream.aclose()
-        self._trip.abandoned(self._attempt)
+        try:
+            await self._stream.aclose()
+        finally:
+            self._trip.abandoned(self._attempt)
 
     async def items(self) -> Items:
         """Hand on what comes, and settle when it ends, however it ends."""

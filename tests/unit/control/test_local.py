@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import IntegrityError
 
+from serve_app.accounting.entry import Entry
 from serve_app.api.auth import Keyring
 from serve_app.clock import SystemClock
 from serve_app.config.key import new_key, revoked
@@ -19,6 +21,7 @@ from serve_app.control.store import Change, Record, StoreUnavailable
 from serve_app.errors import AdminLimitReached, GatewayUnavailable, Unauthenticated
 from serve_app.prices import prices_of
 from serve_app.storage.sql import SqlStore
+from tests.support.entries import entry
 from tests.support.settings import two_providers
 
 pytestmark = pytest.mark.anyio
@@ -172,3 +175,51 @@ async def test_an_authority_that_starts_without_its_store_takes_nothing_from_the
     await fresh.introduce()
     assert (await other.caller(scope)).name == key.id
     await anew.stop()
+
+
+class PickyStore(SqlStore):
+    """A store that will not have some entries, whoever asks, as a database refuses what breaks its rules."""
+
+    async def write(self, entries: Sequence[Entry]) -> None:
+        if any(entry.request_id == "unwritable" for entry in entries):
+            raise IntegrityError("INSERT", {}, ValueError("NOT NULL constraint failed"))
+        await super().write(entries)
+
+
+async def test_an_entry_that_the_store_refuses_keeps_no_other_from_being_written(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = PickyStore(f"sqlite:///{tmp_path}/ledger.db")
+    control = authority(store)
+    await control.start()
+    await control.hello("r", SETTINGS, Snapshot())
+    lines = [entry(1), entry(2, request_id="unwritable"), entry(3)]
+
+    await control.adopt(lines)
+    await eventually(lambda: control._plane._marks["router-a"].written == 3)
+
+    assert [line.number for line in await control.entries()] == [3, 1]
+    assert "unwritable" in caplog.text, "the whole of it is in the log, for nobody else has it any more"
+    control._plane.take([entry(4)], 0.0)
+    await eventually(lambda: control._plane._marks["router-a"].written == 4)
+    await control.stop()
+
+
+async def test_a_mistake_of_ours_ends_the_writing_no_more_than_a_store_that_is_down(
+    store: MoodyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = authority(store)
+    await control.start()
+    await control.hello("r", SETTINGS, Snapshot())
+    write, failures = store.write, [RuntimeError("a mistake"), KeyError("another one")]
+
+    async def fails_twice(entries: Sequence[Entry]) -> None:
+        if failures:
+            raise failures.pop()
+        await write(entries)
+
+    monkeypatch.setattr(store, "write", fails_twice)
+    await control.adopt([entry(1)])
+
+    await eventually(lambda: control._plane._marks["router-a"].written == 1)
+    await control.stop()

@@ -1,16 +1,20 @@
 """The authority: what it takes in, once, and what it gives out."""
 
 from serve_app.config.policy import BreakerPolicy
-from serve_app.control.plane import SILENT_AFTER_S, BreakerChanged, Plane
+from serve_app.control.book import book_of
+from serve_app.control.credit import Want
+from serve_app.control.plane import FORGOTTEN_AFTER_S, SILENT_AFTER_S, BreakerChanged, Plane
 from serve_app.control.port import Observation, Report, Snapshot
 from serve_app.control.tally import Tally
 from serve_app.prices import prices_of
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome
+from tests.support.entries import entry
 from tests.support.settings import two_providers
 
 NOW = 1_000.0
 SETTINGS = two_providers(circuit_breaker=BreakerPolicy(failure_threshold=2, reset_timeout=10))
+BOOK = book_of(two_providers(budgets={"limit": 0.1, "window": "total"}), (), 0)
 
 
 def plane(changes: list[BreakerChanged] | None = None) -> Plane:
@@ -128,3 +132,43 @@ def test_a_router_that_fell_silent_has_nothing_in_flight_any_more() -> None:
 
     assert authority.totals(NOW + SILENT_AFTER_S).gauges == {key: 7}
     assert authority.totals(NOW + SILENT_AFTER_S + 1).gauges == {key: 4}
+
+
+def test_a_journal_that_is_taken_over_hours_later_counts_once() -> None:
+    authority = plane()
+    authority.set_book(BOOK, NOW)
+    told = (entry(1, journal="a", at=NOW), entry(2, journal="a", at=NOW))
+    authority.report(Report("a", 1, entries=told), NOW)
+    later = NOW + 2 * FORGOTTEN_AFTER_S
+    authority.totals(later)
+
+    authority.take(told, later)
+
+    [standing] = authority.totals(later).standings
+    assert standing.used == 2_000
+
+
+def test_nothing_grows_with_the_routers_that_have_been_here_though_nobody_reads_the_metrics() -> None:
+    authority = plane()
+    for number in range(1, 6):
+        authority.hello(f"router-{number}", SETTINGS, Snapshot(), NOW + number * 2 * FORGOTTEN_AFTER_S)
+        authority.report(Report(f"router-{number}", 1), NOW + number * 2 * FORGOTTEN_AFTER_S)
+
+    snapshot = authority.snapshot(NOW)
+
+    assert set(snapshot.applied) == set(snapshot.marks) == {"router-5"}
+
+
+def test_a_store_that_comes_late_and_is_empty_lends_nothing_before_all_have_told_again_what_they_spent() -> (
+    None
+):
+    authority = plane()
+    authority.set_book(BOOK, NOW)
+    authority.report(Report("a", 1, entries=(entry(1, journal="a", at=NOW, cost=80_000_000),)), NOW)
+
+    authority.restore((), {}, NOW)
+    wants = {"gateway/total": Want(80_000_000, 80_000_000)}
+    grant = authority.report(Report("b", 1, wants=wants), NOW).grants["gateway/total"]
+
+    assert grant.amount == 0
+    assert grant.later

@@ -2,16 +2,21 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from serve_app.accounting.entry import Entry
+from serve_app.accounting.limit import Limit, Unit, Window
 from serve_app.accounting.price import FREE
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.settings import Settings
 from serve_app.control import replica
 from serve_app.control.book import Book
+from serve_app.control.journal import MemoryJournal
 from serve_app.control.local import LocalControl
+from serve_app.control.pages import AT_ONCE
 from serve_app.control.plane import Plane
 from serve_app.control.port import (
     ControlUnreachable,
@@ -27,12 +32,17 @@ from serve_app.control.store import Change, Record
 from serve_app.prices import prices_of
 from serve_app.resilience.breaker import BreakerState
 from serve_app.resilience.outcome import Outcome
+from serve_app.storage.sql import SqlStore
 from tests.support.clock import FakeClock
+from tests.support.entries import entry
 from tests.support.settings import two_providers
 
 pytestmark = pytest.mark.anyio
 
 SETTINGS = two_providers(circuit_breaker=BreakerPolicy(failure_threshold=3, reset_timeout=10))
+LIMITED = two_providers(budgets={"limit": 1.0, "window": "total"})
+LIMIT = Limit("gateway/total", Unit.NANO_DOLLARS, Window.TOTAL, 1_000_000_000)
+PER_MINUTE = Limit("gateway/requests", Unit.REQUESTS, Window.MINUTE, 10)
 
 
 class Line:
@@ -427,3 +437,92 @@ async def test_stopping_right_after_a_failure_ends(ticks: int) -> None:
 
     async with asyncio.timeout(5):
         await replica.stop()
+
+
+async def test_what_an_authority_has_taken_with_it_is_told_to_the_next_one(tmp_path: Path) -> None:
+    clock, store = FakeClock(), SqlStore(f"sqlite:///{tmp_path}/never-opened.db")
+    line = Line(LocalControl(Plane("g1", prices_of), clock, store))
+    router = Replica("a", SETTINGS, line, clock, {})
+    await router.introduce()
+    router.account(entry(1, journal="a"), 0, None)
+    await router.flush()
+
+    anew = Plane("g2", prices_of)
+    line.control = LocalControl(anew, clock, store)
+    router.account(entry(2, journal="a"), 0, None)
+    await router.flush()  # it comes before the watch has told of the new authority
+    await router.flush()
+
+    assert [one.number for one in anew.unwritten(10)] == [1, 2]
+
+
+class Contended(LocalControl):
+    """An authority at which another router waits for the same credit all the time."""
+
+    async def report(self, report: Report) -> Receipt:
+        receipt = await super().report(report)
+        return replace(receipt, snapshot=replace(receipt.snapshot, recalls={LIMIT.id: "other"}))
+
+
+async def test_credit_that_was_just_granted_is_not_given_back_to_others_who_wait() -> None:
+    clock = FakeClock()
+    router = Replica("a", LIMITED, Contended(Plane("g", prices_of), clock), clock, {})
+    await router.introduce()
+
+    waiting = asyncio.create_task(router.reserve([(LIMIT, 10)], 2.0))
+    await asyncio.sleep(0)
+    await router.flush()
+
+    async with asyncio.timeout(1):
+        assert (await waiting).is_open
+
+
+async def test_a_rate_that_is_taken_away_lets_those_through_who_wait_for_it() -> None:
+    clock = FakeClock()
+    control = LocalControl(Plane("g", prices_of), clock)
+    router = Replica("a", SETTINGS, control, clock, {})
+    await router.introduce()
+
+    waiting = asyncio.create_task(router.reserve([(PER_MINUTE, 1)], 2.0))
+    await asyncio.sleep(0)
+    await router.flush()
+
+    async with asyncio.timeout(1):
+        assert (await waiting).is_open
+
+
+async def test_a_router_that_has_much_to_tell_tells_it_without_a_pause(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(replica, "REPORT_EVERY_S", 60.0)
+    clock, plane = FakeClock(), Plane("g1", prices_of)
+    line = Line(LocalControl(plane, clock, SqlStore(f"sqlite:///{tmp_path}/never-opened.db")))
+    router = Replica("a", SETTINGS, line, clock, {})
+    await router.start()
+    for number in range(1, 2 * AT_ONCE + 2):
+        router.account(entry(number, journal="a"), 0, None)
+
+    router.observe(Observation("first", "first/first-chat", Outcome.FAILURE, clock.now()))  # is told at once
+    await asyncio.sleep(0.5)
+
+    assert len(plane.unwritten(3 * AT_ONCE)) == 2 * AT_ONCE + 1
+    await router.stop()
+
+
+class Unremovable(MemoryJournal):
+    """A journal on a disk that will not have anything removed."""
+
+    def written(self, number: int) -> None:
+        raise OSError("read-only file system")
+
+
+async def test_a_journal_that_cannot_be_trimmed_does_not_end_the_reporting() -> None:
+    clock, plane = FakeClock(), Plane("g1", prices_of)
+    router = Replica("a", SETTINGS, LocalControl(plane, clock), clock, {}, Unremovable("a"))
+    await router.introduce()
+    router.account(entry(1, journal="a"), 0, None)
+
+    await router.flush()
+    await router.flush()
+
+    assert plane.snapshot(clock.now()).marks["a"] == Mark(1, 1)

@@ -12,6 +12,8 @@ from serve_app.control.quota import Allowance
 from serve_app.control.store import Change, StoreUnavailable
 from serve_app.deployments.control import ControlActor
 from serve_app.errors import AdminLimitReached
+from serve_app.storage.schema import StoreTooNew
+from serve_app.storage.sql import SqlStore
 from tests.support.settings import two_providers
 
 pytestmark = pytest.mark.anyio
@@ -60,6 +62,22 @@ async def test_who_was_overtaken_hears_of_it_as_a_value(tmp_path: Path) -> None:
     await actor._control.stop()
 
 
+async def test_a_start_that_failed_is_tried_again_when_somebody_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = ControlActor("sekha", "INFO", StorageConfig(folder=str(tmp_path)))
+    with monkeypatch.context() as broken:
+        broken.setattr(SqlStore, "open", lambda _: failing())
+        with pytest.raises(StoreTooNew):
+            await actor.hello("router-1", two_providers(), Snapshot())
+
+    await actor.hello("router-1", two_providers(), Snapshot())
+
+    assert (await actor.book()).epoch == 0
+    await actor._webhook.stop()
+    await actor._control.stop()
+
+
 async def test_two_gateways_on_one_folder_are_told_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,3 +91,7 @@ async def test_two_gateways_on_one_folder_are_told_so(
     ControlActor("sekha", "INFO", storage)
     assert "another gateway of this machine uses" in caplog.text
     assert first._is_ours
+
+
+async def failing() -> None:
+    raise StoreTooNew("of another version")

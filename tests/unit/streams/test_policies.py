@@ -311,3 +311,25 @@ async def test_the_usage_that_is_added_to_a_resumed_stream_names_who_went_on() -
 
     chunk = orjson.loads(last[6:])
     assert (chunk["id"], chunk["model"]) == ("a", "b")
+
+
+class Clinging(ListedProvider):
+    """A provider whose streams cannot be closed without trouble."""
+
+    async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
+        try:
+            yield StreamHead(0.1)
+            yield b""
+        finally:
+            raise RuntimeError("cannot be closed")
+
+
+async def test_a_stream_that_cannot_be_closed_is_settled_all_the_same() -> None:
+    made = House(two_providers(), {"first": Clinging(), "second": ListedProvider(whole())}, FakeClock())
+    await made.open()
+    stream = await made.gateway.chat_stream(request(), "r1")
+
+    with pytest.raises(RuntimeError):
+        await stream.aclose()
+
+    assert len(events(made, RequestAbandoned)) == 1

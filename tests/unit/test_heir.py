@@ -1,0 +1,116 @@
+"""Whoever takes over the journals of dead routers: one that makes trouble costs no other one."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from serve_app.accounting.entry import Entry
+from serve_app.control.local import LocalControl
+from serve_app.control.plane import Plane
+from serve_app.control.port import ControlUnreachable, Mark
+from serve_app.heir import Heir
+from serve_app.prices import prices_of
+from serve_app.storage.journal import Journal
+from serve_app.storage.orphan import orphans
+from tests.support.clock import FakeClock
+from tests.support.entries import entry
+
+pytestmark = pytest.mark.anyio
+
+
+class Authority(LocalControl):
+    """An authority that remembers what it was handed, and can be away."""
+
+    def __init__(self) -> None:
+        super().__init__(Plane("g", prices_of), FakeClock())
+        self.taken: set[tuple[str, int]] = set()
+        self.is_away = False
+
+    async def adopt(self, entries: Sequence[Entry]) -> Mark:
+        if self.is_away:
+            raise ControlUnreachable("away")
+        self.taken |= {(one.journal, one.number) for one in entries}
+        return await super().adopt(entries)
+
+
+class Patience(FakeClock):
+    """A clock that lets some real time pass, for the threads that read files."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0.01)
+
+
+def dead_router(folder: Path, name: str, entries: int = 1) -> Path:
+    """The journal that a killed router has left, and its only segment."""
+    journal = Journal(folder, name)
+    for number in range(1, entries + 1):
+        journal.append(entry(number, journal=name))
+    os.close(journal._file)
+    os.close(journal._lock)
+    return folder / f"{name}.000001.jsonl"
+
+
+async def looked(heir: Heir) -> None:
+    heir.start()
+    await asyncio.sleep(0.3)
+    heir.check()
+    await heir.stop()
+
+
+async def test_a_journal_that_cannot_be_read_keeps_no_other_from_being_taken_over(tmp_path: Path) -> None:
+    unreadable = dead_router(tmp_path, "first")
+    unreadable.unlink()
+    unreadable.mkdir()
+    dead_router(tmp_path, "second")
+    authority = Authority()
+
+    await looked(Heir(tmp_path, authority, Patience()))
+    assert authority.taken == {("second", 1)}
+
+    unreadable.rmdir()
+    assert [orphan.name for orphan in orphans(tmp_path)] == ["first"], "nobody holds it for ever"
+
+
+async def test_a_journal_that_cannot_be_removed_keeps_no_other_from_being_taken_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dead_router(tmp_path, "first")
+    dead_router(tmp_path, "second")
+    unlink = Path.unlink
+
+    def refused_once(path: Path, missing_ok: bool = False) -> None:
+        if path.name.startswith("first"):
+            raise PermissionError(path)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refused_once)
+    authority = Authority()
+
+    await looked(Heir(tmp_path, authority, Patience()))
+
+    assert authority.taken == {("first", 1), ("second", 1)}
+    assert [orphan.name for orphan in orphans(tmp_path)] == ["first"]
+
+
+async def test_an_heir_that_is_stopped_holds_no_journal_any_more(tmp_path: Path) -> None:
+    dead_router(tmp_path, "first")
+    dead_router(tmp_path, "second")
+    authority = Authority()
+    authority.is_away = True
+
+    await looked(Heir(tmp_path, authority, Patience()))
+
+    assert [orphan.name for orphan in orphans(tmp_path)] == ["first", "second"]
+
+
+async def test_a_long_journal_is_handed_over_in_pieces_and_whole(tmp_path: Path) -> None:
+    dead_router(tmp_path, "long", entries=2_500)
+    authority = Authority()
+
+    await looked(Heir(tmp_path, authority, Patience()))
+
+    assert len(authority.taken) == 2_500
+    assert list(orphans(tmp_path)) == []
