@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import httpx
 import openai
+from litellm.litellm_core_utils.prompt_templates import image_handling
 from litellm.llms.custom_httpx import aiohttp_transport
 
 from serve_app.providers.limits import Limit, OutOfTime, within
@@ -106,5 +107,10 @@ def _given_up(exchange: Exchange, failure: Exception, request: httpx.Request) ->
 
 
 def install() -> None:
-    """Put ours in the place of LiteLLM's own, for every client that it will make."""
+    """
+    Put ours in the place of LiteLLM's own, for every client that it will make.
+
+    And let it fetch no media: a file or a tool's result that is a link would be read from inside our network.
+    """
     aiohttp_transport.LiteLLMAiohttpTransport = OneRequest
+    image_handling.MAX_IMAGE_URL_DOWNLOAD_SIZE_MB = 0

@@ -83,8 +83,8 @@ def failure_of_response(
         kind,
         upstream_status=status,
         retry_after_s=retry_after_s(headers, now),
-        code=_code(kind, error),
-        param=_text(error.get("param")),
+        code=_code(kind, error, secret),
+        param=_word(error.get("param"), secret),
     )
 
 
@@ -105,8 +105,8 @@ def failure_of_error(error: Any, provider_id: str, secret: str | None = None) ->
         provider_id,
         kind,
         upstream_status=status,
-        code=_code(kind, facts),
-        param=_text(facts.get("param")),
+        code=_code(kind, facts, secret),
+        param=_word(facts.get("param"), secret),
     )
 
 
@@ -220,15 +220,19 @@ def _error_object(body: bytes) -> dict[str, Any]:
 
 
 def _message(error: Mapping[str, Any], secret: str | None) -> str | None:
-    text = _text(error.get("message")) or _text(error.get("detail"))
-    return clean(text, secret) if text else None
+    return _word(error.get("message"), secret) or _word(error.get("detail"), secret)
 
 
-def _code(kind: FailureKind, error: Mapping[str, Any]) -> str | None:
+def _code(kind: FailureKind, error: Mapping[str, Any], secret: str | None) -> str | None:
     """A stable word for programs; the upstream's own where the request was at fault."""
     if kind is FailureKind.REJECTED:
-        return _text(error.get("code"))
+        return _word(error.get("code"), secret)
     return _STABLE_CODE.get(kind)
+
+
+def _word(value: Any, secret: str | None) -> str | None:
+    text = _text(value)
+    return clean(text, secret) if text else None
 
 
 def _text(value: Any) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -112,8 +113,10 @@ def _said(url: URL, error: Exception) -> str:
     reason = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
     for secret in (url.password, url.query.get("password")):
         if secret:
-            reason = reason.replace(str(secret), "***")
-    place = url.set(username=None, password=None, query={}, drivername=url.get_backend_name())
+            for spelling in (str(secret), quote(str(secret), safe="")):
+                reason = reason.replace(spelling, "***")
+    # Made anew: `url.set(password=None)` leaves the password where it is.
+    place = URL.create(url.get_backend_name(), host=url.host, port=url.port, database=url.database)
     return f"the store at {place} does not answer: {reason}"
 
 

@@ -296,6 +296,41 @@ async def test_a_caller_cannot_steer_the_translator(provider: Provider, upstream
     assert not set(steering) & set(upstream.last.json)
 
 
+LINKS = {
+    "a picture": {"type": "image_url", "image_url": {"url": "{}/cat.png"}},
+    "a file by its address": {"type": "file", "file": {"file_id": "{}/cat.png"}},
+    "a file's contents": {"type": "file", "file": {"file_data": "{}/cat.png"}},
+    "a picture as others write it": {"type": "input_image", "image_url": "{}/cat.png"},
+}
+
+
+@pytest.mark.parametrize("role", ["user", "tool"])
+@pytest.mark.parametrize("part", LINKS)
+@pytest.mark.parametrize("provider", ["anthropic", "gemini"], indirect=True)
+async def test_no_link_in_a_request_is_fetched(
+    provider: Provider, upstream: ScriptedUpstream, part: str, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import litellm
+
+    monkeypatch.setattr(litellm, "user_url_validation", False)  # else it lets this machine be anyway
+    called = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+    said = {
+        "user": {"role": "user", "content": [linked(LINKS[part], upstream.url)]},
+        "tool": {"role": "tool", "tool_call_id": "1", "content": [linked(LINKS[part], upstream.url)]},
+    }
+    before = [{"role": "user", "content": "hi"}, {"role": "assistant", "tool_calls": [called]}]
+    body = {"model": "x", "messages": [*(before if role == "tool" else []), said[role]]}
+
+    await provider.chat(Call(MODEL, json.dumps(body).encode(), 5))
+
+    assert [seen.path for seen in upstream.requests if "cat.png" in seen.path] == []
+
+
+def linked(part: Any, url: str) -> Any:
+    """The part with its link to that place."""
+    return json.loads(json.dumps(part).replace("{}", url))
+
+
 # What fails
 
 CASE_50 = [

@@ -33,6 +33,10 @@ TWO_REPLICAS = {"autoscaling": {"min_replicas": 2, "max_replicas": 2}}
 CANARIES = {
     "SEKHA_TEST_PROVIDER_KEY": "sk-canary-provider-5f1d0c2b7e",
     "SEKHA_TEST_CALLER_KEY": "sk-canary-caller-91aa40be63",
+    "SEKHA_TEST_READER_KEY": "sk-canary-reader-77d3e2f01b",
+    "SEKHA_TEST_ADMIN_KEY": "sk-canary-admin-c04b5a9e18",
+    "SEKHA_TEST_JWT_SECRET": "canary-jwt-secret-8e17bd5522-of-more-than-32-bytes",
+    "SEKHA_TEST_STORE_URL": "postgresql://sekha:canary-store-2f6ac1@127.0.0.1:9/ledger",  # nobody listens
 }
 
 

@@ -141,6 +141,13 @@ def test_our_key_is_never_repeated_not_even_with_stars() -> None:
     assert shown == "Incorrect API key provided: *** You sent *** to us."
 
 
+@pytest.mark.parametrize("where", ["code", "param"])
+def test_our_key_is_not_repeated_beside_the_message_either(where: str) -> None:
+    failure = refused(400, {"message": "no", where: f"the key {KEY}"})
+
+    assert getattr(failure, where) == "the key ***"
+
+
 def test_a_long_message_is_cut() -> None:
     assert len(refused(400, {"message": "x" * 100_000}).message) == MESSAGE_LIMIT
 
