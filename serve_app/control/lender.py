@@ -137,6 +137,10 @@ class Lender:
                 account = self._account(limit, now)
                 account.told = _passed(account.used, limit)
 
+    def lend_from(self, at: float) -> None:
+        """Nothing is lent before that."""
+        self._lends_from = at
+
     def remember(self, used: Mapping[str, tuple[float, int]], now: float) -> None:
         """
         Believe what a router remembers was used, by limit, in the window that began then.
