@@ -9,8 +9,9 @@ so that a limit is exact however many routers there are (architecture D2). What 
 "on loan" to "used" in one step: the report that brings the entries also says what it still holds.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
 from serve_app.accounting.entry import Entry
 from serve_app.accounting.limit import Limit, Scope, Unit, Window
@@ -23,7 +24,7 @@ SCARCE_S = 3.0  # after credit was called back, it is lent out by the piece for 
 CLAIM_S = 0.5  # what comes back is kept for so long for the router it was called back for
 ALERT_AT = (75, 90, 100)  # percent (seed 004)
 
-Payer = tuple[str, str, str, str]  # tenant, caller, provider, model
+Spent = dict[float, dict[tuple[str, str], int]]  # by day, and by provider and model
 
 NOBODYS: Mapping[str, Holding] = {}
 
@@ -82,10 +83,10 @@ class Lender:
         self._on_alert = on_alert
         self._limits: dict[str, Limit] = {}
         self._knows_limits = False
-        self._budgets: dict[str | None, list[Limit]] = {}
+        self._budgets: dict[tuple[str | None, str | None], list[Limit]] = {}
         self._holdings: dict[str, Mapping[str, Holding]] = {}
         self._heard_at: dict[str, float] = {}
-        self._sums: dict[float, dict[Payer, int]] = {}
+        self._sums: dict[str, dict[str, Spent]] = {}  # by tenant and caller: most limits are of one
         self._accounts: dict[str, _Account] = {}
         self._scarce_until: dict[str, float] = {}
         self._is_back = False
@@ -111,7 +112,8 @@ class Lender:
         self._budgets = {}
         for limit in self._limits.values():
             if limit.unit is Unit.NANO_DOLLARS:
-                self._budgets.setdefault(limit.scope.tenant, []).append(limit)
+                owner = (limit.scope.tenant, limit.scope.caller)
+                self._budgets.setdefault(owner, []).append(limit)
                 account = self._account(limit, now)
                 if was_told:
                     account.told |= _passed(account.used, limit)
@@ -124,12 +126,9 @@ class Lender:
         Nothing is lent for `silence_s`: routers that hold credit of a former authority have to say so first.
         What has passed a threshold by then was told before, also of limits that are only set after this.
         """
-        sums: dict[float, dict[Payer, int]] = {}
+        self._sums = {}
         for spend in spends:
-            payer = (spend.tenant, spend.caller, spend.provider_id, spend.model_id)
-            day = sums.setdefault(spend.day, {})
-            day[payer] = day.get(payer, 0) + spend.cost
-        self._sums = sums
+            self._add(spend.day, spend, spend.cost)
         self._accounts = {}
         self._is_back = not self._limits
         self._lends_from = now + silence_s
@@ -137,6 +136,10 @@ class Lender:
             if limit.unit is Unit.NANO_DOLLARS:
                 account = self._account(limit, now)
                 account.told = _passed(account.used, limit)
+
+    def lend_from(self, at: float) -> None:
+        """Nothing is lent before that."""
+        self._lends_from = at
 
     def remember(self, used: Mapping[str, tuple[float, int]], now: float) -> None:
         """
@@ -156,14 +159,14 @@ class Lender:
         if not entry.cost:
             return
         payer = (entry.tenant, entry.caller, entry.provider_id, entry.model_id)
-        day = self._sums.setdefault(Window.DAY.start(entry.at), {})
-        for limit in (*self._budgets.get(None, ()), *self._budgets.get(entry.tenant, ())):
+        owners = ((t, c) for t in (None, entry.tenant) for c in (None, entry.caller))
+        for limit in chain.from_iterable(self._budgets.get(owner, ()) for owner in owners):
             if limit.scope.covers(*payer):
                 account = self._account(limit, now)
                 if entry.at >= account.window:
                     account.used += entry.cost
                     self._tell(limit, account)
-        day[payer] = day.get(payer, 0) + entry.cost
+        self._add(Window.DAY.start(entry.at), entry, entry.cost)
 
     # --- lending --------------------------------------------------------------------------------------
 
@@ -285,11 +288,24 @@ class Lender:
     def _sum(self, scope: Scope, since: float) -> int:
         return sum(
             cost
-            for day, payers in self._sums.items()
+            for tenant, caller, days in self._sums_within(scope)
+            for day, costs in days.items()
             if day >= since
-            for payer, cost in payers.items()
-            if scope.covers(*payer)
+            for target, cost in costs.items()
+            if scope.covers(tenant, caller, *target)
         )
+
+    def _sums_within(self, scope: Scope) -> Iterator[tuple[str, str, Spent]]:
+        """The sums of those who may be in this scope, without looking at the others."""
+        for tenant in self._sums if scope.tenant is None else (scope.tenant,):
+            callers = self._sums.get(tenant, {})
+            for caller in callers if scope.caller is None else (scope.caller,):
+                yield tenant, caller, callers.get(caller, {})
+
+    def _add(self, day: float, of: Entry | Spend, cost: int) -> None:
+        costs = self._sums.setdefault(of.tenant, {}).setdefault(of.caller, {}).setdefault(day, {})
+        target = (of.provider_id, of.model_id)
+        costs[target] = costs.get(target, 0) + cost
 
     def _tell(self, limit: Limit, account: _Account) -> None:
         for threshold in sorted(_passed(account.used, limit) - account.told):

@@ -69,6 +69,8 @@ class LocalControl:
             except StoreUnavailable as error:
                 log.error("the store does not answer, going on without: %s", error)
                 self._plane.store_answers(False)
+                if not self._is_alone:
+                    self._plane.wait_for_routers(self._clock.now())
             self._writing = asyncio.create_task(self._write_for_ever(self._store))
 
     async def stop(self) -> None:

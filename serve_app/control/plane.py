@@ -193,6 +193,10 @@ class Plane:
         self._lender.restore(spends, now, silence_s=EXPIRES_S if others else 0.0)
         self.version += 1
 
+    def wait_for_routers(self, now: float) -> None:
+        """Lend nothing until those who have credit of a former authority have had the time to say so."""
+        self._lender.lend_from(now + EXPIRES_S)
+
     def store_answers(self, answers: bool) -> None:
         """Whether the store takes what comes: where nothing may go unaccounted, routers have to know."""
         if answers is not self._is_stored:

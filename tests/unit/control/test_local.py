@@ -13,20 +13,24 @@ from serve_app.api.auth import Keyring
 from serve_app.clock import SystemClock
 from serve_app.config.key import new_key, revoked
 from serve_app.control.book import NO_EPOCH
+from serve_app.control.credit import Want
+from serve_app.control.lender import EXPIRES_S
 from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
-from serve_app.control.port import ControlUnreachable, Overtaken, Snapshot
+from serve_app.control.port import ControlUnreachable, Overtaken, Report, Snapshot
 from serve_app.control.replica import Replica
 from serve_app.control.store import Change, Record, StoreUnavailable
 from serve_app.errors import AdminLimitReached, GatewayUnavailable, Unauthenticated
 from serve_app.prices import prices_of
 from serve_app.storage.sql import SqlStore
+from tests.support.clock import FakeClock
 from tests.support.entries import entry
 from tests.support.settings import two_providers
 
 pytestmark = pytest.mark.anyio
 
 SETTINGS = two_providers(auth={"admin_keys": ["rules"]}, admin={"changes_per_hour": 3})
+LIMITED = two_providers(budgets={"limit": 1.0, "window": "total"})
 
 
 class MoodyStore(SqlStore):
@@ -223,3 +227,22 @@ async def test_a_mistake_of_ours_ends_the_writing_no_more_than_a_store_that_is_d
 
     await eventually(lambda: control._plane._marks["router-a"].written == 1)
     await control.stop()
+
+
+async def test_who_starts_without_the_store_lends_nothing_before_all_routers_have_said_what_they_hold(
+    store: MoodyStore,
+) -> None:
+    store.is_away = True
+    clock = FakeClock()
+    anew = LocalControl(Plane("g2", prices_of), clock, store)
+    await anew.start()
+    await anew.hello("r", LIMITED, Snapshot())
+    wants = {"gateway/total": Want(10, 10)}
+
+    early = await anew.report(Report("r", 1, wants=wants))
+    clock.advance(EXPIRES_S)
+    late = await anew.report(Report("r", 2, wants=wants))
+
+    assert early.grants["gateway/total"].later
+    assert late.grants["gateway/total"].amount == 10
+    await anew.stop()
