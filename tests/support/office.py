@@ -25,7 +25,8 @@ class Office:
 
     def __init__(self, settings: Settings, providers: dict[str, ListedProvider], folder: Path) -> None:
         clock = SystemClock()
-        self.house = House(settings, providers, clock, SqlStore(f"sqlite:///{folder}/ledger.db"))
+        self.store = SqlStore(f"sqlite:///{folder}/ledger.db")
+        self.house = House(settings, providers, clock, self.store)
         self.routers = (self.house, House(settings, providers, clock, beside=self.house))
         self.apps = tuple(_app(house, settings) for house in self.routers)
         self.http, self.other = (_client(app, ADMIN_KEY) for app in self.apps)
