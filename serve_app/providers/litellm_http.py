@@ -62,6 +62,7 @@ class OneRequest(aiohttp_transport.LiteLLMAiohttpTransport):  # type: ignore[mis
             raise _given_up(exchange, error, request) from error
         exchange.status, exchange.headers = response.status_code, dict(response.headers)
         response.headers["x-should-retry"] = "false"  # OpenAI's SDK takes the upstream's word for it
+        response.headers.pop("location", None)  # a redirect would be followed, with our key
         response.stream = _Body(response, exchange, request)
         return response
 

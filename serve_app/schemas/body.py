@@ -16,8 +16,11 @@ HINTS = ("preferred_model", "require_vision", "require_audio", "max_cost", "cont
 
 
 # Words that say where a request goes, and with whose key. A provider of ours may be a gateway that obeys
-# them: our key could be sent to any address (CVE-2024-6587, in LiteLLM).
-STEERING = frozenset({"api_base", "base_url", "api_key", "extra_headers", "default_headers"})
+# them: our key could be sent to any address (CVE-2024-6587, in LiteLLM). And a template is a program: vLLM
+# would run one for whoever sends it (GHSA-46cm, CVE-2026-42203).
+STEERING = frozenset({
+    "api_base", "base_url", "api_key", "extra_headers", "default_headers", "chat_template",
+})  # fmt: skip
 
 # What people and their tools say may use any word: a function may well have a parameter called `api_key`.
 _CONTENT = frozenset({"messages", "input", "prompt", "functions", "response_format"})
@@ -52,7 +55,7 @@ def parse_body(raw: bytes) -> dict[str, Any]:
 
 
 def refuse_steering(body: dict[str, Any]) -> None:
-    """InvalidRequest 400 when a field, however deep, would steer where the request goes."""
+    """InvalidRequest 400 when a field, however deep, would steer the gateway or what stands behind it."""
     for name, value in body.items():
         if name in STEERING:
             raise _steering(name)
@@ -78,7 +81,7 @@ def _refuse_below(name: str, value: dict[str, Any] | list[Any]) -> None:
 
 def _steering(path: str) -> InvalidRequest:
     shown = path if len(path) <= _LONGEST_PATH else f"…{path[-_LONGEST_PATH:]}"
-    message = f"'{shown}' is not for callers to set: where a request goes is the operator's word"
+    message = f"'{shown}' is not for callers to set: where a request goes, and how, is the operator's word"
     return InvalidRequest(message, param=shown, code="forbidden_field")
 
 

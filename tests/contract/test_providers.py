@@ -8,11 +8,16 @@ translator to Anthropic. `EVERYONE` is those and the simulator.
 import asyncio
 import json
 import logging
+import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from math import inf
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from serve_app.clock import SystemClock
@@ -329,6 +334,68 @@ async def test_no_link_in_a_request_is_fetched(
 def linked(part: Any, url: str) -> Any:
     """The part with its link to that place."""
     return json.loads(json.dumps(part).replace("{}", url))
+
+
+class Elsewhere(BaseHTTPRequestHandler):
+    """Sends everybody to another address."""
+
+    to: str
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(307)
+        self.send_header("location", self.to + self.path)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is http.server's
+        """Say nothing."""
+
+
+@pytest.fixture
+def elsewhere(upstream: ScriptedUpstream) -> Iterator[str]:
+    """The address of a server that sends everybody to the upstream."""
+    handler = type("Handler", (Elsewhere,), {"to": upstream.url})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("type_", [*REMOTE, "gemini"])
+async def test_our_key_goes_to_its_own_address_and_to_none_that_this_one_points_to(
+    type_: str, elsewhere: str, upstream: ScriptedUpstream
+) -> None:
+    provider = build(type_, elsewhere)
+    upstream.requests.clear()
+
+    whole = await provider.chat(call("hi"))
+    streamed = await items_of(provider, call("hi"))
+    await provider.aclose()
+
+    assert isinstance(whole, UpstreamError)
+    assert isinstance(streamed[-1], UpstreamError)
+    assert upstream.requests == []
+
+
+@pytest.mark.parametrize("provider", ["anthropic", "gemini"], indirect=True)
+async def test_no_tool_of_a_request_starts_a_process(provider: Provider, tmp_path: Path) -> None:
+    tool = {
+        "type": "mcp",
+        "server_label": "x",
+        "server_url": "litellm_proxy/mcp/x",
+        "transport": "stdio",
+        "command": "touch",
+        "args": [str(tmp_path / "started")],
+        "require_approval": "never",
+    }
+    before = {process.pid for process in psutil.Process().children()}
+
+    await provider.chat(call("hi", tools=[tool], mcp_servers=[tool]))
+
+    assert {process.pid for process in psutil.Process().children()} <= before
+    assert not (tmp_path / "started").exists()
+    assert "litellm.proxy.proxy_server" not in sys.modules  # nothing of it is ever loaded
 
 
 # What fails

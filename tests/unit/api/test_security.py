@@ -6,7 +6,6 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 
 from serve_app.api.app import PUBLIC, Dispatcher, Guarded, build_api
 from serve_app.api.auth import Keyring
@@ -38,9 +37,10 @@ def routes_of(app: Dispatcher) -> Iterator[tuple[str, str]]:
     assert isinstance(guarded, Guarded)
     fast: FastAPI = guarded._app
     listed = fast.openapi()["paths"]
-    hidden = [r for r in fast.routes if isinstance(r, APIRoute) and not r.include_in_schema]
     yield from ((method.upper(), path) for path, item in listed.items() for method in item)
-    yield from ((method, route.path) for route in hidden for method in route.methods)
+    for route in fast.routes:  # those too that are not documented
+        contexts = getattr(route, "effective_route_contexts", lambda route=route: [route])()
+        yield from ((method, of.path) for of in contexts for method in of.methods - {"HEAD"})
 
 
 ROUTES = sorted(
@@ -54,8 +54,7 @@ CLOSED = [(method, path) for method, path in ROUTES if path not in PUBLIC]
 
 @pytest.fixture
 async def guarded() -> AsyncIterator[httpx.AsyncClient]:
-    app: Any = app_for(keyring("right"))
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(WITH_A_USER, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         yield client
 
@@ -103,6 +102,43 @@ async def test_no_host_header_makes_a_route_public(
 )
 async def test_no_spelling_of_a_path_makes_it_public(guarded: httpx.AsyncClient, path: str) -> None:
     assert (await guarded.get(path)).status_code == 401
+
+
+# Made once: FastAPI takes its time over so many routes.
+OPEN: Any = app_for(keyring())
+WITH_A_USER: Any = app_for(keyring("right"))
+WITH_A_READER: Any = app_for(keyring(api_keys=[{"key": "reads", "role": "read"}], admin_keys=["admin"]))
+
+ADMINS = [(method, path) for method, path in CLOSED if path.startswith("/api/admin/")]
+CHANGING = [(m, p) for m, p in ADMINS if m != "GET" and p != "/api/admin/login"]
+
+
+async def asked(app: Any, method: str, path: str, key: str | None, host: str = "gateway") -> int:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    headers = {"host": host, "x-forwarded-host": host, **({"x-api-key": key} if key else {})}
+    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+        return (await client.request(method, path, json={}, headers=headers)).status_code
+
+
+def test_the_admin_api_is_among_the_routes() -> None:
+    assert {("POST", "/api/admin/keys"), ("POST", "/api/admin/vllm/endpoint")} <= set(CHANGING)
+    assert ("GET", "/api/admin/audit") in ADMINS
+
+
+@pytest.mark.parametrize(("method", "path"), ADMINS)
+async def test_no_admin_route_is_open_where_no_key_is_configured(method: str, path: str) -> None:
+    assert await asked(OPEN, method, path, None) == 401
+    assert await asked(OPEN, method, path, "anything") == 401
+
+
+@pytest.mark.parametrize(("method", "path"), ADMINS)
+async def test_no_host_header_makes_a_user_an_admin(method: str, path: str) -> None:
+    assert {await asked(WITH_A_USER, method, path, "right", host) for host in HOSTILE} == {403}
+
+
+@pytest.mark.parametrize(("method", "path"), CHANGING)
+async def test_who_may_read_changes_nothing(method: str, path: str) -> None:
+    assert await asked(WITH_A_READER, method, path, "reads") == 403
 
 
 async def test_errors_of_the_admin_api_have_its_shape_even_where_nothing_is(

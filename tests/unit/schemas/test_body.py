@@ -33,6 +33,7 @@ def test_a_steering_field_is_refused_by_name(name: str) -> None:
         ({"fallbacks": [{"model": "m", "api_base": "x"}]}, "fallbacks[0].api_base"),
         ({"extra_body": {"api_key": "x"}}, "extra_body.api_key"),
         ({"metadata": {"extra_headers": {}}}, "metadata.extra_headers"),
+        ({"chat_template_kwargs": {"chat_template": "{{ x }}"}}, "chat_template_kwargs.chat_template"),
         ({"tools": [{"type": "advisor", "api_base": "x"}]}, "tools[0].api_base"),
     ],
 )
@@ -59,6 +60,7 @@ def test_it_is_refused_inside_other_fields_too(more: dict[str, Any], path: str) 
                 "json_schema": {"schema": {"properties": {"api_key": {}}}},
             }
         },
+        {"chat_template_kwargs": {"enable_thinking": False}},
         {"seed": 7, "made_up_tomorrow": {"deep": [1, {"er": None}]}},
     ],
 )

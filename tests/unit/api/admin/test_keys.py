@@ -8,6 +8,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from serve_app.api.admin.keys import KeyChange, WantedKey
 from tests.support.operators import Office
@@ -317,3 +318,92 @@ async def test_whatever_is_sent_a_revoked_key_is_still_revoked_and_a_role_still_
     assert (await office.client().get("/api/admin/keys/gone")).json()["revoked_at"] is not None
     mine = (await office.client().get("/api/admin/keys/mine")).json()
     assert (mine["role"], mine["tenant"], mine["revoked_at"]) == ("user", "default", None)
+
+
+HARMFUL = [
+    "' OR '1'='1' --",
+    "'; DROP TABLE records; --",
+    "x' UNION SELECT body FROM records --",
+    "\\'; SELECT pg_sleep(10); --",
+    "sk-sekha-mine-' OR digest LIKE '%",
+]
+
+
+@pytest.mark.parametrize("sent", HARMFUL)
+async def test_no_key_that_is_shown_ever_reaches_the_database(office: Office, sent: str) -> None:
+    await made(office, id="mine")
+    statements: list[str] = []
+    engine = office.store._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda *seen: statements.append(repr(seen[2:4])))
+
+    for path in ("/v1/models", "/api/admin/keys", "/api/admin/audit", "/nothing"):
+        for headers in ({"authorization": f"Bearer {sent}"}, {"authorization": sent}, {"x-api-key": sent}):
+            answer = await office.client(None).get(path, headers=headers)
+            assert answer.status_code in (400, 401)
+            assert sent not in answer.text
+
+    assert [statement for statement in statements if "OR '1'" in statement or sent in statement] == []
+    assert (await office.client().get("/api/admin/keys")).json()["count"] == 1
+
+
+@pytest.mark.parametrize("sent", HARMFUL)
+async def test_what_an_operator_asks_for_is_a_value_and_never_sql(office: Office, sent: str) -> None:
+    await made(office, id="mine")
+    statements: list[tuple[str, str]] = []
+    engine = office.store._engine.sync_engine
+    event.listen(engine, "before_cursor_execute", lambda *s: statements.append((s[2], repr(s[3]))))
+
+    found = await office.client().get("/api/admin/costs/recent", params={"tenant": sent})
+    noted = await office.client().patch("/api/admin/keys/mine", json={"note": sent})
+
+    assert (found.status_code, found.json()["count"]) == (200, 0)
+    assert noted.json()["note"] == sent
+    assert any(sent in values or repr(sent)[1:-1] in values for _, values in statements)
+    assert not any(sent in statement for statement, _ in statements)
+    assert (await office.client().get("/api/admin/keys")).json()["count"] == 1
+
+
+roles = st.sampled_from(["user", "read", "admin"])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    grantor=roles,
+    wanted=st.fixed_dictionaries(
+        {"role": roles},
+        optional={
+            "tenant": st.sampled_from(["default", "configured"]),
+            "models": st.none() | st.lists(st.sampled_from(["first-chat", "second-chat"]), max_size=2),
+            "budgets": st.just([{"limit": 1e6}]),
+        },
+    ),
+    at_their_own=st.booleans(),
+)
+async def test_nobody_grants_more_than_they_have(
+    office: Office, grantor: str, wanted: dict[str, Any], at_their_own: bool
+) -> None:
+    theirs = await made(office, role=grantor, models=["first-chat"])
+    before = (await office.client().get("/api/admin/keys")).json()
+    client = office.client(theirs["key"])
+    await becomes_known(office, theirs["id"])
+
+    if at_their_own:
+        answer = await client.patch(f"/api/admin/keys/{theirs['id']}", json={"models": None})
+    else:
+        answer = await client.post("/api/admin/keys", json=wanted)
+
+    after = (await office.client().get("/api/admin/keys")).json()
+    if grantor == "admin":
+        assert answer.status_code in (200, 201)
+    else:
+        assert answer.status_code == 403
+        assert after == before
+    assert {key["role"] for key in after["keys"] if key["id"] == theirs["id"]} == {grantor}
+
+
+async def becomes_known(office: Office, id_: str) -> None:
+    """The first router has heard of the key."""
+    deadline = time.monotonic() + 2.0
+    while id_ not in office.routers[0][0].book.keys:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
