@@ -27,7 +27,7 @@ class BudgetConfig(Config):
     `provider` and `model` narrow it down to what goes there.
     """
 
-    limit: float = Field(gt=0)
+    limit: float = Field(ge=1e-9)  # the least that is counted
     window: BudgetWindow = BudgetWindow.MONTH
     provider: str | None = None
     model: str | None = None

@@ -205,7 +205,7 @@ class Plane:
 
     def remember(self, known: Snapshot, now: float) -> None:
         """Where the store cannot say what was used, believe a router."""
-        if not self._is_stored:
+        if not self._is_stored and not self.is_restored:  # else it is told again, entry by entry
             self._lender.remember(known.used, now)
 
     def set_book(self, book: Book, now: float) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from serve_app.accounting.money import nano_dollars
 from serve_app.caller import Role
 from serve_app.config.key import digest_of, new_key, revoked
 from serve_app.config.load import load_settings
@@ -138,3 +139,10 @@ def test_who_was_revoked_before_stays_so_from_then() -> None:
     _, kept = new_key(0.0)
 
     assert revoked(revoked(kept, 5.0), 9.0).revoked_at == 5.0
+
+
+def test_a_budget_of_less_than_a_nano_dollar_is_a_mistake_because_it_would_be_one_of_nothing() -> None:
+    with pytest.raises(ValidationError):
+        BudgetConfig(limit=1e-10)
+
+    assert nano_dollars(BudgetConfig(limit=1e-9).limit) == 1

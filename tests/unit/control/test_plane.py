@@ -172,3 +172,16 @@ def test_a_store_that_comes_late_and_is_empty_lends_nothing_before_all_have_told
 
     assert grant.amount == 0
     assert grant.later
+
+
+def test_what_routers_remember_counts_no_more_once_the_store_has_been_read() -> None:
+    authority = plane()
+    authority.set_book(BOOK, NOW)
+    authority.store_answers(False)
+    authority.restore((), {}, NOW)
+
+    authority.remember(Snapshot(used={"gateway/total": (0.0, 1_000)}), NOW)
+    authority.report(Report("a", 1, entries=(entry(1, journal="a", at=NOW),)), NOW)
+
+    [standing] = authority.totals(NOW).standings
+    assert standing.used == 1_000
