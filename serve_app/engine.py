@@ -139,12 +139,15 @@ class Engine:
         """The next attempt at a target; None when its breaker says no. Raises LimitReached."""
         target = candidate.target
         hold = await trip.bill.reserve(target, trip.remaining_s)
+        admission = None
         try:
             admission = await self._control.admit(target.provider_id)
             if admission is not None:
                 return trip.attempt(candidate, admission, retries, self._limits(trip, target), hold)
         except BaseException:
             trip.bill.release(hold)
+            if admission is not None:
+                self._control.decline(admission)
             raise
         trip.bill.release(hold)
         return None

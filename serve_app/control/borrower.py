@@ -200,7 +200,7 @@ class Borrower:
                 case Unit.TOKENS:
                     tokens = entry.usage.total_tokens if entry else 0
                     account.used += tokens
-                    account.free += amount - tokens  # below zero: the next ones have to make good for it
+                    account.free = max(0, account.free + amount - tokens)
                 case Unit.CONCURRENT:
                     account.free += amount
                 case Unit.NANO_DOLLARS:

@@ -230,6 +230,10 @@ class LocalControl:
         await store.open()
         if not self._plane.is_restored:
             written, spends = await store.written(), await store.spends()
+            while (
+                since := await store.written()
+            ) != written:  # a former authority's last word came in between
+                written, spends = since, await store.spends()
             self._plane.restore(spends, written, self._clock.now(), self._is_alone)
         self._epoch, records = await store.records()
         changes = await store.changes(limit=MOST_COUNTED)

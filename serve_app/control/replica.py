@@ -205,6 +205,12 @@ class Replica:
             self._breakers[provider_id] = replace(known, probe_until=probe or probed.probe_until)
         return None if probe is None else Admission(provider_id, probe)
 
+    def decline(self, admission: Admission) -> None:
+        """Leave was given and is not made use of: if it was for the one probe, the next one may have it."""
+        if admission.probe is not None:
+            now = self._clock.now()
+            self.observe(Observation(admission.provider_id, "", Outcome.IGNORED, now, admission.probe))
+
     async def _probe(self, provider_id: str) -> float | None:
         """The probe's name: the authority's, or one of our own; None when somebody else has it."""
         asking = asyncio.ensure_future(self._control.probe(provider_id))
@@ -289,7 +295,7 @@ class Replica:
         if asking.cancelled() or asking.exception() is not None:
             return
         if probe := asking.result():
-            self.observe(Observation(provider_id, "", Outcome.IGNORED, self._clock.now(), probe))
+            self.decline(Admission(provider_id, probe))
 
     # --- life -----------------------------------------------------------------------------------------
 
@@ -449,6 +455,10 @@ class Replica:
         if book.epoch < self.book.epoch and generation == self._book_from:
             return  # overtaken on its way by a newer one
         self._book_from = generation
+        known = {limit.id: limit for limit in self.book.limits}
+        changed = [limit.id for limit in book.limits if known.get(limit.id, limit) != limit]
+        if self._borrower.give_back(changed):  # a limit that was lowered holds for what was lent, too
+            self._urgent.set()
         self.book = book
         self._borrower.forgive()
         for listener in self._on_new_book:

@@ -1,6 +1,7 @@
 """The router: the ingress deployment, where HTTP and calls through handles meet the gateway."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
@@ -21,8 +22,9 @@ from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig, Transport
 from serve_app.config.routing import OnStreamFailure
 from serve_app.config.settings import Settings
-from serve_app.config.storage import state_folder
-from serve_app.control.journal import MemoryJournal
+from serve_app.config.storage import OnUnavailable, state_folder
+from serve_app.control.journal import Journal as JournalPort
+from serve_app.control.journal import JournalFull, MemoryJournal
 from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
 from serve_app.control.port import Control
@@ -50,6 +52,8 @@ from serve_app.storage.journal import Journal
 
 JOURNALS = "journals"  # within the state folder
 
+log = logging.getLogger("sekha.router")
+
 
 @serve.ingress()
 class RouterDeployment:
@@ -71,7 +75,7 @@ class RouterDeployment:
         }
         name = uuid4().hex  # of this life of a router, and of its journal
         control, journals = _connected(settings)
-        journal = MemoryJournal(name) if journals is None else Journal(journals, name)
+        journal = _journal(journals, name, settings.storage.on_unavailable)
         self._control = Replica(name, settings, control, clock, prices_of(settings), journal)
         self._heir = None if journals is None else Heir(journals, control, clock)
         metrics = MetricsListener(lambda: self._control.tally)
@@ -158,6 +162,19 @@ class RouterDeployment:
             await self._heir.stop()
         await self._control.stop()
         await asyncio.gather(*(provider.aclose() for provider in self._providers.values()))
+
+
+def _journal(folder: Path | None, name: str, on_unavailable: OnUnavailable) -> JournalPort:
+    """A journal on disk; where the disk refuses it and requests go on all the same, one in memory."""
+    if folder is None:
+        return MemoryJournal(name)
+    try:
+        return Journal(folder, name)
+    except (JournalFull, OSError) as error:
+        if on_unavailable is OnUnavailable.DENY:
+            raise
+        log.error("no journal in %s, entries are kept in memory until the store has them: %s", folder, error)
+        return MemoryJournal(name)
 
 
 def _may_sleep(provider: ProviderConfig) -> bool:
