@@ -38,10 +38,15 @@ class Shortage:
 
 @dataclass(slots=True)
 class Hold:
-    """What one request, or one attempt, has reserved, until it is settled."""
+    """
+    What one request, or one attempt, has reserved, until it is settled.
+
+    `on_trust`: without credit, while the authority could not be asked; what is not used of it is nobody's.
+    """
 
     parts: tuple[tuple[Limit, int, float], ...]
     is_open: bool = True
+    on_trust: bool = False
 
 
 @dataclass(slots=True)
@@ -123,6 +128,26 @@ class Borrower:
             parts.append((limit, amount, account.window))
         return Hold(tuple(parts))
 
+    def trust(self, needs: Sequence[Need], now: float) -> Hold | None:
+        """
+        Reserve without credit, within what was last known to be left: None where that has no room for it.
+
+        For when the authority cannot be asked and requests go on all the same. Other routers may do so too.
+        """
+        accounts = [self._account(limit, now) for limit, _ in needs]
+        for account, (limit, amount) in zip(accounts, needs, strict=True):
+            told = self._told.get(limit.id)
+            used = account.unsent if told is None or told.at < limit.window.start(now) else told.used
+            if used + account.reserved + account.used + amount > limit.amount:
+                return None
+        for account, (_, amount) in zip(accounts, needs, strict=True):
+            account.reserved += amount
+            account.touched = now
+        parts = (
+            (limit, amount, account.window) for account, (limit, amount) in zip(accounts, needs, strict=True)
+        )
+        return Hold(tuple(parts), on_trust=True)
+
     def shortage(self, needs: Sequence[Need], now: float) -> Shortage | None:
         """The first limit of which the authority has said, just now, that there is not as much left."""
         for limit, amount in needs:
@@ -193,6 +218,7 @@ class Borrower:
             if account.window != window:
                 continue  # of a minute that is over
             account.reserved -= amount
+            lent = 0 if hold.on_trust else amount
             account.touched = now
             match limit.unit:
                 case Unit.REQUESTS:
@@ -200,12 +226,12 @@ class Borrower:
                 case Unit.TOKENS:
                     tokens = entry.usage.total_tokens if entry else 0
                     account.used += tokens
-                    account.free = max(0, account.free + amount - tokens)
+                    account.free = max(0, account.free + lent - tokens)
                 case Unit.CONCURRENT:
-                    account.free += amount
+                    account.free += lent
                 case Unit.NANO_DOLLARS:
                     cost = (entry.cost or 0) if entry else 0
-                    account.free = max(0, account.free + amount - cost)
+                    account.free = max(0, account.free + lent - cost)
                     if entry and cost:
                         account.unsent += cost
                         if told := self._told.get(limit.id):

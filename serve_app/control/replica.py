@@ -229,12 +229,13 @@ class Replica:
         Reserve all of these, out of the credit that is held here; where that is short, more is asked for.
 
         Raises BudgetExceeded or RateLimitExceeded when there is not as much left in the whole cluster, and
-        GatewayUnavailable when nobody could say so within `within_s` seconds.
+        GatewayUnavailable when nobody could say so within `within_s` seconds, and nothing may go on without.
         """
         until = self._clock.monotonic() + min(within_s, CREDIT_WITHIN_S)
         while True:
             now = self._clock.now()
-            if self._clock.monotonic() - self._heard_at > LEASE_S:
+            is_alone = self._clock.monotonic() - self._heard_at > LEASE_S
+            if is_alone:
                 self._borrower.lose_free()
             if hold := self._borrower.reserve(needs, now):
                 if self._borrower.is_low(needs, now):
@@ -243,6 +244,10 @@ class Replica:
             if short := self._borrower.shortage(needs, now):
                 raise refusal_of(short, now)
             left_s = until - self._clock.monotonic()
+            may_trust = self._settings.storage.on_unavailable is OnUnavailable.ALLOW
+            if may_trust and (is_alone or left_s <= 0) and (hold := self._borrower.trust(needs, now)):
+                self._urgent.set()
+                return hold
             if left_s <= 0:
                 limit, _ = needs[0]
                 raise GatewayUnavailable(

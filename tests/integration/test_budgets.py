@@ -101,6 +101,7 @@ def gateway_of(
     transport: str = "inline",
     **more: Any,
 ) -> Bank:
+    storage = {**storage, "on_unavailable": "deny"}  # exact, or not at all
     scaling = {"autoscaling": {"min_replicas": ROUTERS, "max_replicas": ROUTERS}, "num_cpus": 0.1}
     config = gateway_config(provider(upstream, transport), router=scaling, storage=storage, **more)
     app = f"bank-{uuid4().hex[:8]}"
@@ -192,7 +193,7 @@ def test_kill_9_of_every_part_in_the_middle_overspends_nothing_and_loses_no_row(
 ) -> None:
     with own_postgres() as server:
         server.run("CREATE DATABASE ledger")
-        storage = {"url": server.url("ledger"), "folder": str(tmp_path), "on_unavailable": "deny"}
+        storage = {"url": server.url("ledger"), "folder": str(tmp_path)}
         affordable = 150
         bank = gateway_of(
             cluster, upstream, in_postgres(server), storage, transport="handle", budgets=budget(affordable)
