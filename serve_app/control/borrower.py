@@ -198,9 +198,10 @@ class Borrower:
             if account.content_until > now:
                 continue
             account.measure(now)
-            if account.free < max(LOW * amount, int(LOW_S * account.per_s)):
+            per_s = 0.0 if limit.unit is Unit.CONCURRENT else account.per_s  # a place is free again soon
+            if account.free < max(LOW * amount, int(LOW_S * per_s)):
                 account.content_until = now + CONTENT_S
-                self._ask(limit, 0, max(AHEAD * amount, int(AHEAD_S * account.per_s)))
+                self._ask(limit, 0, max(AHEAD * amount, int(AHEAD_S * per_s)))
                 low = True
         return low
 
@@ -282,9 +283,10 @@ class Borrower:
             account.touched = now
             self.used[name] = (account.limit.window.start(now), grant.used)
             self._told[name] = _Told(grant.used, now)
+            if grant.amount < wants[name].upto:
+                account.content_until = now + 20 * CONTENT_S  # there is no plenty
             if not grant.amount and not grant.later:
                 if not wants[name].need:
-                    account.content_until = now + 20 * CONTENT_S
                     continue
                 self._refusals[name] = _Refusal(wants[name].need, now + REFUSED_S, grant.used)
             elif grant.window in (account.window, FOR_EVER):
