@@ -87,7 +87,7 @@ class Bill:
     def release(self, hold: Hold | None) -> None:
         """Nothing was sent."""
         if hold is not None:
-            self._control.release(hold)
+            self._control.cancel(hold)
 
     def item(self, target: Target, attempt: int, hold: Hold | None) -> Item:
         """Write down that an attempt begins; GatewayUnavailable when it has to be and cannot."""

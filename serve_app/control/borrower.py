@@ -241,6 +241,17 @@ class Borrower:
             if account.free > 0:
                 self._refusals.pop(limit.id, None)
 
+    def cancel(self, hold: Hold, now: float) -> None:
+        """End a hold of which nothing was sent, once: all of it is credit again, requests as well."""
+        if not hold.is_open:
+            return
+        hold.is_open = False
+        for limit, amount, window in hold.parts:
+            account = self._account(limit, now)
+            if account.window == window:
+                account.reserved -= amount
+                account.free += 0 if hold.on_trust else amount
+
     # --- what the authority hears, and says -----------------------------------------------------------
 
     def wants(self) -> dict[str, Want]:

@@ -283,8 +283,12 @@ class Replica:
             self._borrower.settle(hold, entry, self._clock.now())
 
     def release(self, hold: Hold) -> None:
-        """Give back a hold of which nothing was used."""
+        """End the hold of a request that is over; it stays counted."""
         self._borrower.settle(hold, None, self._clock.now())
+
+    def cancel(self, hold: Hold) -> None:
+        """Give back a hold of which nothing was sent."""
+        self._borrower.cancel(hold, self._clock.now())
 
     def observe(self, seen: Observation) -> None:
         """Take note of the end of an attempt, here at once, at the authority with the next report."""

@@ -13,7 +13,7 @@ from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
 from serve_app.control.port import ControlUnreachable, Receipt, Report
 from serve_app.control.replica import Replica
-from serve_app.errors import GatewayUnavailable
+from serve_app.errors import GatewayUnavailable, RateLimitExceeded
 from serve_app.prices import prices_of
 from tests.support.clock import FakeClock
 from tests.support.settings import two_providers
@@ -85,6 +85,23 @@ async def test_where_nothing_may_go_unaccounted_nothing_goes_on() -> None:
 
     with pytest.raises(GatewayUnavailable):
         await replica.reserve([(limit, 1)], 0.05)
+    await ended(replica)
+
+
+async def test_a_request_that_was_never_sent_is_not_counted() -> None:
+    clock = FakeClock()
+    settings = two_providers(rates={"requests_per_minute": 1, "provider": "first"})
+    authority = Cuttable(Plane("g1", prices_of), clock)
+    replica = Replica("a", settings, authority, clock, {"first/first-chat": FREE})
+    await replica.start()
+    (limit,) = replica.book.limits
+
+    for _ in range(3):
+        replica.cancel(await replica.reserve([(limit, 1)], 1))
+    replica.release(await replica.reserve([(limit, 1)], 1))
+
+    with pytest.raises(RateLimitExceeded):
+        await replica.reserve([(limit, 1)], 1)
     await ended(replica)
 
 
