@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 5001
+VLLM := .venv-vllm
+VLLM_LOCK := requirements-vllm$(if $(GPU),,-cpu).lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test unit lint types fmt bench soak chaos lock clean
+.PHONY: help install serve test test-vllm unit lint types fmt bench soak chaos lock lock-vllm clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +26,16 @@ serve: install ## run the gateway (CONFIG=file.yaml PORT=5001)
 
 test: install ## every test: unit, contract, real Ray Serve, real HTTP
 	$(BIN)/pytest $(ARGS)
+
+test-vllm: $(VLLM)/.installed ## local models on the real vLLM, on this machine's CPU (GPU=1: on its GPU); about 4 GB
+	$(if $(GPU),SEKHA_TEST_GPU=$(GPU)) $(VLLM)/bin/pytest tests/vllm $(ARGS)
+
+$(VLLM)/.installed: $(VLLM_LOCK) pyproject.toml
+	@echo "Installing into $(VLLM): some minutes, about 4 GB"
+	@$(PYTHON) -m venv $(VLLM)
+	$(VLLM)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(VLLM_LOCK)
+	$(VLLM)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
 
 unit: install ## the tests that need neither Ray nor a network, but PostgreSQL (running or installed); a minute
 	$(BIN)/pytest tests/unit tests/property tests/contract $(ARGS)

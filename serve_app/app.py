@@ -18,11 +18,13 @@ from ray import serve
 from ray.serve import Application
 
 from serve_app.config.load import load_settings
+from serve_app.config.local_model import LocalModelConfig
 from serve_app.config.provider import ProviderConfig, Transport
 from serve_app.config.settings import Settings
 from serve_app.deployments.options import deployment_options
 from serve_app.deployments.provider import ProviderDeployment
 from serve_app.deployments.router import RouterDeployment
+from serve_app.errors import ConfigError
 
 ROUTER = "router"
 
@@ -57,5 +59,22 @@ def graph(settings: Settings) -> Application:
 
 
 def _provider(config: ProviderConfig, settings: Settings) -> Application:
+    if config.local is not None:
+        return _local_model(config, config.local, settings)
     options = deployment_options(f"provider-{config.id}", config)
     return serve.deployment(ProviderDeployment, **options).bind(config, settings.log_level)
+
+
+def _local_model(config: ProviderConfig, local: LocalModelConfig, settings: Settings) -> Application:
+    try:
+        # Imported here, because it takes seconds and is an extra that most gateways do without.
+        from serve_app.deployments.local_model import local_model
+    except ImportError as error:
+        raise ConfigError(
+            f"provider '{config.id}' hosts a model, and for that something is not installed here: "
+            f"pip install 'sekha-serve[vllm]' (without a GPU: see docs/local-models.md); {error}"
+        ) from error
+    try:
+        return local_model(config, local, settings)
+    except ValueError as error:
+        raise ConfigError(f"provider '{config.id}': vLLM does not take what 'local' says: {error}") from error

@@ -11,9 +11,9 @@ from serve_app.routing.target import Target
 
 class Conditions:
     """
-    Prices and latencies by target name, breakers by provider id, each from wherever it is kept.
+    Prices and latencies by target name, the rest by provider id, each from wherever it is kept.
 
-    Without the last two no breaker is open and nothing has been measured.
+    Without the last three no breaker is open, nothing has been measured, and everyone is there.
     """
 
     def __init__(
@@ -21,10 +21,12 @@ class Conditions:
         price: Callable[[str], Price | None],
         is_open: Callable[[str], bool] = lambda provider_id: False,
         latency_s: Callable[[str], float | None] = lambda target: None,
+        is_ready: Callable[[str], bool] = lambda provider_id: True,
     ) -> None:
         self._price = price
         self._latency_s = latency_s
         self.is_open = is_open
+        self.is_ready = is_ready
 
     def cost(self, target: Target, wanted: Requirements) -> int | None:
         """The estimate in nano-dollars; an embedding has no output to pay for."""

@@ -45,8 +45,10 @@ class Engine:
         control: Replica,
         clock: Clock,
         rng: Random,
+        wakers: Mapping[str, Callable[[], None]] | None = None,
     ) -> None:
         self._providers = providers
+        self._wakers = wakers or {}
         self._configs = {provider.id: provider for provider in settings.llm_providers}
         # Serve keeps a queue for a provider that has replicas of its own; nobody does for one that runs here.
         self._most_at_once = {
@@ -70,6 +72,7 @@ class Engine:
         """
         if not trip.plan.ordered:
             raise trip.plan.unpaid or self.refusal(trip.plan)
+        self._wake(trip.plan)
         await trip.bill.open(trip.remaining_s)
         while trip.left and trip.remaining_s > 0.0:
             candidate = self._choose(trip)
@@ -90,6 +93,14 @@ class Engine:
         """What the caller hears when the plan has nobody to ask, and when it makes sense to come back."""
         closed = (d.candidate.target.provider_id for d in plan.dropped if d.obstacle is Obstacle.BREAKER)
         return plan.refusal(min(map(self._control.opens_in_s, closed), default=None))
+
+    def _wake(self, plan: Plan) -> None:
+        """Let machines start for those who would be asked if they were there; others answer meanwhile."""
+        for candidate in reversed(plan.ordered):
+            if candidate.is_ready:
+                return
+            if wake := self._wakers.get(candidate.target.provider_id):
+                wake()
 
     def _choose(self, trip: Trip) -> Candidate:
         """The best of what is left; who has asked for patience comes after those who have not."""

@@ -5,7 +5,7 @@ Nobody here knows about HTTP or Ray. What is decided is decided by `routing` and
 must agree on is read from the control replica, and told to it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import Random
@@ -50,7 +50,11 @@ class Reply:
 
 
 class Gateway:
-    """What stands behind chat, streams, embeddings, `/route` and calls through handles."""
+    """
+    What stands behind chat, streams, embeddings, `/route` and calls through handles.
+
+    `wakers`, by provider id, let a machine start where none is; they return at once.
+    """
 
     def __init__(
         self,
@@ -60,6 +64,7 @@ class Gateway:
         clock: Clock,
         rng: Random,
         listeners: Sequence[Listener] = (),
+        wakers: Mapping[str, Callable[[], None]] | None = None,
     ) -> None:
         self.settings = settings
         self.control = control
@@ -69,10 +74,10 @@ class Gateway:
         self._defaults = defaults_by_task(settings.default_models)
         self._strategy = load_strategy(settings.routing.strategy)
         self._thrifty = load_strategy(StrategyName.CHEAPEST)
-        self._conditions = Conditions(control.price, control.is_open, control.latency_s)
+        self._conditions = Conditions(control.price, control.is_open, control.latency_s, control.is_ready)
         self._clock = clock
         self._rng = rng
-        self._engine = Engine(settings, providers, control, clock, rng)
+        self._engine = Engine(settings, providers, control, clock, rng, wakers)
         self._listeners = listeners
         limit = settings.routing.max_cost_per_request
         self._max_cost = None if limit is None else nano_dollars(limit)

@@ -19,6 +19,7 @@ from serve_app.config.model import ModelTask
 from serve_app.control.borrower import Hold
 from serve_app.control.port import Observation
 from serve_app.control.replica import Admission, Replica
+from serve_app.control.tally import IN_FLIGHT
 from serve_app.errors import (
     FailureKind,
     GatewayError,
@@ -38,7 +39,6 @@ from serve_app.routing.candidate import Candidate
 from serve_app.routing.plan import Plan
 from serve_app.routing.target import Target
 
-IN_FLIGHT = "sekha_requests_in_flight"
 UNDER_WAY = "sekha_requests_under_way"
 PROBED_AGAIN_AFTER_S = 1.0  # a probe takes about as long as a request
 MOST_PATIENCE_S = 3600.0  # a Retry-After above is a mistake, and must not take a target away for ever

@@ -3,13 +3,16 @@
 from enum import StrEnum
 from typing import Any
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from serve_app.config.base import Config
+from serve_app.config.local_model import LocalModelConfig
 from serve_app.config.model import ModelConfig
 from serve_app.config.policy import RetryPolicy
 from serve_app.config.scaling import Scaling
 from serve_app.config.secret import Secret
+
+LOCAL_TYPE = "vllm"
 
 
 class ProviderType(StrEnum):
@@ -53,6 +56,7 @@ class ProviderConfig(Scaling):
     a stream, `stream_idle_timeout_s` for every silence after that. `timeout` bounds a whole answer that is
     not streamed. An answer above `max_answer_mb` is a broken one. `retry` says how often the same model is
     asked again. `paid_probes` lets a look at its health cost a token where the vendor offers none for free.
+    `local`, for type `vllm`: the gateway hosts the model itself, instead of asking a server at `base_url`.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_-]+$")
@@ -75,6 +79,7 @@ class ProviderConfig(Scaling):
     transport: Transport = Transport.HANDLE
     paid_probes: bool = False
     script: Script | None = None
+    local: LocalModelConfig | None = None
 
     @field_validator("base_url")
     @classmethod
@@ -87,3 +92,28 @@ class ProviderConfig(Scaling):
     @classmethod
     def _in_lower_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _hosts_what_it_offers(self) -> "ProviderConfig":
+        if self.local is None:
+            return self
+        if self.type != LOCAL_TYPE:
+            raise ValueError(f"only a provider of type {LOCAL_TYPE} hosts a model (local), not {self.type}")
+        for name in ("base_url", "api_key"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"'local' hosts the model here: leave out {name}, or 'local'")
+        if self.transport is not Transport.HANDLE:
+            raise ValueError("'local' needs a deployment of its own: leave out transport")
+        own = {model.model_id for model in self.models} - self.local.adapters.keys()
+        if len(own) != 1:
+            listed = f"{len(own)} models: {', '.join(sorted(own))}" if own else "no model but adapters"
+            raise ValueError(f"'local' hosts one model and its adapters, but {listed}")
+        if idle := self.local.adapters.keys() - {model.model_id for model in self.models}:
+            raise ValueError(f"adapters that 'models' does not list: {', '.join(sorted(idle))}")
+        return self
+
+    @property
+    def hosted_model(self) -> str:
+        """The id of the model that is hosted here; only with `local`."""
+        adapters = self.local.adapters if self.local else {}
+        return next(model.model_id for model in self.models if model.model_id not in adapters)

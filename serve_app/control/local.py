@@ -14,6 +14,7 @@ from serve_app.clock import Clock
 from serve_app.config.admin import AdminConfig
 from serve_app.config.settings import Settings
 from serve_app.control.book import NO_EPOCH, Book, book_of
+from serve_app.control.capacity import Presence
 from serve_app.control.plane import Plane
 from serve_app.control.port import ControlUnreachable, Mark, Overtaken, Receipt, Report, Snapshot, Totals
 from serve_app.control.quota import Allowance, Quotas
@@ -101,10 +102,15 @@ class LocalControl:
         return self._plane.snapshot(self._clock.now())
 
     async def report(self, report: Report) -> Receipt:
+        self._plane.look_around(self._clock.now())
         receipt = self._plane.report(report, self._clock.now())
         self._forget_unless_stored()
         self._wake()
         return receipt
+
+    async def attend(self, presence: Presence) -> None:
+        self._plane.attend(presence, self._clock.now())
+        self._wake()
 
     async def adopt(self, entries: Sequence[Entry]) -> Mark:
         mark = self._plane.take(entries, self._clock.now())

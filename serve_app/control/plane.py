@@ -16,6 +16,7 @@ from serve_app.accounting.price import Price
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.settings import Settings
 from serve_app.control.book import Book
+from serve_app.control.capacity import Capacity, Presence, Register
 from serve_app.control.lender import EXPIRES_S, BudgetAlert, Lender
 from serve_app.control.port import Mark, Observation, Receipt, Report, Snapshot, Totals
 from serve_app.control.store import Spend
@@ -79,6 +80,8 @@ class Plane:
         self._restored: Mapping[str, int] = {}
         self._unwritten: deque[Entry] = deque()
         self._is_stored = True
+        self._register = Register()
+        self._capacities: Mapping[str, Capacity] = {}
         self.is_restored = False
         self.version = 1
 
@@ -144,6 +147,18 @@ class Plane:
         self._gauges[report.replica_id] = report.gauges
         self._heard_at[report.replica_id] = now
         return Receipt(self.snapshot(now), grants)
+
+    def attend(self, presence: Presence, now: float) -> None:
+        """A replica of a model that we host is there."""
+        self._register.hear(presence, now)
+        self.look_around(now)
+
+    def look_around(self, now: float) -> None:
+        """See whether replicas have come, gone, or fallen silent."""
+        capacities = self._register.capacities(now)
+        if capacities != self._capacities:
+            self._capacities = capacities
+            self.version += 1
 
     def take(self, entries: Iterable[Entry], now: float) -> Mark:
         """Take in entries of one journal, each once; how far that journal has come by now."""
@@ -261,6 +276,7 @@ class Plane:
             recalls=self._lender.recalls(now),
             marks={name: mark for name, mark in self._marks.items() if name in self._heard_at},
             is_stored=self._is_stored,
+            capacities=self._capacities,
         )
 
     def totals(self, now: float) -> Totals:

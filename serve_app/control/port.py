@@ -8,6 +8,7 @@ from serve_app.accounting.entry import Entry
 from serve_app.accounting.price import Price
 from serve_app.config.settings import Settings
 from serve_app.control.book import Book
+from serve_app.control.capacity import Capacity, Presence
 from serve_app.control.credit import Grant, Holding, Want
 from serve_app.control.lender import Standing
 from serve_app.control.quota import Allowance
@@ -78,7 +79,8 @@ class Snapshot:
     report that is in here. `cooling` says until when targets want to be left alone. `epoch` is that of the
     book; who has an older one asks for it. `recalls` names the limits whose free credit is wanted back, and
     by whom; `marks` says how far the routers' journals have come, `is_stored` whether the store takes what
-    comes. `used` is only a router's to tell: what it last heard was used of its limits, and in which window.
+    comes; `capacities` how much runs of the models that we host ourselves, by provider. `used` is only a
+    router's to tell: what it last heard was used of its limits, and in which window.
     """
 
     generation: str = ""
@@ -92,6 +94,7 @@ class Snapshot:
     recalls: Mapping[str, str] = field(default_factory=dict)
     marks: Mapping[str, Mark] = field(default_factory=dict)
     is_stored: bool = True
+    capacities: Mapping[str, Capacity] = field(default_factory=dict)
     used: Mapping[str, tuple[float, int]] = field(default_factory=dict)
 
 
@@ -133,6 +136,9 @@ class Control(Protocol):
 
     async def adopt(self, entries: Sequence[Entry]) -> Mark:
         """Hand over entries of a journal whose router is gone; how far that journal has come by now."""
+
+    async def attend(self, presence: Presence) -> None:
+        """Let a replica of a model that we host say that it is there."""
 
     async def book(self) -> Book:
         """Tenants, keys, limits and whatever else operators can change while the gateway runs."""

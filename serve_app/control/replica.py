@@ -26,6 +26,7 @@ from serve_app.config.settings import Settings
 from serve_app.config.storage import OnUnavailable
 from serve_app.control.book import NO_EPOCH, Book, book_of
 from serve_app.control.borrower import Borrower, Hold, Need
+from serve_app.control.capacity import Capacity, Warmth, warmth_of
 from serve_app.control.credit import Want
 from serve_app.control.journal import Begun, Journal, MemoryJournal
 from serve_app.control.lender import LEASE_S
@@ -33,7 +34,7 @@ from serve_app.control.pages import AT_ONCE, Pages
 from serve_app.control.port import Control, ControlUnreachable, Mark, Observation, Report, Snapshot, Totals
 from serve_app.control.refusal import refusal_of
 from serve_app.control.store import Change, Record
-from serve_app.control.tally import Key, Tally
+from serve_app.control.tally import IN_FLIGHT, Key, Tally
 from serve_app.errors import GatewayUnavailable, LimitReached
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome
@@ -77,6 +78,7 @@ class Replica:
         self._clock = clock
         self._own_prices = prices
         self._snapshot = Snapshot()
+        self._hosted = {p.id: p.local for p in settings.llm_providers if p.local is not None}
         self._breakers: dict[str, Breaker] = {
             p.id: Breaker(last_change=clock.now()) for p in settings.llm_providers
         }
@@ -143,6 +145,19 @@ class Replica:
         """Seconds until an open breaker lets a probe through."""
         failed_at = self._breakers[provider_id].last_failure or 0.0
         return max(0.0, failed_at + self._policy.reset_timeout - self._clock.now())
+
+    def warmth(self, provider_id: str) -> Warmth:
+        """Whether a request that comes now is served now; who is not hosted here is always there."""
+        local = self._hosted.get(provider_id)
+        if local is None:
+            return Warmth.WARM
+        mine = self.gauges.get((IN_FLIGHT, (provider_id,)), 0)
+        capacity = self._snapshot.capacities.get(provider_id, Capacity())
+        return warmth_of(capacity, local.max_running, local.burst_queue, int(mine))
+
+    def is_ready(self, provider_id: str) -> bool:
+        """Whether a request that comes now is worked on now."""
+        return self.warmth(provider_id) is Warmth.WARM
 
     def on_new_book(self, listener: Callable[[Book], None]) -> None:
         """Call this with the present book, and with every new one."""

@@ -34,6 +34,7 @@ class HandleProvider:
         self._stream = BySize(handle, "chat_stream", stream=True)
         self._embed = BySize(handle, "embed", large_answers=True)
         self._health = BySize(handle, "health")
+        self._waking: asyncio.Task[None] | None = None
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
         return await self._answer(self._chat, call)
@@ -73,8 +74,26 @@ class HandleProvider:
             return Health(HealthStatus.UNHEALTHY, None, self._translated(error).message, (), time.time())
         return health
 
+    def wake(self) -> None:
+        """See to it that a replica starts where there is none: what waits for one makes Serve start it."""
+        if self._waking is None or self._waking.done():
+            self._waking = asyncio.create_task(self._wake())
+
+    async def _wake(self) -> None:
+        response = self._handle.wake.remote()
+        try:
+            await response
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001
+            logger.warning("provider '%s' does not wake: %s", self._id, self._translated(error).message)
+
     async def aclose(self) -> None:
-        """Nothing to close: the connections are the deployment's."""
+        """Wait for nothing any more; the connections are the deployment's."""
+        if self._waking is not None:
+            self._waking.cancel()
+            await asyncio.gather(self._waking, return_exceptions=True)
 
     async def _answer(self, method: BySize, call: Call) -> Answer | UpstreamError:
         try:

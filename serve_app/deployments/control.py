@@ -22,6 +22,7 @@ from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
 from serve_app.config.storage import StorageConfig, state_folder, store_url
 from serve_app.control.book import Book
+from serve_app.control.capacity import Presence
 from serve_app.control.lender import BudgetAlert
 from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
@@ -81,6 +82,9 @@ class ControlActor:
     async def adopt(self, entries: Sequence[Entry]) -> Mark:
         await self.start()
         return await self._control.adopt(entries)
+
+    async def attend(self, presence: Presence) -> None:
+        await self._control.attend(presence)
 
     async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
         return await self._control.watch(generation, version, timeout_s)
@@ -190,6 +194,9 @@ class ControlClient:
     async def adopt(self, entries: Sequence[Entry]) -> Mark:
         answer: Mark = await self._ask("adopt", entries)
         return answer
+
+    async def attend(self, presence: Presence) -> None:
+        await self._ask("attend", presence, at_most_s=RECEIPT_WITHIN_S)
 
     async def book(self) -> Book:
         answer: Book = await self._ask("book")

@@ -73,6 +73,7 @@ class RouterDeployment:
             else HandleProvider(provider.id, handles[provider.id])
             for provider in settings.llm_providers
         }
+        hosted = {provider.id for provider in settings.llm_providers if provider.local is not None}
         name = uuid4().hex  # of this life of a router, and of its journal
         control, journals = _connected(settings)
         journal = _journal(journals, name, settings.storage.on_unavailable)
@@ -80,7 +81,12 @@ class RouterDeployment:
         self._heir = None if journals is None else Heir(journals, control, clock)
         metrics = MetricsListener(lambda: self._control.tally)
         rng = Random()
-        self._gateway = Gateway(settings, providers, self._control, clock, rng, [metrics, log_event])
+        wakers = {
+            name: provider.wake
+            for name, provider in providers.items()
+            if name in hosted and isinstance(provider, HandleProvider)
+        }
+        self._gateway = Gateway(settings, providers, self._control, clock, rng, [metrics, log_event], wakers)
         awake = {p.id: providers[p.id] for p in settings.llm_providers if not _may_sleep(p)}
         self._lookout = Lookout(settings.health, awake, clock, rng, self._gateway.tell)
         self._keyring = Keyring.of(settings, os.environ, clock)

@@ -18,7 +18,7 @@ from serve_app.accounting.usage import Usage
 from serve_app.control.lender import Standing
 from serve_app.control.plane import ALERTS
 from serve_app.control.port import Totals
-from serve_app.control.tally import BUCKETS_S, Histogram, Tally
+from serve_app.control.tally import BUCKETS_S, IN_FLIGHT, Histogram, Tally
 from serve_app.events import (
     AttemptFailed,
     Event,
@@ -28,7 +28,7 @@ from serve_app.events import (
     RequestServed,
 )
 from serve_app.resilience.breaker import BreakerState
-from serve_app.trip import IN_FLIGHT, UNDER_WAY
+from serve_app.trip import UNDER_WAY
 
 
 @dataclass(frozen=True, slots=True)

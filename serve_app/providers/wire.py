@@ -19,6 +19,7 @@ from serve_app.accounting.usage import CHARS_PER_TOKEN
 from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
+from serve_app.providers.answer import checked
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.bodies import (
     ask_for_stream,
@@ -134,7 +135,7 @@ class WireProvider:
         if isinstance(body, UpstreamError):
             return body
         upstream_s = self._since(started)
-        answer = self._checked(body, must_have, rows)
+        answer = checked(body, self._config.id, must_have, rows, self._api_key)
         if isinstance(answer, UpstreamError):
             return answer
         usage = usage_in(answer) or await counted(call, said_in(answer))
@@ -159,23 +160,6 @@ class WireProvider:
                 200,
             )
         return body
-
-    def _checked(self, body: bytes, must_have: str, rows: int | None) -> dict[str, Any] | UpstreamError:
-        """The answer, when it is one: proxies in between answer 200 with a web page, or with nothing."""
-        try:
-            answer = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return broken(self._config.id, "sent an answer that is not JSON", 200)
-        if not isinstance(answer, dict):
-            return broken(self._config.id, "sent an answer that is not a JSON object", 200)
-        if answer.get("error"):
-            return failure_of_error(answer["error"], self._config.id, self._api_key)
-        found = answer.get(must_have)
-        if not isinstance(found, list) or not found:
-            return broken(self._config.id, f"sent an answer without '{must_have}'", 200)
-        if rows is not None and len(found) != rows:
-            return broken(self._config.id, f"sent {len(found)} vectors where {rows} were asked for", 200)
-        return answer
 
     # One request, many frames
 

@@ -12,7 +12,8 @@ class Candidate(NamedTuple):
     A target as it stands for one request.
 
     `priority` is the effective one: 0 for what the caller prefers. `cost` is the estimate in nano-dollars,
-    None when nobody knows the price. `latency_s` is measured, None before the first answer.
+    None when nobody knows the price. `latency_s` is measured, None before the first answer. `is_ready` is
+    False while a request would have to wait for a machine.
     """
 
     target: Target
@@ -21,6 +22,7 @@ class Candidate(NamedTuple):
     cost: int | None = 0
     latency_s: float | None = None
     is_open: bool = False
+    is_ready: bool = True
 
     @property
     def rank(self) -> tuple[int, bool, int, int]:

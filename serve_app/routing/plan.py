@@ -40,6 +40,9 @@ class Conditions(Protocol):
     def latency_s(self, target: Target) -> float | None:
         """The measured latency; None before the first answer."""
 
+    def is_ready(self, provider_id: str) -> bool:
+        """Whether a request would be worked on at once, and not wait for a machine."""
+
 
 class Purse(Protocol):
     """What the caller may still spend, as far as it is known."""
@@ -133,6 +136,7 @@ def make_plan(
             cost=conditions.cost(target, wanted),
             latency_s=conditions.latency_s(target),
             is_open=conditions.is_open(target.provider_id),
+            is_ready=conditions.is_ready(target.provider_id),
         )
         if hold := held_back(candidate, wanted.max_cost):
             dropped.append(Dropped(candidate, *hold))
@@ -141,6 +145,9 @@ def make_plan(
         elif target.name not in eligible or target.task is wanted.task:
             eligible[target.name] = candidate
     ordered = strategy.order(list(eligible.values()), rng)
-    # Stable: the caller's wish comes before the operators', and both before any strategy's.
-    ordered.sort(key=lambda c: (c.priority != 0, c.target.provider_type != wanted.preferred_type))
+    # Stable: the caller's wish comes before the operators', and both before any strategy's; but who is there
+    # comes before who has to be waited for.
+    ordered.sort(
+        key=lambda c: (not c.is_ready, c.priority != 0, c.target.provider_type != wanted.preferred_type)
+    )
     return Plan(wanted, strategy.name, tuple(ordered), tuple(dropped))

@@ -1,0 +1,96 @@
+"""A model that the gateway hosts itself, on the cluster's own nodes."""
+
+import re
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from serve_app.config.base import Config
+
+# Said in a key of its own here, or not the operator's to say.
+_TAKEN = {
+    "model": "source",
+    "served_model_name": "the provider's models",
+    "tokenizer": "tokenizer",
+    "tensor_parallel_size": "tensor_parallel",
+    "pipeline_parallel_size": "pipeline_parallel",
+    "max_num_seqs": "max_running",
+    "lora_modules": "adapters",
+    "enable_lora": "adapters",
+}
+_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+
+
+class Device(StrEnum):
+    """What the model computes on."""
+
+    GPU = "gpu"
+    CPU = "cpu"
+
+
+class LocalModelConfig(Config):
+    """
+    The model that a provider of type `vllm` hosts, with `ray.serve.llm` (docs/local-models.md).
+
+    `source` is a folder or a name on the hub, the model's id where None; `tokenizer` likewise, that of the
+    model where None. One replica takes `tensor_parallel` times `pipeline_parallel` devices;
+    `accelerator_type` is Ray's name for the kind of GPU, None: any. `bundles` are what Ray reserves instead,
+    one mapping of resources for each worker, placed by `placement`.
+
+    A replica works on up to `max_running` requests at once. What comes beyond that waits, and while more than
+    `burst_queue` wait for all replicas together, new requests go to the next target of their plan.
+    `adapters` are LoRA adapters: the model id of each, and the folder it is in. `engine` holds further
+    arguments of vLLM's engine. `runtime_env` is Ray's; no secret belongs in it, because Ray shows it to
+    everyone.
+    """
+
+    source: str | None = Field(default=None, min_length=1)
+    tokenizer: str | None = Field(default=None, min_length=1)
+    device: Device = Device.GPU
+    accelerator_type: str | None = None
+    tensor_parallel: int = Field(default=1, ge=1)
+    pipeline_parallel: int = Field(default=1, ge=1)
+    bundles: tuple[dict[str, float], ...] | None = None
+    placement: str = Field(default="PACK", pattern=r"^(STRICT_)?(PACK|SPREAD)$")
+    max_running: int = Field(default=128, ge=1)
+    burst_queue: int = Field(default=16, ge=0)
+    adapters: dict[str, str] = Field(default_factory=dict)
+    engine: dict[str, Any] = Field(default_factory=dict)
+    runtime_env: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def devices(self) -> int:
+        """How many devices one replica takes."""
+        return self.tensor_parallel * self.pipeline_parallel
+
+    @field_validator("engine")
+    @classmethod
+    def _leaves_the_rest_to_us(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if instead := _TAKEN.get(name):
+                raise ValueError(f"'{name}' is not set here: use {instead}")
+        return value
+
+    @field_validator("runtime_env")
+    @classmethod
+    def _holds_no_secret(cls, value: dict[str, Any]) -> dict[str, Any]:
+        names = value.get("env_vars")
+        for name in names if isinstance(names, dict) else ():
+            if _SECRET.search(str(name)):
+                raise ValueError(
+                    f"'{name}' looks like a secret, and Ray shows a runtime_env to everyone: "
+                    "set it in the environment of the nodes instead"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _can_be_placed(self) -> "LocalModelConfig":
+        if self.device is Device.CPU and self.accelerator_type is not None:
+            raise ValueError("accelerator_type is for a GPU: leave it out, or set device to gpu")
+        if self.bundles is not None and len(self.bundles) != self.devices:
+            raise ValueError(
+                f"there are {len(self.bundles)} bundles for {self.devices} workers "
+                "(tensor_parallel times pipeline_parallel): one is needed for each"
+            )
+        return self

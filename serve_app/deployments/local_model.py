@@ -1,0 +1,210 @@
+"""
+A model on the cluster's own nodes: vLLM's engine in a replica of Ray Serve, and a provider in front of it.
+
+Imported only where a provider is configured with `local`: what it needs is an extra (docs/local-models.md).
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+from ray import serve
+from ray.llm._internal.serve.core.configs.openai_api_models import EmbeddingRequest  # public only for chat
+from ray.serve import Application
+from ray.serve.llm import LLMConfig, build_llm_deployment
+from ray.serve.llm.deployment import LLMServer
+from ray.serve.llm.openai_api_models import ChatCompletionRequest
+
+from serve_app.clock import SystemClock
+from serve_app.config.local_model import Device, LocalModelConfig
+from serve_app.config.provider import ProviderConfig
+from serve_app.config.settings import Settings
+from serve_app.config.storage import StorageConfig
+from serve_app.control.capacity import Presence
+from serve_app.control.port import ControlUnreachable
+from serve_app.deployments.control import ControlClient
+from serve_app.deployments.options import deployment_options
+from serve_app.errors import UpstreamError
+from serve_app.observability.logs import configure_logs
+from serve_app.providers.base import Answer, Call, Health, StreamItem
+from serve_app.providers.local import LocalProvider, Said
+
+SPEAKS_EVERY_S = 1.0
+NOWHERE = "none.invalid"  # a domain that cannot exist (RFC 2606)
+
+_CHAT: TypeAdapter[Any] = TypeAdapter(ChatCompletionRequest)
+_EMBEDDING: TypeAdapter[Any] = TypeAdapter(EmbeddingRequest)
+
+log = logging.getLogger("sekha.provider")
+
+
+class VllmEngine:
+    """The engine of `ray.serve.llm`, as `providers.local` wants one: frames at once, not in batches."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+
+    def chat(self, fields: dict[str, Any], request_id: str) -> Said:
+        return self._asked(self._engine.chat, _CHAT, fields, request_id)
+
+    def embed(self, fields: dict[str, Any], request_id: str) -> Said:
+        return self._asked(self._engine.embeddings, _EMBEDDING, fields, request_id)
+
+    async def check(self) -> None:
+        await self._engine.check_health()
+
+    async def _asked(
+        self, ask: Any, question: TypeAdapter[Any], fields: dict[str, Any], request_id: str
+    ) -> Said:
+        # The engine knows its requests by their ids, and a caller may well send one twice.
+        named = {**fields, "request_id": f"{request_id}-{uuid4().hex[:8]}"}
+        try:
+            request = question.validate_python(named)
+        except ValueError as error:
+            yield _refusal(error)
+            return
+        async with aclosing(ask(request)) as said:
+            async for item in said:
+                yield item.encode() if isinstance(item, str) else item.model_dump_json().encode()
+
+
+def _refusal(error: ValueError) -> bytes:
+    """A request that vLLM does not understand, in OpenAI's error object."""
+    message, param = str(error), None
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        message, param = first["msg"], ".".join(str(step) for step in first["loc"]) or None
+    facts = {"message": message, "type": "invalid_request_error", "param": param, "code": 400}
+    return orjson.dumps({"error": facts})
+
+
+class LocalModelDeployment:
+    """
+    A place for a model to run.
+
+    The replica speaks the verbs of a provider, so that routers reach it as they do any other, without a hop
+    in between. It says once a second that it is there, from before its engine has started.
+    """
+
+    @classmethod
+    def get_deployment_options(cls, llm_config: LLMConfig) -> dict[str, Any]:
+        """What Ray has to reserve for it; `build_llm_deployment` asks."""
+        options: dict[str, Any] = LLMServer.get_deployment_options(llm_config)
+        return options
+
+    async def __init__(  # type: ignore[misc] # Serve awaits it
+        self, llm_config: LLMConfig, config: ProviderConfig, log_level: str, storage: StorageConfig
+    ) -> None:
+        configure_logs(log_level)
+        context = serve.get_replica_context()
+        self._control = ControlClient(context.app_name, log_level, storage)
+        self._config = config
+        self._name = context.replica_id.unique_id
+        self._provider: LocalProvider | None = None
+        self._speaking = asyncio.create_task(self._speak_for_ever())
+        self._server = LLMServer.sync_init(llm_config)
+        await self._server.start()
+        self._provider = LocalProvider(config, VllmEngine(self._server.engine), SystemClock())
+
+    async def chat(self, call: Call) -> Answer | UpstreamError:
+        return await self._started.chat(call)
+
+    async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
+        async with aclosing(self._started.chat_stream(call)) as stream:
+            async for item in stream:
+                yield item
+
+    async def embed(self, call: Call) -> Answer | UpstreamError:
+        return await self._started.embed(call)
+
+    async def health(self) -> Health:
+        return await self._started.health()
+
+    async def wake(self) -> None:
+        """Nothing more: whoever asks wants a replica to be there."""
+
+    async def check_health(self) -> None:
+        """Serve asks now and then, and replaces a replica whose engine is dead."""
+        await self._server.check_health()
+
+    async def __del__(self) -> None:
+        """Serve awaits this when it retires a replica."""
+        if not hasattr(self, "_speaking"):
+            return
+        self._speaking.cancel()
+        await asyncio.gather(self._speaking, return_exceptions=True)
+        await self._speak(is_leaving=True)
+
+    @property
+    def _started(self) -> LocalProvider:
+        assert self._provider is not None  # noqa: S101 - Serve sends nothing before the constructor is done
+        return self._provider
+
+    async def _speak_for_ever(self) -> None:
+        while True:
+            await self._speak()
+            await asyncio.sleep(SPEAKS_EVERY_S)
+
+    async def _speak(self, is_leaving: bool = False) -> None:
+        provider = self._provider
+        running = 0 if provider is None else provider.running
+        presence = Presence(self._name, self._config.id, provider is not None, running, is_leaving)
+        try:
+            await self._control.attend(presence)
+        except ControlUnreachable as error:
+            log.debug("provider '%s': nobody hears that it is there: %s", self._config.id, error)
+
+
+def local_model(config: ProviderConfig, local: LocalModelConfig, settings: Settings) -> Application:
+    """The deployment of a provider that hosts its model."""
+    options = deployment_options(f"provider-{config.id}", config)
+    named = {"name": options.pop("name")}
+    return build_llm_deployment(
+        llm_config_of(config, local, options),
+        deployment_cls=LocalModelDeployment,
+        override_serve_options=named,
+        bind_kwargs={"config": config, "log_level": settings.log_level, "storage": settings.storage},
+    )
+
+
+def llm_config_of(config: ProviderConfig, local: LocalModelConfig, options: dict[str, Any]) -> LLMConfig:
+    """The same in the words of `ray.serve.llm`."""
+    placement = None
+    if local.bundles is not None:
+        placement = {"bundles": list(local.bundles), "strategy": local.placement}
+    elif local.device is Device.CPU:
+        placement = {"bundles": [{"CPU": 1}] * local.devices, "strategy": local.placement}
+    return LLMConfig(
+        model_loading_config={"model_id": config.hosted_model, "model_source": local.source},
+        engine_kwargs=engine_arguments(local),
+        accelerator_type=local.accelerator_type,
+        accelerator_config={"kind": local.device.value},
+        placement_group_config=placement,
+        runtime_env=local.runtime_env or None,
+        deployment_config=options,
+    )
+
+
+def engine_arguments(local: LocalModelConfig) -> dict[str, Any]:
+    """What vLLM is told; the operator's `engine` comes last."""
+    arguments: dict[str, Any] = {
+        "tensor_parallel_size": local.tensor_parallel,
+        "pipeline_parallel_size": local.pipeline_parallel,
+        "max_num_seqs": local.max_running,
+        # A picture's address is the caller's, and we stand inside the operator's network: fetch none.
+        "allowed_media_domains": [NOWHERE],
+    }
+    if local.tokenizer is not None:
+        arguments["tokenizer"] = local.tokenizer
+    if local.adapters:
+        arguments["enable_lora"] = True
+        arguments["max_loras"] = len(local.adapters)
+        arguments["lora_modules"] = [
+            {"name": name, "path": path} for name, path in sorted(local.adapters.items())
+        ]
+    return arguments | local.engine
