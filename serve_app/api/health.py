@@ -16,7 +16,7 @@ from serve_app.gateway import Gateway
 from serve_app.lookout import Lookout
 from serve_app.providers.base import Health, HealthStatus
 from serve_app.resilience.breaker import Breaker, BreakerState
-from serve_app.schemas.routing import BreakerView, HealthView, ProvidersView, ProviderView
+from serve_app.schemas.routing import BreakerView, HealthView, HostedView, ProvidersView, ProviderView
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
 
@@ -131,12 +131,23 @@ def providers_view(gateway: Gateway, looks: Mapping[str, Health], clock: Clock) 
             circuit_breaker=_breaker(breaker, now),
             circuit_breaker_state=breaker.state,
             models_count=len(provider.models),
+            local=None if provider.local is None else _hosted(gateway, provider.id),
         )
     return ProvidersView(
         providers=views,
         total_providers=len(views),
         healthy_providers=sum(view.circuit_breaker_state == BreakerState.CLOSED for view in views.values()),
         total_models=len(gateway.targets),
+    )
+
+
+def _hosted(gateway: Gateway, provider_id: str) -> HostedView:
+    capacity = gateway.control.capacity(provider_id)
+    return HostedView(
+        state=gateway.control.warmth(provider_id),
+        replicas=capacity.ready,
+        starting=capacity.starting,
+        running=capacity.running,
     )
 
 

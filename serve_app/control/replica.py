@@ -152,8 +152,11 @@ class Replica:
         if local is None:
             return Warmth.WARM
         mine = self.gauges.get((IN_FLIGHT, (provider_id,)), 0)
-        capacity = self._snapshot.capacities.get(provider_id, Capacity())
-        return warmth_of(capacity, local.max_running, local.burst_queue, int(mine))
+        return warmth_of(self.capacity(provider_id), local.max_running, local.burst_queue, int(mine))
+
+    def capacity(self, provider_id: str) -> Capacity:
+        """What runs of a model that we host, as far as this router has heard."""
+        return self._snapshot.capacities.get(provider_id, Capacity())
 
     def is_ready(self, provider_id: str) -> bool:
         """Whether a request that comes now is worked on now."""

@@ -110,6 +110,7 @@ class LocalModelDeployment:
         self._server = LLMServer.sync_init(llm_config)
         await self._server.start()
         self._provider = LocalProvider(config, VllmEngine(self._server.engine), SystemClock())
+        await self._speak()  # before Serve counts us in: then routers know as soon as it does
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
         return await self._started.chat(call)

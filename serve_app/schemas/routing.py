@@ -65,12 +65,28 @@ class BreakerView(Words):
     time_since_failure: float | None
 
 
+class HostedView(Words):
+    """
+    How much runs of a model that the gateway hosts itself.
+
+    `state` says what becomes of one more request: `warm` it is served now, `saturated` and `starting` it goes
+    elsewhere where it may, `cold` likewise, and a replica is started for those that come after. `running`
+    counts the requests that `replicas` work on or have waiting.
+    """
+
+    state: str
+    replicas: int
+    starting: int
+    running: int
+
+
 class ProviderView(Words):
     """
     One provider's health.
 
     `status` is `healthy` when its breaker is closed, unless the last look at its upstream found it ill:
     `error` says how. `last_check` is null where nobody has looked, because asking would cost tokens.
+    `local` is null where the model runs elsewhere.
     """
 
     provider_type: str
@@ -81,6 +97,7 @@ class ProviderView(Words):
     circuit_breaker: BreakerView
     circuit_breaker_state: str
     models_count: int
+    local: HostedView | None = None
 
 
 class ProvidersView(Words):

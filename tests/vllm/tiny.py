@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 VOCABULARY = 512
-WINDOW = 256
+WINDOW = 2048
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}{% endfor %}<|assistant|>"
 )

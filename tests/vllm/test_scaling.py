@@ -1,0 +1,76 @@
+"""A hosted model that starts when it is needed: the cloud serves meanwhile, and no request is lost."""
+
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.support.api import Api, eventually
+from tests.support.serving import Cluster
+from tests.support.upstream import ScriptedUpstream
+from tests.vllm.graph import STARTS_WITHIN_S, at_home, cloudy, deployed, hosted, served_by
+
+pytestmark = pytest.mark.timeout(900)
+
+FROM_ZERO = {"min_replicas": 0, "max_replicas": 1, "downscale_delay_s": 5}
+
+
+@pytest.fixture(scope="module")
+def home(cluster: Cluster, weights: Path, cloud: ScriptedUpstream) -> Api:
+    """The model serves `chat_small`, as the cloud does, and alone `chat_large`."""
+    provider = hosted(
+        weights,
+        {"model_id": "tiny", "task": "chat_small"},
+        {"model_id": "tiny", "task": "chat_large"},
+        autoscaling=FROM_ZERO,
+    )
+    return deployed(cluster, "scaling", provider, cloudy(cloud.url))
+
+
+class Waiting(threading.Thread):
+    """A caller of what only the hosted model does."""
+
+    def __init__(self, api: Api) -> None:
+        super().__init__(daemon=True)
+        self._api = api
+        self.status = 0
+
+    def run(self) -> None:
+        self.status = self._api.chat("hello", model="chat_large", max_tokens=4).status_code
+
+
+def test_the_cloud_serves_until_the_machine_is_warm_and_nothing_is_lost(home: Api) -> None:
+    assert at_home(home)["state"] == "cold"
+    waiting = Waiting(home)
+    served: Counter[str] = Counter()
+    states = set()
+    until = time.monotonic() + STARTS_WITHIN_S
+
+    first = home.chat("hello", model="chat_small", max_tokens=4)
+    waiting.start()  # may only be served here, so it waits
+    while not served["home"] and time.monotonic() < until:
+        states.add(at_home(home)["state"])
+        answer = home.chat("hello", model="chat_small", max_tokens=4)
+        assert answer.status_code == 200, answer.text
+        served[served_by(answer)] += 1
+        time.sleep(0.2)
+    waiting.join(30)
+
+    assert served_by(first) == "cloud"
+    assert served["cloud"] > 0 < served["home"]
+    assert {"starting"} <= states
+    assert waiting.status == 200
+    assert at_home(home)["state"] == "warm"
+
+
+def test_a_machine_that_nobody_needs_is_given_back_and_comes_again(home: Api) -> None:
+    eventually(lambda: at_home(home)["state"] == "cold", within_s=STARTS_WITHIN_S, every_s=1.0)
+
+    meanwhile = home.chat("hello", model="chat_small", max_tokens=4)
+    eventually(lambda: at_home(home)["state"] == "warm", within_s=STARTS_WITHIN_S, every_s=0.5)
+    again = home.chat("hello", model="chat_small", max_tokens=4)
+
+    assert served_by(meanwhile) == "cloud"
+    assert served_by(again) == "home"
