@@ -50,7 +50,7 @@ def _make_tokenizer(folder: Path) -> None:
     tokenizer.train_from_iterator(["the quick brown fox jumps over the lazy dog " * 20], trainer)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        unk_token="<unk>",  # noqa: S106 - a token of a language
+        unk_token="<unk>",
         bos_token="<s>",
         eos_token="</s>",
         chat_template=CHAT_TEMPLATE,
@@ -59,3 +59,33 @@ def _make_tokenizer(folder: Path) -> None:
     settings = folder / "tokenizer_config.json"
     told = json.loads(settings.read_text())
     settings.write_text(json.dumps({**told, "model_max_length": WINDOW}))
+
+
+def make_adapter(folder: Path) -> Path:
+    """Write a LoRA adapter of random weights for it, large enough to change what it says."""
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(1)
+    rank, size = 8, 256
+    weights = {
+        f"base_model.model.model.layers.{layer}.self_attn.{part}_proj.lora_{half}.weight": torch.randn(
+            (rank, size) if half == "A" else (size, rank), dtype=torch.bfloat16
+        )
+        for layer in range(2)
+        for part in ("q", "v")
+        for half in ("A", "B")
+    }
+    save_file(weights, folder / "adapter_model.safetensors")
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": "tiny",
+        "r": rank,
+        "lora_alpha": 2 * rank,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": ["q_proj", "v_proj"],
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    return folder
