@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from serve_app.config.base import Config
 from serve_app.config.model import ModelConfig
@@ -18,6 +18,10 @@ class ProviderType(StrEnum):
     OLLAMA = "ollama"
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
+
+
+# Types whose models run on machines of one's own: tokens are free there, and an hour may have a price.
+OWN_MACHINES = frozenset({"ollama", "vllm", "lmstudio", "scripted"})
 
 
 class Transport(StrEnum):
@@ -53,6 +57,7 @@ class ProviderConfig(Scaling):
     a stream, `stream_idle_timeout_s` for every silence after that. `timeout` bounds a whole answer that is
     not streamed. An answer above `max_answer_mb` is a broken one. `retry` says how often the same model is
     asked again. `paid_probes` lets a look at its health cost a token where the vendor offers none for free.
+    `hourly_rate` is what an hour of its machine costs, in US dollars; None: nobody says, and nothing counts.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_-]+$")
@@ -74,6 +79,7 @@ class ProviderConfig(Scaling):
     models: tuple[ModelConfig, ...] = ()
     transport: Transport = Transport.HANDLE
     paid_probes: bool = False
+    hourly_rate: float | None = Field(default=None, ge=0, le=100_000)
     script: Script | None = None
 
     @field_validator("base_url")
@@ -87,3 +93,12 @@ class ProviderConfig(Scaling):
     @classmethod
     def _in_lower_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _only_own_machines_are_paid_by_the_hour(self) -> "ProviderConfig":
+        if self.hourly_rate is not None and self.type not in OWN_MACHINES:
+            raise ValueError(
+                f"hourly_rate is for machines of your own ({', '.join(sorted(OWN_MACHINES))}); what "
+                f"'{self.type}' charges belongs to its models, as cost_per_1k_input and cost_per_1k_output"
+            )
+        return self
