@@ -28,7 +28,8 @@ class Occupancy:
         self._rounded_by_ms = 0.0
         self._tickets = 0
 
-    def __len__(self) -> int:
+    @property
+    def present(self) -> int:
         """How many requests are being worked on."""
         return len(self._had)
 

@@ -30,9 +30,9 @@ def test_three_that_overlap_worked_out_by_hand() -> None:
     b = machine.arrive(3.0)
     c = machine.arrive(6.0)
 
-    assert len(machine) == 3
+    assert machine.present == 3
     assert [machine.leave(a, 9.0), machine.leave(b, 12.0), machine.leave(c, 12.0)] == [5500, 4000, 2500]
-    assert len(machine) == 0
+    assert machine.present == 0
 
 
 def test_an_idle_machine_belongs_to_nobody() -> None:

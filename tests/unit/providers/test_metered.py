@@ -129,7 +129,7 @@ async def test_a_failure_is_handed_on_and_no_longer_shares() -> None:
 
     assert await asked is BROKEN
     assert (await reading)[-1] is BROKEN
-    assert len(scene.occupancy) == 0
+    assert scene.occupancy.present == 0
 
 
 async def test_who_leaves_no_longer_shares() -> None:
@@ -139,7 +139,7 @@ async def test_who_leaves_no_longer_shares() -> None:
     reading.cancel()
     await asyncio.gather(asked, reading, return_exceptions=True)
 
-    assert len(scene.occupancy) == 1
+    assert scene.occupancy.present == 1
     assert scene.machine.closed_streams == 1
     scene.clock.advance(1.0)
     scene.machine.done[2].set()
@@ -152,9 +152,9 @@ async def test_a_stream_that_is_closed_in_the_middle_leaves_once() -> None:
     scene = Scene()
     async with aclosing(scene.metered.chat_stream(call())) as stream:
         assert isinstance(await anext(stream), StreamHead)
-        assert len(scene.occupancy) == 1
+        assert scene.occupancy.present == 1
 
-    assert len(scene.occupancy) == 0
+    assert scene.occupancy.present == 0
     assert scene.machine.closed_streams == 1
 
 
@@ -162,7 +162,7 @@ async def test_a_stream_that_nobody_began_to_read_never_came() -> None:
     scene = Scene()
     await scene.metered.chat_stream(call()).aclose()
 
-    assert len(scene.occupancy) == 0
+    assert scene.occupancy.present == 0
 
 
 async def test_an_error_of_ours_leaves_no_request_behind() -> None:
@@ -172,7 +172,7 @@ async def test_an_error_of_ours_leaves_no_request_behind() -> None:
         await metered.chat(call())
     with pytest.raises(RuntimeError):
         [item async for item in metered.chat_stream(call())]
-    assert len(occupancy) == 0
+    assert occupancy.present == 0
 
 
 async def test_a_whole_answer_never_costs_more_than_the_time_it_was_given() -> None:
