@@ -245,7 +245,7 @@ class Gateway:
     async def _whole_answer(self, trip: Trip, ask: Ask[Answer]) -> Reply:
         with trip.under_way():
             attempt, answer = await self._engine.answer(trip, ask)
-        usage = answer.usage or trip.guessed_usage(answer.output_chars)
+        usage = trip.used(answer.usage, answer.output_chars, answer.machine_ms)
         cost = trip.served(attempt, usage, answer.upstream_s)
         return Reply(answer.body, trip.routed(attempt, cost))
 

@@ -20,8 +20,9 @@ PLENTY = 100  # times what a request will probably cost: more than it can cost a
 
 
 def most_usage(target: Target, wanted: Requirements) -> Usage:
-    """The most tokens that an attempt may use, as far as that can be known beforehand."""
-    return Usage(wanted.input_tokens, _longest(target, wanted) * wanted.answers, estimated=True)
+    """The most that an attempt may use of tokens and of a machine, as far as that can be known beforehand."""
+    written = _longest(target, wanted) * wanted.answers
+    return Usage(wanted.input_tokens, written, machine_ms=target.machine_ms, estimated=True)
 
 
 def worst_cost(target: Target, wanted: Requirements, price: Price | None) -> int | None:
@@ -37,6 +38,7 @@ def worst_cost(target: Target, wanted: Requirements, price: Price | None) -> int
         n=wanted.answers,
         tier=tier_of(wanted.service_tier),
         writes_cache=wanted.writes_cache,
+        machine_ms=target.machine_ms,
     )
 
 
@@ -73,10 +75,13 @@ class Purse:
         """
         Why this target cannot be paid for; None: it can be tried. What costs nothing can always be.
 
-        `estimate` is what it will probably cost; with a hundred times that left nobody has to look closer.
+        `estimate` is what it will probably cost; with a hundred times that left nobody has to look closer. It
+        holds no machine's time, and so says nothing about those who are paid for that.
         """
         payer = (self._caller.tenant, self._caller.name, target.provider_id, target.model_id)
         covering = [limit for limit in self._budgets if limit.scope.covers(*payer)]
+        if target.machine_ms:
+            estimate = None
         if estimate is not None and not any(self._is_near(limit, estimate) for limit in covering):
             return None
         if not covering:

@@ -7,7 +7,7 @@ went away). A request that has no attempt left is `refused`.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 from serve_app.accounting.entry import EntryOutcome
@@ -44,6 +44,8 @@ PROBED_AGAIN_AFTER_S = 1.0  # a probe takes about as long as a request
 MOST_PATIENCE_S = 3600.0  # a Retry-After above is a mistake, and must not take a target away for ever
 MOST_OUTAGE_S = 60.0  # of a 503, which guesses when its trouble ends; a breaker finds out
 
+_REACHED_NOBODY = (FailureKind.UNREACHABLE, FailureKind.SATURATED)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -66,7 +68,8 @@ class Attempt:
 
     `number` counts the attempts of the request, `retries` those before this one at the same target.
     `output_chars` is how much of an answer has come so far, as far as we know; `ran_into_deadline` that it
-    was still coming when the request's time was up. `item` is its place on the bill.
+    was still coming when the request's time was up. `item` is its place on the bill, `began` the moment it
+    was written there, on the monotonic clock.
     """
 
     candidate: Candidate
@@ -75,6 +78,7 @@ class Attempt:
     retries: int
     limits: Limits
     item: Item
+    began: float
     output_chars: int = 0
     ran_into_deadline: bool = False
 
@@ -167,7 +171,7 @@ class Trip:
         """The next attempt, on the bill; GatewayUnavailable when it has to be written down and cannot be."""
         item = self.bill.item(candidate.target, self.attempts + 1, hold)
         self.attempts += 1
-        return Attempt(candidate, admission, self.attempts, retries, limits, item)
+        return Attempt(candidate, admission, self.attempts, retries, limits, item, self._clock.monotonic())
 
     def put_off(self, target: Target, wait_s: float) -> None:
         """This target was not asked, because it wants to be left alone for longer than we may wait."""
@@ -213,8 +217,11 @@ class Trip:
         usage, outcome = None, EntryOutcome.FAILED
         if isinstance(error, ReplicaLost):
             usage, outcome = most_usage(target, self.plan.wanted), EntryOutcome.LOST
-        elif attempt.output_chars:
-            usage = self.guessed_usage(attempt.output_chars)
+        else:
+            if attempt.output_chars:
+                usage = self.guessed_usage(attempt.output_chars)
+            if error.failure not in _REACHED_NOBODY and (machine_ms := self._guessed_machine_ms(attempt)):
+                usage = replace(usage or Usage(estimated=True), machine_ms=machine_ms)
         cost = self.bill.settle(attempt.item, usage, outcome, self.elapsed_s)
         self._tell(
             AttemptFailed(
@@ -257,7 +264,8 @@ class Trip:
             self._observe(attempt, Outcome.IGNORED)
             target = attempt.candidate.target
             output = estimate_tokens(attempt.output_chars) if attempt.output_chars else 0
-            usage = Usage(self.plan.wanted.input_tokens, output, estimated=True)
+            machine_ms = self._guessed_machine_ms(attempt)
+            usage = Usage(self.plan.wanted.input_tokens, output, machine_ms=machine_ms, estimated=True)
             cost = self.bill.settle(attempt.item, usage, EntryOutcome.ABANDONED, self.elapsed_s)
         self.bill.close()
         self._tell(
@@ -347,11 +355,28 @@ class Trip:
         reason = self.plan.reason(chosen)
         return Routed(chosen.target, wanted.task, reason, chosen.cost, cost, wanted.images)
 
+    def used(self, told: Usage | None, output_chars: int, machine_ms: int) -> Usage:
+        """What an answer used, as far as its provider said; tokens are reckoned where it did not."""
+        usage = told or self.guessed_usage(output_chars)
+        return replace(usage, machine_ms=machine_ms) if machine_ms else usage
+
     def guessed_usage(self, output_chars: int) -> Usage:
         """What was used, reckoned from lengths, when the provider did not say."""
         wanted = self.plan.wanted
         output = 0 if wanted.task is ModelTask.EMBEDDING else estimate_tokens(output_chars)
         return Usage(wanted.input_tokens, output, estimated=True)
+
+    def _guessed_machine_ms(self, attempt: Attempt) -> int:
+        """
+        An attempt's share of a machine of one's own, where its provider has told none.
+
+        That is the attempt's time, shared with those that this router has there at its end.
+        """
+        target = attempt.candidate.target
+        if not target.machine_ms:
+            return 0
+        present = 1 + self.in_flight_at(target.provider_id)
+        return round(1000 * (self._clock.monotonic() - attempt.began) / present)
 
     def _verdict(self, attempt: Attempt, error: UpstreamError) -> Outcome:
         """

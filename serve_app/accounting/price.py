@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from serve_app.accounting.usage import Tier, Usage
 
 MILLION = 1_000_000
+HOUR_MS = 3_600_000
+
+_BOTH = 18 * MILLION  # the least that a million and an hour's milliseconds go into
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +17,8 @@ class Price:
     Nano-dollars per million tokens: a millionth of a cent per token is still a whole number here.
 
     A kind of token without a price of its own (None) costs what `input` or `output` do; an hour in the cache
-    what five minutes do. `image`, `second` and `request` are nano-dollars for one of each.
+    what five minutes do. `image`, `second` and `request` are nano-dollars for one of each, `machine_hour` for
+    an hour of a machine of one's own.
 
     `above` holds dearer prices for long prompts: a request that reads more tokens than the number beside one
     is charged by it as a whole. `tiers` holds the prices of other service tiers, each with an `above` of its
@@ -34,6 +38,7 @@ class Price:
     image: int = 0
     second: int = 0
     request: int = 0
+    machine_hour: int = 0
     above: tuple[tuple[int, "Price"], ...] = ()
     tiers: tuple[tuple[Tier, "Price"], ...] = ()
 
@@ -62,7 +67,21 @@ class Price:
             tokens += usage.image_input * _or(price.image_input, per_input)
             tokens += usage.image_output * _or(price.image_output, per_output)
         whole = usage.images * price.image + usage.seconds * price.second + usage.requests * price.request
+        if usage.machine_ms:
+            together = tokens * (_BOTH // MILLION) + usage.machine_ms * price.machine_hour * (
+                _BOTH // HOUR_MS
+            )
+            return whole + (together + _BOTH // 2) // _BOTH
         return whole + (tokens + MILLION // 2) // MILLION
+
+    def with_machine(self, hour: int) -> "Price":
+        """The same with an hour of the machine at so many nano-dollars, at any length and in any tier."""
+        return replace(
+            self,
+            machine_hour=hour,
+            above=tuple((least, price.with_machine(hour)) for least, price in self.above),
+            tiers=tuple((tier, price.with_machine(hour)) for tier, price in self.tiers),
+        )
 
     def with_cache(self, read: int | None, write: int | None) -> "Price":
         """The same with other prices for the cache, where given, at any length and in any tier."""
@@ -91,7 +110,7 @@ class Price:
         return any((
             self.input, self.output, self.cached_read, self.cache_write_5m, self.cache_write_1h,
             self.reasoning, self.audio_input, self.audio_output, self.image_input, self.image_output,
-            self.image, self.second, self.request,
+            self.image, self.second, self.request, self.machine_hour,
         ))  # fmt: skip
 
     def _all(self) -> Iterator["Price"]:

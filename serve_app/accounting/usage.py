@@ -32,7 +32,8 @@ class Usage:
     provider's cache, `cache_write_5m` and `cache_write_1h` what was put into it for so long; `output` is text
     written for the caller, `reasoning` what the model wrote for itself. Sound and pictures that the vendor
     counts in tokens are in `audio_input`, `audio_output`, `image_input`, `image_output`. Not tokens: `images`
-    and `seconds` of sound, where these are what is paid for, and `requests`: an answer is one.
+    and `seconds` of sound, where these are what is paid for, and `requests`: an answer is one. `machine_ms`
+    are milliseconds of a machine of one's own: the answer's share of them (`occupancy.py`).
 
     `estimated` is True when the provider did not say and we counted.
     """
@@ -50,6 +51,7 @@ class Usage:
     images: int = 0
     seconds: int = 0
     requests: int = 1
+    machine_ms: int = 0
     estimated: bool = False
     tier: Tier = Tier.STANDARD
 

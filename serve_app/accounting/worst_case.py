@@ -16,22 +16,24 @@ def worst_case(
     n: int = 1,
     tier: Tier = Tier.STANDARD,
     writes_cache: bool = False,
+    machine_ms: int = 0,
 ) -> int:
     """
     Nano-dollars for a chat of which every answer is as long as it may be.
 
     `max_output` is the caller's limit in tokens for one answer, `model_max` the model's own; `n` answers are
     written for one reading of the input. `tier` is what the caller asks for. `writes_cache`: the caller marks
-    parts of the input to be kept, which may then be all of it, for an hour.
+    parts of the input to be kept, which may then be all of it, for an hour. `machine_ms` is how long it may
+    have a machine of one's own for itself.
 
     The longest answer may be all reasoning, where that is dearer. For an embedding `max_output` is 0.
     """
     longest = _longest(max_output, model_max) * max(1, n)
-    worst = _dearest(price, longest, Usage(input=input_tokens, tier=tier))
+    worst = _dearest(price, longest, Usage(input=input_tokens, machine_ms=machine_ms, tier=tier))
     if writes_cache:
         for written in (
-            Usage(cache_write_1h=input_tokens, tier=tier),
-            Usage(cache_write_5m=input_tokens, tier=tier),
+            Usage(cache_write_1h=input_tokens, machine_ms=machine_ms, tier=tier),
+            Usage(cache_write_5m=input_tokens, machine_ms=machine_ms, tier=tier),
         ):
             worst = max(worst, _dearest(price, longest, written))
     return worst

@@ -20,7 +20,7 @@ def check(config: ConfigOption = None) -> None:
     for note in loaded.notes:
         typer.echo(f"  {note}")
     prices = prices_of(loaded.settings)
-    table = Table("provider", "type", "priority", "key", "model", "task", "input $/1M", "output $/1M")
+    table = Table("provider", "type", "priority", "key", "model", "task", "input $/1M", "output $/1M", "$/h")
     for provider in loaded.settings.llm_providers:
         row = vendor(provider.type)
         found = key_of(provider, row, os.environ)
@@ -37,6 +37,7 @@ def check(config: ConfigOption = None) -> None:
                 model.task,
                 _shown(price, output=False),
                 _shown(price, output=True),
+                f"{provider.hourly_rate:g}" if provider.hourly_rate else "",
             )
     show(table)
 

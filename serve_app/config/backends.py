@@ -9,7 +9,8 @@ class BackendsConfig(Config):
     """
     `vllm_endpoint` is vLLM's address without `/v1`; none: that of the first provider of type `vllm`.
 
-    From the moment an endpoint is known its hours are counted, at `vllm_hourly_rate` US dollars each.
+    From the moment an endpoint is known its hours are counted, at `vllm_hourly_rate` US dollars each. Where
+    that is set, it is also the `hourly_rate` of every provider of type `vllm` that has none of its own.
     """
 
     vllm_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/@]+", max_length=2000)

@@ -23,6 +23,10 @@ class ProviderType(StrEnum):
     ANTHROPIC = "anthropic"
 
 
+# Types whose models run on machines of one's own: tokens are free there, and an hour may have a price.
+OWN_MACHINES = frozenset({"ollama", "vllm", "lmstudio", "scripted"})
+
+
 class Transport(StrEnum):
     """How a router reaches a provider: through its own deployment, or within the router's process."""
 
@@ -57,6 +61,7 @@ class ProviderConfig(Scaling):
     not streamed. An answer above `max_answer_mb` is a broken one. `retry` says how often the same model is
     asked again. `paid_probes` lets a look at its health cost a token where the vendor offers none for free.
     `local`, for type `vllm`: the gateway hosts the model itself, instead of asking a server at `base_url`.
+    `hourly_rate` is what an hour of its machine costs, in US dollars; None: nobody says, and nothing counts.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_-]+$")
@@ -78,6 +83,7 @@ class ProviderConfig(Scaling):
     models: tuple[ModelConfig, ...] = ()
     transport: Transport = Transport.HANDLE
     paid_probes: bool = False
+    hourly_rate: float | None = Field(default=None, ge=0, le=100_000)
     script: Script | None = None
     local: LocalModelConfig | None = None
 
@@ -110,6 +116,15 @@ class ProviderConfig(Scaling):
             raise ValueError(f"'local' hosts one model and its adapters, but {listed}")
         if idle := self.local.adapters.keys() - {model.model_id for model in self.models}:
             raise ValueError(f"adapters that 'models' does not list: {', '.join(sorted(idle))}")
+        return self
+
+    @model_validator(mode="after")
+    def _only_own_machines_are_paid_by_the_hour(self) -> "ProviderConfig":
+        if self.hourly_rate is not None and self.type not in OWN_MACHINES:
+            raise ValueError(
+                f"hourly_rate is for machines of your own ({', '.join(sorted(OWN_MACHINES))}); what "
+                f"'{self.type}' charges belongs to its models, as cost_per_1k_input and cost_per_1k_output"
+            )
         return self
 
     @property

@@ -20,6 +20,8 @@ from serve_app.config.scaling import Autoscaling, Scaling
 from serve_app.config.storage import StorageConfig
 from serve_app.config.tenant import BudgetConfig, Budgets, RateConfig, Rates, TenantConfig
 
+VLLM = "vllm"
+
 
 def with_breaker_at_the_top(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """
@@ -125,6 +127,14 @@ class Settings(Config):
         return level
 
     @model_validator(mode="after")
+    def _an_hour_of_vllm_costs_what_is_said_of_it(self) -> "Settings":
+        """Seed 004 says it for all of them at once; its default is nobody's word, and prices no request."""
+        if "vllm_hourly_rate" in self.backends.model_fields_set:
+            # Frozen for everyone else, but still being made.
+            object.__setattr__(self, "llm_providers", _at_rate(self.llm_providers, self.backends))
+        return self
+
+    @model_validator(mode="after")
     def _makes_sense(self) -> "Settings":
         wrong = [*_doubtful_providers(self.llm_providers)]
         if self.default_models is None:
@@ -137,6 +147,17 @@ class Settings(Config):
         if wrong:
             raise ValueError("; ".join(wrong))
         return self
+
+
+def _at_rate(providers: Sequence[ProviderConfig], backends: BackendsConfig) -> tuple[ProviderConfig, ...]:
+    """The providers, each vLLM with an hourly rate, its own or that of all."""
+    rate = {"hourly_rate": backends.vllm_hourly_rate}
+    return tuple(
+        provider.model_copy(update=rate)
+        if provider.type == VLLM and provider.hourly_rate is None
+        else provider
+        for provider in providers
+    )
 
 
 def _doubtful_providers(providers: Sequence[ProviderConfig]) -> Iterator[str]:

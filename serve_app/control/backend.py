@@ -11,6 +11,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from serve_app.config.override import BackendState
+from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
 from serve_app.errors import InvalidRequest
 from serve_app.routing.intent import TIERS
@@ -100,9 +101,11 @@ class Backends:
 
     def vllm_cost(self, now: float, hourly: int) -> int:
         """What the machine behind vLLM has cost so far, in nano-dollars; `hourly` likewise, per hour."""
-        if self.vllm_since is None:
-            return 0
-        return round(max(0.0, now - self.vllm_since) * hourly / HOUR_S)
+        return round(self.vllm_up_s(now) * hourly / HOUR_S)
+
+    def vllm_up_s(self, now: float) -> float:
+        """For how many seconds it has had to be paid."""
+        return 0.0 if self.vllm_since is None else max(0.0, now - self.vllm_since)
 
 
 def backends_of(settings: Settings, state: BackendState) -> Backends:
@@ -132,11 +135,16 @@ def moved_to(settings: Settings, state: BackendState, provider_id: str) -> str |
     An endpoint of vLLM that stands apart from the providers is for the first one of that type.
     """
     endpoint = state.vllm_endpoint or settings.backends.vllm_endpoint
-    first = next((p for p in settings.llm_providers if p.type == Backend.VLLM), None)
+    first = first_vllm(settings)
     if endpoint is None or first is None or first.id != provider_id:
         return None
     endpoint = tidy(endpoint)
     return None if endpoint == tidy(first.base_url or "") else f"{endpoint}/v1"
+
+
+def first_vllm(settings: Settings) -> ProviderConfig | None:
+    """The provider that seed 004's vLLM is, where one is configured."""
+    return next((provider for provider in settings.llm_providers if provider.type == Backend.VLLM), None)
 
 
 def backend_named(name: str) -> Backend:

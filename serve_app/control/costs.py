@@ -26,13 +26,14 @@ class By(StrEnum):
 
 @dataclass(slots=True)
 class Sum:
-    """What some attempts came to; `cost` is in nano-dollars."""
+    """What some attempts came to; `cost` is in nano-dollars, `machine_ms` of machines of one's own."""
 
     attempts: int = 0
     failed: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     cost: int = 0
+    machine_ms: int = 0
 
     def add(self, spend: Spend) -> None:
         self.attempts += spend.attempts
@@ -40,6 +41,7 @@ class Sum:
         self.input_tokens += spend.input_tokens
         self.output_tokens += spend.output_tokens
         self.cost += spend.cost
+        self.machine_ms += spend.machine_ms
 
     @property
     def tokens(self) -> int:

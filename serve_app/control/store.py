@@ -17,7 +17,8 @@ class Spend:
     What was spent, summed up.
 
     `day` is the day's first moment in UTC, in seconds since the epoch (of days long gone: their month's).
-    `cost` is in nano-dollars; the tokens are whole sums, every kind of input in the first of them.
+    `cost` is in nano-dollars; the tokens are whole sums, every kind of input in the first of them;
+    `machine_ms` is of machines of one's own.
     """
 
     day: float
@@ -30,6 +31,7 @@ class Spend:
     input_tokens: int
     output_tokens: int
     cost: int
+    machine_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

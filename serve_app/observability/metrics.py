@@ -42,6 +42,7 @@ class Definition:
 HTTP_REQUESTS = "http_requests"
 COST = "llm_cost"
 TOKENS = "gen_ai_client_token_usage"
+MACHINE = "sekha_machine_seconds"
 SERVED = "sekha_requests_served"
 FAILED = "sekha_requests_failed"
 ABANDONED = "sekha_requests_abandoned"
@@ -60,6 +61,7 @@ COUNTERS = {
     HTTP_REQUESTS: Definition("HTTP requests by route and status.", ("method", "route", "status")),
     COST: Definition("US dollars spent, from reported usage and the price list.", _TARGET),
     TOKENS: Definition("Tokens by direction: input or output.", (*_TARGET, "token_type")),
+    MACHINE: Definition("Time of machines of one's own, each request's share of it.", _TARGET),
     SERVED: Definition("Requests that got a whole answer.", ("operation", "task", *_TARGET)),
     FAILED: Definition("Requests that ended in an error.", ("operation", "task", "code")),
     ABANDONED: Definition("Requests whose caller went away.", ("operation", "task")),
@@ -146,10 +148,12 @@ class MetricsListener:
             tally.observe(FIRST_TOKEN, target, event.first_token_s)
 
     def _spent(self, target: tuple[str, str], usage: Usage, cost: int | None) -> None:
-        """Tokens and money, of whole answers and of parts that will be billed as well."""
+        """Tokens, time and money, of whole answers and of parts that will be billed as well."""
         tally = self._tally()
         tally.count(TOKENS, (*target, "input"), usage.input_tokens)
         tally.count(TOKENS, (*target, "output"), usage.output_tokens)
+        if usage.machine_ms:
+            tally.count(MACHINE, target, usage.machine_ms / 1000)
         tally.count(COST, target, cost or 0)
 
 

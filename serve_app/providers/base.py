@@ -51,12 +51,14 @@ class Answer:
 
     `upstream_s` is the time from our request to the last byte of theirs; `usage` is estimated if it was not
     told but could be counted, None if it could not, and then `output_chars` is how much text there is.
+    `machine_ms` is its share of a machine of one's own (`metered.py`), whoever counted the rest.
     """
 
     body: bytes
     usage: Usage | None
     upstream_s: float
     output_chars: int = 0
+    machine_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,15 @@ class StreamEnd:
     """
     The stream ended as it should.
 
-    `usage` as of a whole answer; `output_chars` is what was sent; `dropped_frames` could not be read.
+    `usage` and `machine_ms` as of a whole answer; `output_chars` is what was sent; `dropped_frames` could not
+    be read.
     """
 
     usage: Usage | None
     upstream_s: float
     output_chars: int
     dropped_frames: int = 0
+    machine_ms: int = 0
 
 
 StreamItem = StreamHead | bytes | StreamEnd | UpstreamError

@@ -8,14 +8,25 @@ from serve_app.errors import ConfigError
 from serve_app.providers.base import Provider
 from serve_app.providers.catalogue import Adapter, vendor
 from serve_app.providers.keys import key_of
+from serve_app.providers.metered import MeteredProvider
 
 
 def build_provider(config: ProviderConfig, environ: Mapping[str, str], clock: Clock) -> Provider:
     """
     The provider that this configuration describes, not yet connected.
 
+    `environ` is where keys are looked up. Where an hour of its machine costs something, it is metered.
+    """
+    built = _built(config, environ, clock)
+    return MeteredProvider(built, clock) if config.hourly_rate else built
+
+
+def _built(config: ProviderConfig, environ: Mapping[str, str], clock: Clock) -> Provider:
+    """
+    The adapter.
+
     Adapters are imported here and not above, because LiteLLM takes seconds to load and only its own
-    providers need it. `environ` is where keys are looked up.
+    providers need it.
     """
     row = vendor(config.type)
     key = key_of(config, row, environ)

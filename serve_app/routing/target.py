@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from math import ceil
 
 from serve_app.config.model import ModelTask, VisionCapabilities
 from serve_app.config.override import ProviderOverride
@@ -14,7 +15,8 @@ class Target:
     One model at one provider for one task, as configured.
 
     `position` is its place in the configuration, counted over all entries; `name` is `provider_id/model_id`.
-    `is_enabled` is False while an operator has switched the provider off.
+    `is_enabled` is False while an operator has switched the provider off. `machine_ms` is how long a whole
+    answer may have a machine to itself that is paid by the hour; 0: there is none.
     """
 
     provider_id: str
@@ -30,6 +32,7 @@ class Target:
     supports_audio: bool = False
     vision: VisionCapabilities | None = None
     is_enabled: bool = True
+    machine_ms: int = 0
 
 
 def targets_of(settings: Settings) -> tuple[Target, ...]:
@@ -49,6 +52,7 @@ def targets_of(settings: Settings) -> tuple[Target, ...]:
             supports_vision=model.supports_vision,
             supports_audio=model.supports_audio,
             vision=model.vision_capabilities,
+            machine_ms=ceil(1000 * provider.timeout) if provider.hourly_rate else 0,
         )
         for position, (provider, model) in enumerate(entries)
     )

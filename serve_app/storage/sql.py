@@ -28,7 +28,7 @@ PRUNED_AT_ONCE = 5_000
 
 _FAILED = (EntryOutcome.FAILED, EntryOutcome.LOST)  # a caller who left is no failure of ours
 _WHOSE = ("day", "tenant", "caller", "provider_id", "model_id")
-_SUMMED = ("attempts", "failed", "input_tokens", "output_tokens", "cost")
+_SUMMED = ("attempts", "failed", "input_tokens", "output_tokens", "cost", "machine_ms")
 
 
 class SqlStore:
@@ -233,6 +233,7 @@ def _spend_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "input_tokens": row["input_tokens"],
         "output_tokens": row["output_tokens"],
         "cost": row["cost"] or 0,
+        "machine_ms": orjson.loads(row["usage"]).get("machine_ms", 0),
     }
 
 

@@ -48,6 +48,7 @@ SPENDS = Table(
     Column("input_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
     Column("cost", BigInteger, nullable=False),
+    Column("machine_ms", BigInteger, nullable=False, server_default="0"),
 )
 
 # `seen` is the moment of its newest entry.

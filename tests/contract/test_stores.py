@@ -552,6 +552,21 @@ async def test_the_migrations_lead_to_the_tables(store: SqlStore) -> None:
     assert difference == []
 
 
+async def test_the_sums_of_a_store_from_before_machines_were_metered_stay(store: SqlStore) -> None:
+    await store.write([entry(1)])
+    async with store._engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE spends DROP COLUMN machine_ms")
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+
+    await store.open()
+    [before] = await store.spends()
+    await store.write([entry(2, usage=Usage(machine_ms=1500)), entry(3, usage=Usage(machine_ms=500))])
+    [after] = await store.spends()
+
+    assert (before.cost, before.machine_ms) == (1_000, 0)
+    assert (after.cost, after.machine_ms) == (3_000, 2_000)
+
+
 async def test_several_can_start_on_an_empty_database_at_once(place: Place) -> None:
     stores = [place.store() for _ in range(4)]
     await asyncio.gather(*(store.open() for store in stores))

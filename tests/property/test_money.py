@@ -16,8 +16,8 @@ KINDS = (
     "input", "output", "cached_read", "cache_write_5m", "cache_write_1h", "reasoning", "audio_input",
     "audio_output", "image_input", "image_output",
 )  # fmt: skip
-COUNTS = (*KINDS, "images", "seconds", "requests")
-WHOLE = ("image", "second", "request")
+COUNTS = (*KINDS, "images", "seconds", "requests", "machine_ms")
+WHOLE = ("image", "second", "request", "machine_hour")
 
 amounts = st.integers(0, 10**12)
 prices = st.builds(

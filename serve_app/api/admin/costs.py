@@ -17,6 +17,7 @@ from serve_app.api.admin.money import gateway_budget, in_dollars, spent, spent_i
 from serve_app.caller import Caller
 from serve_app.control.backend import Backend, backends_of
 from serve_app.control.costs import By, Sum, broken_down
+from serve_app.control.machines import Machine
 from serve_app.errors import InvalidRequest
 
 USUALLY_BY = "provider,model"
@@ -69,6 +70,7 @@ def costs_routes(desk: Desk, access: Access) -> APIRouter:
             **told(budget, in_window.total),
             "vllm_hours": in_dollars(money.hours),
             "by_type": {name: in_dollars(cost) for name, cost in sorted(money.by_type.items())},
+            "machines": {name: _shown_machine(its) for name, its in sorted(money.machines.items())},
             "since": shown_moment(start),
             "until": None if end is None else shown_moment(end),
             "breakdown": [{**dict(zip(steps, key, strict=True)), **_shown(its)} for key, its in rows],
@@ -104,8 +106,9 @@ def shown_entry(entry: Entry) -> dict[str, Any]:
         "outcome": entry.outcome.value,
         "input_tokens": entry.usage.input_tokens,
         "output_tokens": entry.usage.output_tokens,
+        "machine_ms": entry.usage.machine_ms,
         "estimated": entry.usage.estimated,
-        "cost": None if entry.cost is None else in_dollars(entry.cost),
+        "cost": _or_null(entry.cost),
         "latency_ms": round(1000 * entry.latency_s, 1),
     }
 
@@ -125,6 +128,22 @@ def _shown(its: Sum) -> dict[str, Any]:
         "output_tokens": its.output_tokens,
         "cost": in_dollars(its.cost),
     }
+
+
+def _shown_machine(its: Machine) -> dict[str, Any]:
+    """What a machine came to; null where nobody counts its hours, or where there is no token to divide by."""
+    return {
+        "hours": None if its.hours is None else round(its.hours, 6),
+        "cost": _or_null(its.cost),
+        "attributed": in_dollars(its.attributed),
+        "idle": _or_null(its.idle),
+        "tokens": its.tokens,
+        "per_million_tokens": _or_null(its.per_million_tokens),
+    }
+
+
+def _or_null(nano: int | None) -> float | None:
+    return None if nano is None else in_dollars(nano)
 
 
 def _csv(steps: list[By], rows: list[tuple[tuple[str, ...], Sum]]) -> str:

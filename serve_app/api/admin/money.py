@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from serve_app.accounting.limit import Limit, Scope, Unit, Window
-from serve_app.accounting.money import dollars, nano_dollars
+from serve_app.accounting.money import dollars
 from serve_app.api.admin.desk import Desk
-from serve_app.control.backend import Backend, Backends, backends_of
+from serve_app.control.backend import Backend, Backends, backends_of, first_vllm
 from serve_app.control.book import Book
 from serve_app.control.costs import Sum, by_type
+from serve_app.control.machines import Machine, hourly_of_vllm, machines_of
 from serve_app.control.store import Spend
 
 _SHOWN_FIRST = (Window.TOTAL, Window.MONTH, Window.DAY)
@@ -20,19 +21,23 @@ class Money:
     """
     What was spent in one span; nano-dollars throughout.
 
-    `hours` is what vLLM's machine has cost, paid by the hour; `by_type` what tokens have, by provider type.
+    `by_type` is what requests have paid, by provider type: for tokens, and for their shares of machines.
+    `hours` is what vLLM's machine has cost, paid by the hour, and `idle` what of that was nobody's share.
+    Only this is added, so that no dollar counts twice. `machines` are by provider id.
     """
 
     by_type: dict[str, int]
     hours: int
+    idle: int
+    machines: dict[str, Machine]
 
     @property
     def total(self) -> int:
-        return sum(self.by_type.values()) + self.hours
+        return sum(self.by_type.values()) + self.idle
 
     def of(self, backend: Backend) -> int:
         """Of seed 004's backends."""
-        return self.by_type.get(backend, 0) + (self.hours if backend is Backend.VLLM else 0)
+        return self.by_type.get(backend, 0) + (self.idle if backend is Backend.VLLM else 0)
 
 
 def gateway_budget(book: Book) -> Limit | None:
@@ -45,9 +50,14 @@ def spent(spends: Sequence[Spend], desk: Desk, backends: Backends, since: float,
     """What these sums and the hours between two moments come to."""
     types = {provider.id: provider.type for provider in desk.settings.llm_providers}
     sums: dict[str, Sum] = by_type(spends, types)
-    rate = nano_dollars(desk.settings.backends.vllm_hourly_rate)
-    hours = backends.vllm_cost(until, rate) - backends.vllm_cost(since, rate)
-    return Money({name: its.cost for name, its in sums.items()}, max(0, hours))
+    up_ms = round(1000 * max(0.0, backends.vllm_up_s(until) - backends.vllm_up_s(since)))
+    is_known = backends.vllm_since is not None
+    machines = machines_of(desk.settings, spends, up_ms if is_known else None)
+    vllm, machine = first_vllm(desk.settings), Machine(hourly_of_vllm(desk.settings), up_ms)
+    if vllm is not None and is_known:  # else its hours, if any, have to be paid all the same
+        machine = machines[vllm.id]
+    costs = {name: its.cost for name, its in sums.items()}
+    return Money(costs, machine.cost or 0, machine.idle or 0, machines)
 
 
 async def spent_in_window(desk: Desk, book: Book, budget: Limit | None) -> Money:

@@ -86,4 +86,5 @@ def _per_1k(price: Price | None) -> dict[str, float | None] | None:
         "cost_per_1k_output": price.output / thousands,
         "cost_per_1k_cached": None if cached is None else cached / thousands,
         "cost_per_1k_cache_write": None if written is None else written / thousands,
+        "hourly_rate": price.machine_hour / NANO,
     }

@@ -1,5 +1,7 @@
 """What an answer cost."""
 
+from dataclasses import replace
+
 from serve_app.accounting.price import FREE, Price
 from serve_app.accounting.usage import Tier, Usage, estimate_tokens
 
@@ -94,3 +96,33 @@ def test_free_costs_nothing() -> None:
 
 def test_four_characters_are_a_token_and_there_is_always_one() -> None:
     assert [estimate_tokens(length) for length in (0, 3, 4, 9)] == [1, 1, 1, 2]
+
+
+def test_a_share_of_a_machines_hour() -> None:
+    """Half a minute at four dollars an hour: 30 / 3600 of four thousand million."""
+    price = FREE.with_machine(4_000_000_000)
+
+    assert price.cost(Usage(1000, 500, machine_ms=30_000)) == 33_333_333
+    assert price.cost(Usage(1000, 500)) == 0
+    assert not price.is_free
+
+
+def test_time_and_tokens_are_rounded_together_once() -> None:
+    """0.4 nano-dollars of tokens and 0.4 of time are 0.8: each alone would be nothing."""
+    price = Price(400_000).with_machine(1_440_000)
+
+    assert price.cost(Usage(1)) == 0
+    assert price.cost(Usage(machine_ms=1)) == 0
+    assert price.cost(Usage(1, machine_ms=1)) == 1
+
+
+def test_a_machines_hour_costs_the_same_at_every_length_and_in_every_tier() -> None:
+    longer, flex = Price(2), Price(3, above=((10, Price(4)),))
+    price = Price(0, above=((10, longer),), tiers=((Tier.FLEX, flex),)).with_machine(3_600_000)
+
+    for usage in (Usage(1), Usage(11), Usage(1, tier=Tier.FLEX), Usage(11, tier=Tier.FLEX)):
+        assert price.cost(replace(usage, machine_ms=7)) == 7
+
+
+def test_time_of_a_machine_that_is_not_paid_by_the_hour_costs_nothing() -> None:
+    assert GPT_4O.cost(Usage(1000, 500, machine_ms=1_000_000)) == 12_500_000

@@ -75,3 +75,10 @@ def test_no_answer_within_its_limits_costs_more_than_was_set_aside(
     answer = Usage(read, written, reasoning=thought)
 
     assert price.cost(answer) <= worst_case(price, read, max_output=written + thought)
+
+
+def test_a_machine_may_be_needed_alone_for_as_long_as_an_answer_may_take() -> None:
+    hourly = Price(0).with_machine(3_600_000)  # a nano-dollar a millisecond
+
+    assert worst_case(hourly, 1000, max_output=200, machine_ms=120_000) == 120_000
+    assert worst_case(hourly, 1000, writes_cache=True, machine_ms=120_000) == 120_000

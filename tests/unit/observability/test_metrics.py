@@ -1,6 +1,7 @@
 """Metrics are counted from events and add up over routers."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -66,6 +67,14 @@ def test_two_routers_tallies_add_up() -> None:
         shown["gen_ai_server_request_duration_seconds_count", (target[0], ("operation", "chat"), target[1])]
         == 2
     )
+
+
+def test_the_time_of_machines_adds_up() -> None:
+    tally = Tally()
+    for _ in range(2):
+        MetricsListener(lambda: tally)(replace(served(), usage=Usage(10, 5, machine_ms=1500)))
+
+    assert values(tally)["sekha_machine_seconds_total", (("model", "gpt-4o"), ("provider", "cloud"))] == 3.0
 
 
 def test_buckets_are_cumulative_and_end_with_everything() -> None:

@@ -12,7 +12,8 @@ from serve_app.accounting.usage import Usage
 from serve_app.providers.base import Answer
 from tests.support.entries import entry
 from tests.support.gateways import ListedProvider
-from tests.support.operators import QWEN, SONNET, USER, Office, office, soon, two_backends
+from tests.support.operators import KEYS, QWEN, SONNET, USER, Office, office, soon, two_backends
+from tests.support.settings import settings
 
 pytestmark = pytest.mark.anyio
 
@@ -98,6 +99,62 @@ async def test_the_hours_of_vllm_go_on_after_a_restart(tmp_path: Path) -> None:
         assert (await again.authority.book()).backend.vllm_since == since
         assert (await get(again, "/costs"))["vllm"] == pytest.approx(0.16, abs=1e-3)
         assert len(await again.authority.changes()) == 1
+
+
+async def test_what_requests_paid_for_their_shares_is_within_the_hours_and_counts_once(
+    tmp_path: Path,
+) -> None:
+    """
+    Two hours at 3.60 dollars, a quarter of an hour of them used: 0.90 attributed, 6.30 idle.
+
+    600,000 tokens came out of 7.20 dollars: 12 dollars a million.
+    """
+    backends = {"vllm_endpoint": VLLM, "vllm_hourly_rate": 3.6}
+    used = Usage(400_000, 200_000, machine_ms=900_000)
+    async with office(tmp_path, two_backends(VLLM, backends=backends, **TOTAL)) as at:
+        await soon(lambda: is_counting(at))
+        now = at.clock.now()
+        at.clock.ahead_s += 2 * HOUR
+        await at.spent([attempt(1, "0.9", "own", QWEN, usage=used, at=now), attempt(2, "12")])
+        told, status = await get(at, "/costs"), await get(at, "/status")
+        [_, line] = (await get(at, "/costs/recent"))["entries"][::-1]
+
+    machine = told["machines"].pop("own")
+    assert told["machines"] == {}
+    assert machine == {
+        "hours": pytest.approx(2, abs=1e-3),
+        "cost": pytest.approx(7.2, abs=1e-2),
+        "attributed": 0.9,
+        "idle": pytest.approx(6.3, abs=1e-2),
+        "tokens": 600_000,
+        "per_million_tokens": pytest.approx(12, abs=1e-2),
+    }
+    assert told["by_type"] == {"anthropic": 12.0, "vllm": 0.9}
+    assert (told["vllm"], told["vllm_hours"]) == (machine["cost"], machine["cost"])
+    assert told["total"] == pytest.approx(12 + 7.2, abs=1e-2)
+    assert told["remaining"] == pytest.approx(100 - 12 - 7.2, abs=1e-2)
+    assert status["costs"]["total"] == pytest.approx(told["total"], abs=1e-3)
+    assert line["machine_ms"] == 900_000
+
+
+async def test_of_a_machine_whose_hours_nobody_counts_the_used_ones_are_told(tmp_path: Path) -> None:
+    config = two_backends(**TOTAL)
+    claude, mine = config.llm_providers[0], {"id": "mine", "type": "ollama", "hourly_rate": 3.6}
+    both = settings({"llm_providers": [claude, mine], "default_models": {}}, auth=KEYS, **TOTAL)
+    used = Usage(500, 500, machine_ms=900_000)
+    async with office(tmp_path, both) as at:
+        await at.spent([attempt(1, "0.9", "mine", QWEN, usage=used)])
+        told = await get(at, "/costs")
+
+    assert told["total"] == 0.9
+    assert told["machines"]["mine"] == {
+        "hours": None,
+        "cost": None,
+        "attributed": 0.9,
+        "idle": None,
+        "tokens": 1000,
+        "per_million_tokens": 900.0,
+    }
 
 
 async def test_remaining_is_never_negative(at: Office) -> None:

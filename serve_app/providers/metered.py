@@ -1,0 +1,70 @@
+"""A provider whose machine is one's own, and paid by the hour: whose time it spends is measured."""
+
+from collections.abc import AsyncGenerator, Awaitable
+from dataclasses import replace
+from math import ceil
+
+from serve_app.accounting.occupancy import Occupancy
+from serve_app.clock import Clock
+from serve_app.errors import UpstreamError
+from serve_app.providers.base import Answer, Call, Health, Provider, StreamEnd, StreamItem
+
+
+class MeteredProvider:
+    """
+    Tells with every answer how much of the machine's time it took.
+
+    A request has its share from when it is sent until its answer is whole, or nobody waits for it any more.
+    What fails or is given up tells nothing, but those beside it have shared with it. The machine is that of
+    this process's requests: others who use it are not seen. `occupancy` is for several providers on one
+    machine.
+    """
+
+    def __init__(self, provider: Provider, clock: Clock, occupancy: Occupancy | None = None) -> None:
+        self._provider = provider
+        self._clock = clock
+        self._occupancy = Occupancy() if occupancy is None else occupancy
+
+    async def chat(self, call: Call) -> Answer | UpstreamError:
+        return await self._measured(call, self._provider.chat(call))
+
+    async def embed(self, call: Call) -> Answer | UpstreamError:
+        return await self._measured(call, self._provider.embed(call))
+
+    async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
+        ticket = self._arrive()
+        stream = self._provider.chat_stream(call)
+        try:
+            async for item in stream:
+                if isinstance(item, StreamEnd):
+                    yield replace(item, machine_ms=self._leave(ticket))
+                else:
+                    yield item
+        finally:
+            self._leave(ticket)
+            await stream.aclose()
+
+    async def health(self) -> Health:
+        return await self._provider.health()
+
+    async def aclose(self) -> None:
+        await self._provider.aclose()
+
+    async def _measured(
+        self, call: Call, answering: Awaitable[Answer | UpstreamError]
+    ) -> Answer | UpstreamError:
+        """A whole answer never costs more than the time it was given: so much was set aside for it."""
+        ticket = self._arrive()
+        try:
+            answer = await answering
+            if isinstance(answer, UpstreamError):
+                return answer
+            return replace(answer, machine_ms=min(self._leave(ticket), ceil(1000 * call.timeout_s)))
+        finally:
+            self._leave(ticket)
+
+    def _arrive(self) -> int:
+        return self._occupancy.arrive(self._clock.monotonic())
+
+    def _leave(self, ticket: int) -> int:
+        return self._occupancy.leave(ticket, self._clock.monotonic())
