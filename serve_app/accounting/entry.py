@@ -1,9 +1,12 @@
-"""One line of the ledger: an attempt that cost something, or might have."""
+"""One line of the ledger: an attempt that cost something or might have, or time that nobody used."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from serve_app.accounting.usage import Usage
+
+IDLE = "idle"  # the operation of an entry for time in which a machine had nothing to do
+NOT_A_TENANT = "(idle)"  # whose entries these are; no tenant and no caller can be called so
 
 
 class EntryOutcome(StrEnum):

@@ -27,11 +27,17 @@ class Occupancy:
         self._seen = 0.0
         self._rounded_by_ms = 0.0
         self._tickets = 0
+        self._busy_s = 0.0
 
     @property
     def present(self) -> int:
         """How many requests are being worked on."""
         return len(self._had)
+
+    def busy_s(self, now: float) -> float:
+        """For how long there was anybody, so far."""
+        self._go_on(now)
+        return self._busy_s
 
     def arrive(self, now: float) -> int:
         """A request is being worked on from now on: its ticket."""
@@ -56,4 +62,5 @@ class Occupancy:
         passed_s = max(0.0, now - self._seen)
         if self._had:
             self._each_s += passed_s / len(self._had)
+            self._busy_s += passed_s
         self._seen += passed_s

@@ -58,12 +58,14 @@ class Backends:
     The current backend, and where vLLM is.
 
     `vllm_endpoint` is the server's address without `/v1`; `vllm_since` is when we first knew of one, in
-    seconds since the epoch: from then on its hours are counted.
+    seconds since the epoch: from then on its hours are counted. `hosts_vllm`: there is one within the
+    gateway, too, which needs no endpoint.
     """
 
     current: Backend = Backend.ANTHROPIC
     vllm_endpoint: str | None = None
     vllm_since: float | None = None
+    hosts_vllm: bool = False
 
     def switched_to(self, backend: Backend) -> "Backends":
         """The state afterwards; BackendNotConfigured for a vLLM without an endpoint."""
@@ -82,7 +84,7 @@ class Backends:
 
     def is_configured(self, backend: Backend) -> bool:
         """Whether anybody could be asked. A missing key is found out by a look, not here."""
-        return backend is not Backend.VLLM or self.vllm_endpoint is not None
+        return backend is not Backend.VLLM or self.hosts_vllm or self.vllm_endpoint is not None
 
     @property
     def api_base(self) -> str | None:
@@ -120,6 +122,7 @@ def backends_of(settings: Settings, state: BackendState) -> Backends:
         current=switched_by(state) or Backend.ANTHROPIC,
         vllm_endpoint=tidy(endpoint) if endpoint else None,
         vllm_since=state.vllm_since,
+        hosts_vllm=any(provider.local is not None for provider in settings.llm_providers),
     )
 
 
@@ -143,8 +146,9 @@ def moved_to(settings: Settings, state: BackendState, provider_id: str) -> str |
 
 
 def first_vllm(settings: Settings) -> ProviderConfig | None:
-    """The provider that seed 004's vLLM is, where one is configured."""
-    return next((provider for provider in settings.llm_providers if provider.type == Backend.VLLM), None)
+    """The provider that seed 004's vLLM at an endpoint is, where one is configured."""
+    at_endpoints = (p for p in settings.llm_providers if p.type == Backend.VLLM and p.local is None)
+    return next(at_endpoints, None)
 
 
 def backend_named(name: str) -> Backend:

@@ -58,6 +58,17 @@ class Register:
 
     def __init__(self) -> None:
         self._present: dict[str, tuple[Presence, float]] = {}
+        self._recalled: Mapping[str, Capacity] = {}
+        self._recalled_until = 0.0
+
+    def recall(self, capacities: Mapping[str, Capacity], now: float) -> None:
+        """
+        Believe what a router remembers of a former authority, once, until who is there has had time to say so.
+
+        Else a restart of the authority would look like the end of every machine.
+        """
+        if capacities and not self._recalled:
+            self._recalled, self._recalled_until = capacities, now + HEARD_WITHIN_S
 
     def hear(self, presence: Presence, now: float) -> None:
         """Take a replica's word."""
@@ -73,7 +84,10 @@ class Register:
             for name, (presence, at) in self._present.items()
             if now - at <= HEARD_WITHIN_S
         }
+        heard_of = {presence.provider_id for presence, _ in self._present.values()}
         found: dict[str, Capacity] = {}
+        if now <= self._recalled_until:
+            found = {name: known for name, known in self._recalled.items() if name not in heard_of}
         for presence, _ in self._present.values():
             known = found.get(presence.provider_id, Capacity())
             found[presence.provider_id] = Capacity(

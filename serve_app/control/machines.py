@@ -7,6 +7,7 @@ Pure: the ledger's sums in, nano-dollars out.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from serve_app.accounting.entry import NOT_A_TENANT
 from serve_app.accounting.money import nano_dollars
 from serve_app.accounting.price import FREE, HOUR_MS, MILLION
 from serve_app.accounting.usage import Usage
@@ -63,19 +64,25 @@ def machines_of(settings: Settings, spends: Iterable[Spend], vllm_up_ms: int | N
     """
     The machines that are paid by the hour, by provider id.
 
-    `vllm_up_ms` is how long the one behind seed 004's vLLM was there, None where no endpoint is known; of all
-    others nobody counts the hours.
+    `vllm_up_ms` is how long the one behind seed 004's vLLM was there, None where no endpoint is known. Those
+    that we host have their idle time in the ledger; of all others nobody counts the hours.
     """
     sums: dict[str, Sum] = {}
+    idle_ms: dict[str, int] = {}
     for spend in spends:
-        sums.setdefault(spend.provider_id, Sum()).add(spend)
+        if spend.tenant == NOT_A_TENANT:
+            idle_ms[spend.provider_id] = idle_ms.get(spend.provider_id, 0) + spend.machine_ms
+        else:
+            sums.setdefault(spend.provider_id, Sum()).add(spend)
     vllm, found = first_vllm(settings), {}
     for provider in settings.llm_providers:
         up_ms = vllm_up_ms if provider is vllm else None
         rate = provider.hourly_rate
+        its = sums.get(provider.id, Sum())
+        if provider.local is not None and rate:
+            up_ms = its.machine_ms + idle_ms.get(provider.id, 0)
         if rate or up_ms is not None:
             hourly = hourly_of_vllm(settings) if provider is vllm else nano_dollars(rate or 0)
-            its = sums.get(provider.id, Sum())
             found[provider.id] = Machine(hourly, up_ms, its.machine_ms, its.tokens)
     return found
 

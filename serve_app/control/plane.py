@@ -116,6 +116,8 @@ class Plane:
                 self.version += 1
         for target, until in known.cooling.items():
             self._cool(target, until, now)
+        self._register.recall(known.capacities, now)
+        self.look_around(now)
         self._forget(now)
         self._mark(replica_id, now)
         self._heard_at[replica_id] = now

@@ -6,7 +6,8 @@ Imported only where a provider is configured with `local`: what it needs is an e
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,10 @@ from ray.serve.llm import LLMConfig, build_llm_deployment
 from ray.serve.llm.deployment import LLMServer
 from ray.serve.llm.openai_api_models import ChatCompletionRequest
 
+from serve_app.accounting.entry import Entry
+from serve_app.accounting.money import nano_dollars
+from serve_app.accounting.occupancy import Occupancy
+from serve_app.accounting.upkeep import Upkeep
 from serve_app.clock import SystemClock
 from serve_app.config.local_model import Device, LocalModelConfig
 from serve_app.config.provider import ProviderConfig
@@ -31,10 +36,13 @@ from serve_app.deployments.control import ControlClient
 from serve_app.deployments.options import deployment_options
 from serve_app.errors import UpstreamError
 from serve_app.observability.logs import configure_logs
-from serve_app.providers.base import Answer, Call, Health, StreamItem
+from serve_app.providers.base import Answer, Call, Health, Provider, StreamItem
 from serve_app.providers.local import LocalProvider, Said
+from serve_app.providers.metered import MeteredProvider
 
 SPEAKS_EVERY_S = 1.0
+ACCOUNTS_EVERY_S = 60.0
+MOST_UNWRITTEN = 10_000  # entries that wait for the ledger, a week of them
 NOWHERE = "none.invalid"  # a domain that cannot exist (RFC 2606)
 
 _CHAT: TypeAdapter[Any] = TypeAdapter(ChatCompletionRequest)
@@ -105,11 +113,21 @@ class LocalModelDeployment:
         self._control = ControlClient(context.app_name, log_level, storage)
         self._config = config
         self._name = context.replica_id.unique_id
-        self._provider: LocalProvider | None = None
-        self._speaking = asyncio.create_task(self._speak_for_ever())
+        self._clock = SystemClock()
+        self._occupancy = Occupancy()
+        self._upkeep = _upkeep(config, self._name, self._clock.monotonic())
+        self._unwritten: deque[Entry] = deque(maxlen=MOST_UNWRITTEN)
+        self._local: LocalProvider | None = None
+        self._provider: Provider | None = None
+        self._tasks = [
+            asyncio.create_task(self._again_and_again(self._speak, SPEAKS_EVERY_S)),
+            asyncio.create_task(self._again_and_again(self._account, ACCOUNTS_EVERY_S)),
+        ]
         self._server = LLMServer.sync_init(llm_config)
         await self._server.start()
-        self._provider = LocalProvider(config, VllmEngine(self._server.engine), SystemClock())
+        self._provider = self._local = LocalProvider(config, VllmEngine(self._server.engine), self._clock)
+        if self._upkeep is not None:
+            self._provider = MeteredProvider(self._local, self._clock, self._occupancy)
         await self._speak()  # before Serve counts us in: then routers know as soon as it does
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
@@ -135,30 +153,57 @@ class LocalModelDeployment:
 
     async def __del__(self) -> None:
         """Serve awaits this when it retires a replica."""
-        if not hasattr(self, "_speaking"):
+        if not hasattr(self, "_tasks"):
             return
-        self._speaking.cancel()
-        await asyncio.gather(self._speaking, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._speak(is_leaving=True)
+        await self._account()
 
     @property
-    def _started(self) -> LocalProvider:
+    def _started(self) -> Provider:
         assert self._provider is not None  # noqa: S101 - Serve sends nothing before the constructor is done
         return self._provider
 
-    async def _speak_for_ever(self) -> None:
+    async def _again_and_again(self, do: Callable[[], Awaitable[None]], every_s: float) -> None:
         while True:
-            await self._speak()
-            await asyncio.sleep(SPEAKS_EVERY_S)
+            await do()
+            await self._clock.sleep(every_s)
 
     async def _speak(self, is_leaving: bool = False) -> None:
-        provider = self._provider
-        running = 0 if provider is None else provider.running
-        presence = Presence(self._name, self._config.id, provider is not None, running, is_leaving)
+        """Tell the authority that this replica is there, how far it has come, and what it has to do."""
+        running = 0 if self._local is None else self._local.running
+        presence = Presence(self._name, self._config.id, self._local is not None, running, is_leaving)
         try:
             await self._control.attend(presence)
         except ControlUnreachable as error:
             log.debug("provider '%s': nobody hears that it is there: %s", self._config.id, error)
+
+    async def _account(self) -> None:
+        """Have the ledger take what idle time has cost; sent again until it is stored."""
+        if self._upkeep is None:
+            return
+        now = self._clock.monotonic()
+        if entry := self._upkeep.entry(self._clock.now(), now, self._occupancy.busy_s(now)):
+            self._unwritten.append(entry)
+        if not self._unwritten:
+            return
+        try:
+            mark = await self._control.adopt(tuple(self._unwritten))
+        except ControlUnreachable as error:
+            log.warning("provider '%s': its idle time waits to be accounted: %s", self._config.id, error)
+            return
+        while self._unwritten and self._unwritten[0].number <= mark.written:
+            self._unwritten.popleft()
+
+
+def _upkeep(config: ProviderConfig, name: str, since: float) -> Upkeep | None:
+    """Where an hour has a price."""
+    if not config.hourly_rate:
+        return None
+    hourly = nano_dollars(config.hourly_rate)
+    return Upkeep(f"idle-{name}", config.id, config.hosted_model, hourly, since)
 
 
 def local_model(config: ProviderConfig, local: LocalModelConfig, settings: Settings) -> Application:

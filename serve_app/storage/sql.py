@@ -11,7 +11,7 @@ from sqlalchemy import Row, Table, case, delete, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from serve_app.accounting.entry import Entry, EntryOutcome
+from serve_app.accounting.entry import IDLE, Entry, EntryOutcome
 from serve_app.accounting.limit import Window
 from serve_app.control.store import Change, Record, Spend
 from serve_app.storage.database import cut_off_after, database_url, engine_for, private_file, troubles
@@ -228,7 +228,7 @@ def _spend_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "day": Window.DAY.start(row["at"]),
         **{name: row[name] for name in _WHOSE if name != "day"},
-        "attempts": 1,
+        "attempts": 0 if row["operation"] == IDLE else 1,
         "failed": int(row["outcome"] in _FAILED),
         "input_tokens": row["input_tokens"],
         "output_tokens": row["output_tokens"],

@@ -1,5 +1,7 @@
 """A hosted model that starts when it is needed: the cloud serves meanwhile, and no request is lost."""
 
+import os
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -14,6 +16,7 @@ from tests.vllm.graph import STARTS_WITHIN_S, at_home, cloudy, deployed, hosted,
 
 pytestmark = pytest.mark.timeout(900)
 
+NANO_DOLLARS_PER_MS = 1000  # 3.6 dollars an hour
 FROM_ZERO = {"min_replicas": 0, "max_replicas": 1, "downscale_delay_s": 5}
 
 
@@ -25,6 +28,7 @@ def home(cluster: Cluster, weights: Path, cloud: ScriptedUpstream) -> Api:
         {"model_id": "tiny", "task": "chat_small"},
         {"model_id": "tiny", "task": "chat_large"},
         autoscaling=FROM_ZERO,
+        hourly_rate=3.6,
     )
     return deployed(cluster, "scaling", provider, cloudy(cloud.url))
 
@@ -74,3 +78,19 @@ def test_a_machine_that_nobody_needs_is_given_back_and_comes_again(home: Api) ->
 
     assert served_by(meanwhile) == "cloud"
     assert served_by(again) == "home"
+
+
+def test_all_of_the_machines_time_is_in_the_ledger_whoever_had_it(home: Api) -> None:
+    """After the tests above: one life of the machine is over and written down, another goes on."""
+    file = Path(os.environ["SEKHA_STATE_DIR"], "scaling", "ledger.sqlite3")
+    with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as ledger:
+        rows = ledger.execute(
+            "select operation, cost, json_extract(usage, '$.machine_ms'), output_tokens"
+            " from entries where provider_id = 'home'"
+        ).fetchall()
+
+    served = [row for row in rows if row[0] == "chat"]
+    assert served
+    assert "idle" in {operation for operation, *_ in rows}
+    assert all(cost == machine_ms * NANO_DOLLARS_PER_MS > 0 for _, cost, machine_ms, _ in rows)
+    assert all(tokens > 0 for *_, tokens in served)

@@ -63,10 +63,12 @@ class BackendLooks:
         """The best of what its providers are."""
         configured = [p for p in self._desk.settings.llm_providers if p.type == backend]
         if backend is Backend.VLLM:
-            if backends.api_base is None:
+            if not backends.is_configured(backend):
                 return self._ill("vLLM has no endpoint: set one first")
-            configured = [p for p in configured if tidy(p.base_url or "") == backends.vllm_endpoint]
-            if not configured:
+            configured = [
+                p for p in configured if p.local or tidy(p.base_url or "") == backends.vllm_endpoint
+            ]
+            if not configured and backends.api_base is not None:
                 return await self._at_endpoint(backends.api_base)
         if not configured:
             return self._ill(f"No provider of type '{backend}' is configured")

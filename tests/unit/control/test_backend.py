@@ -19,6 +19,10 @@ def test_case_115_without_an_endpoint_there_is_no_vllm_to_switch_to() -> None:
         Backends().switched_to(Backend.VLLM)
 
 
+def test_a_vllm_that_the_gateway_hosts_needs_no_endpoint() -> None:
+    assert Backends(hosts_vllm=True).switched_to(Backend.VLLM).current is Backend.VLLM
+
+
 def test_case_115_with_one_there_is() -> None:
     after = Backends().with_endpoint("http://10.0.0.5:8000", now=0.0).switched_to(Backend.VLLM)
 

@@ -1,9 +1,11 @@
 """What machines came to, worked out by hand."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from serve_app.accounting.entry import NOT_A_TENANT
 from serve_app.accounting.money import nano_dollars
 from serve_app.config.settings import Settings
 from serve_app.control.machines import Machine, hourly_of_vllm, machines_of
@@ -56,6 +58,17 @@ def test_the_sums_of_all_days_and_callers_are_added_up() -> None:
     spends = [spend("box", 1000, 10), spend("box", 500, 5, day=86_400.0), spend("gone", 7)]
 
     assert machines_of(config, spends, None) == {"box": Machine(FOUR_DOLLARS, None, 1500, 15)}
+
+
+def test_the_idle_time_of_a_machine_that_we_host_is_in_the_ledger() -> None:
+    model = {"model_id": "m", "task": "chat_small"}
+    config = configured(vllm("home", hourly_rate=4.0, local={}, models=[model]), vllm("one"))
+    idle = replace(spend("home", 2 * HOUR_MS), tenant=NOT_A_TENANT)
+
+    found = machines_of(config, [spend("home", HOUR_MS, 10), idle], None)
+
+    assert found == {"home": Machine(FOUR_DOLLARS, 3 * HOUR_MS, HOUR_MS, 10)}
+    assert found["home"].idle == nano_dollars(8)
 
 
 def test_seed_004s_hours_are_those_of_the_first_vllm() -> None:
