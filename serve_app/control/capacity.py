@@ -63,7 +63,7 @@ class Register:
 
     def recall(self, capacities: Mapping[str, Capacity], now: float) -> None:
         """
-        Believe what a router remembers of a former authority, once, until who is there has had time to say so.
+        Believe what a router remembers of a former authority, once, until who is there could say so itself.
 
         Else a restart of the authority would look like the end of every machine.
         """

@@ -82,7 +82,8 @@ async def round_of(url: str, at_once: int) -> Round:
 def bare_command(weights: Path, port: int) -> list[str]:
     """vLLM's own server, told the same."""
     return [
-        *(str(Path(sys.executable).with_name("vllm")), "serve", str(weights)),
+        # Not `vllm serve`: that asks for a package called vllm, which the one for CPUs is not.
+        *(sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(weights)),
         *("--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port)),
         *("--max-model-len", str(WINDOW), "--max-num-seqs", "128", "--enforce-eager"),
         "--disable-uvicorn-access-log",
