@@ -15,6 +15,7 @@ from serve_app.config.auth import AuthConfig, CallerKey, JwtConfig
 from serve_app.config.backends import BackendsConfig
 from serve_app.config.health import HealthPolicy
 from serve_app.config.load import load
+from serve_app.config.local_model import LocalModelConfig
 from serve_app.config.model import ModelConfig, VisionCapabilities
 from serve_app.config.names import names_of
 from serve_app.config.policy import BreakerPolicy, RetryPolicy
@@ -55,6 +56,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Router": RouterConfig,
     "Size": Scaling,
     "Autoscaling": Autoscaling,
+    "Local models": LocalModelConfig,
     "Simulator": Script,
 }
 
@@ -69,7 +71,7 @@ def rows(heading: str) -> dict[str, tuple[str, str]]:
 
 def written(value: Any) -> str:
     """A default as the document writes it."""
-    if value is None or value == ():
+    if value in (None, (), {}):
         return "none"
     if isinstance(value, BaseModel):
         return "see below"
@@ -93,7 +95,7 @@ def test_every_key_is_described_with_its_default_and_its_synonyms(heading: str) 
     for name, (default, row) in found.items():
         field = model.model_fields[name]
         required = field.is_required() or name in ("llm_providers", "default_models")
-        assert default == ("required" if required else written(field.default)), name
+        assert default == ("required" if required else written(field.get_default(call_default_factory=True))), name
         for synonym in names_of(name, field)[1:]:
             assert f"`{synonym}`" in row
 

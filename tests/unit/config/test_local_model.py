@@ -173,3 +173,13 @@ def test_a_wrong_name_in_the_section_is_told_with_the_right_one() -> None:
 
     assert "llm_providers[0].local.burst_que" in str(caught.value)
     assert "did you mean 'burst_queue'?" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["engine", "adapters", "runtime_env"])
+def test_a_heading_with_nothing_under_it_is_nothing(name: str) -> None:
+    source = {
+        "llm_providers": [{"id": "gpu", "type": "vllm", "models": [BASE], "local": {name: None}}],
+        "default_models": {},
+    }
+
+    assert load(source, {}).settings.llm_providers[0].local == LocalModelConfig()
