@@ -110,7 +110,7 @@ def test_every_other_argument_is_the_engines_to_understand() -> None:
     assert provider({"engine": engine}).local.engine == engine
 
 
-@pytest.mark.parametrize("name", ["HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "my_password", "GOOGLE_CREDENTIALS"])
+@pytest.mark.parametrize("name", ["HF_TOKEN", "AWS_SECRET_ACCESS_KEY", "my_password", "apikeys"])
 def test_a_secret_does_not_go_where_ray_shows_it(name: str) -> None:
     said = complaint({"runtime_env": {"env_vars": {name: "x"}}})
 
@@ -120,7 +120,16 @@ def test_a_secret_does_not_go_where_ray_shows_it(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("runtime_env", [{"env_vars": {"VLLM_CPU_KVCACHE_SPACE": "4"}}, {"env_vars": None}])
+@pytest.mark.parametrize(
+    "runtime_env",
+    [
+        {"env_vars": {"VLLM_CPU_KVCACHE_SPACE": "4"}},
+        {"env_vars": {"TOKENIZERS_PARALLELISM": "false"}},
+        {"env_vars": None},
+        {"working_dir": "/models"},
+    ],
+    ids=str,
+)
 def test_a_runtime_env_without_secrets_is_rays_to_understand(runtime_env: dict[str, Any]) -> None:
     assert provider({"runtime_env": runtime_env}).local.runtime_env == runtime_env
 
