@@ -30,6 +30,7 @@ from serve_app.errors import ConfigError
 ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 KEYS = (ROOT / "docs" / "keys.md").read_text(encoding="utf-8")
+LOCAL_MODELS = (ROOT / "docs" / "local-models.md").read_text(encoding="utf-8")
 SERVE_FILES = [ROOT / "configs" / name for name in ("gpu-serve.yaml", "serve.yaml")]
 FILES = sorted(set((ROOT / "configs").glob("*.yaml")) - set(SERVE_FILES))
 KUBERAY = ROOT / "deploy" / "kuberay" / "gpu.yaml"
@@ -201,6 +202,22 @@ def test_the_first_example_loads(tmp_path: Path) -> None:
     path.write_text(DOCUMENT.split("```yaml\n", 1)[1].split("```", 1)[0], encoding="utf-8")
 
     assert load(path, {}).settings.routing == RoutingConfig()
+
+
+def test_the_examples_of_local_models_load() -> None:
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", LOCAL_MODELS, re.S)]
+    whole, *parts = blocks
+    found = load(whole, {}).settings
+    assert found.llm_providers[0].hosted_model == "qwen"
+
+    for part in parts:
+        own = {**whole["llm_providers"][0], **(part if "local" in part else {"local": part})}
+        assert load({"llm_providers": [own], "default_models": {}}, {}).settings.llm_providers[0].local
+
+
+def test_the_page_of_local_models_knows_every_key() -> None:
+    for key in LocalModelConfig.model_fields:
+        assert f"`{key}`" in LOCAL_MODELS
 
 
 def test_the_examples_of_keys_load() -> None:
