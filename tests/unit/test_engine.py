@@ -550,6 +550,17 @@ async def test_without_fallback_too_a_request_goes_to_who_is_ready() -> None:
     assert await made.asked() == "cloud"
 
 
+@pytest.mark.parametrize(("ready", "failures"), [("", 0), ("own", 1)])
+async def test_a_wait_for_a_machine_that_was_in_vain_is_no_sign_of_illness(ready: str, failures: int) -> None:
+    made = Hosting({"own": 1})
+    made.providers["own"].answers_with(failure(FailureKind.TIMEOUT, "own"))
+
+    with pytest.raises(ProviderTimeoutError):
+        await made.asked(ready)
+
+    assert made.house.control.breaker("own").failure_count == failures
+
+
 async def test_a_sleeper_stands_in_for_a_cloud_that_fails() -> None:
     made = Hosting({"cloud": 1, "own": 2})
     made.providers["cloud"].answers_with(failure(FailureKind.BROKEN))
