@@ -129,10 +129,12 @@ def moved_to(settings: Settings, state: BackendState, provider_id: str) -> str |
     """
     Where this provider's API is instead of where it is configured; None: there.
 
-    An endpoint of vLLM that stands apart from the providers is for the first one of that type.
+    An endpoint of vLLM that stands apart from the providers is for the first one of that type; not for one
+    that hosts its model here.
     """
     endpoint = state.vllm_endpoint or settings.backends.vllm_endpoint
-    first = next((p for p in settings.llm_providers if p.type == Backend.VLLM), None)
+    servers = (p for p in settings.llm_providers if p.type == Backend.VLLM and p.local is None)
+    first = next(servers, None)
     if endpoint is None or first is None or first.id != provider_id:
         return None
     endpoint = tidy(endpoint)

@@ -17,6 +17,8 @@ def build_provider(config: ProviderConfig, environ: Mapping[str, str], clock: Cl
     Adapters are imported here and not above, because LiteLLM takes seconds to load and only its own
     providers need it. `environ` is where keys are looked up.
     """
+    if config.local is not None:
+        raise ConfigError(f"provider '{config.id}' hosts a model: that takes Ray Serve, and nothing less")
     row = vendor(config.type)
     key = key_of(config, row, environ)
     match row.adapter:

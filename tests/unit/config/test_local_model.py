@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from serve_app.clock import SystemClock
 from serve_app.config.load import load
 from serve_app.config.local_model import Device, LocalModelConfig
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import ConfigError
+from serve_app.providers.build import build_provider
 
 BASE = {"model_id": "llama", "task": "chat_small"}
 OTHER = {"model_id": "qwen", "task": "chat_small"}
@@ -192,3 +194,8 @@ def test_a_heading_with_nothing_under_it_is_nothing(name: str) -> None:
     }
 
     assert load(source, {}).settings.llm_providers[0].local == LocalModelConfig()
+
+
+def test_a_gateway_without_ray_serve_hosts_nothing_and_says_so() -> None:
+    with pytest.raises(ConfigError, match="provider 'gpu' hosts a model: that takes Ray Serve"):
+        build_provider(provider(), {}, SystemClock())
