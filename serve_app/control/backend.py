@@ -11,6 +11,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from serve_app.config.override import BackendState
+from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
 from serve_app.errors import InvalidRequest
 from serve_app.routing.intent import TIERS
@@ -129,16 +130,20 @@ def moved_to(settings: Settings, state: BackendState, provider_id: str) -> str |
     """
     Where this provider's API is instead of where it is configured; None: there.
 
-    An endpoint of vLLM that stands apart from the providers is for the first one of that type; not for one
-    that hosts its model here.
+    An endpoint of vLLM that stands apart from the providers is for the first one of that type.
     """
     endpoint = state.vllm_endpoint or settings.backends.vllm_endpoint
-    servers = (p for p in settings.llm_providers if p.type == Backend.VLLM and p.local is None)
-    first = next(servers, None)
+    first = first_vllm(settings)
     if endpoint is None or first is None or first.id != provider_id:
         return None
     endpoint = tidy(endpoint)
     return None if endpoint == tidy(first.base_url or "") else f"{endpoint}/v1"
+
+
+def first_vllm(settings: Settings) -> ProviderConfig | None:
+    """The provider that seed 004's vLLM at an endpoint is, where one is configured."""
+    at_endpoints = (p for p in settings.llm_providers if p.type == Backend.VLLM and p.local is None)
+    return next(at_endpoints, None)
 
 
 def backend_named(name: str) -> Backend:

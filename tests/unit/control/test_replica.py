@@ -628,7 +628,9 @@ async def test_after_a_restart_of_the_authority_a_presence_comes_again() -> None
 
     cluster.restart_the_authority()
     await cluster.a.introduce()
-    assert cluster.a.warmth("own") is Warmth.COLD  # nobody has said otherwise yet
+    cluster.clock.advance(HEARD_WITHIN_S + 1)
+    await cluster.a.flush()
+    assert cluster.a.warmth("own") is Warmth.COLD  # nobody has said otherwise, and all have had the time
 
     await cluster.attend()
     await cluster.a.flush()
