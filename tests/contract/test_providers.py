@@ -508,13 +508,13 @@ async def test_anthropics_words_tell_the_reasons_for_a_400_apart(
 @pytest.mark.parametrize(
     "told", [{"status": 429}, {"status": 500}, {"status": 503}, {"reset": True}], ids=str
 )
-@pytest.mark.parametrize("type_", [*WIRE, "anthropic", "hosted_vllm", "litellm"])
+@pytest.mark.parametrize("type_", [*WIRE, LOCAL, "anthropic", "hosted_vllm", "litellm"])
 async def test_a_failure_is_asked_for_once(
     type_: str, upstream: ScriptedUpstream, told: dict[str, Any]
 ) -> None:
     """Whether to ask again is the gateway's decision: no SDK has a say in it."""
     prefix = "openai/" if type_ == "litellm" else ""  # LiteLLM's way through OpenAI's own SDK
-    address = upstream.url if type_ in ("anthropic", *WIRE) else f"{upstream.url}/v1"
+    address = upstream.url if type_ in ("anthropic", LOCAL, *WIRE) else f"{upstream.url}/v1"
     provider = build(type_, address)
     text = json.dumps({"input": orders(**told)}).encode()
     asked = replace(call(orders(**told), timeout_s=30), model=f"{prefix}{MODEL}")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import BaseModel
+from ray.serve.schema import ServeDeploySchema
 
 from serve_app.config.admin import AdminConfig
 from serve_app.config.alerts import AlertsConfig
@@ -124,7 +125,7 @@ def test_a_ready_made_file_loads_with_no_environment_at_all(path: Path) -> None:
 
 def in_serves_format(text: str) -> Settings:
     """The settings within a file for `serve deploy`."""
-    [application] = yaml.safe_load(text)["applications"]
+    [application] = ServeDeploySchema.model_validate(yaml.safe_load(text)).model_dump()["applications"]
     assert application["import_path"] == "serve_app.app:build"
     loaded = load(application["args"]["config"], {})
     assert loaded.notes == ()
