@@ -11,6 +11,7 @@ Draws the deployment graph: `serve run serve_app.app:build config=configs/demo.y
 # annotation is a class, not a string.
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -65,7 +66,24 @@ def _provider(config: ProviderConfig, settings: Settings) -> Application:
     return serve.deployment(ProviderDeployment, **options).bind(config, settings.log_level)
 
 
+def refuse_without_extras(settings: Settings) -> None:
+    """Raise ConfigError where a model is to be hosted, and what that takes is not installed here."""
+    for provider in settings.llm_providers:
+        if provider.local is not None:
+            _builder_for(provider)
+
+
 def _local_model(config: ProviderConfig, local: LocalModelConfig, settings: Settings) -> Application:
+    build_local_model = _builder_for(config)
+    try:
+        return build_local_model(config, local, settings)
+    except ValueError as error:
+        raise ConfigError(f"provider '{config.id}': vLLM does not take what 'local' says: {error}") from error
+
+
+def _builder_for(
+    config: ProviderConfig,
+) -> Callable[[ProviderConfig, LocalModelConfig, Settings], Application]:
     try:
         # Imported here, because it takes seconds and is an extra that most gateways do without.
         from serve_app.deployments.local_model import local_model
@@ -74,7 +92,4 @@ def _local_model(config: ProviderConfig, local: LocalModelConfig, settings: Sett
             f"provider '{config.id}' hosts a model, and for that something is not installed here: "
             f"pip install 'sekha-serve[vllm]' (without a GPU: see docs/local-models.md); {error}"
         ) from error
-    try:
-        return local_model(config, local, settings)
-    except ValueError as error:
-        raise ConfigError(f"provider '{config.id}': vLLM does not take what 'local' says: {error}") from error
+    return local_model

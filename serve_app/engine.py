@@ -96,9 +96,7 @@ class Engine:
 
     def _wake(self, plan: Plan) -> None:
         """Let machines start for those who would be asked if they were there; others answer meanwhile."""
-        for candidate in reversed(plan.ordered):
-            if candidate.is_ready:
-                return
+        for candidate in plan.missed:
             if wake := self._wakers.get(candidate.target.provider_id):
                 wake()
 

@@ -391,15 +391,16 @@ class Trip:
 
     def _was_rushed(self, attempt: Attempt, error: UpstreamError) -> bool:
         """
-        Whether it was the deadline that ran out, and not a limit of the provider's own.
+        Whether it was the deadline that ran out, or a wait for a machine: no limit of the provider's own.
 
         A head that does not come, a silence in the middle, a 504 of the upstream's: these are the provider's
-        doing, however little time the caller has left.
+        doing, however little time the caller has left. But who is still starting does not answer too slowly.
         """
         if error.failure is not FailureKind.TIMEOUT or error.upstream_status is not None:
             return False
-        ended_early = attempt.limits.hurried and self.remaining_s == 0.0 and not attempt.output_chars
-        return attempt.ran_into_deadline or ended_early
+        ended_early = attempt.limits.hurried and self.remaining_s == 0.0
+        in_vain = not attempt.output_chars and (ended_early or not attempt.candidate.is_ready)
+        return attempt.ran_into_deadline or in_vain
 
     def _cool_until(self, error: UpstreamError) -> float | None:
         """Until when the provider asked to be left alone; a full queue of ours asks for nothing."""

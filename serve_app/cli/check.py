@@ -1,6 +1,7 @@
 """`sekha check`: is this configuration good, and what does it say?"""
 
 import os
+from importlib.util import find_spec
 
 import typer
 from rich.table import Table
@@ -8,6 +9,7 @@ from rich.table import Table
 from serve_app.accounting.money import dollars
 from serve_app.accounting.price import Price
 from serve_app.cli.configured import ConfigOption, configured, show
+from serve_app.config.settings import Settings
 from serve_app.prices import prices_of
 from serve_app.providers.catalogue import vendor
 from serve_app.providers.keys import key_of, missing_key
@@ -19,6 +21,7 @@ def check(config: ConfigOption = None) -> None:
     typer.echo(f"Configuration: {loaded.source}")
     for note in loaded.notes:
         typer.echo(f"  {note}")
+    _note_a_missing_extra(loaded.settings)
     prices = prices_of(loaded.settings)
     table = Table("provider", "type", "priority", "key", "model", "task", "input $/1M", "output $/1M", "$/h")
     for provider in loaded.settings.llm_providers:
@@ -40,6 +43,17 @@ def check(config: ConfigOption = None) -> None:
                 f"{provider.hourly_rate:g}" if provider.hourly_rate else "",
             )
     show(table)
+
+
+def _note_a_missing_extra(settings: Settings) -> None:
+    """No error: the nodes that are to host the model may well have what this machine has not."""
+    hosts = [provider.id for provider in settings.llm_providers if provider.local is not None]
+    if hosts and find_spec("vllm") is None:
+        typer.secho(
+            "  vLLM is not installed on this machine; the nodes need it that host a model for "
+            f"{', '.join(hosts)} (docs/local-models.md)",
+            fg=typer.colors.YELLOW,
+        )
 
 
 def _shown(price: Price | None, output: bool) -> str:

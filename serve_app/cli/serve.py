@@ -15,6 +15,7 @@ import typer
 from serve_app.cli.configured import CANNOT_START, ConfigOption, configured, fail
 from serve_app.config.settings import Settings
 from serve_app.control.replica import REPORT_EVERY_S
+from serve_app.errors import ConfigError
 from serve_app.providers.catalogue import vendor
 from serve_app.providers.keys import key_of, missing_key
 
@@ -89,6 +90,9 @@ def serve(
         _drain()
     except (_Stopped, SystemExit):
         typer.echo("Stopped before it was ready.")
+    except ConfigError as error:
+        code = CANNOT_START
+        typer.secho(f"sekha: {error}", err=True, fg=typer.colors.RED)
     except Exception as error:  # noqa: BLE001 - whatever Ray says, the caller of a command wants the reason
         code = 1
         typer.secho(f"sekha: cannot start: {error}", err=True, fg=typer.colors.RED)
@@ -150,8 +154,9 @@ def _start(settings: Settings, host: str, port: int, signals: "_Signals") -> Non
     from ray.serve.config import HTTPOptions
     from ray.serve.schema import LoggingConfig
 
-    from serve_app.app import graph
+    from serve_app.app import graph, refuse_without_extras
 
+    refuse_without_extras(settings)
     logging.getLogger("ray").setLevel(logging.ERROR)  # what a person should know, this command says itself
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     here: dict[str, Any] = {"_node_ip_address": "127.0.0.1"} if _is_loopback(host) else {}

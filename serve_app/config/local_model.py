@@ -19,7 +19,7 @@ _TAKEN = {
     "lora_modules": "adapters",
     "enable_lora": "adapters",
 }
-_SECRET = re.compile(r"TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+_SECRET = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL)S?(?![A-Z])", re.IGNORECASE)
 
 
 class Device(StrEnum):

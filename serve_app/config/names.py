@@ -70,6 +70,11 @@ def item_of(annotation: Any) -> Any:
     return get_args(shape)[0] if get_origin(shape) is tuple else None
 
 
+def is_mapping(annotation: Any) -> bool:
+    """Whether names of the operator's own stand here, each with a value."""
+    return get_origin(plain(annotation)) is dict
+
+
 def annotation_at(root: type[BaseModel], path: Path) -> Any:
     """The type at this path of canonical names; None where the types know of nothing."""
     here: Any = root
@@ -105,8 +110,11 @@ def canonical(annotation: Any, data: Any, path: Path = ()) -> tuple[Any, list[tu
 def _rewrite(annotation: Any, data: Any, path: Path, clashes: list[tuple[Path, str]]) -> Any:
     if (model := model_of(annotation)) and isinstance(data, Mapping):
         return _rewrite_section(model, data, path, clashes)
-    if data is None and not may_be_null(annotation) and (model or item_of(annotation) is not None):
-        return {} if model else []  # a heading with nothing under it
+    if data is None and not may_be_null(annotation):  # a heading with nothing under it
+        if model or is_mapping(annotation):
+            return {}
+        if item_of(annotation) is not None:
+            return []
     if (item := item_of(annotation)) is not None and isinstance(data, list | tuple):
         return [_rewrite(item, entry, (*path, index), clashes) for index, entry in enumerate(data)]
     return data

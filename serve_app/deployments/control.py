@@ -281,3 +281,19 @@ class ControlClient:
             # Beside a router, and not on the head by chance: then it works on while the head is away.
             scheduling_strategy=NodeAffinitySchedulingStrategy(here, soft=True),
         ).remote(self._app_name, self._log_level, self._storage)
+
+
+class Visitor(ControlClient):
+    """
+    The control actor, seen from a replica of a model, which only has something to say.
+
+    It makes no actor and replaces none: that belongs beside a router, and not on a machine that goes away
+    when nobody asks the model any more.
+    """
+
+    async def _found(self) -> Any:
+        actor = await asyncio.to_thread(ray.get_actor, self._name, NAMESPACE)
+        if _older(await actor.version.remote(), than=__version__):
+            raise ValueError("a router has yet to replace it")
+        self._actor = actor
+        return actor

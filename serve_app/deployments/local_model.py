@@ -32,7 +32,7 @@ from serve_app.config.settings import Settings
 from serve_app.config.storage import StorageConfig
 from serve_app.control.capacity import Presence
 from serve_app.control.port import ControlUnreachable
-from serve_app.deployments.control import ControlClient
+from serve_app.deployments.control import Visitor
 from serve_app.deployments.options import deployment_options
 from serve_app.errors import UpstreamError
 from serve_app.observability.logs import configure_logs
@@ -110,7 +110,7 @@ class LocalModelDeployment:
     ) -> None:
         configure_logs(log_level)
         context = serve.get_replica_context()
-        self._control = ControlClient(context.app_name, log_level, storage)
+        self._control = Visitor(context.app_name, log_level, storage)
         self._config = config
         self._name = context.replica_id.unique_id
         self._clock = SystemClock()

@@ -28,6 +28,8 @@ def _built(config: ProviderConfig, environ: Mapping[str, str], clock: Clock) -> 
     Adapters are imported here and not above, because LiteLLM takes seconds to load and only its own
     providers need it.
     """
+    if config.local is not None:
+        raise ConfigError(f"provider '{config.id}' hosts a model: that takes Ray Serve, and nothing less")
     row = vendor(config.type)
     key = key_of(config, row, environ)
     match row.adapter:

@@ -26,8 +26,8 @@ from serve_app.providers.bodies import (
     usage_in,
 )
 from serve_app.providers.frames import ChatFrames, says_something
-from serve_app.providers.limits import Limit, OutOfTime, out_of_time, within
-from serve_app.providers.wire_failures import broken, too_much_of_nothing
+from serve_app.providers.limits import USAGE_S, Limit, OutOfTime, out_of_time, within
+from serve_app.providers.wire_failures import broken, too_much, too_much_of_nothing
 
 Said = AsyncGenerator[bytes, None]
 
@@ -124,9 +124,12 @@ class LocalProvider:
         with self._at_work():
             async with aclosing(said):
                 try:
-                    body = await within(call.timeout_s, Limit.WHOLE, anext(said, b""))
+                    answering = within(call.first_byte_s, Limit.FIRST_BYTE, anext(said, b""))
+                    body = await within(call.timeout_s, Limit.WHOLE, answering)
                 except Exception as error:  # noqa: BLE001 - see _failed
                     return self._failed(error)
+        if len(body) > self._answer_limit:
+            return too_much(self._config.id, self._answer_limit)
         answer = checked(body, self._config.id, must_have, rows)
         if isinstance(answer, UpstreamError):
             return answer
@@ -142,31 +145,36 @@ class LocalProvider:
 
     async def _until_it_speaks(self, call: Call, said: Said, frames: ChatFrames) -> bytes | UpstreamError:
         first = bytearray()
-        limit_s = call.first_byte_s
-        while piece := await within(limit_s, Limit.FIRST_BYTE, anext(said, b"")):
-            limit_s = call.timeout_s
-            if not piece.startswith(b"data:"):  # it has not begun a stream: this is why not
-                refusal = checked(piece, self._config.id, "choices")
-                if isinstance(refusal, UpstreamError):
-                    return refusal
-                return broken(self._config.id, "sent a whole answer instead of a stream", 200)
+        piece = await within(call.first_byte_s, Limit.FIRST_BYTE, anext(said, b""))
+        if piece and not piece.startswith(b"data:"):  # it has not begun a stream: this is why not
+            refusal = checked(piece, self._config.id, "choices")
+            if isinstance(refusal, UpstreamError):
+                return refusal
+            return broken(self._config.id, "sent a whole answer instead of a stream", 200)
+        while piece:
             block = frames.feed(piece)
             first += block
-            if frames.failure is not None:
-                return frames.failure
-            if block and says_something(block):
+            if says_something(block):
                 return bytes(first)
             if len(first) > self._answer_limit:
                 return too_much_of_nothing(self._config.id, self._answer_limit)
-        return broken(self._config.id, "ended its stream before the first token", 200)
+            if frames.is_done or frames.failure:
+                break
+            piece = await anext(said, b"")
+        if first and frames.is_complete and frames.failure is None:
+            return bytes(first)
+        return frames.failure or broken(self._config.id, "ended its stream before the first token", 200)
 
     async def _next(self, idle_s: float, said: Said, frames: ChatFrames) -> bytes:
         """The frames that follow; empty: that was all, and the frames know how it ended."""
         while not (frames.is_done or frames.failure):
+            limit_s = min(idle_s, USAGE_S) if frames.is_complete else idle_s
             try:
-                piece = await within(idle_s, Limit.IDLE, anext(said, b""))
+                piece = await within(limit_s, Limit.IDLE, anext(said, b""))
             except Exception as error:  # noqa: BLE001
-                frames.failure = self._failed(error)
+                failure = self._failed(error)
+                if not frames.is_complete:  # else it is whole, and only its usage is not told
+                    frames.failure = failure
                 return b""
             if not piece:
                 return frames.end()

@@ -44,6 +44,7 @@ from serve_app.providers.wire_failures import (
     failure_of_error,
     failure_of_exception,
     failure_of_response,
+    too_much,
     too_much_of_nothing,
 )
 
@@ -153,13 +154,7 @@ class WireProvider:
             return broken(self._config.id, "was cut off in the middle of its answer", 200)
         finally:
             response.close()
-        if body is None:
-            return broken(
-                self._config.id,
-                f"sent an answer of more than {self._config.max_answer_mb:g} MB (max_answer_mb)",
-                200,
-            )
-        return body
+        return too_much(self._config.id, self._answer_limit) if body is None else body
 
     # One request, many frames
 

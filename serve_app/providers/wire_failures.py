@@ -133,6 +133,12 @@ def broken(provider_id: str, what: str, status: int | None = None) -> UpstreamEr
     return upstream_error(f"Provider '{provider_id}' {what}", provider_id, FailureKind.BROKEN, status)
 
 
+def too_much(provider_id: str, limit: float) -> UpstreamError:
+    """A whole answer that is longer than any should be."""
+    megabytes = limit / 1024**2
+    return broken(provider_id, f"sent an answer of more than {megabytes:g} MB (max_answer_mb)", 200)
+
+
 def too_much_of_nothing(provider_id: str, limit: float) -> UpstreamError:
     """A stream that announces an answer on and on, and never begins it."""
     megabytes = limit / 1024**2

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from random import Random
 from typing import Protocol
 
@@ -53,12 +54,17 @@ class Purse(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`ordered` are the eligible candidates, best first; the rest are `dropped`, each with its reason."""
+    """
+    `ordered` are the eligible candidates, best first; the rest are `dropped`, each with its reason.
+
+    `missed` are those who would come before the first one that is ready, if they were ready themselves.
+    """
 
     wanted: Requirements
     strategy: str
     ordered: tuple[Candidate, ...]
     dropped: tuple[Dropped, ...]
+    missed: tuple[Candidate, ...] = ()
 
     def reason(self, chosen: Candidate) -> str:
         """Why this one was chosen (contract 1.2)."""
@@ -147,7 +153,7 @@ def make_plan(
     ordered = strategy.order(list(eligible.values()), rng)
     # Stable: the caller's wish comes before the operators', and both before any strategy's; but who is there
     # comes before who has to be waited for.
-    ordered.sort(
-        key=lambda c: (not c.is_ready, c.priority != 0, c.target.provider_type != wanted.preferred_type)
-    )
-    return Plan(wanted, strategy.name, tuple(ordered), tuple(dropped))
+    ordered.sort(key=lambda c: (c.priority != 0, c.target.provider_type != wanted.preferred_type))
+    missed = tuple(takewhile(lambda c: not c.is_ready, ordered))
+    ordered.sort(key=lambda c: not c.is_ready)
+    return Plan(wanted, strategy.name, tuple(ordered), tuple(dropped), missed)

@@ -1,6 +1,6 @@
 """
 What a gateway makes of an upstream that misbehaves: every fault, in a chat, a stream and an embedding, at the
-first target and at the last, over the wire and through LiteLLM.
+first target and at the last, over the wire, through LiteLLM, and of the engine of a local model.
 
 The gateway is whole but for HTTP and Ray: two real providers speak to two scripted upstreams over real HTTP.
 Where the first target has the fault the last one is well; where the last has it the first is overloaded.
@@ -21,8 +21,10 @@ from serve_app.config.settings import Settings
 from serve_app.errors import UpstreamError
 from serve_app.providers.base import Provider, StreamEnd
 from serve_app.providers.build import build_provider
+from serve_app.providers.local import LocalProvider
 from serve_app.schemas.chat import read_chat
 from serve_app.schemas.embeddings import read_embedding
+from tests.support.engine import HttpEngine
 from tests.support.gateways import House
 from tests.support.upstream import ScriptedUpstream
 
@@ -39,9 +41,9 @@ POLICY = {"retry": {"max_retries": 2, "first_delay_s": 0.01, "retry_after_max_s"
 # For faults that are silence; where it is not silence that is tried, a slow machine must not look like it.
 LIMITS = {
     "timeout": 1,
-    "first_byte_timeout_s": 0.5,
-    "first_token_timeout_s": 0.5,
-    "stream_idle_timeout_s": 0.5,
+    "first_byte_timeout_s": 0.8,
+    "first_token_timeout_s": 0.8,
+    "stream_idle_timeout_s": 0.8,
 }
 
 
@@ -73,10 +75,13 @@ TOO_LONG = Course(End("last answers", 1, 1), End("503 upstream_overloaded of fir
 CHAT, STREAM, EMBEDDING = "chat", "stream", "embedding"
 ALL = (CHAT, STREAM, EMBEDDING)
 WHOLE = (CHAT, EMBEDDING)
-WIRE, LITELLM = "wire", "litellm"
+WIRE, LITELLM, LOCAL = "wire", "litellm", "local"
+REMOTE = (WIRE, LITELLM)
+OURS = (WIRE, LOCAL)  # who have frames and usage read by us
 TYPES = {
     WIRE: {CHAT: "openai", STREAM: "openai", EMBEDDING: "openai"},
     LITELLM: {CHAT: "anthropic", STREAM: "anthropic", EMBEDDING: "hosted_vllm"},
+    LOCAL: {CHAT: "vllm", STREAM: "vllm", EMBEDDING: "vllm"},
 }
 
 
@@ -89,7 +94,7 @@ class Fault:
     course: Course
     last_word: str = ""
     asking: tuple[str, ...] = ALL
-    through: tuple[str, ...] = (WIRE, LITELLM)
+    through: tuple[str, ...] = (*REMOTE, LOCAL)
     within_s: float = ENOUGH_S
     apart_s: float = 0.0
 
@@ -109,9 +114,9 @@ MUCH_LATER = {**LIMITED, "retry_after": 60}
 OVERSIZE = {"oversize": 300_000}
 
 FAULTS = [
-    Fault("429 with a short wait", SOON, PASSES, apart_s=0.2),
-    Fault("429 until a date", DATED, PASSES, asking=(CHAT,), apart_s=1.0),
-    Fault("429 with a long wait", MUCH_LATER, LEFT, "429 upstream_rate_limited"),
+    Fault("429 with a short wait", SOON, PASSES, through=REMOTE, apart_s=0.2),
+    Fault("429 until a date", DATED, PASSES, asking=(CHAT,), through=REMOTE, apart_s=1.0),
+    Fault("429 with a long wait", MUCH_LATER, LEFT, "429 upstream_rate_limited", through=REMOTE),
     Fault("429 always", LIMITED, RETRIED, "429 upstream_rate_limited"),
     Fault("500 once", {"status": 500, "times": 1}, PASSES),
     Fault("500 always", {"status": 500}, RETRIED, "502 upstream_broken"),
@@ -120,7 +125,8 @@ FAULTS = [
     Fault("504 always", {"status": 504}, RETRIED, "504 upstream_timeout"),
     Fault("529 always", {"status": 529}, RETRIED, "503 upstream_overloaded"),
     Fault("a reset", {"reset": True, "times": 1}, PASSES),
-    Fault("resets", {"reset": True}, RETRIED, "502 upstream_unreachable"),
+    Fault("resets", {"reset": True}, RETRIED, "502 upstream_unreachable", through=REMOTE),
+    Fault("a dead engine", {"reset": True}, RETRIED, "502 upstream_broken", through=(LOCAL,)),
     Fault("silence", {"stall": True}, LEFT, "504 upstream_timeout", within_s=LITTLE_S),
     Fault("a head and nothing", {"stall_headers": True}, LEFT, "504 upstream_timeout", within_s=LITTLE_S),
     Fault(
@@ -138,11 +144,11 @@ FAULTS = [
     Fault("half a stream, an error", {"error_after": 2}, BREAKS_OFF, asking=(STREAM,)),
     Fault("a stream of nothing", {"cut_after": 0}, RETRIED, "502 upstream_broken", (STREAM,)),
     Fault("a stream of an error", {"error_after": 0}, RETRIED, "502 upstream_broken", (STREAM,)),
-    Fault("a broken event", {"malformed": True}, HARMLESS, asking=(STREAM,), through=(WIRE,)),
+    Fault("a broken event", {"malformed": True}, HARMLESS, asking=(STREAM,), through=OURS),
     # LiteLLM reads the events itself, and stumbles: not the answer one would like, but no lie.
     Fault("a broken event to LiteLLM", {"malformed": True}, BREAKS_OFF, asking=(STREAM,), through=(LITELLM,)),
-    Fault("no [DONE]", {"no_done": True}, HARMLESS, asking=(STREAM,), through=(WIRE,)),
-    Fault("no usage", {"no_usage": True}, HARMLESS, asking=(CHAT, STREAM), through=(WIRE,)),
+    Fault("no [DONE]", {"no_done": True}, HARMLESS, asking=(STREAM,), through=OURS),
+    Fault("no usage", {"no_usage": True}, HARMLESS, asking=(CHAT, STREAM), through=OURS),
     Fault("broken JSON", {"malformed": True}, RETRIED, "502 upstream_broken", (CHAT,)),
     Fault("a web page", {"html": True}, RETRIED, "502 upstream_broken"),
     Fault("an empty body", {"empty": True}, RETRIED, "502 upstream_broken"),
@@ -153,7 +159,7 @@ FAULTS = [
     Fault("403 of our key", {"status": 403}, LEFT, "502 upstream_auth"),
     Fault("no such model", {"status": 404}, LEFT, "502 upstream_not_found"),
     Fault("too long a prompt", {"refuse": "context_length"}, TOO_LONG),
-    Fault("a content filter", {"refuse": "content_filter"}, FINAL, "400 content_filter"),
+    Fault("a content filter", {"refuse": "content_filter"}, FINAL, "400 content_filter", through=REMOTE),
     Fault("no prefill here", {"refuse": "prefill"}, FINAL, "400 upstream_rejected"),
     Fault("400", {"status": 400}, FINAL, "400 upstream_rejected"),
     Fault("422", {"status": 422}, FINAL, "422 upstream_rejected"),
@@ -182,9 +188,9 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def upstreams() -> Iterator[list[ScriptedUpstream]]:
-    """A first and a last one for each of the four scenes of a row."""
+    """A first and a last one for each of the six scenes of a row."""
     with ExitStack() as running:
-        yield [running.enter_context(ScriptedUpstream()) for _ in range(8)]
+        yield [running.enter_context(ScriptedUpstream()) for _ in range(12)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -233,12 +239,17 @@ async def scene(
     (first if place == "first" else last).mode = dict(fault.orders)
     type_ = TYPES[adapter][asked]
     configured = [
-        configuration(name, priority, type_, asked, upstream.url) | fault.limits
+        configuration(name, priority, type_, asked, upstream.url) | hosted(adapter) | fault.limits
         for priority, (name, upstream) in enumerate({"first": first, "last": last}.items(), start=1)
     ]
     settings = Settings.model_validate({"llm_providers": configured, "default_models": {}})
     clock = SystemClock()
-    providers = {config.id: build_provider(config, {}, clock) for config in settings.llm_providers}
+    providers = {
+        config.id: LocalProvider(config, HttpEngine(upstream.url), clock)
+        if config.local is not None
+        else build_provider(config, {}, clock)
+        for config, upstream in zip(settings.llm_providers, (first, last), strict=True)
+    }
     return Scene(first, last, await House(settings, providers, clock).open(), providers)
 
 
@@ -254,6 +265,11 @@ def configuration(name: str, place: int, type_: str, asked: str, url: str) -> di
         "models": [{"model_id": f"{name}-model", "task": task, "context_window": window * place}],
         **POLICY,
     }
+
+
+def hosted(adapter: str) -> dict[str, Any]:
+    """What is configured otherwise where we host the model ourselves."""
+    return {"base_url": None, "api_key": None, "local": {}} if adapter == LOCAL else {}
 
 
 async def chat(house: House, within_s: float) -> str:

@@ -2,7 +2,9 @@
 One contract for every provider: the same scenarios, over real HTTP where there is an upstream.
 
 `REMOTE` are the adapters that speak to somebody: the wire as three vendors use it, and LiteLLM as a
-translator to Anthropic. `EVERYONE` is those and the simulator.
+translator to Anthropic. `LOCAL` is a model in our own process, whose engine has the same upstream answer for
+it; it has no headers, no key and no connection, so nothing is asked about those. `EVERYONE` is all of them
+and the simulator.
 """
 
 import asyncio
@@ -32,6 +34,8 @@ from serve_app.errors import (
 )
 from serve_app.providers.base import Answer, Call, Health, Provider, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.build import build_provider
+from serve_app.providers.local import LocalProvider
+from tests.support.engine import HttpEngine
 from tests.support.upstream import ScriptedUpstream
 
 pytestmark = [
@@ -42,7 +46,9 @@ pytestmark = [
 
 WIRE = ["openai", "ollama", "vllm"]
 REMOTE = [*WIRE, "anthropic"]
-EVERYONE = [*REMOTE, "scripted"]
+LOCAL = "local"
+ANSWERED = [*REMOTE, LOCAL]  # by the scripted upstream, in one way or the other
+EVERYONE = [*ANSWERED, "scripted"]
 KEY = "sk-canary-0123456789"
 MODEL = "gpt-4o-mini"
 TOOL = {
@@ -69,6 +75,10 @@ async def provider(request: pytest.FixtureRequest, upstream: ScriptedUpstream) -
 
 
 def build(type_: str, url: str, environ: dict[str, str] | None = None, **fields: Any) -> Provider:
+    if type_ == LOCAL:
+        model = {"model_id": MODEL, "task": "chat_small"}
+        hosted = ProviderConfig.model_validate({"id": "p", "type": "vllm", "models": [model], "local": {}})
+        return LocalProvider(hosted, HttpEngine(url), SystemClock())
     models = [{"model_id": MODEL, "task": "chat_small"}, {"model_id": "embedder", "task": "embedding"}]
     config = {"id": "p", "type": type_, "base_url": url, "api_key": KEY, "timeout": 5, "models": models}
     return build_provider(ProviderConfig(**{**config, **fields}), environ or {}, SystemClock())
@@ -173,7 +183,7 @@ async def test_a_usage_that_is_not_told_is_counted_with_the_models_tokenizer(pro
     assert end.usage == answer.usage
 
 
-@pytest.mark.parametrize("provider", WIRE, indirect=True)
+@pytest.mark.parametrize("provider", [*WIRE, LOCAL], indirect=True)
 async def test_a_usage_that_nobody_can_count_is_none(provider: Provider) -> None:
     untold = replace(call(orders(no_usage=True)), model="some-llama")
 
@@ -212,7 +222,7 @@ async def test_calls_the_tool_it_is_told_to_call(provider: Provider) -> None:
     assert choice["message"]["tool_calls"][0]["function"]["name"] == "weather"
 
 
-@pytest.mark.parametrize("provider", [*WIRE, "scripted", "hosted_vllm"], indirect=True)
+@pytest.mark.parametrize("provider", [*WIRE, LOCAL, "scripted", "hosted_vllm"], indirect=True)
 async def test_embeds_one_text_or_several(provider: Provider) -> None:
     one = await provider.embed(Call("embedder", b'{"input":"a cat"}', 5))
     several = await provider.embed(Call("embedder", b'{"input":["a cat","a dog"]}', 5))
@@ -229,7 +239,7 @@ async def test_embeds_one_text_or_several(provider: Provider) -> None:
 # What reaches the upstream
 
 
-@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("provider", ANSWERED, indirect=True)
 async def test_unknown_fields_reach_the_upstream(provider: Provider, upstream: ScriptedUpstream) -> None:
     await provider.chat(call("hi", top_k=7, brand_new={"a": [1, None]}, temperature=0.5))
 
@@ -239,14 +249,14 @@ async def test_unknown_fields_reach_the_upstream(provider: Provider, upstream: S
     assert upstream.last.json["model"] == MODEL
 
 
-@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("provider", ANSWERED, indirect=True)
 async def test_hints_to_the_gateway_stay_here(provider: Provider, upstream: ScriptedUpstream) -> None:
     await provider.chat(call("hi", preferred_model="x", require_vision=True, max_cost=1, context_size=9))
 
     assert not {"preferred_model", "require_vision", "max_cost", "context_size"} & set(upstream.last.json)
 
 
-@pytest.mark.parametrize("provider", WIRE, indirect=True)
+@pytest.mark.parametrize("provider", [*WIRE, LOCAL], indirect=True)
 async def test_case_74_the_upstream_receives_the_images(
     provider: Provider, upstream: ScriptedUpstream
 ) -> None:
@@ -260,7 +270,7 @@ async def test_case_74_the_upstream_receives_the_images(
     assert upstream.last.json["messages"][0]["content"] == content
 
 
-@pytest.mark.parametrize("provider", WIRE, indirect=True)
+@pytest.mark.parametrize("provider", [*WIRE, LOCAL], indirect=True)
 async def test_a_stream_always_asks_for_its_usage(provider: Provider, upstream: ScriptedUpstream) -> None:
     await items_of(provider, call("hi", stream_options={"include_obfuscation": False}))
 
@@ -419,10 +429,14 @@ CASE_50 = [
     CASE_50,
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("provider", ANSWERED, indirect=True)
 async def test_case_50_a_failure_keeps_its_kind_streamed_or_not(
     provider: Provider, told: dict[str, Any], class_: type[UpstreamError], kind: FailureKind, retryable: bool
 ) -> None:
+    if isinstance(provider, LocalProvider):
+        told = {name: value for name, value in told.items() if name != "retry_after"}  # no header says it
+        if "reset" in told:
+            kind = FailureKind.BROKEN  # no way to it can break, only the engine itself
     asked = call(orders(**told), timeout_s=0.3 if "stall" in told else 5)
 
     whole = await provider.chat(asked)
@@ -494,13 +508,13 @@ async def test_anthropics_words_tell_the_reasons_for_a_400_apart(
 @pytest.mark.parametrize(
     "told", [{"status": 429}, {"status": 500}, {"status": 503}, {"reset": True}], ids=str
 )
-@pytest.mark.parametrize("type_", [*WIRE, "anthropic", "hosted_vllm", "litellm"])
+@pytest.mark.parametrize("type_", [*WIRE, LOCAL, "anthropic", "hosted_vllm", "litellm"])
 async def test_a_failure_is_asked_for_once(
     type_: str, upstream: ScriptedUpstream, told: dict[str, Any]
 ) -> None:
     """Whether to ask again is the gateway's decision: no SDK has a say in it."""
     prefix = "openai/" if type_ == "litellm" else ""  # LiteLLM's way through OpenAI's own SDK
-    address = upstream.url if type_ in ("anthropic", *WIRE) else f"{upstream.url}/v1"
+    address = upstream.url if type_ in ("anthropic", LOCAL, *WIRE) else f"{upstream.url}/v1"
     provider = build(type_, address)
     text = json.dumps({"input": orders(**told)}).encode()
     asked = replace(call(orders(**told), timeout_s=30), model=f"{prefix}{MODEL}")
@@ -516,7 +530,7 @@ async def test_a_failure_is_asked_for_once(
     assert len(upstream.requests) == len(failures) == 2 + embeds
 
 
-@pytest.mark.parametrize("provider", [*REMOTE, "hosted_vllm"], indirect=True)
+@pytest.mark.parametrize("provider", [*ANSWERED, "hosted_vllm"], indirect=True)
 @pytest.mark.parametrize("told", [{"html": True}, {"empty": True}], ids=str)
 async def test_a_200_without_an_answer_is_a_failure(provider: Provider, told: dict[str, Any]) -> None:
     whole = await provider.chat(call(orders(**told)))
@@ -527,7 +541,7 @@ async def test_a_200_without_an_answer_is_a_failure(provider: Provider, told: di
         assert (failure.failure, failure.upstream_status) == (FailureKind.BROKEN, 200)
 
 
-@pytest.mark.parametrize("provider", [*REMOTE, "hosted_vllm"], indirect=True)
+@pytest.mark.parametrize("provider", [*ANSWERED, "hosted_vllm"], indirect=True)
 async def test_broken_json_is_a_failure(provider: Provider) -> None:
     failure = await provider.chat(call(orders(malformed=True)))
 
@@ -535,7 +549,7 @@ async def test_broken_json_is_a_failure(provider: Provider) -> None:
     assert failure.failure is FailureKind.BROKEN
 
 
-@pytest.mark.parametrize("provider", WIRE, indirect=True)
+@pytest.mark.parametrize("provider", [*WIRE, LOCAL], indirect=True)
 async def test_one_broken_frame_is_dropped_and_logged(
     provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -549,7 +563,7 @@ async def test_one_broken_frame_is_dropped_and_logged(
     assert "not JSON" in caplog.text
 
 
-@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("provider", ANSWERED, indirect=True)
 @pytest.mark.parametrize("told", [{"cut_after": 2}, {"error_after": 2}], ids=str)
 async def test_an_answer_that_was_cut_never_looks_complete(provider: Provider, told: dict[str, Any]) -> None:
     items = await items_of(provider, call(orders(**told)))
@@ -561,7 +575,7 @@ async def test_an_answer_that_was_cut_never_looks_complete(provider: Provider, t
     assert all(choice["finish_reason"] is None for chunk in chunks_in(items) for choice in chunk["choices"])
 
 
-@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("provider", ANSWERED, indirect=True)
 @pytest.mark.parametrize("told", [{"cut_after": 0}, {"error_after": 0}], ids=str)
 async def test_a_stream_that_fails_before_its_first_token_has_no_head(
     provider: Provider, told: dict[str, Any]
@@ -572,14 +586,14 @@ async def test_a_stream_that_fails_before_its_first_token_has_no_head(
     assert isinstance(items[0], UpstreamError)
 
 
-@pytest.mark.parametrize("provider", WIRE, indirect=True)
+@pytest.mark.parametrize("provider", [*WIRE, LOCAL], indirect=True)
 async def test_a_stream_that_has_told_why_it_ended_needs_no_done(provider: Provider) -> None:
     items = await items_of(provider, call(orders(no_done=True)))
 
     assert isinstance(items[-1], StreamEnd)
 
 
-@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("provider", ANSWERED, indirect=True)
 async def test_a_stream_that_falls_silent_is_given_up(provider: Provider) -> None:
     items = await items_of(provider, call(orders(stall_after=2), idle_s=0.2))
 
@@ -592,7 +606,7 @@ async def test_a_stream_that_falls_silent_is_given_up(provider: Provider) -> Non
     )
 
 
-@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("provider", ANSWERED, indirect=True)
 @pytest.mark.parametrize(
     ("limits", "whole_says", "stream_says"),
     [
@@ -623,7 +637,7 @@ async def test_a_limit_that_runs_out_is_named(
         assert failure.upstream_status is None
 
 
-@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("provider", ANSWERED, indirect=True)
 async def test_a_failure_that_passes_is_followed_by_an_answer(provider: Provider) -> None:
     told = orders(status=500, times=1, who=str(id(provider)))
 
@@ -634,7 +648,7 @@ async def test_a_failure_that_passes_is_followed_by_an_answer(provider: Provider
 # What is let go
 
 
-@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("provider", ANSWERED, indirect=True)
 async def test_closing_a_stream_closes_the_connection(provider: Provider, upstream: ScriptedUpstream) -> None:
     stream = provider.chat_stream(call(orders(chunks=500, chunk_delay_s=0.02)))
     assert isinstance(await anext(stream), StreamHead)
@@ -646,7 +660,7 @@ async def test_closing_a_stream_closes_the_connection(provider: Provider, upstre
     await until(lambda: upstream.open_streams == 0)
 
 
-@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("provider", ANSWERED, indirect=True)
 async def test_a_cancelled_call_closes_the_connection(provider: Provider, upstream: ScriptedUpstream) -> None:
     waiting = asyncio.create_task(provider.chat(call(orders(stall=True))))
     await until(lambda: upstream.open_requests == 1)
@@ -668,7 +682,7 @@ async def test_case_79_is_healthy_and_knows_its_models(provider: Provider) -> No
     assert health.latency_ms is not None
 
 
-@pytest.mark.parametrize("provider", REMOTE, indirect=True)
+@pytest.mark.parametrize("provider", ANSWERED, indirect=True)
 @pytest.mark.parametrize("told", [{"status": 500}, {"status": 401}, {"html": True}, {"reset": True}], ids=str)
 async def test_is_unhealthy_when_the_upstream_is(
     provider: Provider, upstream: ScriptedUpstream, told: dict[str, Any]
@@ -799,7 +813,7 @@ async def test_a_paid_look_tells_a_refused_key_from_a_refused_question(
     assert KEY not in str(health.error)
 
 
-@pytest.mark.parametrize("type_", EVERYONE)
+@pytest.mark.parametrize("type_", [*REMOTE, "scripted"])
 async def test_is_unhealthy_without_models(type_: str, upstream: ScriptedUpstream) -> None:
     health = await build(type_, upstream.url, models=[]).health()
 

@@ -1,6 +1,6 @@
 """A whole gateway in the test's own process: real parts, scripted providers, no Ray."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from random import Random
 
 from serve_app.clock import Clock
@@ -26,6 +26,10 @@ class ListedProvider:
         self._answers = list(answers)
         self.calls: list[Call] = []
         self.closed_streams = 0
+
+    def answers_with(self, *answers: Answer | UpstreamError | Sequence[StreamItem] | BaseException) -> None:
+        """From now on it gives these instead."""
+        self._answers = list(answers)
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
         answer = self._next(call)
@@ -66,6 +70,7 @@ class House:
         providers: dict[str, ListedProvider],
         clock: Clock,
         store: Store | None = None,
+        wakers: Mapping[str, Callable[[], None]] | None = None,
     ) -> None:
         self.plane = Plane("generation-1", prices_of)
         self.authority = LocalControl(self.plane, clock, store)
@@ -74,7 +79,7 @@ class House:
         self.events: list[Event] = []
         metrics = MetricsListener(lambda: self.control.tally)
         listeners = [self.events.append, metrics, log_event]
-        self.gateway = Gateway(settings, providers, self.control, clock, Random(7), listeners)
+        self.gateway = Gateway(settings, providers, self.control, clock, Random(7), listeners, wakers)
         self.lookout = Lookout(settings.health, providers, clock, Random(7), self.gateway.tell)
 
     async def open(self) -> "House":

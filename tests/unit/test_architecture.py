@@ -71,7 +71,11 @@ RINGS = {
         "providers api observability storage",
         "ray grpc",
     ),
-    "app": ("config deployments", "ray pydantic"),
+    "deployments/local_model": (
+        "errors clock config accounting control providers observability",
+        "ray orjson pydantic",
+    ),
+    "app": ("errors config deployments", "ray pydantic"),
     "clients": ("errors caller config.routing deployments.handles", "ray orjson"),
     "clients/own": ("errors clock config events gateway inprocess providers schemas", "orjson"),
     "clients/model_router": ("errors clock config accounting resilience routing providers", ""),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import orjson
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from serve_app.accounting.usage import Usage
 from serve_app.caller import ANYONE
 from serve_app.config.routing import RoutingConfig
+from serve_app.control.capacity import Presence
 from serve_app.control.port import Observation
 from serve_app.errors import (
     FailureKind,
@@ -24,7 +26,7 @@ from serve_app.resilience.outcome import Outcome
 from serve_app.schemas.chat import ChatRequest, read_chat
 from tests.support.clock import FakeClock
 from tests.support.gateways import House, ListedProvider
-from tests.support.settings import two_providers
+from tests.support.settings import settings, two_providers
 
 pytestmark = pytest.mark.anyio
 
@@ -470,3 +472,97 @@ async def test_a_request_that_waits_between_two_attempts_is_under_way_and_not_in
 
     assert seen == [{"sekha_requests_under_way": 1, "sekha_requests_in_flight": 0}]
     assert set(made.house.control.gauges.values()) == {0}
+
+
+# Models that we host ourselves
+
+
+class Hosting:
+    """A cloud, and two models of our own on machines that may have to be waited for; all of them answer."""
+
+    def __init__(self, places: dict[str, int], **more: object) -> None:
+        self.providers = {name: ListedProvider(ANSWER) for name in places}
+        self.woken: list[str] = []
+        wakers = {name: partial(self.woken.append, name) for name in places if name != "cloud"}
+        configured = [
+            {
+                "id": name,
+                "type": "scripted" if name == "cloud" else "vllm",
+                "priority": place,
+                "models": [{"model_id": name, "task": "chat_smart"}],
+                "retry": {"max_retries": 0},
+                **({} if name == "cloud" else {"local": {"max_running": 1, "burst_queue": 0}}),
+            }
+            for name, place in places.items()
+        ]
+        config = settings({"llm_providers": configured, "default_models": {}}, **more)
+        self.house = House(config, self.providers, FakeClock(), wakers=wakers)
+
+    async def asked(self, ready: str = "", **fields: object) -> str:
+        """Who answers, when the models of these names are warm."""
+        for name in ready.split():
+            await self.house.authority.attend(Presence(f"{name}#1", name, is_ready=True))
+        await self.house.open()
+        reply = await self.house.gateway.chat(request(**fields), "r1")
+        return reply.routed.target.provider_id
+
+
+async def test_while_a_machine_starts_the_next_target_answers_and_then_it_comes_back() -> None:
+    made = Hosting({"own": 1, "cloud": 2})
+
+    assert await made.asked() == "cloud"
+    assert made.woken == ["own"]
+    assert await made.asked(ready="own") == "own"
+    assert made.woken == ["own"]
+
+
+async def test_a_model_that_would_not_be_asked_anyway_is_left_to_sleep() -> None:
+    made = Hosting({"cloud": 1, "own": 2})
+
+    assert await made.asked() == "cloud"
+    assert made.woken == []
+
+
+async def test_a_model_that_the_caller_prefers_is_woken() -> None:
+    made = Hosting({"cloud": 1, "own": 2})
+
+    assert await made.asked(preferred_model="own") == "cloud"
+    assert made.woken == ["own"]
+
+
+async def test_who_has_only_sleepers_wakes_them_and_waits_for_the_first() -> None:
+    made = Hosting({"small": 2, "large": 1})
+
+    assert await made.asked() == "large"
+    assert made.woken == ["large", "small"]
+
+
+async def test_only_those_before_the_first_that_is_ready_are_woken() -> None:
+    made = Hosting({"small": 1, "cloud": 2, "large": 3})
+
+    assert await made.asked() == "cloud"
+    assert made.woken == ["small"]
+
+
+async def test_without_fallback_too_a_request_goes_to_who_is_ready() -> None:
+    made = Hosting({"own": 1, "cloud": 2}, routing=RoutingConfig(auto_fallback=False))
+
+    assert await made.asked() == "cloud"
+
+
+@pytest.mark.parametrize(("ready", "failures"), [("", 0), ("own", 1)])
+async def test_a_wait_for_a_machine_that_was_in_vain_is_no_sign_of_illness(ready: str, failures: int) -> None:
+    made = Hosting({"own": 1})
+    made.providers["own"].answers_with(failure(FailureKind.TIMEOUT, "own"))
+
+    with pytest.raises(ProviderTimeoutError):
+        await made.asked(ready)
+
+    assert made.house.control.breaker("own").failure_count == failures
+
+
+async def test_a_sleeper_stands_in_for_a_cloud_that_fails() -> None:
+    made = Hosting({"cloud": 1, "own": 2})
+    made.providers["cloud"].answers_with(failure(FailureKind.BROKEN))
+
+    assert await made.asked() == "own"

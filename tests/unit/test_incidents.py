@@ -174,8 +174,9 @@ class Without:
 sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 
 import serve_app
+others = ("serve_app.providers.litellm_", "serve_app.storage.migrations", "serve_app.deployments.local_model")
 for module in pkgutil.walk_packages(serve_app.__path__, "serve_app."):
-    if not module.name.startswith(("serve_app.providers.litellm_", "serve_app.storage.migrations")):
+    if not module.name.startswith(others):
         importlib.import_module(module.name)
 import serve_app.providers.litellm_provider  # LiteLLM itself only when one is built
 

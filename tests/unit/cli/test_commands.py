@@ -1,11 +1,17 @@
 """The commands that need no Ray."""
 
+import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from serve_app.app import graph
 from serve_app.cli.main import app
+from serve_app.config.load import load
+from serve_app.errors import ConfigError
+from tests.support import commands
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 HYBRID = str(CONFIGS / "hybrid.yaml")
@@ -68,3 +74,54 @@ def test_serve_refuses_to_listen_beyond_this_machine_without_keys(sekha: CliRunn
 
     assert shown.exit_code == 2
     assert "--insecure" in shown.output
+
+
+OWN_MODEL = """
+port: 0
+llm_providers:
+  - id: gpu
+    type: vllm
+    models: [{model_id: llama, task: chat_small}]
+    local: {}
+default_models: {}
+"""
+needs_no_vllm = pytest.mark.skipif(find_spec("vllm") is not None, reason="here the extra is installed")
+MISSING = "provider 'gpu' hosts a model, and for that something is not installed here: pip install"
+
+
+@pytest.fixture
+def own_model(tmp_path: Path) -> str:
+    """A file that hosts a model."""
+    path = tmp_path / "own.yaml"
+    path.write_text(OWN_MODEL)
+    return str(path)
+
+
+@needs_no_vllm
+def test_without_the_extra_the_graph_names_the_provider_and_what_to_install(own_model: str) -> None:
+    with pytest.raises(ConfigError, match=MISSING):
+        graph(load(own_model, {}).settings)
+
+
+@needs_no_vllm
+def test_without_the_extra_serve_says_so_before_it_starts_anything(own_model: str) -> None:
+    ended = commands.run("sekha", "serve", "-c", own_model, env=os.environ)
+
+    assert ended.returncode == 2
+    [said] = ended.stderr.splitlines()
+    assert said.startswith(f"sekha: {MISSING}")
+    assert "Traceback" not in ended.stdout
+
+
+@needs_no_vllm
+def test_without_the_extra_a_configuration_is_good_all_the_same(sekha: CliRunner, own_model: str) -> None:
+    shown = sekha.invoke(app, ["check", "-c", own_model])
+
+    assert shown.exit_code == 0
+    assert (
+        "vLLM is not installed on this machine; the nodes need it that host a model for gpu" in shown.output
+    )
+
+
+def test_a_configuration_without_local_models_says_nothing_of_vllm(sekha: CliRunner) -> None:
+    assert "vLLM" not in sekha.invoke(app, ["check", "-c", HYBRID]).output

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import BaseModel
+from ray.serve.schema import ServeDeploySchema
 
 from serve_app.config.admin import AdminConfig
 from serve_app.config.alerts import AlertsConfig
@@ -15,6 +16,7 @@ from serve_app.config.auth import AuthConfig, CallerKey, JwtConfig
 from serve_app.config.backends import BackendsConfig
 from serve_app.config.health import HealthPolicy
 from serve_app.config.load import load
+from serve_app.config.local_model import LocalModelConfig
 from serve_app.config.model import ModelConfig, VisionCapabilities
 from serve_app.config.names import names_of
 from serve_app.config.policy import BreakerPolicy, RetryPolicy
@@ -29,8 +31,10 @@ from serve_app.errors import ConfigError
 ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 KEYS = (ROOT / "docs" / "keys.md").read_text(encoding="utf-8")
-SERVE_FILE = ROOT / "configs" / "serve.yaml"
-FILES = sorted(set((ROOT / "configs").glob("*.yaml")) - {SERVE_FILE})
+LOCAL_MODELS = (ROOT / "docs" / "local-models.md").read_text(encoding="utf-8")
+SERVE_FILES = [ROOT / "configs" / name for name in ("gpu-serve.yaml", "serve.yaml")]
+FILES = sorted(set((ROOT / "configs").glob("*.yaml")) - set(SERVE_FILES))
+KUBERAY = ROOT / "deploy" / "kuberay" / "gpu.yaml"
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "Top level": Settings,
@@ -55,6 +59,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Router": RouterConfig,
     "Size": Scaling,
     "Autoscaling": Autoscaling,
+    "Local models": LocalModelConfig,
     "Simulator": Script,
 }
 
@@ -69,7 +74,7 @@ def rows(heading: str) -> dict[str, tuple[str, str]]:
 
 def written(value: Any) -> str:
     """A default as the document writes it."""
-    if value is None or value == ():
+    if value in (None, (), {}):
         return "none"
     if isinstance(value, BaseModel):
         return "see below"
@@ -93,14 +98,17 @@ def test_every_key_is_described_with_its_default_and_its_synonyms(heading: str) 
     for name, (default, row) in found.items():
         field = model.model_fields[name]
         required = field.is_required() or name in ("llm_providers", "default_models")
-        assert default == ("required" if required else written(field.default)), name
+        assert default == (
+            "required" if required else written(field.get_default(call_default_factory=True))
+        ), name
         for synonym in names_of(name, field)[1:]:
             assert f"`{synonym}`" in row
 
 
-def test_the_ready_made_files_are_the_four_in_the_document() -> None:
-    assert [path.name for path in FILES] == ["cloud.yaml", "demo.yaml", "hybrid.yaml", "local.yaml"]
-    for path in FILES:
+def test_the_ready_made_files_are_those_in_the_document() -> None:
+    names = ["cloud.yaml", "demo.yaml", "gpu.yaml", "hybrid.yaml", "local.yaml"]
+    assert [path.name for path in FILES] == names
+    for path in [*FILES, *SERVE_FILES]:
         assert f"`configs/{path.name}`" in DOCUMENT
 
 
@@ -115,12 +123,79 @@ def test_a_ready_made_file_loads_with_no_environment_at_all(path: Path) -> None:
     )
 
 
-def test_the_file_for_serve_deploy_holds_a_configuration_that_loads() -> None:
-    [application] = yaml.safe_load(SERVE_FILE.read_text(encoding="utf-8"))["applications"]
-
+def in_serves_format(text: str) -> Settings:
+    """The settings within a file for `serve deploy`."""
+    [application] = ServeDeploySchema.model_validate(yaml.safe_load(text)).model_dump()["applications"]
     assert application["import_path"] == "serve_app.app:build"
-    assert load(application["args"]["config"], {}).settings.llm_providers
-    assert "`configs/serve.yaml`" in DOCUMENT
+    loaded = load(application["args"]["config"], {})
+    assert loaded.notes == ()
+    return loaded.settings
+
+
+@pytest.mark.parametrize("path", SERVE_FILES, ids=lambda path: path.name)
+def test_a_file_for_serve_deploy_holds_a_configuration_that_loads(path: Path) -> None:
+    assert in_serves_format(path.read_text(encoding="utf-8")).llm_providers
+
+
+def kuberay() -> tuple[dict[str, Any], dict[str, Any]]:
+    """The RayService and the NetworkPolicy."""
+    service, policy = yaml.safe_load_all(KUBERAY.read_text(encoding="utf-8"))
+    assert (service["apiVersion"], service["kind"]) == ("ray.io/v1", "RayService")
+    assert (policy["apiVersion"], policy["kind"]) == ("networking.k8s.io/v1", "NetworkPolicy")
+    return service["spec"], policy["spec"]
+
+
+def test_the_three_files_for_gpus_say_the_same() -> None:
+    spec, _ = kuberay()
+    plain = load(ROOT / "configs" / "gpu.yaml", {}).settings
+    [deployed, hosted] = (
+        in_serves_format(text) for text in (SERVE_FILES[0].read_text(encoding="utf-8"), spec["serveConfigV2"])
+    )
+
+    assert plain.llm_providers == deployed.llm_providers == hosted.llm_providers
+    assert plain.default_models == deployed.default_models == hosted.default_models
+    assert not hosted.auth.is_open
+
+
+def pods(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The template of the head, and of each group of workers by its name."""
+    cluster = spec["rayClusterConfig"]
+    groups = {group["groupName"]: group["template"] for group in cluster["workerGroupSpecs"]}
+    return {"head": cluster["headGroupSpec"]["template"], **groups}
+
+
+def test_on_kubernetes_only_the_gpu_nodes_have_gpus_and_there_may_be_none_of_them() -> None:
+    spec, _ = kuberay()
+    with_gpus = [
+        name
+        for name, pod in pods(spec).items()
+        if "nvidia.com/gpu" in pod["spec"]["containers"][0]["resources"]["limits"]
+    ]
+
+    assert with_gpus == ["gpu"]
+    assert [g["minReplicas"] for g in spec["rayClusterConfig"]["workerGroupSpecs"]] == [2, 0]
+    assert spec["rayClusterConfig"]["enableInTreeAutoscaling"] is True
+    assert spec["rayClusterConfig"]["authOptions"] == {"mode": "token"}
+
+
+def test_on_kubernetes_every_pod_has_what_the_configuration_refers_to_from_a_secret() -> None:
+    spec, _ = kuberay()
+    wanted = set(re.findall(r"\$\{(\w+)\}", spec["serveConfigV2"]))
+
+    for pod in pods(spec).values():
+        env = {entry["name"]: entry for entry in pod["spec"]["containers"][0]["env"]}
+        assert wanted <= set(env)
+        assert all("secretKeyRef" in env[name]["valueFrom"] for name in wanted)
+
+
+def test_on_kubernetes_callers_reach_the_gateways_port_and_nothing_of_rays() -> None:
+    spec, policy = kuberay()
+    [label] = policy["podSelector"]["matchLabels"].items()
+    port = yaml.safe_load(spec["serveConfigV2"])["http_options"]["port"]
+
+    assert all(label in pod["metadata"]["labels"].items() for pod in pods(spec).values())
+    open_to_all = [rule["ports"] for rule in policy["ingress"] if "from" not in rule]
+    assert open_to_all == [[{"protocol": "TCP", "port": port}]]
 
 
 def test_the_first_example_loads(tmp_path: Path) -> None:
@@ -128,6 +203,22 @@ def test_the_first_example_loads(tmp_path: Path) -> None:
     path.write_text(DOCUMENT.split("```yaml\n", 1)[1].split("```", 1)[0], encoding="utf-8")
 
     assert load(path, {}).settings.routing == RoutingConfig()
+
+
+def test_the_examples_of_local_models_load() -> None:
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", LOCAL_MODELS, re.S)]
+    whole, *parts = blocks
+    found = load(whole, {}).settings
+    assert found.llm_providers[0].hosted_model == "qwen"
+
+    for part in parts:
+        own = {**whole["llm_providers"][0], **(part if "local" in part else {"local": part})}
+        assert load({"llm_providers": [own], "default_models": {}}, {}).settings.llm_providers[0].local
+
+
+def test_the_page_of_local_models_knows_every_key() -> None:
+    for key in LocalModelConfig.model_fields:
+        assert f"`{key}`" in LOCAL_MODELS
 
 
 def test_the_examples_of_keys_load() -> None:

@@ -3,8 +3,17 @@
 import pytest
 
 from serve_app.accounting.money import nano_dollars
-from serve_app.control.backend import Backend, BackendNotConfigured, Backends, backend_named, endpoint_of
+from serve_app.config.override import BackendState
+from serve_app.control.backend import (
+    Backend,
+    BackendNotConfigured,
+    Backends,
+    backend_named,
+    endpoint_of,
+    moved_to,
+)
 from serve_app.errors import InvalidRequest
+from tests.support.settings import settings
 
 HOUR = 3600.0
 
@@ -77,3 +86,18 @@ def test_another_address_does_not_begin_the_hours_anew() -> None:
 
 def test_a_clock_that_was_set_back_earns_nothing() -> None:
     assert Backends().with_endpoint("http://a", now=HOUR).vllm_cost(0.0, nano_dollars(1)) == 0
+
+
+def test_an_endpoint_is_for_the_first_vllm_that_is_a_server_and_for_none_that_is_hosted_here() -> None:
+    models = [{"model_id": "m", "task": "chat_small"}]
+    servers = [
+        {"id": name, "type": "vllm", "base_url": f"http://{name}:8000", "models": models}
+        for name in ("near", "far")
+    ]
+    own = {"id": "own", "type": "vllm", "models": models, "local": {}}
+    config = settings({"llm_providers": [own, *servers], "default_models": {}})
+    state = BackendState(vllm_endpoint="http://10.0.0.5:8000")
+
+    found = {p.id: moved_to(config, state, p.id) for p in config.llm_providers}
+
+    assert found == {"own": None, "near": "http://10.0.0.5:8000/v1", "far": None}

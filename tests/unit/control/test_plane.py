@@ -1,7 +1,11 @@
 """The authority: what it takes in, once, and what it gives out."""
 
+from dataclasses import replace
+from itertools import pairwise
+
 from serve_app.config.policy import BreakerPolicy
 from serve_app.control.book import book_of
+from serve_app.control.capacity import HEARD_WITHIN_S, Capacity, Presence
 from serve_app.control.credit import Want
 from serve_app.control.plane import FORGOTTEN_AFTER_S, SILENT_AFTER_S, BreakerChanged, Plane
 from serve_app.control.port import Observation, Report, Snapshot
@@ -185,3 +189,29 @@ def test_what_routers_remember_counts_no_more_once_the_store_has_been_read() -> 
 
     [standing] = authority.totals(NOW).standings
     assert standing.used == 1_000
+
+
+def test_the_version_moves_when_a_replica_comes_or_goes_and_not_when_it_says_the_same_again() -> None:
+    authority = plane()
+    ready = Presence("r", "first", is_ready=True, running=1)
+    versions = [authority.version]
+
+    for presence, at in [(Presence("r", "first"), 0), (ready, 1), (ready, 2), (replace(ready, running=2), 3)]:
+        authority.attend(presence, NOW + at)
+        versions.append(authority.version)
+
+    assert [later - earlier for earlier, later in pairwise(versions)] == [1, 1, 0, 1]
+    assert authority.snapshot(NOW + 3).capacities == {"first": Capacity(ready=1, running=2)}
+
+
+def test_a_replica_that_fell_silent_is_news() -> None:
+    authority = plane()
+    authority.attend(Presence("r", "first", is_ready=True), NOW)
+    before = authority.version
+
+    authority.look_around(NOW + HEARD_WITHIN_S)
+    assert authority.version == before
+
+    authority.look_around(NOW + HEARD_WITHIN_S + 1)
+    assert authority.version > before
+    assert authority.snapshot(NOW + HEARD_WITHIN_S + 1).capacities == {}

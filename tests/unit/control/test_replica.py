@@ -11,9 +11,11 @@ from serve_app.accounting.entry import Entry
 from serve_app.accounting.limit import Limit, Unit, Window
 from serve_app.accounting.price import FREE
 from serve_app.config.policy import BreakerPolicy
+from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
 from serve_app.control import replica
 from serve_app.control.book import Book
+from serve_app.control.capacity import HEARD_WITHIN_S, Capacity, Presence, Warmth
 from serve_app.control.journal import MemoryJournal
 from serve_app.control.local import LocalControl
 from serve_app.control.pages import AT_ONCE
@@ -29,6 +31,7 @@ from serve_app.control.port import (
 )
 from serve_app.control.replica import Replica
 from serve_app.control.store import Change, Record
+from serve_app.control.tally import IN_FLIGHT
 from serve_app.prices import prices_of
 from serve_app.resilience.breaker import BreakerState
 from serve_app.resilience.outcome import Outcome
@@ -63,6 +66,10 @@ class Line:
     async def adopt(self, entries: Sequence[Entry]) -> Mark:
         self._check()
         return await self.control.adopt(entries)
+
+    async def attend(self, presence: Presence) -> None:
+        self._check()
+        await self.control.attend(presence)
 
     async def book(self) -> Book:
         self._check()
@@ -526,3 +533,129 @@ async def test_a_journal_that_cannot_be_trimmed_does_not_end_the_reporting() -> 
     await router.flush()
 
     assert plane.snapshot(clock.now()).marks["a"] == Mark(1, 1)
+
+
+# Models that we host ourselves
+
+
+class Hosts(Cluster):
+    """The second provider hosts its model: two requests at once in a replica, and one may wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first, second = SETTINGS.llm_providers
+        model = {"model_id": "llama", "task": "chat_smart"}
+        hosted = {"max_running": 2, "burst_queue": 1}
+        own = ProviderConfig.model_validate({"id": "own", "type": "vllm", "models": [model], "local": hosted})
+        self.settings = SETTINGS.model_copy(update={"llm_providers": (first, second, own)})
+        self.a, self.b = (
+            Replica(name, self.settings, line, self.clock, {})
+            for name, line in zip("ab", self.lines, strict=True)
+        )
+
+    async def attend(self, is_ready: bool = True, running: int = 0, is_leaving: bool = False) -> None:
+        await self.lines[0].attend(Presence("own#1", "own", is_ready, running, is_leaving))
+
+    async def news(self) -> None:
+        """What the next watch of both routers brings; they know something by then."""
+        for router, line in ((self.a, self.lines[0]), (self.b, self.lines[1])):
+            router.take(await line.watch("g1", 0, 1))
+
+
+async def test_who_is_not_hosted_here_is_always_there() -> None:
+    cluster = await Hosts().hello()
+
+    assert cluster.a.warmth("first") is Warmth.WARM
+    assert cluster.a.is_ready("first")
+    assert cluster.a.warmth("own") is Warmth.COLD
+    assert not cluster.a.is_ready("own")
+
+
+async def test_a_presence_reaches_every_router_with_its_next_watch() -> None:
+    cluster = await Hosts().hello()
+
+    await cluster.attend(is_ready=False)
+    await cluster.news()
+    assert [router.warmth("own") for router in (cluster.a, cluster.b)] == [Warmth.STARTING] * 2
+
+    await cluster.attend()
+    await cluster.news()
+    assert [router.warmth("own") for router in (cluster.a, cluster.b)] == [Warmth.WARM] * 2
+    assert cluster.b.is_ready("own")
+
+    await cluster.attend(running=4)
+    await cluster.news()
+    assert [router.warmth("own") for router in (cluster.a, cluster.b)] == [Warmth.SATURATED] * 2
+
+    await cluster.attend(is_leaving=True)
+    await cluster.news()
+    assert [router.warmth("own") for router in (cluster.a, cluster.b)] == [Warmth.COLD] * 2
+
+
+async def test_a_watch_that_waits_ends_when_a_replica_says_that_it_is_there() -> None:
+    cluster = await Hosts().hello()
+    known = cluster.plane.snapshot(cluster.clock.now())
+    waiting = asyncio.create_task(cluster.control.watch(known.generation, known.version, 60))
+    await asyncio.sleep(0)
+
+    await cluster.attend()
+
+    async with asyncio.timeout(5):
+        assert (await waiting).capacities == {"own": Capacity(ready=1)}
+
+
+async def test_silence_takes_a_replica_away_with_the_next_report_of_any_router() -> None:
+    cluster = await Hosts().hello()
+    await cluster.attend()
+    await cluster.news()
+    known = cluster.plane.snapshot(cluster.clock.now())
+    waiting = asyncio.create_task(cluster.control.watch(known.generation, known.version, 60))
+    await asyncio.sleep(0)
+
+    cluster.clock.advance(HEARD_WITHIN_S + 1)
+    await cluster.a.flush()
+
+    assert cluster.a.warmth("own") is Warmth.COLD
+    async with asyncio.timeout(5):
+        cluster.b.take(await waiting)
+    assert cluster.b.warmth("own") is Warmth.COLD
+
+
+async def test_after_a_restart_of_the_authority_a_presence_comes_again() -> None:
+    cluster = await Hosts().hello()
+    await cluster.attend()
+    await cluster.news()
+
+    cluster.restart_the_authority()
+    await cluster.a.introduce()
+    cluster.clock.advance(HEARD_WITHIN_S + 1)
+    await cluster.a.flush()
+    assert cluster.a.warmth("own") is Warmth.COLD  # nobody has said otherwise, and all have had the time
+
+    await cluster.attend()
+    await cluster.a.flush()
+    assert cluster.a.warmth("own") is Warmth.WARM
+
+
+async def test_a_router_that_is_cut_off_goes_on_with_what_it_heard_last() -> None:
+    cluster = await Hosts().hello()
+    await cluster.attend()
+    await cluster.news()
+
+    cluster.lines[0].cut = True
+    cluster.clock.advance(HEARD_WITHIN_S + 1)
+
+    assert cluster.a.warmth("own") is Warmth.WARM
+
+
+async def test_a_routers_own_requests_count_before_the_replica_has_spoken_of_them() -> None:
+    cluster = await Hosts().hello()
+    await cluster.attend()
+    await cluster.news()
+
+    cluster.a.gauges[IN_FLIGHT, ("own",)] = 3
+    assert cluster.a.is_ready("own")
+
+    cluster.a.gauges[IN_FLIGHT, ("own",)] = 4
+    assert cluster.a.warmth("own") is Warmth.SATURATED
+    assert cluster.b.is_ready("own")

@@ -55,6 +55,10 @@ class Handle:
     def options(self, **_: Any) -> "Handle":
         return self
 
+    @property
+    def wake(self) -> "Handle":
+        return self
+
     def remote(self, *_: Any) -> Response:
         self.responses.append(Response(self._does))
         return self.responses[-1]
@@ -180,3 +184,46 @@ async def test_a_replica_that_fails_is_unhealthy(error: Exception) -> None:
 
     assert health.status == "unhealthy"
     assert type(error).__name__ in str(health.error)
+
+
+async def test_one_call_to_wake_is_out_at_a_time() -> None:
+    started = asyncio.Event()
+    handle = Handle(started.wait)
+    provider = HandleProvider("p", handle)
+
+    for _ in range(5):
+        provider.wake()
+        await asyncio.sleep(0)
+    assert len(handle.responses) == 1
+
+    started.set()
+    await asyncio.sleep(0.01)
+    provider.wake()
+    await asyncio.sleep(0.01)
+    assert len(handle.responses) == 2
+    assert not any(response.cancelled for response in handle.responses)
+
+
+async def test_a_provider_that_does_not_wake_is_called_again_and_hurts_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    handle = Handle(raising(DeploymentUnavailableError(None)))
+    provider = HandleProvider("p", handle)
+
+    for _ in range(2):
+        provider.wake()
+        await asyncio.sleep(0.01)
+
+    assert len(handle.responses) == 2
+    assert "provider 'p' does not wake" in caplog.text
+
+
+async def test_who_closes_a_provider_waits_for_no_machine() -> None:
+    handle = Handle(hangs)
+    provider = HandleProvider("p", handle)
+    provider.wake()
+    await asyncio.sleep(0)
+
+    await provider.aclose()
+
+    assert [response.cancelled for response in handle.responses] == [True]

@@ -9,11 +9,14 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from serve_app import __version__
 from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
 from serve_app.config.storage import StorageConfig
-from serve_app.control.port import Report, Snapshot
-from serve_app.deployments.control import ControlActor
+from serve_app.control.capacity import Presence
+from serve_app.control.port import ControlUnreachable, Report, Snapshot
+from serve_app.deployments import control
+from serve_app.deployments.control import ControlActor, Visitor
 from tests.support.entries import entry
 from tests.support.settings import two_providers
 
@@ -74,3 +77,50 @@ async def test_an_alert_goes_to_the_log_and_the_webhook_and_not_again_after_a_re
     assert [alert["current_usage"] for alert in posted] == [8.0, 9.5]
     assert (await second.totals()).tally.counters["sekha_budget_alerts", ("gateway", "90")] == 1
     assert "http" not in caplog.text
+
+
+class Method:
+    """A method of an actor, as a handle has it."""
+
+    def __init__(self, answer: Any = None) -> None:
+        self._answer = answer
+        self.asked: list[Any] = []
+
+    async def remote(self, *asked: Any) -> Any:
+        self.asked.extend(asked)
+        return self._answer
+
+
+class Handle:
+    """A control actor of some version."""
+
+    def __init__(self, version: str) -> None:
+        self.version = Method(version)
+        self.attend = Method()
+
+
+async def test_a_visitor_speaks_to_the_authority_that_is_there_and_makes_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there: dict[tuple[str, str], Handle] = {}
+
+    def found(name: str, namespace: str) -> Handle:
+        try:
+            return there[name, namespace]
+        except KeyError:
+            raise ValueError(f"no actor '{name}'") from None  # as Ray says it
+
+    monkeypatch.setattr(control.ray, "get_actor", found)
+    visitor = Visitor("sekha", "INFO", StorageConfig())
+    presence = Presence("own#1", "own")
+
+    with pytest.raises(ControlUnreachable):
+        await visitor.attend(presence)
+
+    there["sekha-control:sekha", control.NAMESPACE] = Handle("1.0.0")
+    with pytest.raises(ControlUnreachable):
+        await visitor.attend(presence)
+
+    there["sekha-control:sekha", control.NAMESPACE] = newest = Handle(__version__)
+    await visitor.attend(presence)
+    assert newest.attend.asked == [presence]

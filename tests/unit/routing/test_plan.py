@@ -25,6 +25,7 @@ class Conditions:
 
     prices: dict[str, Any]
     down: set[str] = field(default_factory=set)
+    asleep: set[str] = field(default_factory=set)
 
     def cost(self, target: Target, wanted: Requirements) -> int | None:
         price = self.prices[target.name]
@@ -36,14 +37,23 @@ class Conditions:
     def latency_s(self, target: Target) -> float | None:
         return None
 
+    def is_ready(self, provider_id: str) -> bool:
+        return provider_id not in self.asleep
 
-def plan(data: dict[str, Any], task: ModelTask, down: tuple[str, ...] = (), **asked: Any) -> Plan:
+
+def plan(
+    data: dict[str, Any],
+    task: ModelTask,
+    down: tuple[str, ...] = (),
+    asleep: tuple[str, ...] = (),
+    **asked: Any,
+) -> Plan:
     config = settings(data)
     output = 0 if task is EMBEDDING else 500
     return make_plan(
         Requirements(task, **{"output_tokens": output, **asked}),
         targets_of(config),
-        Conditions(prices_of(config), set(down)),
+        Conditions(prices_of(config), set(down), set(asleep)),
         load_strategy("fallback"),
         Random(0),
         defaults_by_task(config.default_models),
@@ -209,3 +219,79 @@ def test_the_callers_wish_comes_before_any_strategy(name: str) -> None:
     )
 
     assert chosen(made) == "openai_cloud/gpt-4o-mini"
+
+
+# Who has to be waited for
+
+
+def three(**more: Any) -> dict[str, Any]:
+    """Two clouds, and between them a model of our own."""
+    models = [{"model_id": "m", "task": "chat_smart"}]
+    own = {
+        "id": "own",
+        "type": "vllm",
+        "priority": 2,
+        "models": [{"model_id": "llama", "task": "chat_smart"}],
+    }
+    return {
+        "llm_providers": [
+            {"id": "first", "type": "openai", "priority": 1, "models": models},
+            {**own, **more},
+            {"id": "last", "type": "openai", "priority": 3, "models": models},
+        ],
+        "default_models": {},
+    }
+
+
+def order(made: Plan) -> list[str]:
+    return [candidate.target.provider_id for candidate in made.ordered]
+
+
+def missed(made: Plan) -> list[str]:
+    return [candidate.target.provider_id for candidate in made.missed]
+
+
+def test_who_is_not_ready_comes_last_and_nobody_else_changes_places() -> None:
+    assert order(plan(three(), SMART)) == ["first", "own", "last"]
+    assert order(plan(three(), SMART, asleep=("own",))) == ["first", "last", "own"]
+
+
+@pytest.mark.parametrize("wish", [{"preferred_model": "llama"}, {"preferred_type": "vllm"}], ids=str)
+def test_who_is_not_ready_comes_last_even_if_the_caller_prefers_it(wish: dict[str, Any]) -> None:
+    assert order(plan(three(), SMART, **wish)) == ["own", "first", "last"]
+    assert order(plan(three(), SMART, asleep=("own",), **wish)) == ["first", "last", "own"]
+
+
+@pytest.mark.parametrize("name", ["fallback", "cheapest", "fastest", "best_quality", "round_robin"])
+def test_who_is_not_ready_comes_last_with_every_strategy(name: str) -> None:
+    config = settings(three(priority=1))
+    conditions = Conditions(prices_of(config), asleep={"own"})
+    for seed in range(20):
+        made = make_plan(
+            Requirements(SMART), targets_of(config), conditions, load_strategy(name), Random(seed)
+        )
+        assert order(made)[-1] == "own"
+
+
+def test_who_is_not_ready_serves_where_there_is_nobody_else() -> None:
+    made = plan(three(), SMART, asleep=("own",), preferred_model="llama", only_preferred=True)
+
+    assert order(made) == ["own"]
+    assert missed(made) == ["own"]
+
+
+def test_where_nobody_is_ready_the_wish_decides_again() -> None:
+    made = plan(three(), SMART, asleep=("first", "own", "last"), preferred_model="llama")
+
+    assert order(made) == ["own", "first", "last"]
+
+
+def test_missed_is_who_would_have_been_asked_before_the_first_that_is_ready() -> None:
+    assert missed(plan(three(), SMART)) == []
+    assert missed(plan(three(priority=1), SMART, asleep=("own",), preferred_model="llama")) == ["own"]
+    assert missed(plan(three(), SMART, asleep=("first", "own"))) == ["first", "own"]
+
+
+def test_a_stand_in_that_nobody_needs_is_not_missed() -> None:
+    assert missed(plan(three(), SMART, asleep=("own",))) == []
+    assert missed(plan(three(), SMART, asleep=("first", "last"))) == ["first"]
