@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 HEARD_WITHIN_S = 5.0  # a replica that has been silent for longer is gone; it speaks every second
+STARTED_WITHIN_S = 600.0  # but one that loads its model may not get to speak; by then it has, or never will
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Register:
         self._present = {
             name: (presence, at)
             for name, (presence, at) in self._present.items()
-            if now - at <= HEARD_WITHIN_S
+            if now - at <= (HEARD_WITHIN_S if presence.is_ready else STARTED_WITHIN_S)
         }
         heard_of = {presence.provider_id for presence, _ in self._present.values()}
         found: dict[str, Capacity] = {}

@@ -148,7 +148,10 @@ class LocalModelDeployment:
         """Nothing more: whoever asks wants a replica to be there."""
 
     async def check_health(self) -> None:
-        """Serve asks now and then, and replaces a replica whose engine is dead."""
+        """Serve asks now and then, and replaces a replica whose engine is dead, or that no longer speaks."""
+        for task in self._tasks:
+            if task.done():
+                task.result()
         await self._server.check_health()
 
     async def __del__(self) -> None:

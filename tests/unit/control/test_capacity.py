@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from serve_app.control.capacity import (
     HEARD_WITHIN_S,
+    STARTED_WITHIN_S,
     Capacity,
     Presence,
     Register,
@@ -64,6 +65,24 @@ def test_who_is_silent_for_too_long_is_gone_and_comes_back_with_a_word() -> None
 
     register.hear(Presence("a", "gpu", is_ready=True), NOW + 20)
     assert register.capacities(NOW + 20) == {"gpu": Capacity(ready=1)}
+
+
+def test_who_is_starting_may_be_silent_for_longer_but_not_for_ever() -> None:
+    register = heard(Presence("a", "gpu"))
+
+    assert register.capacities(NOW + STARTED_WITHIN_S) == {"gpu": Capacity(starting=1)}
+    assert register.capacities(NOW + STARTED_WITHIN_S + 0.1) == {}
+
+
+def test_what_a_router_remembers_is_believed_once_until_the_machines_could_have_spoken() -> None:
+    register, remembered = Register(), {"gpu": Capacity(ready=2, running=7), "other": Capacity(ready=1)}
+
+    register.recall(remembered, NOW)
+    register.hear(Presence("a", "gpu", is_ready=True), NOW + 1)
+    register.recall({"gpu": Capacity(ready=9)}, NOW + 2)
+
+    assert register.capacities(NOW + 2) == {"gpu": Capacity(ready=1), "other": Capacity(ready=1)}
+    assert register.capacities(NOW + HEARD_WITHIN_S + 0.1) == {"gpu": Capacity(ready=1)}
 
 
 def test_whoever_nobody_has_heard_of_may_leave() -> None:
@@ -128,7 +147,11 @@ def test_whatever_is_said_a_capacity_is_what_those_who_are_there_said_last(
         register.capacities(now)
     now += silence_s
 
-    there = [p for p, at in last.values() if not p.is_leaving and now - at <= HEARD_WITHIN_S]
+    there = [
+        presence
+        for presence, at in last.values()
+        if not presence.is_leaving and (not presence.is_ready or now - at <= HEARD_WITHIN_S)
+    ]
     found = register.capacities(now).get("gpu", Capacity())
 
     assert (found.ready + found.starting, found.running) == (len(there), sum(p.running for p in there))
