@@ -1,7 +1,5 @@
 """The most a call can cost, known before it is made: what a budget sets aside for it."""
 
-from dataclasses import replace
-
 from serve_app.accounting.price import Price
 from serve_app.accounting.usage import Tier, Usage
 
@@ -39,10 +37,10 @@ def worst_case(
 
 def _dearest(price: Price, longest: int, reading: Usage) -> int:
     """Of an answer that is all text, or all reasoning where that may be dearer."""
-    written = price.cost(replace(reading, output=longest))
+    written = price.cost(reading._replace(output=longest))
     if price.reasoning is None and not price.above and not price.tiers:
         return written
-    return max(written, price.cost(replace(reading, reasoning=longest)))
+    return max(written, price.cost(reading._replace(reasoning=longest)))
 
 
 def _longest(max_output: int | None, model_max: int | None) -> int:
