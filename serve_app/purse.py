@@ -64,10 +64,9 @@ class Purse:
         share_left: Callable[[Limit], float | None] = lambda limit: None,
     ) -> None:
         self._caller = caller
-        self._budgets = tuple(budgets)
+        self._shares = [(limit, share_left(limit)) for limit in budgets]
         self._price = price
         self._refusal_of = refusal_of
-        self._share_left = share_left
 
     def refusal(self, target: Target, wanted: Requirements, estimate: int | None) -> LimitReached | None:
         """
@@ -76,26 +75,28 @@ class Purse:
         `estimate` is what it will probably cost; with a hundred times that left nobody has to look closer.
         """
         payer = (self._caller.tenant, self._caller.name, target.provider_id, target.model_id)
-        covering = [limit for limit in self._budgets if limit.scope.covers(*payer)]
-        if estimate is not None and not any(self._is_near(limit, estimate) for limit in covering):
+        near = (limit for limit, share in self._shares if _is_near(limit, share, estimate))
+        if not any(limit.scope.covers(*payer) for limit in near):
             return None
-        if not covering:
-            return None
+        covering = [limit for limit, _ in self._shares if limit.scope.covers(*payer)]
         cost = worst_cost(target, wanted, self._price(target.name))
         if cost is None:
             return PriceUnknown(target.name, covering[0].id)
         refusals = (self._refusal_of(limit, cost) for limit in covering if cost)
         return next((refusal for refusal in refusals if refusal is not None), None)
 
-    def _is_near(self, limit: Limit, estimate: int) -> bool:
-        """Whether so much may be too much, for all that is known."""
-        share = self._share_left(limit)
-        return share is None or share * limit.amount < PLENTY * estimate
-
     def is_low(self, percent: float) -> bool:
         """Whether less than that is known to be left of a budget for whatever the caller does."""
-        shares = (self._share_left(limit) for limit in self._budgets if limit.scope.is_per_request)
-        return any(share is not None and 100 * share < percent for share in shares)
+        return any(
+            share is not None and 100 * share < percent
+            for limit, share in self._shares
+            if limit.scope.is_per_request
+        )
+
+
+def _is_near(limit: Limit, share: float | None, estimate: int | None) -> bool:
+    """Whether what an attempt will probably cost may be too much for the rest, for all that is known."""
+    return estimate is None or share is None or share * limit.amount < PLENTY * estimate
 
 
 def budgets_among(limits: Iterable[Limit]) -> tuple[Limit, ...]:

@@ -12,14 +12,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve_app.accounting.entry import Entry, EntryOutcome
-from serve_app.accounting.limit import Window
+from serve_app.accounting.limit import DAY_S, Window
 from serve_app.control.store import Change, Record, Spend
 from serve_app.storage.database import cut_off_after, database_url, engine_for, private_file, troubles
 from serve_app.storage.lines import clean, entry_fields, entry_of, tokens
 from serve_app.storage.schema import is_up_to_date, upgrade
 from serve_app.storage.tables import CHANGES, ENTRIES, EPOCH, JOURNALS, RECORDS, SPENDS
 
-DAY_S = 86_400.0
 DAILY_SUMS_S = 400 * DAY_S
 SILENT_JOURNAL_S = 30 * DAY_S
 UPGRADE_TIMEOUT_S = 600.0
