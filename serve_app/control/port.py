@@ -56,8 +56,7 @@ class Report:
     wants: Mapping[str, Want] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """
     How far a journal has come: its entries up to `taken` were heard of, up to `written` are in the store.
 

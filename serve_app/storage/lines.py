@@ -55,6 +55,8 @@ def entry_of(said: Mapping[str, Any]) -> Entry:
 
 def clean(text: str) -> str:
     """The text without what PostgreSQL and JSON cannot hold: NUL, and halves of a surrogate pair."""
+    if text.isprintable():  # nearly all there is; neither of them is
+        return str(text)
     return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "�")
 
 

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from operator import add, itemgetter
 from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, Table, case, delete, select, tuple_
+from sqlalchemy import Row, Table, Text, case, delete, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,6 +29,12 @@ PRUNED_AT_ONCE = 5_000
 _FAILED = (EntryOutcome.FAILED, EntryOutcome.LOST)  # a caller who left is no failure of ours
 _WHOSE = ("day", "tenant", "caller", "provider_id", "model_id")
 _SUMMED = ("attempts", "failed", "input_tokens", "output_tokens", "cost")
+_PAYER = itemgetter(*_WHOSE[1:])
+_TEXTS = tuple(
+    column.name for column in ENTRIES.c if isinstance(column.type, Text) and column is not ENTRIES.c.usage
+)
+
+_Spend = tuple[tuple[Any, ...], tuple[int, ...]]  # the values of _WHOSE, and what they come to: of _SUMMED
 
 
 class SqlStore:
@@ -74,7 +81,7 @@ class SqlStore:
             taken = await connection.execute(
                 insert.returning(ENTRIES.c.journal, ENTRIES.c.number), [rows[key] for key in sorted(rows)]
             )
-            await self._add(connection, _sums(_spend_row(rows[journal, number]) for journal, number in taken))
+            await self._add(connection, _sums(_spend(rows[journal, number]) for journal, number in taken))
             await self._mark(connection, rows.values())
 
     async def written(self) -> Mapping[str, int]:
@@ -163,8 +170,8 @@ class SqlStore:
             if done.rowcount < PRUNED_AT_ONCE:
                 return total
 
-    async def _add(self, connection: AsyncConnection, sums: Iterable[Mapping[str, Any]]) -> None:
-        rows = sorted(sums, key=lambda row: tuple(row[name] for name in _WHOSE))
+    async def _add(self, connection: AsyncConnection, sums: Iterable[_Spend]) -> None:
+        rows = [dict(zip(_WHOSE + _SUMMED, whose + amounts, strict=True)) for whose, amounts in sums]
         if not rows:
             return
         insert = self._insert(SPENDS)
@@ -192,7 +199,8 @@ class SqlStore:
         for day in [day for day in days if Window.MONTH.start(day) != day]:
             gone = await connection.execute(delete(SPENDS).where(SPENDS.c.day == day).returning(SPENDS))
             month = Window.MONTH.start(day)
-            await self._add(connection, _sums({**row._mapping, "day": month} for row in gone))
+            spends = (((month, *row[1 : len(_WHOSE)]), tuple(row[len(_WHOSE) :])) for row in gone)
+            await self._add(connection, _sums(spends))
 
     def _insert(self, table: Table) -> Any:
         """An INSERT that knows what to do about rows already there: each database has its own."""
@@ -211,41 +219,34 @@ class SqlStore:
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:
-    said = entry_fields(entry)
-    read, told = tokens(entry.usage)
-    said["usage"] = _json(said["usage"])
-    row = {name: clean(value) if isinstance(value, str) else value for name, value in said.items()}
-    return row | {"input_tokens": read, "output_tokens": told, "estimated": entry.usage.estimated}
+    row = entry_fields(entry)
+    for name in _TEXTS:
+        if isinstance(text := row[name], str):
+            row[name] = clean(text)
+    row["usage"] = _json(row["usage"])
+    row["input_tokens"], row["output_tokens"] = tokens(entry.usage)
+    row["estimated"] = entry.usage.estimated
+    return row
 
 
 def _entry(row: Row[Any]) -> Entry:
     return entry_of({**row._mapping, "usage": orjson.loads(row.usage)})
 
 
-def _spend_row(row: Mapping[str, Any]) -> dict[str, Any]:
+def _spend(row: Mapping[str, Any]) -> _Spend:
     """What one entry adds to the sums."""
-    return {
-        "day": Window.DAY.start(row["at"]),
-        **{name: row[name] for name in _WHOSE if name != "day"},
-        "attempts": 1,
-        "failed": int(row["outcome"] in _FAILED),
-        "input_tokens": row["input_tokens"],
-        "output_tokens": row["output_tokens"],
-        "cost": row["cost"] or 0,
-    }
+    whose = (Window.DAY.start(row["at"]), *_PAYER(row))
+    failed = int(row["outcome"] in _FAILED)
+    return whose, (1, failed, row["input_tokens"], row["output_tokens"], row["cost"] or 0)
 
 
-def _sums(rows: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
-    """One row for each day, tenant, caller, provider and model."""
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in rows:
-        key = tuple(row[name] for name in _WHOSE)
-        if key in found:
-            for name in _SUMMED:
-                found[key][name] += row[name]
-        else:
-            found[key] = dict(row)
-    return found.values()
+def _sums(spends: Iterable[_Spend]) -> Iterable[_Spend]:
+    """One for each day, tenant, caller, provider and model, in order."""
+    found: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    for whose, amounts in spends:
+        before = found.get(whose)
+        found[whose] = amounts if before is None else tuple(map(add, before, amounts))
+    return sorted(found.items())
 
 
 def _change_row(change: Change, epoch: int) -> dict[str, Any]:
