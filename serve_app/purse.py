@@ -5,6 +5,7 @@ As far as this router knows it without asking: what it does not know, the bill f
 """
 
 from collections.abc import Callable, Iterable
+from math import inf
 
 from serve_app.accounting.limit import Limit, Unit
 from serve_app.accounting.price import Price
@@ -65,6 +66,7 @@ class Purse:
     ) -> None:
         self._caller = caller
         self._shares = [(limit, share_left(limit)) for limit in budgets]
+        self._least = min((_left(limit, share) for limit, share in self._shares), default=inf)
         self._price = price
         self._refusal_of = refusal_of
 
@@ -74,15 +76,17 @@ class Purse:
 
         `estimate` is what it will probably cost; with a hundred times that left nobody has to look closer.
         """
-        payer = (self._caller.tenant, self._caller.name, target.provider_id, target.model_id)
-        near = (limit for limit, share in self._shares if _is_near(limit, share, estimate))
-        if not any(limit.scope.covers(*payer) for limit in near):
+        enough = inf if estimate is None else PLENTY * estimate
+        if self._least >= enough:
             return None
-        covering = [limit for limit, _ in self._shares if limit.scope.covers(*payer)]
+        payer = (self._caller.tenant, self._caller.name, target.provider_id, target.model_id)
+        covering = [pair for pair in self._shares if pair[0].scope.covers(*payer)]
+        if all(_left(limit, share) >= enough for limit, share in covering):
+            return None
         cost = worst_cost(target, wanted, self._price(target.name))
         if cost is None:
-            return PriceUnknown(target.name, covering[0].id)
-        refusals = (self._refusal_of(limit, cost) for limit in covering if cost)
+            return PriceUnknown(target.name, covering[0][0].id)
+        refusals = (self._refusal_of(limit, cost) for limit, _ in covering if cost)
         return next((refusal for refusal in refusals if refusal is not None), None)
 
     def is_low(self, percent: float) -> bool:
@@ -94,9 +98,9 @@ class Purse:
         )
 
 
-def _is_near(limit: Limit, share: float | None, estimate: int | None) -> bool:
-    """Whether what an attempt will probably cost may be too much for the rest, for all that is known."""
-    return estimate is None or share is None or share * limit.amount < PLENTY * estimate
+def _left(limit: Limit, share: float | None) -> float:
+    """What is known to be left of a budget, in nano-dollars; of one that nobody has spoken of, nothing."""
+    return 0.0 if share is None else share * limit.amount
 
 
 def budgets_among(limits: Iterable[Limit]) -> tuple[Limit, ...]:

@@ -25,22 +25,18 @@ def worst_case(
     The longest answer may be all reasoning, where that is dearer. For an embedding `max_output` is 0.
     """
     longest = _longest(max_output, model_max) * max(1, n)
-    worst = _dearest(price, longest, Usage(input=input_tokens, tier=tier))
+    if not (writes_cache or price.reasoning is not None or price.above or price.tiers):
+        return price.cost(Usage(input=input_tokens, output=longest))  # nearly always: nothing else is dearer
+    readings = [Usage(input=input_tokens, tier=tier)]
     if writes_cache:
-        for written in (
-            Usage(cache_write_1h=input_tokens, tier=tier),
-            Usage(cache_write_5m=input_tokens, tier=tier),
-        ):
-            worst = max(worst, _dearest(price, longest, written))
-    return worst
+        readings.append(Usage(cache_write_1h=input_tokens, tier=tier))
+        readings.append(Usage(cache_write_5m=input_tokens, tier=tier))
+    return max(_dearest(price, longest, reading) for reading in readings)
 
 
 def _dearest(price: Price, longest: int, reading: Usage) -> int:
     """Of an answer that is all text, or all reasoning where that may be dearer."""
-    written = price.cost(reading._replace(output=longest))
-    if price.reasoning is None and not price.above and not price.tiers:
-        return written
-    return max(written, price.cost(reading._replace(reasoning=longest)))
+    return max(price.cost(reading._replace(output=longest)), price.cost(reading._replace(reasoning=longest)))
 
 
 def _longest(max_output: int | None, model_max: int | None) -> int:

@@ -238,7 +238,7 @@ class Replica:
             if is_alone:
                 self._borrower.lose_free()
             if hold := self._borrower.reserve(needs, now):
-                if self._borrower.is_low(needs, now):
+                if self._borrower.is_low(hold, now):
                     self._urgent.set()
                 return hold
             if short := self._borrower.shortage(needs, now):

@@ -7,6 +7,7 @@ It outlives a redeployment of the application, and is replaced by the first rout
 import asyncio
 import logging
 import os
+import pickle
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -74,8 +75,14 @@ class ControlActor:
         await self.start()
         return await self._control.hello(replica_id, settings, known)
 
-    async def report(self, report: Report) -> Receipt:
+    async def report(self, packed: bytes) -> Receipt:
+        """
+        Packed by the router itself: Ray's pickle asks Python about every object, and there are thousands.
+
+        It is the router's own, as every message between actors is.
+        """
         await self.start()
+        report: Report = pickle.loads(packed)  # noqa: S301
         return await self._control.report(report)
 
     async def adopt(self, entries: Sequence[Entry]) -> Mark:
@@ -184,7 +191,8 @@ class ControlClient:
         return answer
 
     async def report(self, report: Report) -> Receipt:
-        answer: Receipt = await self._ask("report", report, at_most_s=RECEIPT_WITHIN_S)
+        packed = pickle.dumps(report, pickle.HIGHEST_PROTOCOL)
+        answer: Receipt = await self._ask("report", packed, at_most_s=RECEIPT_WITHIN_S)
         return answer
 
     async def adopt(self, entries: Sequence[Entry]) -> Mark:
