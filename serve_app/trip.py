@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from serve_app.accounting.entry import EntryOutcome
 from serve_app.accounting.usage import CHARS_PER_TOKEN, Usage, estimate_tokens
@@ -45,8 +46,7 @@ MOST_PATIENCE_S = 3600.0  # a Retry-After above is a mistake, and must not take 
 MOST_OUTAGE_S = 60.0  # of a 503, which guesses when its trouble ends; a breaker finds out
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """
     How long one attempt may take, in seconds, as `providers.base.Call` has it.
 

@@ -7,7 +7,6 @@ It outlives a redeployment of the application, and is replaced by the first rout
 import asyncio
 import logging
 import os
-import pickle
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,14 +74,8 @@ class ControlActor:
         await self.start()
         return await self._control.hello(replica_id, settings, known)
 
-    async def report(self, packed: bytes) -> Receipt:
-        """
-        Packed by the router itself: Ray's pickle asks Python about every object, and there are thousands.
-
-        It is the router's own, as every message between actors is.
-        """
+    async def report(self, report: Report) -> Receipt:
         await self.start()
-        report: Report = pickle.loads(packed)  # noqa: S301
         return await self._control.report(report)
 
     async def adopt(self, entries: Sequence[Entry]) -> Mark:
@@ -191,8 +184,7 @@ class ControlClient:
         return answer
 
     async def report(self, report: Report) -> Receipt:
-        packed = pickle.dumps(report, pickle.HIGHEST_PROTOCOL)
-        answer: Receipt = await self._ask("report", packed, at_most_s=RECEIPT_WITHIN_S)
+        answer: Receipt = await self._ask("report", report, at_most_s=RECEIPT_WITHIN_S)
         return answer
 
     async def adopt(self, entries: Sequence[Entry]) -> Mark:

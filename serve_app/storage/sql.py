@@ -52,6 +52,11 @@ class SqlStore:
         self._retention_s = retention_days * DAY_S
         self._engine = engine_for(self._url, timeout_s)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
+        # Made once: what SQLAlchemy knows of a statement it keeps with it.
+        self._taking = self._insert(ENTRIES).on_conflict_do_nothing()
+        self._taking = self._taking.returning(ENTRIES.c.journal, ENTRIES.c.number)
+        self._adding = _adding(self._insert(SPENDS))
+        self._marking = _marking(self._insert(JOURNALS))
 
     async def open(self) -> None:
         """Connect and bring the tables to this version; StoreTooNew when they are of a later one."""
@@ -74,13 +79,10 @@ class SqlStore:
         rows = {(row["journal"], row["number"]): row for row in map(_entry_row, reversed(entries))}
         if not rows:
             return
-        insert = self._insert(ENTRIES).on_conflict_do_nothing()
         async with self._transaction(writes=True) as connection:
             # In order, here and below: two writers (one that goes, one that comes) then wait for one another
             # instead of for ever.
-            taken = await connection.execute(
-                insert.returning(ENTRIES.c.journal, ENTRIES.c.number), [rows[key] for key in sorted(rows)]
-            )
+            taken = await connection.execute(self._taking, [rows[key] for key in sorted(rows)])
             await self._add(connection, _sums(_spend(rows[journal, number]) for journal, number in taken))
             await self._mark(connection, rows.values())
 
@@ -174,9 +176,7 @@ class SqlStore:
         rows = [dict(zip(_WHOSE + _SUMMED, whose + amounts, strict=True)) for whose, amounts in sums]
         if not rows:
             return
-        insert = self._insert(SPENDS)
-        more = {name: SPENDS.c[name] + insert.excluded[name] for name in _SUMMED}
-        await connection.execute(insert.on_conflict_do_update(index_elements=_WHOSE, set_=more), rows)
+        await connection.execute(self._adding, rows)
 
     async def _mark(self, connection: AsyncConnection, rows: Iterable[Mapping[str, Any]]) -> None:
         marks: dict[str, dict[str, Any]] = {}
@@ -184,15 +184,7 @@ class SqlStore:
             mark = marks.setdefault(row["journal"], {"written": 0, "seen": 0.0})
             mark["written"] = max(mark["written"], row["number"])
             mark["seen"] = max(mark["seen"], row["at"])
-        insert = self._insert(JOURNALS)
-        later = {
-            name: case(
-                (insert.excluded[name] > JOURNALS.c[name], insert.excluded[name]), else_=JOURNALS.c[name]
-            )
-            for name in ("written", "seen")
-        }
-        insert = insert.on_conflict_do_update(index_elements=["journal"], set_=later)
-        await connection.execute(insert, [{"journal": name, **marks[name]} for name in sorted(marks)])
+        await connection.execute(self._marking, [{"journal": name, **marks[name]} for name in sorted(marks)])
 
     async def _fold(self, connection: AsyncConnection, before: float) -> None:
         days = await connection.scalars(select(SPENDS.c.day).where(SPENDS.c.day < before).distinct())
@@ -216,6 +208,21 @@ class SqlStore:
                 await connection.execution_options(writes=writes)
                 async with cut_off_after(limit_s, connection), connection.begin():
                     yield connection
+
+
+def _adding(insert: Any) -> Any:
+    """Add to the sums that are there."""
+    more = {name: SPENDS.c[name] + insert.excluded[name] for name in _SUMMED}
+    return insert.on_conflict_do_update(index_elements=_WHOSE, set_=more)
+
+
+def _marking(insert: Any) -> Any:
+    """Move a journal's mark on, and never back."""
+    later = {
+        name: case((insert.excluded[name] > JOURNALS.c[name], insert.excluded[name]), else_=JOURNALS.c[name])
+        for name in ("written", "seen")
+    }
+    return insert.on_conflict_do_update(index_elements=["journal"], set_=later)
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:
