@@ -5,6 +5,7 @@ nowhere else.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from serve_app.accounting.usage import Usage
 from serve_app.errors import LimitReached, UpstreamError
@@ -32,8 +33,7 @@ class AttemptFailed:
     cost: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RequestServed:
+class RequestServed(NamedTuple):
     """
     A request got its answer, whole.
 
@@ -95,8 +95,7 @@ class RequestAbandoned:
     duration_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class HttpAnswered:
+class HttpAnswered(NamedTuple):
     """An HTTP request ended; `route` is the pattern that matched, 499 says that the caller went away."""
 
     method: str

@@ -7,7 +7,7 @@ must agree on is read from the control replica, and told to it.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 
 from serve_app.accounting.money import nano_dollars
@@ -131,7 +131,7 @@ class Gateway:
         """The question, within what the caller may use; ModelNotAllowed when it names something else."""
         if caller.models is None and caller.tasks is None:
             return wanted
-        wanted = replace(wanted, allowed_models=caller.models, allowed_tasks=caller.tasks)
+        wanted = wanted._replace(allowed_models=caller.models, allowed_tasks=caller.tasks)
         name = wanted.preferred_model
         named = [target for target in self.targets if name in (target.model_id, target.name)]
         if name is not None and named and not any(is_allowed(target, wanted) for target in named):

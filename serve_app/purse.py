@@ -5,6 +5,7 @@ As far as this router knows it without asking: what it does not know, the bill f
 """
 
 from collections.abc import Callable, Iterable
+from math import inf
 
 from serve_app.accounting.limit import Limit, Unit
 from serve_app.accounting.price import Price
@@ -66,10 +67,10 @@ class Purse:
         share_left: Callable[[Limit], float | None] = lambda limit: None,
     ) -> None:
         self._caller = caller
-        self._budgets = tuple(budgets)
+        self._shares = [(limit, share_left(limit)) for limit in budgets]
+        self._least = min((_left(limit, share) for limit, share in self._shares), default=inf)
         self._price = price
         self._refusal_of = refusal_of
-        self._share_left = share_left
 
     def refusal(self, target: Target, wanted: Requirements, estimate: int | None) -> LimitReached | None:
         """
@@ -78,29 +79,31 @@ class Purse:
         `estimate` is what it will probably cost; with a hundred times that left nobody has to look closer. It
         holds no machine's time, and so says nothing about those who are paid for that.
         """
-        payer = (self._caller.tenant, self._caller.name, target.provider_id, target.model_id)
-        covering = [limit for limit in self._budgets if limit.scope.covers(*payer)]
-        if target.machine_ms:
-            estimate = None
-        if estimate is not None and not any(self._is_near(limit, estimate) for limit in covering):
+        enough = inf if estimate is None or target.machine_ms else PLENTY * estimate
+        if self._least >= enough:
             return None
-        if not covering:
+        payer = (self._caller.tenant, self._caller.name, target.provider_id, target.model_id)
+        covering = [pair for pair in self._shares if pair[0].scope.covers(*payer)]
+        if all(_left(limit, share) >= enough for limit, share in covering):
             return None
         cost = worst_cost(target, wanted, self._price(target.name))
         if cost is None:
-            return PriceUnknown(target.name, covering[0].id)
-        refusals = (self._refusal_of(limit, cost) for limit in covering if cost)
+            return PriceUnknown(target.name, covering[0][0].id)
+        refusals = (self._refusal_of(limit, cost) for limit, _ in covering if cost)
         return next((refusal for refusal in refusals if refusal is not None), None)
-
-    def _is_near(self, limit: Limit, estimate: int) -> bool:
-        """Whether so much may be too much, for all that is known."""
-        share = self._share_left(limit)
-        return share is None or share * limit.amount < PLENTY * estimate
 
     def is_low(self, percent: float) -> bool:
         """Whether less than that is known to be left of a budget for whatever the caller does."""
-        shares = (self._share_left(limit) for limit in self._budgets if limit.scope.is_per_request)
-        return any(share is not None and 100 * share < percent for share in shares)
+        return any(
+            share is not None and 100 * share < percent
+            for limit, share in self._shares
+            if limit.scope.is_per_request
+        )
+
+
+def _left(limit: Limit, share: float | None) -> float:
+    """What is known to be left of a budget, in nano-dollars; of one that nobody has spoken of, nothing."""
+    return 0.0 if share is None else share * limit.amount
 
 
 def budgets_among(limits: Iterable[Limit]) -> tuple[Limit, ...]:

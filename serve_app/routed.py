@@ -1,13 +1,12 @@
 """What a caller is told about the choice that was made."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from serve_app.config.model import ModelTask
 from serve_app.routing.target import Target
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(NamedTuple):
     """
     Which target answered, and why that one.
 

@@ -7,8 +7,9 @@ went away). A request that has no attempt left is `refused`.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from serve_app.accounting.entry import EntryOutcome
 from serve_app.accounting.usage import CHARS_PER_TOKEN, Usage, estimate_tokens
@@ -47,8 +48,7 @@ MOST_OUTAGE_S = 60.0  # of a 503, which guesses when its trouble ends; a breaker
 _REACHED_NOBODY = (FailureKind.UNREACHABLE, FailureKind.SATURATED)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """
     How long one attempt may take, in seconds, as `providers.base.Call` has it.
 
@@ -221,7 +221,7 @@ class Trip:
             if attempt.output_chars:
                 usage = self.guessed_usage(attempt.output_chars)
             if error.failure not in _REACHED_NOBODY and (machine_ms := self._guessed_machine_ms(attempt)):
-                usage = replace(usage or Usage(estimated=True), machine_ms=machine_ms)
+                usage = (usage or Usage(estimated=True))._replace(machine_ms=machine_ms)
         cost = self.bill.settle(attempt.item, usage, outcome, self.elapsed_s)
         self._tell(
             AttemptFailed(
@@ -358,7 +358,7 @@ class Trip:
     def used(self, told: Usage | None, output_chars: int, machine_ms: int) -> Usage:
         """What an answer used, as far as its provider said; tokens are reckoned where it did not."""
         usage = told or self.guessed_usage(output_chars)
-        return replace(usage, machine_ms=machine_ms) if machine_ms else usage
+        return usage._replace(machine_ms=machine_ms) if machine_ms else usage
 
     def guessed_usage(self, output_chars: int) -> Usage:
         """What was used, reckoned from lengths, when the provider did not say."""

@@ -1,7 +1,7 @@
 """One line of the ledger: an attempt that cost something or might have, or time that nobody used."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from serve_app.accounting.usage import Usage
 
@@ -18,8 +18,7 @@ class EntryOutcome(StrEnum):
     LOST = "lost"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """
     What one attempt used and cost; never changed once it is written.
 

@@ -2,8 +2,12 @@
 
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
+
+MINUTE_S = 60.0
+DAY_S = 86_400.0
 
 
 class Unit(StrEnum):
@@ -25,26 +29,24 @@ class Window(StrEnum):
 
     def start(self, at: float) -> float:
         """When the window around this moment began, in seconds since the epoch; 0 for `total`."""
-        moment = datetime.fromtimestamp(at, UTC)
         match self:
             case Window.MINUTE:
-                return moment.replace(second=0, microsecond=0).timestamp()
+                return at // MINUTE_S * MINUTE_S
             case Window.DAY:
-                return _midnight(moment).timestamp()
+                return at // DAY_S * DAY_S
             case Window.MONTH:
-                return _midnight(moment).replace(day=1).timestamp()
+                return _month_of(at // DAY_S * DAY_S)
         return 0.0
 
     def end(self, at: float) -> float | None:
         """When it ends and the next one begins; None for `total`, which never does."""
-        moment = datetime.fromtimestamp(self.start(at), UTC)
         match self:
             case Window.MINUTE:
-                return (moment + timedelta(minutes=1)).timestamp()
+                return self.start(at) + MINUTE_S
             case Window.DAY:
-                return (moment + timedelta(days=1)).timestamp()
+                return self.start(at) + DAY_S
             case Window.MONTH:
-                return (moment + timedelta(days=32)).replace(day=1).timestamp()
+                return _month_of(self.start(at) + 32 * DAY_S)
         return None
 
 
@@ -98,5 +100,7 @@ def owner_in(limit_id: str) -> str:
     return re.split("[:/]", limit_id, maxsplit=1)[0]
 
 
-def _midnight(moment: datetime) -> datetime:
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+@lru_cache(maxsize=64)
+def _month_of(day: float) -> float:
+    """The first moment of the month that this day, named by its own first moment, is in."""
+    return datetime.fromtimestamp(day, UTC).replace(day=1).timestamp()

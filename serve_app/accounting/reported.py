@@ -197,6 +197,8 @@ def _sum(reported: Mapping[str, Any], name: str) -> int:
     value = reported.get(name)
     if value is None:
         return 0
+    if type(value) is int and 0 <= value <= MOST:  # as nearly all of them are
+        return value
     number = float(value)
     if not isfinite(number) or number > MOST:
         raise ValueError(f"'{name}' is no count: {value!r}")

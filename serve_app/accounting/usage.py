@@ -1,7 +1,7 @@
 """What one answer used."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 CHARS_PER_TOKEN = 4  # contract 3.3
 
@@ -23,8 +23,7 @@ def tier_of(word: object) -> Tier:
     return _TIERS.get(word, Tier.STANDARD) if isinstance(word, str) else Tier.STANDARD
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """
     What one answer used, each token in one bucket only.
 

@@ -1,7 +1,5 @@
 """The most a call can cost, known before it is made: what a budget sets aside for it."""
 
-from dataclasses import replace
-
 from serve_app.accounting.price import Price
 from serve_app.accounting.usage import Tier, Usage
 
@@ -29,22 +27,19 @@ def worst_case(
     The longest answer may be all reasoning, where that is dearer. For an embedding `max_output` is 0.
     """
     longest = _longest(max_output, model_max) * max(1, n)
-    worst = _dearest(price, longest, Usage(input=input_tokens, machine_ms=machine_ms, tier=tier))
+    if not (writes_cache or price.reasoning is not None or price.above or price.tiers):
+        # Nearly always: nothing else is dearer.
+        return price.cost(Usage(input=input_tokens, output=longest, machine_ms=machine_ms))
+    readings = [Usage(input=input_tokens, machine_ms=machine_ms, tier=tier)]
     if writes_cache:
-        for written in (
-            Usage(cache_write_1h=input_tokens, machine_ms=machine_ms, tier=tier),
-            Usage(cache_write_5m=input_tokens, machine_ms=machine_ms, tier=tier),
-        ):
-            worst = max(worst, _dearest(price, longest, written))
-    return worst
+        readings.append(Usage(cache_write_1h=input_tokens, machine_ms=machine_ms, tier=tier))
+        readings.append(Usage(cache_write_5m=input_tokens, machine_ms=machine_ms, tier=tier))
+    return max(_dearest(price, longest, reading) for reading in readings)
 
 
 def _dearest(price: Price, longest: int, reading: Usage) -> int:
     """Of an answer that is all text, or all reasoning where that may be dearer."""
-    written = price.cost(replace(reading, output=longest))
-    if price.reasoning is None and not price.above and not price.tiers:
-        return written
-    return max(written, price.cost(replace(reading, reasoning=longest)))
+    return max(price.cost(reading._replace(output=longest)), price.cost(reading._replace(reasoning=longest)))
 
 
 def _longest(max_output: int | None, model_max: int | None) -> int:

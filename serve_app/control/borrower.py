@@ -37,19 +37,6 @@ class Shortage:
 
 
 @dataclass(slots=True)
-class Hold:
-    """
-    What one request, or one attempt, has reserved, until it is settled.
-
-    `on_trust`: without credit, while the authority could not be asked; what is not used of it is nobody's.
-    """
-
-    parts: tuple[tuple[Limit, int, float], ...]
-    is_open: bool = True
-    on_trust: bool = False
-
-
-@dataclass(slots=True)
 class _Account:
     """
     What is held of one limit.
@@ -73,10 +60,24 @@ class _Account:
     per_s: float = 0.0
 
     def measure(self, now: float) -> None:
-        """How much is reserved in a second, as of the last ones."""
+        """How much is reserved in a second, as of the last ones; places are free again soon."""
         if now - self.since >= 1.0:
-            self.per_s = self.taken / (now - self.since)
+            is_place = self.limit.unit is Unit.CONCURRENT
+            self.per_s = 0.0 if is_place else self.taken / (now - self.since)
             self.taken, self.since = 0, now
+
+
+@dataclass(slots=True)
+class Hold:
+    """
+    What one request, or one attempt, has reserved of which accounts in which windows, until it is settled.
+
+    `on_trust`: without credit, while the authority could not be asked; what is not used of it is nobody's.
+    """
+
+    parts: tuple[tuple[_Account, int, float], ...]
+    is_open: bool = True
+    on_trust: bool = False
 
 
 @dataclass(slots=True)
@@ -115,18 +116,16 @@ class Borrower:
 
     def reserve(self, needs: Sequence[Need], now: float) -> Hold | None:
         """Reserve all of it, or nothing: None when some credit is missing."""
-        accounts = [self._account(limit, now) for limit, _ in needs]
-        for account, (_, amount) in zip(accounts, needs, strict=True):
+        parts = self._parts(needs, now)
+        for account, amount, _ in parts:
             if amount > account.free:
                 return None
-        parts = []
-        for account, (limit, amount) in zip(accounts, needs, strict=True):
+        for account, amount, _ in parts:
             account.free -= amount
             account.reserved += amount
             account.taken += amount
             account.touched = now
-            parts.append((limit, amount, account.window))
-        return Hold(tuple(parts))
+        return Hold(parts)
 
     def trust(self, needs: Sequence[Need], now: float) -> Hold | None:
         """
@@ -134,19 +133,16 @@ class Borrower:
 
         For when the authority cannot be asked and requests go on all the same. Other routers may do so too.
         """
-        accounts = [self._account(limit, now) for limit, _ in needs]
-        for account, (limit, amount) in zip(accounts, needs, strict=True):
+        parts = self._parts(needs, now)
+        for (limit, _), (account, amount, _) in zip(needs, parts, strict=True):
             told = self._told.get(limit.id)
             used = account.unsent if told is None or told.at < limit.window.start(now) else told.used
             if used + account.reserved + account.used + amount > limit.amount:
                 return None
-        for account, (_, amount) in zip(accounts, needs, strict=True):
+        for account, amount, _ in parts:
             account.reserved += amount
             account.touched = now
-        parts = (
-            (limit, amount, account.window) for account, (limit, amount) in zip(accounts, needs, strict=True)
-        )
-        return Hold(tuple(parts), on_trust=True)
+        return Hold(parts, on_trust=True)
 
     def shortage(self, needs: Sequence[Need], now: float) -> Shortage | None:
         """The first limit of which the authority has said, just now, that there is not as much left."""
@@ -190,18 +186,16 @@ class Borrower:
             if missing > 0:
                 self._ask(limit, missing, missing + AHEAD * amount)
 
-    def is_low(self, needs: Sequence[Need], now: float) -> bool:
-        """Ask ahead where credit runs low, so that no request has to wait; whether there is any such."""
+    def is_low(self, hold: Hold, now: float) -> bool:
+        """Ask ahead where this has left little credit, so that no request has to wait; whether it has."""
         low = False
-        for limit, amount in needs:
-            account = self._account(limit, now)
+        for account, amount, _ in hold.parts:
             if account.content_until > now:
                 continue
             account.measure(now)
-            per_s = 0.0 if limit.unit is Unit.CONCURRENT else account.per_s  # a place is free again soon
-            if account.free < max(LOW * amount, int(LOW_S * per_s)):
+            if account.free < LOW * amount or account.free < int(LOW_S * account.per_s):
                 account.content_until = now + CONTENT_S
-                self._ask(limit, 0, max(AHEAD * amount, int(AHEAD_S * per_s)))
+                self._ask(account.limit, 0, max(AHEAD * amount, int(AHEAD_S * account.per_s)))
                 low = True
         return low
 
@@ -214,10 +208,11 @@ class Borrower:
         if not hold.is_open:
             return
         hold.is_open = False
-        for limit, amount, window in hold.parts:
-            account = self._account(limit, now)
+        for account, amount, window in hold.parts:
+            self._turn(account, now)
             if account.window != window:
                 continue  # of a minute that is over
+            limit = account.limit
             account.reserved -= amount
             lent = 0 if hold.on_trust else amount
             account.touched = now
@@ -246,8 +241,8 @@ class Borrower:
         if not hold.is_open:
             return
         hold.is_open = False
-        for limit, amount, window in hold.parts:
-            account = self._account(limit, now)
+        for account, amount, window in hold.parts:
+            self._turn(account, now)
             if account.window == window:
                 account.reserved -= amount
                 account.free += 0 if hold.on_trust else amount
@@ -337,18 +332,24 @@ class Borrower:
             asked.least = min(asked.least, least) if asked.least and least else asked.least or least
             asked.upto += least
 
+    def _parts(self, needs: Sequence[Need], now: float) -> tuple[tuple[_Account, int, float], ...]:
+        accounts = [(self._account(limit, now), amount) for limit, amount in needs]
+        return tuple([(account, amount, account.window) for account, amount in accounts])
+
     def _account(self, limit: Limit, now: float) -> _Account:
         account = self._accounts.get(limit.id)
         if account is None:
             window = lending_window(limit, now)
             ends = inf if limit.window is not Window.MINUTE else window + MINUTE_S
             account = self._accounts[limit.id] = _Account(limit, window, touched=now, ends=ends, since=now)
-        elif not account.window <= now < account.ends:
+        else:
             self._turn(account, now)
         return account
 
     def _turn(self, account: _Account, now: float) -> None:
         """With a new minute everything begins anew; budgets simply go on, the authority knows the window."""
+        if account.window <= now < account.ends:
+            return
         window = lending_window(account.limit, now)
         if window != account.window:
             account.window, account.free, account.reserved, account.used = window, 0, 0, 0

@@ -1,9 +1,8 @@
 """Where a router writes down what it has to account for, before anybody else has heard of it."""
 
 from collections import deque
-from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from serve_app.accounting.entry import Entry
 from serve_app.accounting.usage import Usage
@@ -13,8 +12,7 @@ class JournalFull(Exception):
     """The disk takes no more. The journal is as it was before; the same call may be tried again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Begun:
+class Begun(NamedTuple):
     """
     An attempt at its beginning, and what it may use and cost at worst: `usage`, and `cost` in nano-dollars.
 

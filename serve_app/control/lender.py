@@ -308,6 +308,8 @@ class Lender:
         costs[target] = costs.get(target, 0) + cost
 
     def _tell(self, limit: Limit, account: _Account) -> None:
+        if 100 * account.used < ALERT_AT[0] * limit.amount:
+            return  # as nearly always
         for threshold in sorted(_passed(account.used, limit) - account.told):
             account.told.add(threshold)
             self._on_alert(BudgetAlert(limit, threshold, account.used, account.window))

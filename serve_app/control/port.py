@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from serve_app.accounting.entry import Entry
 from serve_app.accounting.price import Price
@@ -18,8 +18,7 @@ from serve_app.resilience.breaker import Breaker
 from serve_app.resilience.outcome import Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """
     The end of one attempt, as the authority needs to know it.
 
@@ -58,8 +57,7 @@ class Report:
     wants: Mapping[str, Want] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """
     How far a journal has come: its entries up to `taken` were heard of, up to `written` are in the store.
 

@@ -14,8 +14,9 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from serve_app.accounting.entry import Entry
 from serve_app.accounting.limit import Limit
@@ -51,8 +52,7 @@ ASKED_BACK_S = 0.02  # until others have given back what they do not need
 log = logging.getLogger("sekha.control")
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(NamedTuple):
     """Leave to send one request to a provider; `probe` names the one a half-open breaker lets through."""
 
     provider_id: str
@@ -220,7 +220,7 @@ class Replica:
         # Ours or another router's, a probe is out; unless news of its end have come in the meantime.
         known = self.breaker(provider_id)
         if known.state is BreakerState.HALF_OPEN and known.probe_until is None:
-            self._breakers[provider_id] = replace(known, probe_until=probe or probed.probe_until)
+            self._breakers[provider_id] = known._replace(probe_until=probe or probed.probe_until)
         return None if probe is None else Admission(provider_id, probe)
 
     def decline(self, admission: Admission) -> None:
@@ -256,7 +256,7 @@ class Replica:
             if is_alone:
                 self._borrower.lose_free()
             if hold := self._borrower.reserve(needs, now):
-                if self._borrower.is_low(needs, now):
+                if self._borrower.is_low(hold, now):
                     self._urgent.set()
                 return hold
             if short := self._borrower.shortage(needs, now):

@@ -16,14 +16,13 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from serve_app.accounting.usage import Usage
 from serve_app.errors import UpstreamError
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """
     One attempt at one target.
 
@@ -44,8 +43,7 @@ class Call:
     api_base: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """
     A whole answer: `body` is JSON in OpenAI's words, as the upstream sent it where it speaks them.
 

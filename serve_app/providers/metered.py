@@ -59,7 +59,7 @@ class MeteredProvider:
             answer = await answering
             if isinstance(answer, UpstreamError):
                 return answer
-            return replace(answer, machine_ms=min(self._leave(ticket), ceil(1000 * call.timeout_s)))
+            return answer._replace(machine_ms=min(self._leave(ticket), ceil(1000 * call.timeout_s)))
         finally:
             self._leave(ticket)
 

@@ -10,8 +10,8 @@ Every method gives back the breaker as it is afterwards. A router keeps a copy a
 since (see `control/replica.py`); the authority's copy is the truth.
 """
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from serve_app.config.policy import BreakerPolicy
 from serve_app.resilience.outcome import Outcome
@@ -25,8 +25,7 @@ class BreakerState(StrEnum):
     HALF_OPEN = "half_open"
 
 
-@dataclass(frozen=True, slots=True)
-class Breaker:
+class Breaker(NamedTuple):
     """
     Times are seconds since the epoch.
 
@@ -61,7 +60,7 @@ class Breaker:
         breaker = self.looked_at(now, policy)
         if breaker.state is not BreakerState.HALF_OPEN or breaker.probe_is_out(now):
             return None
-        return replace(breaker, probe_until=now + policy.half_open_timeout)
+        return breaker._replace(probe_until=now + policy.half_open_timeout)
 
     def probe_is_out(self, now: float) -> bool:
         """Whether somebody is trying the provider at this moment."""
@@ -77,22 +76,22 @@ class Breaker:
         still_out = None if probe == self.probe_until else self.probe_until
         match self.state, outcome:
             case BreakerState.CLOSED, Outcome.SUCCESS:
-                return replace(self, failure_count=0, success_count=self.success_count + 1)
+                return self._replace(failure_count=0, success_count=self.success_count + 1)
             case BreakerState.CLOSED, Outcome.FAILURE:
-                failed = replace(self, failure_count=self.failure_count + 1, last_failure=now)
+                failed = self._replace(failure_count=self.failure_count + 1, last_failure=now)
                 tripped = failed.failure_count >= policy.failure_threshold
                 return failed._entered(BreakerState.OPEN, now) if tripped else failed
             case BreakerState.OPEN, Outcome.FAILURE:
-                return replace(self, last_failure=max(now, self.last_failure or now))
+                return self._replace(last_failure=max(now, self.last_failure or now))
             case BreakerState.HALF_OPEN, Outcome.SUCCESS if probe is not None:
-                succeeded = replace(self, success_count=self.success_count + 1, probe_until=still_out)
+                succeeded = self._replace(success_count=self.success_count + 1, probe_until=still_out)
                 recovered = succeeded.success_count >= policy.success_threshold
                 return succeeded._entered(BreakerState.CLOSED, now) if recovered else succeeded
             case BreakerState.HALF_OPEN, Outcome.FAILURE if probe is not None:
-                failed = replace(self, failure_count=self.failure_count + 1, last_failure=now)
+                failed = self._replace(failure_count=self.failure_count + 1, last_failure=now)
                 return failed._entered(BreakerState.OPEN, now)
             case BreakerState.HALF_OPEN, Outcome.IGNORED if probe is not None:
-                return replace(self, probe_until=still_out)  # it proved nothing: let another try
+                return self._replace(probe_until=still_out)  # it proved nothing: let another try
         return self
 
     def reset(self, now: float) -> "Breaker":
@@ -101,6 +100,6 @@ class Breaker:
 
     def _entered(self, state: BreakerState, now: float) -> "Breaker":
         failures = 0 if state is BreakerState.CLOSED else self.failure_count
-        return replace(
-            self, state=state, failure_count=failures, success_count=0, last_change=now, probe_until=None
+        return self._replace(
+            state=state, failure_count=failures, success_count=0, last_change=now, probe_until=None
         )

@@ -1,12 +1,11 @@
 """What a request asks of the target that serves it."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from serve_app.config.model import ModelTask
 
 
-@dataclass(frozen=True, slots=True)
-class Requirements:
+class Requirements(NamedTuple):
     """
     The question routing answers (contract 3.1).
 

@@ -1,7 +1,6 @@
 """`POST /v1/chat/completions`, as far as the gateway must understand it (contract 1.4)."""
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -13,8 +12,7 @@ from serve_app.schemas.images import check_images
 DEFAULT_OUTPUT_TOKENS = 500  # contract 3.3: what an answer is reckoned at when nobody set a limit
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
+class ChatRequest(NamedTuple):
     """
     A chat request: the caller's bytes, and what routing needs to know of them.
 

@@ -212,19 +212,11 @@ def _write_whole(file: int, line: bytes, size: int) -> None:
 
 
 def _begun_fields(begun: Begun) -> dict[str, Any]:
-    return {
-        "request_id": begun.request_id,
-        "attempt": begun.attempt,
-        "at": begun.at,
-        "tenant": begun.tenant,
-        "caller": begun.caller,
-        "provider_id": begun.provider_id,
-        "model_id": begun.model_id,
-        "task": begun.task,
-        "operation": begun.operation,
-        "usage": usage_fields(begun.usage),
-        "cost": None if begun.cost is None else min(begun.cost, MOST),
-    }
+    said = begun._asdict()
+    said["usage"] = usage_fields(begun.usage)
+    if begun.cost is not None:
+        said["cost"] = min(begun.cost, MOST)
+    return said
 
 
 def _line(said: dict[str, Any]) -> bytes:

@@ -6,7 +6,6 @@ takes its default: a newer gateway reads what an older one has left behind, and 
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
 from enum import Enum
 from typing import Any
 
@@ -15,18 +14,17 @@ from serve_app.accounting.usage import Usage
 
 MOST = 2**53  # of anything counted; also what JSON's readers agree on. In nano-dollars: nine million dollars
 
-_USAGE = tuple((field.name, field.default) for field in fields(Usage))
-_ENTRY_NAMES = tuple(field.name for field in fields(Entry) if field.name != "usage")
+_USAGE = tuple(Usage._field_defaults.items())
+_ENTRY_NAMES = tuple(name for name in Entry._fields if name != "usage")
 
 
 def usage_fields(usage: Usage) -> dict[str, Any]:
     """Those fields of a usage that say something: all but the ones at their default. Raises nothing."""
-    said: dict[str, Any] = {}
-    for name, default in _USAGE:
-        value = getattr(usage, name)
-        if value != default:
-            said[name] = min(value, MOST) if type(value) is int else value
-    return said
+    return {
+        name: min(value, MOST) if type(value) is int else value
+        for (name, default), value in zip(_USAGE, usage, strict=True)
+        if value != default
+    }
 
 
 def tokens(usage: Usage) -> tuple[int, int]:
@@ -41,7 +39,7 @@ def usage_of(said: Mapping[str, Any]) -> Usage:
 
 def entry_fields(entry: Entry) -> dict[str, Any]:
     """An entry as plain values, its usage as an object within. Raises nothing."""
-    said = {name: getattr(entry, name) for name in _ENTRY_NAMES}
+    said = entry._asdict()
     said["usage"] = usage_fields(entry.usage)
     if entry.cost is not None:
         said["cost"] = min(entry.cost, MOST)
@@ -57,6 +55,8 @@ def entry_of(said: Mapping[str, Any]) -> Entry:
 
 def clean(text: str) -> str:
     """The text without what PostgreSQL and JSON cannot hold: NUL, and halves of a surrogate pair."""
+    if text.isprintable():  # nearly all there is; neither of them is
+        return str(text)
     return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "�")
 
 

@@ -3,23 +3,23 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from operator import add, itemgetter
 from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, Table, case, delete, select, tuple_
+from sqlalchemy import Row, Table, Text, case, delete, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve_app.accounting.entry import IDLE, Entry, EntryOutcome
-from serve_app.accounting.limit import Window
+from serve_app.accounting.limit import DAY_S, Window
 from serve_app.control.store import Change, Record, Spend
 from serve_app.storage.database import cut_off_after, database_url, engine_for, private_file, troubles
 from serve_app.storage.lines import clean, entry_fields, entry_of, tokens
 from serve_app.storage.schema import is_up_to_date, upgrade
 from serve_app.storage.tables import CHANGES, ENTRIES, EPOCH, JOURNALS, RECORDS, SPENDS
 
-DAY_S = 86_400.0
 DAILY_SUMS_S = 400 * DAY_S
 SILENT_JOURNAL_S = 30 * DAY_S
 UPGRADE_TIMEOUT_S = 600.0
@@ -29,6 +29,12 @@ PRUNED_AT_ONCE = 5_000
 _FAILED = (EntryOutcome.FAILED, EntryOutcome.LOST)  # a caller who left is no failure of ours
 _WHOSE = ("day", "tenant", "caller", "provider_id", "model_id")
 _SUMMED = ("attempts", "failed", "input_tokens", "output_tokens", "cost", "machine_ms")
+_PAYER = itemgetter(*_WHOSE[1:])
+_TEXTS = tuple(
+    column.name for column in ENTRIES.c if isinstance(column.type, Text) and column is not ENTRIES.c.usage
+)
+
+_Spend = tuple[tuple[Any, ...], tuple[int, ...]]  # the values of _WHOSE, and what they come to: of _SUMMED
 
 
 class SqlStore:
@@ -46,6 +52,11 @@ class SqlStore:
         self._retention_s = retention_days * DAY_S
         self._engine = engine_for(self._url, timeout_s)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
+        # Made once: what SQLAlchemy knows of a statement it keeps with it.
+        self._taking = self._insert(ENTRIES).on_conflict_do_nothing()
+        self._taking = self._taking.returning(ENTRIES.c.journal, ENTRIES.c.number)
+        self._adding = _adding(self._insert(SPENDS))
+        self._marking = _marking(self._insert(JOURNALS))
 
     async def open(self) -> None:
         """Connect and bring the tables to this version; StoreTooNew when they are of a later one."""
@@ -68,14 +79,11 @@ class SqlStore:
         rows = {(row["journal"], row["number"]): row for row in map(_entry_row, reversed(entries))}
         if not rows:
             return
-        insert = self._insert(ENTRIES).on_conflict_do_nothing()
         async with self._transaction(writes=True) as connection:
             # In order, here and below: two writers (one that goes, one that comes) then wait for one another
             # instead of for ever.
-            taken = await connection.execute(
-                insert.returning(ENTRIES.c.journal, ENTRIES.c.number), [rows[key] for key in sorted(rows)]
-            )
-            await self._add(connection, _sums(_spend_row(rows[journal, number]) for journal, number in taken))
+            taken = await connection.execute(self._taking, [rows[key] for key in sorted(rows)])
+            await self._add(connection, _sums(_spend(rows[journal, number]) for journal, number in taken))
             await self._mark(connection, rows.values())
 
     async def written(self) -> Mapping[str, int]:
@@ -164,13 +172,11 @@ class SqlStore:
             if done.rowcount < PRUNED_AT_ONCE:
                 return total
 
-    async def _add(self, connection: AsyncConnection, sums: Iterable[Mapping[str, Any]]) -> None:
-        rows = sorted(sums, key=lambda row: tuple(row[name] for name in _WHOSE))
+    async def _add(self, connection: AsyncConnection, sums: Iterable[_Spend]) -> None:
+        rows = [dict(zip(_WHOSE + _SUMMED, whose + amounts, strict=True)) for whose, amounts in sums]
         if not rows:
             return
-        insert = self._insert(SPENDS)
-        more = {name: SPENDS.c[name] + insert.excluded[name] for name in _SUMMED}
-        await connection.execute(insert.on_conflict_do_update(index_elements=_WHOSE, set_=more), rows)
+        await connection.execute(self._adding, rows)
 
     async def _mark(self, connection: AsyncConnection, rows: Iterable[Mapping[str, Any]]) -> None:
         marks: dict[str, dict[str, Any]] = {}
@@ -178,22 +184,15 @@ class SqlStore:
             mark = marks.setdefault(row["journal"], {"written": 0, "seen": 0.0})
             mark["written"] = max(mark["written"], row["number"])
             mark["seen"] = max(mark["seen"], row["at"])
-        insert = self._insert(JOURNALS)
-        later = {
-            name: case(
-                (insert.excluded[name] > JOURNALS.c[name], insert.excluded[name]), else_=JOURNALS.c[name]
-            )
-            for name in ("written", "seen")
-        }
-        insert = insert.on_conflict_do_update(index_elements=["journal"], set_=later)
-        await connection.execute(insert, [{"journal": name, **marks[name]} for name in sorted(marks)])
+        await connection.execute(self._marking, [{"journal": name, **marks[name]} for name in sorted(marks)])
 
     async def _fold(self, connection: AsyncConnection, before: float) -> None:
         days = await connection.scalars(select(SPENDS.c.day).where(SPENDS.c.day < before).distinct())
         for day in [day for day in days if Window.MONTH.start(day) != day]:
             gone = await connection.execute(delete(SPENDS).where(SPENDS.c.day == day).returning(SPENDS))
             month = Window.MONTH.start(day)
-            await self._add(connection, _sums({**row._mapping, "day": month} for row in gone))
+            spends = (((month, *row[1 : len(_WHOSE)]), tuple(row[len(_WHOSE) :])) for row in gone)
+            await self._add(connection, _sums(spends))
 
     def _insert(self, table: Table) -> Any:
         """An INSERT that knows what to do about rows already there: each database has its own."""
@@ -211,43 +210,54 @@ class SqlStore:
                     yield connection
 
 
+def _adding(insert: Any) -> Any:
+    """Add to the sums that are there."""
+    more = {name: SPENDS.c[name] + insert.excluded[name] for name in _SUMMED}
+    return insert.on_conflict_do_update(index_elements=_WHOSE, set_=more)
+
+
+def _marking(insert: Any) -> Any:
+    """Move a journal's mark on, and never back."""
+    later = {
+        name: case((insert.excluded[name] > JOURNALS.c[name], insert.excluded[name]), else_=JOURNALS.c[name])
+        for name in ("written", "seen")
+    }
+    return insert.on_conflict_do_update(index_elements=["journal"], set_=later)
+
+
 def _entry_row(entry: Entry) -> dict[str, Any]:
-    said = entry_fields(entry)
-    read, told = tokens(entry.usage)
-    said["usage"] = _json(said["usage"])
-    row = {name: clean(value) if isinstance(value, str) else value for name, value in said.items()}
-    return row | {"input_tokens": read, "output_tokens": told, "estimated": entry.usage.estimated}
+    row = entry_fields(entry)
+    for name in _TEXTS:
+        if isinstance(text := row[name], str):
+            row[name] = clean(text)
+    row["usage"] = _json(row["usage"])
+    row["input_tokens"], row["output_tokens"] = tokens(entry.usage)
+    row["estimated"] = entry.usage.estimated
+    return row
 
 
 def _entry(row: Row[Any]) -> Entry:
     return entry_of({**row._mapping, "usage": orjson.loads(row.usage)})
 
 
-def _spend_row(row: Mapping[str, Any]) -> dict[str, Any]:
+def _spend(row: Mapping[str, Any]) -> _Spend:
     """What one entry adds to the sums."""
-    return {
-        "day": Window.DAY.start(row["at"]),
-        **{name: row[name] for name in _WHOSE if name != "day"},
-        "attempts": 0 if row["operation"] == IDLE else 1,
-        "failed": int(row["outcome"] in _FAILED),
-        "input_tokens": row["input_tokens"],
-        "output_tokens": row["output_tokens"],
-        "cost": row["cost"] or 0,
-        "machine_ms": orjson.loads(row["usage"]).get("machine_ms", 0),
-    }
+    whose = (Window.DAY.start(row["at"]), *_PAYER(row))
+    attempts = 0 if row["operation"] == IDLE else 1
+    failed = int(row["outcome"] in _FAILED)
+    usage = row["usage"]
+    machine_ms = orjson.loads(usage)["machine_ms"] if "machine_ms" in usage else 0
+    tokens_read, tokens_told = row["input_tokens"], row["output_tokens"]
+    return whose, (attempts, failed, tokens_read, tokens_told, row["cost"] or 0, machine_ms)
 
 
-def _sums(rows: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
-    """One row for each day, tenant, caller, provider and model."""
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in rows:
-        key = tuple(row[name] for name in _WHOSE)
-        if key in found:
-            for name in _SUMMED:
-                found[key][name] += row[name]
-        else:
-            found[key] = dict(row)
-    return found.values()
+def _sums(spends: Iterable[_Spend]) -> Iterable[_Spend]:
+    """One for each day, tenant, caller, provider and model, in order."""
+    found: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    for whose, amounts in spends:
+        before = found.get(whose)
+        found[whose] = amounts if before is None else tuple(map(add, before, amounts))
+    return sorted(found.items())
 
 
 def _change_row(change: Change, epoch: int) -> dict[str, Any]:

@@ -13,7 +13,6 @@ import logging
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from math import inf
 from pathlib import Path
@@ -185,7 +184,7 @@ async def test_a_usage_that_is_not_told_is_counted_with_the_models_tokenizer(pro
 
 @pytest.mark.parametrize("provider", [*WIRE, LOCAL], indirect=True)
 async def test_a_usage_that_nobody_can_count_is_none(provider: Provider) -> None:
-    untold = replace(call(orders(no_usage=True)), model="some-llama")
+    untold = call(orders(no_usage=True))._replace(model="some-llama")
 
     answer = await provider.chat(untold)
     *_, end = await items_of(provider, untold)
@@ -517,7 +516,7 @@ async def test_a_failure_is_asked_for_once(
     address = upstream.url if type_ in ("anthropic", LOCAL, *WIRE) else f"{upstream.url}/v1"
     provider = build(type_, address)
     text = json.dumps({"input": orders(**told)}).encode()
-    asked = replace(call(orders(**told), timeout_s=30), model=f"{prefix}{MODEL}")
+    asked = call(orders(**told), timeout_s=30)._replace(model=f"{prefix}{MODEL}")
     embeds = type_ != "anthropic"
     upstream.requests.clear()
 

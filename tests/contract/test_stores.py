@@ -201,7 +201,7 @@ attempts = st.builds(
     provider_id=st.sampled_from(["p", "q"]),
     cost=st.none() | st.integers(0, 10**12),
     outcome=st.sampled_from(EntryOutcome),
-    usage=st.builds(Usage, estimated=st.booleans()),
+    usage=st.booleans().map(lambda estimated: Usage(estimated=estimated)),
 )
 
 
@@ -215,7 +215,7 @@ def test_the_sums_are_the_entries_to_the_nano_dollar(
 ) -> None:
     example = f"example-{next(turns)}"
     mine = [
-        replace(one, number=number, journal=example, tenant=example)
+        one._replace(number=number, journal=example, tenant=example)
         for number, one in enumerate(made, start=1)
     ]
     batches = [[mine[place % len(mine)] for place in places] for places in sent]
@@ -288,7 +288,7 @@ async def test_everything_is_there_after_a_restart(place: Place, store: SqlStore
 async def test_a_batch_goes_in_whole_or_not_at_all(store: SqlStore) -> None:
     await store.write(batch(1, 2))
     with pytest.raises(IntegrityError):
-        await store.write([*batch(2, 5), replace(entry(6), task=None)])
+        await store.write([*batch(2, 5), entry(6)._replace(task=None)])
 
     assert len(await store.entries()) == 2
     assert totals(await store.spends())["attempts"] == 2

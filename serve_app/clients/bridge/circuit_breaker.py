@@ -7,7 +7,6 @@ is what was stored last, and reading it changes nothing.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,7 +79,7 @@ class CircuitBreaker:
     @last_failure_time.setter
     def last_failure_time(self, moment: datetime | None) -> None:
         at = None if moment is None else moment.timestamp()
-        self._breaker = replace(self._breaker, last_failure=at)
+        self._breaker = self._breaker._replace(last_failure=at)
 
     def get_stats(self) -> dict[str, Any]:
         """The numbers, with the seed's key and the reference's for the same time."""

@@ -1,7 +1,5 @@
 """What an answer cost."""
 
-from dataclasses import replace
-
 from serve_app.accounting.price import FREE, Price
 from serve_app.accounting.usage import Tier, Usage, estimate_tokens
 
@@ -121,7 +119,7 @@ def test_a_machines_hour_costs_the_same_at_every_length_and_in_every_tier() -> N
     price = Price(0, above=((10, longer),), tiers=((Tier.FLEX, flex),)).with_machine(3_600_000)
 
     for usage in (Usage(1), Usage(11), Usage(1, tier=Tier.FLEX), Usage(11, tier=Tier.FLEX)):
-        assert price.cost(replace(usage, machine_ms=7)) == 7
+        assert price.cost(usage._replace(machine_ms=7)) == 7
 
 
 def test_time_of_a_machine_that_is_not_paid_by_the_hour_costs_nothing() -> None:

@@ -1,5 +1,6 @@
 """The commands that need no Ray."""
 
+import logging
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -98,7 +99,10 @@ def own_model(tmp_path: Path) -> str:
 
 
 @needs_no_vllm
-def test_without_the_extra_the_graph_names_the_provider_and_what_to_install(own_model: str) -> None:
+def test_without_the_extra_the_graph_names_the_provider_and_what_to_install(
+    own_model: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)  # put back afterwards: what there is of ray.llm sets it for everyone
     with pytest.raises(ConfigError, match=MISSING):
         graph(load(own_model, {}).settings)
 

@@ -1,7 +1,6 @@
 """Metrics are counted from events and add up over routers."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -72,7 +71,7 @@ def test_two_routers_tallies_add_up() -> None:
 def test_the_time_of_machines_adds_up() -> None:
     tally = Tally()
     for _ in range(2):
-        MetricsListener(lambda: tally)(replace(served(), usage=Usage(10, 5, machine_ms=1500)))
+        MetricsListener(lambda: tally)(served()._replace(usage=Usage(10, 5, machine_ms=1500)))
 
     assert values(tally)["sekha_machine_seconds_total", (("model", "gpt-4o"), ("provider", "cloud"))] == 3.0
 

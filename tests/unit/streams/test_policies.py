@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
 
 import orjson
 import pytest
@@ -76,7 +75,7 @@ async def test_by_default_a_stream_that_breaks_off_ends_with_its_error() -> None
 async def test_a_usage_that_we_counted_is_shown_to_a_caller_who_asked_as_the_upstream_cannot(
     policy: OnStreamFailure, counted: bool, shown: list[int]
 ) -> None:
-    made = await house([whole(usage=replace(USAGE, estimated=counted))])
+    made = await house([whole(usage=USAGE._replace(estimated=counted))])
     asked = request(stream_options={"include_usage": True})
 
     items = [item async for item in await made.gateway.chat_stream(asked, "r1", on_failure=policy)]
