@@ -1,7 +1,6 @@
 """What requests pay for a machine of one's own, which is paid by the hour."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -252,7 +251,7 @@ async def test_the_choice_goes_by_tokens_alone_and_the_budget_by_the_time(scene:
     """Time is paid for whoever uses it, and makes no target dear; but 0.01 dollars have to be set aside."""
     gateway = await scene.open(1.0, budgets={"limit": 0.0099, "window": "total"})
 
-    assert [candidate.cost for candidate in gateway.plan(replace(WANTED, max_cost=0)).ordered] == [0]
+    assert [candidate.cost for candidate in gateway.plan(WANTED._replace(max_cost=0)).ordered] == [0]
     for _ in range(2):
         with pytest.raises(BudgetExceeded):
             await gateway.chat(request(), "r")
