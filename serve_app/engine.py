@@ -30,6 +30,7 @@ A = TypeVar("A")
 Ask = Callable[[Provider, Call, Attempt], Awaitable[A | UpstreamError]]
 OpenStream = tuple[StreamHead, AsyncGenerator[StreamItem, None]]
 
+LOOKS_EVERY_S = 1.0  # whether a machine of ours is still there, while an answer of it is waited for
 NO_HURRY = 0.9  # of the usual time: what was spent before the first attempt does not make it a hurried one
 
 log = logging.getLogger("sekha.gateway")
@@ -234,10 +235,41 @@ class Engine:
             return upstream_error(message, target.provider_id, FailureKind.SATURATED, retry_after_s=1.0)
         with trip.asking(attempt):
             try:
+                if self._may_be_lost(trip, attempt.candidate):
+                    return await self._unless_gone(target.provider_id, ask(provider, call, attempt))
                 return await ask(provider, call, attempt)
             except Exception:
                 log.exception("unexpected error at provider '%s'", target.provider_id)
                 return bug(target.provider_id)
+
+    def _may_be_lost(self, trip: Trip, candidate: Candidate) -> bool:
+        """Whether it was a machine of ours that was there, and somebody else could be asked if it is not."""
+        hosted = self._configs[candidate.target.provider_id].local is not None
+        return hosted and candidate.is_ready and self.falls_back and bool(trip.left)
+
+    async def _unless_gone(
+        self, provider_id: str, answering: Awaitable[A | UpstreamError]
+    ) -> A | UpstreamError:
+        """
+        The answer; but it is not waited for any more when nobody is there to give it.
+
+        A request that waits for a machine that has died would else wait for the next one to start.
+        """
+        coming = asyncio.ensure_future(answering)
+        looking: asyncio.Future[None] | None = None
+        try:
+            while not coming.done():
+                looking = asyncio.ensure_future(self._clock.sleep(LOOKS_EVERY_S))
+                await asyncio.wait((coming, looking), return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done() and not self._control.capacity(provider_id).ready:
+                    message = f"The machine of provider '{provider_id}' is gone"
+                    return upstream_error(message, provider_id, FailureKind.SATURATED, retry_after_s=1.0)
+            return coming.result()
+        finally:
+            for task in (coming, looking):
+                if task is not None and not task.done():
+                    task.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
 
 
 async def open_stream(provider: Provider, call: Call, attempt: Attempt) -> OpenStream | UpstreamError:

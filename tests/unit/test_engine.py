@@ -566,3 +566,50 @@ async def test_a_sleeper_stands_in_for_a_cloud_that_fails() -> None:
     made.providers["cloud"].answers_with(failure(FailureKind.BROKEN))
 
     assert await made.asked() == "own"
+
+
+class Deserted(ListedProvider):
+    """A provider whose machine died: calls wait, and nobody answers."""
+
+    def __init__(self) -> None:
+        super().__init__(ANSWER)
+        self.asked = asyncio.Event()
+        self.left = 0
+
+    async def chat(self, call: Call) -> Answer | UpstreamError:
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.left += 1
+        return ANSWER
+
+
+async def test_nobody_waits_for_a_machine_that_is_gone_while_another_could_be_asked() -> None:
+    made = Hosting({"own": 1, "cloud": 2})
+    made.providers["own"] = deserted = Deserted()
+    asking = asyncio.create_task(made.asked(ready="own"))
+    await deserted.asked.wait()
+
+    await made.house.authority.attend(Presence("own#1", "own", is_leaving=True))
+    await made.house.control.flush()
+
+    assert await asking == "cloud"
+    assert deserted.left == 1
+    assert made.house.control.breaker("own").failure_count == 0
+
+
+async def test_an_answer_that_takes_long_is_waited_for_while_its_machine_is_there() -> None:
+    made = Hosting({"own": 1, "cloud": 2})
+    made.providers["own"] = deserted = Deserted()
+    asking = asyncio.create_task(made.asked(ready="own"))
+    await deserted.asked.wait()
+
+    for _ in range(100):  # looks
+        await asyncio.sleep(0)
+
+    assert not asking.done()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert deserted.left == 1
