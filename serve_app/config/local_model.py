@@ -18,6 +18,7 @@ _TAKEN = {
     "max_num_seqs": "max_running",
     "lora_modules": "adapters",
     "enable_lora": "adapters",
+    "hf_token": "HF_TOKEN in the environment of the nodes",  # what stands here travels to every router
 }
 _SECRET = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL)S?(?![A-Z])", re.IGNORECASE)
 

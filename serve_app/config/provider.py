@@ -110,6 +110,12 @@ class ProviderConfig(Scaling):
                 raise ValueError(f"'local' hosts the model here: leave out {name}, or 'local'")
         if self.transport is not Transport.HANDLE:
             raise ValueError("'local' needs a deployment of its own: leave out transport")
+        if self.max_ongoing_requests <= self.local.max_running + self.local.burst_queue:
+            raise ValueError(
+                f"max_ongoing_requests {self.max_ongoing_requests} must be above max_running + burst_queue "
+                f"({self.local.max_running} + {self.local.burst_queue}): what waits before a replica, no "
+                "router sees of the others"
+            )
         own = {model.model_id for model in self.models} - self.local.adapters.keys()
         if len(own) != 1:
             listed = f"{len(own)} models: {', '.join(sorted(own))}" if own else "no model but adapters"

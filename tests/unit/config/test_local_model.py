@@ -100,6 +100,7 @@ def test_an_adapter_that_nobody_can_ask_for_is_named() -> None:
         ("max_num_seqs", "max_running"),
         ("lora_modules", "adapters"),
         ("enable_lora", "adapters"),
+        ("hf_token", "HF_TOKEN in the environment of the nodes"),
     ],
 )
 def test_an_argument_of_the_engine_that_has_a_key_of_its_own_leads_there(name: str, instead: str) -> None:
@@ -140,6 +141,17 @@ def test_a_machine_without_gpus_has_no_kind_of_gpu() -> None:
     said = complaint({"device": "cpu", "accelerator_type": "H200"})
 
     assert said == "accelerator_type is for a GPU: leave it out, or set device to gpu"
+
+
+def test_a_queue_before_the_replicas_that_nobody_would_see_is_refused() -> None:
+    """A replica that takes no more requests than it works on never seems to be busy to other routers."""
+    local = {"max_running": 64, "burst_queue": 8}
+
+    assert complaint(local, max_ongoing_requests=72) == (
+        "max_ongoing_requests 72 must be above max_running + burst_queue (64 + 8): "
+        "what waits before a replica, no router sees of the others"
+    )
+    assert provider(local, max_ongoing_requests=73).max_ongoing_requests == 73
 
 
 def test_every_worker_has_its_bundle() -> None:
