@@ -137,6 +137,20 @@ def test_a_runtime_env_without_secrets_is_rays_to_understand(runtime_env: dict[s
     assert provider({"runtime_env": runtime_env}).local.runtime_env == runtime_env
 
 
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"VLLM_CPU_KVCACHE_SPACE": 4}, "'VLLM_CPU_KVCACHE_SPACE' has to be a text: write it in quotes"),
+        ({"VLLM_USE_V1": None}, "'VLLM_USE_V1' has to be a text: write it in quotes"),
+        (["A=1"], "env_vars takes names, each with a text"),
+    ],
+)
+def test_what_ray_takes_for_no_environment_is_refused_before_a_replica_starts(
+    variables: Any, said: str
+) -> None:
+    assert complaint({"runtime_env": {"env_vars": variables}}) == said
+
+
 def test_a_machine_without_gpus_has_no_kind_of_gpu() -> None:
     said = complaint({"device": "cpu", "accelerator_type": "H200"})
 
