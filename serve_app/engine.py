@@ -73,8 +73,8 @@ class Engine:
         """
         if not trip.plan.ordered:
             raise trip.plan.unpaid or self.refusal(trip.plan)
-        self._wake(trip.plan)
         await trip.bill.open(trip.remaining_s)
+        self._wake(trip.plan)  # not for those who are refused: a machine costs money
         while trip.left and trip.remaining_s > 0.0:
             candidate = self._choose(trip)
             found = await self._try(trip, candidate, ask)

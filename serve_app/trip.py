@@ -68,8 +68,8 @@ class Attempt:
 
     `number` counts the attempts of the request, `retries` those before this one at the same target.
     `output_chars` is how much of an answer has come so far, as far as we know; `ran_into_deadline` that it
-    was still coming when the request's time was up. `item` is its place on the bill, `began` the moment it
-    was written there, on the monotonic clock.
+    was still coming when the request's time was up. `item` is its place on the bill, `began` the moment from
+    which it is at its target, on the monotonic clock; None while a machine has yet to start for it.
     """
 
     candidate: Candidate
@@ -78,7 +78,7 @@ class Attempt:
     retries: int
     limits: Limits
     item: Item
-    began: float
+    began: float | None
     output_chars: int = 0
     ran_into_deadline: bool = False
 
@@ -171,7 +171,9 @@ class Trip:
         """The next attempt, on the bill; GatewayUnavailable when it has to be written down and cannot be."""
         item = self.bill.item(candidate.target, self.attempts + 1, hold)
         self.attempts += 1
-        return Attempt(candidate, admission, self.attempts, retries, limits, item, self._clock.monotonic())
+        has_machine = self._control.has_machine(candidate.target.provider_id)
+        began = self._clock.monotonic() if has_machine else None
+        return Attempt(candidate, admission, self.attempts, retries, limits, item, began)
 
     def put_off(self, target: Target, wait_s: float) -> None:
         """This target was not asked, because it wants to be left alone for longer than we may wait."""
@@ -217,6 +219,8 @@ class Trip:
         usage, outcome = None, EntryOutcome.FAILED
         if isinstance(error, ReplicaLost):
             usage, outcome = most_usage(target, self.plan.wanted), EntryOutcome.LOST
+            # What it had written nobody knows; but for how long it was there, we do.
+            usage = replace(usage, machine_ms=self._guessed_machine_ms(attempt))
         else:
             if attempt.output_chars:
                 usage = self.guessed_usage(attempt.output_chars)
@@ -322,6 +326,8 @@ class Trip:
         with self.in_flight(attempt):
             yield
         self.current = None
+        if attempt.began is None:
+            attempt.began = self._clock.monotonic()  # at the latest: it has said something
 
     def last_word(self) -> GatewayError:
         """
@@ -373,7 +379,7 @@ class Trip:
         That is the attempt's time, shared with those that this router has there at its end.
         """
         target = attempt.candidate.target
-        if not target.machine_ms:
+        if not target.machine_ms or attempt.began is None:
             return 0
         present = 1 + self.in_flight_at(target.provider_id)
         return round(1000 * (self._clock.monotonic() - attempt.began) / present)
@@ -394,12 +400,14 @@ class Trip:
         Whether it was the deadline that ran out, or a wait for a machine: no limit of the provider's own.
 
         A head that does not come, a silence in the middle, a 504 of the upstream's: these are the provider's
-        doing, however little time the caller has left. But who is still starting does not answer too slowly.
+        doing, however little time the caller has left. But who is still starting does not answer too slowly,
+        nor does who has gone since the plan was made.
         """
         if error.failure is not FailureKind.TIMEOUT or error.upstream_status is not None:
             return False
         ended_early = attempt.limits.hurried and self.remaining_s == 0.0
-        in_vain = not attempt.output_chars and (ended_early or not attempt.candidate.is_ready)
+        waited = not (attempt.candidate.is_ready and self._control.has_machine(attempt.provider_id))
+        in_vain = not attempt.output_chars and (ended_early or waited)
         return attempt.ran_into_deadline or in_vain
 
     def _cool_until(self, error: UpstreamError) -> float | None:

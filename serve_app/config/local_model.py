@@ -18,6 +18,7 @@ _TAKEN = {
     "max_num_seqs": "max_running",
     "lora_modules": "adapters",
     "enable_lora": "adapters",
+    "hf_token": "HF_TOKEN in the environment of the nodes",  # what stands here travels to every router
 }
 _SECRET = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL)S?(?![A-Z])", re.IGNORECASE)
 
@@ -74,14 +75,18 @@ class LocalModelConfig(Config):
 
     @field_validator("runtime_env")
     @classmethod
-    def _holds_no_secret(cls, value: dict[str, Any]) -> dict[str, Any]:
-        names = value.get("env_vars")
-        for name in names if isinstance(names, dict) else ():
+    def _holds_texts_and_no_secret(cls, value: dict[str, Any]) -> dict[str, Any]:
+        variables = value.get("env_vars") or {}
+        if not isinstance(variables, dict):
+            raise ValueError("env_vars takes names, each with a text")
+        for name, text in variables.items():
             if _SECRET.search(str(name)):
                 raise ValueError(
                     f"'{name}' looks like a secret, and Ray shows a runtime_env to everyone: "
                     "set it in the environment of the nodes instead"
                 )
+            if not isinstance(text, str):  # Ray finds that out when nobody listens any more
+                raise ValueError(f"'{name}' has to be a text: write it in quotes")
         return value
 
     @model_validator(mode="after")

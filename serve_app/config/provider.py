@@ -12,7 +12,7 @@ from serve_app.config.policy import RetryPolicy
 from serve_app.config.scaling import Scaling
 from serve_app.config.secret import Secret
 
-LOCAL_TYPE = "vllm"
+VLLM = "vllm"  # the one type that can host its model
 
 
 class ProviderType(StrEnum):
@@ -24,7 +24,7 @@ class ProviderType(StrEnum):
 
 
 # Types whose models run on machines of one's own: tokens are free there, and an hour may have a price.
-OWN_MACHINES = frozenset({"ollama", "vllm", "lmstudio", "scripted"})
+OWN_MACHINES = frozenset({"ollama", VLLM, "lmstudio", "scripted"})
 
 
 class Transport(StrEnum):
@@ -103,13 +103,19 @@ class ProviderConfig(Scaling):
     def _hosts_what_it_offers(self) -> "ProviderConfig":
         if self.local is None:
             return self
-        if self.type != LOCAL_TYPE:
-            raise ValueError(f"only a provider of type {LOCAL_TYPE} hosts a model (local), not {self.type}")
+        if self.type != VLLM:
+            raise ValueError(f"only a provider of type {VLLM} hosts a model (local), not {self.type}")
         for name in ("base_url", "api_key"):
             if getattr(self, name) is not None:
                 raise ValueError(f"'local' hosts the model here: leave out {name}, or 'local'")
         if self.transport is not Transport.HANDLE:
             raise ValueError("'local' needs a deployment of its own: leave out transport")
+        if self.max_ongoing_requests <= self.local.max_running + self.local.burst_queue:
+            raise ValueError(
+                f"max_ongoing_requests {self.max_ongoing_requests} must be above max_running + burst_queue "
+                f"({self.local.max_running} + {self.local.burst_queue}): what waits before a replica, no "
+                "router sees of the others"
+            )
         own = {model.model_id for model in self.models} - self.local.adapters.keys()
         if len(own) != 1:
             listed = f"{len(own)} models: {', '.join(sorted(own))}" if own else "no model but adapters"

@@ -14,13 +14,11 @@ from serve_app.config.backends import BackendsConfig
 from serve_app.config.base import Config
 from serve_app.config.health import HealthPolicy, with_interval_under_health
 from serve_app.config.policy import BreakerPolicy
-from serve_app.config.provider import ProviderConfig
+from serve_app.config.provider import VLLM, ProviderConfig
 from serve_app.config.routing import RoutingConfig
 from serve_app.config.scaling import Autoscaling, Scaling
 from serve_app.config.storage import StorageConfig
 from serve_app.config.tenant import BudgetConfig, Budgets, RateConfig, Rates, TenantConfig
-
-VLLM = "vllm"
 
 
 def with_breaker_at_the_top(values: Mapping[str, Any]) -> Mapping[str, Any]:

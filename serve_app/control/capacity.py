@@ -60,7 +60,7 @@ class Register:
     def __init__(self) -> None:
         self._present: dict[str, tuple[Presence, float]] = {}
         self._recalled: Mapping[str, Capacity] = {}
-        self._recalled_until = 0.0
+        self._recalled_at = 0.0
 
     def recall(self, capacities: Mapping[str, Capacity], now: float) -> None:
         """
@@ -69,7 +69,7 @@ class Register:
         Else a restart of the authority would look like the end of every machine.
         """
         if capacities and not self._recalled:
-            self._recalled, self._recalled_until = capacities, now + HEARD_WITHIN_S
+            self._recalled, self._recalled_at = capacities, now
 
     def hear(self, presence: Presence, now: float) -> None:
         """Take a replica's word."""
@@ -83,11 +83,12 @@ class Register:
         self._present = {
             name: (presence, at)
             for name, (presence, at) in self._present.items()
-            if now - at <= (HEARD_WITHIN_S if presence.is_ready else STARTED_WITHIN_S)
+            # abs: a clock that is set back must not keep anybody here who has long gone.
+            if abs(now - at) <= (HEARD_WITHIN_S if presence.is_ready else STARTED_WITHIN_S)
         }
         heard_of = {presence.provider_id for presence, _ in self._present.values()}
         found: dict[str, Capacity] = {}
-        if now <= self._recalled_until:
+        if abs(now - self._recalled_at) <= HEARD_WITHIN_S:
             found = {name: known for name, known in self._recalled.items() if name not in heard_of}
         for presence, _ in self._present.values():
             known = found.get(presence.provider_id, Capacity())

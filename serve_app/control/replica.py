@@ -162,6 +162,10 @@ class Replica:
         """Whether a request that comes now is worked on now."""
         return self.warmth(provider_id) is Warmth.WARM
 
+    def has_machine(self, provider_id: str) -> bool:
+        """Whether a replica of it is there to be asked, busy or not; who is not hosted here always is."""
+        return provider_id not in self._hosted or self.capacity(provider_id).ready > 0
+
     def on_new_book(self, listener: Callable[[Book], None]) -> None:
         """Call this with the present book, and with every new one."""
         self._on_new_book.append(listener)

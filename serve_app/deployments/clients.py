@@ -80,12 +80,13 @@ class HandleProvider:
             self._waking = asyncio.create_task(self._wake())
 
     async def _wake(self) -> None:
-        response = self._handle.wake.remote()
         try:
-            await response
-        except asyncio.CancelledError:
-            response.cancel()
-            raise
+            response = self._handle.wake.remote()
+            try:
+                await response
+            except asyncio.CancelledError:
+                response.cancel()
+                raise
         except Exception as error:  # noqa: BLE001
             logger.warning("provider '%s' does not wake: %s", self._id, self._translated(error).message)
 

@@ -20,6 +20,7 @@ from ray.serve import Application
 from ray.serve.llm import LLMConfig, build_llm_deployment
 from ray.serve.llm.deployment import LLMServer
 from ray.serve.llm.openai_api_models import ChatCompletionRequest
+from vllm.exceptions import VLLMClientError
 
 from serve_app.accounting.entry import Entry
 from serve_app.accounting.money import nano_dollars
@@ -73,7 +74,7 @@ class VllmEngine:
         named = {**fields, "request_id": f"{request_id}-{uuid4().hex[:8]}"}
         try:
             request = question.validate_python(named)
-        except ValueError as error:
+        except (ValueError, VLLMClientError) as error:  # pydantic's words, and those of vLLM's own checks
             yield _refusal(error)
             return
         async with aclosing(ask(request)) as said:
@@ -81,9 +82,9 @@ class VllmEngine:
                 yield item.encode() if isinstance(item, str) else item.model_dump_json().encode()
 
 
-def _refusal(error: ValueError) -> bytes:
+def _refusal(error: Exception) -> bytes:
     """A request that vLLM does not understand, in OpenAI's error object."""
-    message, param = str(error), None
+    message, param = str(error), getattr(error, "parameter", None)
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         message, param = first["msg"], ".".join(str(step) for step in first["loc"]) or None
@@ -124,7 +125,11 @@ class LocalModelDeployment:
             asyncio.create_task(self._again_and_again(self._account, ACCOUNTS_EVERY_S)),
         ]
         self._server = LLMServer.sync_init(llm_config)
-        await self._server.start()
+        try:
+            await self._server.start()
+        except BaseException:
+            await self._say_goodbye()  # Serve ends this process without asking
+            raise
         self._provider = self._local = LocalProvider(config, VllmEngine(self._server.engine), self._clock)
         if self._upkeep is not None:
             self._provider = MeteredProvider(self._local, self._clock, self._occupancy)
@@ -156,8 +161,11 @@ class LocalModelDeployment:
 
     async def __del__(self) -> None:
         """Serve awaits this when it retires a replica."""
-        if not hasattr(self, "_tasks"):
-            return
+        if hasattr(self, "_tasks"):
+            await self._say_goodbye()
+
+    async def _say_goodbye(self) -> None:
+        """The last word, and the last account."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

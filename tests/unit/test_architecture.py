@@ -73,7 +73,7 @@ RINGS = {
     ),
     "deployments/local_model": (
         "errors clock config accounting control providers observability",
-        "ray orjson pydantic",
+        "ray vllm orjson pydantic",
     ),
     "app": ("errors config deployments", "ray pydantic"),
     "clients": ("errors caller config.routing deployments.handles", "ray orjson"),

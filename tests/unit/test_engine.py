@@ -17,6 +17,7 @@ from serve_app.errors import (
     NoSuitableProviders,
     ProviderRateLimitError,
     ProviderTimeoutError,
+    RateLimitExceeded,
     UpstreamError,
     upstream_error,
 )
@@ -559,6 +560,39 @@ async def test_a_wait_for_a_machine_that_was_in_vain_is_no_sign_of_illness(ready
         await made.asked(ready)
 
     assert made.house.control.breaker("own").failure_count == failures
+
+
+async def test_a_wait_for_a_machine_that_left_after_the_choice_was_no_sign_of_illness_either() -> None:
+    made = Hosting({"own": 1})
+    await made.house.authority.attend(Presence("own#1", "own", is_ready=True))
+    await made.house.open()
+
+    class Leaving(ListedProvider):
+        async def chat(self, call: Call) -> Answer | UpstreamError:
+            await made.house.authority.attend(Presence("own#1", "own", is_leaving=True))
+            made.house.control.take(await made.house.authority.watch("", 0, 1))
+            return await super().chat(call)
+
+    made.providers["own"] = Leaving(failure(FailureKind.TIMEOUT, "own"))
+    with pytest.raises(ProviderTimeoutError):
+        await made.house.gateway.chat(request(), "r1")
+
+    assert made.house.control.breaker("own").failure_count == 0
+
+
+async def test_who_is_refused_wakes_nobody() -> None:
+    made = Hosting({"own": 1}, rates={"concurrent_requests": 1})
+    made.providers["own"].answers_with([StreamHead(0.1), b"data: 1\n\n"])
+    await made.house.control.start()
+    async with asyncio.timeout(10):
+        stream = await made.house.gateway.chat_stream(request(), "r1")
+        made.woken.clear()
+        with pytest.raises(RateLimitExceeded):
+            await made.house.gateway.chat(request(), "r2")
+        await stream.aclose()
+    await made.house.control.stop()
+
+    assert made.woken == []
 
 
 async def test_a_sleeper_stands_in_for_a_cloud_that_fails() -> None:

@@ -11,6 +11,7 @@ from serve_app.accounting.entry import Entry, EntryOutcome
 from serve_app.accounting.usage import Usage
 from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
+from serve_app.control.capacity import Presence
 from serve_app.errors import (
     BudgetExceeded,
     FailureKind,
@@ -77,17 +78,26 @@ class Scene:
         self.house: House
 
     async def open(
-        self, works_s: float, *answers: Any, hourly_rate: float | None = RATE, **more: Any
+        self,
+        works_s: float,
+        *answers: Any,
+        hourly_rate: float | None = RATE,
+        hosted: bool = False,
+        **more: Any,
     ) -> Gateway:
         clock = self.own_clock if more else self.clock
         provider: Provider = Working(clock, works_s, *answers)
         if hourly_rate:
             provider = MeteredProvider(provider, clock)
-        config = own_machine(hourly_rate, **more)
+        config = own_machine(hourly_rate, hosted, **more)
         self.house = House(config, {"own": provider}, self.clock, self.store)  # type: ignore[dict-item]
         await self.house.authority._restore(self.store)  # no task in the background moves the clock
         await (self.house.control.start() if more else self.house.open())
         return self.house.gateway
+
+    async def machine_starts(self) -> None:
+        await self.house.authority.attend(Presence("own#1", "own", is_ready=True))
+        self.house.control.take(await self.house.authority.watch("", 0, 1))
 
     async def ledger(self) -> list[Entry]:
         await self.house.control.flush()
@@ -95,7 +105,7 @@ class Scene:
         return list(await self.store.entries())
 
 
-def own_machine(hourly_rate: float | None = RATE, **more: Any) -> Settings:
+def own_machine(hourly_rate: float | None = RATE, hosted: bool = False, **more: Any) -> Settings:
     provider = {
         "id": "own",
         "type": "vllm",
@@ -103,6 +113,7 @@ def own_machine(hourly_rate: float | None = RATE, **more: Any) -> Settings:
         "timeout": TIMEOUT_S,
         "retry": {"max_retries": 0},
         "models": [{"model_id": "qwen", "task": "chat_smart"}],
+        "local": {} if hosted else None,
     }
     return settings({"llm_providers": [provider], "default_models": {}}, **more)
 
@@ -186,14 +197,44 @@ async def test_who_was_never_reached_has_spent_no_time(scene: Scene, kind: Failu
     assert (line.usage, line.cost) == (Usage(), 0)
 
 
-async def test_what_was_lost_costs_what_it_may_have_cost(scene: Scene) -> None:
+async def test_what_was_lost_costs_the_tokens_it_may_have_cost_and_the_time_it_had(scene: Scene) -> None:
+    """Many are lost with one machine: it cannot have worked for all the time that each might have had."""
     gateway = await scene.open(2.0, ReplicaLost("gone", "own"))
 
     with pytest.raises(UpstreamError):
         await gateway.chat(request(), "r")
     [line] = await scene.ledger()
 
-    assert (line.outcome, line.usage.machine_ms, line.cost) == (EntryOutcome.LOST, 10_000, 10_000_000)
+    assert (line.outcome, line.usage.machine_ms, line.cost) == (EntryOutcome.LOST, 2000, 2_000_000)
+    assert line.usage.output > 1000
+
+
+@pytest.mark.parametrize(("starts", "machine_ms"), [(False, 0), (True, 2000)])
+async def test_who_waited_for_a_machine_in_vain_has_spent_none_of_its_time(
+    scene: Scene, starts: bool, machine_ms: int
+) -> None:
+    gateway = await scene.open(2.0, upstream_error("too slow", "own", FailureKind.TIMEOUT), hosted=True)
+    if starts:
+        await scene.machine_starts()
+
+    with pytest.raises(UpstreamError):
+        await gateway.chat(request(), "r")
+    [line] = await scene.ledger()
+
+    assert line.usage.machine_ms == machine_ms
+
+
+async def test_who_leaves_pays_for_no_machine_that_had_yet_to_start(scene: Scene) -> None:
+    gateway = await scene.open(2.0, hosted=True)
+    stream = await gateway.chat_stream(request(), "r")
+    rest = aiter(stream)
+    await anext(rest)
+
+    scene.clock.advance(3.0)
+    await stream.aclose()
+    [line] = await scene.ledger()
+
+    assert (line.outcome, line.usage.machine_ms) == (EntryOutcome.ABANDONED, 3000)
 
 
 async def test_a_caller_who_leaves_shares_with_those_who_stay(scene: Scene) -> None:

@@ -21,9 +21,10 @@ class Money:
     """
     What was spent in one span; nano-dollars throughout.
 
-    `by_type` is what requests have paid, by provider type: for tokens, and for their shares of machines.
-    `hours` is what vLLM's machine has cost, paid by the hour, and `idle` what of that was nobody's share.
-    Only this is added, so that no dollar counts twice. `machines` are by provider id.
+    `by_type` is what the ledger holds, by provider type: what requests have paid for tokens and for their
+    shares of machines, and what idled of those that we host. `hours` is what the machine behind vLLM's
+    endpoint has cost, and `idle` what of that was nobody's share. Only this is added, so that no dollar
+    counts twice. `machines` are by provider id.
     """
 
     by_type: dict[str, int]

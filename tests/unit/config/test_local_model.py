@@ -100,6 +100,7 @@ def test_an_adapter_that_nobody_can_ask_for_is_named() -> None:
         ("max_num_seqs", "max_running"),
         ("lora_modules", "adapters"),
         ("enable_lora", "adapters"),
+        ("hf_token", "HF_TOKEN in the environment of the nodes"),
     ],
 )
 def test_an_argument_of_the_engine_that_has_a_key_of_its_own_leads_there(name: str, instead: str) -> None:
@@ -136,10 +137,35 @@ def test_a_runtime_env_without_secrets_is_rays_to_understand(runtime_env: dict[s
     assert provider({"runtime_env": runtime_env}).local.runtime_env == runtime_env
 
 
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"VLLM_CPU_KVCACHE_SPACE": 4}, "'VLLM_CPU_KVCACHE_SPACE' has to be a text: write it in quotes"),
+        ({"VLLM_USE_V1": None}, "'VLLM_USE_V1' has to be a text: write it in quotes"),
+        (["A=1"], "env_vars takes names, each with a text"),
+    ],
+)
+def test_what_ray_takes_for_no_environment_is_refused_before_a_replica_starts(
+    variables: Any, said: str
+) -> None:
+    assert complaint({"runtime_env": {"env_vars": variables}}) == said
+
+
 def test_a_machine_without_gpus_has_no_kind_of_gpu() -> None:
     said = complaint({"device": "cpu", "accelerator_type": "H200"})
 
     assert said == "accelerator_type is for a GPU: leave it out, or set device to gpu"
+
+
+def test_a_queue_before_the_replicas_that_nobody_would_see_is_refused() -> None:
+    """A replica that takes no more requests than it works on never seems to be busy to other routers."""
+    local = {"max_running": 64, "burst_queue": 8}
+
+    assert complaint(local, max_ongoing_requests=72) == (
+        "max_ongoing_requests 72 must be above max_running + burst_queue (64 + 8): "
+        "what waits before a replica, no router sees of the others"
+    )
+    assert provider(local, max_ongoing_requests=73).max_ongoing_requests == 73
 
 
 def test_every_worker_has_its_bundle() -> None:

@@ -74,6 +74,13 @@ def test_who_is_starting_may_be_silent_for_longer_but_not_for_ever() -> None:
     assert register.capacities(NOW + STARTED_WITHIN_S + 0.1) == {}
 
 
+def test_a_clock_that_is_set_back_keeps_nobody_here_who_is_silent() -> None:
+    register = heard(Presence("a", "gpu", is_ready=True))
+    register.recall({"other": Capacity(ready=1)}, NOW)
+
+    assert register.capacities(NOW - 3600) == {}
+
+
 def test_what_a_router_remembers_is_believed_once_until_the_machines_could_have_spoken() -> None:
     register, remembered = Register(), {"gpu": Capacity(ready=2, running=7), "other": Capacity(ready=1)}
 

@@ -7,7 +7,12 @@ from typing import Any
 import pytest
 from grpc import RpcError
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
-from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RequestCancelledError
+from ray.serve.exceptions import (
+    BackPressureError,
+    DeploymentUnavailableError,
+    RayServeException,
+    RequestCancelledError,
+)
 
 from serve_app.deployments import clients
 from serve_app.deployments.clients import HandleProvider
@@ -215,6 +220,21 @@ async def test_a_provider_that_does_not_wake_is_called_again_and_hurts_nobody(
         await asyncio.sleep(0.01)
 
     assert len(handle.responses) == 2
+    assert "provider 'p' does not wake" in caplog.text
+
+
+async def test_a_handle_that_takes_no_call_any_more_hurts_nobody_who_wakes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Closed(Handle):
+        def remote(self, *_: Any) -> Response:
+            raise RayServeException("the application is being deleted")
+
+    provider = HandleProvider("p", Closed(hangs))
+    provider.wake()
+    await asyncio.sleep(0.01)
+
+    await provider.aclose()
     assert "provider 'p' does not wake" in caplog.text
 
 
