@@ -220,7 +220,7 @@ class Trip:
         if isinstance(error, ReplicaLost):
             usage, outcome = most_usage(target, self.plan.wanted), EntryOutcome.LOST
             # What it had written nobody knows; but for how long it was there, we do.
-            usage = replace(usage, machine_ms=self._guessed_machine_ms(attempt))
+            usage = usage._replace(machine_ms=self._guessed_machine_ms(attempt))
         else:
             if attempt.output_chars:
                 usage = self.guessed_usage(attempt.output_chars)
