@@ -1,6 +1,8 @@
 """Gateways that host a model, next to a scripted provider in the cloud."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,11 @@ def cloudy(url: str, **more: Any) -> dict[str, Any]:
     return inline("cloud", url, model, priority=2, **more)
 
 
-def deployed(cluster: Cluster, name: str, *providers: dict[str, Any], **more: Any) -> Api:
+@contextmanager
+def deployed(cluster: Cluster, name: str, *providers: dict[str, Any], **more: Any) -> Iterator[Api]:
+    """A gateway that is there until the context is left, and its engines with it."""
+    from ray import serve
+
     config = {
         "llm_providers": list(providers),
         "default_models": {},
@@ -54,7 +60,10 @@ def deployed(cluster: Cluster, name: str, *providers: dict[str, Any], **more: An
     }
     api = cluster.gateway(load_settings(config, {}), name)
     api.http.timeout = STARTS_WITHIN_S
-    return api
+    try:
+        yield api
+    finally:
+        serve.delete(name)
 
 
 def at_home(api: Api) -> dict[str, Any]:

@@ -6,6 +6,7 @@ And what one engine can host besides its model: adapters on top of it, vectors i
 
 import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ APP = "contract"
 
 
 @pytest.fixture(scope="module")
-def api(cluster: Cluster, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Api:
+def api(cluster: Cluster, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     adapter = make_adapter(tmp_path_factory.mktemp("adapter"))
     chats = hosted(
         weights,
@@ -39,7 +40,8 @@ def api(cluster: Cluster, weights: Path, tmp_path_factory: pytest.TempPathFactor
         id="vectors",
         engine={"runner": "pooling", "convert": "embed"},
     )
-    return deployed(cluster, APP, chats, vectors)
+    with deployed(cluster, APP, chats, vectors) as api:
+        yield api
 
 
 @pytest.fixture

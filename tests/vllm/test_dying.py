@@ -2,12 +2,13 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.support.api import Api
+from tests.support.api import Api, eventually
 from tests.support.serving import Cluster
 from tests.support.upstream import ScriptedUpstream
 from tests.vllm.graph import STARTS_WITHIN_S, cloudy, deployed, hosted, served_by
@@ -16,9 +17,11 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
-def home(cluster: Cluster, weights: Path, cloud: ScriptedUpstream) -> Api:
+def home(cluster: Cluster, weights: Path, cloud: ScriptedUpstream) -> Iterator[Api]:
     small = {"model_id": "tiny", "task": "chat_small"}
-    return deployed(cluster, "dying", hosted(weights, small), cloudy(cloud.url))
+    eventually(lambda: not engines(), within_s=60)  # those of the tests before
+    with deployed(cluster, "dying", hosted(weights, small), cloudy(cloud.url)) as api:
+        yield api
 
 
 def engines() -> list[psutil.Process]:

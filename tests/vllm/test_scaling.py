@@ -5,6 +5,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ FROM_ZERO = {"min_replicas": 0, "max_replicas": 1, "downscale_delay_s": 5}
 
 
 @pytest.fixture(scope="module")
-def home(cluster: Cluster, weights: Path, cloud: ScriptedUpstream) -> Api:
+def home(cluster: Cluster, weights: Path, cloud: ScriptedUpstream) -> Iterator[Api]:
     """The model serves `chat_small`, as the cloud does, and alone `chat_large`."""
     provider = hosted(
         weights,
@@ -30,7 +31,8 @@ def home(cluster: Cluster, weights: Path, cloud: ScriptedUpstream) -> Api:
         autoscaling=FROM_ZERO,
         hourly_rate=3.6,
     )
-    return deployed(cluster, "scaling", provider, cloudy(cloud.url))
+    with deployed(cluster, "scaling", provider, cloudy(cloud.url)) as api:
+        yield api
 
 
 class Waiting(threading.Thread):
