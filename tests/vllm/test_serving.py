@@ -175,11 +175,8 @@ def test_an_answer_can_be_bound_to_a_schema(home: Api) -> None:
 
 def test_a_tool_is_called_when_it_has_to_be(home: Api) -> None:
     choice = {"type": "function", "function": {"name": "weather"}}
-    random = {
-        "temperature": 1,
-        "seed": 0,
-        "max_tokens": 400,
-    }  # at 0 it writes line ends between the words for ever
+    # At temperature 0 it writes line ends between the words for ever.
+    random = {"temperature": 1, "seed": 0, "max_tokens": 400}
 
     answer = home.chat("rain?", model="tiny", tools=[TOOL], tool_choice=choice, **random)
 
