@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from statistics import median
 
@@ -144,7 +144,7 @@ def main() -> None:
 
 
 def show(seen: dict[tuple[str, int], list[Round]]) -> None:
-    """The medians of the rounds, side by side."""
+    """The medians of the rounds, side by side; the difference and the share are medians of each round's."""
     table = Table("at once", "first token, ms: vLLM", "gateway", "more", "tokens/s: vLLM", "gateway", "share")
     figures = {}
     for at_once in AT_ONCE:
@@ -153,11 +153,14 @@ def show(seen: dict[tuple[str, int], list[Round]]) -> None:
         rate = [median(one.tokens_per_s for one in rounds) for rounds in (bare, ours)]
         table.add_row(
             str(at_once),
-            *(f"{value:.1f}" for value in (*first, first[1] - first[0])),
+            *(f"{value:.1f}" for value in first),
+            f"{median(b.first_token_ms - a.first_token_ms for a, b in zip(bare, ours, strict=True)):.1f}",
             *(f"{value:,.0f}" for value in rate),
-            f"{100 * rate[1] / rate[0]:.0f} %",
+            f"{100 * median(b.tokens_per_s / a.tokens_per_s for a, b in zip(bare, ours, strict=True)):.0f} %",
         )
-        figures[at_once] = {"first_token_ms": first, "tokens_per_s": rate}
+        figures[at_once] = {
+            name: [astuple(one) for one in seen[name, at_once]] for name in ("vLLM", "gateway")
+        }
     Console(width=110).print(table)
     print(json.dumps(figures))
 
