@@ -31,10 +31,11 @@ from serve_app.errors import (
     ProviderTimeoutError,
     UpstreamError,
 )
-from serve_app.providers.base import Answer, Call, Health, Provider, StreamEnd, StreamHead, StreamItem
+from serve_app.providers.base import Answer, Call, Health, Provider, StreamEnd, StreamHead
 from serve_app.providers.build import build_provider
 from serve_app.providers.local import LocalProvider
 from tests.support.engine import HttpEngine
+from tests.support.items import chunks_in, items_of, text_in
 from tests.support.upstream import ScriptedUpstream
 
 pytestmark = [
@@ -97,20 +98,6 @@ def call(
 
 def orders(**what: Any) -> str:
     return f"hi [[{json.dumps(what)}]]"
-
-
-async def items_of(provider: Provider, asked: Call) -> list[StreamItem]:
-    return [item async for item in provider.chat_stream(asked)]
-
-
-def chunks_in(items: list[StreamItem]) -> list[dict[str, Any]]:
-    frames = b"".join(item for item in items if isinstance(item, bytes)).split(b"\n\n")
-    return [json.loads(frame.removeprefix(b"data: ")) for frame in frames if frame]
-
-
-def text_in(items: list[StreamItem]) -> str:
-    deltas = [choice["delta"] for chunk in chunks_in(items) for choice in chunk["choices"]]
-    return "".join(delta.get("content") or "" for delta in deltas)
 
 
 async def until(condition: Any) -> None:

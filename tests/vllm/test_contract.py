@@ -14,8 +14,9 @@ import pytest
 
 from serve_app.deployments.clients import HandleProvider
 from serve_app.errors import FailureKind, UpstreamError
-from serve_app.providers.base import Answer, Call, HealthStatus, StreamEnd, StreamHead, StreamItem
+from serve_app.providers.base import Answer, Call, HealthStatus, StreamEnd, StreamHead
 from tests.support.api import Api, text_of
+from tests.support.items import chunks_in, items_of, text_in
 from tests.support.serving import Cluster
 from tests.vllm.graph import WINDOW, deployed, hosted, served_by
 from tests.vllm.tiny import make_adapter
@@ -58,20 +59,6 @@ def handle_of(provider_id: str) -> HandleProvider:
 def call(text: str, model: str = "tiny", wants_usage: bool = False, **fields: Any) -> Call:
     body = {"messages": [{"role": "user", "content": text}], "temperature": 0, "max_tokens": 16, **fields}
     return Call(model, json.dumps(body).encode(), 60, "req-1", wants_usage, idle_s=30)
-
-
-async def items_of(provider: HandleProvider, asked: Call) -> list[StreamItem]:
-    return [item async for item in provider.chat_stream(asked)]
-
-
-def chunks_in(items: list[StreamItem]) -> list[dict[str, Any]]:
-    frames = b"".join(item for item in items if isinstance(item, bytes)).split(b"\n\n")
-    return [json.loads(frame.removeprefix(b"data: ")) for frame in frames if frame]
-
-
-def text_in(items: list[StreamItem]) -> str:
-    deltas = [choice["delta"] for chunk in chunks_in(items) for choice in chunk["choices"]]
-    return "".join(delta.get("content") or "" for delta in deltas)
 
 
 async def test_answers_in_openais_words(provider: HandleProvider) -> None:
