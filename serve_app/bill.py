@@ -61,12 +61,12 @@ class Bill:
         self._is_open = True
         needs = [(limit, 1) for limit in self._limits if limit.counts_requests]
         if needs:
-            self._entered = await self._control.reserve(needs, within_s)
+            self._entered = await self._control.loans.reserve(needs, within_s)
 
     def close(self) -> None:
         """The request is over: another one of its caller may come."""
         if self._entered is not None:
-            self._control.release(self._entered)
+            self._control.loans.settle(self._entered)
 
     async def reserve(self, target: Target, within_s: float) -> Hold | None:
         """
@@ -82,12 +82,12 @@ class Bill:
                 continue
             if amount := self._amount(limit, target):
                 needs.append((limit, amount))
-        return await self._control.reserve(needs, within_s) if needs else None
+        return await self._control.loans.reserve(needs, within_s) if needs else None
 
     def release(self, hold: Hold | None) -> None:
         """Nothing was sent."""
         if hold is not None:
-            self._control.cancel(hold)
+            self._control.loans.cancel(hold)
 
     def item(self, target: Target, attempt: int, hold: Hold | None) -> Item:
         """Write down that an attempt begins; GatewayUnavailable when it has to be and cannot."""

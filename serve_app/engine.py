@@ -93,7 +93,7 @@ class Engine:
     def refusal(self, plan: Plan) -> GatewayError:
         """What the caller hears when the plan has nobody to ask, and when it makes sense to come back."""
         closed = (d.candidate.target.provider_id for d in plan.dropped if d.obstacle is Obstacle.BREAKER)
-        return plan.refusal(min(map(self._control.opens_in_s, closed), default=None))
+        return plan.refusal(min(map(self._control.breakers.opens_in_s, closed), default=None))
 
     def _wake(self, plan: Plan) -> None:
         """Let machines start for those who would be asked if they were there; others answer meanwhile."""
@@ -104,8 +104,8 @@ class Engine:
     def _choose(self, trip: Trip) -> Candidate:
         """The best of what is left; who has asked for patience comes after those who have not."""
         at = 0
-        if self.falls_back and self._control.cooling_s(trip.left[0].target.name):
-            waits = [self._control.cooling_s(candidate.target.name) for candidate in trip.left]
+        if self.falls_back and self._control.breakers.cooling_s(trip.left[0].target.name):
+            waits = [self._control.breakers.cooling_s(candidate.target.name) for candidate in trip.left]
             at = waits.index(min(waits))
             trip.passes_over = trip.passes_over or at > 0
         return trip.left.pop(at)
@@ -157,7 +157,7 @@ class Engine:
         except BaseException:
             trip.bill.release(hold)
             if admission is not None:
-                self._control.decline(admission)
+                self._control.breakers.decline(admission)
             raise
         trip.bill.release(hold)
         return None
@@ -170,7 +170,7 @@ class Engine:
         """
         patience_s = self._configs[target.provider_id].retry.retry_after_max_s
         while True:
-            cooling_s = self._control.cooling_s(target.name)
+            cooling_s = self._control.breakers.cooling_s(target.name)
             if not (wait_s or cooling_s):
                 return True
             if cooling_s > patience_s or max(wait_s, cooling_s) >= trip.remaining_s:
@@ -206,8 +206,8 @@ class Engine:
         target = candidate.target
         patience_s = self._configs[target.provider_id].retry.retry_after_max_s
         return (
-            not self._control.is_open(target.provider_id)
-            and self._control.cooling_s(target.name) <= patience_s
+            not self._control.breakers.is_open(target.provider_id)
+            and self._control.breakers.cooling_s(target.name) <= patience_s
         )
 
     def _moved_to(self, target: Target) -> str | None:

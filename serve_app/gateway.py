@@ -74,7 +74,9 @@ class Gateway:
         self._defaults = defaults_by_task(settings.default_models)
         self._strategy = load_strategy(settings.routing.strategy)
         self._thrifty = load_strategy(StrategyName.CHEAPEST)
-        self._conditions = Conditions(control.price, control.is_open, control.latency_s, control.is_ready)
+        self._conditions = Conditions(
+            control.price, control.breakers.is_open, control.latency_s, control.is_ready
+        )
         self._clock = clock
         self._rng = rng
         self._engine = Engine(settings, providers, control, clock, rng, wakers)
@@ -95,7 +97,7 @@ class Gateway:
         wanted = self.allowed(wanted, caller)
         control, purse, strategy = self.control, None, self._strategy
         if budgets := budgets_among(control.limits_for(caller)):
-            purse = Purse(caller, budgets, control.price, control.foreseen, control.share_left)
+            purse = Purse(caller, budgets, control.price, control.loans.foreseen, control.loans.share_left)
             below = self.settings.routing.cheaper_below_percent
             if below is not None and purse.is_low(below):
                 strategy = self._thrifty

@@ -118,7 +118,7 @@ def providers_view(gateway: Gateway, looks: Mapping[str, Health], clock: Clock) 
     now = clock.now()
     views = {}
     for provider in gateway.settings.llm_providers:
-        breaker = gateway.control.breaker(provider.id)
+        breaker = gateway.control.breakers.of(provider.id)
         closed = breaker.state is BreakerState.CLOSED
         look = looks.get(provider.id, NOT_LOOKED_AT)
         is_known = look.status is not HealthStatus.UNKNOWN

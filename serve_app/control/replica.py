@@ -1,22 +1,16 @@
 """
-A router's local copy of what the authority knows.
+A router's local copy of what the authority knows, and how the two are kept together.
 
 Reads are dictionary look-ups, writes go into a batch: no remote call on the way of a request (architecture
-D2), but for the rare one that asks for the probe of a half-open breaker.
-
-The copy is exact for what this router saw itself: it is the authority's snapshot with everything replayed
-that the snapshot does not contain yet. And it outlives the authority: while that is gone, breakers go on
-here, each router for itself, and what was seen waits to be reported.
+D2), but for the rare one that asks for the probe of a half-open breaker. The copy outlives the authority:
+while that is gone, requests go on with it, and what was seen waits to be reported.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import NamedTuple
 
 from serve_app.accounting.entry import Entry
 from serve_app.accounting.limit import Limit
@@ -26,41 +20,34 @@ from serve_app.clock import Clock
 from serve_app.config.settings import Settings
 from serve_app.config.storage import OnUnavailable
 from serve_app.control.book import NO_EPOCH, Book, book_of
-from serve_app.control.borrower import Borrower, Hold, Need
+from serve_app.control.borrower import Hold
+from serve_app.control.breakers import Admission, Breakers
 from serve_app.control.capacity import Capacity, Warmth, warmth_of
 from serve_app.control.credit import Want
 from serve_app.control.journal import Begun, Journal, MemoryJournal
-from serve_app.control.lender import LEASE_S
+from serve_app.control.loans import Loans
 from serve_app.control.pages import AT_ONCE, Pages
-from serve_app.control.port import Control, ControlUnreachable, Mark, Observation, Report, Snapshot, Totals
-from serve_app.control.refusal import refusal_of
+from serve_app.control.port import Control, ControlUnreachable, Mark, Report, Snapshot, Totals
 from serve_app.control.store import Change, Record
 from serve_app.control.tally import IN_FLIGHT, Key, Tally
-from serve_app.errors import GatewayUnavailable, LimitReached
-from serve_app.resilience.breaker import Breaker, BreakerState
-from serve_app.resilience.outcome import Outcome
+from serve_app.errors import GatewayUnavailable
 
 REPORT_EVERY_S = 1.0  # what failed is reported at once
 HEARTBEAT_S = 5.0
 WATCH_FOR_S = 10.0
 RETRY_AFTER_S = 0.5
-PROBE_WITHIN_S = 0.25  # a request waits for it
-MOST_PENDING = 100_000  # observations kept while the authority is away; the oldest go first
-CREDIT_WITHIN_S = 2.0  # a request waits for credit that others hold, or for an authority that starts anew
 ASKED_BACK_S = 0.02  # until others have given back what they do not need
 
 log = logging.getLogger("sekha.control")
 
 
-class Admission(NamedTuple):
-    """Leave to send one request to a provider; `probe` names the one a half-open breaker lets through."""
-
-    provider_id: str
-    probe: float | None = None
-
-
 class Replica:
-    """One router's view of the control plane."""
+    """
+    One router's view of the control plane.
+
+    `breakers` say who may be asked, `loans` what may be spent; `book`, `tally` and `gauges` are to be read
+    and counted in as they are.
+    """
 
     def __init__(
         self,
@@ -73,21 +60,18 @@ class Replica:
     ) -> None:
         self._id = replica_id
         self._settings = settings
-        self._policy = settings.circuit_breaker
         self._control = control
         self._clock = clock
         self._own_prices = prices
         self._snapshot = Snapshot()
         self._hosted = {p.id: p.local for p in settings.llm_providers if p.local is not None}
-        self._breakers: dict[str, Breaker] = {
-            p.id: Breaker(last_change=clock.now()) for p in settings.llm_providers
-        }
-        self._cooling: dict[str, float] = {}
-        self._asking: set[str] = set()
-        self._pending: deque[Observation] = deque(maxlen=MOST_PENDING)
         self._unacknowledged: Report | None = None
         self._sequence = 0
         self._urgent = asyncio.Event()
+        trusts = settings.storage.on_unavailable is OnUnavailable.ALLOW
+        self.loans = Loans(clock, trusts, self._urgent.set)
+        providers = [provider.id for provider in settings.llm_providers]
+        self.breakers = Breakers(providers, settings.circuit_breaker, control, clock, self._urgent.set)
         self._reporting = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._reported_at = 0.0
@@ -97,23 +81,10 @@ class Replica:
         self.book = book_of(settings, (), NO_EPOCH)
         self._book_from = ""  # the generation of the authority that it came from
         self._pages = Pages(journal or MemoryJournal(replica_id))
-        self._borrower = Borrower()
-        self._answered = asyncio.Event()
-        self._heard_at = clock.monotonic()
+        self._borrower = self.loans.borrower
         self._on_new_book: list[Callable[[Book], None]] = []
 
     # --- what a request reads -------------------------------------------------------------------------
-
-    def is_open(self, provider_id: str) -> bool:
-        """Whether the breaker keeps requests away at this moment."""
-        return self.breaker(provider_id).state is BreakerState.OPEN
-
-    def breaker(self, provider_id: str) -> Breaker:
-        """The breaker as this router knows it, at this moment."""
-        breaker = self._breakers[provider_id]
-        if breaker.state is not BreakerState.OPEN:
-            return breaker
-        return breaker.looked_at(self._clock.now(), self._policy)
 
     def price(self, target: str) -> Price | None:
         """
@@ -135,16 +106,6 @@ class Replica:
     def latency_s(self, target: str) -> float | None:
         """The measured latency of a target over all routers; None before the first answer."""
         return self._snapshot.latencies.get(target)
-
-    def cooling_s(self, target: str) -> float:
-        """For how many seconds more this target wants to be left alone; 0.0 when it does not."""
-        until = self._cooling.get(target)
-        return 0.0 if until is None else max(0.0, until - self._clock.now())
-
-    def opens_in_s(self, provider_id: str) -> float:
-        """Seconds until an open breaker lets a probe through."""
-        failed_at = self._breakers[provider_id].last_failure or 0.0
-        return max(0.0, failed_at + self._policy.reset_timeout - self._clock.now())
 
     def warmth(self, provider_id: str) -> Warmth:
         """Whether a request that comes now is served now; who is not hosted here is always there."""
@@ -175,16 +136,6 @@ class Replica:
         """Every limit that may hold this caller back."""
         return self.book.limits_for(caller)
 
-    def foreseen(self, limit: Limit, amount: int) -> LimitReached | None:
-        """The refusal that this much of a limit is known to meet; None where one has to ask."""
-        now = self._clock.now()
-        short = self._borrower.foreseen(limit, amount, now)
-        return None if short is None else refusal_of(short, now)
-
-    def share_left(self, limit: Limit) -> float | None:
-        """How much of a budget is left, 0 to 1, as far as this router has heard; None: it has not."""
-        return self._borrower.share_left(limit, self._clock.now())
-
     # --- what operators do ----------------------------------------------------------------------------
 
     @property
@@ -201,86 +152,10 @@ class Replica:
     # --- what a request does --------------------------------------------------------------------------
 
     async def admit(self, provider_id: str) -> Admission | None:
-        """
-        Leave to send; None when the breaker says no, or an operator has switched the provider off.
-
-        A half-open breaker has one probe for the whole cluster, so it is asked for at the authority, by one
-        request at a time. While that is away, or slow, this router gives out a probe itself: better one for
-        each router than none.
-        """
+        """Leave to send; None when the breaker says no, or an operator has switched the provider off."""
         if not self.book.is_enabled(provider_id):
             return None  # since this request was planned
-        breaker = self.breaker(provider_id)
-        if breaker.admits_without_asking():
-            return Admission(provider_id)
-        probed = breaker.probed(self._clock.now(), self._policy)
-        if probed is None or provider_id in self._asking:
-            return None
-        self._asking.add(provider_id)
-        try:
-            probe = await self._probe(provider_id)
-        finally:
-            self._asking.discard(provider_id)
-        # Ours or another router's, a probe is out; unless news of its end have come in the meantime.
-        known = self.breaker(provider_id)
-        if known.state is BreakerState.HALF_OPEN and known.probe_until is None:
-            self._breakers[provider_id] = known._replace(probe_until=probe or probed.probe_until)
-        return None if probe is None else Admission(provider_id, probe)
-
-    def decline(self, admission: Admission) -> None:
-        """Leave was given and is not made use of: if it was for the one probe, the next one may have it."""
-        if admission.probe is not None:
-            now = self._clock.now()
-            self.observe(Observation(admission.provider_id, "", Outcome.IGNORED, now, admission.probe))
-
-    async def _probe(self, provider_id: str) -> float | None:
-        """The probe's name: the authority's, or one of our own; None when somebody else has it."""
-        asking = asyncio.ensure_future(self._control.probe(provider_id))
-        try:
-            async with asyncio.timeout(PROBE_WITHIN_S):
-                return await asyncio.shield(asking)
-        except (ControlUnreachable, TimeoutError):
-            probed = self.breaker(provider_id).probed(self._clock.now(), self._policy)
-            return None if probed is None else probed.probe_until
-        finally:
-            if not asking.done():  # the caller has left, or we did not wait for it
-                asking.add_done_callback(partial(self._give_back, provider_id))
-
-    async def reserve(self, needs: Sequence[Need], within_s: float) -> Hold:
-        """
-        Reserve all of these, out of the credit that is held here; where that is short, more is asked for.
-
-        Raises BudgetExceeded or RateLimitExceeded when there is not as much left in the whole cluster, and
-        GatewayUnavailable when nobody could say so within `within_s` seconds, and nothing may go on without.
-        """
-        until = self._clock.monotonic() + min(within_s, CREDIT_WITHIN_S)
-        while True:
-            now = self._clock.now()
-            is_alone = self._clock.monotonic() - self._heard_at > LEASE_S
-            if is_alone:
-                self._borrower.lose_free()
-            if hold := self._borrower.reserve(needs, now):
-                if self._borrower.is_low(hold, now):
-                    self._urgent.set()
-                return hold
-            if short := self._borrower.shortage(needs, now):
-                raise refusal_of(short, now)
-            left_s = until - self._clock.monotonic()
-            may_trust = self._settings.storage.on_unavailable is OnUnavailable.ALLOW
-            if may_trust and (is_alone or left_s <= 0) and (hold := self._borrower.trust(needs, now)):
-                self._urgent.set()
-                return hold
-            if left_s <= 0:
-                limit, _ = needs[0]
-                raise GatewayUnavailable(
-                    f"Nobody can say just now how much is left of the limit '{limit.id}'", retry_after_s=1.0
-                )
-            self._borrower.ask(needs, now)
-            answered = self._answered
-            self._urgent.set()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left_s):
-                    await answered.wait()
+        return await self.breakers.admit(provider_id)
 
     def begin(self, begun: Begun) -> int:
         """Write down that an attempt is about to begin: its ticket. Raises GatewayUnavailable."""
@@ -302,31 +177,7 @@ class Replica:
         """Write down how an attempt ended, and give back what it did not need of its hold."""
         self._pages.append(entry, ticket)
         if hold is not None:
-            self._borrower.settle(hold, entry, self._clock.now())
-
-    def release(self, hold: Hold) -> None:
-        """End the hold of a request that is over; it stays counted."""
-        self._borrower.settle(hold, None, self._clock.now())
-
-    def cancel(self, hold: Hold) -> None:
-        """Give back a hold of which nothing was sent."""
-        self._borrower.cancel(hold, self._clock.now())
-
-    def observe(self, seen: Observation) -> None:
-        """Take note of the end of an attempt, here at once, at the authority with the next report."""
-        self._pending.append(seen)
-        if seen.cool_until is not None:
-            self._cool(seen.target, seen.cool_until)
-        self._breakers[seen.provider_id] = self._replayed(self._breakers[seen.provider_id], seen)
-        if seen.latency_s is None or seen.probe is not None:
-            self._urgent.set()
-
-    def _give_back(self, provider_id: str, asking: asyncio.Future[float | None]) -> None:
-        """A probe that comes when its caller has left is for the next one, and not lost for half a minute."""
-        if asking.cancelled() or asking.exception() is not None:
-            return
-        if probe := asking.result():
-            self.decline(Admission(provider_id, probe))
+            self.loans.settle(hold, entry)
 
     # --- life -----------------------------------------------------------------------------------------
 
@@ -384,8 +235,8 @@ class Replica:
         """Say who we are, and what we remember in case the authority has lost its memory."""
         known = replace(
             self._snapshot,
-            breakers=dict(self._breakers),
-            cooling=dict(self._cooling),
+            breakers=dict(self.breakers.known),
+            cooling=dict(self.breakers.cooling),
             used=dict(self._borrower.used),
         )
         try:
@@ -407,7 +258,7 @@ class Replica:
                     await self._urgent.wait()
             self._urgent.clear()
             idle = not (
-                self._pending
+                self.breakers.has_news
                 or self.tally
                 or self._unacknowledged
                 or self._gauges_moved
@@ -420,7 +271,7 @@ class Replica:
                 await self.flush()
                 self._reported_at = self._clock.monotonic()
             except ControlUnreachable:
-                self._answer()  # they have to ask again: what was wanted is forgotten
+                self.loans.answer()  # they have to ask again: what was wanted is forgotten
                 await self._clock.sleep(RETRY_AFTER_S)
 
     async def _watch_for_ever(self) -> None:
@@ -449,7 +300,7 @@ class Replica:
         self._unacknowledged = report = self._as_of_now(report, wants)
         receipt = await self._control.report(report)
         self._unacknowledged = None
-        self._heard_at = asked_at
+        self.loans.heard(asked_at)
         if receipt.snapshot.generation == self._snapshot.generation:
             self.take(receipt.snapshot)
         else:
@@ -459,9 +310,9 @@ class Replica:
         if len(report.entries) == AT_ONCE and self._pages.taken >= report.entries[-1].number:
             self._urgent.set()  # there may be as many again, and whoever counts waits for them
         if any(grant.later for grant in receipt.grants.values()):
-            asyncio.get_running_loop().call_later(ASKED_BACK_S, self._answer)
+            asyncio.get_running_loop().call_later(ASKED_BACK_S, self.loans.answer)
         else:
-            self._answer()
+            self.loans.answer()
 
     def _as_of_now(self, report: Report, wants: Mapping[str, Want]) -> Report:
         entries = self._pages.unsent()
@@ -469,11 +320,6 @@ class Replica:
             self._borrower.sent(entries[-1].number)
         holdings = self._borrower.holdings(self._clock.now())
         return replace(report, entries=entries, after=self._pages.taken, holdings=holdings, wants=wants)
-
-    def _answer(self) -> None:
-        """Let those who wait for credit try again."""
-        self._answered.set()
-        self._answered = asyncio.Event()
 
     async def _read_book(self) -> None:
         """Take up the tenants, keys and limits that the authority has, if ours are older."""
@@ -498,8 +344,7 @@ class Replica:
     def _next_report(self) -> Report:
         self._sequence += 1
         self._reported_gauges = dict(self.gauges)
-        report = Report(self._id, self._sequence, tuple(self._pending), self.tally, self._reported_gauges)
-        self._pending.clear()
+        report = Report(self._id, self._sequence, self.breakers.tell(), self.tally, self._reported_gauges)
         self.tally = Tally()
         return report
 
@@ -517,20 +362,7 @@ class Replica:
         wanted_back = [name for name, by in snapshot.recalls.items() if by != self._id]
         if self._borrower.give_back(wanted_back):
             self._urgent.set()
-        missing: list[Observation] = []
         sent = self._unacknowledged
-        if sent is not None and snapshot.applied.get(self._id, 0) < sent.sequence:
-            missing.extend(sent.observations)
-        missing.extend(self._pending)
-        self._breakers.update(snapshot.breakers)
-        for target, until in snapshot.cooling.items():
-            self._cool(target, until)
-        for seen in missing:
-            self._breakers[seen.provider_id] = self._replayed(self._breakers[seen.provider_id], seen)
-
-    def _cool(self, target: str, until: float) -> None:
-        self._cooling[target] = max(until, self._cooling.get(target, 0.0))
-
-    def _replayed(self, breaker: Breaker, seen: Observation) -> Breaker:
-        looked = breaker.looked_at(seen.at, self._policy)
-        return looked.heard(seen.outcome, seen.probe, seen.at, self._policy)
+        is_missing = sent is not None and snapshot.applied.get(self._id, 0) < sent.sequence
+        on_the_way = sent.observations if sent is not None and is_missing else ()
+        self.breakers.take(snapshot.breakers, snapshot.cooling, on_the_way)

@@ -166,9 +166,9 @@ async def test_a_shorter_wait_does_not_end_a_longer_one() -> None:
     now = made.clock.now()
     for until in (now + 30, now + 1):
         seen = Observation("first", "first/first-chat", Outcome.IGNORED, now, cool_until=until)
-        made.house.control.observe(seen)
+        made.house.control.breakers.observe(seen)
 
-    assert made.house.control.cooling_s("first/first-chat") == 30
+    assert made.house.control.breakers.cooling_s("first/first-chat") == 30
 
 
 async def test_the_only_target_is_waited_for_and_else_the_caller_is_told_when_to_come_back() -> None:
@@ -215,7 +215,7 @@ async def test_a_request_is_one_voice_at_the_breaker_however_often_it_tried() ->
 
     await made.chat()
 
-    assert made.house.control.breaker("first").failure_count == 1
+    assert made.house.control.breakers.of("first").failure_count == 1
 
 
 async def test_failed_attempts_are_told_one_by_one_and_the_last_says_that_the_target_was_given_up() -> None:
@@ -353,7 +353,7 @@ async def test_a_provider_within_the_router_has_a_bound_as_well() -> None:
     assert await made.chat() == "second"
     gate.set()
     assert await waiting == "first"
-    assert made.house.control.breaker("first").failure_count == 0
+    assert made.house.control.breakers.of("first").failure_count == 0
 
 
 async def test_a_caller_who_leaves_while_a_whole_answer_is_made_is_reckoned_for_what_was_read() -> None:
@@ -419,7 +419,7 @@ async def test_only_a_time_limit_that_the_caller_has_shortened_says_nothing_abou
     with pytest.raises(UpstreamError):
         await made.chat(asked_s)
 
-    assert made.house.control.breaker("first").failure_count == int(counts)
+    assert made.house.control.breakers.of("first").failure_count == int(counts)
 
 
 async def test_a_refusal_by_a_stand_in_leads_back_to_the_target_that_asked_for_patience() -> None:
@@ -559,7 +559,7 @@ async def test_a_wait_for_a_machine_that_was_in_vain_is_no_sign_of_illness(ready
     with pytest.raises(ProviderTimeoutError):
         await made.asked(ready)
 
-    assert made.house.control.breaker("own").failure_count == failures
+    assert made.house.control.breakers.of("own").failure_count == failures
 
 
 async def test_a_wait_for_a_machine_that_left_after_the_choice_was_no_sign_of_illness_either() -> None:
@@ -577,7 +577,7 @@ async def test_a_wait_for_a_machine_that_left_after_the_choice_was_no_sign_of_il
     with pytest.raises(ProviderTimeoutError):
         await made.house.gateway.chat(request(), "r1")
 
-    assert made.house.control.breaker("own").failure_count == 0
+    assert made.house.control.breakers.of("own").failure_count == 0
 
 
 async def test_who_is_refused_wakes_nobody() -> None:
@@ -630,7 +630,7 @@ async def test_nobody_waits_for_a_machine_that_is_gone_while_another_could_be_as
 
     assert await asking == "cloud"
     assert deserted.left == 1
-    assert made.house.control.breaker("own").failure_count == 0
+    assert made.house.control.breakers.of("own").failure_count == 0
 
 
 async def test_an_answer_that_takes_long_is_waited_for_while_its_machine_is_there() -> None:

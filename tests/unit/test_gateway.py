@@ -68,8 +68,8 @@ async def test_falls_back_when_the_first_target_fails(kind: FailureKind) -> None
     reply = await made.gateway.chat(request(), "r1")
 
     assert reply.routed.target.provider_id == "second"
-    assert made.control.breaker("first").failure_count == 1
-    assert made.control.breaker("second").success_count == 1
+    assert made.control.breakers.of("first").failure_count == 1
+    assert made.control.breakers.of("second").success_count == 1
     assert [e.error.failure for e in events(made, AttemptFailed)] == [kind]
 
 
@@ -83,7 +83,7 @@ async def test_what_the_caller_got_wrong_is_not_tried_elsewhere_and_no_breaker_c
         await made.gateway.chat(request(), "r1")
 
     assert made.providers["second"].calls == []
-    assert made.control.breaker("first").failure_count == 0
+    assert made.control.breakers.of("first").failure_count == 0
 
 
 async def test_the_last_providers_reason_is_what_the_caller_hears() -> None:
@@ -139,7 +139,7 @@ async def test_a_provider_that_keeps_failing_is_left_alone_until_its_time_is_up(
         reply = await made.gateway.chat(request(), "r")
         await made.control.flush()
     assert reply.routed.target.provider_id == "first"
-    assert made.control.breaker("first").state == "closed"
+    assert made.control.breakers.of("first").state == "closed"
 
 
 async def test_the_cost_is_that_of_the_usage_the_provider_reported() -> None:
@@ -220,7 +220,7 @@ async def test_a_stream_that_breaks_off_ends_with_its_error_and_counts_against_t
     items = [item async for item in stream]
 
     assert isinstance(items[-1], UpstreamError)
-    assert made.control.breaker("first").failure_count == 1
+    assert made.control.breakers.of("first").failure_count == 1
     assert events(made, RequestServed) == []
     assert len(events(made, RequestFailed)) == 1
 
@@ -252,7 +252,7 @@ async def test_a_bug_in_a_provider_is_that_providers_failure_and_not_the_request
     reply = await made.gateway.chat(request(), "r1")
 
     assert reply.routed.target.provider_id == "second"
-    assert made.control.breaker("first").failure_count == 1
+    assert made.control.breakers.of("first").failure_count == 1
     assert set(made.control.gauges.values()) == {0}
 
 
@@ -262,7 +262,7 @@ async def test_a_model_the_provider_does_not_have_is_tried_elsewhere_and_no_brea
     reply = await made.gateway.chat(request(), "r1")
 
     assert reply.routed.target.provider_id == "second"
-    assert made.control.breaker("first").failure_count == 0
+    assert made.control.breakers.of("first").failure_count == 0
 
 
 async def test_an_image_finds_a_model_that_sees_whatever_model_was_named() -> None:

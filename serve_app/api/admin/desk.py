@@ -131,7 +131,7 @@ class Desk:
         """
         if provider_id not in {provider.id for provider in self.settings.llm_providers}:
             return False
-        before = self.gateway.control.breaker(provider_id)
+        before = self.gateway.control.breakers.of(provider_id)
         was = {"state": before.state.value, "failure_count": before.failure_count}
         await self.change(caller, "breaker_reset", f"breaker:{provider_id}", (), was, {"state": "closed"})
         with _own_errors():

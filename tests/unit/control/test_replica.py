@@ -13,7 +13,7 @@ from serve_app.accounting.price import FREE
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
-from serve_app.control import replica
+from serve_app.control import breakers, replica
 from serve_app.control.book import Book
 from serve_app.control.capacity import HEARD_WITHIN_S, Capacity, Presence, Warmth
 from serve_app.control.journal import MemoryJournal
@@ -139,7 +139,7 @@ class Cluster:
 
 async def open_breaker(cluster: Cluster) -> None:
     for _ in range(3):
-        cluster.a.observe(cluster.failure())
+        cluster.a.breakers.observe(cluster.failure())
     await cluster.a.flush()
 
 
@@ -147,10 +147,10 @@ async def test_a_router_believes_its_own_eyes_at_once() -> None:
     cluster = await Cluster().hello()
 
     for _ in range(3):
-        cluster.a.observe(cluster.failure())
+        cluster.a.breakers.observe(cluster.failure())
 
-    assert cluster.a.is_open("first")
-    assert not cluster.b.is_open("first")
+    assert cluster.a.breakers.is_open("first")
+    assert not cluster.b.breakers.is_open("first")
 
 
 async def test_what_one_router_reports_the_other_learns_by_watching() -> None:
@@ -166,7 +166,7 @@ async def test_what_one_router_reports_the_other_learns_by_watching() -> None:
 
 async def test_a_lost_answer_is_asked_for_again_and_counts_once() -> None:
     cluster = await Cluster().hello()
-    cluster.a.observe(cluster.failure())
+    cluster.a.breakers.observe(cluster.failure())
     cluster.lines[0].loses_answers = True
     with pytest.raises(ControlUnreachable):
         await cluster.a.flush()
@@ -175,20 +175,20 @@ async def test_a_lost_answer_is_asked_for_again_and_counts_once() -> None:
     await cluster.a.flush()
 
     assert cluster.plane.snapshot(cluster.clock.now()).breakers["first"].failure_count == 1
-    assert cluster.a.breaker("first").failure_count == 1
+    assert cluster.a.breakers.of("first").failure_count == 1
 
 
 async def test_news_from_the_authority_do_not_count_twice_what_is_still_on_its_way() -> None:
     cluster = await Cluster().hello()
-    cluster.a.observe(cluster.failure())
+    cluster.a.breakers.observe(cluster.failure())
     cluster.lines[0].loses_answers = True
     with pytest.raises(ControlUnreachable):
         await cluster.a.flush()
-    cluster.a.observe(cluster.failure())
+    cluster.a.breakers.observe(cluster.failure())
 
     cluster.a.take(await cluster.control.watch("", 0, 0.0))
 
-    assert cluster.a.breaker("first").failure_count == 2
+    assert cluster.a.breakers.of("first").failure_count == 2
 
 
 async def test_half_open_lets_one_probe_through_in_the_whole_cluster() -> None:
@@ -215,7 +215,7 @@ async def test_two_probes_that_succeed_let_everyone_through_again() -> None:
     for _ in range(2):
         admission = await cluster.a.admit("first")
         assert admission is not None
-        cluster.a.observe(cluster.success(probe=admission.probe))
+        cluster.a.breakers.observe(cluster.success(probe=admission.probe))
         await cluster.a.flush()
     await cluster.b.flush()
 
@@ -231,7 +231,7 @@ async def test_without_the_authority_a_router_goes_on_alone() -> None:
 
     for _ in range(3):
         assert await cluster.a.admit("first") is not None
-        cluster.a.observe(cluster.failure())
+        cluster.a.breakers.observe(cluster.failure())
     assert await cluster.a.admit("first") is None
 
     cluster.clock.advance(10)
@@ -245,7 +245,7 @@ async def test_what_was_seen_while_the_authority_was_away_is_reported_afterwards
     cluster = await Cluster().hello()
     cluster.lines[0].cut = True
     for _ in range(3):
-        cluster.a.observe(cluster.failure())
+        cluster.a.breakers.observe(cluster.failure())
     with pytest.raises(ControlUnreachable):
         await cluster.a.flush()
     cluster.lines[0].cut = False
@@ -264,13 +264,13 @@ async def test_breakers_survive_the_death_of_the_authority() -> None:
     await cluster.b.flush()
 
     assert cluster.plane.snapshot(cluster.clock.now()).breakers["first"].state is BreakerState.OPEN
-    assert cluster.b.is_open("first")
+    assert cluster.b.breakers.is_open("first")
 
 
 async def test_the_background_tasks_report_and_end() -> None:
     cluster = await Cluster().hello()
     await cluster.a.start()
-    cluster.a.observe(cluster.failure())
+    cluster.a.breakers.observe(cluster.failure())
 
     await cluster.lines[0].reported.wait()
     await cluster.a.stop()
@@ -303,7 +303,7 @@ async def test_a_flush_ends_although_requests_go_on() -> None:
 
     async def keep_observing() -> None:
         while True:
-            cluster.a.observe(cluster.success())
+            cluster.a.breakers.observe(cluster.success())
             await asyncio.sleep(0)
 
     busy = asyncio.create_task(keep_observing())
@@ -320,7 +320,7 @@ async def test_a_router_whose_reporting_has_died_says_so_when_it_is_asked() -> N
     cluster.a.check()
     cluster.lines[0].breaks_with = ZeroDivisionError("a bug")
 
-    cluster.a.observe(cluster.failure())
+    cluster.a.breakers.observe(cluster.failure())
     await cluster.lines[0].broke.wait()
     await asyncio.sleep(0)
 
@@ -334,16 +334,16 @@ async def test_a_wait_that_one_router_was_told_of_the_other_keeps_as_well() -> N
     cluster = await Cluster().hello()
     until = cluster.clock.now() + 20
 
-    cluster.a.observe(
+    cluster.a.breakers.observe(
         Observation("first", "first/chat", Outcome.FAILURE, cluster.clock.now(), cool_until=until)
     )
-    assert cluster.a.cooling_s("first/chat") == 20
+    assert cluster.a.breakers.cooling_s("first/chat") == 20
     await cluster.a.flush()
     await cluster.b.flush()
 
-    assert cluster.b.cooling_s("first/chat") == 20
+    assert cluster.b.breakers.cooling_s("first/chat") == 20
     cluster.clock.advance(20)
-    assert cluster.b.cooling_s("first/chat") == 0
+    assert cluster.b.breakers.cooling_s("first/chat") == 0
 
 
 async def test_a_probe_whose_caller_left_while_it_was_asked_for_is_given_back() -> None:
@@ -385,7 +385,7 @@ async def test_one_request_at_a_time_asks_for_the_probe_also_when_the_authority_
 
 
 async def test_an_authority_that_is_slow_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replica, "PROBE_WITHIN_S", 0.01)
+    monkeypatch.setattr(breakers, "PROBE_WITHIN_S", 0.01)
     cluster = await Cluster().hello()
     await open_breaker(cluster)
     cluster.clock.advance(10)
@@ -402,17 +402,17 @@ async def test_an_authority_that_is_slow_is_not_waited_for(monkeypatch: pytest.M
     answer.set()
     for _ in range(5):
         await asyncio.sleep(0)
-    cluster.a.observe(cluster.failure(admission.probe))
+    cluster.a.breakers.observe(cluster.failure(admission.probe))
     await cluster.a.flush()
     await cluster.b.flush()
-    assert cluster.b.is_open("first")
+    assert cluster.b.breakers.is_open("first")
 
 
 async def test_a_wait_survives_the_death_of_the_authority() -> None:
     cluster = await Cluster().hello()
     until = cluster.clock.now() + 20
     seen = Observation("first", "first/chat", Outcome.FAILURE, cluster.clock.now(), cool_until=until)
-    cluster.a.observe(seen)
+    cluster.a.breakers.observe(seen)
     await cluster.a.flush()
 
     cluster.restart_the_authority()
@@ -438,7 +438,7 @@ async def test_stopping_right_after_a_failure_ends(ticks: int) -> None:
     replica = Replica("r", SETTINGS, LocalControl(Plane("g", prices_of), clock), clock, prices_of(SETTINGS))
     await replica.start()
     await asyncio.sleep(0.01)
-    replica.observe(Observation("first", "first/first-chat", Outcome.FAILURE, clock.now()))
+    replica.breakers.observe(Observation("first", "first/first-chat", Outcome.FAILURE, clock.now()))
     for _ in range(ticks):
         await asyncio.sleep(0)
 
@@ -476,7 +476,7 @@ async def test_credit_that_was_just_granted_is_not_given_back_to_others_who_wait
     router = Replica("a", LIMITED, Contended(Plane("g", prices_of), clock), clock, {})
     await router.introduce()
 
-    waiting = asyncio.create_task(router.reserve([(LIMIT, 10)], 2.0))
+    waiting = asyncio.create_task(router.loans.reserve([(LIMIT, 10)], 2.0))
     await asyncio.sleep(0)
     await router.flush()
 
@@ -490,7 +490,7 @@ async def test_a_rate_that_is_taken_away_lets_those_through_who_wait_for_it() ->
     router = Replica("a", SETTINGS, control, clock, {})
     await router.introduce()
 
-    waiting = asyncio.create_task(router.reserve([(PER_MINUTE, 1)], 2.0))
+    waiting = asyncio.create_task(router.loans.reserve([(PER_MINUTE, 1)], 2.0))
     await asyncio.sleep(0)
     await router.flush()
 
@@ -509,7 +509,8 @@ async def test_a_router_that_has_much_to_tell_tells_it_without_a_pause(
     for number in range(1, 2 * AT_ONCE + 2):
         router.account(entry(number, journal="a"), 0, None)
 
-    router.observe(Observation("first", "first/first-chat", Outcome.FAILURE, clock.now()))  # is told at once
+    # A failure is told at once.
+    router.breakers.observe(Observation("first", "first/first-chat", Outcome.FAILURE, clock.now()))
     await asyncio.sleep(0.5)
 
     assert len(plane.unwritten(3 * AT_ONCE)) == 2 * AT_ONCE + 1
@@ -583,6 +584,7 @@ async def test_a_presence_reaches_every_router_with_its_next_watch() -> None:
     assert [router.warmth("own") for router in (cluster.a, cluster.b)] == [Warmth.WARM] * 2
     assert cluster.b.is_ready("own")
 
+    cluster.clock.advance(1.0)
     await cluster.attend(running=4)
     await cluster.news()
     assert [router.warmth("own") for router in (cluster.a, cluster.b)] == [Warmth.SATURATED] * 2

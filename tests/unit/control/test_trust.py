@@ -51,16 +51,16 @@ async def cut_off(authority: Cuttable, clock: FakeClock) -> None:
 async def test_requests_go_on_within_what_was_known_to_be_left() -> None:
     clock = FakeClock()
     replica, authority, limit = await router(clock, "allow")
-    first = await replica.reserve([(limit, 100)], 5)
+    first = await replica.loans.reserve([(limit, 100)], 5)
     await cut_off(authority, clock)
 
-    holds = [await replica.reserve([(limit, 300)], 0.05) for _ in range(3)]
+    holds = [await replica.loans.reserve([(limit, 300)], 0.05) for _ in range(3)]
 
     with pytest.raises(GatewayUnavailable):  # 100 and 3 x 300 are all there is
-        await replica.reserve([(limit, 1)], 0.05)
-    replica.release(holds[0])
-    await replica.reserve([(limit, 300)], 0.05)
-    replica.release(first)
+        await replica.loans.reserve([(limit, 1)], 0.05)
+    replica.loans.settle(holds[0])
+    await replica.loans.reserve([(limit, 300)], 0.05)
+    replica.loans.settle(first)
     await ended(replica)
 
 
@@ -68,7 +68,7 @@ async def test_what_was_reserved_on_trust_is_no_credit_when_it_is_given_back() -
     clock = FakeClock()
     replica, authority, limit = await router(clock, "allow")
     await cut_off(authority, clock)
-    replica.release(await replica.reserve([(limit, 900)], 0.05))
+    replica.loans.settle(await replica.loans.reserve([(limit, 900)], 0.05))
 
     authority.cut = False
     await replica.flush()
@@ -84,7 +84,7 @@ async def test_where_nothing_may_go_unaccounted_nothing_goes_on() -> None:
     await cut_off(authority, clock)
 
     with pytest.raises(GatewayUnavailable):
-        await replica.reserve([(limit, 1)], 0.05)
+        await replica.loans.reserve([(limit, 1)], 0.05)
     await ended(replica)
 
 
@@ -97,11 +97,11 @@ async def test_a_request_that_was_never_sent_is_not_counted() -> None:
     (limit,) = replica.book.limits
 
     for _ in range(3):
-        replica.cancel(await replica.reserve([(limit, 1)], 1))
-    replica.release(await replica.reserve([(limit, 1)], 1))
+        replica.loans.cancel(await replica.loans.reserve([(limit, 1)], 1))
+    replica.loans.settle(await replica.loans.reserve([(limit, 1)], 1))
 
     with pytest.raises(RateLimitExceeded):
-        await replica.reserve([(limit, 1)], 1)
+        await replica.loans.reserve([(limit, 1)], 1)
     await ended(replica)
 
 

@@ -97,6 +97,24 @@ async def test_a_part_of_an_answer_is_paid_for_though_nobody_gets_the_rest() -> 
     assert len(events(made, RequestFailed)) == 1
 
 
+async def test_a_part_that_came_in_sentences_is_paid_for_by_its_length() -> None:
+    made = await house([broken(["A whole sentence of forty characters is. "])])
+
+    await read(await made.gateway.chat_stream(request(), "r1"))
+
+    [failed] = events(made, AttemptFailed)
+    assert failed.usage == Usage(1, 41 // 4, estimated=True)
+
+
+async def test_a_part_that_repeats_itself_in_every_frame_costs_no_more_than_an_answer_may() -> None:
+    made = await house([broken(["so far " * n for n in range(1, 40)])])
+
+    await read(await made.gateway.chat_stream(request(max_tokens=50), "r1"))
+
+    [failed] = events(made, AttemptFailed)
+    assert failed.usage == Usage(1, 50, estimated=True)
+
+
 async def test_a_resumed_stream_goes_on_where_the_first_one_broke_off() -> None:
     made = await house([broken()])
 
@@ -132,7 +150,7 @@ async def test_a_resumed_stream_that_begins_otherwise_is_the_first_error() -> No
     assert text == "One two "
     assert isinstance(error, UpstreamError)
     assert error.provider_id == "first"
-    assert made.control.breaker("second").failure_count == 0
+    assert made.control.breakers.of("second").failure_count == 0
     assert made.providers["second"].closed_streams == 1
 
 
@@ -287,7 +305,7 @@ async def test_a_held_stream_for_which_the_time_was_too_short_says_nothing_about
     _, [error] = await read(stream)
 
     assert isinstance(error, GatewayError)
-    assert made.control.breaker("first").failure_count == 0
+    assert made.control.breakers.of("first").failure_count == 0
 
 
 async def test_a_held_stream_is_bounded_by_what_an_answer_may_have() -> None:

@@ -126,7 +126,9 @@ async def test_providers_are_shown_with_their_breaker_and_health(office: Office)
 
 async def test_a_breaker_that_is_reset_lets_requests_through_again(office: Office) -> None:
     for _ in range(5):
-        office.routers[0][0].observe(Observation("first", "first/first-chat", Outcome.FAILURE, time.time()))
+        office.routers[0][0].breakers.observe(
+            Observation("first", "first/first-chat", Outcome.FAILURE, time.time())
+        )
     await office.routers[0][0].flush()
     assert (await one(office, "breakers"))["breakers"]["first"]["state"] == "open"
     assert await served_by(office) == "second"
