@@ -12,14 +12,15 @@ from math import inf
 from typing import NamedTuple
 
 from serve_app.accounting.entry import EntryOutcome
-from serve_app.accounting.usage import CHARS_PER_TOKEN, Usage, estimate_tokens
+from serve_app.accounting.usage import Usage, chars_said, estimate_tokens
 from serve_app.bill import Bill, Item
 from serve_app.caller import ANYONE, Caller
 from serve_app.clock import Clock
 from serve_app.config.model import ModelTask
 from serve_app.control.borrower import Hold
+from serve_app.control.breakers import Admission
 from serve_app.control.port import Observation
-from serve_app.control.replica import Admission, Replica
+from serve_app.control.replica import Replica
 from serve_app.control.tally import IN_FLIGHT
 from serve_app.errors import (
     FailureKind,
@@ -67,9 +68,10 @@ class Attempt:
     One call to one target, let through by its breaker.
 
     `number` counts the attempts of the request, `retries` those before this one at the same target.
-    `output_chars` is how much of an answer has come so far, as far as we know; `ran_into_deadline` that it
-    was still coming when the request's time was up. `item` is its place on the bill, `began` the moment from
-    which it is at its target, on the monotonic clock; None while a machine has yet to start for it.
+    `output_chars` is how much text of an answer has come so far, as far as we know, and `frames` in how many
+    pieces; `ran_into_deadline` that it was still coming when the request's time was up. `item` is its place
+    on the bill, `began` the moment from which it is at its target, on the monotonic clock; None while a
+    machine has yet to start for it.
     """
 
     candidate: Candidate
@@ -80,6 +82,7 @@ class Attempt:
     item: Item
     began: float | None
     output_chars: int = 0
+    frames: int = 0
     ran_into_deadline: bool = False
 
     @property
@@ -88,7 +91,8 @@ class Attempt:
 
     def listen(self, block: bytes) -> None:
         """Take note of a block of frames: should the answer break off, this much was produced."""
-        self.output_chars += block.count(b"\n\n") * CHARS_PER_TOKEN  # a frame is about one token
+        self.output_chars += chars_said(block)
+        self.frames += block.count(b"\n\n")
 
 
 class Trip:
@@ -222,8 +226,8 @@ class Trip:
             # What it had written nobody knows; but for how long it was there, we do.
             usage = usage._replace(machine_ms=self._guessed_machine_ms(attempt))
         else:
-            if attempt.output_chars:
-                usage = self.guessed_usage(attempt.output_chars)
+            if attempt.frames:
+                usage = Usage(self.plan.wanted.input_tokens, self._written(attempt), estimated=True)
             if error.failure not in _REACHED_NOBODY and (machine_ms := self._guessed_machine_ms(attempt)):
                 usage = (usage or Usage(estimated=True))._replace(machine_ms=machine_ms)
         cost = self.bill.settle(attempt.item, usage, outcome, self.elapsed_s)
@@ -267,8 +271,7 @@ class Trip:
         if attempt is not None:
             self._observe(attempt, Outcome.IGNORED)
             target = attempt.candidate.target
-            output = estimate_tokens(attempt.output_chars) if attempt.output_chars else 0
-            machine_ms = self._guessed_machine_ms(attempt)
+            output, machine_ms = self._written(attempt), self._guessed_machine_ms(attempt)
             usage = Usage(self.plan.wanted.input_tokens, output, machine_ms=machine_ms, estimated=True)
             cost = self.bill.settle(attempt.item, usage, EntryOutcome.ABANDONED, self.elapsed_s)
         self.bill.close()
@@ -372,6 +375,17 @@ class Trip:
         output = 0 if wanted.task is ModelTask.EMBEDDING else estimate_tokens(output_chars)
         return Usage(wanted.input_tokens, output, estimated=True)
 
+    def _written(self, attempt: Attempt) -> int:
+        """
+        Tokens of an answer that broke off, by its text: no more than it may have, no fewer than its frames.
+
+        Some upstreams send a token in a frame, others a sentence, and others all there was before it, too.
+        """
+        if not attempt.frames:
+            return 0
+        most = most_usage(attempt.candidate.target, self.plan.wanted).output
+        return max(attempt.frames, min(estimate_tokens(attempt.output_chars), most))
+
     def _guessed_machine_ms(self, attempt: Attempt) -> int:
         """
         An attempt's share of a machine of one's own, where its provider has told none.
@@ -407,7 +421,7 @@ class Trip:
             return False
         ended_early = attempt.limits.hurried and self.remaining_s == 0.0
         waited = not (attempt.candidate.is_ready and self._control.has_machine(attempt.provider_id))
-        in_vain = not attempt.output_chars and (ended_early or waited)
+        in_vain = not attempt.frames and (ended_early or waited)
         return attempt.ran_into_deadline or in_vain
 
     def _cool_until(self, error: UpstreamError) -> float | None:
@@ -429,7 +443,7 @@ class Trip:
             return  # says nothing about anyone
         target = attempt.candidate.target
         now = self._clock.now()
-        self._control.observe(
+        self._control.breakers.observe(
             Observation(target.provider_id, target.name, outcome, now, probe, latency_s, cool_until)
         )
 

@@ -49,7 +49,7 @@ class Price:
 
     def cost(self, usage: Usage) -> int:
         """Nano-dollars for this usage, rounded half up once, at the end."""
-        price = self._applying(usage) if self.above or self.tiers else self
+        price = self.applying(usage.tier, usage.input_tokens) if self.above or self.tiers else self
         per_input, per_output = price.input, price.output
         tokens = usage.input * per_input + usage.output * per_output
         if usage.cached_read:
@@ -94,15 +94,14 @@ class Price:
             tiers=tuple((tier, price.with_cache(read, write)) for tier, price in self.tiers),
         )
 
-    def _applying(self, usage: Usage) -> "Price":
-        """The prices this usage is charged by."""
+    def applying(self, tier: Tier, input_tokens: int) -> "Price":
+        """The prices that a prompt of this length is charged by, in this tier."""
         price = self
-        if usage.tier is not Tier.STANDARD:
-            price = next((price for tier, price in self.tiers if tier == usage.tier), self)
+        if tier is not Tier.STANDARD:
+            price = next((other for name, other in self.tiers if name == tier), self)
         if not price.above:
             return price
-        read = usage.input_tokens
-        crossed = [least for least, _ in price.above if read > least]
+        crossed = [least for least, _ in price.above if input_tokens > least]
         return dict(price.above)[max(crossed)] if crossed else price
 
     @property

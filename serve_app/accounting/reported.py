@@ -22,6 +22,9 @@ from serve_app.accounting.usage import Tier, Usage, tier_of
 
 MOST = 10**12  # more of anything is a mistake, and would not fit into a ledger
 
+_DETAILS = ("prompt_tokens_details", "completion_tokens_details")
+_PLAIN = frozenset(("prompt_tokens", "completion_tokens", "total_tokens", *_DETAILS))
+
 
 def usage_of(reported: Mapping[str, Any] | None, service_tier: object = None) -> Usage | None:
     """
@@ -56,6 +59,9 @@ def _openai_chat(reported: Mapping[str, Any], tier: Tier) -> Usage:
     read, written = _sum(reported, "prompt_tokens"), _sum(reported, "completion_tokens")
     inputs = _details(reported, "prompt_tokens_details")
     outputs = _details(reported, "completion_tokens_details")
+    is_plain = reported.keys() <= _PLAIN and not any(inputs.values()) and not any(outputs.values())
+    if is_plain and _part(reported, "total_tokens") <= read + written:  # as nearly always
+        return Usage(read, written, tier=tier)
     reasoning = _part(outputs, "reasoning_tokens") or _part(reported, "reasoning_tokens")
     beside = max(0, _part(reported, "total_tokens") - read - written)
     if beside and (beside == reasoning or not outputs):

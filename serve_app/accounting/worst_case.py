@@ -27,19 +27,14 @@ def worst_case(
     The longest answer may be all reasoning, where that is dearer. For an embedding `max_output` is 0.
     """
     longest = _longest(max_output, model_max) * max(1, n)
-    if not (writes_cache or price.reasoning is not None or price.above or price.tiers):
-        # Nearly always: nothing else is dearer.
-        return price.cost(Usage(input=input_tokens, output=longest, machine_ms=machine_ms))
-    readings = [Usage(input=input_tokens, machine_ms=machine_ms, tier=tier)]
-    if writes_cache:
-        readings.append(Usage(cache_write_1h=input_tokens, machine_ms=machine_ms, tier=tier))
-        readings.append(Usage(cache_write_5m=input_tokens, machine_ms=machine_ms, tier=tier))
-    return max(_dearest(price, longest, reading) for reading in readings)
-
-
-def _dearest(price: Price, longest: int, reading: Usage) -> int:
-    """Of an answer that is all text, or all reasoning where that may be dearer."""
-    return max(price.cost(reading._replace(output=longest)), price.cost(reading._replace(reasoning=longest)))
+    paid = price.applying(tier, input_tokens)
+    text, thought = (longest, 0) if (paid.reasoning or 0) <= paid.output else (0, longest)
+    reading = Usage(input_tokens, text, reasoning=thought, machine_ms=machine_ms, tier=tier)
+    if not writes_cache:
+        return price.cost(reading)
+    for_5m = reading._replace(input=0, cache_write_5m=input_tokens)
+    for_1h = reading._replace(input=0, cache_write_1h=input_tokens)
+    return max(map(price.cost, (reading, for_5m, for_1h)))
 
 
 def _longest(max_output: int | None, model_max: int | None) -> int:
