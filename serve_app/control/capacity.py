@@ -46,7 +46,7 @@ def warmth_of(capacity: Capacity, max_running: int, burst_queue: int, mine: int 
     """
     What becomes of one more request, where each replica works on up to `max_running` at once.
 
-    `mine` is how many requests this router has there: it knows that at once, the rest a second later.
+    `mine` is how many requests this router has there: it knows that at once, the rest a second or two later.
     """
     if not capacity.ready:
         return Warmth.STARTING if capacity.starting else Warmth.COLD

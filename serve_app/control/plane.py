@@ -30,6 +30,8 @@ SILENT_JOURNAL_S = 30 * 86_400.0  # as long as the store knows how far a journal
 ALERTS = "sekha_budget_alerts"
 MOST_UNWRITTEN = 100_000  # entries kept while the store is down; the rest wait in the routers' journals
 
+COUNTED_EVERY_S = 0.5  # requests at the models that we host; less than the second between a replica's words
+
 Pricer = Callable[[Settings], Mapping[str, Price | None]]
 
 
@@ -82,6 +84,7 @@ class Plane:
         self._is_stored = True
         self._register = Register()
         self._capacities: Mapping[str, Capacity] = {}
+        self._announced_at = 0.0
         self.is_restored = False
         self.version = 1
 
@@ -156,11 +159,19 @@ class Plane:
         self.look_around(now)
 
     def look_around(self, now: float) -> None:
-        """See whether replicas have come, gone, or fallen silent."""
+        """
+        See whether replicas have come, gone, or fallen silent, and how many requests they have.
+
+        The former is news at once. The latter is always changing: every router would be woken by every word
+        of every replica.
+        """
         capacities = self._register.capacities(now)
-        if capacities != self._capacities:
-            self._capacities = capacities
-            self.version += 1
+        if capacities == self._capacities:
+            return
+        if abs(now - self._announced_at) < COUNTED_EVERY_S and _who(capacities) == _who(self._capacities):
+            return
+        self._capacities, self._announced_at = capacities, now
+        self.version += 1
 
     def take(self, entries: Iterable[Entry], now: float) -> Mark:
         """Take in entries of one journal, each once; how far that journal has come by now."""
@@ -328,3 +339,8 @@ class Plane:
             self.version += 1
         if breaker.state is not before.state:
             self._on_change(BreakerChanged(provider_id, before.state, breaker.state, breaker.failure_count))
+
+
+def _who(capacities: Mapping[str, Capacity]) -> Mapping[str, tuple[int, int]]:
+    """Which replicas are there, whatever they have to do."""
+    return {name: (capacity.ready, capacity.starting) for name, capacity in capacities.items()}

@@ -35,6 +35,7 @@ class HandleProvider:
         self._embed = BySize(handle, "embed", large_answers=True)
         self._health = BySize(handle, "health")
         self._waking: asyncio.Task[None] | None = None
+        self._told_why: type[Exception] | None = None
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
         return await self._answer(self._chat, call)
@@ -88,7 +89,11 @@ class HandleProvider:
                 response.cancel()
                 raise
         except Exception as error:  # noqa: BLE001
-            logger.warning("provider '%s' does not wake: %s", self._id, self._translated(error).message)
+            if self._told_why is not type(error):  # said once, and not with every request that would wake it
+                logger.warning("provider '%s' does not wake: %s", self._id, self._translated(error).message)
+            self._told_why = type(error)
+        else:
+            self._told_why = None
 
     async def aclose(self) -> None:
         """Wait for nothing any more; the connections are the deployment's."""

@@ -204,6 +204,23 @@ def test_the_version_moves_when_a_replica_comes_or_goes_and_not_when_it_says_the
     assert authority.snapshot(NOW + 3).capacities == {"first": Capacity(ready=1, running=2)}
 
 
+def test_what_many_replicas_have_to_do_is_news_twice_a_second_and_who_is_there_at_once() -> None:
+    authority = plane()
+    for n in range(10):
+        authority.attend(Presence(f"r{n}", "first", is_ready=True), NOW)
+    before = authority.version
+
+    for tenth in range(1, 21):  # each says once a second how many it has, one after the other
+        authority.attend(Presence(f"r{tenth % 10}", "first", is_ready=True, running=tenth), NOW + tenth / 10)
+    assert authority.version - before == 4
+    assert authority.snapshot(NOW + 2).capacities["first"].running == sum(range(11, 21))
+
+    authority.attend(Presence("r10", "first", is_ready=True), NOW + 2.01)
+    assert authority.version - before == 5
+    authority.attend(Presence("r10", "first", is_leaving=True), NOW + 2.02)
+    assert authority.version - before == 6
+
+
 def test_a_replica_that_fell_silent_is_news() -> None:
     authority = plane()
     authority.attend(Presence("r", "first", is_ready=True), NOW)

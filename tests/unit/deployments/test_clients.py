@@ -209,18 +209,24 @@ async def test_one_call_to_wake_is_out_at_a_time() -> None:
     assert not any(response.cancelled for response in handle.responses)
 
 
-async def test_a_provider_that_does_not_wake_is_called_again_and_hurts_nobody(
+async def test_a_provider_that_does_not_wake_is_called_again_hurts_nobody_and_is_told_of_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    handle = Handle(raising(DeploymentUnavailableError(None)))
+    awake = iter([False, False, True, False])
+
+    async def wakes() -> None:
+        if not next(awake):
+            raise DeploymentUnavailableError(None)
+
+    handle = Handle(wakes)
     provider = HandleProvider("p", handle)
 
-    for _ in range(2):
+    for _ in range(4):
         provider.wake()
         await asyncio.sleep(0.01)
 
-    assert len(handle.responses) == 2
-    assert "provider 'p' does not wake" in caplog.text
+    assert len(handle.responses) == 4
+    assert caplog.text.count("provider 'p' does not wake") == 2  # at first, and when it had been well again
 
 
 async def test_a_handle_that_takes_no_call_any_more_hurts_nobody_who_wakes(
