@@ -1,8 +1,19 @@
 """What every test shares."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """
+    A shell has whatever it starts in the background ignore Ctrl-C, and what that starts as well.
+
+    Some tests stop what they have started so, and have to get through.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

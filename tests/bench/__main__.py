@@ -13,13 +13,23 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import median
 
 from tests.bench import routing
 from tests.bench.measure import QUICK, THOROUGH, Figures, LoadFailed, Pace, streams, unary
 from tests.bench.processes import WORK, DidNotStart, Family, Helper, helper, idle_share
-from tests.bench.subjects import GOVERNED_SEKHA, HANDLE, LITELLM, SEKHA, Kind, Subject, started
-from tests.bench.table import breakdown, table
+from tests.bench.subjects import (
+    GOVERNED_SEKHA,
+    HANDLE,
+    LITELLM,
+    SEKHA,
+    UNACCOUNTED_SEKHA,
+    Kind,
+    Subject,
+    started,
+)
+from tests.bench.table import breakdown, growth, table
 
 PARTS = ("unary", "streams", "routing", "startup")
 FLOOR = "upstream alone"
@@ -32,8 +42,11 @@ def options() -> argparse.Namespace:
         "--peers", action="store_true", help="measure LiteLLM's proxy too; installs it in .bench"
     )
     parser.add_argument(
-        "--governed", action="store_true", help="measure it with keys, budgets and rates on as well"
+        "--governed",
+        action="store_true",
+        help="measure it with keys, budgets and rates as well, and without any accounts",
     )
+    parser.add_argument("--rounds", type=int, metavar="N", help="how often the subjects take turns")
     parser.add_argument("--quick", action="store_true", help="one short round: for a look, not for a claim")
     parser.add_argument("--only", default=",".join(PARTS), metavar="PART,…", help=", ".join(PARTS))
     parser.add_argument("--url", help="measure this running gateway instead of starting one")
@@ -44,6 +57,8 @@ def options() -> argparse.Namespace:
     chosen = parser.parse_args()
     chosen.only = frozenset(chosen.only.split(","))
     chosen.pids = [int(pid) for pid in chosen.pids.split(",") if pid]
+    if chosen.rounds is not None and chosen.rounds < 1:
+        parser.error(f"--rounds {chosen.rounds}: there has to be one at least")
     if unknown := chosen.only - set(PARTS):
         parser.error(f"no {', '.join(sorted(unknown))} among the parts: {', '.join(PARTS)}")
     return chosen
@@ -114,7 +129,9 @@ class Bench:
 
 
 def measure(chosen: argparse.Namespace, running: contextlib.ExitStack) -> Bench:
-    bench = Bench(running.enter_context(helper("tests.bench.upstream")), QUICK if chosen.quick else THOROUGH)
+    pace = QUICK if chosen.quick else THOROUGH
+    pace = replace(pace, rounds=chosen.rounds or pace.rounds)
+    bench = Bench(running.enter_context(helper("tests.bench.upstream")), pace)
     if chosen.only == {"routing"}:
         return bench
     parts = [part for part in (unary, streams) if part.__name__ in chosen.only]
@@ -124,6 +141,8 @@ def measure(chosen: argparse.Namespace, running: contextlib.ExitStack) -> Bench:
     if chosen.url:
         bench.subjects.append(Subject("sekha", chosen.url, chosen.model, Family(roots=chosen.pids)))
     else:
+        if chosen.governed:
+            bench.start(UNACCOUNTED_SEKHA, running)
         bench.start(SEKHA, running)
     if chosen.governed:
         bench.start(GOVERNED_SEKHA, running)
@@ -141,6 +160,9 @@ def report(bench: Bench) -> None:
     for name, figures in results.items():
         if name != FLOOR and (where := breakdown(name, figures)):
             print(where)
+    for suffix in ("", ", inline"):
+        if more := growth(bench.seen, f"unaccounted{suffix}", f"governed{suffix}"):
+            print(more)
     floor = results.get(FLOOR, {})
     if "unary.32.generator_cpu_us" in floor:
         generator, upstream = floor["unary.32.generator_cpu_us"], floor["unary.32.upstream_cpu_us"]

@@ -82,6 +82,12 @@ GOVERNED = {
 }
 
 
+def unaccounted_command(upstream: str, port: int) -> Sequence[str]:
+    """Without keys, limits and a ledger: what the others are compared with."""
+    _, *words = gateway_command(upstream, port, "unaccounted")
+    return [sys.executable, "-m", "tests.bench.unaccounted", *words]
+
+
 def governed_command(upstream: str, port: int) -> Sequence[str]:
     """With a key, a tenant, budgets and rates; its ledger is its own."""
     return gateway_command(upstream, port, "governed", **GOVERNED)
@@ -161,6 +167,9 @@ def install_peer() -> Path:
 SEKHA = Kind("sekha", {"sekha": HANDLE, "sekha, inline": INLINE}, "/health", gateway_command, {})
 GOVERNED_SEKHA = Kind(
     "governed", {"governed": HANDLE, "governed, inline": INLINE}, "/health", governed_command, {}
+)
+UNACCOUNTED_SEKHA = Kind(
+    "unaccounted", {"unaccounted": HANDLE, "unaccounted, inline": INLINE}, "/health", unaccounted_command, {}
 )
 LITELLM = Kind("litellm", {"LiteLLM": HANDLE}, "/health/liveliness", peer_command, PEER_ENVIRONMENT)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from tests.bench.measure import CONCURRENCIES, STREAMS, Figures
 
@@ -104,6 +105,25 @@ def table(results: Mapping[str, Figures], ours: str, peer: str) -> str:
         times = [("" if math.isnan(ratio) else f"{ratio:.1f}")] if compared else []
         cells.append([row.label, *(show(v, row.digits) for v in values), *times, verdict(row, own, ratio)])
     return in_columns(cells)
+
+
+def growth(seen: Mapping[str, Mapping[str, Sequence[float]]], before: str, after: str) -> str:
+    """What `after` takes more than `before`, each the median of the rounds; empty where nobody was asked."""
+    said = []
+    for c in CONCURRENCIES:
+        for key in (f"unary.{c}.cpu_us", f"unary.{c}.p50_ms"):
+            old_ones, new_ones = seen.get(before, {}).get(key, ()), seen.get(after, {}).get(key, ())
+            if not old_ones or len(old_ones) != len(new_ones):
+                continue  # one of a round was not measured: nobody knows which belong together
+            pairs = list(zip(old_ones, new_ones, strict=True))
+            share = 100 * (median(new / old for old, new in pairs) - 1)
+            if key.endswith("cpu_us"):
+                said.append(f"CPU/request, {c} at once {share:+.0f} %")
+            elif c == 1:
+                said.append(
+                    f"p50, {c} at once {median(new - old for old, new in pairs):+.2f} ms ({share:+.0f} %)"
+                )
+    return f"{after}, compared with {before}: {', '.join(said)}" if said else ""
 
 
 def in_columns(cells: Sequence[Sequence[str]]) -> str:

@@ -1,0 +1,23 @@
+"""What the bench says below its table."""
+
+from tests.bench.table import growth
+
+SEEN = {
+    "before": {"unary.1.cpu_us": [100.0, 200.0, 400.0], "unary.1.p50_ms": [1.0, 2.0, 4.0]},
+    "after": {"unary.1.cpu_us": [110.0, 240.0, 420.0], "unary.1.p50_ms": [1.5, 2.25, 4.25]},
+}
+
+
+def test_growth_is_the_median_of_what_each_round_grew_by() -> None:
+    said = growth(SEEN, "before", "after")
+
+    assert (
+        said == "after, compared with before: CPU/request, 1 at once +10 %, p50, 1 at once +0.25 ms (+12 %)"
+    )
+
+
+def test_rounds_that_do_not_belong_together_are_not_compared() -> None:
+    one_is_missing = {**SEEN, "after": {"unary.1.cpu_us": [110.0, 420.0]}}
+
+    assert growth(one_is_missing, "before", "after") == ""
+    assert growth(SEEN, "before", "nobody") == ""
