@@ -438,9 +438,18 @@ ProviderError = UpstreamError  # the seed's name for it (contract 3.5)
 
 
 class ReplicaLost(UpstreamError):
-    """The process that had the request has died: nobody knows what came of it, and what it cost."""
+    """
+    The process that had the request has died: nobody knows what came of it, and what it cost.
+
+    `replica` tells one that died from the next, where it is known.
+    """
 
     usual = FailureKind.UNREACHABLE
+
+    def __init__(self, message: str, provider_id: str, replica: str | None = None) -> None:
+        super().__init__(message, provider_id)
+        self.args = (message, provider_id, replica)
+        self.replica = replica
 
 
 class ProviderAuthError(UpstreamError):

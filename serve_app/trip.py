@@ -219,7 +219,9 @@ class Trip:
         """This attempt brought no answer; `retry_in_s` when the same target is asked again."""
         target = attempt.candidate.target
         self.failures.append((target, error))
-        self._observe(attempt, self._verdict(attempt, error), cool_until=self._cool_until(error))
+        lost_with = error.replica if isinstance(error, ReplicaLost) else None
+        cool_until = self._cool_until(error)
+        self._observe(attempt, self._verdict(attempt, error), cool_until=cool_until, lost_with=lost_with)
         usage, outcome = None, EntryOutcome.FAILED
         if isinstance(error, ReplicaLost):
             usage, outcome = most_usage(target, self.plan.wanted), EntryOutcome.LOST
@@ -437,6 +439,7 @@ class Trip:
         outcome: Outcome,
         latency_s: float | None = None,
         cool_until: float | None = None,
+        lost_with: str | None = None,
     ) -> None:
         probe = attempt.admission.probe
         if outcome is Outcome.IGNORED and probe is None and cool_until is None:
@@ -444,7 +447,9 @@ class Trip:
         target = attempt.candidate.target
         now = self._clock.now()
         self._control.breakers.observe(
-            Observation(target.provider_id, target.name, outcome, now, probe, latency_s, cool_until)
+            Observation(
+                target.provider_id, target.name, outcome, now, probe, latency_s, cool_until, lost_with
+            )
         )
 
     def _tell(self, event: Event) -> None:

@@ -140,7 +140,8 @@ class Breakers:
 
     def _replay(self, seen: Observation) -> None:
         looked = self.known[seen.provider_id].looked_at(seen.at, self._policy)
-        self.known[seen.provider_id] = looked.heard(seen.outcome, seen.probe, seen.at, self._policy)
+        heard = looked.heard(seen.outcome, seen.probe, seen.at, self._policy, seen.lost_with)
+        self.known[seen.provider_id] = heard
 
     def _cool(self, target: str, until: float) -> None:
         self.cooling[target] = max(until, self.cooling.get(target, 0.0))

@@ -324,7 +324,7 @@ class Plane:
         if seen.cool_until is not None:
             self._cool(seen.target, seen.cool_until - (seen.at - at), now)
         breaker = breaker.looked_at(at, self._policy)
-        self._set(seen.provider_id, breaker.heard(seen.outcome, seen.probe, at, self._policy))
+        self._set(seen.provider_id, breaker.heard(seen.outcome, seen.probe, at, self._policy, seen.lost_with))
 
     def _cool(self, target: str, until: float, now: float) -> None:
         """A shorter wait never ends a longer one."""

@@ -24,7 +24,8 @@ class Observation(NamedTuple):
 
     `at` is in seconds since the epoch, `latency_s` None unless the attempt succeeded; `probe` names the
     probe if the attempt was let through by a half-open breaker. `cool_until`: the provider asked not to be
-    sent anything for this target before then (Retry-After).
+    sent anything for this target before then (Retry-After). `lost_with`: the replica whose death
+    ended it.
     """
 
     provider_id: str
@@ -34,6 +35,7 @@ class Observation(NamedTuple):
     probe: float | None = None
     latency_s: float | None = None
     cool_until: float | None = None
+    lost_with: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from ray.exceptions import RayActorError, RayTaskError
-from ray.serve.exceptions import BackPressureError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from serve_app.deployments.handles import TROUBLES, BySize
 from serve_app.errors import FailureKind, ReplicaLost, UpstreamError, upstream_error
@@ -117,7 +117,8 @@ class HandleProvider:
         """
         What Ray itself can do to us, in the gateway's words.
 
-        A replica that is gone has answered nobody, and another may. A provider that raised has a bug: over
+        A replica that is gone has answered nobody, and another may; where there is no deployment, nothing was
+        sent. A provider that raised has a bug: over
         gRPC that comes as the very exception, and so whatever is not Ray's own counts as one.
         """
         match error:
@@ -126,6 +127,9 @@ class HandleProvider:
             case BackPressureError():
                 message = f"The provider's queue is full ({self._id})"
                 return upstream_error(message, self._id, FailureKind.SATURATED, retry_after_s=1.0)
+            case DeploymentUnavailableError():
+                message = f"The provider's deployment is not there ({self._id})"
+                return upstream_error(message, self._id, FailureKind.UNREACHABLE)
             case RayTaskError() if not isinstance(error.cause, RayActorError):
                 kind = FailureKind.BROKEN
             case _:
@@ -135,5 +139,11 @@ class HandleProvider:
         name = type(getattr(error, "cause", None) or error).__name__
         message = f"The provider's replica failed: {name}"
         if kind is FailureKind.UNREACHABLE:
-            return ReplicaLost(message, self._id)
+            return ReplicaLost(message, self._id, _replica_of(error))
         return upstream_error(message, self._id, kind)
+
+
+def _replica_of(error: Exception) -> str | None:
+    """The replica that is gone, by the name of its actor; None where Ray does not tell."""
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    return cause.actor_id if isinstance(cause, RayActorError) else None

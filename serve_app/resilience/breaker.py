@@ -30,7 +30,8 @@ class Breaker(NamedTuple):
     Times are seconds since the epoch.
 
     `failure_count` counts failures in a row. `probe_until`: a probe is out and has until then to report; that
-    moment is also its name, by which its report is told from one that comes late.
+    moment is also its name, by which its report is told from one that comes late. `mourned`: replicas of ours
+    whose death is among the failures in a row.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -39,6 +40,7 @@ class Breaker(NamedTuple):
     last_failure: float | None = None
     last_change: float = 0.0
     probe_until: float | None = None
+    mourned: tuple[str, ...] = ()
 
     def looked_at(self, now: float, policy: BreakerPolicy) -> "Breaker":
         """The breaker as it is at `now`: an open one whose time is up is half open."""
@@ -66,9 +68,19 @@ class Breaker(NamedTuple):
         """Whether somebody is trying the provider at this moment."""
         return self.probe_until is not None and now < self.probe_until
 
-    def heard(self, outcome: Outcome, probe: float | None, now: float, policy: BreakerPolicy) -> "Breaker":
+    def heard(
+        self,
+        outcome: Outcome,
+        probe: float | None,
+        now: float,
+        policy: BreakerPolicy,
+        lost_with: str | None = None,
+    ) -> "Breaker":
         """
         The breaker after the end of one attempt; `probe` is its name if it was a probe.
+
+        `lost_with`: the replica of ours that died and took the attempt with it. However many it had, that is
+        one failure: the provider's other replicas are as well as they were.
 
         While half open only probes have a say: an attempt that began before the outage proves nothing. A
         probe that reports late has its say too, but does not give back the place of the one that is out.
@@ -76,9 +88,14 @@ class Breaker(NamedTuple):
         still_out = None if probe == self.probe_until else self.probe_until
         match self.state, outcome:
             case BreakerState.CLOSED, Outcome.SUCCESS:
-                return self._replace(failure_count=0, success_count=self.success_count + 1)
+                return self._replace(failure_count=0, success_count=self.success_count + 1, mourned=())
+            case BreakerState.CLOSED, Outcome.FAILURE if lost_with is not None and lost_with in self.mourned:
+                return self
             case BreakerState.CLOSED, Outcome.FAILURE:
-                failed = self._replace(failure_count=self.failure_count + 1, last_failure=now)
+                mourned = self.mourned if lost_with is None else (*self.mourned, lost_with)
+                failed = self._replace(
+                    failure_count=self.failure_count + 1, last_failure=now, mourned=mourned
+                )
                 tripped = failed.failure_count >= policy.failure_threshold
                 return failed._entered(BreakerState.OPEN, now) if tripped else failed
             case BreakerState.OPEN, Outcome.FAILURE:
@@ -101,5 +118,10 @@ class Breaker(NamedTuple):
     def _entered(self, state: BreakerState, now: float) -> "Breaker":
         failures = 0 if state is BreakerState.CLOSED else self.failure_count
         return self._replace(
-            state=state, failure_count=failures, success_count=0, last_change=now, probe_until=None
+            state=state,
+            failure_count=failures,
+            success_count=0,
+            last_change=now,
+            probe_until=None,
+            mourned=(),
         )

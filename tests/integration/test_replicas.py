@@ -2,16 +2,28 @@
 
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from serve_app.config.load import load_settings
 from tests.support.api import Api, eventually
-from tests.support.serving import NOWHERE, TWO_REPLICAS, Gateway, gateway_config, inline
+from tests.support.serving import (
+    NOWHERE,
+    TWO_REPLICAS,
+    Cluster,
+    Gateway,
+    gateway_config,
+    inline,
+    replicas_of,
+)
 from tests.support.upstream import ScriptedUpstream
 
 OPENS_AT_ONCE = {"failure_threshold": 1, "reset_timeout": 600}
+OPENS_AT_TWO = {"failure_threshold": 2, "reset_timeout": 600}
+SLOWLY = '[[{"late_s": 5}]]'
 SPREAD = 20  # so many answers come from both replicas; the odds that one gave them all are nil
 WITHIN_S = 1.0
 COUNTED_WITHIN_S = 2.0
@@ -68,3 +80,24 @@ def chats_counted(api: Api) -> int:
         r'^http_requests_total\{[^}]*"/v1/chat/completions",status="200"\} (\S+)', metrics, re.M
     )
     return int(float(counted[1])) if counted else 0
+
+
+def test_the_death_of_one_replica_is_one_failure_however_many_requests_it_had(cluster: Cluster) -> None:
+    """Its sister is well, and so is the upstream: the breaker must not keep everybody away from them."""
+    in_flight = 24
+    with ScriptedUpstream() as up:
+        model = {"model_id": "m", "task": "chat_smart"}
+        provider = inline("own", up.url, model, **{"transport": "handle", "num_cpus": 0.1, **TWO_REPLICAS})
+        config = gateway_config(provider, circuit_breaker=OPENS_AT_TWO)
+        api = cluster.gateway(load_settings(config, {}), "twins")
+
+        with ThreadPoolExecutor(in_flight) as callers:
+            answers = [callers.submit(Api(api.url).chat, SLOWLY) for _ in range(in_flight)]
+            eventually(lambda: len(up.asked) == in_flight)
+            replicas_of("twins", "provider-own")[0].kill()
+            outcomes = Counter(answer.result().status_code for answer in answers)
+
+        assert outcomes[502] > OPENS_AT_TWO["failure_threshold"], outcomes
+        assert outcomes[200] + outcomes[502] == in_flight
+        assert api.breaker("own")["state"] == "closed"
+        assert api.chat().status_code == 200

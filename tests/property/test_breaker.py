@@ -50,6 +50,14 @@ class World(RuleBasedStateMachine):
     def an_ordinary_attempt_ends(self, outcome: Outcome) -> None:
         self._becomes(self.breaker.heard(outcome, None, self.now, self.policy))
 
+    @rule(replica=st.sampled_from("abcdefgh"))
+    def an_attempt_ends_with_the_death_of_its_replica(self, replica: str) -> None:
+        before = self.breaker
+        self._becomes(before.heard(Outcome.FAILURE, None, self.now, self.policy, replica))
+        again = self.breaker.heard(Outcome.FAILURE, None, self.now, self.policy, replica)
+        if self.breaker.state is BreakerState.CLOSED:
+            assert again == self.breaker, "one death counted twice"
+
     @rule()
     def somebody_asks_for_the_probe(self) -> None:
         probed = self.breaker.probed(self.now, self.policy)
@@ -85,6 +93,7 @@ class World(RuleBasedStateMachine):
     def counts_are_never_negative_and_open_means_a_failure_was_seen(self) -> None:
         assert self.breaker.failure_count >= 0
         assert self.breaker.success_count >= 0
+        assert len(self.breaker.mourned) <= self.breaker.failure_count, "it grows without bound"
         if self.breaker.state is not BreakerState.CLOSED:
             assert self.breaker.last_failure is not None
             assert self.breaker.failure_count > 0

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from serve_app.config.load import load_settings
@@ -77,6 +78,12 @@ class Cluster:
 
 
 Gateway = Callable[[dict[str, Any]], Api]
+
+
+def replicas_of(app: str, deployment: str) -> list[psutil.Process]:
+    """The processes of one deployment's replicas."""
+    title = f"ServeReplica:{app}:{deployment}"
+    return [p for p in psutil.process_iter(["cmdline"]) if title in " ".join(p.info["cmdline"] or ())]
 
 
 def free_port() -> int:

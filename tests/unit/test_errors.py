@@ -58,7 +58,7 @@ EXAMPLES = [
     GatewayUnavailable("The control actor does not answer", 1.0),
     JwksUnavailable("The server does not answer"),
     UpstreamError("boom", "p", FailureKind.REJECTED, 422, 1.5, "bad_tool", "tools"),
-    ReplicaLost("The provider's replica failed", "p"),
+    ReplicaLost("The provider's replica failed", "p", "3fa1"),
     upstream_error("key refused", "p", FailureKind.AUTH, upstream_status=401),
     upstream_error("slow down", "p", FailureKind.RATE_LIMITED, upstream_status=429, retry_after_s=20),
     upstream_error("too slow", "p", FailureKind.TIMEOUT),

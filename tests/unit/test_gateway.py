@@ -8,7 +8,14 @@ import pytest
 from serve_app.accounting.usage import Usage
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.routing import RoutingConfig
-from serve_app.errors import FailureKind, GatewayError, ModelNotFound, UpstreamError, upstream_error
+from serve_app.errors import (
+    FailureKind,
+    GatewayError,
+    ModelNotFound,
+    ReplicaLost,
+    UpstreamError,
+    upstream_error,
+)
 from serve_app.events import AttemptFailed, RequestAbandoned, RequestFailed, RequestServed
 from serve_app.providers.base import Answer, Call, StreamEnd, StreamHead, StreamItem
 from serve_app.schemas.chat import ChatRequest, read_chat
@@ -140,6 +147,23 @@ async def test_a_provider_that_keeps_failing_is_left_alone_until_its_time_is_up(
         await made.control.flush()
     assert reply.routed.target.provider_id == "first"
     assert made.control.breakers.of("first").state == "closed"
+
+
+async def test_one_replica_that_dies_with_many_requests_closes_no_door_and_many_replicas_do() -> None:
+    taken = [ReplicaLost("gone", "first", "a")] * 4 + [ReplicaLost("gone", "first", name) for name in "bc"]
+    first = ListedProvider(*taken, ANSWER)
+    providers = {"first": first, "second": ListedProvider(ANSWER)}
+    config = two_providers(circuit_breaker=BreakerPolicy(failure_threshold=3, reset_timeout=60))
+    made = await House(config, providers, FakeClock()).open()
+
+    seen = []
+    for _ in range(6):
+        await made.gateway.chat(request(), "r")
+        await made.control.flush()
+        seen.append((made.control.breakers.of("first").state.value, len(first.calls)))
+
+    assert seen[3] == ("closed", 4)
+    assert seen[5] == ("open", 6)
 
 
 async def test_the_cost_is_that_of_the_usage_the_provider_reported() -> None:

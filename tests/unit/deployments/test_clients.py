@@ -16,7 +16,7 @@ from ray.serve.exceptions import (
 
 from serve_app.deployments import clients
 from serve_app.deployments.clients import HandleProvider
-from serve_app.errors import FailureKind, ProviderTimeoutError, UpstreamError
+from serve_app.errors import FailureKind, ProviderTimeoutError, ReplicaLost, UpstreamError
 from serve_app.providers.base import Answer, Call, StreamEnd, StreamHead, StreamItem
 
 pytestmark = pytest.mark.anyio
@@ -122,6 +122,32 @@ async def test_rays_troubles_are_failures(error: Exception, kind: FailureKind) -
         assert (failure.failure, failure.upstream_status) == (kind, None)
         assert failure.retry_after_s == (1.0 if kind is FailureKind.SATURATED else None)
         assert "trace" not in failure.message
+
+
+@pytest.mark.parametrize(
+    ("error", "replica"),
+    [
+        (ActorUnavailableError("gone", b"x" * 16), (b"x" * 16).hex()),
+        (RayTaskError("chat", "trace", ActorUnavailableError("gone", b"x" * 16)), (b"x" * 16).hex()),
+        (ActorDiedError(), None),
+        (RequestCancelledError("being replaced"), None),
+    ],
+    ids=repr,
+)
+async def test_a_lost_call_tells_which_replica_it_was_lost_with(
+    error: Exception, replica: str | None
+) -> None:
+    lost = await HandleProvider("p", Handle(raising(error))).chat(CALL)
+
+    assert isinstance(lost, ReplicaLost)
+    assert lost.replica == replica
+
+
+async def test_where_there_is_no_deployment_nothing_was_lost() -> None:
+    failure = await HandleProvider("p", Handle(raising(DeploymentUnavailableError(None)))).chat(CALL)
+
+    assert isinstance(failure, UpstreamError)
+    assert not isinstance(failure, ReplicaLost)
 
 
 async def test_an_answer_comes_through_and_nothing_is_cancelled() -> None:

@@ -33,6 +33,28 @@ def test_a_success_in_between_starts_the_count_again() -> None:
     assert (breaker.state, breaker.failure_count, breaker.success_count) == (BreakerState.CLOSED, 1, 1)
 
 
+def bereaved(breaker: Breaker, *replicas: str | None) -> Breaker:
+    """After so many attempts that ended with the death of these replicas of ours."""
+    for replica in replicas:
+        breaker = breaker.heard(Outcome.FAILURE, None, T0, POLICY, replica)
+    return breaker
+
+
+def test_the_death_of_a_replica_is_one_failure_however_many_attempts_it_took_along() -> None:
+    assert bereaved(CLOSED, *["a"] * 20, *["b"] * 20, *["a"] * 20).failure_count == 2
+    assert bereaved(CLOSED, "a", "a", "b", "b", "c").state is BreakerState.OPEN
+
+
+def test_deaths_without_a_name_count_each() -> None:
+    assert bereaved(CLOSED, None, None, None).state is BreakerState.OPEN
+
+
+def test_who_dies_after_a_success_counts_anew() -> None:
+    breaker = bereaved(after(bereaved(CLOSED, "a", "b"), Outcome.SUCCESS), "a")
+
+    assert (breaker.state, breaker.failure_count) == (BreakerState.CLOSED, 1)
+
+
 def test_what_does_not_count_changes_nothing() -> None:
     assert after(CLOSED, Outcome.IGNORED) == CLOSED
     assert after(OPEN, Outcome.IGNORED) == OPEN
