@@ -50,7 +50,7 @@ class Bill:
         self._control = control
         self._clock = clock
         self._limits = control.limits_for(caller)
-        self._worst: dict[str, int | None] = {}
+        self._worst: dict[str, tuple[Usage, int | None]] = {}
         self._entered: Hold | None = None
         self._is_open = False
 
@@ -59,8 +59,7 @@ class Bill:
         if self._is_open:
             return
         self._is_open = True
-        needs = [(limit, 1) for limit in self._limits if limit.counts_requests]
-        if needs:
+        if needs := [(limit, 1) for limit in self._limits.of_requests]:
             self._entered = await self._control.loans.reserve(needs, within_s)
 
     def close(self) -> None:
@@ -77,10 +76,8 @@ class Bill:
         """
         payer = (self._caller.tenant, self._caller.name, target.provider_id, target.model_id)
         needs: list[Need] = []
-        for limit in self._limits:
-            if limit.counts_requests or not limit.scope.covers(*payer):
-                continue
-            if amount := self._amount(limit, target):
+        for limit in self._limits.of_attempts:
+            if limit.scope.covers(*payer) and (amount := self._amount(limit, target)):
                 needs.append((limit, amount))
         return await self._control.loans.reserve(needs, within_s) if needs else None
 
@@ -91,6 +88,7 @@ class Bill:
 
     def item(self, target: Target, attempt: int, hold: Hold | None) -> Item:
         """Write down that an attempt begins; GatewayUnavailable when it has to be and cannot."""
+        most, cost = self._at_worst(target)
         begun = Begun(
             request_id=self._request_id,
             attempt=attempt,
@@ -101,8 +99,8 @@ class Bill:
             model_id=target.model_id,
             task=self._wanted.task,
             operation=self._operation,
-            usage=most_usage(target, self._wanted),
-            cost=self._worst_cost(target),
+            usage=most,
+            cost=cost,
         )
         return Item(target, attempt, hold, self._control.begin(begun))
 
@@ -147,18 +145,21 @@ class Bill:
 
     def _amount(self, limit: Limit, target: Target) -> int:
         """How much of a limit an attempt may use at worst, in its unit."""
+        most, cost = self._at_worst(target)
         if limit.unit is Unit.NANO_DOLLARS:
-            cost = self._worst_cost(target)
             if cost is None:
                 raise PriceUnknown(target.name, limit.id)
             return cost
-        return most_usage(target, self._wanted).total_tokens if limit.unit is Unit.TOKENS else 1
+        return most.total_tokens if limit.unit is Unit.TOKENS else 1
 
-    def _worst_cost(self, target: Target) -> int | None:
-        """What an attempt may cost at most, worked out once for each target; None without a price."""
-        if target.name not in self._worst:
-            self._worst[target.name] = worst_cost(target, self._wanted, self._control.price(target.name))
-        return self._worst[target.name]
+    def _at_worst(self, target: Target) -> tuple[Usage, int | None]:
+        """The most an attempt may use, and cost (None without a price), worked out once for each target."""
+        known = self._worst.get(target.name)
+        if known is None:
+            most = most_usage(target, self._wanted)
+            cost = worst_cost(self._control.price(target.name), most, self._wanted.writes_cache)
+            known = self._worst[target.name] = most, cost
+        return known
 
     def _cost(self, target: Target, usage: Usage) -> int | None:
         price = self._control.price(target.name)

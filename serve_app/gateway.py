@@ -24,7 +24,7 @@ from serve_app.engine import Ask, Engine
 from serve_app.errors import GatewayError, ModelNotAllowed, ModelNotFound
 from serve_app.events import Event, Listener, RequestFailed
 from serve_app.providers.base import Answer, Provider
-from serve_app.purse import Purse, budgets_among
+from serve_app.purse import Purse
 from serve_app.routed import Routed
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.eligibility import is_allowed, serves_task
@@ -96,8 +96,8 @@ class Gateway:
         """Who may serve this, best first, and why the others may not."""
         wanted = self.allowed(wanted, caller)
         control, purse, strategy = self.control, None, self._strategy
-        if budgets := budgets_among(control.limits_for(caller)):
-            purse = Purse(caller, budgets, control.price, control.loans.foreseen, control.loans.share_left)
+        if budgets := control.limits_for(caller).budgets:
+            purse = Purse(caller, budgets, control.price, control.loans.foreseen, control.loans.left)
             below = self.settings.routing.cheaper_below_percent
             if below is not None and purse.is_low(below):
                 strategy = self._thrifty

@@ -229,7 +229,7 @@ class Trip:
             usage = usage._replace(machine_ms=self._guessed_machine_ms(attempt))
         else:
             if attempt.frames:
-                usage = Usage(self.plan.wanted.input_tokens, self._written(attempt), estimated=True)
+                usage = self._usage_so_far(attempt)
             if error.failure not in _REACHED_NOBODY and (machine_ms := self._guessed_machine_ms(attempt)):
                 usage = (usage or Usage(estimated=True))._replace(machine_ms=machine_ms)
         cost = self.bill.settle(attempt.item, usage, outcome, self.elapsed_s)
@@ -273,8 +273,7 @@ class Trip:
         if attempt is not None:
             self._observe(attempt, Outcome.IGNORED)
             target = attempt.candidate.target
-            output, machine_ms = self._written(attempt), self._guessed_machine_ms(attempt)
-            usage = Usage(self.plan.wanted.input_tokens, output, machine_ms=machine_ms, estimated=True)
+            usage = self._usage_so_far(attempt)._replace(machine_ms=self._guessed_machine_ms(attempt))
             cost = self.bill.settle(attempt.item, usage, EntryOutcome.ABANDONED, self.elapsed_s)
         self.bill.close()
         self._tell(
@@ -377,16 +376,17 @@ class Trip:
         output = 0 if wanted.task is ModelTask.EMBEDDING else estimate_tokens(output_chars)
         return Usage(wanted.input_tokens, output, estimated=True)
 
-    def _written(self, attempt: Attempt) -> int:
+    def _usage_so_far(self, attempt: Attempt) -> Usage:
         """
-        Tokens of an answer that broke off, by its text: no more than it may have, no fewer than its frames.
+        What an answer that broke off has used, by its text: no more than it may, no less than its frames.
 
         Some upstreams send a token in a frame, others a sentence, and others all there was before it, too.
         """
+        most = most_usage(attempt.candidate.target, self.plan.wanted)
         if not attempt.frames:
-            return 0
-        most = most_usage(attempt.candidate.target, self.plan.wanted).output
-        return max(attempt.frames, min(estimate_tokens(attempt.output_chars), most))
+            return most._replace(output=0, machine_ms=0)
+        written = max(attempt.frames, min(estimate_tokens(attempt.output_chars), most.output))
+        return most._replace(output=written, machine_ms=0)
 
     def _guessed_machine_ms(self, attempt: Attempt) -> int:
         """

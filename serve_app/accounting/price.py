@@ -8,6 +8,8 @@ from serve_app.accounting.usage import Tier, Usage
 MILLION = 1_000_000
 HOUR_MS = 3_600_000
 
+_REST = slice(2, 14)  # of a usage: whatever is not plain text, in and out
+_NOTHING_ELSE = Usage()[_REST]
 _BOTH = 18 * MILLION  # the least that a million and an hour's milliseconds go into
 
 
@@ -52,6 +54,8 @@ class Price:
         price = self.applying(usage.tier, usage.input_tokens) if self.above or self.tiers else self
         per_input, per_output = price.input, price.output
         tokens = usage.input * per_input + usage.output * per_output
+        if usage[_REST] == _NOTHING_ELSE:  # nearly always
+            return price.request + (tokens + MILLION // 2) // MILLION
         if usage.cached_read:
             tokens += usage.cached_read * _or(price.cached_read, per_input)
         if usage.cache_write_5m or usage.cache_write_1h:

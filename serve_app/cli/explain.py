@@ -19,7 +19,7 @@ from serve_app.control.borrower import Shortage
 from serve_app.control.refusal import refusal_of
 from serve_app.errors import LimitReached
 from serve_app.prices import prices_of
-from serve_app.purse import Purse, budgets_among
+from serve_app.purse import Purse
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
@@ -77,8 +77,8 @@ def _full_purse(settings: Settings) -> Purse:
     def refusal(limit: Limit, amount: int) -> LimitReached | None:
         return refusal_of(Shortage(limit, amount, 0), now) if amount > limit.amount else None
 
-    budgets = budgets_among(book_of(settings, (), 0).limits_for(ANYONE))
-    return Purse(ANYONE, budgets, prices_of(settings).get, refusal)
+    budgets = book_of(settings, (), 0).limits_for(ANYONE).budgets
+    return Purse(ANYONE, budgets, prices_of(settings).get, refusal, lambda limit: limit.amount)
 
 
 def _refuse_unknown(settings: Settings, model: str | None, down: list[str]) -> None:

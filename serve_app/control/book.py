@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from serve_app.accounting.catalogue import operators_price
 from serve_app.accounting.limit import Limit, Scope, Unit, Window
+from serve_app.accounting.limits import Limits, sorted_limits
 from serve_app.accounting.money import nano_dollars
 from serve_app.accounting.price import Price
 from serve_app.caller import NOBODY, Caller, Role
@@ -111,7 +112,7 @@ class Book:
         """The one who shows this key."""
         return self.caller(key.id, key.tenant, key.role, key.models, key.tasks)
 
-    def limits_for(self, caller: Caller) -> tuple[Limit, ...]:
+    def limits_for(self, caller: Caller) -> Limits:
         """Every limit that could count for a caller: the gateway's, the tenant's and its own."""
         found = self._limits_of.get((caller.tenant, caller.name))
         if found is None:
@@ -119,7 +120,7 @@ class Book:
         return self._limits_of[None, None] if found is None else found
 
     @cached_property
-    def _limits_of(self) -> Mapping[tuple[str | None, str | None], tuple[Limit, ...]]:
+    def _limits_of(self) -> Mapping[tuple[str | None, str | None], Limits]:
         """By (tenant, caller), where these have limits of their own; (None, None) is for everyone else."""
         of: dict[tuple[str | None, str | None], tuple[Limit, ...]] = {(None, None): ()}
         for limit in self.limits:
@@ -127,11 +128,12 @@ class Book:
             of[owner] = (*of.get(owner, ()), limit)
         everyones = of[None, None]
         tenants = {tenant: everyones + of.get((tenant, None), ()) for tenant, _ in of if tenant is not None}
-        return {
+        together: dict[tuple[str | None, str | None], tuple[Limit, ...]] = {
             (None, None): everyones,
             **{(tenant, None): limits for tenant, limits in tenants.items()},
             **{owner: tenants[owner[0]] + own for owner, own in of.items() if owner[0] and owner[1]},
         }
+        return {owner: sorted_limits(limits) for owner, limits in together.items()}
 
     def _full_names(self, names: Iterable[str] | None) -> frozenset[str] | None:
         """`provider/model` for all of them, so that two lists can be compared."""

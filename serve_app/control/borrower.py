@@ -95,10 +95,15 @@ class _Refusal:
 
 @dataclass(slots=True)
 class _Told:
-    """What the authority has said was used of a limit, and when; what was settled here since is added."""
+    """
+    What the authority has said was used of a limit, at a moment of a window that lasts until another.
+
+    What was settled here since is added.
+    """
 
     used: int
     at: float
+    until: float
 
 
 @dataclass(slots=True)
@@ -136,7 +141,7 @@ class Borrower:
         parts = self._parts(needs, now)
         for (limit, _), (account, amount, _) in zip(needs, parts, strict=True):
             told = self._told.get(limit.id)
-            used = account.unsent if told is None or told.at < limit.window.start(now) else told.used
+            used = account.unsent if told is None or now >= told.until else told.used
             if used + account.reserved + account.used + amount > limit.amount:
                 return None
         for account, amount, _ in parts:
@@ -170,12 +175,12 @@ class Borrower:
             return None
         return Shortage(limit, amount, told.used)
 
-    def share_left(self, limit: Limit, now: float) -> float | None:
-        """How much of a budget is known to be left, 0 to 1; None: nobody has spoken of it in this window."""
+    def left(self, limit: Limit, now: float) -> int | None:
+        """How much of a budget is known to be left; None: nobody has spoken of it in this window."""
         told = self._told.get(limit.id)
-        if told is None or told.at < limit.window.start(now):
+        if told is None or now >= told.until:
             return None
-        return max(0.0, 1.0 - told.used / limit.amount)
+        return max(0, limit.amount - told.used)
 
     def ask(self, needs: Sequence[Need], now: float) -> None:
         """Ask, with the next report, for what is missing, and for some requests to come."""
@@ -209,31 +214,32 @@ class Borrower:
             return
         hold.is_open = False
         for account, amount, window in hold.parts:
-            self._turn(account, now)
+            if not account.window <= now < account.ends:
+                self._turn(account, now)
             if account.window != window:
                 continue  # of a minute that is over
             limit = account.limit
+            unit = limit.unit
             account.reserved -= amount
             lent = 0 if hold.on_trust else amount
             account.touched = now
-            match limit.unit:
-                case Unit.REQUESTS:
-                    account.used += amount
-                case Unit.TOKENS:
-                    tokens = entry.usage.total_tokens if entry else 0
-                    account.used += tokens
-                    account.free = max(0, account.free + lent - tokens)
-                case Unit.CONCURRENT:
-                    account.free += lent
-                case Unit.NANO_DOLLARS:
-                    cost = (entry.cost or 0) if entry else 0
-                    account.free = max(0, account.free + lent - cost)
-                    if entry and cost:
-                        account.unsent += cost
-                        if told := self._told.get(limit.id):
-                            told.used += cost
-                        self._unsent.append((entry.number, limit.id, cost))
-            if account.free > 0:
+            if unit is Unit.NANO_DOLLARS:
+                cost = (entry.cost or 0) if entry else 0
+                account.free = max(0, account.free + lent - cost)
+                if entry and cost:
+                    account.unsent += cost
+                    if told := self._told.get(limit.id):
+                        told.used += cost
+                    self._unsent.append((entry.number, limit.id, cost))
+            elif unit is Unit.TOKENS:
+                tokens = entry.usage.total_tokens if entry else 0
+                account.used += tokens
+                account.free = max(0, account.free + lent - tokens)
+            elif unit is Unit.REQUESTS:
+                account.used += amount
+            else:
+                account.free += lent
+            if account.free > 0 and self._refusals:
                 self._refusals.pop(limit.id, None)
 
     def cancel(self, hold: Hold, now: float) -> None:
@@ -288,7 +294,7 @@ class Borrower:
             self._turn(account, now)
             account.touched = now
             self.used[name] = (account.limit.window.start(now), grant.used)
-            self._told[name] = _Told(grant.used, now)
+            self._told[name] = _Told(grant.used, now, account.limit.window.end(now) or inf)
             if grant.amount < wants[name].upto:
                 account.content_until = now + 20 * CONTENT_S  # there is no plenty
             if not grant.amount and not grant.later:
@@ -333,8 +339,13 @@ class Borrower:
             asked.upto += least
 
     def _parts(self, needs: Sequence[Need], now: float) -> tuple[tuple[_Account, int, float], ...]:
-        accounts = [(self._account(limit, now), amount) for limit, amount in needs]
-        return tuple([(account, amount, account.window) for account, amount in accounts])
+        parts = []
+        for limit, amount in needs:
+            account = self._accounts.get(limit.id)
+            if account is None or not account.window <= now < account.ends:
+                account = self._account(limit, now)
+            parts.append((account, amount, account.window))
+        return tuple(parts)
 
     def _account(self, limit: Limit, now: float) -> _Account:
         account = self._accounts.get(limit.id)

@@ -85,9 +85,9 @@ class Loans:
         short = self.borrower.foreseen(limit, amount, now)
         return None if short is None else refusal_of(short, now)
 
-    def share_left(self, limit: Limit) -> float | None:
-        """How much of a budget is left, 0 to 1, as far as this router has heard; None: it has not."""
-        return self.borrower.share_left(limit, self._clock.now())
+    def left(self, limit: Limit) -> int | None:
+        """How much of a budget is left, as far as this router has heard; None: it has not."""
+        return self.borrower.left(limit, self._clock.now())
 
     def heard(self, at: float) -> None:
         """The authority has answered what was asked at this moment, on the monotonic clock."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from serve_app.accounting.entry import Entry
-from serve_app.accounting.limit import Limit
+from serve_app.accounting.limits import Limits
 from serve_app.accounting.price import Price
 from serve_app.caller import Caller
 from serve_app.clock import Clock
@@ -132,7 +132,7 @@ class Replica:
         self._on_new_book.append(listener)
         listener(self.book)
 
-    def limits_for(self, caller: Caller) -> Sequence[Limit]:
+    def limits_for(self, caller: Caller) -> Limits:
         """Every limit that may hold this caller back."""
         return self.book.limits_for(caller)
 

@@ -6,41 +6,27 @@ from hypothesis import strategies as st
 from serve_app.accounting.catalogue import TABLE, bundled_catalogue
 from serve_app.accounting.price import Price
 from serve_app.accounting.usage import Tier, Usage
-from serve_app.accounting.worst_case import MAX_OUTPUT, worst_case
+from serve_app.accounting.worst_case import worst_case
 
 PRICE = Price(3_000_000, 15_000_000)
 
 
-def test_the_callers_limit_counts_and_the_models_where_that_is_less() -> None:
-    assert worst_case(PRICE, 1000, max_output=200) == 1000 * 3 + 200 * 15
-    assert worst_case(PRICE, 1000, max_output=200, model_max=100) == 1000 * 3 + 100 * 15
-    assert worst_case(PRICE, 1000, max_output=200, model_max=8192) == 1000 * 3 + 200 * 15
-
-
-def test_without_a_limit_the_answer_is_as_long_as_the_model_can_make_it() -> None:
-    assert worst_case(PRICE, 1000, model_max=8192) == 1000 * 3 + 8192 * 15
-    assert worst_case(PRICE, 1000) == 1000 * 3 + MAX_OUTPUT * 15
-
-
-def test_several_answers_are_written_for_one_reading() -> None:
-    assert worst_case(PRICE, 1000, max_output=200, n=3) == 1000 * 3 + 3 * 200 * 15
-
-
-def test_an_embedding_writes_nothing() -> None:
-    assert worst_case(PRICE, 1000, max_output=0) == 3000
+def test_everything_is_read_and_the_answer_is_as_long_as_it_may_be() -> None:
+    assert worst_case(PRICE, Usage(1000, 200)) == 1000 * 3 + 200 * 15
+    assert worst_case(PRICE, Usage(1000)) == 3000
 
 
 def test_the_answer_may_be_all_reasoning_where_that_is_dearer() -> None:
     price = Price(1_000_000, 2_000_000, reasoning=9_000_000)
 
-    assert worst_case(price, 10, max_output=5) == 10 * 1 + 5 * 9
+    assert worst_case(price, Usage(10, 5)) == 10 * 1 + 5 * 9
 
 
 def test_what_may_be_kept_in_the_cache_is_set_aside_for() -> None:
     price = Price(4_000_000, 0, cache_write_5m=5_000_000, cache_write_1h=8_000_000)
 
-    assert worst_case(price, 10, max_output=5) == 40
-    assert worst_case(price, 10, max_output=5, writes_cache=True) == 80
+    assert worst_case(price, Usage(10, 5)) == 40
+    assert worst_case(price, Usage(10, 5), writes_cache=True) == 80
 
 
 def test_long_prompts_and_other_tiers_are_set_aside_for_at_their_own_prices() -> None:
@@ -48,10 +34,10 @@ def test_long_prompts_and_other_tiers_are_set_aside_for_at_their_own_prices() ->
     assert gpt is not None
 
     # Above 272,000 tokens: 5 and 22.50 dollars a million instead of 2.50 and 15.
-    assert worst_case(gpt, 272_000, max_output=10) == 272_000 * 2_500 + 10 * 15_000
-    assert worst_case(gpt, 272_001, max_output=10) == 272_001 * 5_000 + 10 * 22_500
+    assert worst_case(gpt, Usage(272_000, 10)) == 272_000 * 2_500 + 10 * 15_000
+    assert worst_case(gpt, Usage(272_001, 10)) == 272_001 * 5_000 + 10 * 22_500
     # In a hurry: 5 and 30.
-    assert worst_case(gpt, 1000, max_output=10, tier=Tier.PRIORITY) == 1000 * 5_000 + 10 * 30_000
+    assert worst_case(gpt, Usage(1000, 10, tier=Tier.PRIORITY)) == 1000 * 5_000 + 10 * 30_000
 
 
 def test_the_catalogue_knows_how_long_an_answer_can_be() -> None:
@@ -74,11 +60,11 @@ def test_no_answer_within_its_limits_costs_more_than_was_set_aside(
     price = TABLE[model].price
     answer = Usage(read, written, reasoning=thought)
 
-    assert price.cost(answer) <= worst_case(price, read, max_output=written + thought)
+    assert price.cost(answer) <= worst_case(price, Usage(read, written + thought))
 
 
 def test_a_machine_may_be_needed_alone_for_as_long_as_an_answer_may_take() -> None:
     hourly = Price(0).with_machine(3_600_000)  # a nano-dollar a millisecond
 
-    assert worst_case(hourly, 1000, max_output=200, machine_ms=120_000) == 120_000
-    assert worst_case(hourly, 1000, writes_cache=True, machine_ms=120_000) == 120_000
+    assert worst_case(hourly, Usage(1000, 200, machine_ms=120_000)) == 120_000
+    assert worst_case(hourly, Usage(1000, machine_ms=120_000), writes_cache=True) == 120_000

@@ -166,7 +166,7 @@ def test_a_budget_counts_wherever_it_is_attached(records: tuple[Record, ...], mo
     made = book(*records, **more)
     key = made.by_digest.get(KEY.digest, KEY)
 
-    [limit] = made.limits_for(made.caller_of(key))
+    [limit] = made.limits_for(made.caller_of(key)).every
 
     assert limit.scope.covers("a", "k", "openai_cloud", "gpt-4o")
 
@@ -182,10 +182,11 @@ def test_the_limits_of_others_do_not_count_for_a_caller() -> None:
         budgets=[BUDGET],
     )
 
-    assert ids(made.limits_for(made.caller_of(mine))) == {"gateway/month", "tenant:a/month", "key:mine/month"}
-    assert ids(made.limits_for(Caller("b", "jwt:ann"))) == {"gateway/month", "tenant:b/month"}
-    assert ids(made.limits_for(Caller("b", "mine"))) == {"gateway/month", "tenant:b/month"}
-    assert ids(made.limits_for(Caller())) == {"gateway/month"}
+    own = ids(made.limits_for(made.caller_of(mine)).every)
+    assert own == {"gateway/month", "tenant:a/month", "key:mine/month"}
+    assert ids(made.limits_for(Caller("b", "jwt:ann")).every) == {"gateway/month", "tenant:b/month"}
+    assert ids(made.limits_for(Caller("b", "mine")).every) == {"gateway/month", "tenant:b/month"}
+    assert ids(made.limits_for(Caller()).every) == {"gateway/month"}
 
 
 names = st.none() | st.text(max_size=6) | st.sampled_from(["a/b", "a", "b", "month", "x/model:y", "a%2Fb"])
