@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from serve_app.accounting.entry import Entry, EntryOutcome
 from serve_app.accounting.limit import Limit, Unit
 from serve_app.accounting.usage import Usage
+from serve_app.accounting.worst_case import worst_case
 from serve_app.caller import Caller
 from serve_app.clock import Clock
 from serve_app.control.borrower import Hold, Need
 from serve_app.control.journal import Begun
 from serve_app.control.replica import Replica
 from serve_app.errors import PriceUnknown
-from serve_app.purse import most_usage, worst_cost
+from serve_app.purse import most_usage
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
 
@@ -88,7 +89,7 @@ class Bill:
 
     def item(self, target: Target, attempt: int, hold: Hold | None) -> Item:
         """Write down that an attempt begins; GatewayUnavailable when it has to be and cannot."""
-        most, cost = self._at_worst(target)
+        most, cost = self.at_worst(target)
         begun = Begun(
             request_id=self._request_id,
             attempt=attempt,
@@ -145,19 +146,21 @@ class Bill:
 
     def _amount(self, limit: Limit, target: Target) -> int:
         """How much of a limit an attempt may use at worst, in its unit."""
-        most, cost = self._at_worst(target)
+        most, cost = self.at_worst(target)
         if limit.unit is Unit.NANO_DOLLARS:
             if cost is None:
                 raise PriceUnknown(target.name, limit.id)
             return cost
         return most.total_tokens if limit.unit is Unit.TOKENS else 1
 
-    def _at_worst(self, target: Target) -> tuple[Usage, int | None]:
+    def at_worst(self, target: Target) -> tuple[Usage, int | None]:
         """The most an attempt may use, and cost (None without a price), worked out once for each target."""
         known = self._worst.get(target.name)
         if known is None:
-            most = most_usage(target, self._wanted)
-            cost = worst_cost(self._control.price(target.name), most, self._wanted.writes_cache)
+            most, cost = most_usage(target, self._wanted), None
+            if price := self._control.price(target.name):
+                most = worst_case(price, most, self._wanted.writes_cache)
+                cost = price.cost(most)
             known = self._worst[target.name] = most, cost
         return known
 

@@ -9,14 +9,15 @@ from math import inf
 
 from serve_app.accounting.limit import Limit
 from serve_app.accounting.price import Price
-from serve_app.accounting.usage import Usage, tier_of
-from serve_app.accounting.worst_case import MAX_OUTPUT, worst_case
+from serve_app.accounting.usage import Usage, dearer_tier
+from serve_app.accounting.worst_case import worst_case
 from serve_app.caller import Caller
 from serve_app.config.model import ModelTask
 from serve_app.errors import LimitReached, PriceUnknown
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
 
+MAX_OUTPUT = 4096  # tokens, where neither the caller sets a limit nor anyone knows the model's
 PLENTY = 100  # times what a request will probably cost: more than it can cost at worst
 
 
@@ -27,17 +28,8 @@ def most_usage(target: Target, wanted: Requirements) -> Usage:
         _longest(target, wanted) * wanted.answers,
         machine_ms=target.machine_ms,
         estimated=True,
-        tier=tier_of(wanted.service_tier),
+        tier=dearer_tier(wanted.service_tier),
     )
-
-
-def worst_cost(price: Price | None, most: Usage, writes_cache: bool) -> int | None:
-    """What an attempt that uses at most so much may cost, in nano-dollars; None without a price."""
-    if price is None:
-        return None
-    if not price.input and not price.output and price.is_free:
-        return 0
-    return worst_case(price, most, writes_cache)
 
 
 def _longest(target: Target, wanted: Requirements) -> int:
@@ -85,9 +77,10 @@ class Purse:
         ]
         if not scarce:
             return None
-        cost = worst_cost(self._price(target.name), most_usage(target, wanted), wanted.writes_cache)
-        if cost is None:
+        price = self._price(target.name)
+        if price is None:
             return PriceUnknown(target.name, scarce[0].id)
+        cost = price.cost(worst_case(price, most_usage(target, wanted), wanted.writes_cache))
         refusals = (self._refusal_of(limit, cost) for limit in scarce if cost)
         return next((refusal for refusal in refusals if refusal is not None), None)
 

@@ -12,7 +12,7 @@ from math import inf
 from typing import NamedTuple
 
 from serve_app.accounting.entry import EntryOutcome
-from serve_app.accounting.usage import Usage, chars_said, estimate_tokens
+from serve_app.accounting.usage import Usage, chars_said, dearer_tier, estimate_tokens
 from serve_app.bill import Bill, Item
 from serve_app.caller import ANYONE, Caller
 from serve_app.clock import Clock
@@ -224,9 +224,9 @@ class Trip:
         self._observe(attempt, self._verdict(attempt, error), cool_until=cool_until, lost_with=lost_with)
         usage, outcome = None, EntryOutcome.FAILED
         if isinstance(error, ReplicaLost):
-            usage, outcome = most_usage(target, self.plan.wanted), EntryOutcome.LOST
+            outcome = EntryOutcome.LOST
             # What it had written nobody knows; but for how long it was there, we do.
-            usage = usage._replace(machine_ms=self._guessed_machine_ms(attempt))
+            usage = self.bill.at_worst(target)[0]._replace(machine_ms=self._guessed_machine_ms(attempt))
         else:
             if attempt.frames:
                 usage = self._usage_so_far(attempt)
@@ -374,7 +374,8 @@ class Trip:
         """What was used, reckoned from lengths, when the provider did not say."""
         wanted = self.plan.wanted
         output = 0 if wanted.task is ModelTask.EMBEDDING else estimate_tokens(output_chars)
-        return Usage(wanted.input_tokens, output, estimated=True)
+        tier = dearer_tier(wanted.service_tier)
+        return Usage(wanted.input_tokens, output, estimated=True, tier=tier)
 
     def _usage_so_far(self, attempt: Attempt) -> Usage:
         """

@@ -8,7 +8,8 @@ from serve_app.accounting.usage import Tier, Usage
 MILLION = 1_000_000
 HOUR_MS = 3_600_000
 
-_REST = slice(2, 14)  # of a usage: whatever is not plain text, in and out
+# Of a usage: whatever is counted and is not plain text, in and out.
+_REST = slice(Usage._fields.index("cached_read"), Usage._fields.index("estimated"))
 _NOTHING_ELSE = Usage()[_REST]
 _BOTH = 18 * MILLION  # the least that a million and an hour's milliseconds go into
 

@@ -32,6 +32,11 @@ def tier_of(word: object) -> Tier:
     return _TIERS.get(word, Tier.STANDARD) if isinstance(word, str) else Tier.STANDARD
 
 
+def dearer_tier(word: object) -> Tier:
+    """The tier a caller names, unless that is a discount: such a one counts once the vendor has given it."""
+    return Tier.PRIORITY if tier_of(word) is Tier.PRIORITY else Tier.STANDARD
+
+
 class Usage(NamedTuple):
     """
     What one answer used, each token in one bucket only.

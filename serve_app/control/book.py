@@ -15,9 +15,9 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from serve_app.accounting.caller_limits import CallerLimits, caller_limits
 from serve_app.accounting.catalogue import operators_price
 from serve_app.accounting.limit import Limit, Scope, Unit, Window
-from serve_app.accounting.limits import Limits, sorted_limits
 from serve_app.accounting.money import nano_dollars
 from serve_app.accounting.price import Price
 from serve_app.caller import NOBODY, Caller, Role
@@ -112,7 +112,7 @@ class Book:
         """The one who shows this key."""
         return self.caller(key.id, key.tenant, key.role, key.models, key.tasks)
 
-    def limits_for(self, caller: Caller) -> Limits:
+    def limits_for(self, caller: Caller) -> CallerLimits:
         """Every limit that could count for a caller: the gateway's, the tenant's and its own."""
         found = self._limits_of.get((caller.tenant, caller.name))
         if found is None:
@@ -120,7 +120,7 @@ class Book:
         return self._limits_of[None, None] if found is None else found
 
     @cached_property
-    def _limits_of(self) -> Mapping[tuple[str | None, str | None], Limits]:
+    def _limits_of(self) -> Mapping[tuple[str | None, str | None], CallerLimits]:
         """By (tenant, caller), where these have limits of their own; (None, None) is for everyone else."""
         of: dict[tuple[str | None, str | None], tuple[Limit, ...]] = {(None, None): ()}
         for limit in self.limits:
@@ -133,7 +133,7 @@ class Book:
             **{(tenant, None): limits for tenant, limits in tenants.items()},
             **{owner: tenants[owner[0]] + own for owner, own in of.items() if owner[0] and owner[1]},
         }
-        return {owner: sorted_limits(limits) for owner, limits in together.items()}
+        return {owner: caller_limits(limits) for owner, limits in together.items()}
 
     def _full_names(self, names: Iterable[str] | None) -> frozenset[str] | None:
         """`provider/model` for all of them, so that two lists can be compared."""

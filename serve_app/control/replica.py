@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from serve_app.accounting.caller_limits import CallerLimits
 from serve_app.accounting.entry import Entry
-from serve_app.accounting.limits import Limits
 from serve_app.accounting.price import Price
 from serve_app.caller import Caller
 from serve_app.clock import Clock
@@ -132,7 +132,7 @@ class Replica:
         self._on_new_book.append(listener)
         listener(self.book)
 
-    def limits_for(self, caller: Caller) -> Limits:
+    def limits_for(self, caller: Caller) -> CallerLimits:
         """Every limit that may hold this caller back."""
         return self.book.limits_for(caller)
 

@@ -16,6 +16,8 @@ from typing import NamedTuple
 from serve_app.config.policy import BreakerPolicy
 from serve_app.resilience.outcome import Outcome
 
+SAME_DEATH_S = 10.0  # what a replica had is lost within that; the clocks of two routers may differ
+
 
 class BreakerState(StrEnum):
     """The three states, in the words of contract 3.4."""
@@ -31,7 +33,7 @@ class Breaker(NamedTuple):
 
     `failure_count` counts failures in a row. `probe_until`: a probe is out and has until then to report; that
     moment is also its name, by which its report is told from one that comes late. `mourned`: replicas of ours
-    whose death is among the failures in a row.
+    whose death is among the failures in a row, each with its moment.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -40,7 +42,7 @@ class Breaker(NamedTuple):
     last_failure: float | None = None
     last_change: float = 0.0
     probe_until: float | None = None
-    mourned: tuple[str, ...] = ()
+    mourned: tuple[tuple[str, float], ...] = ()
 
     def looked_at(self, now: float, policy: BreakerPolicy) -> "Breaker":
         """The breaker as it is at `now`: an open one whose time is up is half open."""
@@ -80,7 +82,8 @@ class Breaker(NamedTuple):
         The breaker after the end of one attempt; `probe` is its name if it was a probe.
 
         `lost_with`: the replica of ours that died and took the attempt with it. However many it had, that is
-        one failure: the provider's other replicas are as well as they were.
+        one failure: the provider's other replicas are as well as they were. But one that keeps losing what it
+        has is not dead, and counts each time.
 
         While half open only probes have a say: an attempt that began before the outage proves nothing. A
         probe that reports late has its say too, but does not give back the place of the one that is out.
@@ -89,10 +92,10 @@ class Breaker(NamedTuple):
         match self.state, outcome:
             case BreakerState.CLOSED, Outcome.SUCCESS:
                 return self._replace(failure_count=0, success_count=self.success_count + 1, mourned=())
-            case BreakerState.CLOSED, Outcome.FAILURE if lost_with is not None and lost_with in self.mourned:
+            case BreakerState.CLOSED, Outcome.FAILURE if self._has_mourned(lost_with, now):
                 return self
             case BreakerState.CLOSED, Outcome.FAILURE:
-                mourned = self.mourned if lost_with is None else (*self.mourned, lost_with)
+                mourned = self.mourned if lost_with is None else (*self.mourned, (lost_with, now))
                 failed = self._replace(
                     failure_count=self.failure_count + 1, last_failure=now, mourned=mourned
                 )
@@ -114,6 +117,9 @@ class Breaker(NamedTuple):
     def reset(self, now: float) -> "Breaker":
         """Closed by hand, with nothing held against the provider."""
         return Breaker(last_change=now)
+
+    def _has_mourned(self, replica: str | None, now: float) -> bool:
+        return any(name == replica and abs(now - at) <= SAME_DEATH_S for name, at in self.mourned)
 
     def _entered(self, state: BreakerState, now: float) -> "Breaker":
         failures = 0 if state is BreakerState.CLOSED else self.failure_count

@@ -1,15 +1,15 @@
-"""The database of a URL, and what its failures mean."""
+"""A connection pool to the database of a URL, and what its failures mean."""
 
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import (
     ArgumentError,
@@ -26,12 +26,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from serve_app.control.store import StoreUnavailable
 from serve_app.errors import ConfigError
 
-GRACE_S = 0.25
-
 _DRIVERS = {
-    "sqlite": "sqlite+pysqlite",
-    "sqlite+pysqlite": "sqlite+pysqlite",
-    "sqlite+aiosqlite": "sqlite+pysqlite",  # as it was written for earlier versions
+    "sqlite": "sqlite+aiosqlite",
+    "sqlite+aiosqlite": "sqlite+aiosqlite",
     "postgres": "postgresql+asyncpg",
     "postgresql": "postgresql+asyncpg",
     "postgresql+asyncpg": "postgresql+asyncpg",
@@ -65,95 +62,33 @@ def database_url(text: str) -> URL:
     return url
 
 
-T = TypeVar("T")
-
-
-class Database:
-    """
-    Runs pieces of work on connections to a database, each in a transaction of its own.
-
-    It connects when it is used. PostgreSQL is talked to on the event loop; SQLite in a thread, a whole piece
-    of work at once: statement by statement, the way to the thread and back costs more than the statements.
-    """
-
-    def __init__(self, url: URL, timeout_s: float) -> None:
-        self.url = url
-        self._timeout_s = timeout_s
-        self._engine = _postgres(url, timeout_s) if self.is_postgres else _sqlite(url, timeout_s)
-
-    @property
-    def is_postgres(self) -> bool:
-        return self.url.get_backend_name() == "postgresql"
-
-    @property
-    def dialect(self) -> Dialect:
-        """The SQL it speaks."""
-        return self._engine.dialect
-
-    async def run(
-        self, work: Callable[[Connection], T], writes: bool = False, timeout_s: float | None = None
-    ) -> T:
-        """
-        What the work gives back; all of what it has done, or nothing.
-
-        Raises StoreUnavailable when that takes longer than `timeout_s` or the database does not answer. A
-        transaction of SQLite's that was given up on may still come to its end.
-        """
-        limit_s = timeout_s or self._timeout_s
-        with troubles(self.url):
-            async with asyncio.timeout(limit_s + GRACE_S):
-                if isinstance(self._engine, Engine):
-                    return await asyncio.to_thread(_in_transaction, self._engine, work, writes)
-                async with (
-                    self._engine.connect() as connection,
-                    _cut_off_after(limit_s, connection),
-                    connection.begin(),
-                ):
-                    return await connection.run_sync(work)
-
-    async def close(self) -> None:
-        """Let go of the connections; the next piece of work makes new ones."""
-        with troubles(self.url):
-            if isinstance(self._engine, Engine):
-                await asyncio.to_thread(self._engine.dispose)
-            else:
-                await self._engine.dispose()
-
-
-def _postgres(url: URL, timeout_s: float) -> AsyncEngine:
-    arguments = {"timeout": timeout_s}
-    return create_async_engine(url, connect_args=arguments, hide_parameters=True, pool_timeout=timeout_s)
-
-
-def _sqlite(url: URL, timeout_s: float) -> Engine:
-    arguments = {"timeout": 0.8 * timeout_s}  # for a lock
-    engine = create_engine(url, connect_args=arguments, hide_parameters=True, pool_timeout=timeout_s)
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+def engine_for(url: URL, timeout_s: float) -> AsyncEngine:
+    """A pool, which connects when it is used. Neither that nor waiting for a lock takes over `timeout_s`."""
+    common: dict[str, Any] = {"hide_parameters": True, "pool_timeout": timeout_s}
+    if url.get_backend_name() == "postgresql":
+        return create_async_engine(url, connect_args={"timeout": timeout_s}, **common)
+    engine = create_async_engine(url, connect_args={"timeout": 0.8 * timeout_s}, **common)
+    event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
 
 
-def _in_transaction(engine: Engine, work: Callable[[Connection], T], writes: bool) -> T:
-    with engine.connect() as connection:
-        connection.execution_options(writes=writes)
-        with connection.begin():
-            return work(connection)
-
-
 @asynccontextmanager
-async def _cut_off_after(limit_s: float, connection: AsyncConnection) -> AsyncIterator[None]:
+async def cut_off_after(limit_s: float, connection: AsyncConnection) -> AsyncIterator[None]:
     """
     Break the connection if this takes longer, in seconds; what is under way then fails at once.
 
     A call that is merely cancelled first says goodbye to a PostgreSQL that does not listen, which takes
-    seconds more.
+    seconds more. SQLite's connections are let be: they are bounded by their wait for locks.
     """
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    timer = asyncio.get_running_loop().call_later(limit_s, driver.terminate)
+    driver = (await connection.get_raw_connection()).driver_connection
+    cut = getattr(driver, "terminate", None)
+    timer = asyncio.get_running_loop().call_later(limit_s, cut) if cut else None
     try:
         yield
     finally:
-        timer.cancel()
+        if timer is not None:
+            timer.cancel()
 
 
 def private_file(path: Path) -> None:
@@ -195,5 +130,5 @@ def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None
 
 def _begin_sqlite(connection: Connection) -> None:
     """A transaction that will write says so at once: one that turns to it later may find itself too late."""
-    writes = connection.get_execution_options()["writes"]
+    writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -20,7 +20,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, make_url
+from sqlalchemy import make_url
 from sqlalchemy.exc import IntegrityError
 
 from serve_app.accounting.entry import Entry, EntryOutcome
@@ -288,7 +288,7 @@ async def test_everything_is_there_after_a_restart(place: Place, store: SqlStore
 async def test_a_batch_goes_in_whole_or_not_at_all(store: SqlStore) -> None:
     await store.write(batch(1, 2))
     with pytest.raises(IntegrityError):
-        await store.write([*batch(2, 5), entry(6)._replace(attempt=None)])
+        await store.write([*batch(2, 5), entry(6)._replace(task=None)])
 
     assert len(await store.entries()) == 2
     assert totals(await store.spends())["attempts"] == 2
@@ -543,27 +543,20 @@ async def test_no_text_is_taken_for_sql(store: SqlStore, text: str) -> None:
     assert await store.records() == (2, [])
 
 
-async def execute(store: SqlStore, statement: str) -> None:
-    """Something that no gateway of this version does."""
-
-    def work(connection: Connection) -> None:
-        connection.exec_driver_sql(statement)
-
-    await store._database.run(work, writes=True)
-
-
 async def test_the_migrations_lead_to_the_tables(store: SqlStore) -> None:
-    difference = await store._database.run(
-        lambda connection: compare_metadata(MigrationContext.configure(connection), METADATA)
-    )
+    async with store._engine.connect() as connection:
+        difference = await connection.run_sync(
+            lambda plain: compare_metadata(MigrationContext.configure(plain), METADATA)
+        )
 
     assert difference == []
 
 
 async def test_the_sums_of_a_store_from_before_machines_were_metered_stay(store: SqlStore) -> None:
     await store.write([entry(1)])
-    await execute(store, "ALTER TABLE spends DROP COLUMN machine_ms")
-    await execute(store, "UPDATE alembic_version SET version_num = '0001'")
+    async with store._engine.begin() as connection:
+        await connection.exec_driver_sql("ALTER TABLE spends DROP COLUMN machine_ms")
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
 
     await store.open()
     [before] = await store.spends()
@@ -575,7 +568,7 @@ async def test_the_sums_of_a_store_from_before_machines_were_metered_stay(store:
 
 
 async def test_several_can_start_on_an_empty_database_at_once(place: Place) -> None:
-    stores = [place.store(timeout_s=60) for _ in range(4)]  # they wait for one another
+    stores = [place.store() for _ in range(4)]
     await asyncio.gather(*(store.open() for store in stores))
     for number, store in enumerate(stores, start=1):
         await store.open()
@@ -587,7 +580,8 @@ async def test_several_can_start_on_an_empty_database_at_once(place: Place) -> N
 
 
 async def test_a_store_of_a_later_version_is_left_alone(store: SqlStore) -> None:
-    await execute(store, "UPDATE alembic_version SET version_num = '9999'")
+    async with store._engine.begin() as connection:
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
 
     with pytest.raises(StoreTooNew, match="9999"):
         await store.open()

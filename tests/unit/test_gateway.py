@@ -166,6 +166,34 @@ async def test_one_replica_that_dies_with_many_requests_closes_no_door_and_many_
     assert seen[5] == ("open", 6)
 
 
+KEPT = [{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}]
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "read", "written"),
+    [
+        ("gpt-5.4", {"service_tier": "priority"}, 5_000, 30_000),
+        ("gpt-5.4", {"service_tier": "flex"}, 2_500, 15_000),  # it may not be given
+        ("claude-3-opus", {"messages": [{"role": "user", "content": KEPT}]}, 30_000, 75_000),
+    ],
+)
+async def test_who_is_lost_with_a_replica_pays_what_was_set_aside(
+    model: str, fields: dict[str, object], read: int, written: int
+) -> None:
+    """In nano-dollars a token: what was done nobody knows, and it may have been all of it."""
+    first = ListedProvider(ReplicaLost("gone", "first", "a"))
+    offers = {"type": "openai", "api_key": "k", "models": [{"model_id": model, "task": "chat_smart"}]}
+    config = settings({"llm_providers": [{"id": "first", **offers}], "default_models": {}})
+    made = await House(config, {"first": first}, FakeClock()).open()
+
+    with pytest.raises(UpstreamError):
+        await made.gateway.chat(request(max_tokens=100, **fields), "r1")
+    [failed, *_] = events(made, AttemptFailed)
+
+    assert failed.usage.output_tokens == 100
+    assert failed.cost == failed.usage.input_tokens * read + 100 * written
+
+
 async def test_the_cost_is_that_of_the_usage_the_provider_reported() -> None:
     providers = {"ollama_local": ListedProvider(ANSWER), "openai_cloud": ListedProvider(ANSWER)}
     made = await House(settings(HYBRID), providers, FakeClock()).open()

@@ -9,6 +9,7 @@ import pytest
 
 from serve_app.accounting.entry import Entry, EntryOutcome
 from serve_app.accounting.usage import Usage
+from serve_app.accounting.worst_case import worst_case
 from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
 from serve_app.control.capacity import Presence
@@ -24,7 +25,7 @@ from serve_app.gateway import Gateway
 from serve_app.prices import prices_of
 from serve_app.providers.base import Answer, Call, Provider, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.metered import MeteredProvider
-from serve_app.purse import most_usage, worst_cost
+from serve_app.purse import most_usage
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import targets_of
 from serve_app.schemas.chat import ChatRequest, read_chat
@@ -268,13 +269,20 @@ async def test_a_machine_that_nobody_pays_by_the_hour_is_not_in_the_ledger(scene
 # Before the call
 
 
+def cost_of(config: Settings, most: Usage) -> int:
+    """Nano-dollars, at the only price there is."""
+    [price] = prices_of(config).values()
+    assert price is not None
+    return price.cost(worst_case(price, most))
+
+
 def test_set_aside_is_the_machine_alone_for_as_long_as_an_answer_may_take() -> None:
     config = own_machine()
     [target] = targets_of(config)
 
     most = most_usage(target, WANTED)
     assert most == Usage(100, 50, machine_ms=10_000, estimated=True)
-    assert worst_cost(prices_of(config)[target.name], most, writes_cache=False) == 10_000_000
+    assert cost_of(config, most) == 10_000_000
 
 
 def test_where_tokens_have_a_price_too_both_are_set_aside() -> None:
@@ -286,8 +294,7 @@ def test_where_tokens_have_a_price_too_both_are_set_aside() -> None:
     )
     [target] = targets_of(config)
 
-    cost = worst_cost(prices_of(config)[target.name], most_usage(target, WANTED), writes_cache=False)
-    assert cost == 10_000_000 + 100_000 + 100_000
+    assert cost_of(config, most_usage(target, WANTED)) == 10_000_000 + 100_000 + 100_000
 
 
 async def test_the_choice_goes_by_tokens_alone_and_the_budget_by_the_time(scene: Scene) -> None:

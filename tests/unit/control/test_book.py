@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serve_app.accounting.caller_limits import CallerLimits
 from serve_app.accounting.limit import Limit, Scope, Unit, Window
 from serve_app.caller import Caller, Role
 from serve_app.config.key import KeyConfig, new_key, revoked
@@ -30,8 +31,8 @@ def key_record(key: KeyConfig) -> Record:
     return Record("key", key.id, key.model_dump(mode="json"))
 
 
-def ids(limits: tuple[Limit, ...]) -> set[str]:
-    return {limit.id for limit in limits}
+def ids(limits: CallerLimits) -> set[str]:
+    return {limit.id for limit in (*limits.of_requests, *limits.of_attempts)}
 
 
 def test_without_records_the_book_is_the_configuration() -> None:
@@ -166,7 +167,7 @@ def test_a_budget_counts_wherever_it_is_attached(records: tuple[Record, ...], mo
     made = book(*records, **more)
     key = made.by_digest.get(KEY.digest, KEY)
 
-    [limit] = made.limits_for(made.caller_of(key)).every
+    [limit] = made.limits_for(made.caller_of(key)).budgets
 
     assert limit.scope.covers("a", "k", "openai_cloud", "gpt-4o")
 
@@ -182,11 +183,11 @@ def test_the_limits_of_others_do_not_count_for_a_caller() -> None:
         budgets=[BUDGET],
     )
 
-    own = ids(made.limits_for(made.caller_of(mine)).every)
+    own = ids(made.limits_for(made.caller_of(mine)))
     assert own == {"gateway/month", "tenant:a/month", "key:mine/month"}
-    assert ids(made.limits_for(Caller("b", "jwt:ann")).every) == {"gateway/month", "tenant:b/month"}
-    assert ids(made.limits_for(Caller("b", "mine")).every) == {"gateway/month", "tenant:b/month"}
-    assert ids(made.limits_for(Caller()).every) == {"gateway/month"}
+    assert ids(made.limits_for(Caller("b", "jwt:ann"))) == {"gateway/month", "tenant:b/month"}
+    assert ids(made.limits_for(Caller("b", "mine"))) == {"gateway/month", "tenant:b/month"}
+    assert ids(made.limits_for(Caller())) == {"gateway/month"}
 
 
 names = st.none() | st.text(max_size=6) | st.sampled_from(["a/b", "a", "b", "month", "x/model:y", "a%2Fb"])

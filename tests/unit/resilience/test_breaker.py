@@ -45,6 +45,14 @@ def test_the_death_of_a_replica_is_one_failure_however_many_attempts_it_took_alo
     assert bereaved(CLOSED, "a", "a", "b", "b", "c").state is BreakerState.OPEN
 
 
+def test_who_loses_its_attempts_again_and_again_is_not_dead_and_counts_each_time() -> None:
+    breaker = CLOSED
+    for minutes in range(3):
+        breaker = breaker.heard(Outcome.FAILURE, None, T0 + 60 * minutes, POLICY, "a")
+
+    assert breaker.state is BreakerState.OPEN
+
+
 def test_deaths_without_a_name_count_each() -> None:
     assert bereaved(CLOSED, None, None, None).state is BreakerState.OPEN
 

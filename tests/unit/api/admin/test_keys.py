@@ -333,7 +333,7 @@ HARMFUL = [
 async def test_no_key_that_is_shown_ever_reaches_the_database(office: Office, sent: str) -> None:
     await made(office, id="mine")
     statements: list[str] = []
-    engine = office.store._database._engine
+    engine = office.store._engine.sync_engine
     event.listen(engine, "before_cursor_execute", lambda *seen: statements.append(repr(seen[2:4])))
 
     for path in ("/v1/models", "/api/admin/keys", "/api/admin/audit", "/nothing"):
@@ -350,7 +350,7 @@ async def test_no_key_that_is_shown_ever_reaches_the_database(office: Office, se
 async def test_what_an_operator_asks_for_is_a_value_and_never_sql(office: Office, sent: str) -> None:
     await made(office, id="mine")
     statements: list[tuple[str, str]] = []
-    engine = office.store._database._engine
+    engine = office.store._engine.sync_engine
     event.listen(engine, "before_cursor_execute", lambda *s: statements.append((s[2], repr(s[3]))))
 
     found = await office.client().get("/api/admin/costs/recent", params={"tenant": sent})
