@@ -242,19 +242,19 @@ def strike(bank: Bank, server: OwnServer) -> None:
 def test_600_requests_a_minute_are_not_one_more_and_hardly_any_less(
     cluster: Cluster, upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
-    allowed = 600
+    allowed, come = 600, 700
     rates = {"requests_per_minute": allowed}
     bank = gateway_of(cluster, upstream, in_sqlite(tmp_path), {"folder": str(tmp_path)}, rates=rates)
-    if time.time() % 60 > 20:  # all of it has to happen in one minute
+    if time.time() % 60 > 2:  # all of it has to happen in one minute, on however slow a machine
         time.sleep(60.5 - time.time() % 60)
     minute = time.time() // 60
 
-    outcomes = asyncio.run(come_all(bank, 900, at_once=100))
+    outcomes = asyncio.run(come_all(bank, come, at_once=100))
 
     assert time.time() // 60 == minute, "too slow for one minute"
     assert outcomes["200"] <= allowed
     assert outcomes["200"] >= 0.95 * allowed
-    assert outcomes["200"] + outcomes["429"] == 900
+    assert outcomes["200"] + outcomes["429"] == come
     assert asked(upstream) == outcomes["200"]
 
 

@@ -77,7 +77,7 @@ def streamed_text(answer: httpx.Response) -> str:
     return "".join(delta.get("content") or "" for delta in deltas)
 
 
-def eventually(condition: Callable[[], object], within_s: float = 30.0, every_s: float = 0.05) -> None:
+def eventually(condition: Callable[[], object], within_s: float = 60.0, every_s: float = 0.05) -> None:
     """Wait until it holds."""
     deadline = time.monotonic() + within_s
     while not condition():

@@ -1,17 +1,19 @@
 """
-A real Ray Serve for the tests of a whole gateway: one cluster a session, one application a configuration.
+A real Ray Serve for the tests of a whole gateway: one cluster a session, and gateways that end with their module.
 
 Serve runs in its default mode, as under `serve run`: the switches of `sekha serve` are tried in
 `tests/e2e/test_ways_in.py`. This is a pytest plugin, so that integration and end-to-end tests share the
 cluster; nothing is started before a test asks for it.
 """
 
+import itertools
 import json
 import os
 import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +50,17 @@ class Cluster:
         self.port = port
         self.logs = logs
         self._deployed: dict[str, Api] = {}
+        self._passing: set[str] = set()
+        self._numbers = itertools.count()
 
-    def gateway(self, settings: Settings, name: str) -> Api:
-        """An application of that name, ready to answer."""
+    def gateway(self, settings: Settings, name: str, for_the_session: bool = False) -> Api:
+        """An application of that name, ready to answer; it ends with the module, or with the session."""
         from ray import serve
 
         from serve_app.app import graph
 
+        if not for_the_session:
+            self._passing.add(name)
         serve.run(graph(settings), name=name, route_prefix=f"/{name}")
         return Api(f"http://{HOST}:{self.port}/{name}")
 
@@ -62,9 +68,28 @@ class Cluster:
         """The gateway of that configuration, started when it is first asked for."""
         key = json.dumps(config, sort_keys=True)
         if key not in self._deployed:
-            name = f"gateway{len(self._deployed)}"
+            name = f"gateway{next(self._numbers)}"
             self._deployed[key] = self.gateway(load_settings(config, {}), name)
         return self._deployed[key]
+
+    def end_module(self) -> None:
+        """
+        Delete the applications of a module, and their control actors.
+
+        Idle, a gateway takes a few percent of a core: thirty of them would take all there is from the rest.
+        """
+        import ray
+        from ray import serve
+
+        from serve_app.deployments.control import NAMESPACE, name_of
+
+        for name in self._passing & serve.status().applications.keys():
+            serve.delete(name)
+        for name in self._passing:
+            with suppress(ValueError):  # it has none, or none any more
+                ray.kill(ray.get_actor(name_of(name), namespace=NAMESPACE))
+        self._passing.clear()
+        self._deployed.clear()
 
     def written(self) -> dict[str, bytes]:
         """Every file that this session of Ray has written, by name; the logs of all replicas are there."""
@@ -78,6 +103,7 @@ class Cluster:
 
 
 Gateway = Callable[[dict[str, Any]], Api]
+CLUSTER = pytest.StashKey[Cluster]()
 
 
 def replicas_of(app: str, deployment: str) -> list[psutil.Process]:
@@ -117,7 +143,7 @@ def gateway_config(*providers: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     import ray
     from ray import serve
     from ray.serve.config import HTTPOptions
@@ -138,16 +164,25 @@ def cluster() -> Iterator[Cluster]:
         )
         try:
             serve.start(http_options=HTTPOptions(host=HOST, port=port))
-            yield Cluster(port, Path(folder))
+            request.config.stash[CLUSTER] = started = Cluster(port, Path(folder))
+            yield started
+            del request.config.stash[CLUSTER]
             serve.shutdown()
         finally:
             ray.shutdown()
             shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _gateways_end_with_their_module(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if (cluster := request.config.stash.get(CLUSTER, None)) is not None:
+        cluster.end_module()
+
+
 @pytest.fixture(scope="session")
 def gateway(cluster: Cluster) -> Gateway:
-    """`gateway(config)`: a gateway of that configuration, kept for the session."""
+    """`gateway(config)`: a gateway of that configuration, kept for the module."""
     return cluster.gateway_for
 
 
@@ -171,7 +206,7 @@ def local(cluster: Cluster, ollama_upstream: ScriptedUpstream) -> Api:
         "SEKHA__LLM_PROVIDERS": json.dumps([provider]),
         "SEKHA__DEFAULT_MODELS": json.dumps(LOCAL["default_models"]),
     }
-    return cluster.gateway(load_settings(None, environ), "local")
+    return cluster.gateway(load_settings(None, environ), "local", for_the_session=True)
 
 
 @pytest.fixture(scope="session")
@@ -182,7 +217,8 @@ def hybrid(cluster: Cluster, ollama_upstream: ScriptedUpstream, openai_upstream:
         {**at_home, "base_url": ollama_upstream.url},
         {**in_the_cloud, "base_url": f"{openai_upstream.url}/v1"},
     ]
-    return cluster.gateway(load_settings({**HYBRID, "llm_providers": providers}, {}), "hybrid")
+    settings = load_settings({**HYBRID, "llm_providers": providers}, {})
+    return cluster.gateway(settings, "hybrid", for_the_session=True)
 
 
 def child_environment(**more: str) -> dict[str, str]:
