@@ -1,5 +1,5 @@
 """
-A real Ray Serve for the tests of a whole gateway: one cluster a session, and gateways that end with their module.
+A real Ray Serve for the tests of a whole gateway: one cluster a session, gateways end with their module.
 
 Serve runs in its default mode, as under `serve run`: the switches of `sekha serve` are tried in
 `tests/e2e/test_ways_in.py`. This is a pytest plugin, so that integration and end-to-end tests share the
