@@ -61,7 +61,8 @@ class Bill:
             return
         self._is_open = True
         if needs := [(limit, 1) for limit in self._limits.of_requests]:
-            self._entered = await self._control.loans.reserve(needs, within_s)
+            loans = self._control.loans
+            self._entered = loans.at_once(needs) or await loans.reserve(needs, within_s)
 
     def close(self) -> None:
         """The request is over: another one of its caller may come."""
@@ -75,12 +76,15 @@ class Bill:
         What costs nothing needs no money: a free model serves on an empty budget. Raises LimitReached, and
         GatewayUnavailable when nobody knows what is left.
         """
-        payer = (self._caller.tenant, self._caller.name, target.provider_id, target.model_id)
-        needs: list[Need] = []
-        for limit in self._limits.of_attempts:
-            if limit.scope.covers(*payer) and (amount := self._amount(limit, target)):
-                needs.append((limit, amount))
-        return await self._control.loans.reserve(needs, within_s) if needs else None
+        needs: list[Need] = [
+            (limit, amount)
+            for limit in self._limits.of_attempts_at(target.provider_id, target.model_id)
+            if (amount := self._amount(limit, target))
+        ]
+        if not needs:
+            return None
+        loans = self._control.loans
+        return loans.at_once(needs) or await loans.reserve(needs, within_s)
 
     def release(self, hold: Hold | None) -> None:
         """Nothing was sent."""

@@ -58,6 +58,8 @@ class Purse:
     ) -> None:
         self._caller = caller
         self._left = [(limit, left_of(limit)) for limit in budgets]
+        self._unknown = [limit for limit, left in self._left if left is None]
+        self._least = min((left for _, left in self._left if left is not None), default=inf)
         self._price = price
         self._refusal_of = refusal_of
 
@@ -70,11 +72,14 @@ class Purse:
         """
         enough = inf if estimate is None or target.machine_ms else PLENTY * estimate
         payer = (self._caller.tenant, self._caller.name, target.provider_id, target.model_id)
-        scarce = [
-            limit
-            for limit, left in self._left
-            if (left is None or left < enough) and limit.scope.covers(*payer)
-        ]
+        if enough <= self._least:  # nearly always
+            scarce = [limit for limit in self._unknown if limit.scope.covers(*payer)]
+        else:
+            scarce = [
+                limit
+                for limit, left in self._left
+                if (left is None or left < enough) and limit.scope.covers(*payer)
+            ]
         if not scarce:
             return None
         price = self._price(target.name)

@@ -62,11 +62,12 @@ class Scope:
     def covers(self, tenant: str, caller: str, provider: str, model: str) -> bool:
         """Whether an attempt for this tenant's caller at this provider with this model counts."""
         return (
-            self.tenant in (None, tenant)
-            and self.caller in (None, caller)
-            and self.provider in (None, provider)
-            and self.model in (None, model)
+            self.tenant in (None, tenant) and self.caller in (None, caller) and self.reaches(provider, model)
         )
+
+    def reaches(self, provider: str, model: str) -> bool:
+        """Whether an attempt at this provider with this model counts, of whoever this is for."""
+        return self.provider in (None, provider) and self.model in (None, model)
 
     @property
     def is_per_request(self) -> bool:

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
-from serve_app.accounting.caller_limits import CallerLimits, caller_limits
+from serve_app.accounting.caller_limits import CallerLimits
 from serve_app.accounting.catalogue import operators_price
 from serve_app.accounting.limit import Limit, Scope, Unit, Window
 from serve_app.accounting.money import nano_dollars
@@ -133,7 +133,7 @@ class Book:
             **{(tenant, None): limits for tenant, limits in tenants.items()},
             **{owner: tenants[owner[0]] + own for owner, own in of.items() if owner[0] and owner[1]},
         }
-        return {owner: caller_limits(limits) for owner, limits in together.items()}
+        return {owner: CallerLimits(limits) for owner, limits in together.items()}
 
     def _full_names(self, names: Iterable[str] | None) -> frozenset[str] | None:
         """`provider/model` for all of them, so that two lists can be compared."""

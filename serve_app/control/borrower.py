@@ -43,7 +43,7 @@ class _Account:
 
     `free` can be reserved, `reserved` is under way, `used` counts within the minute, `unsent` is settled
     money that no report has told of yet; until `content_until` nothing is asked for ahead of need. `taken` is
-    what was reserved from `since` on, `per_s` what that was in a second.
+    what was reserved from `since` on, `per_s` what that was in a second, `low` the least that there has to be.
     """
 
     limit: Limit
@@ -58,6 +58,7 @@ class _Account:
     taken: int = 0
     since: float = 0.0
     per_s: float = 0.0
+    low: int = 0
 
     def measure(self, now: float) -> None:
         """How much is reserved in a second, as of the last ones; places are free again soon."""
@@ -65,6 +66,7 @@ class _Account:
             is_place = self.limit.unit is Unit.CONCURRENT
             self.per_s = 0.0 if is_place else self.taken / (now - self.since)
             self.taken, self.since = 0, now
+            self.low = int(LOW_S * self.per_s)
 
 
 @dataclass(slots=True)
@@ -195,10 +197,13 @@ class Borrower:
         """Ask ahead where this has left little credit, so that no request has to wait; whether it has."""
         low = False
         for account, amount, _ in hold.parts:
+            free = account.free
+            if free >= LOW * amount and free >= account.low and now - account.since < 1.0:
+                continue  # nearly always
             if account.content_until > now:
                 continue
             account.measure(now)
-            if account.free < LOW * amount or account.free < int(LOW_S * account.per_s):
+            if free < LOW * amount or free < account.low:
                 account.content_until = now + CONTENT_S
                 self._ask(account.limit, 0, max(AHEAD * amount, int(AHEAD_S * account.per_s)))
                 low = True

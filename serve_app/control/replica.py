@@ -68,8 +68,8 @@ class Replica:
         self._unacknowledged: Report | None = None
         self._sequence = 0
         self._urgent = asyncio.Event()
-        trusts = settings.storage.on_unavailable is OnUnavailable.ALLOW
-        self.loans = Loans(clock, trusts, self._urgent.set)
+        self._denies = settings.storage.on_unavailable is OnUnavailable.DENY
+        self.loans = Loans(clock, not self._denies, self._urgent.set)
         providers = [provider.id for provider in settings.llm_providers]
         self.breakers = Breakers(providers, settings.circuit_breaker, control, clock, self._urgent.set)
         self._reporting = asyncio.Lock()
@@ -159,13 +159,12 @@ class Replica:
 
     def begin(self, begun: Begun) -> int:
         """Write down that an attempt is about to begin: its ticket. Raises GatewayUnavailable."""
-        denies = self._settings.storage.on_unavailable is OnUnavailable.DENY
-        if denies and not self._snapshot.is_stored:
+        if self._denies and not self._snapshot.is_stored:
             raise GatewayUnavailable(
                 "The ledger's store does not answer, and nothing may go unaccounted", 1.0
             )
         ticket = self._pages.begin(begun)
-        if denies and ticket is None:
+        if self._denies and ticket is None:
             raise GatewayUnavailable("The journal cannot be written, and nothing may go unaccounted", 1.0)
         return ticket or 0
 
