@@ -43,7 +43,7 @@ class _Account:
 
     `free` can be reserved, `reserved` is under way, `used` counts within the minute, `unsent` is settled
     money that no report has told of yet; until `content_until` nothing is asked for ahead of need. `taken` is
-    what was reserved from `since` on, `per_s` what that was in a second, `low` the least that there has to be.
+    what was reserved from `since` on, `per_s` what that was in a second, `low` the least that is enough then.
     """
 
     limit: Limit

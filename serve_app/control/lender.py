@@ -11,7 +11,7 @@ so that a limit is exact however many routers there are (architecture D2). What 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
+from math import inf
 
 from serve_app.accounting.entry import Entry
 from serve_app.accounting.limit import Limit, Scope, Unit, Window
@@ -24,6 +24,7 @@ SCARCE_S = 3.0  # after credit was called back, it is lent out by the piece for 
 CLAIM_S = 0.5  # what comes back is kept for so long for the router it was called back for
 ALERT_AT = (75, 90, 100)  # percent (seed 004)
 
+Payer = tuple[str, str, str, str]  # tenant, caller, provider, model
 Spent = dict[float, dict[tuple[str, str], int]]  # by day, and by provider and model
 
 NOBODYS: Mapping[str, Holding] = {}
@@ -65,9 +66,10 @@ class _Claim:
 
 @dataclass(slots=True)
 class _Account:
-    """One limit's money spent in one window, and the thresholds it has passed."""
+    """One limit's money spent in one window, which `ends` then, and the thresholds it has passed."""
 
     window: float
+    ends: float
     used: int
     told: set[int] = field(default_factory=set)
 
@@ -88,6 +90,7 @@ class Lender:
         self._heard_at: dict[str, float] = {}
         self._sums: dict[str, dict[str, Spent]] = {}  # by tenant and caller: most limits are of one
         self._accounts: dict[str, _Account] = {}
+        self._paid_by: dict[Payer, tuple[Limit, ...]] = {}  # as far as somebody has paid since they were set
         self._scarce_until: dict[str, float] = {}
         self._is_back = False
         self._lends_from = 0.0
@@ -109,7 +112,7 @@ class Lender:
                 account.told &= _passed(account.used, limit)
         for name in before.keys() - self._limits.keys():
             self._accounts.pop(name, None)
-        self._budgets = {}
+        self._budgets, self._paid_by = {}, {}
         for limit in self._limits.values():
             if limit.unit is Unit.NANO_DOLLARS:
                 owner = (limit.scope.tenant, limit.scope.caller)
@@ -159,13 +162,14 @@ class Lender:
         if not entry.cost:
             return
         payer = (entry.tenant, entry.caller, entry.provider_id, entry.model_id)
-        owners = ((t, c) for t in (None, entry.tenant) for c in (None, entry.caller))
-        for limit in chain.from_iterable(self._budgets.get(owner, ()) for owner in owners):
-            if limit.scope.covers(*payer):
-                account = self._account(limit, now)
-                if entry.at >= account.window:
-                    account.used += entry.cost
-                    self._tell(limit, account)
+        limits = self._paid_by.get(payer)
+        if limits is None:
+            limits = self._paid_by[payer] = tuple(self._budgets_of(payer))
+        for limit in limits:
+            account = self._account(limit, now)
+            if entry.at >= account.window:
+                account.used += entry.cost
+                self._tell(limit, account)
         self._add(Window.DAY.start(entry.at), entry, entry.cost)
 
     # --- lending --------------------------------------------------------------------------------------
@@ -279,11 +283,19 @@ class Lender:
 
     def _account(self, limit: Limit, now: float) -> _Account:
         """The account of the present window, summed up where it is new."""
-        window = limit.window.start(now)
         account = self._accounts.get(limit.id)
-        if account is None or account.window != window:
-            account = self._accounts[limit.id] = _Account(window, self._sum(limit.scope, window))
+        if account is None or not account.window <= now < account.ends:
+            window, ends = limit.window.start(now), limit.window.end(now) or inf
+            account = self._accounts[limit.id] = _Account(window, ends, self._sum(limit.scope, window))
         return account
+
+    def _budgets_of(self, payer: Payer) -> Iterator[Limit]:
+        """The budgets that count what this one spends, without looking at those of others."""
+        tenant, caller, *_ = payer
+        for owner in ((None, None), (None, caller), (tenant, None), (tenant, caller)):
+            for limit in self._budgets.get(owner, ()):
+                if limit.scope.covers(*payer):
+                    yield limit
 
     def _sum(self, scope: Scope, since: float) -> int:
         return sum(

@@ -173,17 +173,22 @@ class Plane:
         self._capacities, self._announced_at = capacities, now
         self.version += 1
 
-    def take(self, entries: Iterable[Entry], now: float) -> Mark:
-        """Take in entries of one journal, each once; how far that journal has come by now."""
-        mark = Mark()
+    def take(self, entries: Sequence[Entry], now: float) -> Mark:
+        """Take in entries of one journal, in order, each once; how far that journal has come by now."""
+        if not entries:
+            return Mark()
+        journal = entries[0].journal
+        mark = self._mark(journal, now)
+        counted, taken = self._counted[journal], mark.taken
         for entry in entries:
-            mark = self._mark(entry.journal, now)
-            if entry.number > self._counted[entry.journal]:
-                self._counted[entry.journal] = entry.number
+            if entry.number > counted:
+                counted = entry.number
                 self._lender.spend(entry, now)
-            if entry.number > mark.taken and len(self._unwritten) < MOST_UNWRITTEN:
+            if entry.number > taken and len(self._unwritten) < MOST_UNWRITTEN:
                 self._unwritten.append(entry)
-                mark = self._marks[entry.journal] = Mark(entry.number, mark.written)
+                taken = entry.number
+        self._counted[journal] = counted
+        mark = self._marks[journal] = Mark(taken, mark.written)
         return mark
 
     def unwritten(self, most: int) -> list[Entry]:
@@ -192,11 +197,14 @@ class Plane:
 
     def written(self, entries: Sequence[Entry]) -> None:
         """These, which were the oldest, are in the store now."""
+        last: dict[str, int] = {}
         for entry in entries:
             if self._unwritten and self._unwritten[0] is entry:
                 self._unwritten.popleft()
-                mark = self._marks[entry.journal]
-                self._marks[entry.journal] = Mark(mark.taken, max(mark.written, entry.number))
+                last[entry.journal] = entry.number
+        for journal, number in last.items():
+            mark = self._marks[journal]
+            self._marks[journal] = Mark(mark.taken, max(mark.written, number))
 
     def restore(
         self, spends: Iterable[Spend], written: Mapping[str, int], now: float, is_alone: bool = False

@@ -3,8 +3,9 @@
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -91,10 +92,25 @@ async def cut_off_after(limit_s: float, connection: AsyncConnection) -> AsyncIte
             timer.cancel()
 
 
-def private_file(path: Path) -> None:
-    """Make an SQLite file, and the folder it is in, for nobody else to read. Raises OSError."""
+def prepare_file(path: Path, timeout_s: float) -> None:
+    """
+    Make an SQLite file, and the folder it is in, for nobody else to read, with a write-ahead log.
+
+    Whoever opens a new file in the same moment is waited for, `timeout_s` seconds at most: here SQLite's own
+    waiting does not help. Raises OSError and sqlite3.Error.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    give_up = time.monotonic() + timeout_s
+    while True:
+        try:
+            with closing(sqlite3.connect(path, timeout=timeout_s)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
 
 
 @contextmanager
@@ -123,7 +139,6 @@ def _said(url: URL, error: Exception) -> str:
 def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     connection.isolation_level = None  # the driver's own way to begin transactions leaves some statements out
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, Table, Text, case, delete, select, tuple_
+from sqlalchemy import Row, Table, Text, bindparam, case, delete, insert, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from serve_app.accounting.entry import IDLE, Entry, EntryOutcome
 from serve_app.accounting.limit import DAY_S, Window
 from serve_app.control.store import Change, Record, Spend
-from serve_app.storage.database import cut_off_after, database_url, engine_for, private_file, troubles
+from serve_app.storage.database import cut_off_after, database_url, engine_for, prepare_file, troubles
 from serve_app.storage.lines import clean, entry_fields, entry_of, tokens
 from serve_app.storage.schema import is_up_to_date, upgrade
 from serve_app.storage.tables import CHANGES, ENTRIES, EPOCH, JOURNALS, RECORDS, SPENDS
@@ -33,6 +33,8 @@ _PAYER = itemgetter(*_WHOSE[1:])
 _TEXTS = tuple(
     column.name for column in ENTRIES.c if isinstance(column.type, Text) and column is not ENTRIES.c.usage
 )
+
+_ITS_TEXTS = itemgetter(*_TEXTS)
 
 _Spend = tuple[tuple[Any, ...], tuple[int, ...]]  # the values of _WHOSE, and what they come to: of _SUMMED
 
@@ -53,8 +55,11 @@ class SqlStore:
         self._engine = engine_for(self._url, timeout_s)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         # Made once: what SQLAlchemy knows of a statement it keeps with it.
-        self._taking = self._insert(ENTRIES).on_conflict_do_nothing()
-        self._taking = self._taking.returning(ENTRIES.c.journal, ENTRIES.c.number)
+        self._taking = insert(ENTRIES)
+        self._there = select(ENTRIES.c.number).where(
+            ENTRIES.c.journal == bindparam("journal"),
+            ENTRIES.c.number.between(bindparam("first"), bindparam("last")),
+        )
         self._adding = _adding(self._insert(SPENDS))
         self._marking = _marking(self._insert(JOURNALS))
 
@@ -62,7 +67,7 @@ class SqlStore:
         """Connect and bring the tables to this version; StoreTooNew when they are of a later one."""
         if self._is_sqlite:
             with troubles(self._url):
-                await asyncio.to_thread(private_file, Path(self._url.database or ""))
+                await asyncio.to_thread(prepare_file, Path(self._url.database or ""), self._timeout_s)
         async with self._transaction() as connection:
             done = await connection.run_sync(is_up_to_date)
         if not done:
@@ -80,11 +85,16 @@ class SqlStore:
         if not rows:
             return
         async with self._transaction(writes=True) as connection:
-            # In order, here and below: two writers (one that goes, one that comes) then wait for one another
-            # instead of for ever.
-            taken = await connection.execute(self._taking, [rows[key] for key in sorted(rows)])
-            await self._add(connection, _sums(_spend(rows[journal, number]) for journal, number in taken))
+            # First: whoever else brings entries of these journals (one writer goes, another comes) waits here
+            # until they are written. In order, here and below, so that two never wait for one another.
             await self._mark(connection, rows.values())
+            for journal, numbers in _numbers(rows).items():
+                span = {"journal": journal, "first": min(numbers), "last": max(numbers)}
+                for number in await connection.scalars(self._there, span):
+                    rows.pop((journal, number), None)
+            if new := [rows[key] for key in sorted(rows)]:
+                await connection.execute(self._taking, new)
+                await self._add(connection, _sums(map(_spend, new)))
 
     async def written(self) -> Mapping[str, int]:
         """The highest number taken in of every journal that was heard of in the last 30 days."""
@@ -210,26 +220,33 @@ class SqlStore:
                     yield connection
 
 
-def _adding(insert: Any) -> Any:
+def _numbers(keys: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
+    """By journal, in its order."""
+    found: dict[str, list[int]] = {}
+    for journal, number in sorted(keys):
+        found.setdefault(journal, []).append(number)
+    return found
+
+
+def _adding(into: Any) -> Any:
     """Add to the sums that are there."""
-    more = {name: SPENDS.c[name] + insert.excluded[name] for name in _SUMMED}
-    return insert.on_conflict_do_update(index_elements=_WHOSE, set_=more)
+    more = {name: SPENDS.c[name] + into.excluded[name] for name in _SUMMED}
+    return into.on_conflict_do_update(index_elements=_WHOSE, set_=more)
 
 
-def _marking(insert: Any) -> Any:
+def _marking(into: Any) -> Any:
     """Move a journal's mark on, and never back."""
     later = {
-        name: case((insert.excluded[name] > JOURNALS.c[name], insert.excluded[name]), else_=JOURNALS.c[name])
+        name: case((into.excluded[name] > JOURNALS.c[name], into.excluded[name]), else_=JOURNALS.c[name])
         for name in ("written", "seen")
     }
-    return insert.on_conflict_do_update(index_elements=["journal"], set_=later)
+    return into.on_conflict_do_update(index_elements=["journal"], set_=later)
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:
     row = entry_fields(entry)
-    for name in _TEXTS:
-        if isinstance(text := row[name], str):
-            row[name] = clean(text)
+    if not "".join(texts := _ITS_TEXTS(row)).isprintable():  # as nearly all are
+        row.update(zip(_TEXTS, map(clean, texts), strict=True))
     row["usage"] = _json(row["usage"])
     row["input_tokens"], row["output_tokens"] = tokens(entry.usage)
     row["estimated"] = entry.usage.estimated
