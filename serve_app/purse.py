@@ -45,7 +45,7 @@ class Purse:
 
     `price` knows prices by target name; `refusal_of` is what is known to become of so many nano-dollars asked
     of a limit, None: nothing is known that stands in the way; `left_of` how many nano-dollars are left of it,
-    None: nobody has spoken of it.
+    for all that is known, None: one has to ask.
     """
 
     def __init__(

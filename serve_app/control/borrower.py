@@ -178,10 +178,14 @@ class Borrower:
         return Shortage(limit, amount, told.used)
 
     def left(self, limit: Limit, now: float) -> int | None:
-        """How much of a budget is known to be left; None: nobody has spoken of it in this window."""
+        """
+        How much of a budget is left, as far as it has been spoken of in this window.
+
+        None where something of it was refused, and nobody has said how much there is.
+        """
         told = self._told.get(limit.id)
         if told is None or now >= told.until:
-            return None
+            return None if limit.id in self._refusals else limit.amount
         return max(0, limit.amount - told.used)
 
     def ask(self, needs: Sequence[Need], now: float) -> None:

@@ -98,7 +98,7 @@ class Loans:
         return None if short is None else refusal_of(short, now)
 
     def left(self, limit: Limit) -> int | None:
-        """How much of a budget is left, as far as this router has heard; None: it has not."""
+        """How much of a budget is left, as far as this router has heard; None: it has only been refused."""
         return self.borrower.left(limit, self._clock.now())
 
     def heard(self, at: float) -> None:
