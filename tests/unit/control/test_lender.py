@@ -66,3 +66,17 @@ def test_the_sums_of_a_start_are_looked_through_for_each_key_once_and_not_for_ea
     assert used["key:7/day"] == 5
     assert used["key:7/month"] == 50
     assert used["gateway/month"] == used["tenant:acme/month"] == used["provider:cloud/month"] == 50 * KEYS
+
+
+def test_who_has_paid_before_a_limit_was_set_is_counted_by_it_from_then_on() -> None:
+    lender = Lender()
+    lender.set_limits(OF_ALL, NOON)
+    lender.spend(entry(1), NOON)
+
+    late = Limit("key:1/late", Unit.NANO_DOLLARS, Window.DAY, 10**12, Scope("acme", "key-1"))
+    lender.set_limits([*OF_ALL, late], NOON)
+    lender.spend(entry(2), NOON)
+
+    used = {standing.limit.id: standing.used for standing in lender.standings(NOON)}
+    assert used["key:1/late"] == 2_000, "what was spent before is known, too"
+    assert used["gateway/month"] == 2_000

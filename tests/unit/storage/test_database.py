@@ -1,11 +1,15 @@
 """What a database's troubles are called: never by its password."""
 
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from serve_app.control.store import StoreUnavailable
-from serve_app.storage.database import database_url, troubles
+from serve_app.storage.database import database_url, prepare_file, troubles
 
 
 @pytest.mark.parametrize("password", ["canary", "can/ary", "can ary", "c@n:ary"])
@@ -22,3 +26,22 @@ def test_a_stores_password_and_its_user_are_in_no_message(password: str, written
     assert (
         said == "the store at postgresql://host:5/name does not answer: OSError: no '***' and no '***' here"
     )
+
+
+def test_those_who_open_a_new_file_in_the_same_moment_all_get_it(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as together:
+        for turn in range(20):
+            path = tmp_path / str(turn) / "ledger.sqlite3"
+            list(together.map(lambda _, path=path: prepare_file(path, 20.0), range(4)))
+
+            with closing(sqlite3.connect(path)) as connection:
+                assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_somebody_keeps_for_himself_is_waited_for_and_then_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            prepare_file(path, 0.05)

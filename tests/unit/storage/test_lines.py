@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve_app.accounting.usage import Usage
+from serve_app.accounting.usage import Tier, Usage
 from serve_app.storage.lines import clean, entry_fields, entry_of, tokens, usage_fields, usage_of
 from tests.support.entries import entry
 
@@ -11,6 +11,14 @@ def test_a_usage_says_only_what_is_not_as_usual() -> None:
     assert usage_fields(Usage()) == {}
     assert usage_fields(Usage(estimated=True)) == {"estimated": True}
     assert usage_of(usage_fields(Usage(estimated=True))) == Usage(estimated=True)
+
+
+@pytest.mark.parametrize("name", Usage._fields)
+def test_a_usage_comes_back_whatever_is_in_it(name: str) -> None:
+    value = {"estimated": True, "tier": Tier.PRIORITY}.get(name, 7)
+    usage = Usage(3, 4)._replace(**{name: value})
+
+    assert usage_of(usage_fields(usage)) == usage
 
 
 def test_names_from_another_version_are_passed_over() -> None:
