@@ -45,7 +45,7 @@ class Purse:
 
     `price` knows prices by target name; `refusal_of` is what is known to become of so many nano-dollars asked
     of a limit, None: nothing is known that stands in the way; `left_of` how many nano-dollars are left of it,
-    for all that is known, None: one has to ask.
+    for all that is known.
     """
 
     def __init__(
@@ -54,12 +54,11 @@ class Purse:
         budgets: Iterable[Limit],
         price: Callable[[str], Price | None],
         refusal_of: Callable[[Limit, int], LimitReached | None],
-        left_of: Callable[[Limit], int | None],
+        left_of: Callable[[Limit], int],
     ) -> None:
         self._caller = caller
         self._left = [(limit, left_of(limit)) for limit in budgets]
-        self._unknown = [limit for limit, left in self._left if left is None]
-        self._least = min((left for _, left in self._left if left is not None), default=inf)
+        self._least = min((left for _, left in self._left), default=inf)
         self._price = price
         self._refusal_of = refusal_of
 
@@ -71,15 +70,10 @@ class Purse:
         holds no machine's time, and so says nothing about those who are paid for that.
         """
         enough = inf if estimate is None or target.machine_ms else PLENTY * estimate
-        payer = (self._caller.tenant, self._caller.name, target.provider_id, target.model_id)
         if enough <= self._least:  # nearly always
-            scarce = [limit for limit in self._unknown if limit.scope.covers(*payer)]
-        else:
-            scarce = [
-                limit
-                for limit, left in self._left
-                if (left is None or left < enough) and limit.scope.covers(*payer)
-            ]
+            return None
+        payer = (self._caller.tenant, self._caller.name, target.provider_id, target.model_id)
+        scarce = [limit for limit, left in self._left if left < enough and limit.scope.covers(*payer)]
         if not scarce:
             return None
         price = self._price(target.name)
@@ -92,7 +86,5 @@ class Purse:
     def is_low(self, percent: float) -> bool:
         """Whether less than that is known to be left of a budget for whatever the caller does."""
         return any(
-            left is not None and 100 * left < percent * limit.amount
-            for limit, left in self._left
-            if limit.scope.is_per_request
+            100 * left < percent * limit.amount for limit, left in self._left if limit.scope.is_per_request
         )

@@ -8,7 +8,7 @@ from serve_app.accounting.limit import Limit, Unit
 class CallerLimits:
     """
     What may hold a caller back: `of_requests` count a request once, before anybody knows who will serve it;
-    those of attempts count whatever they cover, once it is known. `budgets` are those of money among them.
+    `of_attempts` count whatever they reach, once it is known. `budgets` are those of money among them.
 
     The limits are the caller's already, each in their order: nobody looks at tenant and caller again.
     """

@@ -43,7 +43,7 @@ class _Account:
 
     `free` can be reserved, `reserved` is under way, `used` counts within the minute, `unsent` is settled
     money that no report has told of yet; until `content_until` nothing is asked for ahead of need. `taken` is
-    what was reserved from `since` on, `per_s` what that was in a second, `low` the least that is enough then.
+    what was reserved from `since` on, `per_s` what that was in a second, `low` what lasts for LOW_S seconds.
     """
 
     limit: Limit
@@ -177,15 +177,11 @@ class Borrower:
             return None
         return Shortage(limit, amount, told.used)
 
-    def left(self, limit: Limit, now: float) -> int | None:
-        """
-        How much of a budget is left, as far as it has been spoken of in this window.
-
-        None where something of it was refused, and nobody has said how much there is.
-        """
+    def left(self, limit: Limit, now: float) -> int:
+        """How much of a budget is left, for all that has been said of it in this window."""
         told = self._told.get(limit.id)
         if told is None or now >= told.until:
-            return None if limit.id in self._refusals else limit.amount
+            return limit.amount
         return max(0, limit.amount - told.used)
 
     def ask(self, needs: Sequence[Need], now: float) -> None:

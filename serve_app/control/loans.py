@@ -97,8 +97,8 @@ class Loans:
         short = self.borrower.foreseen(limit, amount, now)
         return None if short is None else refusal_of(short, now)
 
-    def left(self, limit: Limit) -> int | None:
-        """How much of a budget is left, as far as this router has heard; None: it has only been refused."""
+    def left(self, limit: Limit) -> int:
+        """How much of a budget is left, for all that this router has heard."""
         return self.borrower.left(limit, self._clock.now())
 
     def heard(self, at: float) -> None:

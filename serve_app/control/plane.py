@@ -180,16 +180,20 @@ class Plane:
         journal = entries[0].journal
         mark = self._mark(journal, now)
         counted, taken = self._counted[journal], mark.taken
-        for entry in entries:
-            if entry.number > counted:
-                counted = entry.number
-                self._lender.spend(entry, now)
-            if entry.number > taken and len(self._unwritten) < MOST_UNWRITTEN:
-                self._unwritten.append(entry)
-                taken = entry.number
-        self._counted[journal] = counted
-        mark = self._marks[journal] = Mark(taken, mark.written)
-        return mark
+        try:
+            for entry in entries:
+                if entry.journal != journal:
+                    raise ValueError(f"entries of {journal} and of {entry.journal} in one batch")
+                if entry.number > counted:
+                    counted = entry.number
+                    self._lender.spend(entry, now)
+                if entry.number > taken and len(self._unwritten) < MOST_UNWRITTEN:
+                    self._unwritten.append(entry)
+                    taken = entry.number
+        finally:  # whatever happens to one, those before it are not counted again
+            self._counted[journal] = counted
+            self._marks[journal] = Mark(taken, mark.written)
+        return self._marks[journal]
 
     def unwritten(self, most: int) -> list[Entry]:
         """The oldest entries that are not in the store yet."""
@@ -203,8 +207,8 @@ class Plane:
                 self._unwritten.popleft()
                 last[entry.journal] = entry.number
         for journal, number in last.items():
-            mark = self._marks[journal]
-            self._marks[journal] = Mark(mark.taken, max(mark.written, number))
+            if mark := self._marks.get(journal):  # else it has been silent for a month, and is forgotten
+                self._marks[journal] = Mark(mark.taken, max(mark.written, number))
 
     def restore(
         self, spends: Iterable[Spend], written: Mapping[str, int], now: float, is_alone: bool = False

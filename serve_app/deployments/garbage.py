@@ -1,10 +1,9 @@
-"""How often a replica's process looks for reference cycles."""
+"""How often a process of ours looks for reference cycles."""
 
 import gc
 
-# Containers that came into being, and are still there, until somebody looks. Python's own 700 is a tenth of
-# what a hundred requests under way hold, so that it would look several times for each of them. Each of the
-# older generations is looked at with every fifth look at the one before.
+# How many more containers than at the last look there have to be, and how many looks at the younger ones have
+# to have gone before each of the older generations. Python's own 700 is what ten requests under way hold.
 AFTER = (10_000, 5, 5)
 
 

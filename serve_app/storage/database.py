@@ -5,7 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -100,15 +100,22 @@ def prepare_file(path: Path, timeout_s: float) -> None:
     waiting does not help. Raises OSError and sqlite3.Error.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    # A file that is there is for SQLite alone to open: with any descriptor of it that this process closes, the
+    # kernel takes away all locks on it that this process has, and others then write where it does.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     give_up = time.monotonic() + timeout_s
     while True:
+        left_s = max(0.0, give_up - time.monotonic())
         try:
-            with closing(sqlite3.connect(path, timeout=timeout_s)) as connection:
+            with closing(sqlite3.connect(path, timeout=left_s)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
             return
-        except sqlite3.OperationalError:
-            if time.monotonic() > give_up:
+        except sqlite3.OperationalError as error:
+            if not left_s or error.sqlite_errorcode & 0xFF not in (
+                sqlite3.SQLITE_BUSY,
+                sqlite3.SQLITE_LOCKED,
+            ):
                 raise
             time.sleep(0.01)
 

@@ -44,7 +44,7 @@ class SqlStore:
     The port `control.store.Store`, for a URL such as `sqlite:////path/to/file` or `postgresql://user@host/name`.
 
     A call takes `timeout_s` at most (the first `open` of a new version longer) and raises StoreUnavailable
-    when the database does not answer; a mistake of ours raises what SQLAlchemy has for it. Making one raises
+    when the database does not answer; a mistake of ours raises something else. Making one raises
     ConfigError for a URL that is none, and connects to nothing. No message holds the URL's password.
     """
 
@@ -170,8 +170,9 @@ class SqlStore:
         since the epoch.
         """
         async with self._transaction(writes=True) as connection:
-            await self._fold(connection, before=Window.MONTH.start(now - DAILY_SUMS_S))
+            # Journals before sums, as in `write`.
             await connection.execute(delete(JOURNALS).where(JOURNALS.c.seen < now - SILENT_JOURNAL_S))
+            await self._fold(connection, before=Window.MONTH.start(now - DAILY_SUMS_S))
         key = tuple_(ENTRIES.c.journal, ENTRIES.c.number)
         old = select(ENTRIES.c.journal, ENTRIES.c.number).where(ENTRIES.c.at < now - self._retention_s)
         total = 0

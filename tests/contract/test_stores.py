@@ -500,6 +500,48 @@ def test_an_authority_killed_in_the_middle_of_writing_leaves_whole_batches(datab
     assert mark - max(told) in (0, 50)
 
 
+# Somebody else with the same store: comes, writes so many entries, and goes.
+ANOTHER = """
+import asyncio, sys
+from serve_app.storage.sql import SqlStore
+from tests.support.entries import entry
+
+async def write():
+    store = SqlStore(sys.argv[1])
+    await store.open()
+    await store.write([entry(number, journal="router-b") for number in range(1, 1 + int(sys.argv[2]))])
+    await store.close()
+
+asyncio.run(write())
+"""
+
+
+async def test_a_store_that_is_opened_twice_in_one_process_loses_nothing_to_another_process(
+    database: str,
+) -> None:
+    """SQLite's locks belong to the process, and end with any descriptor of the file that it closes."""
+
+    async def another(count: int) -> None:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", ANOTHER, database, str(count), cwd=ROOT
+        )
+        assert await child.wait() == 0
+
+    first, second = SqlStore(database), SqlStore(database)
+    await first.open()
+    await first.write(batch(1, 1))
+    await second.open()
+    await another(0)
+    await first.write(batch(2, 99))
+    await another(200)
+    await first.write(batch(100, 150))
+
+    assert len(await second.entries(1_000)) == totals(await second.spends())["attempts"] == 350
+    assert await second.written() == {"router-a": 150, "router-b": 200}
+    for store in (first, second):
+        await store.close()
+
+
 async def test_a_dead_router_s_journal_counts_once_however_often_an_heir_begins(
     store: SqlStore, tmp_path: Path
 ) -> None:

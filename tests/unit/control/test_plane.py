@@ -1,19 +1,23 @@
 """The authority: what it takes in, once, and what it gives out."""
 
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
+
+import pytest
 
 from serve_app.config.policy import BreakerPolicy
 from serve_app.control.book import book_of
 from serve_app.control.capacity import HEARD_WITHIN_S, Capacity, Presence
 from serve_app.control.credit import Want
+from serve_app.control.lender import BudgetAlert
 from serve_app.control.plane import FORGOTTEN_AFTER_S, SILENT_AFTER_S, BreakerChanged, Plane
 from serve_app.control.port import Observation, Report, Snapshot
 from serve_app.control.tally import Tally
 from serve_app.prices import prices_of
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome
-from tests.support.entries import entry
+from tests.support.entries import NOON, entry
 from tests.support.settings import two_providers
 
 NOW = 1_000.0
@@ -232,3 +236,28 @@ def test_a_replica_that_fell_silent_is_news() -> None:
     authority.look_around(NOW + HEARD_WITHIN_S + 1)
     assert authority.version > before
     assert authority.snapshot(NOW + HEARD_WITHIN_S + 1).capacities == {}
+
+
+def test_what_was_counted_before_a_mistake_of_ours_is_not_counted_again() -> None:
+    def fails(alert: BudgetAlert) -> None:
+        raise RuntimeError("the webhook's fault")
+
+    authority = Plane("g1", prices_of, on_alert=fails)
+    authority.hello("router-a", SETTINGS, Snapshot(), NOON)
+    dollar = 10**9
+    authority.set_book(book_of(two_providers(budgets={"limit": 4, "window": "total"}), (), 0), NOON)
+    batch = [entry(number, cost=dollar) for number in range(1, 5)]
+
+    for _ in range(3):  # three quarters of it are spent with the third: that is said, and fails
+        with suppress(RuntimeError):
+            authority.take(batch, NOON)
+
+    assert authority.take(batch, NOON).taken == 4
+    (standing,) = authority.totals(NOON).standings
+    assert standing.used == 4 * dollar
+    assert [one.number for one in authority.unwritten(10)] == [1, 2, 3, 4]
+
+
+def test_a_batch_is_of_one_journal() -> None:
+    with pytest.raises(ValueError, match="router-b"):
+        plane().take([entry(1), entry(1, journal="router-b")], NOON)

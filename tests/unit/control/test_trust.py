@@ -124,3 +124,4 @@ async def test_credit_that_may_be_lent_to_others_by_now_is_not_given_out_at_once
     await cut_off(authority, clock)
 
     assert replica.loans.at_once([(limit, 1)]) is None
+    await ended(replica)

@@ -37,4 +37,4 @@ def test_cycles_are_still_found() -> None:
         Knot()
         most = max(most, Knot.alive)
 
-    assert 0 < most <= 2 * AFTER[0]
+    assert AFTER[0] / 2 < most <= 2 * AFTER[0], "found, and not sooner"
