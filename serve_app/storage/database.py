@@ -35,6 +35,9 @@ _DRIVERS = {
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
 
+# SQLite's words for a file that somebody else uses, which will end; their second byte says how exactly.
+_TAKEN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
 # Ours to mend: trying again would not help.
 _MISTAKES = (ProgrammingError, IntegrityError, DataError, NotSupportedError)
 
@@ -100,8 +103,8 @@ def prepare_file(path: Path, timeout_s: float) -> None:
     waiting does not help. Raises OSError and sqlite3.Error.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    # A file that is there is for SQLite alone to open: with any descriptor of it that this process closes, the
-    # kernel takes away all locks on it that this process has, and others then write where it does.
+    # A file that is there is for SQLite alone to open: with any descriptor of it that this process closes,
+    # the kernel takes away all locks on it that this process has, and others then write where it does.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     give_up = time.monotonic() + timeout_s
@@ -112,10 +115,7 @@ def prepare_file(path: Path, timeout_s: float) -> None:
                 connection.execute("PRAGMA journal_mode=WAL")
             return
         except sqlite3.OperationalError as error:
-            if not left_s or error.sqlite_errorcode & 0xFF not in (
-                sqlite3.SQLITE_BUSY,
-                sqlite3.SQLITE_LOCKED,
-            ):
+            if not left_s or error.sqlite_errorcode & 0xFF not in _TAKEN:
                 raise
             time.sleep(0.01)
 
