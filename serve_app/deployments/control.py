@@ -29,7 +29,6 @@ from serve_app.control.plane import Plane
 from serve_app.control.port import ControlUnreachable, Mark, Overtaken, Receipt, Report, Snapshot, Totals
 from serve_app.control.quota import Allowance
 from serve_app.control.store import Change, Record, Spend, StoreUnavailable
-from serve_app.deployments.garbage import collect_seldom
 from serve_app.errors import AdminLimitReached
 from serve_app.observability.logs import configure_logs, log_breaker_change, log_budget_alert
 from serve_app.observability.webhook import Webhook
@@ -54,7 +53,6 @@ class ControlActor:
 
     def __init__(self, app_name: str, log_level: str, storage: StorageConfig) -> None:
         configure_logs(log_level)
-        collect_seldom()
         clock = SystemClock()
         plane = Plane(uuid4().hex, prices_of, log_breaker_change, self._alert)
         url = store_url(storage, os.environ, app_name)

@@ -31,7 +31,6 @@ from serve_app.control.port import Control
 from serve_app.control.replica import Replica
 from serve_app.deployments.clients import HandleProvider
 from serve_app.deployments.control import ControlClient
-from serve_app.deployments.garbage import collect_seldom
 from serve_app.errors import Forbidden, GatewayError
 from serve_app.gateway import Gateway
 from serve_app.heir import Heir
@@ -67,7 +66,6 @@ class RouterDeployment:
 
     def __init__(self, settings: Settings, handles: Mapping[str, Any]) -> None:
         configure_logs(settings.log_level)
-        collect_seldom()
         clock = SystemClock()
         providers: dict[str, Provider] = {
             provider.id: build_provider(provider, os.environ, clock)
