@@ -61,8 +61,7 @@ class Bill:
             return
         self._is_open = True
         if needs := [(limit, 1) for limit in self._limits.of_requests]:
-            loans = self._control.loans
-            self._entered = loans.at_once(needs) or await loans.reserve(needs, within_s)
+            self._entered = await self._control.loans.reserve(needs, within_s)
 
     def close(self) -> None:
         """The request is over: another one of its caller may come."""
@@ -81,10 +80,7 @@ class Bill:
             for limit in self._limits.of_attempts_at(target.provider_id, target.model_id)
             if (amount := self._amount(limit, target))
         ]
-        if not needs:
-            return None
-        loans = self._control.loans
-        return loans.at_once(needs) or await loans.reserve(needs, within_s)
+        return await self._control.loans.reserve(needs, within_s) if needs else None
 
     def release(self, hold: Hold | None) -> None:
         """Nothing was sent."""

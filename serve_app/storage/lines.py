@@ -15,20 +15,15 @@ from serve_app.accounting.usage import Usage
 MOST = 2**53  # of anything counted; also what JSON's readers agree on. In nano-dollars: nine million dollars
 
 _USAGE = tuple(Usage._field_defaults.items())
-_OF_TEXT = ("input", "output", "estimated", "tier")
-_USAGE_OF_TEXT = tuple((name, default) for name, default in _USAGE if name in _OF_TEXT)
-_REST = slice(Usage._fields.index("cached_read"), Usage._fields.index("estimated"))
-_NOTHING_ELSE = Usage()[_REST]
 _ENTRY_NAMES = tuple(name for name in Entry._fields if name != "usage")
 
 
 def usage_fields(usage: Usage) -> dict[str, Any]:
     """Those fields of a usage that say something: all but the ones at their default. Raises nothing."""
-    fields = _USAGE_OF_TEXT if usage[_REST] == _NOTHING_ELSE else _USAGE  # the former nearly always
     return {
         name: min(value, MOST) if type(value) is int else value
-        for name, default in fields
-        if (value := getattr(usage, name)) != default
+        for (name, default), value in zip(_USAGE, usage, strict=True)
+        if value != default
     }
 
 

@@ -34,8 +34,6 @@ _TEXTS = tuple(
     column.name for column in ENTRIES.c if isinstance(column.type, Text) and column is not ENTRIES.c.usage
 )
 
-_ITS_TEXTS = itemgetter(*_TEXTS)
-
 _Spend = tuple[tuple[Any, ...], tuple[int, ...]]  # the values of _WHOSE, and what they come to: of _SUMMED
 
 
@@ -44,7 +42,7 @@ class SqlStore:
     The port `control.store.Store`, for a URL such as `sqlite:////path/to/file` or `postgresql://user@host/name`.
 
     A call takes `timeout_s` at most (the first `open` of a new version longer) and raises StoreUnavailable
-    when the database does not answer; a mistake of ours raises something else. Making one raises
+    when the database does not answer; a mistake of ours raises what SQLAlchemy has for it. Making one raises
     ConfigError for a URL that is none, and connects to nothing. No message holds the URL's password.
     """
 
@@ -246,8 +244,9 @@ def _marking(into: Any) -> Any:
 
 def _entry_row(entry: Entry) -> dict[str, Any]:
     row = entry_fields(entry)
-    if not "".join(texts := _ITS_TEXTS(row)).isprintable():  # as nearly all are
-        row.update(zip(_TEXTS, map(clean, texts), strict=True))
+    for name in _TEXTS:
+        if isinstance(text := row[name], str):
+            row[name] = clean(text)
     row["usage"] = _json(row["usage"])
     row["input_tokens"], row["output_tokens"] = tokens(entry.usage)
     row["estimated"] = entry.usage.estimated

@@ -288,7 +288,7 @@ async def test_everything_is_there_after_a_restart(place: Place, store: SqlStore
 async def test_a_batch_goes_in_whole_or_not_at_all(store: SqlStore) -> None:
     await store.write(batch(1, 2))
     with pytest.raises(IntegrityError):
-        await store.write([*batch(2, 5), entry(6)._replace(attempt=None)])
+        await store.write([*batch(2, 5), entry(6)._replace(task=None)])
 
     assert len(await store.entries()) == 2
     assert totals(await store.spends())["attempts"] == 2
