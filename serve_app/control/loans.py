@@ -45,11 +45,14 @@ class Loans:
         """
         until = self._clock.monotonic() + min(within_s, CREDIT_WITHIN_S)
         while True:
-            if hold := self.at_once(needs):
-                return hold
-            now, is_alone = self._clock.now(), self._is_alone
+            now = self._clock.now()
+            is_alone = self._clock.monotonic() - self._heard_at > LEASE_S
             if is_alone:
                 self.borrower.lose_free()
+            if hold := self.borrower.reserve(needs, now):
+                if self.borrower.is_low(hold, now):
+                    self._report()
+                return hold
             if short := self.borrower.shortage(needs, now):
                 raise refusal_of(short, now)
             left_s = until - self._clock.monotonic()
@@ -67,21 +70,6 @@ class Loans:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
                     await answered.wait()
-
-    def at_once(self, needs: Sequence[Need]) -> Hold | None:
-        """The same without waiting and asking, as it nearly always goes; None where it cannot be so."""
-        if self._is_alone:
-            return None
-        now = self._clock.now()
-        hold = self.borrower.reserve(needs, now)
-        if hold is not None and self.borrower.is_low(hold, now):
-            self._report()
-        return hold
-
-    @property
-    def _is_alone(self) -> bool:
-        """Whether the authority has not been heard for so long that others may have our credit by now."""
-        return self._clock.monotonic() - self._heard_at > LEASE_S
 
     def settle(self, hold: Hold, entry: Entry | None = None) -> None:
         """End a hold, with what the entry says was used; without one nothing was, but a count stays."""

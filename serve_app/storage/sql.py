@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from sqlalchemy import Row, Table, Text, bindparam, case, delete, insert, select, tuple_
+from sqlalchemy import Row, Table, Text, case, delete, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -53,11 +53,8 @@ class SqlStore:
         self._engine = engine_for(self._url, timeout_s)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
         # Made once: what SQLAlchemy knows of a statement it keeps with it.
-        self._taking = insert(ENTRIES)
-        self._there = select(ENTRIES.c.number).where(
-            ENTRIES.c.journal == bindparam("journal"),
-            ENTRIES.c.number.between(bindparam("first"), bindparam("last")),
-        )
+        self._taking = self._insert(ENTRIES).on_conflict_do_nothing()
+        self._taking = self._taking.returning(ENTRIES.c.journal, ENTRIES.c.number)
         self._adding = _adding(self._insert(SPENDS))
         self._marking = _marking(self._insert(JOURNALS))
 
@@ -83,16 +80,11 @@ class SqlStore:
         if not rows:
             return
         async with self._transaction(writes=True) as connection:
-            # First: whoever else brings entries of these journals (one writer goes, another comes) waits here
-            # until they are written. In order, here and below, so that two never wait for one another.
+            # In order, here and below: two writers (one that goes, one that comes) then wait for one another
+            # instead of for ever.
+            taken = await connection.execute(self._taking, [rows[key] for key in sorted(rows)])
+            await self._add(connection, _sums(_spend(rows[journal, number]) for journal, number in taken))
             await self._mark(connection, rows.values())
-            for journal, numbers in _numbers(rows).items():
-                span = {"journal": journal, "first": min(numbers), "last": max(numbers)}
-                for number in await connection.scalars(self._there, span):
-                    rows.pop((journal, number), None)
-            if new := [rows[key] for key in sorted(rows)]:
-                await connection.execute(self._taking, new)
-                await self._add(connection, _sums(map(_spend, new)))
 
     async def written(self) -> Mapping[str, int]:
         """The highest number taken in of every journal that was heard of in the last 30 days."""
@@ -168,9 +160,8 @@ class SqlStore:
         since the epoch.
         """
         async with self._transaction(writes=True) as connection:
-            # Journals before sums, as in `write`.
-            await connection.execute(delete(JOURNALS).where(JOURNALS.c.seen < now - SILENT_JOURNAL_S))
             await self._fold(connection, before=Window.MONTH.start(now - DAILY_SUMS_S))
+            await connection.execute(delete(JOURNALS).where(JOURNALS.c.seen < now - SILENT_JOURNAL_S))
         key = tuple_(ENTRIES.c.journal, ENTRIES.c.number)
         old = select(ENTRIES.c.journal, ENTRIES.c.number).where(ENTRIES.c.at < now - self._retention_s)
         total = 0
@@ -219,27 +210,19 @@ class SqlStore:
                     yield connection
 
 
-def _numbers(keys: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
-    """By journal, in its order."""
-    found: dict[str, list[int]] = {}
-    for journal, number in sorted(keys):
-        found.setdefault(journal, []).append(number)
-    return found
-
-
-def _adding(into: Any) -> Any:
+def _adding(insert: Any) -> Any:
     """Add to the sums that are there."""
-    more = {name: SPENDS.c[name] + into.excluded[name] for name in _SUMMED}
-    return into.on_conflict_do_update(index_elements=_WHOSE, set_=more)
+    more = {name: SPENDS.c[name] + insert.excluded[name] for name in _SUMMED}
+    return insert.on_conflict_do_update(index_elements=_WHOSE, set_=more)
 
 
-def _marking(into: Any) -> Any:
+def _marking(insert: Any) -> Any:
     """Move a journal's mark on, and never back."""
     later = {
-        name: case((into.excluded[name] > JOURNALS.c[name], into.excluded[name]), else_=JOURNALS.c[name])
+        name: case((insert.excluded[name] > JOURNALS.c[name], insert.excluded[name]), else_=JOURNALS.c[name])
         for name in ("written", "seen")
     }
-    return into.on_conflict_do_update(index_elements=["journal"], set_=later)
+    return insert.on_conflict_do_update(index_elements=["journal"], set_=later)
 
 
 def _entry_row(entry: Entry) -> dict[str, Any]:

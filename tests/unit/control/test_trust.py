@@ -110,18 +110,3 @@ async def ended(replica: Replica) -> Any:
     for task in replica._tasks:
         task.cancel()
     return await asyncio.gather(*replica._tasks, return_exceptions=True)
-
-
-async def test_credit_that_may_be_lent_to_others_by_now_is_not_given_out_at_once() -> None:
-    clock = FakeClock()
-    replica, authority, limit = await router(clock, "deny")
-    replica.loans.settle(await replica.loans.reserve([(limit, 100)], 5))
-    await replica.flush()
-    held = replica.loans.at_once([(limit, 1)])
-    assert held is not None
-    replica.loans.settle(held)
-
-    await cut_off(authority, clock)
-
-    assert replica.loans.at_once([(limit, 1)]) is None
-    await ended(replica)
