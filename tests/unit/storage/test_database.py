@@ -39,6 +39,22 @@ def test_those_who_open_a_new_file_in_the_same_moment_all_get_it(tmp_path: Path)
             assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_new_file_that_somebody_reads_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite3"
+    with closing(sqlite3.connect(path, check_same_thread=False)) as reader:
+        reader.execute("CREATE TABLE t (x)")
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM t").fetchall()
+        with ThreadPoolExecutor(1) as beside:
+            opening = beside.submit(prepare_file, path, 20.0)
+            with pytest.raises(TimeoutError):
+                opening.result(timeout=0.2)
+            reader.execute("COMMIT")
+            opening.result(timeout=20.0)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 def test_a_file_that_somebody_keeps_for_himself_is_waited_for_and_then_given_up(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite3"
     with closing(sqlite3.connect(path)) as other:
