@@ -39,18 +39,17 @@ def test_those_who_open_a_new_file_in_the_same_moment_all_get_it(tmp_path: Path)
             assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_new_file_that_somebody_reads_is_waited_for(tmp_path: Path) -> None:
+def test_a_new_file_that_somebody_is_about_to_write_to_is_waited_for(tmp_path: Path) -> None:
+    """Here SQLite says at once that the file is locked, whatever patience it was told to have."""
     path = tmp_path / "ledger.sqlite3"
-    with closing(sqlite3.connect(path, check_same_thread=False)) as reader:
-        reader.execute("CREATE TABLE t (x)")
-        reader.execute("BEGIN")
-        reader.execute("SELECT * FROM t").fetchall()
-        with ThreadPoolExecutor(1) as beside:
-            opening = beside.submit(prepare_file, path, 20.0)
-            with pytest.raises(TimeoutError):
-                opening.result(timeout=0.2)
-            reader.execute("COMMIT")
-            opening.result(timeout=20.0)
+    with closing(sqlite3.connect(path, check_same_thread=False)) as writer, ThreadPoolExecutor(1) as beside:
+        writer.execute("BEGIN IMMEDIATE")
+        opening = beside.submit(prepare_file, path, 20.0)
+        with pytest.raises(TimeoutError):
+            opening.result(timeout=0.2)
+        writer.execute("COMMIT")
+        opening.result(timeout=20.0)
+
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
