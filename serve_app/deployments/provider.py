@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 
 from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig
+from serve_app.deployments.collector import collect_seldom
 from serve_app.errors import UpstreamError
 from serve_app.observability.logs import configure_logs
 from serve_app.providers.base import Answer, Call, Health, StreamItem
@@ -25,6 +26,7 @@ class ProviderDeployment:
     def __init__(self, config: ProviderConfig, log_level: str) -> None:
         configure_logs(log_level)
         self._provider = build_provider(config, os.environ, SystemClock())
+        collect_seldom()
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
         return await self._provider.chat(call)

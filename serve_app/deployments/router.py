@@ -30,6 +30,7 @@ from serve_app.control.plane import Plane
 from serve_app.control.port import Control
 from serve_app.control.replica import Replica
 from serve_app.deployments.clients import HandleProvider
+from serve_app.deployments.collector import collect_seldom
 from serve_app.deployments.control import ControlClient
 from serve_app.errors import Forbidden, GatewayError
 from serve_app.gateway import Gateway
@@ -101,7 +102,9 @@ class RouterDeployment:
         if self._heir is not None:
             self._heir.start()
         look = partial(look_at_endpoint, clock=self._clock)
-        return build_api(self._gateway, self._lookout, self._keyring, self._clock, exposition, look)
+        api = build_api(self._gateway, self._lookout, self._keyring, self._clock, exposition, look)
+        collect_seldom()
+        return api
 
     async def chat(
         self, body: bytes, request_id: str, timeout_s: float | None = None, tenant: str = NOBODY
