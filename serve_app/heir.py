@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class Heir:
             found = orphans(self._folder)
             try:
                 # One at a time: what is held is held by us alone, and must be let go of whatever happens.
-                while (orphan := await asyncio.to_thread(next, found, None)) is not None:
+                while (orphan := await _next(found)) is not None:
                     await self._take_over(orphan)
             except OSError as error:
                 log.error("journals cannot be looked through: %s", error)
@@ -74,3 +75,15 @@ class Heir:
         """Tell it until it is in the store: the journal is what we would have to tell it from again."""
         while (await self._control.adopt(entries)).written < entries[-1].number:
             await self._clock.sleep(ASK_EVERY_S)
+
+
+async def _next(found: Iterator[Orphan]) -> Orphan | None:
+    """The next one, read in a thread. That cannot be cancelled: what it brings too late is let go of."""
+    reading = asyncio.ensure_future(asyncio.to_thread(next, found, None))
+    try:
+        return await asyncio.shield(reading)
+    except asyncio.CancelledError:
+        with suppress(OSError):  # whoever looks next meets it again, and says so
+            if (orphan := await reading) is not None:
+                orphan.release()
+        raise

@@ -106,6 +106,25 @@ async def test_an_heir_that_is_stopped_holds_no_journal_any_more(tmp_path: Path)
     assert [orphan.name for orphan in orphans(tmp_path)] == ["first", "second"]
 
 
+async def test_an_heir_that_is_stopped_while_it_takes_a_journal_lets_go_of_it(tmp_path: Path) -> None:
+    segment = dead_router(tmp_path, "slow")
+    lines = segment.read_bytes()
+    segment.unlink()
+    os.mkfifo(segment)  # who reads it waits for somebody who writes
+    heir = Heir(tmp_path, Authority(), Patience())
+    heir.start()
+    writer = await asyncio.to_thread(segment.open, "wb")  # returns when the heir is reading
+    stopping = asyncio.create_task(heir.stop())
+    await asyncio.sleep(0.05)
+    writer.write(lines)
+    writer.close()
+    await stopping
+
+    segment.unlink()
+    segment.write_bytes(lines)
+    assert [orphan.name for orphan in orphans(tmp_path)] == ["slow"]
+
+
 async def test_a_long_journal_is_handed_over_in_pieces_and_whole(tmp_path: Path) -> None:
     dead_router(tmp_path, "long", entries=2_500)
     authority = Authority()
