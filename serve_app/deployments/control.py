@@ -29,7 +29,7 @@ from serve_app.control.plane import Plane
 from serve_app.control.port import ControlUnreachable, Mark, Overtaken, Receipt, Report, Snapshot, Totals
 from serve_app.control.quota import Allowance
 from serve_app.control.store import Change, Record, Spend, StoreUnavailable
-from serve_app.deployments.collector import collect_seldom
+from serve_app.deployments.collector import collect_seldom, set_aside
 from serve_app.errors import AdminLimitReached
 from serve_app.observability.logs import configure_logs, log_breaker_change, log_budget_alert
 from serve_app.observability.webhook import Webhook
@@ -63,6 +63,7 @@ class ControlActor:
         self._webhook = Webhook(lambda: plane.settings, os.environ, clock)
         self._starting: asyncio.Task[None] | None = None
         collect_seldom()
+        set_aside()
 
     async def version(self) -> str:
         return __version__

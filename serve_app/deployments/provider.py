@@ -25,8 +25,8 @@ class ProviderDeployment:
 
     def __init__(self, config: ProviderConfig, log_level: str) -> None:
         configure_logs(log_level)
-        self._provider = build_provider(config, os.environ, SystemClock())
         collect_seldom()
+        self._provider = build_provider(config, os.environ, SystemClock())
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
         return await self._provider.chat(call)

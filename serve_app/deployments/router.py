@@ -67,6 +67,7 @@ class RouterDeployment:
 
     def __init__(self, settings: Settings, handles: Mapping[str, Any]) -> None:
         configure_logs(settings.log_level)
+        collect_seldom()
         clock = SystemClock()
         providers: dict[str, Provider] = {
             provider.id: build_provider(provider, os.environ, clock)
@@ -102,9 +103,7 @@ class RouterDeployment:
         if self._heir is not None:
             self._heir.start()
         look = partial(look_at_endpoint, clock=self._clock)
-        api = build_api(self._gateway, self._lookout, self._keyring, self._clock, exposition, look)
-        collect_seldom()
-        return api
+        return build_api(self._gateway, self._lookout, self._keyring, self._clock, exposition, look)
 
     async def chat(
         self, body: bytes, request_id: str, timeout_s: float | None = None, tenant: str = NOBODY

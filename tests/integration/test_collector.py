@@ -1,4 +1,4 @@
-"""The garbage collector of the processes that serve (docs/performance.md)."""
+"""The garbage collector of the processes that serve (docs/decisions/0014)."""
 
 import gc
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import ray
 
-from serve_app.deployments.collector import THRESHOLDS, collect_seldom
+from serve_app.deployments.collector import THRESHOLDS, collect_seldom, set_aside
 from tests.support.api import Api
 
 THE_GATEWAYS_OWN = 50_000  # objects of its modules and settings; Python itself sets a few hundred aside
@@ -17,13 +17,16 @@ def collector(_: Any) -> tuple[tuple[int, int, int], int]:
     return gc.get_threshold(), gc.get_freeze_count()
 
 
-@pytest.mark.parametrize("process", ["router", "provider-ollama_local", "control"])
+@pytest.mark.parametrize(
+    "process",
+    ["SERVE_REPLICA::local#router#", "SERVE_REPLICA::local#provider-ollama_local#", "sekha-control:local"],
+)
 def test_every_process_that_serves_collects_seldom_and_not_what_it_started_with(
     local: Api, process: str
 ) -> None:
     assert local.get("/health").status_code == 200
-    names = ray.util.list_named_actors(all_namespaces=True)
-    (of_it,) = [name for name in names if "local" in name["name"] and process in name["name"]]
+    named = ray.util.list_named_actors(all_namespaces=True)
+    (of_it,) = [actor for actor in named if actor["name"].startswith(process)]
     actor = ray.get_actor(of_it["name"], of_it["namespace"])
 
     thresholds, frozen = ray.get(actor.__ray_call__.remote(collector))
@@ -36,5 +39,6 @@ def test_a_process_that_is_not_ours_is_left_as_it_is(cluster: object) -> None:
     before = collector(None)
 
     collect_seldom()
+    set_aside()
 
     assert collector(None) == before
