@@ -14,13 +14,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 from sqlalchemy.exc import IntegrityError
 
 from serve_app.accounting.entry import Entry, EntryOutcome
@@ -125,6 +126,27 @@ def batch(first: int, last: int, **changes: object) -> list[Entry]:
 def totals(spends: Sequence[Spend]) -> Counter[str]:
     names = ("attempts", "failed", "input_tokens", "output_tokens", "cost")
     return Counter({name: sum(getattr(spend, name) for spend in spends) for name in names})
+
+
+async def test_batches_of_many_sizes_are_written_with_few_statements(database: str) -> None:
+    """A driver keeps each of them, prepared: by their hundreds of rows, they were most of a control actor."""
+    store, numbers, statements = SqlStore(database, 20.0), count(1), set[str]()
+    await store.open()
+
+    @event.listens_for(store._engine.sync_engine, "before_cursor_execute")
+    def _note(*told: Any) -> None:
+        if "INTO entries" in told[2]:
+            statements.add(told[2])
+
+    sizes = [1, 99, 100, 101, 250, 333, 433, 700, 999, 1000]
+    for size in sizes:
+        await store.write([entry(next(numbers)) for _ in range(size)])
+    spent = sum(spend.attempts for spend in await store.spends())
+    await store.close()
+
+    assert spent == sum(sizes)
+    assert len(statements) == 5  # of 1, 33, 50, 99 and 100 rows
+    assert max(map(len, statements)) < 40_000
 
 
 async def test_entries_come_back_as_they_were_newest_first(store: SqlStore) -> None:
