@@ -12,24 +12,26 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from statistics import median
 
 from tests.bench import routing
-from tests.bench.measure import QUICK, THOROUGH, Figures, LoadFailed, Pace, streams, unary
+from tests.bench.measure import CONCURRENCIES, QUICK, THOROUGH, Figures, LoadFailed, Pace, streams, unary
 from tests.bench.processes import WORK, DidNotStart, Family, Helper, helper, idle_share
 from tests.bench.subjects import (
     GOVERNED_SEKHA,
     HANDLE,
     LITELLM,
     SEKHA,
-    UNACCOUNTED_SEKHA,
     Kind,
     Subject,
     started,
 )
 from tests.bench.table import breakdown, growth, table
+
+Part = Callable[[Subject, Helper, Pace, float], Figures]
 
 PARTS = ("unary", "streams", "routing", "startup")
 FLOOR = "upstream alone"
@@ -44,7 +46,7 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--governed",
         action="store_true",
-        help="measure it with keys, budgets and rates as well, and without any accounts",
+        help="measure what keys, budgets, rates and the ledger cost, in one gateway",
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="how often the subjects take turns")
     parser.add_argument("--quick", action="store_true", help="one short round: for a look, not for a claim")
@@ -109,16 +111,17 @@ class Bench:
                 by_role = {f"memory_mb.{role}": mb for role, mb in held.items()}
                 self.note(subject, {"memory_mb": sum(held.values()), **by_role})
 
-    def take_turns(self, parts: Sequence[Callable[[Subject, Helper, Pace, float], Figures]]) -> None:
+    def take_turns(self, parts: Mapping[str, Part]) -> None:
         for turn in range(self.pace.rounds):
-            for part in parts:
-                for subject in self.subjects:
-                    say(f"round {turn + 1} of {self.pace.rounds}: {part.__name__}, {subject.name}")
+            for name, part in parts.items():
+                # Back and forth: who comes after whom changes, and a machine that slows down slows both.
+                for subject in self.subjects if turn % 2 == 0 else reversed(self.subjects):
+                    say(f"round {turn + 1} of {self.pace.rounds}: {name}, {subject.name}")
                     idle = median(self.seen[subject.name].get("idle_pct", [0.0])) / 100
                     try:
                         self.note(subject, part(subject, self.upstream, self.pace, idle))
                     except LoadFailed as reason:
-                        self.failures[f"{subject.name}, {part.__name__}"] = str(reason)
+                        self.failures[f"{subject.name}, {name}"] = str(reason)
 
     def results(self) -> dict[str, Figures]:
         """The medians, subjects in the order they were started."""
@@ -134,18 +137,18 @@ def measure(chosen: argparse.Namespace, running: contextlib.ExitStack) -> Bench:
     bench = Bench(running.enter_context(helper("tests.bench.upstream")), pace)
     if chosen.only == {"routing"}:
         return bench
-    parts = [part for part in (unary, streams) if part.__name__ in chosen.only]
+    parts: dict[str, Part] = {}
+    if "unary" in chosen.only:
+        parts |= {f"{c} at once": partial(unary, c) for c in CONCURRENCIES}
+    if "streams" in chosen.only:
+        parts["streams"] = streams
     if parts:
         floor = Subject(FLOOR, f"http://127.0.0.1:{bench.upstream.first_line}", HANDLE, Family())
         bench.subjects.append(floor)
     if chosen.url:
         bench.subjects.append(Subject("sekha", chosen.url, chosen.model, Family(roots=chosen.pids)))
     else:
-        if chosen.governed:
-            bench.start(UNACCOUNTED_SEKHA, running)
-        bench.start(SEKHA, running)
-    if chosen.governed:
-        bench.start(GOVERNED_SEKHA, running)
+        bench.start(GOVERNED_SEKHA if chosen.governed else SEKHA, running)
     if chosen.peers:
         bench.start(LITELLM, running)
     bench.note_rest()

@@ -19,7 +19,7 @@ from typing import cast
 import uvloop
 
 from tests.bench.upstream import TOKEN
-from tests.bench.wire import Address, ResponseReader, chat_request
+from tests.bench.wire import KEY, Address, ResponseReader, chat_request
 
 GRACE_S = 40.0  # how long after its due time an answer is still waited for
 STALL_S = 1.0
@@ -28,10 +28,11 @@ STALL_S = 1.0
 @dataclass(frozen=True)
 class Load:
     """
-    What to send: for `seconds` in a closed loop, or streams of `tokens` when there are any.
+    What to send: for `seconds` in a closed loop, or streams of `tokens` when there are any; with this `key`.
 
     The loop runs `warm_up_s` before its answers count: the callers of a slow subject need a while to fall
     out of step, and all of them ask until the end, so neither end of the window distorts the rate.
+    It begins at `starts_at`, on the clock that all processes share (`perf_counter`); streams begin at once.
     """
 
     url: str
@@ -40,6 +41,14 @@ class Load:
     seconds: float
     warm_up_s: float = 0.0
     tokens: int = 0
+    key: str | None = KEY
+    starts_at: float = 0.0
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """From when to when answers count."""
+        since = self.starts_at + self.warm_up_s
+        return since, since + self.seconds
 
 
 @dataclass
@@ -206,9 +215,9 @@ class StreamCaller(Caller):
 
 async def keep_asking(load: Load, tally: Tally) -> None:
     """One caller of the closed loop; it connects anew when it is cut off."""
-    since = perf_counter() + load.warm_up_s
-    until = since + load.seconds
-    address, request = Address.of(load.url), chat_request(load.url, load.model)
+    since, until = load.window
+    address, request = Address.of(load.url), chat_request(load.url, load.model, load.key)
+    await asyncio.sleep(load.starts_at - perf_counter())
     loop = asyncio.get_running_loop()
     while perf_counter() < until:
         try:

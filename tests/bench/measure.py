@@ -6,12 +6,15 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
+import psutil
+
 from tests.bench.load import Load, Outcome
 from tests.bench.processes import ROOT, Helper, cpu_since
 from tests.bench.subjects import Subject
 
 CONCURRENCIES = (1, 32, 128)
 STREAMS = 100
+START_UP_S = 0.7  # of the load generator, which must be there when its time comes
 
 Figures = dict[str, float]
 
@@ -34,18 +37,35 @@ THOROUGH = Pace(rounds=3, warm_up_s=1.5, loop_s=4.0, tokens=250)
 QUICK = Pace(rounds=1, warm_up_s=0.5, loop_s=2.0, tokens=100)
 
 
-def send(load: Load) -> Outcome:
-    """Let the load generator do its work in its own process."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.load"],
-        cwd=ROOT,
-        input=json.dumps(asdict(load)),
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise LoadFailed(done.stderr[-500:])
-    return Outcome(**json.loads(done.stdout))
+class Sent:
+    """A load that the load generator, a process of its own, has been told of."""
+
+    def __init__(self, load: Load) -> None:
+        self._generator = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.load"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self._generator.stdin is not None
+        self._generator.stdin.write(json.dumps(asdict(load)))
+        self._generator.stdin.close()
+        self._generator.stdin = None  # for `communicate`, which would close it again
+
+    @property
+    def cpu_s(self) -> float:
+        """What the generator has used."""
+        times = psutil.Process(self._generator.pid).cpu_times()
+        return times.user + times.system
+
+    def outcome(self) -> Outcome:
+        """What has come of it, once it is over."""
+        said, errors = self._generator.communicate()
+        if self._generator.returncode:
+            raise LoadFailed(errors[-500:])
+        return Outcome(**json.loads(said))
 
 
 @dataclass(frozen=True)
@@ -76,31 +96,52 @@ class Spent:
 
 
 def watched(subject: Subject, upstream: Helper, load: Load) -> tuple[Outcome, Spent]:
-    """Send the load and see what everybody spends on it."""
+    """Send the load and see what everybody spends on all of it."""
     before, upstream_before, started = subject.family.cpu_s(), upstream.cpu_s(), time.monotonic()
-    outcome = send(load)
+    outcome = Sent(load).outcome()
     wall_s = time.monotonic() - started
     by_role = cpu_since(before, subject.family.cpu_s())
     return outcome, Spent(by_role, upstream.cpu_s() - upstream_before, outcome.own_cpu_s, wall_s)
 
 
-def unary(subject: Subject, upstream: Helper, pace: Pace, idle_share: float) -> Figures:
-    """Whole answers in a closed loop, at each concurrency."""
-    figures: Figures = {}
-    for concurrency in CONCURRENCIES:
-        outcome, spent = watched(
-            subject, upstream, Load(subject.url, subject.model, concurrency, pace.loop_s, pace.warm_up_s)
-        )
-        prefix = f"unary.{concurrency}"
-        figures |= {
-            f"{prefix}.per_s": outcome.in_window / pace.loop_s,
-            f"{prefix}.p50_ms": outcome.latency_p50_ms,
-            f"{prefix}.p99_ms": outcome.latency_p99_ms,
-            f"{prefix}.errors": sum(outcome.errors.values()),
-            **{f"{prefix}.errors.{kind}": count for kind, count in outcome.errors.items()},
-            **spent.per(outcome.answered, prefix, idle_share),
-        }
-    return figures
+def watched_within(subject: Subject, upstream: Helper, load: Load) -> tuple[Outcome, Spent]:
+    """
+    Send the load and see what everybody spends within its window.
+
+    What comes of a request a second later, as what it cost does, is then another request's: there are as many
+    of those that ended just before the window as of those whose accounts come after it.
+    """
+    sent = Sent(load)
+    since, until = load.window
+    time.sleep(max(0.0, since - time.perf_counter()))
+    before, upstream_before, generator_before = subject.family.cpu_s(), upstream.cpu_s(), sent.cpu_s
+    time.sleep(max(0.0, until - time.perf_counter()))
+    by_role = cpu_since(before, subject.family.cpu_s())
+    upstream_s, generator_s = upstream.cpu_s() - upstream_before, sent.cpu_s - generator_before
+    return sent.outcome(), Spent(by_role, upstream_s, generator_s, load.seconds)
+
+
+def unary(concurrency: int, subject: Subject, upstream: Helper, pace: Pace, idle_share: float) -> Figures:
+    """Whole answers in a closed loop, so many at once."""
+    load = Load(
+        subject.url,
+        subject.model,
+        concurrency,
+        pace.loop_s,
+        pace.warm_up_s,
+        key=subject.key,
+        starts_at=time.perf_counter() + START_UP_S,
+    )
+    outcome, spent = watched_within(subject, upstream, load)
+    prefix = f"unary.{concurrency}"
+    return {
+        f"{prefix}.per_s": outcome.in_window / pace.loop_s,
+        f"{prefix}.p50_ms": outcome.latency_p50_ms,
+        f"{prefix}.p99_ms": outcome.latency_p99_ms,
+        f"{prefix}.errors": sum(outcome.errors.values()),
+        **{f"{prefix}.errors.{kind}": count for kind, count in outcome.errors.items()},
+        **spent.per(outcome.in_window, prefix, idle_share),
+    }
 
 
 def streams(subject: Subject, upstream: Helper, pace: Pace, idle_share: float) -> Figures:

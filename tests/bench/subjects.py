@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.processes import ROOT, WORK, DidNotStart, Family, Server, server
-from tests.bench.wire import Address, chat_request
+from tests.bench.wire import KEY, Address, chat_request
 
 START_S = 120.0
 PEER = "litellm[proxy]==1.106.2"
@@ -29,24 +29,26 @@ HANDLE, INLINE = "gpt-4o-mini", "gpt-4.1-mini"  # one gateway: the model says by
 
 @dataclass(frozen=True)
 class Subject:
-    """One column of the table."""
+    """One column of the table; callers show this key."""
 
     name: str
     url: str
     model: str
     family: Family
     start_s: float | None = None
+    key: str | None = KEY
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A server that can be started, and the subjects it stands for."""
+    """A server that can be started, and the subjects it stands for; those who are `keyless` show no key."""
 
     name: str
     models: Mapping[str, str]  # subject -> the model that its requests name
     health: str
     command: Callable[[str, int], Sequence[str]]  # given the upstream's URL and a free port
     environment: Mapping[str, str]
+    keyless: frozenset[str] = frozenset()
 
 
 def free_port() -> int:
@@ -66,11 +68,15 @@ def write_config(name: str, content: object) -> Path:
 
 # Everything that holds a caller back, and holds back nobody here: what is measured is the looking.
 GOVERNED = {
-    "auth": {"api_keys": [{"key": "bench", "id": "bench", "tenant": "bench"}]},
+    "auth": {"api_keys": [{"key": KEY, "id": "bench", "tenant": "bench"}]},
     "tenants": [
         {
             "id": "bench",
-            "budgets": [{"limit": 1e6}, {"limit": 1e5, "window": "day", "model": HANDLE}],
+            "budgets": [
+                {"limit": 1e6},
+                {"limit": 1e5, "window": "day"},
+                {"limit": 1e7, "window": "total"},
+            ],
             "rates": {
                 "requests_per_minute": 10**7,
                 "tokens_per_minute": 10**10,
@@ -78,19 +84,13 @@ GOVERNED = {
             },
         }
     ],
-    "budgets": [{"limit": 1e7, "window": "total"}],
 }
 
 
-def unaccounted_command(upstream: str, port: int) -> Sequence[str]:
-    """Without keys, limits and a ledger: what the others are compared with."""
-    _, *words = gateway_command(upstream, port, "unaccounted")
-    return [sys.executable, "-m", "tests.bench.unaccounted", *words]
-
-
 def governed_command(upstream: str, port: int) -> Sequence[str]:
-    """With a key, a tenant, budgets and rates; its ledger is its own."""
-    return gateway_command(upstream, port, "governed", **GOVERNED)
+    """For those with a key a tenant, budgets, rates and a ledger; for those without, nothing of it."""
+    _, *words = gateway_command(upstream, port, "governed", **GOVERNED)
+    return [sys.executable, "-m", "tests.bench.unaccounted", *words]
 
 
 def gateway_command(upstream: str, port: int, name: str = "sekha", **more: object) -> Sequence[str]:
@@ -166,10 +166,17 @@ def install_peer() -> Path:
 
 SEKHA = Kind("sekha", {"sekha": HANDLE, "sekha, inline": INLINE}, "/health", gateway_command, {})
 GOVERNED_SEKHA = Kind(
-    "governed", {"governed": HANDLE, "governed, inline": INLINE}, "/health", governed_command, {}
-)
-UNACCOUNTED_SEKHA = Kind(
-    "unaccounted", {"unaccounted": HANDLE, "unaccounted, inline": INLINE}, "/health", unaccounted_command, {}
+    "governed",
+    {
+        "unaccounted": HANDLE,
+        "governed": HANDLE,
+        "unaccounted, inline": INLINE,
+        "governed, inline": INLINE,
+    },
+    "/health",
+    governed_command,
+    {},
+    keyless=frozenset({"unaccounted", "unaccounted, inline"}),
 )
 LITELLM = Kind("litellm", {"LiteLLM": HANDLE}, "/health/liveliness", peer_command, PEER_ENVIRONMENT)
 
@@ -215,4 +222,7 @@ def started(kind: Kind, upstream: str) -> Iterator[list[Subject]]:
     with server(kind.name, command, kind.environment) as running:
         wait_until_serving(kind, url, running)
         start_s = time.monotonic() - exec_at
-        yield [Subject(name, url, model, running.family, start_s) for name, model in kind.models.items()]
+        yield [
+            Subject(name, url, model, running.family, start_s, None if name in kind.keyless else KEY)
+            for name, model in kind.models.items()
+        ]

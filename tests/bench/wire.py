@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+KEY = "bench"
 LENGTH = re.compile(rb"content-length: *(\d+)")
 
 
@@ -22,14 +23,14 @@ class Address:
         return cls(parts.hostname or "127.0.0.1", parts.port or 80)
 
 
-def chat_request(url: str, model: str, **more: Any) -> bytes:
-    """The bytes of one chat completion request to the subject at `url`."""
+def chat_request(url: str, model: str, key: str | None = KEY, **more: Any) -> bytes:
+    """The bytes of one chat completion request to the subject at `url`; without a key nobody is named."""
     question = {"role": "user", "content": "How many pebbles lie on the shore?"}
     body = json.dumps({"model": model, "messages": [question], **more}, separators=(",", ":")).encode()
+    authorization = f"authorization: Bearer {key}\r\n" if key else ""
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: {urlsplit(url).netloc}\r\naccept: */*\r\n"
-        f"authorization: Bearer bench\r\ncontent-type: application/json\r\n"
-        f"content-length: {len(body)}\r\n\r\n"
+        f"{authorization}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
