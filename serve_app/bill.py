@@ -7,7 +7,7 @@ Nothing is sent that has not been set aside and written down; nothing is set asi
 from dataclasses import dataclass
 
 from serve_app.accounting.entry import Entry, EntryOutcome
-from serve_app.accounting.limit import Limit, Unit
+from serve_app.accounting.limit import Unit
 from serve_app.accounting.usage import Usage
 from serve_app.accounting.worst_case import worst_case
 from serve_app.caller import Caller
@@ -75,11 +75,20 @@ class Bill:
         What costs nothing needs no money: a free model serves on an empty budget. Raises LimitReached, and
         GatewayUnavailable when nobody knows what is left.
         """
-        needs: list[Need] = [
-            (limit, amount)
-            for limit in self._limits.of_attempts_at(target.provider_id, target.model_id)
-            if (amount := self._amount(limit, target))
-        ]
+        limits = self._limits.of_attempts_at(target.provider_id, target.model_id)
+        if not limits:
+            return None
+        most, cost = self.at_worst(target)
+        needs: list[Need] = []
+        for limit in limits:
+            if limit.unit is Unit.NANO_DOLLARS:
+                if cost is None:
+                    raise PriceUnknown(target.name, limit.id)
+                amount = cost
+            else:
+                amount = most.total_tokens if limit.unit is Unit.TOKENS else 1
+            if amount:
+                needs.append((limit, amount))
         return await self._control.loans.reserve(needs, within_s) if needs else None
 
     def release(self, hold: Hold | None) -> None:
@@ -143,15 +152,6 @@ class Bill:
         )
         self._control.account(entry, item.ticket, item.hold)
         return cost
-
-    def _amount(self, limit: Limit, target: Target) -> int:
-        """How much of a limit an attempt may use at worst, in its unit."""
-        most, cost = self.at_worst(target)
-        if limit.unit is Unit.NANO_DOLLARS:
-            if cost is None:
-                raise PriceUnknown(target.name, limit.id)
-            return cost
-        return most.total_tokens if limit.unit is Unit.TOKENS else 1
 
     def at_worst(self, target: Target) -> tuple[Usage, int | None]:
         """The most an attempt may use, and cost (None without a price), worked out once for each target."""
