@@ -97,7 +97,7 @@ class Gateway:
         wanted = self.allowed(wanted, caller)
         control, purse, strategy = self.control, None, self._strategy
         if budgets := control.limits_for(caller).budgets:
-            purse = Purse(caller, budgets, control.price, control.loans.foreseen, control.loans.left)
+            purse = Purse(caller, control.loans.left(budgets), control.price, control.loans.foreseen)
             below = self.settings.routing.cheaper_below_percent
             if below is not None and purse.is_low(below):
                 strategy = self._thrifty

@@ -4,7 +4,7 @@ What a request may cost at worst, and whether the budgets of its caller have roo
 As far as this router knows it without asking: what it does not know, the bill finds out (`bill.py`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from math import inf
 
 from serve_app.accounting.limit import Limit
@@ -43,22 +43,21 @@ class Purse:
     """
     The budgets of one caller.
 
-    `price` knows prices by target name; `refusal_of` is what is known to become of so many nano-dollars asked
-    of a limit, None: nothing is known that stands in the way; `left_of` how many nano-dollars are left of it,
-    for all that is known.
+    `left` are the budgets, each with how many nano-dollars are left of it, for all that is known; `price`
+    knows prices by target name; `refusal_of` is what is known to become of so many nano-dollars asked of a
+    limit, None: nothing is known that stands in the way.
     """
 
     def __init__(
         self,
         caller: Caller,
-        budgets: Iterable[Limit],
+        left: Sequence[tuple[Limit, int]],
         price: Callable[[str], Price | None],
         refusal_of: Callable[[Limit, int], LimitReached | None],
-        left_of: Callable[[Limit], int],
     ) -> None:
         self._caller = caller
-        self._left = [(limit, left_of(limit)) for limit in budgets]
-        self._least = min((left for _, left in self._left), default=inf)
+        self._left = left
+        self._least = min([amount for _, amount in left], default=inf)
         self._price = price
         self._refusal_of = refusal_of
 

@@ -78,7 +78,7 @@ def _full_purse(settings: Settings) -> Purse:
         return refusal_of(Shortage(limit, amount, 0), now) if amount > limit.amount else None
 
     budgets = book_of(settings, (), 0).limits_for(ANYONE).budgets
-    return Purse(ANYONE, budgets, prices_of(settings).get, refusal, lambda limit: limit.amount)
+    return Purse(ANYONE, [(budget, budget.amount) for budget in budgets], prices_of(settings).get, refusal)
 
 
 def _refuse_unknown(settings: Settings, model: str | None, down: list[str]) -> None:

@@ -75,11 +75,13 @@ class Hold:
     What one request, or one attempt, has reserved of which accounts in which windows, until it is settled.
 
     `on_trust`: without credit, while the authority could not be asked; what is not used of it is nobody's.
+    `leaves_little`: of the credit that there was, so that more was asked for.
     """
 
     parts: tuple[tuple[_Account, int, float], ...]
     is_open: bool = True
     on_trust: bool = False
+    leaves_little: bool = False
 
 
 @dataclass(slots=True)
@@ -116,23 +118,31 @@ class Borrower:
     _asked: dict[str, _Asked] = field(default_factory=dict)
     _refusals: dict[str, _Refusal] = field(default_factory=dict)
     _told: dict[str, _Told] = field(default_factory=dict)
-    _unsent: deque[tuple[int, str, int]] = field(default_factory=deque)
+    _unsent: deque[tuple[int, int, list[_Account]]] = field(default_factory=deque)
     used: dict[str, tuple[float, int]] = field(default_factory=dict)  # as last heard, with its window
 
     # --- what a request does --------------------------------------------------------------------------
 
     def reserve(self, needs: Sequence[Need], now: float) -> Hold | None:
-        """Reserve all of it, or nothing: None when some credit is missing."""
+        """
+        Reserve all of it, or nothing: None when some credit is missing.
+
+        Where that leaves little, more is asked for with the next report, so that no request has to wait.
+        """
         parts = self._parts(needs, now)
         for account, amount, _ in parts:
             if amount > account.free:
                 return None
+        leaves_little = False
         for account, amount, _ in parts:
-            account.free -= amount
+            free = account.free = account.free - amount
             account.reserved += amount
             account.taken += amount
             account.touched = now
-        return Hold(parts)
+            is_plenty = free >= LOW * amount and free >= account.low
+            if not (is_plenty and now - account.since < 1.0) and self._asks_ahead(account, amount, now):
+                leaves_little = True
+        return Hold(parts, leaves_little=leaves_little)
 
     def trust(self, needs: Sequence[Need], now: float) -> Hold | None:
         """
@@ -193,22 +203,6 @@ class Borrower:
             if missing > 0:
                 self._ask(limit, missing, missing + AHEAD * amount)
 
-    def is_low(self, hold: Hold, now: float) -> bool:
-        """Ask ahead where this has left little credit, so that no request has to wait; whether it has."""
-        low = False
-        for account, amount, _ in hold.parts:
-            free = account.free
-            if free >= LOW * amount and free >= account.low and now - account.since < 1.0:
-                continue  # nearly always
-            if account.content_until > now:
-                continue
-            account.measure(now)
-            if free < LOW * amount or free < account.low:
-                account.content_until = now + CONTENT_S
-                self._ask(account.limit, 0, max(AHEAD * amount, int(AHEAD_S * account.per_s)))
-                low = True
-        return low
-
     def settle(self, hold: Hold, entry: Entry | None, now: float) -> None:
         """
         End a hold, once: what the entry says was used stays used, the rest is credit again.
@@ -218,24 +212,22 @@ class Borrower:
         if not hold.is_open:
             return
         hold.is_open = False
+        cost = (entry.cost or 0) if entry else 0
+        owing = []
         for account, amount, window in hold.parts:
             if not account.window <= now < account.ends:
                 self._turn(account, now)
             if account.window != window:
                 continue  # of a minute that is over
-            limit = account.limit
-            unit = limit.unit
+            unit = account.limit.unit
             account.reserved -= amount
             lent = 0 if hold.on_trust else amount
             account.touched = now
             if unit is Unit.NANO_DOLLARS:
-                cost = (entry.cost or 0) if entry else 0
                 account.free = max(0, account.free + lent - cost)
-                if entry and cost:
+                if cost:
                     account.unsent += cost
-                    if told := self._told.get(limit.id):
-                        told.used += cost
-                    self._unsent.append((entry.number, limit.id, cost))
+                    owing.append(account)
             elif unit is Unit.TOKENS:
                 tokens = entry.usage.total_tokens if entry else 0
                 account.used += tokens
@@ -244,8 +236,10 @@ class Borrower:
                 account.used += amount
             else:
                 account.free += lent
-            if account.free > 0 and self._refusals:
-                self._refusals.pop(limit.id, None)
+            if self._refusals and account.free > 0:
+                self._refusals.pop(account.limit.id, None)
+        if entry and owing:
+            self._owe(entry.number, cost, owing)
 
     def cancel(self, hold: Hold, now: float) -> None:
         """End a hold of which nothing was sent, once: all of it is credit again, requests as well."""
@@ -268,8 +262,8 @@ class Borrower:
     def sent(self, number: int) -> None:
         """A report tells of all entries up to this number: from now on they count as used."""
         while self._unsent and self._unsent[0][0] <= number:
-            _, name, cost = self._unsent.popleft()
-            if account := self._accounts.get(name):
+            _, cost, owing = self._unsent.popleft()
+            for account in owing:
                 account.unsent -= cost
 
     def holdings(self, now: float) -> dict[str, Holding]:
@@ -334,6 +328,24 @@ class Borrower:
     def holds_any(self) -> bool:
         """Whether anything is held, so that the authority must keep hearing of it."""
         return bool(self._accounts)
+
+    def _owe(self, number: int, cost: int, accounts: list[_Account]) -> None:
+        """Until a report has told of this entry, its cost is these accounts' to tell."""
+        self._unsent.append((number, cost, accounts))
+        for account in accounts:
+            if told := self._told.get(account.limit.id):
+                told.used += cost
+
+    def _asks_ahead(self, account: _Account, amount: int, now: float) -> bool:
+        """Ask for more than anybody needs yet, where there is little; whether that was done."""
+        if account.content_until > now:
+            return False
+        account.measure(now)
+        if account.free >= LOW * amount and account.free >= account.low:
+            return False
+        account.content_until = now + CONTENT_S
+        self._ask(account.limit, 0, max(AHEAD * amount, int(AHEAD_S * account.per_s)))
+        return True
 
     def _ask(self, limit: Limit, least: int, upto: int) -> None:
         asked = self._asked.get(limit.id)

@@ -7,7 +7,7 @@ the authority does not answer.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from serve_app.accounting.entry import Entry
 from serve_app.accounting.limit import Limit
@@ -50,7 +50,7 @@ class Loans:
             if is_alone:
                 self.borrower.lose_free()
             if hold := self.borrower.reserve(needs, now):
-                if self.borrower.is_low(hold, now):
+                if hold.leaves_little:
                     self._report()
                 return hold
             if short := self.borrower.shortage(needs, now):
@@ -85,9 +85,10 @@ class Loans:
         short = self.borrower.foreseen(limit, amount, now)
         return None if short is None else refusal_of(short, now)
 
-    def left(self, limit: Limit) -> int:
-        """How much of a budget is left, for all that this router has heard."""
-        return self.borrower.left(limit, self._clock.now())
+    def left(self, budgets: Iterable[Limit]) -> list[tuple[Limit, int]]:
+        """How much of each budget is left, for all that this router has heard."""
+        now, left_of = self._clock.now(), self.borrower.left
+        return [(limit, left_of(limit, now)) for limit in budgets]
 
     def heard(self, at: float) -> None:
         """The authority has answered what was asked at this moment, on the monotonic clock."""

@@ -37,6 +37,7 @@ HEARTBEAT_S = 5.0
 WATCH_FOR_S = 10.0
 RETRY_AFTER_S = 0.5
 ASKED_BACK_S = 0.02  # until others have given back what they do not need
+AT_LEAST_ASKED_S = 0.25  # where that does not help: the authority lends nothing yet, or others hold on to it
 
 log = logging.getLogger("sekha.control")
 
@@ -75,6 +76,7 @@ class Replica:
         self._reporting = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._reported_at = 0.0
+        self._asked_back_s = ASKED_BACK_S
         self.tally = Tally()
         self.gauges: dict[Key, float] = {}
         self._reported_gauges: dict[Key, float] = {}
@@ -309,8 +311,10 @@ class Replica:
         if len(report.entries) == AT_ONCE and self._pages.taken >= report.entries[-1].number:
             self._urgent.set()  # there may be as many again, and whoever counts waits for them
         if any(grant.later for grant in receipt.grants.values()):
-            asyncio.get_running_loop().call_later(ASKED_BACK_S, self.loans.answer)
+            asyncio.get_running_loop().call_later(self._asked_back_s, self.loans.answer)
+            self._asked_back_s = min(2 * self._asked_back_s, AT_LEAST_ASKED_S)
         else:
+            self._asked_back_s = ASKED_BACK_S
             self.loans.answer()
 
     def _as_of_now(self, report: Report, wants: Mapping[str, Want]) -> Report:

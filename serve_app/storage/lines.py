@@ -15,14 +15,19 @@ from serve_app.accounting.usage import Usage
 MOST = 2**53  # of anything counted; also what JSON's readers agree on. In nano-dollars: nine million dollars
 
 _USAGE = tuple(Usage._field_defaults.items())
-_NOTHING_ELSE = Usage()[2:]
+# What nearly every usage has after its input and output, and how that is written.
+_USUAL: Mapping[tuple[Any, ...], dict[str, Any]] = {
+    Usage()[2:]: {},
+    Usage(estimated=True)[2:]: {"estimated": True},
+}
 _ENTRY_NAMES = tuple(name for name in Entry._fields if name != "usage")
 
 
 def usage_fields(usage: Usage) -> dict[str, Any]:
     """Those fields of a usage that say something: all but the ones at their default. Raises nothing."""
-    if usage[2:] == _NOTHING_ELSE and 0 < usage.input <= MOST and 0 < usage.output <= MOST:  # nearly always
-        return {"input": usage.input, "output": usage.output}
+    rest = _USUAL.get(usage[2:])
+    if rest is not None and 0 < usage.input <= MOST and 0 < usage.output <= MOST:
+        return {"input": usage.input, "output": usage.output, **rest}
     return {
         name: min(value, MOST) if type(value) is int else value
         for (name, default), value in zip(_USAGE, usage, strict=True)

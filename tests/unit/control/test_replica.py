@@ -10,12 +10,14 @@ import pytest
 from serve_app.accounting.entry import Entry
 from serve_app.accounting.limit import Limit, Unit, Window
 from serve_app.accounting.price import FREE
+from serve_app.clock import SystemClock
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
 from serve_app.control import breakers, replica
 from serve_app.control.book import Book
 from serve_app.control.capacity import HEARD_WITHIN_S, Capacity, Presence, Warmth
+from serve_app.control.credit import Grant
 from serve_app.control.journal import MemoryJournal
 from serve_app.control.local import LocalControl
 from serve_app.control.pages import AT_ONCE
@@ -482,6 +484,29 @@ async def test_credit_that_was_just_granted_is_not_given_back_to_others_who_wait
 
     async with asyncio.timeout(1):
         assert (await waiting).is_open
+
+
+class Silent(LocalControl):
+    """An authority that lends nothing yet, and counts how often it is asked."""
+
+    asked = 0
+
+    async def report(self, report: Report) -> Receipt:
+        self.asked += bool(report.wants)
+        receipt = await super().report(report)
+        return replace(receipt, grants={name: Grant(0, 0, later=True) for name in report.wants})
+
+
+async def test_an_authority_that_lends_nothing_yet_is_asked_less_and_less_often() -> None:
+    clock = SystemClock()
+    control = Silent(Plane("g", prices_of), clock)
+    router = Replica("a", LIMITED, control, clock, {})
+    await router.start()
+
+    await router.loans.reserve([(LIMIT, 10)], 0.6)  # it goes on by what it knows in the end
+
+    await router.stop()
+    assert 1 <= control.asked <= 8, "after 0.02 s, 0.04, 0.08, 0.16 and then 0.25"
 
 
 async def test_a_rate_that_is_taken_away_lets_those_through_who_wait_for_it() -> None:

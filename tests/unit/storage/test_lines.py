@@ -41,6 +41,7 @@ def test_counts_are_bounded() -> None:
     assert entry_fields(entry(1, cost=10**30))["cost"] == 2**53
     assert entry_fields(entry(1, cost=None))["cost"] is None
     assert max(tokens(Usage(10**30, 1))) == 2**53
+    assert usage_fields(Usage(10**30, 1)) == {"input": 2**53, "output": 1}
 
 
 def test_text_is_cleaned_of_what_no_database_takes() -> None:
