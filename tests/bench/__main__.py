@@ -18,7 +18,17 @@ from functools import partial
 from statistics import median
 
 from tests.bench import routing
-from tests.bench.measure import CONCURRENCIES, QUICK, THOROUGH, Figures, LoadFailed, Pace, streams, unary
+from tests.bench.measure import (
+    CONCURRENCIES,
+    IN_TURN,
+    QUICK,
+    THOROUGH,
+    Figures,
+    LoadFailed,
+    Pace,
+    streams,
+    unary,
+)
 from tests.bench.processes import WORK, DidNotStart, Family, Helper, helper, idle_share
 from tests.bench.subjects import (
     GOVERNED_SEKHA,
@@ -30,11 +40,13 @@ from tests.bench.subjects import (
     started,
 )
 from tests.bench.table import breakdown, growth, table
+from tests.bench.turns import latencies_in_turn
 
 Part = Callable[[Subject, Helper, Pace, float], Figures]
 
 PARTS = ("unary", "streams", "routing", "startup")
 FLOOR = "upstream alone"
+TRANSPORTS = ("", ", inline")  # as the names of subjects end
 IDLE_S = 5.0
 
 
@@ -123,6 +135,21 @@ class Bench:
                     except LoadFailed as reason:
                         self.failures[f"{subject.name}, {name}"] = str(reason)
 
+    def ask_in_turn(self, without: str, with_it: str) -> None:
+        """Of two subjects of one gateway, what the accounts of the one add to the wait for an answer."""
+        by_name = {subject.name: subject for subject in self.subjects}
+        if not {without, with_it} <= by_name.keys():
+            return  # it did not start
+        for turn in range(self.pace.rounds):
+            say(f"round {turn + 1} of {self.pace.rounds}: in turn, {without} and {with_it}")
+            try:
+                waits = latencies_in_turn(by_name[without], by_name[with_it], self.pace.loop_s)
+            except OSError as reason:
+                self.failures[f"{with_it}, in turn"] = str(reason)
+                continue
+            for name, p50_ms in waits.items():
+                self.seen[name]["turns.p50_ms"].append(p50_ms)
+
     def results(self) -> dict[str, Figures]:
         """The medians, subjects in the order they were started."""
         names = list(dict.fromkeys([*(subject.name for subject in self.subjects), *self.seen]))
@@ -132,7 +159,7 @@ class Bench:
 
 
 def measure(chosen: argparse.Namespace, running: contextlib.ExitStack) -> Bench:
-    pace = QUICK if chosen.quick else THOROUGH
+    pace = QUICK if chosen.quick else IN_TURN if chosen.governed else THOROUGH
     pace = replace(pace, rounds=chosen.rounds or pace.rounds)
     bench = Bench(running.enter_context(helper("tests.bench.upstream")), pace)
     if chosen.only == {"routing"}:
@@ -153,6 +180,9 @@ def measure(chosen: argparse.Namespace, running: contextlib.ExitStack) -> Bench:
         bench.start(LITELLM, running)
     bench.note_rest()
     bench.take_turns(parts)
+    if chosen.governed and "unary" in chosen.only:
+        for transport in TRANSPORTS:
+            bench.ask_in_turn(f"unaccounted{transport}", f"governed{transport}")
     bench.note_memory()
     return bench
 
@@ -163,8 +193,8 @@ def report(bench: Bench) -> None:
     for name, figures in results.items():
         if name != FLOOR and (where := breakdown(name, figures)):
             print(where)
-    for suffix in ("", ", inline"):
-        if more := growth(bench.seen, f"unaccounted{suffix}", f"governed{suffix}"):
+    for transport in TRANSPORTS:
+        if more := growth(bench.seen, f"unaccounted{transport}", f"governed{transport}"):
             print(more)
     floor = results.get(FLOOR, {})
     if "unary.32.generator_cpu_us" in floor:

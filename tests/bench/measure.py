@@ -34,6 +34,7 @@ class Pace:
 
 
 THOROUGH = Pace(rounds=3, warm_up_s=1.5, loop_s=4.0, tokens=250)
+IN_TURN = Pace(rounds=15, warm_up_s=1.0, loop_s=2.0, tokens=100)  # what is compared is near in time
 QUICK = Pace(rounds=1, warm_up_s=0.5, loop_s=2.0, tokens=100)
 
 

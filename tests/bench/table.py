@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import mean, median, stdev
 
 from tests.bench.measure import CONCURRENCIES, STREAMS, Figures
 
@@ -60,6 +60,7 @@ def rows() -> list[Row]:
         Row("memory_mb", "memory, MB"),
         Row("idle_pct", "CPU when idle, % of a core", digits=1),
         *unary,
+        Row("turns.p50_ms", "p50, with and without a key in turn, ms", digits=2),
         Row("streams.first_p50_ms", f"first token p50, {STREAMS} streams, ms", digits=1),
         Row("streams.first_p99_ms", f"first token p99, {STREAMS} streams, ms", digits=1),
         Row("streams.longest_gap_ms", "longest gap in a stream, ms"),
@@ -108,21 +109,25 @@ def table(results: Mapping[str, Figures], ours: str, peer: str) -> str:
 
 
 def growth(seen: Mapping[str, Mapping[str, Sequence[float]]], before: str, after: str) -> str:
-    """What `after` takes more than `before`, each the median of the rounds; empty where nobody was asked."""
+    """
+    What `after` takes more than `before`; empty where nobody was asked.
+
+    Of processor time the median of the rounds, and their mean with its standard error; of the wait for an
+    answer, which was asked for in turn, the median difference.
+    """
     said = []
-    for c in CONCURRENCIES:
-        for key in (f"unary.{c}.cpu_us", f"unary.{c}.p50_ms"):
-            old_ones, new_ones = seen.get(before, {}).get(key, ()), seen.get(after, {}).get(key, ())
-            if not old_ones or len(old_ones) != len(new_ones):
-                continue  # one of a round was not measured: nobody knows which belong together
-            pairs = list(zip(old_ones, new_ones, strict=True))
-            share = 100 * (median(new / old for old, new in pairs) - 1)
-            if key.endswith("cpu_us"):
-                said.append(f"CPU/request, {c} at once {share:+.0f} %")
-            elif c == 1:
-                said.append(
-                    f"p50, {c} at once {median(new - old for old, new in pairs):+.2f} ms ({share:+.0f} %)"
-                )
+    for key in (*(f"unary.{c}.cpu_us" for c in CONCURRENCIES), "turns.p50_ms"):
+        old_ones, new_ones = seen.get(before, {}).get(key, ()), seen.get(after, {}).get(key, ())
+        if not old_ones or len(old_ones) != len(new_ones):
+            continue  # one of a round was not measured: nobody knows which belong together
+        pairs = list(zip(old_ones, new_ones, strict=True))
+        more = [100 * (new / old - 1) for old, new in pairs]
+        if key == "turns.p50_ms":
+            said.append(f"p50 {median(new - old for old, new in pairs):+.2f} ms ({median(more):+.0f} %)")
+        else:
+            error = f" ± {stdev(more) / math.sqrt(len(more)):.0f}" if len(more) > 1 else ""
+            _, c, _ = key.split(".")
+            said.append(f"CPU/request, {c} at once {median(more):+.0f} % (mean {mean(more):+.0f}{error})")
     return f"{after}, compared with {before}: {', '.join(said)}" if said else ""
 
 

@@ -3,16 +3,16 @@
 from tests.bench.table import growth
 
 SEEN = {
-    "before": {"unary.1.cpu_us": [100.0, 200.0, 400.0], "unary.1.p50_ms": [1.0, 2.0, 4.0]},
-    "after": {"unary.1.cpu_us": [110.0, 240.0, 420.0], "unary.1.p50_ms": [1.5, 2.25, 4.25]},
+    "before": {"unary.1.cpu_us": [100.0, 200.0, 400.0], "turns.p50_ms": [1.0, 2.0, 4.0]},
+    "after": {"unary.1.cpu_us": [110.0, 240.0, 420.0], "turns.p50_ms": [1.5, 2.25, 4.25]},
 }
 
 
 def test_growth_is_the_median_of_what_each_round_grew_by() -> None:
     said = growth(SEEN, "before", "after")
 
-    assert (
-        said == "after, compared with before: CPU/request, 1 at once +10 %, p50, 1 at once +0.25 ms (+12 %)"
+    assert said == (
+        "after, compared with before: CPU/request, 1 at once +10 % (mean +12 ± 4), p50 +0.25 ms (+12 %)"
     )
 
 
@@ -21,3 +21,9 @@ def test_rounds_that_do_not_belong_together_are_not_compared() -> None:
 
     assert growth(one_is_missing, "before", "after") == ""
     assert growth(SEEN, "before", "nobody") == ""
+
+
+def test_one_round_has_no_error_that_anybody_could_know() -> None:
+    one = {"before": {"unary.1.cpu_us": [100.0]}, "after": {"unary.1.cpu_us": [110.0]}}
+
+    assert growth(one, "before", "after").endswith("1 at once +10 % (mean +10)")
