@@ -17,7 +17,7 @@ BATCH, BATCHES = 200, 15
 
 
 class Known:
-    """Every price and latency is known, every breaker closed."""
+    """Every price and latency is known, every breaker closed, everyone there."""
 
     def cost(self, target: Target, wanted: Requirements) -> int | None:
         return 1_000 * (target.position % 7)
@@ -27,6 +27,9 @@ class Known:
 
     def latency_s(self, target: Target) -> float | None:
         return 0.1 + target.position % 5
+
+    def is_ready(self, provider_id: str) -> bool:
+        return True
 
 
 def settings() -> Settings:

@@ -1,5 +1,6 @@
-"""What the bench says below its table."""
+"""What the bench says below its table, and what it measures without a gateway."""
 
+from tests.bench.routing import decision_us
 from tests.bench.table import growth
 
 SEEN = {
@@ -27,3 +28,7 @@ def test_one_round_has_no_error_that_anybody_could_know() -> None:
     one = {"before": {"unary.1.cpu_us": [100.0]}, "after": {"unary.1.cpu_us": [110.0]}}
 
     assert growth(one, "before", "after").endswith("1 at once +10 % (mean +10)")
+
+
+def test_a_routing_decision_is_measured_over_targets_that_could_all_serve() -> None:
+    assert decision_us() > 0
