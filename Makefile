@@ -47,7 +47,7 @@ lint: install ## ruff: style, imports, security
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: install ## mypy --strict on serve_app
+types: install ## mypy --strict on serve_app, and on what measures it
 	$(BIN)/mypy
 
 fmt: install ## put the code in order

@@ -8,9 +8,9 @@ callers are told it. Both in one process, for two processes of the same code dif
 
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
-from serve_app import trip
 from serve_app.accounting.entry import EntryOutcome
 from serve_app.accounting.usage import Usage
 from serve_app.api.asgi import Scope, header
@@ -67,13 +67,13 @@ class OpenKeyring(Keyring):
 
 def main() -> None:
     os.environ.update({name: os.environ.get(name, value) for name, value in PRODUCTION.items()})
-    from serve_app import app as graph  # Serve reads the environment when it is imported
-    from serve_app.deployments import router
+    graph: Any = import_module("serve_app.app")  # Serve reads the environment when it is imported
 
-    class Router(graph.RouterDeployment):
-        async def __init__(self, settings: Settings, handles: Mapping[str, Any]) -> None:
-            trip.Bill = bill_of
-            router.Keyring = OpenKeyring
+    class Router(graph.RouterDeployment):  # type: ignore[misc]  # Serve's decorators know no types
+        async def __init__(self, settings: Settings, handles: Mapping[str, Any]) -> None:  # type: ignore[misc]
+            trip: Any = import_module("serve_app.trip")
+            router: Any = import_module("serve_app.deployments.router")
+            trip.Bill, router.Keyring = bill_of, OpenKeyring
             await super().__init__(settings, handles)
 
     graph.RouterDeployment = Router
