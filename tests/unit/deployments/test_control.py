@@ -1,7 +1,6 @@
 """The control actor without Ray: what it tells of budgets, over its own restarts too."""
 
 import logging
-import pickle
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ async def spend(actor: ControlActor, settings: Settings, number: int, dollars: f
     """Say hello, and hand over one entry."""
     await actor.hello("r", settings, Snapshot())
     spent = entry(number, journal="r", at=SystemClock().now(), cost=int(dollars * 1e9))
-    await actor.report(pickle.dumps(Report("r", number, entries=(spent,))))
+    await actor.report(Report("r", number, entries=(spent,)))
 
 
 async def end(actor: ControlActor) -> None:
