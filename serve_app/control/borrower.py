@@ -139,7 +139,7 @@ class Borrower:
             account.reserved += amount
             account.taken += amount
             account.touched = now
-            is_plenty = free >= LOW * amount and free >= account.low
+            is_plenty = free >= LOW * amount and free >= account.low  # nearly always
             if not (is_plenty and now - account.since < 1.0) and self._asks_ahead(account, amount, now):
                 leaves_little = True
         return Hold(parts, leaves_little=leaves_little)

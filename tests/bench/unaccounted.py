@@ -54,6 +54,7 @@ def bill_of(
     request_id: str, operation: str, wanted: Requirements, caller: Caller, control: Replica, clock: Clock
 ) -> Bill:
     """Nobody's for who showed no key."""
+    # Ray copies ANYONE into the router with both of us, and so it is the one that OpenKeyring lets in.
     kind = NoBill if caller is ANYONE else Bill
     return kind(request_id, operation, wanted, caller, control, clock)
 
