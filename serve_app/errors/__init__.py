@@ -1,0 +1,210 @@
+"""
+What the gateway can refuse or fail with.
+
+    SekhaError
+    * ConfigError                    the configuration is wrong: the process does not start
+    * GatewayError                   a caller is told, with a status and a code
+      x InvalidRequest               400, 413, 422: the request itself is at fault
+      x Unauthenticated              401: no key, or not one of ours
+      x Forbidden                    403: a good key, but not one for this
+      x ModelNotAllowed              403: a model or task that is not for this caller
+      x ModelNotFound                404: nothing configured goes by that name
+      x NoProvidersAvailable         503: nothing configured can do this
+      x NoSuitableProviders          503: what could do it may not just now (breaker, cost, operator)
+      x LimitReached
+        + BudgetExceeded             402: no money left for it
+        + PriceUnknown               402: a budget applies to what has no price
+        + RateLimitExceeded          429: too many requests, tokens, or requests at once
+        + AdminLimitReached          429: operators did something too often within an hour
+      x GatewayUnavailable           503: a part of the gateway itself is missing
+        + JwksUnavailable            the keys of an identity provider
+      x UpstreamError                one attempt at one target failed
+        + ReplicaLost                the process that had it died
+        + ProviderAuthError          our key was refused
+        + ProviderRateLimitError     429
+        + ProviderTimeoutError       it took too long
+
+Every error hands all its fields to `Exception`, because it crosses Ray handles and pickle rebuilds an
+exception from `args` alone.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from serve_app.errors.base import (
+    ConfigError,
+    GatewayError,
+    SekhaError,
+)
+from serve_app.errors.limits import (
+    AdminLimitReached,
+    BudgetExceeded,
+    LimitReached,
+    PriceUnknown,
+    RateLimitExceeded,
+)
+from serve_app.errors.upstream import (
+    FailureKind,
+    ProviderAuthError,
+    ProviderError,
+    ProviderRateLimitError,
+    ProviderTimeoutError,
+    ReplicaLost,
+    UpstreamError,
+    upstream_error,
+)
+
+__all__ = [
+    "AdminLimitReached",
+    "BudgetExceeded",
+    "ConfigError",
+    "FailureKind",
+    "Forbidden",
+    "GatewayError",
+    "GatewayUnavailable",
+    "InvalidRequest",
+    "JwksUnavailable",
+    "LimitReached",
+    "ModelNotAllowed",
+    "ModelNotFound",
+    "NoProvidersAvailable",
+    "NoSuitableProviders",
+    "PriceUnknown",
+    "ProviderAuthError",
+    "ProviderError",
+    "ProviderRateLimitError",
+    "ProviderTimeoutError",
+    "RateLimitExceeded",
+    "ReplicaLost",
+    "SekhaError",
+    "Unauthenticated",
+    "UpstreamError",
+    "upstream_error",
+]
+
+
+class InvalidRequest(GatewayError):
+    """The request cannot be served by anyone as it stands."""
+
+    kind = "invalid_request_error"
+
+    def __init__(
+        self, message: str, param: str | None = None, code: str = "invalid_request", status: int = 400
+    ) -> None:
+        super().__init__(message, param, code, status)
+        self.param = param
+        self.code = code
+        self.status = status
+
+
+class Unauthenticated(GatewayError):
+    """No key came with the request, or one the gateway does not know."""
+
+    status = 401
+    kind = "authentication_error"
+
+    def __init__(self, message: str, code: str = "invalid_api_key") -> None:
+        super().__init__(message, code)
+        self.code = code
+
+
+class Forbidden(GatewayError):
+    """The key is good, but not for this."""
+
+    status = 403
+    code = "forbidden"
+    kind = "permission_error"
+
+
+class ModelNotAllowed(GatewayError):
+    """
+    The caller may not use this model, or none that could do what was asked.
+
+    `name` is None when no model was named; `allowed` are the models that the caller may use.
+    """
+
+    status = 403
+    code = "model_not_allowed"
+    kind = "permission_error"
+    param = "model"
+
+    def __init__(self, name: str | None, allowed: Iterable[str]) -> None:
+        self.name = name
+        self.allowed = tuple(allowed)
+        super().__init__(name, self.allowed)
+
+    @property
+    def message(self) -> str:
+        what = "any model that could do this" if self.name is None else f"the model '{self.name}'"
+        return f"This key may not use {what}. It may use: {', '.join(self.allowed) or 'none'}"
+
+
+class ModelNotFound(GatewayError):
+    """Nothing configured goes by this name."""
+
+    status = 404
+    code = "model_not_found"
+    kind = "invalid_request_error"
+    param = "model"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(name, tuple(known))
+        self.name = name
+        self.known = tuple(known)
+
+    @property
+    def message(self) -> str:
+        return f"The model '{self.name}' does not exist here. There are: {', '.join(self.known)}"
+
+
+class NoProvidersAvailable(GatewayError, RuntimeError):
+    """No configured model can do what was asked, whatever state the providers are in."""
+
+    status = 503
+    code = "no_providers_available"
+
+    def __init__(self, task: str, vision: bool = False, why: str = "") -> None:
+        super().__init__(task, vision, why)
+        self.task = task
+        self.vision = vision
+        self.why = why
+
+    @property
+    def message(self) -> str:
+        note = f": {self.why}" if self.why else ""
+        return f"No providers available for task '{self.task}' (vision={self.vision}){note}"
+
+
+class NoSuitableProviders(GatewayError, RuntimeError):
+    """Models exist that could do it, but each is held back by a breaker, its cost or an operator."""
+
+    status = 503
+    code = "no_suitable_providers"
+
+    def __init__(self, task: str, why: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(task, why, retry_after_s)
+        self.task = task
+        self.why = why
+        self.retry_after_s = retry_after_s
+
+    @property
+    def message(self) -> str:
+        note = f": {self.why}" if self.why else ""
+        return f"No suitable providers available for task '{self.task}'{note}"
+
+
+class GatewayUnavailable(GatewayError):
+    """A part of the gateway that this request needs is not there just now."""
+
+    status = 503
+    code = "gateway_unavailable"
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+
+class JwksUnavailable(GatewayUnavailable):
+    """A token may be good, but the key to check it with is out of reach."""
+
+    code = "jwks_unavailable"
+    retry_after_s = 30.0

@@ -1,0 +1,149 @@
+"""One attempt at one target failed: the kinds of failure, and what a caller is told of each."""
+
+from enum import StrEnum
+
+from serve_app.errors.base import GatewayError
+
+
+class FailureKind(StrEnum):
+    """Why one attempt failed: the small closed set that decides what happens next."""
+
+    TIMEOUT = "timeout"
+    RATE_LIMITED = "rate_limited"  # 429
+    OVERLOADED = "overloaded"  # 503, 529
+    SATURATED = "saturated"  # our own queue in front of it is full
+    UNREACHABLE = "unreachable"  # refused, reset, no such host
+    BROKEN = "broken"  # other 5xx, garbled or cut-off answers
+    AUTH = "auth"  # 401, 403: our key, never the caller's
+    NOT_FOUND = "not_found"  # 404: the upstream does not have this model
+    CONTEXT_LENGTH = "context_length"  # 400: too long for this model
+    CONTENT_FILTER = "content_filter"  # 400: refused for what it says
+    REJECTED = "rejected"  # other 4xx: the caller's request is at fault
+
+
+_STATUS = {
+    FailureKind.TIMEOUT: 504,
+    FailureKind.RATE_LIMITED: 429,
+    FailureKind.OVERLOADED: 503,
+    FailureKind.SATURATED: 429,
+    FailureKind.UNREACHABLE: 502,
+    FailureKind.BROKEN: 502,
+    FailureKind.AUTH: 502,
+    FailureKind.NOT_FOUND: 502,
+    FailureKind.CONTEXT_LENGTH: 400,
+    FailureKind.CONTENT_FILTER: 400,
+    FailureKind.REJECTED: 400,
+}
+
+_CALLERS_FAULT = frozenset({FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER, FailureKind.REJECTED})
+
+
+class UpstreamError(GatewayError):
+    """
+    One attempt at one provider failed.
+
+    `upstream_status` is what the provider answered, where it answered at all; `status` is what the caller
+    sees if this failure is the last word. A provider's 401 is never the caller's 401. Without a `failure` it
+    is of the kind its class is for.
+    """
+
+    usual = FailureKind.BROKEN
+
+    def __init__(
+        self,
+        message: str,
+        provider_id: str,
+        failure: FailureKind | None = None,
+        upstream_status: int | None = None,
+        retry_after_s: float | None = None,
+        code: str | None = None,
+        param: str | None = None,
+    ) -> None:
+        failure = failure or self.usual
+        super().__init__(message, provider_id, failure, upstream_status, retry_after_s, code, param)
+        self.provider_id = provider_id
+        self.failure = failure
+        self.upstream_status = upstream_status
+        self.retry_after_s = retry_after_s
+        self.param = param
+        self.code = code or f"upstream_{failure}"
+        self.kind = "invalid_request_error" if failure in _CALLERS_FAULT else "upstream_error"
+        if failure in (FailureKind.RATE_LIMITED, FailureKind.SATURATED):
+            self.kind = "rate_limit_error"
+        self.status = _STATUS[failure]
+        if failure is FailureKind.REJECTED and upstream_status is not None:
+            self.status = upstream_status
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until it makes sense to try again, where the provider said so (the seed's name)."""
+        return self.retry_after_s
+
+    @property
+    def original_error(self) -> BaseException | None:
+        """What this was made from, in the process it was made in; causes do not travel."""
+        return self.__cause__
+
+    @property
+    def callers_fault(self) -> bool:
+        """True when no other target would like the request better and no breaker should count it."""
+        return self.failure in _CALLERS_FAULT
+
+    @property
+    def retryable(self) -> bool:
+        """True when the same call may well succeed later (contract 3.5, case 50)."""
+        return not self.callers_fault and self.failure not in (FailureKind.AUTH, FailureKind.NOT_FOUND)
+
+
+ProviderError = UpstreamError  # the seed's name for it (contract 3.5)
+
+
+class ReplicaLost(UpstreamError):
+    """
+    The process that had the request has died: nobody knows what came of it, and what it cost.
+
+    `replica` tells one that died from the next, where it is known.
+    """
+
+    usual = FailureKind.UNREACHABLE
+
+    def __init__(self, message: str, provider_id: str, replica: str | None = None) -> None:
+        super().__init__(message, provider_id)
+        self.args = (message, provider_id, replica)
+        self.replica = replica
+
+
+class ProviderAuthError(UpstreamError):
+    """The provider refused our key."""
+
+    usual = FailureKind.AUTH
+
+
+class ProviderRateLimitError(UpstreamError):
+    """The provider asks us to slow down; `retry_after_s` says for how long, where it said so."""
+
+    usual = FailureKind.RATE_LIMITED
+
+
+class ProviderTimeoutError(UpstreamError):
+    """The provider took longer than it was given."""
+
+    usual = FailureKind.TIMEOUT
+
+
+_CLASS = {cls.usual: cls for cls in (ProviderAuthError, ProviderRateLimitError, ProviderTimeoutError)}
+
+
+def upstream_error(
+    message: str,
+    provider_id: str,
+    failure: FailureKind,
+    upstream_status: int | None = None,
+    retry_after_s: float | None = None,
+    code: str | None = None,
+    param: str | None = None,
+) -> UpstreamError:
+    """The failure as the class that goes with its kind, for callers who catch by class."""
+    return _CLASS.get(failure, UpstreamError)(
+        message, provider_id, failure, upstream_status, retry_after_s, code, param
+    )
