@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from serve_app import __version__
 from serve_app.api.admin.backend import EndpointLook
@@ -28,17 +28,20 @@ from serve_app.api.asgi import (
     Scope,
     Send,
     path_within,
+    printable,
     read_body,
     send_answer,
 )
 from serve_app.api.auth import Authorised, Keyring
 from serve_app.api.errors import error_for, error_headers, openai_error
 from serve_app.api.health import NOT_LOOKED_AT, Exposition, metrics_routes, provider_routes, service_routes
-from serve_app.api.openai import OpenAIEndpoints
+from serve_app.api.openai import OpenAIEndpoints, request_id_of
+from serve_app.api.origins import Origins, is_preflight
 from serve_app.api.routing import routing_routes
+from serve_app.api.unknown_path import hint_for
 from serve_app.caller import Caller
 from serve_app.clock import Clock
-from serve_app.errors import GatewayError, ModelNotFound
+from serve_app.errors import Forbidden, GatewayError, InvalidRequest, ModelNotFound
 from serve_app.events import HttpAnswered
 from serve_app.gateway import Gateway
 from serve_app.lookout import Lookout
@@ -50,9 +53,14 @@ log = logging.getLogger("sekha.api")
 TITLE = "Sekha LLM Bridge"  # fixed by contract section 1
 
 PUBLIC = frozenset(
-    {"/", "/health", "/api/v1/health", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+    {
+        *("/", "/health", "/healthz", "/livez", "/readyz", "/api/v1/health"),
+        *("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"),
+    }
 )
 SMALL_BODY = 1_000_000  # bytes; more than any endpoint but the hot ones has a use for
+
+LONGEST_SHOWN = 200  # characters of a path in a line of the log
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -88,7 +96,7 @@ def build_api(
     desk = Desk(gateway, lookout, clock)
     app.include_router(admin_routes(desk, keyring, look_at_endpoint or unseen))
     rest = Guarded(app, keyring, public)
-    return Dispatcher(hot, rest, gateway)
+    return Dispatcher(hot, rest, gateway, keyring)
 
 
 class Guarded:
@@ -132,36 +140,56 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
 
 
 class Dispatcher:
-    """Sends a request to its endpoint and counts how it ended."""
+    """
+    Sends a request to its endpoint and counts how it ended.
 
-    def __init__(self, hot: dict[str, Endpoint], rest: Endpoint, gateway: Gateway) -> None:
+    What is decided for every request alike is decided here: the host and the page it comes from, its id, and
+    HEAD, which is answered as GET is, without a body.
+    """
+
+    def __init__(self, hot: dict[str, Endpoint], rest: Endpoint, gateway: Gateway, keyring: Keyring) -> None:
         self._hot = hot
         self._rest = rest
         self._gateway = gateway
+        self._keyring = keyring
+        self._origins = Origins(gateway.settings.router)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._rest(scope, receive, send)
             return
-        path = path_within(scope)
-        endpoint = self._hot.get(path) if scope["method"] == "POST" else None
+        path, method = path_within(scope), scope["method"]
+        endpoint = self._hot.get(path) if method == "POST" else None
+        needs_key = self._keyring.asks
         status = 499  # the caller went away before there was an answer
 
         async def counted(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                cors = self._origins.answer_headers(scope, needs_key)
+                message = {**message, "headers": [*message["headers"], *cors]}
+            elif method == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         try:
-            if endpoint is None:
-                await self._rest(scope, receive, counted)
-            else:
+            self._origins.check(scope, path, needs_key)
+            request_id_of(scope)
+            if endpoint is not None:
                 await self._served(endpoint, scope, receive, counted)
+            elif is_preflight(scope):
+                headers = self._origins.preflight_headers(scope, needs_key)
+                await send_answer(counted, 200, b"OK", [(b"content-type", b"text/plain"), *headers])
+            elif method == "HEAD":
+                await self._rest({**scope, "method": "GET"}, receive, counted)
+            else:
+                await self._rest(scope, receive, counted)
+        except (Forbidden, InvalidRequest) as error:
+            await send_answer(counted, error.status, error_for(path, error), error_headers(error))
         finally:
             route = path if endpoint else _route_of(scope)
-            method = scope["method"] if scope["method"] in METHODS else "other"
-            self._gateway.tell(HttpAnswered(method, route, status))
+            self._gateway.tell(HttpAnswered(method if method in METHODS else "other", route, status))
 
     async def _served(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
@@ -203,8 +231,6 @@ def _documented(
 ) -> FastAPI:
     """Everything as FastAPI sees it, the hot endpoints included so that they are documented."""
     app = FastAPI(title=TITLE, version=__version__, description="A multi-provider LLM gateway on Ray Serve.")
-    app.add_middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"], allow_headers=["*"])
-
     authorised = keyring.require()
     needs_key = [Depends(authorised)]
     open_metrics = gateway.settings.auth.public_metrics
@@ -304,15 +330,40 @@ async def _gateway_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
-    body: dict[str, Any] = {"detail": error.detail}
+    told, headers = str(error.detail), dict(error.headers or {})
+    if error.status_code == 404:
+        told = _unknown_path(request)
+    elif error.status_code == 405:
+        headers["allow"] = ", ".join(_methods_at(request))
+    body: dict[str, Any] = {"detail": told}
     if _is_for_admins(request):
         word = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "INVALID_REQUEST")
-        body |= {"code": word, "message": str(error.detail), "details": {}}
+        body |= {"code": word, "message": told, "details": {}}
     if _speaks_openai(request):
         code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code)
-        facts = {"message": str(error.detail), "type": "invalid_request_error", "param": None, "code": code}
+        facts = {"message": told, "type": "invalid_request_error", "param": None, "code": code}
         body["error"] = facts
-    return JSONResponse(body, error.status_code, error.headers)
+    return JSONResponse(body, error.status_code, headers)
+
+
+def _unknown_path(request: Request) -> str:
+    """What a client hears of a path that is not there; operators read it in the log."""
+    path, method = path_within(request.scope), request.method
+    hint = hint_for(path)
+    told = "Not Found" if hint is None else f"Not Found: {hint}"
+    shown = printable(path, LONGEST_SHOWN)
+    log.info("404 %s %s%s", method if method in METHODS else "other", shown, f" ({hint})" if hint else "")
+    return told
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Every method that some route takes at this path; a route alone knows only its own."""
+    found: set[str] = set()
+    for method in METHODS:
+        scope = {**request.scope, "method": method}
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+            found.add(method)
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

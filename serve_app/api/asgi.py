@@ -13,7 +13,6 @@ ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 JSON: tuple[bytes, bytes] = (b"content-type", b"application/json")
-ANY_ORIGIN: tuple[bytes, bytes] = (b"access-control-allow-origin", b"*")
 
 
 class CallerGone(Exception):
@@ -33,6 +32,11 @@ def path_within(scope: Scope) -> str:
     path: str = scope["path"]
     root: str = scope.get("root_path") or ""
     return path[len(root) :] if root and path.startswith(root + "/") else path
+
+
+def printable(text: str, most: int = 100) -> str:
+    """What a caller sent, fit for a message or a line of the log: short, ASCII, on one line."""
+    return ascii(text[:most])[1:-1]
 
 
 async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
@@ -63,7 +67,7 @@ async def send_answer(
     if not any(name == b"content-type" for name, _ in given):
         given.append(JSON)
     length = (b"content-length", str(len(body)).encode())
-    await send({"type": "http.response.start", "status": status, "headers": [*given, length, ANY_ORIGIN]})
+    await send({"type": "http.response.start", "status": status, "headers": [*given, length]})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -89,6 +89,11 @@ class Keyring:
             entry.caller.role is Role.ADMIN for entry in known.values()
         )
 
+    @property
+    def asks(self) -> bool:
+        """Whether callers need a key to call models."""
+        return self._asks
+
     async def caller(self, scope: Scope) -> Caller:
         """
         The one behind a request. The key itself is never repeated.

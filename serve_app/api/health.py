@@ -10,6 +10,7 @@ from fastapi import APIRouter, Response
 from serve_app import __version__
 from serve_app.clock import Clock
 from serve_app.config.model import CHAT_TASKS, ModelTask
+from serve_app.control.book import NO_EPOCH
 from serve_app.control.port import ControlUnreachable, Totals
 from serve_app.errors import GatewayUnavailable
 from serve_app.gateway import Gateway
@@ -48,6 +49,20 @@ def service_routes(gateway: Gateway, lookout: Lookout, clock: Clock) -> APIRoute
             "features": FEATURES,
         }
 
+    @routes.get("/livez")
+    async def live() -> dict[str, Any]:
+        """Answer while the event loop turns; nothing else is asked."""
+        return {"status": "alive"}
+
+    @routes.get("/readyz")
+    async def ready(response: Response) -> dict[str, Any]:
+        """Answer 200 once the control plane's state was loaded; later outages do not show here."""
+        if gateway.control.book.epoch == NO_EPOCH:
+            response.status_code = 503
+            return {"status": "starting"}
+        return {"status": "ready"}
+
+    @routes.get("/healthz")
     @routes.get("/health")
     async def health() -> HealthView:
         """Healthy while at least one provider's breaker is closed; degraded otherwise, still with a 200."""

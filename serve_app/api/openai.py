@@ -12,7 +12,6 @@ from uuid import uuid4
 
 from serve_app.accounting.money import dollars, dollars_text
 from serve_app.api.asgi import (
-    ANY_ORIGIN,
     CallerGone,
     Headers,
     Receive,
@@ -113,7 +112,7 @@ class OpenAIEndpoints:
         event and without it, so that nobody takes half an answer for a whole one.
         """
         chosen = routed_headers(stream.routed) if stream.routed else []  # held back: nobody has answered yet
-        headers = [*EVENT_STREAM, *chosen, ANY_ORIGIN]
+        headers = [*EVENT_STREAM, *chosen]
         last = b""
         untold = self._tells_metadata
         async with aclosing(stream):
@@ -133,14 +132,20 @@ class OpenAIEndpoints:
 
 def request_id_of(scope: Scope) -> str:
     """
-    The caller's own id if it is a short printable one, else a new one.
+    Return the request's id: the caller's own, or a new one.
 
-    Serve gives every request an id and repeats it in `x-request-id` of every answer; this reads that.
+    Serve repeats the caller's id in the answer, so a bad one is refused rather than replaced: the id in the
+    answer and the id in the log must be the same. Raises InvalidRequest.
     """
     given = header(scope, b"x-request-id")
-    if given and len(given) <= LONGEST_REQUEST_ID and given.isprintable() and given.isascii():
-        return given
-    return uuid4().hex
+    if not given:
+        return uuid4().hex
+    if len(given) > LONGEST_REQUEST_ID or not (given.isascii() and given.isprintable()):
+        raise InvalidRequest(
+            f"x-request-id: must be at most {LONGEST_REQUEST_ID} printable ASCII characters",
+            param="x-request-id",
+        )
+    return given
 
 
 def routed_headers(routed: Routed) -> Headers:

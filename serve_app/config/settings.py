@@ -60,12 +60,19 @@ class RouterAutoscaling(Autoscaling):
 
 
 class RouterConfig(Scaling):
-    """The size of the router, and what it lets in: bodies above `max_body_mb` are refused with 413."""
+    """
+    The size of the router, and what it lets in: bodies above `max_body_mb` are refused with 413.
+
+    `allowed_hosts` are the host names it goes by, `cors_origins` the web pages that may read its answers, `*`
+    any. None: any where callers need a key, those of loopback where they need none.
+    """
 
     autoscaling: RouterAutoscaling = RouterAutoscaling()
     max_ongoing_requests: int = Field(default=4000, ge=1)
     num_cpus: float = Field(default=0.2, ge=0)
     max_body_mb: float = Field(default=64, gt=0)
+    allowed_hosts: tuple[str, ...] | None = None
+    cors_origins: tuple[str, ...] | None = None
 
 
 class Settings(Config):

@@ -104,7 +104,7 @@ class Office:
         """Somebody with this key before one of the two routers; to be closed by nobody: it opens nothing."""
         transport = httpx.ASGITransport(self.routers[router][1], raise_app_exceptions=False)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers)
+        return httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers)
 
     async def spent(self, entries: Sequence[Entry]) -> None:
         """These attempts are in the ledger."""

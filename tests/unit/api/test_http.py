@@ -45,7 +45,7 @@ async def client() -> AsyncIterator[Client]:
         house = House(two_providers(**more), providers, FakeClock())
         app = build_api(house.gateway, house.lookout, keys or keyring(), FakeClock(), exposition)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
-        made.append(httpx.AsyncClient(transport=transport, base_url="http://gateway"))
+        made.append(httpx.AsyncClient(transport=transport, base_url="http://localhost"))
         return made[-1]
 
     yield make

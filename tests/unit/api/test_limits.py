@@ -67,7 +67,7 @@ async def start() -> AsyncIterator[Start]:
 def client_of(house: House) -> httpx.AsyncClient:
     app = build_api(house.gateway, house.lookout, keyring(), FakeClock(), exposition)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
-    return httpx.AsyncClient(transport=transport, base_url="http://gateway")
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
 
 @pytest.mark.parametrize(

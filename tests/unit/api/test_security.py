@@ -55,7 +55,7 @@ CLOSED = [(method, path) for method, path in ROUTES if path not in PUBLIC]
 @pytest.fixture
 async def guarded() -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(WITH_A_USER, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
 
@@ -113,10 +113,10 @@ ADMINS = [(method, path) for method, path in CLOSED if path.startswith("/api/adm
 CHANGING = [(m, p) for m, p in ADMINS if m != "GET" and p != "/api/admin/login"]
 
 
-async def asked(app: Any, method: str, path: str, key: str | None, host: str = "gateway") -> int:
+async def asked(app: Any, method: str, path: str, key: str | None, host: str = "localhost") -> int:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     headers = {"host": host, "x-forwarded-host": host, **({"x-api-key": key} if key else {})}
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         return (await client.request(method, path, json={}, headers=headers)).status_code
 
 
@@ -154,7 +154,7 @@ async def test_errors_of_the_admin_api_have_its_shape_even_where_nothing_is(
 async def test_a_key_that_may_only_read_gets_no_answer_from_a_model() -> None:
     app: Any = app_for(keyring(api_keys=[{"key": "reads", "role": "read"}]))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         answer = await client.post("/v1/chat/completions", json=HI, headers={"x-api-key": "reads"})
 
     assert answer.status_code == 403
@@ -166,7 +166,7 @@ async def test_a_caller_sees_the_models_it_may_use_and_no_other() -> None:
     app: Any = app_for(keyring(api_keys=[{"key": "mine", "tenant": "a"}], tenants=tenants))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(
-        transport=transport, base_url="http://gateway", headers={"x-api-key": "mine"}
+        transport=transport, base_url="http://localhost", headers={"x-api-key": "mine"}
     ) as client:
         listed = (await client.get("/v1/models")).json()["data"]
         entries = (await client.get("/api/v1/models")).json()

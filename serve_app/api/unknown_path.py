@@ -1,0 +1,41 @@
+"""What to say to a client that asks for a path that is not there: most often its base URL is not right."""
+
+import re
+
+_HINTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), hint)
+    for pattern, hint in (
+        (r"/v1/v1(/|$)", "the base URL has /v1 twice: end it in /v1 once"),
+        (
+            r"(/api)?/v1/messages(/|$)|/anthropic(/|$)",
+            "the Anthropic Messages API is not served: use an OpenAI client with /v1/chat/completions",
+        ),
+        (
+            r"(/v1)?/responses(/|$)",
+            "the OpenAI Responses API is not served: have the client use chat completions",
+        ),
+        (r"(/v1)?/completions$", "legacy completions are not served: use /v1/chat/completions"),
+        (r"/(chat/completions|embeddings|models)$", "the base URL has to end in /v1"),
+        (
+            r"/api/(chat|generate|tags|show|embed|embeddings|ps|version)$",
+            "Ollama's own API is not served: use an OpenAI client with the base URL ending in /v1",
+        ),
+        (
+            r"/(v1beta|v1)/models/[^/]+:\w+$",
+            "Gemini's own API is not served: use an OpenAI client with the base URL ending in /v1",
+        ),
+        (
+            r"/openai/(deployments|v1)(/|$)",
+            "Azure's paths are not served: use an OpenAI client with the base URL ending in /v1",
+        ),
+        (
+            r"/v1/(audio|images|files|batches|moderations|assistants|threads|fine_tuning|realtime|rerank)(/|$)",
+            "this part of OpenAI's API is not served; /docs lists what is",
+        ),
+    )
+)
+
+
+def hint_for(path: str) -> str | None:
+    """Return what would help a client that asked for this path, if the path is one that clients ask for."""
+    return next((hint for pattern, hint in _HINTS if pattern.match(path)), None)
