@@ -147,7 +147,7 @@ class Gateway:
     def chat_requirements(self, request: ChatRequest) -> Requirements:
         """What a chat request asks for; ModelNotFound when it names what is not there."""
         intent, backend = self._intent(request.model)
-        shows_images = request.images > 0 and self.settings.routing.require_vision_for_images
+        shows_images = self._shows_images(request)
         return Requirements(
             task=ModelTask.VISION if shows_images else intent.task,
             preferred_model=request.preferred_model or intent.preferred_model,
@@ -156,6 +156,7 @@ class Gateway:
             max_cost=self.limit(request.max_cost),
             context_size=request.context_size,
             images=request.images,
+            written_images=request.written_images if shows_images else 0,
             input_tokens=request.input_tokens,
             output_tokens=request.output_tokens,
             output_limit=request.output_limit,
@@ -164,6 +165,19 @@ class Gateway:
             writes_cache=request.writes_cache,
             preferred_type=backend,
         )
+
+    def _shows_images(self, request: ChatRequest) -> bool:
+        """
+        Tell whether the request is one for a model that sees.
+
+        A link in plain text can be read by any model, so it decides only where none is named and there is one
+        that sees.
+        """
+        if not self.settings.routing.require_vision_for_images:
+            return False
+        if request.images or not request.written_images:
+            return request.images > 0
+        return request.preferred_model is None and any(target.supports_vision for target in self.targets)
 
     def _intent(self, name: str | None) -> tuple[Intent, Backend | None]:
         """What a name means, and the backend that operators have switched to where that has a say."""

@@ -363,7 +363,8 @@ class Trip:
         """What the caller is told about the target that answers; `cost` once it is known."""
         chosen, wanted = attempt.candidate, self.plan.wanted
         reason = self.plan.reason(chosen)
-        return Routed(chosen.target, wanted.task, reason, chosen.cost, cost, wanted.images)
+        images = wanted.images + wanted.written_images
+        return Routed(chosen.target, wanted.task, reason, chosen.cost, cost, images)
 
     def used(self, told: Usage | None, output_chars: int, machine_ms: int) -> Usage:
         """What an answer used, as far as its provider said; tokens are reckoned where it did not."""

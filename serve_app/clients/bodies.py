@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
+from serve_app.schemas.exact import dumps
 
 Messages = str | Sequence[Mapping[str, Any]]
 
@@ -21,4 +21,4 @@ def embedding_body(given: str | Sequence[Any], model: str | None, fields: Mappin
 
 def _body(required: Mapping[str, Any], model: str | None, fields: Mapping[str, Any]) -> bytes:
     named = {} if model is None else {"model": model}
-    return orjson.dumps({**fields, **named, **required})
+    return dumps({**fields, **named, **required})

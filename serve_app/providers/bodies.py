@@ -2,19 +2,22 @@
 
 from typing import Any
 
-import orjson
-
 from serve_app.accounting.reported import usage_of
 from serve_app.accounting.usage import Usage
 from serve_app.providers.base import Call
-from serve_app.schemas.body import HINTS
+from serve_app.schemas.body import HINTS, WHOLE_NUMBERS
+from serve_app.schemas.exact import loads
 
 
 def fields_of(call: Call) -> dict[str, Any]:
     """The request as the caller wrote it, without what was meant for the gateway, and with our model."""
-    fields: dict[str, Any] = orjson.loads(call.body)
+    fields: dict[str, Any] = loads(call.body)
     for hint in HINTS:
         fields.pop(hint, None)
+    for name in WHOLE_NUMBERS:
+        value = fields.get(name)
+        if isinstance(value, float) and value.is_integer():
+            fields[name] = int(value)
     fields["model"] = call.model
     return fields
 

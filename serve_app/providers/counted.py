@@ -10,11 +10,10 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import orjson
-
 from serve_app.accounting.usage import CHARS_PER_TOKEN, Usage
 from serve_app.providers.base import Call
 from serve_app.providers.tokenizer import Tokenizer, tokenizer_for
+from serve_app.schemas.exact import dumps, loads
 from serve_app.schemas.images import image_parts
 
 logger = logging.getLogger("sekha.providers")
@@ -85,7 +84,7 @@ async def counted(call: Call, said: Said | None) -> Usage | None:
 
 
 def _count(tokenizer: Tokenizer, body: bytes, said: Said | None) -> Usage:
-    fields: dict[str, Any] = orjson.loads(body)
+    fields: dict[str, Any] = loads(body)
     written = said.count(tokenizer) if said else 0
     return Usage(_count_read(tokenizer, fields), written, estimated=True)
 
@@ -98,9 +97,7 @@ def _count_read(tokenizer: Tokenizer, fields: dict[str, Any]) -> int:
     for message in messages:
         tokens += PER_MESSAGE
         tokens += sum(tokenizer.count(text) for text in (str(message.get("role")), *_spoken(message)))
-    tools = (
-        orjson.dumps(fields[name]) for name in ("tools", "functions", "response_format") if name in fields
-    )
+    tools = (dumps(fields[name]) for name in ("tools", "functions", "response_format") if name in fields)
     return tokens + sum(tokenizer.count(tool.decode()) for tool in tools)
 
 

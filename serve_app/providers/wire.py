@@ -47,6 +47,7 @@ from serve_app.providers.wire_failures import (
     too_much,
     too_much_of_nothing,
 )
+from serve_app.schemas.exact import dumps
 
 KEEPALIVE_S = 60.0  # how long an idle connection is kept for the next request
 LAST_WORDS_S = 0.05  # how long to wait for the end after [DONE], so that the connection can be used again
@@ -257,7 +258,7 @@ class WireProvider:
             headers["X-Request-Id"] = call.request_id
         posting = self._opened_session().post(
             (call.api_base or self._base_url) + path,
-            data=orjson.dumps(fields),
+            data=dumps(fields),
             headers=headers,
             allow_redirects=False,
             timeout=aiohttp.ClientTimeout(connect=self._config.connect_timeout_s),

@@ -11,6 +11,7 @@ class Requirements(NamedTuple):
 
     `max_cost` is in nano-dollars; `context_size` and the two token counts are in tokens. `only_preferred`
     drops every other model: an embedding from another model would land in another vector space.
+    `images` are parts of messages; `written_images` stand as links in plain text, which nobody has to fetch.
     `preferred_type`: providers of this type come before others, after the preferred model.
     `allowed_models` (model ids or `provider/model`) and `allowed_tasks` are what the caller may use; None:
     everything. For what it may cost at worst: `output_limit` is the most tokens the caller lets one answer
@@ -25,6 +26,7 @@ class Requirements(NamedTuple):
     max_cost: int | None = None
     context_size: int | None = None
     images: int = 0
+    written_images: int = 0
     only_preferred: bool = False
     input_tokens: int = 1000
     output_tokens: int = 500

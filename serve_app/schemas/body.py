@@ -10,10 +10,25 @@ import orjson
 
 from serve_app.accounting.money import nano_dollars
 from serve_app.errors import InvalidRequest
+from serve_app.schemas.exact import has_long_digits, with_every_digit
+from serve_app.schemas.shape import check_count, check_shape, too_deep
 
-# Words to the gateway itself: they are not sent on, an upstream would stumble over them.
-HINTS = ("preferred_model", "require_vision", "require_audio", "max_cost", "context_size")
+# Words to the gateway itself, or to the proxy in front of it: they are not sent on, an upstream would stumble
+# over them.
+HINTS = (
+    "preferred_model", "require_vision", "require_audio", "max_cost", "context_size", "folder",
+    "excluded_folders", "context_budget",
+)  # fmt: skip
 
+# Fields that vendors read as whole numbers; some clients write 100.0.
+WHOLE_NUMBERS = (
+    "max_tokens", "max_completion_tokens", "n", "seed", "top_k", "top_logprobs", "dimensions",
+)  # fmt: skip
+
+MOST_TOKENS = 2_147_483_647  # what a field that counts tokens may say
+MOST_DOLLARS = 1_000_000_000  # in nano-dollars it still fits the 64 bits of a database
+
+BOM = b"\xef\xbb\xbf"
 
 # Words that say where a request goes, and with whose key. A provider of ours may be a gateway that obeys
 # them: our key could be sent to any address (CVE-2024-6587, in LiteLLM). And a template is a program: vLLM
@@ -23,9 +38,10 @@ STEERING = frozenset({
 })  # fmt: skip
 
 # What people and their tools say may use any word: a function may well have a parameter called `api_key`.
-_CONTENT = frozenset({"messages", "input", "prompt", "functions", "response_format"})
+_CONTENT = frozenset({"messages", "input", "prompt", "functions", "response_format", "metadata"})
 _CONTENT_OF_A_TOOL = frozenset({"function", "parameters", "input_schema", "custom"})
 
+_CONTAINERS = frozenset({dict, list})
 _LONGEST_PATH = 200
 
 
@@ -43,15 +59,25 @@ class InvalidField(InvalidRequest):
 
 
 def parse_body(raw: bytes) -> dict[str, Any]:
-    """The body as a JSON object; InvalidRequest 400 when it is not one."""
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}", code="invalid_json") from None
+    """The body as a JSON object; InvalidRequest 400 or 413 when it is not one that can be handled."""
+    body = parse_json(raw)
     if not isinstance(body, dict):
         raise InvalidRequest(f"The body must be a JSON object, not {_name(body)}", code="invalid_json")
     refuse_steering(body)
     return body
+
+
+def parse_json(raw: bytes) -> Any:
+    """The value of a body, of bounded depth and size; InvalidRequest 400 or 413 says what is wrong."""
+    check_count(raw)
+    try:
+        value = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        if error.msg.startswith("depth limit"):
+            raise too_deep() from None
+        raise InvalidRequest(f"The body is not valid JSON: {error}", code="invalid_json") from None
+    check_shape(raw, value)
+    return with_every_digit(raw, value) if has_long_digits(raw) else value
 
 
 def refuse_steering(body: dict[str, Any]) -> None:
@@ -59,29 +85,42 @@ def refuse_steering(body: dict[str, Any]) -> None:
     for name, value in body.items():
         if name in STEERING:
             raise _steering(name)
-        if name not in _CONTENT and isinstance(value, dict | list):
+        if name not in _CONTENT and type(value) in _CONTAINERS:
             _refuse_below(name, value)
 
 
 def _refuse_below(name: str, value: dict[str, Any] | list[Any]) -> None:
-    # With a list of what is still to be seen: a body may be nested more deeply than Python may call.
     passed_over = _CONTENT_OF_A_TOOL if name == "tools" else frozenset()
-    unseen: list[tuple[str, Any]] = [(name, value)]
+    unseen = [value]
     while unseen:
-        path, here = unseen.pop()
+        here = unseen.pop()
         if isinstance(here, list):
-            unseen += [(f"{path}[{i}]", item) for i, item in enumerate(here) if isinstance(item, dict | list)]
-            continue
-        for key, inner in here.items():
-            if key in STEERING:
-                raise _steering(f"{path}.{key}")
-            if isinstance(inner, dict | list) and key not in passed_over:
-                unseen.append((f"{path}.{key}", inner))
+            unseen += [inner for inner in here if type(inner) in _CONTAINERS]
+        elif STEERING.isdisjoint(here):
+            unseen += [
+                inner for key, inner in here.items() if type(inner) in _CONTAINERS and key not in passed_over
+            ]
+        else:
+            raise _steering(_path_to(next(iter(STEERING.intersection(here))), here, name, value) or name)
+
+
+def _path_to(key: str, owner: dict[str, Any], path: str, value: Any) -> str | None:
+    """The place of a key in a body of bounded depth, built only for a refusal; None: it is not below."""
+    if value is owner:
+        return f"{path}.{key}"
+    steps = value.items() if isinstance(value, dict) else enumerate(value)
+    for step, inner in steps:
+        if type(inner) in _CONTAINERS:
+            shown = f"[{step}]" if isinstance(value, list) else f".{step[:_LONGEST_PATH]}"
+            found = _path_to(key, owner, path[-_LONGEST_PATH:] + shown, inner)
+            if found is not None:
+                return found
+    return None
 
 
 def _steering(path: str) -> InvalidRequest:
     shown = path if len(path) <= _LONGEST_PATH else f"…{path[-_LONGEST_PATH:]}"
-    message = f"'{shown}' is not for callers to set: where a request goes, and how, is the operator's word"
+    message = f"'{shown}' cannot be set by callers; the operator configures where requests go"
     return InvalidRequest(message, param=shown, code="forbidden_field")
 
 
@@ -108,26 +147,41 @@ def number(body: dict[str, Any], field: str, least: float, most: float = float("
     value = body.get(field)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is not int and type(value) is not float:  # true and false are no numbers
         raise InvalidField(field, f"Input should be a number, not {_name(value)}", "float_type")
     if value < least:
-        raise InvalidField(field, f"Input should be at least {least:g}, not {value}", "greater_than_equal")
+        raise InvalidField(field, f"Input should be at least {least:g}, not {value:g}", "greater_than_equal")
     if value > most:
-        raise InvalidField(field, f"Input should be at most {most:g}, not {value}", "less_than_equal")
+        raise InvalidField(field, f"Input should be at most {most:g}, not {value:g}", "less_than_equal")
     return value
 
 
-def whole_number(body: dict[str, Any], field: str, least: int) -> int | None:
-    """A whole number of at least `least`, or nothing."""
-    value = number(body, field, least)
-    if value is not None and not isinstance(value, int):
-        raise InvalidField(field, f"Input should be a whole number, not {value}", "int_type")
+def whole_number(
+    body: dict[str, Any], field: str, least: float = float("-inf"), most: float = float("inf")
+) -> int | None:
+    """A whole number within bounds, or nothing; 100.0 is one."""
+    value = number(body, field, least, most)
+    if isinstance(value, float):
+        if not value.is_integer():
+            raise InvalidField(field, f"Input should be a whole number, not {value:g}", "int_type")
+        return int(value)
     return value
+
+
+def whole(body: dict[str, Any], field: str) -> int | None:
+    """A whole number whose check has passed, or nothing."""
+    value = body.get(field)
+    return None if value is None else int(value)
+
+
+def tokens(body: dict[str, Any], field: str) -> int | None:
+    """A number of tokens, or nothing."""
+    return whole_number(body, field, 1, MOST_TOKENS)
 
 
 def cost_limit(body: dict[str, Any]) -> int | None:
     """`max_cost` in US dollars as nano-dollars, or nothing."""
-    limit = number(body, "max_cost", 0)
+    limit = number(body, "max_cost", 0, MOST_DOLLARS)
     return None if limit is None else nano_dollars(limit)
 
 

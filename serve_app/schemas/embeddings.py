@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from serve_app.accounting.usage import estimate_tokens
-from serve_app.schemas.body import InvalidField, cost_limit, parse_body, text
+from serve_app.schemas.body import BOM, MOST_TOKENS, InvalidField, cost_limit, parse_body, text, tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,14 @@ class EmbeddingRequest:
 
 
 def read_embedding(raw: bytes) -> EmbeddingRequest:
-    """Parse and check; InvalidRequest (400) and InvalidField (422) say what is wrong."""
+    """Parse and check; InvalidRequest (400, 413) and InvalidField (422) say what is wrong."""
+    raw = raw.removeprefix(BOM)
     body = parse_body(raw)
     if "input" not in body:
         raise InvalidField("input", "Field required", "missing")
+    tokens(body, "dimensions")
+    text(body, "encoding_format")
+    text(body, "user")
     return EmbeddingRequest(
         raw=raw,
         model=text(body, "model"),
@@ -39,8 +43,12 @@ def _tokens(value: Any) -> int:
     if isinstance(value, list) and value:
         if all(isinstance(item, str) for item in value):
             return sum(estimate_tokens(len(item)) for item in value)
-        if all(isinstance(item, int) and not isinstance(item, bool) for item in value):
+        if _are_tokens(value):
             return len(value)
-        if all(isinstance(item, list) and all(isinstance(t, int) for t in item) for item in value):
+        if all(isinstance(item, list) and _are_tokens(item) for item in value):
             return sum(len(item) for item in value)
     raise InvalidField("input", "Input should be a text, a list of texts, or lists of tokens", "input_type")
+
+
+def _are_tokens(value: list[Any]) -> bool:
+    return all(type(item) is int and 0 <= item <= MOST_TOKENS for item in value)

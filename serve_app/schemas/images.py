@@ -10,10 +10,9 @@ from serve_app.errors import InvalidRequest
 
 FORMATS = ("jpg", "jpeg", "png", "gif", "webp")
 
-_LINK = re.compile(
-    r"https?://[^\s\"'<>)\]]+?\.(?:jpe?g|png|gif|bmp|webp|svg)(?:[?#][^\s\"'<>)\]]*)?(?![\w./-])",
-    re.IGNORECASE,
-)
+# A link ends at a blank, at what may stand around it, and where the next one begins: one pass over a text.
+_LINK = re.compile(r"https?://(?:(?!https?://)[^\s\"'<>)\]])+", re.IGNORECASE)
+_PICTURE = re.compile(r"\.(?:jpe?g|png|gif|bmp|webp|svg)[.,;:!]*$", re.IGNORECASE)
 _DATA = re.compile(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=]+")
 _DATA_TYPE = re.compile(r"^data:(?P<type>[\w.+-]+/[\w.+-]+);base64,", re.IGNORECASE)
 
@@ -21,7 +20,9 @@ _DATA_TYPE = re.compile(r"^data:(?P<type>[\w.+-]+/[\w.+-]+);base64,", re.IGNOREC
 def image_parts(messages: Sequence[Any]) -> Iterator[Mapping[str, Any]]:
     """Every part of type `image_url` in the content lists of the messages."""
     for message in messages:
-        content = message.get("content") if isinstance(message, Mapping) else None
+        # A look-up of the plain type first: every request comes by here, and nearly all are dictionaries.
+        is_message = type(message) is dict or isinstance(message, Mapping)
+        content = message.get("content") if is_message else None
         if isinstance(content, list):
             for part in content:
                 if isinstance(part, Mapping) and part.get("type") == "image_url":
@@ -29,17 +30,31 @@ def image_parts(messages: Sequence[Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def count_images(messages: Sequence[Any]) -> int:
-    """
-    Images over all messages: parts, and links and data URIs in plain text (contract 1.6).
+    """Return the number of images over all messages: parts, and those written into plain text."""
+    return images_in_text(messages) + sum(1 for _ in image_parts(messages))
 
-    The word "image", links to pages, and parts of other types do not count.
+
+def images_in_text(messages: Sequence[Any]) -> int:
     """
-    written = 0
-    for message in messages:
-        content = message.get("content") if isinstance(message, Mapping) else None
-        if isinstance(content, str):
-            written += len(_LINK.findall(content)) + len(_DATA.findall(content))
-    return written + sum(1 for _ in image_parts(messages))
+    Return the number of links to images and of image data URIs in contents that are plain text.
+
+    The word "image" and links to pages do not count.
+    """
+    return sum(
+        _written(content)
+        for message in messages
+        if isinstance(message, Mapping) and isinstance(content := message.get("content"), str)
+    )
+
+
+def _written(content: str) -> int:
+    links = sum(map(_shows_picture, _LINK.findall(content))) if "://" in content else 0
+    return links + (len(_DATA.findall(content)) if "data:image/" in content else 0)
+
+
+def _shows_picture(link: str) -> bool:
+    path = re.split("[?#]", link, maxsplit=1)[0]
+    return _PICTURE.search(path[-10:]) is not None
 
 
 def check_images(messages: Sequence[Any], max_image_mb: float = 20) -> int:

@@ -4,7 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Dollars = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+from serve_app.schemas.body import MOST_DOLLARS, MOST_TOKENS
+
+Dollars = Annotated[float, Field(strict=True, ge=0, le=MOST_DOLLARS, allow_inf_nan=False)]
 
 
 class Words(BaseModel):
@@ -33,7 +35,7 @@ class RouteRequest(Words):
     require_vision: bool = False
     require_audio: bool = False
     max_cost: Dollars | None = None
-    context_size: int | None = Field(default=None, ge=1)
+    context_size: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
     include_fallbacks: bool = False
 
 

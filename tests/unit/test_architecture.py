@@ -76,7 +76,7 @@ RINGS = {
         "ray vllm orjson pydantic",
     ),
     "app": ("errors config deployments", "ray pydantic"),
-    "clients": ("errors caller config.routing deployments.handles", "ray orjson"),
+    "clients": ("errors caller config.routing deployments.handles schemas.exact", "ray orjson"),
     "clients/own": ("errors clock config events gateway inprocess providers schemas", "orjson"),
     "clients/model_router": ("errors clock config accounting resilience routing providers", ""),
     "clients/unified": ("errors clock config accounting control.backend providers.base", ""),

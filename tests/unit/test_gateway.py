@@ -1,13 +1,16 @@
 """The trip of a request: fallback, breakers, costs and events, without HTTP or Ray."""
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 import orjson
 import pytest
 
 from serve_app.accounting.usage import Usage
+from serve_app.config.model import ModelTask
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.routing import RoutingConfig
+from serve_app.config.settings import Settings
 from serve_app.errors import (
     FailureKind,
     GatewayError,
@@ -18,6 +21,7 @@ from serve_app.errors import (
 )
 from serve_app.events import AttemptFailed, RequestAbandoned, RequestFailed, RequestServed
 from serve_app.providers.base import Answer, Call, StreamEnd, StreamHead, StreamItem
+from serve_app.routing.requirements import Requirements
 from serve_app.schemas.chat import ChatRequest, read_chat
 from serve_app.schemas.embeddings import read_embedding
 from tests.support.clock import FakeClock
@@ -390,3 +394,36 @@ async def test_several_answers_and_tools_are_part_of_the_estimate() -> None:
 
     assert many.output_tokens == 4 * plain.output_tokens
     assert many.input_tokens > plain.input_tokens + 1000
+
+
+SEES = {"models": [{"model_id": "eyes", "task": "chat_smart", "supports_vision": True}]}
+LINK = "what is in http://x.org/a.png"
+
+
+def asked_of_it(content: str, settings: Settings, **fields: Any) -> Requirements:
+    body = orjson.dumps({"messages": [{"role": "user", "content": content}], **fields})
+    made = House(settings, {}, FakeClock())
+    return made.gateway.chat_requirements(read_chat(body))
+
+
+def test_a_link_to_an_image_in_a_text_is_a_question_for_a_model_that_sees() -> None:
+    wanted = asked_of_it(LINK, two_providers(SEES, default_models={}))
+
+    assert (wanted.task, wanted.require_vision, wanted.images) == (ModelTask.VISION, True, 0)
+    assert wanted.written_images == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "fields", "sees"),
+    [
+        (LINK, {"model": "eyes"}, SEES),  # it is for the named model to say what it makes of a link
+        (LINK, {}, {}),  # nobody sees: the text is still a question
+        ("what is in http://x.org/a.html", {}, SEES),
+    ],
+)
+def test_elsewhere_a_link_in_a_text_is_text(
+    content: str, fields: dict[str, Any], sees: dict[str, Any]
+) -> None:
+    wanted = asked_of_it(content, two_providers(sees, default_models={}), **fields)
+
+    assert (wanted.task, wanted.require_vision, wanted.written_images) == (ModelTask.CHAT_SMART, False, 0)

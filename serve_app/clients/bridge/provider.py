@@ -23,6 +23,7 @@ from serve_app.providers.base import Answer, Call, Provider
 from serve_app.providers.build import build_provider
 from serve_app.providers.catalogue import vendor
 from serve_app.providers.wire_failures import broken
+from serve_app.schemas.exact import dumps
 from serve_app.schemas.images import check_images
 
 
@@ -202,7 +203,7 @@ class LiteLlmProvider(LlmProvider):
         fields: dict[str, Any] = {"messages": spoken, "temperature": temperature}
         if max_tokens is not None:
             fields["max_tokens"] = max_tokens
-        return self._call(model, orjson.dumps(fields))
+        return self._call(model, dumps(fields))
 
     def _call(self, model: str, body: bytes) -> Call:
         return Call(model, body, self.settings.timeout, uuid4().hex)

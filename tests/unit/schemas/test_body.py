@@ -32,7 +32,7 @@ def test_a_steering_field_is_refused_by_name(name: str) -> None:
         ),
         ({"fallbacks": [{"model": "m", "api_base": "x"}]}, "fallbacks[0].api_base"),
         ({"extra_body": {"api_key": "x"}}, "extra_body.api_key"),
-        ({"metadata": {"extra_headers": {}}}, "metadata.extra_headers"),
+        ({"extra_body": {"metadata": {"extra_headers": {}}}}, "extra_body.metadata.extra_headers"),
         ({"chat_template_kwargs": {"chat_template": "{{ x }}"}}, "chat_template_kwargs.chat_template"),
         ({"tools": [{"type": "advisor", "api_base": "x"}]}, "tools[0].api_base"),
     ],
@@ -61,21 +61,12 @@ def test_it_is_refused_inside_other_fields_too(more: dict[str, Any], path: str) 
             }
         },
         {"chat_template_kwargs": {"enable_thinking": False}},
+        {"metadata": {"base_url": "https://my.own/page", "deep": [{"api_key": "of mine"}]}},
         {"seed": 7, "made_up_tomorrow": {"deep": [1, {"er": None}]}},
     ],
 )
 def test_what_people_and_their_tools_say_may_use_any_word(more: dict[str, Any]) -> None:
     assert parse_body(orjson.dumps({**HI, **more})) == {**HI, **more}
-
-
-def test_a_field_nested_more_deeply_than_python_may_call_is_no_trouble() -> None:
-    deep = b'{"x":' + b"[" * 900 + b'{"api_base":1}' + b"]" * 900 + b"}"
-
-    with pytest.raises(InvalidRequest) as refused:
-        parse_body(deep)
-
-    assert refused.value.code == "forbidden_field"
-    assert len(refused.value.message) < 400
 
 
 json = st.recursive(
