@@ -4,6 +4,7 @@ Request bodies of `/v1`: parsed once, checked where the gateway itself must unde
 Everything else in a body passes through untouched, also fields nobody has heard of yet.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -108,11 +109,14 @@ def _path_to(key: str, owner: dict[str, Any], path: str, value: Any) -> str | No
     """The place of a key in a body of bounded depth, built only for a refusal; None: it is not below."""
     if value is owner:
         return f"{path}.{key}"
-    steps = value.items() if isinstance(value, dict) else enumerate(value)
+    steps: Iterable[tuple[str, Any]] = (
+        ((f".{name[:_LONGEST_PATH]}", inner) for name, inner in value.items())
+        if isinstance(value, dict)
+        else ((f"[{place}]", inner) for place, inner in enumerate(value))
+    )
     for step, inner in steps:
         if type(inner) in _CONTAINERS:
-            shown = f"[{step}]" if isinstance(value, list) else f".{step[:_LONGEST_PATH]}"
-            found = _path_to(key, owner, path[-_LONGEST_PATH:] + shown, inner)
+            found = _path_to(key, owner, path[-_LONGEST_PATH:] + step, inner)
             if found is not None:
                 return found
     return None

@@ -60,7 +60,7 @@ PARTS: dict[str, tuple[str, tuple[type, ...]] | None] = {
     "reference": None,
 }
 
-_WORD = {str: "a text", dict: "an object", list: "a list"}
+_WORD: dict[type, str] = {str: "a text", dict: "an object", list: "a list"}
 
 
 def check_part(part: dict[str, Any], path: str) -> None:
