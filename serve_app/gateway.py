@@ -17,7 +17,7 @@ from serve_app.conditions import Conditions
 from serve_app.config.model import ModelTask
 from serve_app.config.routing import OnStreamFailure, StrategyName
 from serve_app.config.settings import Settings
-from serve_app.control.backend import OFFERED, Backend, switched_by
+from serve_app.control.backend import OFFERED, Backend, moved_to, switched_by
 from serve_app.control.book import Book
 from serve_app.control.replica import Replica
 from serve_app.engine import Ask, Engine
@@ -89,6 +89,10 @@ class Gateway:
     def _take(self, book: Book) -> None:
         """From now on targets are as operators want them; requests that are under way keep their plan."""
         self.targets = overridden(self._configured, book.providers)
+
+    def moved(self, provider_id: str) -> str | None:
+        """Return where calls to this provider go instead of where it is configured; None: there."""
+        return moved_to(self.settings, self.control.book.backend, provider_id)
 
     # --- deciding -------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from uuid import uuid4
@@ -116,7 +117,10 @@ async def local_gateway(
     heir = None if journals is None else Heir(journals, local, clock)
     metrics = MetricsListener(lambda: control.tally)
     gateway = Gateway(settings, providers, control, clock, rng, [metrics, log_event, *listeners])
-    lookout = Lookout(settings.health, providers, clock, rng, gateway.tell)
+    from serve_app.providers.endpoint import look_at_endpoint  # not above: an import shall connect nothing
+
+    look = partial(look_at_endpoint, clock=clock)
+    lookout = Lookout(settings.health, providers, clock, rng, gateway.tell, gateway.moved, look)
     await control.start()
     if heir is not None:
         heir.start()

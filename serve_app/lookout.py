@@ -8,7 +8,7 @@ one has grown old.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 
 from serve_app.clock import Clock
@@ -20,7 +20,16 @@ FIRST_WITHIN_S = 0.5
 AGAIN_AFTER_S = 2.0  # after a look that did not find the provider well; twice as long each time it does not
 JITTER = 0.1  # so that routers that started together do not look together for ever
 
+Moved = Callable[[str], str | None]
+"""Where calls to this provider go instead of where it is configured; None: there."""
+EndpointLook = Callable[[str], Awaitable[Health]]
+"""A look at such an address, which sends no key."""
+
 log = logging.getLogger("sekha.health")
+
+
+def _stays(provider_id: str) -> None:
+    """Nothing moves."""
 
 
 def pause_s(policy: HealthPolicy, misses: int) -> float:
@@ -31,7 +40,11 @@ def pause_s(policy: HealthPolicy, misses: int) -> float:
 
 
 class Lookout:
-    """Looks at every provider it is given, and tells when one turns from well to ill or back."""
+    """
+    Looks at every provider it is given, and tells when one turns from well to ill or back.
+
+    Where `moved` says that a provider's calls go elsewhere, it looks there, by `at_endpoint`.
+    """
 
     def __init__(
         self,
@@ -40,7 +53,12 @@ class Lookout:
         clock: Clock,
         rng: Random,
         tell: Listener,
+        moved: Moved = _stays,
+        at_endpoint: EndpointLook | None = None,
     ) -> None:
+        self._moved = moved
+        self._at_endpoint = at_endpoint
+        self._looked_at: dict[str, str | None] = {}
         self._policy = policy
         self._providers = providers
         self._clock = clock
@@ -54,14 +72,18 @@ class Lookout:
 
     @property
     def seen(self) -> Mapping[str, Health]:
-        """The last look at each provider, by its id; nothing for one that nobody has looked at."""
-        return self._seen
+        """
+        Return the last look at each provider, by its id.
+
+        Nothing for one that nobody has looked at, nor for one whose calls go to another address since.
+        """
+        return {id_: health for id_, health in self._seen.items() if self._is_current(id_)}
 
     async def report(self) -> Mapping[str, Health]:
         """The same, after a first look at those that nobody has looked at."""
         due = [provider_id for provider_id in self._providers if self._is_due(provider_id)]
         await asyncio.gather(*(self._look_if_due(provider_id) for provider_id in due))
-        return self._seen
+        return self.seen
 
     async def fresh(self, provider_id: str) -> Health:
         """A look taken now; nothing is claimed of a provider that is not looked at."""
@@ -110,12 +132,20 @@ class Lookout:
 
     def _is_due(self, provider_id: str) -> bool:
         last = self._seen.get(provider_id)
-        if last is None:
+        if last is None or not self._is_current(provider_id):
             return True
         return not self._tasks and self._clock.now() - last.last_check >= self._policy.interval_s
 
+    def _is_current(self, provider_id: str) -> bool:
+        return self._looked_at.get(provider_id) == self._elsewhere(provider_id)
+
+    def _elsewhere(self, provider_id: str) -> str | None:
+        """Where calls to this provider go instead of where it is configured; None: there."""
+        return None if self._at_endpoint is None else self._moved(provider_id)
+
     async def _look(self, provider_id: str) -> Health:
-        health = await self._found(provider_id)
+        self._looked_at[provider_id] = address = self._elsewhere(provider_id)
+        health = await self._found(provider_id, address)
         last = self._seen.get(provider_id)
         before = last.status if last else HealthStatus.UNKNOWN
         self._seen[provider_id] = health
@@ -123,10 +153,12 @@ class Lookout:
             self._tell(HealthChanged(provider_id, before, health.status, health.error))
         return health
 
-    async def _found(self, provider_id: str) -> Health:
+    async def _found(self, provider_id: str, address: str | None) -> Health:
         """What the provider says, if it says so in time; a mistake of ours in its code is its failure."""
         try:
             async with asyncio.timeout(self._policy.timeout_s):
+                if address is not None and self._at_endpoint is not None:
+                    return await self._at_endpoint(address)
                 return await self._providers[provider_id].health()
         except TimeoutError:
             error = f"no answer within {self._policy.timeout_s:g} s"

@@ -1,11 +1,16 @@
 """
 What models cost, where anyone has said so.
 
-    the table below (contract 3.3)            wins where it names the model and has a price
-    LiteLLM's price file, by `<type>/<id>`    what this very provider charges
-    the table's free rows
-    LiteLLM's price file, by id
-    either of them, for the id without its date
+The current list, which the gateway goes by:
+
+    the price file, by `<type>/<id>`     what this very provider charges
+    the classic table's free rows
+    the price file, by id
+    the classic table                    models that vendors no longer list
+    all of these again, for the id without its date
+
+The classic list, which the Python functions of version 1 and `pricing.table: classic` go by, is the same with
+the classic table first. The price file is LiteLLM's, or a newer one that an operator has given.
 
 An id nobody lists has no price. That is not the same as free, and nothing here confuses the two.
 """
@@ -17,7 +22,7 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import cache, cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -27,6 +32,7 @@ from serve_app.config.model import ModelConfig, ModelTask
 from serve_app.config.override import PriceOverride
 
 PRICE_FILE = "model_prices_and_context_window_backup.json"
+ROWS = "models"  # where a stored list keeps its rows; no model is called that
 
 _LITELLM_NAMES = {"together": "together_ai"}  # where it calls a vendor by another name than we do
 
@@ -79,8 +85,8 @@ _SONNET = _claude("0.003", "0.015")
 _HAIKU = _claude("0.00025", "0.00125")
 _HAIKU_3_5 = _claude("0.001", "0.005")
 
-# US dollars per 1,000 tokens, input and output (contract 3.3; gpt-4o as in decision 23 there). What is read
-# from a cache, where that has a price of its own, is in the vendor's proportion to the input.
+# The classic table: US dollars per 1,000 tokens, input and output, as version 1 had them; several are out of
+# date. What is read from a cache, where that has a price of its own, is in the vendor's proportion to it.
 TABLE: Mapping[str, Entry] = {
     "gpt-4o": _chat("0.005", "0.015", "0.0025"),
     "gpt-4o-mini": _chat("0.00015", "0.0006", "0.000075"),
@@ -128,13 +134,15 @@ TABLE: Mapping[str, Entry] = {
 
 class PriceCatalogue:
     """
-    Looks prices up; `path` is LiteLLM's price file, read at the first question the table cannot answer.
+    Look prices up.
 
-    Without the file there is just the table.
+    `path` is the price file, read at the first question that needs it; without it there is just the table.
+    `classic`: the table wins over the file.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, *, classic: bool = False) -> None:
         self._path = path
+        self._classic = classic
 
     def price(self, model_id: str | None, provider_type: str | None = None) -> Price | None:
         """What the model costs, or None where nobody says; ids are compared as they are written."""
@@ -144,7 +152,7 @@ class PriceCatalogue:
     def entry(self, model_id: str | None, provider_type: str | None = None) -> Entry | None:
         """The line of the price list behind `price`."""
         names = _names(model_id)
-        for name in names[:2]:
+        for name in names[:2] if self._classic else ():
             if (own := TABLE.get(name)) and not own.price.is_free:
                 return own
         for name in names:
@@ -162,9 +170,10 @@ class PriceCatalogue:
 
     def _listed(self, name: str, provider_type: str | None) -> Entry | None:
         own = TABLE.get(name)
-        if own and not own.price.is_free:
+        if self._classic and own and not own.price.is_free:
             return own
-        return self._filed_under(provider_type, name) or own or self._listing.get(name)
+        free = own if own and own.price.is_free else None
+        return self._filed_under(provider_type, name) or free or self._listing.get(name) or own
 
     def _filed(self, name: str, provider_type: str | None) -> Entry | None:
         return self._filed_under(provider_type, name) or self._listing.get(name)
@@ -177,12 +186,24 @@ class PriceCatalogue:
     def _listing(self) -> Mapping[str, Entry]:
         if self._path is None:
             return {}
-        rows = orjson.loads(self._path.read_bytes())
-        return {
-            name: Entry(price, row["mode"] == "embedding", max_output_of(row))
-            for name, row in rows.items()
-            if (price := price_of(row))
-        }
+        return entries_of(rows_of(orjson.loads(self._path.read_bytes())))
+
+
+def rows_of(data: Any) -> Mapping[str, Any]:
+    """Return the rows of a price file: LiteLLM's, or one that `stored_list.py` has wrapped."""
+    rows = data.get(ROWS, data) if isinstance(data, Mapping) else None
+    if not isinstance(rows, Mapping):
+        raise ValueError("it is no mapping of model ids to prices")
+    return rows
+
+
+def entries_of(rows: Mapping[str, Any]) -> Mapping[str, Entry]:
+    """Return the rows that tell a price."""
+    return {
+        name: Entry(price, row["mode"] == "embedding", max_output_of(row))
+        for name, row in rows.items()
+        if isinstance(row, Mapping) and (price := price_of(row))
+    }
 
 
 def _names(model_id: str | None) -> list[str]:
@@ -212,8 +233,14 @@ def litellm_price_file() -> Path | None:
 
 @cache
 def bundled_catalogue() -> PriceCatalogue:
-    """The catalogue of this installation, one for the process."""
+    """Return the current list of this installation, one for the process."""
     return PriceCatalogue(litellm_price_file())
+
+
+@cache
+def classic_catalogue() -> PriceCatalogue:
+    """Return the classic list, one for the process: for the functions of version 1."""
+    return PriceCatalogue(litellm_price_file(), classic=True)
 
 
 def target_price(

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from serve_app.accounting.catalogue import PriceCatalogue, bundled_catalogue
+from serve_app.accounting.catalogue import PriceCatalogue, classic_catalogue
 from serve_app.accounting.money import dollars, nano_dollars
 from serve_app.accounting.usage import Usage, estimate_tokens
 
@@ -28,7 +28,7 @@ class ModelPricing:
 
 def get_model_pricing(model_id: str | None, catalogue: PriceCatalogue | None = None) -> ModelPricing | None:
     """What the price list says about a model; None for one it does not know."""
-    entry = (catalogue or bundled_catalogue()).entry(model_id)
+    entry = (catalogue or classic_catalogue()).entry(model_id)
     if entry is None:
         return None
     # Nano-dollars per million tokens are a thousand times the nano-dollars per thousand tokens.
@@ -106,7 +106,7 @@ def _cost(
     model_id: str, input_tokens: int, output_tokens: int, catalogue: PriceCatalogue | None
 ) -> int | None:
     """Nano-dollars; None without a price, 0 for a count of tokens below zero."""
-    price = (catalogue or bundled_catalogue()).price(model_id)
+    price = (catalogue or classic_catalogue()).price(model_id)
     if price is None:
         return None
     if input_tokens < 0 or output_tokens < 0:

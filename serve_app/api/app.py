@@ -16,7 +16,6 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from serve_app import __version__
-from serve_app.api.admin.backend import EndpointLook
 from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.routes import PREFIX as ADMIN
 from serve_app.api.admin.routes import admin_routes
@@ -44,7 +43,7 @@ from serve_app.clock import Clock
 from serve_app.errors import Forbidden, GatewayError, InvalidRequest, ModelNotFound
 from serve_app.events import HttpAnswered
 from serve_app.gateway import Gateway
-from serve_app.lookout import Lookout
+from serve_app.lookout import EndpointLook, Lookout
 from serve_app.providers.base import Health
 from serve_app.routing.target import Target
 

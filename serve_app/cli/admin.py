@@ -48,9 +48,19 @@ class Admin:
         """The answer to a POST."""
         return self._ask("POST", path, body, {})
 
-    def put(self, *path: str, body: Mapping[str, Any]) -> Any:
-        """The answer to a PUT."""
-        return self._ask("PUT", path, body, {})
+    def found(self, *path: str) -> tuple[Any, str | None]:
+        """Return what stands at this path, None where there is nothing, and the ETag of the book."""
+        status, raw, epoch = self._told("GET", path, None, {}, None)
+        answer = _read(raw)
+        if status == 404 and isinstance(answer, dict) and answer.get("code"):
+            return None, epoch
+        if status >= 300:
+            self._refused(status, answer)
+        return answer, epoch
+
+    def put(self, *path: str, body: Mapping[str, Any], if_match: str | None = None) -> Any:
+        """Return the answer to a PUT; `if_match` is the ETag of the book that it was worked out from."""
+        return self._ask("PUT", path, body, {}, if_match)
 
     def delete(self, *path: str) -> Any:
         """The answer to a DELETE."""
@@ -62,33 +72,51 @@ class Admin:
         path: tuple[str, ...],
         body: Mapping[str, Any] | None,
         query: Mapping[str, str | int | float | None],
+        if_match: str | None = None,
     ) -> Any:
+        status, raw, _ = self._told(method, path, body, query, if_match)
+        answer = _read(raw)
+        if status >= 300:
+            self._refused(status, answer)
+        return answer
+
+    def _told(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, str | int | float | None],
+        if_match: str | None,
+    ) -> tuple[int, bytes, str | None]:
         steps = "/".join(quote(step, safe="") for step in path)
         told = {name: str(value) for name, value in query.items() if value is not None}
         try:
-            status, raw = asyncio.run(self._exchange(method, f"{self._url}{PREFIX}/{steps}", body, told))
+            return asyncio.run(self._exchange(method, f"{self._url}{PREFIX}/{steps}", body, told, if_match))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             fail(
                 f"no gateway answers at {self._url} ({type(error).__name__}). Start one with 'sekha serve', "
                 "or say where it is with --url or SEKHA_URL.",
                 FAILED,
             )
-        answer = _read(raw)
-        if status >= 300:
-            self._refused(status, answer)
-        return answer
 
     async def _exchange(
-        self, method: str, url: str, body: Mapping[str, Any] | None, query: Mapping[str, str]
-    ) -> tuple[int, bytes]:
+        self,
+        method: str,
+        url: str,
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, str],
+        if_match: str | None,
+    ) -> tuple[int, bytes, str | None]:
         timeout = aiohttp.ClientTimeout(total=WITHIN_S)
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
+        if if_match is not None:
+            headers["If-Match"] = if_match
         # Nothing follows a redirect: the key is for this gateway and for nobody else.
         async with (
             aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
             session.request(method, url, json=body, params=query, allow_redirects=False) as answer,
         ):
-            return answer.status, await answer.read()
+            return answer.status, await answer.read(), answer.headers.get("ETag")
 
     def _refused(self, status: int, answer: Any) -> NoReturn:
         said = answer.get("message") or answer.get("detail") if isinstance(answer, dict) else None

@@ -1,15 +1,25 @@
 """`sekha check`: is this configuration good, and what does it say?"""
 
 import os
+import textwrap
+from datetime import UTC, datetime
 from importlib.util import find_spec
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
 from serve_app.accounting.money import dollars
 from serve_app.accounting.price import Price
-from serve_app.cli.configured import ConfigOption, configured, show
+from serve_app.cli.configured import CANNOT_START, ConfigOption, configured, fail
+from serve_app.cli.prices import note_of_list
+from serve_app.cli.stored_keys import note_of_stored_keys
+from serve_app.cli.tables import show
+from serve_app.config.advice import advice
+from serve_app.config.load import Loaded
 from serve_app.config.settings import Settings
+from serve_app.config.upgrading import touching
+from serve_app.errors import ConfigError
 from serve_app.prices import prices_of
 from serve_app.providers.catalogue import vendor
 from serve_app.providers.keys import key_of, missing_key
@@ -19,40 +29,72 @@ def check(config: ConfigOption = None) -> None:
     """Load the configuration as the gateway would, and show what it makes of it."""
     loaded = configured(config)
     typer.echo(f"Configuration: {loaded.source}")
+    try:
+        tell_notes(loaded)
+        _note_a_missing_extra(loaded.settings)
+        prices = prices_of(loaded.settings, os.environ)
+    except ConfigError as error:
+        fail(str(error), CANNOT_START)
+    _tell_changes(loaded)
+    show(_providers(loaded.settings))
+    show(_models(loaded.settings, prices))
+
+
+def tell_notes(loaded: Loaded) -> None:
+    """Print what was found, what may not do what it seems to, the keys in the store, and the price list."""
     for note in loaded.notes:
-        typer.echo(f"  {note}")
-    _note_a_missing_extra(loaded.settings)
-    prices = prices_of(loaded.settings)
-    table = Table("provider", "type", "priority", "key", "model", "task", "input $/1M", "output $/1M", "$/h")
-    for provider in loaded.settings.llm_providers:
+        _say(note)
+    for note in advice(loaded.settings, os.environ):
+        _say(note, typer.colors.YELLOW)
+    if stored := note_of_stored_keys(loaded.settings, os.environ):
+        _say(stored)
+    _say(note_of_list(loaded.settings, os.environ, datetime.now(UTC).date()))
+
+
+def _say(sentence: str, colour: str | None = None) -> None:
+    width = Console().width
+    for line in textwrap.wrap(sentence, width, initial_indent="  ", subsequent_indent="    "):
+        typer.secho(line, fg=colour)
+
+
+def _tell_changes(loaded: Loaded) -> None:
+    """Name the rows of docs/upgrading.md that touch this configuration."""
+    rows = touching(loaded, os.environ)
+    if rows:
+        named = ", ".join(row.id for row in rows)
+        _say(f"Changed since earlier releases, and touching this configuration (docs/upgrading.md): {named}")
+
+
+def _providers(settings: Settings) -> Table:
+    table = Table("provider", "type", "priority", "key", "$/h")
+    for provider in settings.llm_providers:
         row = vendor(provider.type)
         found = key_of(provider, row, os.environ)
         missing = missing_key(provider, row, found)
         key = "[red]missing[/red]" if missing else "found" if found else "-"
+        hourly = f"{provider.hourly_rate:g}" if provider.hourly_rate else ""
+        table.add_row(provider.id, provider.type, str(provider.priority), key, hourly)
+    return table
+
+
+def _models(settings: Settings, prices: dict[str, Price | None]) -> Table:
+    table = Table("provider", "model", "task", "input $/1M", "output $/1M")
+    for provider in settings.llm_providers:
         for model in provider.models:
             price = prices[f"{provider.id}/{model.model_id}"]
-            table.add_row(
-                provider.id,
-                provider.type,
-                str(provider.priority),
-                key,
-                model.model_id,
-                model.task,
-                _shown(price, output=False),
-                _shown(price, output=True),
-                f"{provider.hourly_rate:g}" if provider.hourly_rate else "",
-            )
-    show(table)
+            told = (_shown(price, output=False), _shown(price, output=True))
+            table.add_row(provider.id, model.model_id, model.task, *told)
+    return table
 
 
 def _note_a_missing_extra(settings: Settings) -> None:
     """No error: the nodes that are to host the model may well have what this machine has not."""
     hosts = [provider.id for provider in settings.llm_providers if provider.local is not None]
     if hosts and find_spec("vllm") is None:
-        typer.secho(
-            "  vLLM is not installed on this machine; the nodes need it that host a model for "
+        _say(
+            "vLLM is not installed on this machine; the nodes need it that host a model for "
             f"{', '.join(hosts)} (docs/local-models.md)",
-            fg=typer.colors.YELLOW,
+            typer.colors.YELLOW,
         )
 
 

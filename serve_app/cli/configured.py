@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from serve_app.config.load import Loaded, load
 from serve_app.errors import ConfigError
@@ -31,9 +29,3 @@ def fail(message: str, code: int) -> NoReturn:
     """Say what is wrong and exit."""
     typer.secho(f"sekha: {message}", err=True, fg=typer.colors.RED)
     raise typer.Exit(code)
-
-
-def show(table: Table) -> None:
-    """Print a table in full: on a narrow screen its lines wrap, because a name cut short helps nobody."""
-    natural = Console(width=10_000).measure(table).maximum
-    Console(width=natural, soft_wrap=True).print(table, crop=False)

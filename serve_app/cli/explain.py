@@ -1,5 +1,6 @@
 """`sekha explain`: where would this request go, and why not elsewhere?"""
 
+import os
 from random import Random
 from typing import Annotated
 
@@ -9,7 +10,8 @@ from rich.table import Table
 from serve_app.accounting.limit import Limit
 from serve_app.accounting.money import dollars, nano_dollars
 from serve_app.caller import ANYONE
-from serve_app.cli.configured import CANNOT_START, ConfigOption, configured, fail, show
+from serve_app.cli.configured import CANNOT_START, ConfigOption, configured, fail
+from serve_app.cli.tables import show
 from serve_app.clock import SystemClock
 from serve_app.conditions import Conditions
 from serve_app.config.model import ModelTask
@@ -54,7 +56,7 @@ def explain(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
     )
-    conditions = Conditions(prices_of(settings).get, frozenset(down or ()).__contains__)
+    conditions = Conditions(prices_of(settings, os.environ).get, frozenset(down or ()).__contains__)
     plan = make_plan(
         wanted,
         targets_of(settings),
@@ -78,7 +80,9 @@ def _full_purse(settings: Settings) -> Purse:
         return refusal_of(Shortage(limit, amount, 0), now) if amount > limit.amount else None
 
     budgets = book_of(settings, (), 0).limits_for(ANYONE).budgets
-    return Purse(ANYONE, [(budget, budget.amount) for budget in budgets], prices_of(settings).get, refusal)
+    return Purse(
+        ANYONE, [(budget, budget.amount) for budget in budgets], prices_of(settings, os.environ).get, refusal
+    )
 
 
 def _refuse_unknown(settings: Settings, model: str | None, down: list[str]) -> None:

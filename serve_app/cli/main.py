@@ -1,5 +1,7 @@
 """`sekha`: run the gateway, look into a configuration, and operate a gateway that runs."""
 
+from typing import Annotated
+
 import typer
 
 from serve_app import __version__
@@ -10,16 +12,41 @@ from serve_app.cli.costs import costs
 from serve_app.cli.explain import explain
 from serve_app.cli.keys import keys
 from serve_app.cli.limits import limits
+from serve_app.cli.prices import prices
 from serve_app.cli.serve import serve
 from serve_app.cli.tenants import tenants
 
-app = typer.Typer(name="sekha", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="sekha",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Run the gateway, look into a configuration, and operate a gateway that runs."""
+
+
 app.command()(serve)
 app.command()(check)
 app.command()(explain)
 app.add_typer(keys)
 app.add_typer(tenants)
 app.add_typer(breakers)
+app.add_typer(prices)
 app.command()(costs)
 app.command()(limits)
 app.command()(audit)

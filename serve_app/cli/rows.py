@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from serve_app.cli.configured import show
+from serve_app.cli.tables import show
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 

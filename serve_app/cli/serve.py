@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from serve_app.cli.check import tell_notes
 from serve_app.cli.configured import CANNOT_START, ConfigOption, configured, fail
 from serve_app.config.settings import Settings
 from serve_app.control.replica import REPORT_EVERY_S
@@ -70,8 +71,10 @@ def serve(
     loaded = configured(config)
     settings = loaded.settings
     typer.echo(f"Configuration: {loaded.source}")
-    for note in loaded.notes:
-        typer.echo(f"  {note}")
+    try:
+        tell_notes(loaded)
+    except ConfigError as error:
+        fail(str(error), CANNOT_START)
     address = _address(settings, host, insecure)
     number = port or settings.port or _free_ports(1)[0]
     _refuse_if_taken(address, number)
@@ -118,7 +121,7 @@ def _address(settings: Settings, host: str | None, insecure: bool) -> str:
     if not settings.auth.is_open or insecure:
         return asked or settings.host
     if asked is None:
-        typer.echo("No caller keys are configured (auth.api_keys): serving this machine only.")
+        typer.echo("The configuration has no caller keys (auth.api_keys): serving this machine only.")
         return "127.0.0.1"
     if not _is_loopback(asked):
         fail(
@@ -171,7 +174,9 @@ def _start(settings: Settings, host: str, port: int, signals: "_Signals") -> Non
     signals.take_over()
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
     ray_serve.start(http_options=HTTPOptions(host=host, port=port), logging_config=quiet)
-    ray_serve.run(graph(settings), name=APP_NAME, route_prefix="/", blocking=False)
+    ray_serve.run(
+        graph(settings.model_copy(update={"port": port})), name=APP_NAME, route_prefix="/", blocking=False
+    )
     signals.take_over()
 
 

@@ -1,12 +1,26 @@
 """`sekha tenants`: who pays, and how much of the gateway they may use."""
 
+from typing import Any
+
 import typer
 
 from serve_app.cli.admin import DEFAULT_URL, Admin, KeyFileOption, UrlOption
 from serve_app.cli.rows import Format, FormatOption, show_rows
-from serve_app.cli.wanted import BudgetsOption, ModelsOption, RateOption, TasksOption, TokensOption, limits_of
+from serve_app.cli.wanted import (
+    BudgetsOption,
+    ClearOption,
+    ModelsOption,
+    RateOption,
+    TasksOption,
+    TokensOption,
+    changed,
+    cleared,
+    limits_of,
+)
 
 COLUMNS = ("id", "source", "budgets", "rates", "models", "tasks", "keys")
+
+NEW: dict[str, Any] = {"budgets": [], "rates": [], "models": None, "tasks": None}
 
 tenants = typer.Typer(name="tenants", help="Who pays, and how much they may use.", no_args_is_help=True)
 
@@ -27,12 +41,20 @@ def set_tenant(
     tpm: TokensOption = None,
     model: ModelsOption = None,
     task: TasksOption = None,
+    clear: ClearOption = None,
     url: UrlOption = DEFAULT_URL,
     admin_key_file: KeyFileOption = None,
 ) -> None:
-    """Make a tenant, or say anew what it may use: what is not said here is without limit."""
-    body = {"models": model or None, "tasks": task or None, **limits_of(budget, rpm, tpm)}
-    Admin(url, admin_key_file).put("tenants", id, body=body)
+    """Make a tenant, or change what is named here of one; the rest of it stays, --clear removes."""
+    given = {"models": model, "tasks": task, **limits_of(budget, rpm, tpm)}
+    admin = Admin(url, admin_key_file)
+    present, epoch = admin.found("tenants", id)
+    known = {name: (present or NEW)[name] for name in NEW}
+    wanted = changed(cleared(known, clear or ()), given)
+    if present is not None and wanted == known:
+        typer.echo(f"Tenant '{id}' stays as it is.")
+        return
+    admin.put("tenants", id, body=wanted, if_match=epoch)
     typer.echo(f"Tenant '{id}' is set.")
 
 

@@ -1,5 +1,6 @@
 """The limits and rights that `sekha keys create` and `sekha tenants set` can give."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -17,13 +18,75 @@ RateOption = Annotated[int | None, typer.Option("--rpm", min=1, help="Requests a
 TokensOption = Annotated[int | None, typer.Option("--tpm", min=1, help="Tokens a minute.")]
 ModelsOption = Annotated[list[str] | None, typer.Option("--model", help="It may use this one; repeatable.")]
 TasksOption = Annotated[list[ModelTask] | None, typer.Option("--task", help="Likewise, by task.")]
+ClearOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--clear",
+        help="Remove a bound; repeatable: budgets, or the one of a day, month or total; rates, rpm or tpm; "
+        "models; tasks.",
+    ),
+]
+
+Tenant = Mapping[str, Any]
+_RATES = {"rpm": "requests_per_minute", "tpm": "tokens_per_minute"}
+_WINDOWS = tuple(BudgetWindow)
+CLEARABLE = ("budgets", *_WINDOWS, "rates", *_RATES, "models", "tasks")
 
 
 def limits_of(budgets: list[str] | None, rpm: int | None, tpm: int | None) -> dict[str, Any]:
-    """Budgets and rates as the admin API has them."""
-    rates = {"requests_per_minute": rpm, "tokens_per_minute": tpm}
-    given = {name: value for name, value in rates.items() if value is not None}
+    """Return budgets and rates as the admin API has them."""
+    given = {_RATES[name]: value for name, value in (("rpm", rpm), ("tpm", tpm)) if value is not None}
     return {"budgets": [_budget(text) for text in budgets or ()], "rates": [given] if given else []}
+
+
+def cleared(present: Tenant, clear: Sequence[str]) -> Tenant:
+    """Return the tenant without these bounds; end the command for a name that is none."""
+    after = dict(present)
+    for name in clear:
+        if name not in CLEARABLE:
+            fail(f"'{name}' is nothing to clear: there are {', '.join(CLEARABLE)}", FAILED)
+        if name in ("budgets", "rates"):
+            after[name] = []
+        elif name in ("models", "tasks"):
+            after[name] = None
+        elif name in _RATES:
+            after["rates"] = _with_rates(after["rates"], {_RATES[name]: None})
+        else:
+            after["budgets"] = [b for b in after["budgets"] if not _is_for_all(b) or b["window"] != name]
+    return after
+
+
+def changed(present: Tenant, given: Mapping[str, Any]) -> Tenant:
+    """
+    Return the tenant with what is given in place, and everything else as it was.
+
+    A budget replaces the one of the same window, a rate the one of the same kind; those for a single provider
+    or model stay. A list of models or tasks is replaced as a whole.
+    """
+    windows = {budget["window"] for budget in given["budgets"]}
+    kept = [b for b in present["budgets"] if not _is_for_all(b) or b["window"] not in windows]
+    rates = present["rates"]
+    for rate in given["rates"]:
+        rates = _with_rates(rates, rate)
+    lists = {name: given[name] for name in ("models", "tasks") if given.get(name)}
+    return {**present, "budgets": [*kept, *given["budgets"]], "rates": rates, **lists}
+
+
+def _with_rates(rates: Sequence[Mapping[str, Any]], fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Set these fields of the rates for everything: in each entry that has them, else in one of them."""
+    for_all = [rate for rate in rates if _is_for_all(rate)]
+    others = [rate for rate in rates if not _is_for_all(rate)]
+    together: dict[str, Any] = {}
+    for rate in for_all:
+        for name, value in rate.items():
+            if value is not None:
+                together[name] = min(value, together.get(name, value)) if isinstance(value, int) else value
+    together = {name: value for name, value in {**together, **fields}.items() if value is not None}
+    return [*others, together] if together else others
+
+
+def _is_for_all(limit: Mapping[str, Any]) -> bool:
+    return limit.get("provider") is None and limit.get("model") is None
 
 
 def _budget(text: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Seed 004's two backends, as far as their providers do not say it: where vLLM is, and what an hour costs."""
+"""The two backends, as far as their providers do not say it: where vLLM is, and what an hour costs."""
 
 from pydantic import Field
 
@@ -11,7 +11,9 @@ class BackendsConfig(Config):
 
     From the moment an endpoint is known its hours are counted, at `vllm_hourly_rate` US dollars each. Where
     that is set, it is also the `hourly_rate` of every provider of type `vllm` that has none of its own.
+    `allow_private`: an endpoint that is set at run time may have a private or loopback address.
     """
 
     vllm_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/@]+", max_length=2000)
     vllm_hourly_rate: float = Field(default=0.16, ge=0)
+    allow_private: bool = True

@@ -1,7 +1,7 @@
 """
 Providers for someone who has configured nothing: what the machine and the environment already offer.
 
-Pure: asking an Ollama is handed in. Keys stay references, as in any configuration.
+Pure: asking a server is handed in. Keys stay references, as in any configuration.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,67 +9,13 @@ from typing import Any
 
 from serve_app.config import legacy
 from serve_app.config.default_models import default_models
+from serve_app.config.vendor_models import VENDOR_MODELS, VLLM_MODEL, VLLM_WINDOW
 
-OllamaModels = Callable[[str], Sequence[str] | None]
-"""Asks the Ollama at this address for its models; None: nobody answers."""
+ServedModels = Callable[[str], Sequence[str] | None]
+"""Asks the server at this address for its models; None: nobody answers."""
 
 _EMBEDS = ("embed", "bge-", "minilm", "e5-", "gte-", "paraphrase")
 _SEES = ("llava", "vision", "-vl", "vl:", "moondream", "minicpm-v", "gemma3", "mistral-small3")
-
-_CLOUD: Mapping[str, Mapping[str, Any]] = {
-    "OPENAI_API_KEY": {
-        "id": "openai_cloud",
-        "type": "openai",
-        "models": [
-            {
-                "model_id": "gpt-4o",
-                "task": "chat_smart",
-                "context_window": 128_000,
-                "supports_vision": True,
-                "supports_function_calling": True,
-            },
-            {
-                "model_id": "gpt-4o-mini",
-                "task": "chat_small",
-                "context_window": 128_000,
-                "supports_function_calling": True,
-            },
-            {
-                "model_id": "text-embedding-3-small",
-                "task": "embedding",
-                "context_window": 8191,
-                "dimension": 1536,
-            },
-        ],
-    },
-    "ANTHROPIC_API_KEY": {
-        "id": "anthropic_direct",
-        "type": "anthropic",
-        "models": [
-            {
-                "model_id": "claude-3-5-sonnet-20241022",
-                "task": "chat_smart",
-                "context_window": 200_000,
-                "supports_vision": True,
-                "supports_function_calling": True,
-            },
-            {
-                "model_id": "claude-3-5-haiku-20241022",
-                "task": "chat_small",
-                "context_window": 200_000,
-                "supports_function_calling": True,
-            },
-        ],
-    },
-    "OPENROUTER_API_KEY": {
-        "id": "openrouter",
-        "type": "openrouter",
-        "models": [
-            {"model_id": "deepseek/deepseek-chat", "task": "chat_smart", "context_window": 64_000},
-            {"model_id": "openai/gpt-4o-mini", "task": "chat_small", "context_window": 128_000},
-        ],
-    },
-}
 
 _SIMULATOR: Mapping[str, Any] = {
     "id": "simulator",
@@ -88,11 +34,23 @@ _SIMULATOR: Mapping[str, Any] = {
 
 
 def discovered(
-    environ: Mapping[str, str], ollama_models: OllamaModels
+    environ: Mapping[str, str],
+    ollama_models: ServedModels,
+    vllm_models: ServedModels,
+    vllm_endpoint: str | None = None,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Raw settings with what was found, best first, and a sentence for each thing found or missed."""
+    """
+    Return raw settings with what was found, best first, and a sentence for each thing found or missed.
+
+    `vllm_endpoint` is where the configuration says that a vLLM is. It comes last: the vendors' models are
+    larger, and an operator switches to vLLM with `POST /api/admin/backend/switch`.
+    """
     notes: list[str] = []
-    providers = [*_ollama(environ, ollama_models, notes), *_clouds(environ, notes)]
+    providers = [
+        *_ollama(environ, ollama_models, notes),
+        *_clouds(environ, notes),
+        *_vllm(vllm_endpoint, vllm_models, notes),
+    ]
     if not providers:
         providers = [dict(_SIMULATOR)]
         notes.append("nothing found: 'simulator' answers with made-up text, so that everything can be tried")
@@ -101,7 +59,7 @@ def discovered(
 
 
 def _ollama(
-    environ: Mapping[str, str], ollama_models: OllamaModels, notes: list[str]
+    environ: Mapping[str, str], ollama_models: ServedModels, notes: list[str]
 ) -> Iterator[dict[str, Any]]:
     named = environ.get("OLLAMA_BASE_URL", "").strip()
     url = named or legacy.DEFAULT_URL
@@ -133,10 +91,26 @@ def _ollama_model(name: str) -> Iterator[dict[str, Any]]:
     yield {"model_id": name, "task": "chat_smart", **sees}
 
 
+def _vllm(endpoint: str | None, vllm_models: ServedModels, notes: list[str]) -> Iterator[dict[str, Any]]:
+    if endpoint is None:
+        return
+    found = vllm_models(endpoint)
+    if found:
+        notes.append(f"found vLLM at {endpoint} with {', '.join(found)}")
+    else:
+        notes.append(f"no vLLM answers at {endpoint} yet: kept, with {VLLM_MODEL}")
+    models = [
+        {"model_id": name, "task": task, "context_window": VLLM_WINDOW}
+        for name in found or (VLLM_MODEL,)
+        for task in ("chat_small", "chat_smart")
+    ]
+    yield {"id": "vllm_own", "type": "vllm", "base_url": endpoint, "models": models}
+
+
 def _clouds(environ: Mapping[str, str], notes: list[str]) -> Iterator[dict[str, Any]]:
-    for variable, provider in _CLOUD.items():
-        if environ.get(variable, "").strip():
-            notes.append(f"found {variable}: using '{provider['id']}'")
-            yield {**provider, "api_key": f"${{{variable}}}"}
+    for row in VENDOR_MODELS:
+        if environ.get(row.variable, "").strip():
+            notes.append(f"found {row.variable}: using '{row.provider['id']}'")
+            yield {**row.provider, "api_key": f"${{{row.variable}}}"}
         else:
-            notes.append(f"no {variable}")
+            notes.append(f"no {row.variable}")

@@ -20,14 +20,17 @@ from pydantic import ValidationError
 
 from serve_app.config import legacy
 from serve_app.config.default_models import default_models
-from serve_app.config.discover import OllamaModels, discovered
+from serve_app.config.discover import ServedModels, discovered
 from serve_app.config.environment import BUDGET, CALLER_KEYS, Override, overrides, put
 from serve_app.config.expand import expanded
 from serve_app.config.mistakes import Mistake, config_error, mistakes_of
 from serve_app.config.names import Path as KeyPath
 from serve_app.config.names import annotation_at, canonical, spelled
-from serve_app.config.ollama import ollama_models as ask_ollama
+from serve_app.config.provider import VLLM
+from serve_app.config.provider_types import ADDRESS_REQUIRED
 from serve_app.config.read import read_file
+from serve_app.config.served_models import ollama_models as ask_ollama
+from serve_app.config.served_models import vllm_models as ask_vllm
 from serve_app.config.settings import Settings, with_old_keys_in_place
 from serve_app.errors import ConfigError
 
@@ -60,20 +63,21 @@ def load(
     source: str | Path | Mapping[str, Any] | None,
     environ: Mapping[str, str],
     *,
-    ollama_models: OllamaModels = ask_ollama,
+    ollama_models: ServedModels = ask_ollama,
+    vllm_models: ServedModels = ask_vllm,
     folder: Path = Path(),
 ) -> Loaded:
     """
     Read the configuration: `source` is a path or the data itself, None means "look for it".
 
-    `ollama_models` asks an Ollama for its models, and is called only when nothing is configured; `folder` is
-    where `config.yaml` is looked for. Raises ConfigError for anything that is wrong.
+    `ollama_models` and `vllm_models` ask a server for its models, and are called only when nothing is
+    configured; `folder` is where `config.yaml` is looked for. Raises ConfigError for anything that is wrong.
     """
     try:
         draft = _Draft(*_base(source, environ, folder))
         draft.lay_over(environ)
         if not draft.mistakes:
-            draft.find_providers(environ, ollama_models)
+            draft.find_providers(environ, ollama_models, vllm_models)
         return draft.checked(environ)
     except RecursionError:
         raise ConfigError("the configuration is nested too deeply, or contains itself") from None
@@ -144,26 +148,35 @@ class _Draft:
         if isinstance(keys, list):
             keys.append(f"${{{variable}}}")
 
-    def find_providers(self, environ: Mapping[str, str], ollama_models: OllamaModels) -> None:
+    def find_providers(
+        self, environ: Mapping[str, str], ollama_models: ServedModels, vllm_models: ServedModels
+    ) -> None:
         """Where nothing names providers: v1 variables, then whatever the machine offers."""
         if self.data.get("llm_providers", []) == []:
-            self._look_elsewhere(environ, ollama_models)
-        elif self.data.get("default_models") is None and ("llm_providers",) in self.said_by:
+            self._look_elsewhere(environ, ollama_models, vllm_models)
+        elif self.data.get("default_models") is None:
             self._add_default_models()
 
-    def _look_elsewhere(self, environ: Mapping[str, str], ollama_models: OllamaModels) -> None:
+    def _look_elsewhere(
+        self, environ: Mapping[str, str], ollama_models: ServedModels, vllm_models: ServedModels
+    ) -> None:
         if legacy.is_meant(environ, has_file=self.origin is not None):
             found, note = legacy.migrated(environ)
             self._warn(note)
             self.source = "v1 variables"
         elif self.origin is None and "llm_providers" not in self.data:
-            found, notes = discovered(environ, ollama_models)
+            found, notes = discovered(environ, ollama_models, vllm_models, self._vllm_endpoint())
             self.notes += notes
             self.source = "discovery"
         else:
             return
         mine = {key: value for key, value in self.data.items() if key != "llm_providers"}
         self.data = {**found, **mine}
+
+    def _vllm_endpoint(self) -> str | None:
+        backends = self.data.get("backends")
+        endpoint = backends.get("vllm_endpoint") if isinstance(backends, Mapping) else None
+        return endpoint if isinstance(endpoint, str) else None
 
     def _add_default_models(self) -> None:
         chosen = default_models(self.data["llm_providers"])
@@ -185,9 +198,19 @@ class _Draft:
             for at, text in mistakes_of(error, Settings, self.data, missing):
                 if at or not earlier:  # what is wrong with the whole may only follow from the rest
                     self.mistakes.append(Mistake(self._origin_of(at), at, text))
+        if settings is not None:
+            self._require_addresses(settings)
         if self.mistakes or settings is None:
             raise config_error(self.mistakes)
         return Loaded(settings, self.source, tuple(self.notes))
+
+    def _require_addresses(self, settings: Settings) -> None:
+        for index, provider in enumerate(settings.llm_providers):
+            if provider.type in ADDRESS_REQUIRED and provider.base_url is None and provider.local is None:
+                path: KeyPath = ("llm_providers", index, "base_url")
+                here = ", or 'local', to host its model here" if provider.type == VLLM else ""
+                text = f"is required for type {provider.type}: the address of its server{here}"
+                self.mistakes.append(Mistake(self._origin_of(path), path, text))
 
     def _origin_of(self, path: KeyPath) -> str:
         for length in range(len(path), 0, -1):

@@ -9,6 +9,7 @@ from serve_app.config.base import Config
 from serve_app.config.local_model import LocalModelConfig
 from serve_app.config.model import ModelConfig
 from serve_app.config.policy import RetryPolicy
+from serve_app.config.provider_types import unknown_type
 from serve_app.config.scaling import Scaling
 from serve_app.config.secret import Secret
 
@@ -98,6 +99,13 @@ class ProviderConfig(Scaling):
     @classmethod
     def _in_lower_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
+
+    @field_validator("type")
+    @classmethod
+    def _is_a_known_type(cls, value: str) -> str:
+        if wrong := unknown_type(value):
+            raise ValueError(wrong)
+        return value
 
     @model_validator(mode="after")
     def _hosts_what_it_offers(self) -> "ProviderConfig":

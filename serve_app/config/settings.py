@@ -14,6 +14,7 @@ from serve_app.config.backends import BackendsConfig
 from serve_app.config.base import Config
 from serve_app.config.health import HealthPolicy, with_interval_under_health
 from serve_app.config.policy import BreakerPolicy
+from serve_app.config.pricing import PricingConfig
 from serve_app.config.provider import VLLM, ProviderConfig
 from serve_app.config.routing import RoutingConfig
 from serve_app.config.scaling import Autoscaling, Scaling
@@ -92,6 +93,7 @@ class Settings(Config):
     admin: AdminConfig = AdminConfig()
     backends: BackendsConfig = BackendsConfig()
     alerts: AlertsConfig = AlertsConfig()
+    pricing: PricingConfig = PricingConfig()
     tenants: tuple[TenantConfig, ...] = ()
     budgets: Budgets = ()
     rates: Rates = ()
@@ -140,6 +142,14 @@ class Settings(Config):
         return self
 
     @model_validator(mode="after")
+    def _vllm_is_where_its_endpoint_is(self) -> "Settings":
+        """The endpoint is for the first provider of type vllm, which then needs no address of its own."""
+        if self.backends.vllm_endpoint is not None:
+            placed = _at_endpoint(self.llm_providers, self.backends.vllm_endpoint)
+            object.__setattr__(self, "llm_providers", placed)
+        return self
+
+    @model_validator(mode="after")
     def _makes_sense(self) -> "Settings":
         wrong = [*_doubtful_providers(self.llm_providers)]
         if self.default_models is None:
@@ -163,6 +173,13 @@ def _at_rate(providers: Sequence[ProviderConfig], backends: BackendsConfig) -> t
         else provider
         for provider in providers
     )
+
+
+def _at_endpoint(providers: Sequence[ProviderConfig], endpoint: str) -> tuple[ProviderConfig, ...]:
+    first = next((p for p in providers if p.type == VLLM and p.local is None), None)
+    if first is None or first.base_url is not None:
+        return tuple(providers)
+    return tuple(p.model_copy(update={"base_url": endpoint}) if p is first else p for p in providers)
 
 
 def _doubtful_providers(providers: Sequence[ProviderConfig]) -> Iterator[str]:

@@ -47,10 +47,11 @@ def state_folder(storage: StorageConfig, environ: Mapping[str, str], gateway: st
     It lies where it is configured, else in `$SEKHA_STATE_DIR`, else where XDG has it. Raises ConfigError when
     the environment does not even say where home is.
     """
-    return _parent(storage, environ) / quote(gateway, safe="")
+    return state_parent(storage, environ) / quote(gateway, safe="")
 
 
-def _parent(storage: StorageConfig, environ: Mapping[str, str]) -> Path:
+def state_parent(storage: StorageConfig, environ: Mapping[str, str]) -> Path:
+    """Return the folder that holds those of all gateways on this machine; ConfigError likewise."""
     if storage.folder:
         return _from_home(storage.folder, environ)
     if named := environ.get("SEKHA_STATE_DIR", "").strip():

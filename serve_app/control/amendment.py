@@ -96,6 +96,12 @@ def tenant_set(book: Book, settings: Settings, tenant: TenantConfig) -> Amendmen
     return Amendment("tenant_set", f"tenant:{tenant.id}", record, _plain(before), _plain(tenant))
 
 
+def tenant_changed(book: Book, settings: Settings, id_: str, fields: Mapping[str, Any]) -> Amendment:
+    """These fields of a tenant, anew; InvalidRequest: 404, 422 for bad values."""
+    before = tenant_of(book, id_)
+    return tenant_set(book, settings, checked(TenantConfig, {**before.model_dump(), **fields}))
+
+
 def tenant_removed(book: Book, settings: Settings, id_: str) -> Amendment:
     """
     No such tenant any more, or the configured one again.

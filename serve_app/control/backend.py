@@ -48,6 +48,9 @@ OFFERED: dict[Backend, tuple[Tier, ...]] = {
 }
 
 
+_STARTED_BY = {Backend.ANTHROPIC: "ANTHROPIC_API_KEY", Backend.VLLM: "VLLM_ENDPOINT"}
+
+
 class BackendNotConfigured(InvalidRequest):
     """The backend cannot be switched to: nobody has said where it is."""
 
@@ -59,19 +62,32 @@ class Backends:
 
     `vllm_endpoint` is the server's address without `/v1`; `vllm_since` is when we first knew of one, in
     seconds since the epoch: from then on its hours are counted. `hosts_vllm`: there is one within the
-    gateway, too, which needs no endpoint.
+    gateway, too, which needs no endpoint. `provider_types` are those that are configured; None: all of them,
+    for a client that makes its own.
     """
 
     current: Backend = Backend.ANTHROPIC
     vllm_endpoint: str | None = None
     vllm_since: float | None = None
     hosts_vllm: bool = False
+    provider_types: frozenset[str] | None = None
 
     def switched_to(self, backend: Backend) -> "Backends":
-        """The state afterwards; BackendNotConfigured for a vLLM without an endpoint."""
-        if not self.is_configured(backend):
-            raise BackendNotConfigured("vLLM has no endpoint: set one first", param="backend")
+        """Return the state afterwards; raise BackendNotConfigured for one that nothing here can reach."""
+        if why := self.why_not(backend):
+            raise BackendNotConfigured(why, param="backend")
         return replace(self, current=backend)
+
+    def why_not(self, backend: Backend) -> str | None:
+        """Return why this backend cannot be switched to; None: it can."""
+        if backend is Backend.VLLM and not (self.hosts_vllm or self.vllm_endpoint is not None):
+            return "vLLM has no endpoint: set one first"
+        if self.provider_types is not None and backend not in self.provider_types:
+            return (
+                f"No provider of type '{backend}' is configured, so no call could go there: add one to "
+                f"llm_providers, or start with {_STARTED_BY[backend]} set and without a configuration"
+            )
+        return None
 
     def with_endpoint(self, endpoint: str, now: float) -> "Backends":
         """
@@ -84,7 +100,7 @@ class Backends:
 
     def is_configured(self, backend: Backend) -> bool:
         """Whether anybody could be asked. A missing key is found out by a look, not here."""
-        return backend is not Backend.VLLM or self.hosts_vllm or self.vllm_endpoint is not None
+        return self.why_not(backend) is None
 
     @property
     def api_base(self) -> str | None:
@@ -123,6 +139,7 @@ def backends_of(settings: Settings, state: BackendState) -> Backends:
         vllm_endpoint=tidy(endpoint) if endpoint else None,
         vllm_since=state.vllm_since,
         hosts_vllm=any(provider.local is not None for provider in settings.llm_providers),
+        provider_types=frozenset(provider.type for provider in settings.llm_providers),
     )
 
 

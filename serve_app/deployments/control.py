@@ -8,6 +8,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -55,7 +56,7 @@ class ControlActor:
     def __init__(self, app_name: str, log_level: str, storage: StorageConfig) -> None:
         configure_logs(log_level)
         clock = SystemClock()
-        plane = Plane(uuid4().hex, prices_of, log_breaker_change, self._alert)
+        plane = Plane(uuid4().hex, partial(prices_of, environ=os.environ), log_breaker_change, self._alert)
         url = store_url(storage, os.environ, app_name)
         self._is_ours = _locked(state_folder(storage, os.environ, app_name))
         store = SqlStore(url, storage.timeout_s, storage.retention_days)

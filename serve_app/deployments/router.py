@@ -79,7 +79,7 @@ class RouterDeployment:
         name = uuid4().hex  # of this life of a router, and of its journal
         control, journals = _connected(settings)
         journal = _journal(journals, name, settings.storage.on_unavailable)
-        self._control = Replica(name, settings, control, clock, prices_of(settings), journal)
+        self._control = Replica(name, settings, control, clock, prices_of(settings, os.environ), journal)
         self._heir = None if journals is None else Heir(journals, control, clock)
         metrics = MetricsListener(lambda: self._control.tally)
         rng = Random()
@@ -90,7 +90,10 @@ class RouterDeployment:
         }
         self._gateway = Gateway(settings, providers, self._control, clock, rng, [metrics, log_event], wakers)
         awake = {p.id: providers[p.id] for p in settings.llm_providers if not _may_sleep(p)}
-        self._lookout = Lookout(settings.health, awake, clock, rng, self._gateway.tell)
+        self._look = partial(look_at_endpoint, clock=clock)
+        self._lookout = Lookout(
+            settings.health, awake, clock, rng, self._gateway.tell, self._gateway.moved, self._look
+        )
         self._keyring = Keyring.of(settings, os.environ, clock)
         self._control.on_new_book(self._keyring.take)
         self._providers = providers
@@ -102,8 +105,7 @@ class RouterDeployment:
         self._lookout.start()
         if self._heir is not None:
             self._heir.start()
-        look = partial(look_at_endpoint, clock=self._clock)
-        return build_api(self._gateway, self._lookout, self._keyring, self._clock, exposition, look)
+        return build_api(self._gateway, self._lookout, self._keyring, self._clock, exposition, self._look)
 
     async def chat(
         self, body: bytes, request_id: str, timeout_s: float | None = None, tenant: str = NOBODY
@@ -199,7 +201,9 @@ def _connected(settings: Settings) -> tuple[Control, Path | None]:
     try:
         context = serve.get_replica_context()
     except RayServeException:
-        plane = Plane(uuid4().hex, prices_of, log_breaker_change, log_budget_alert)
+        plane = Plane(
+            uuid4().hex, partial(prices_of, environ=os.environ), log_breaker_change, log_budget_alert
+        )
         return LocalControl(plane, SystemClock()), None
     client = ControlClient(context.app_name, settings.log_level, settings.storage)
     return client, state_folder(settings.storage, os.environ, context.app_name) / JOURNALS

@@ -100,7 +100,7 @@ def test_case_17_a_smart_chat_goes_to_the_cloud_at_the_seeds_price(hybrid: Api) 
     choice = hybrid.routed("chat_smart", max_cost=0.10)
 
     assert place(choice) == ("openai_cloud", "gpt-4o")
-    assert choice["estimated_cost"] == pytest.approx(0.0125, abs=1e-4)
+    assert choice["estimated_cost"] == pytest.approx(0.0075, abs=1e-4)
 
 
 def test_case_18_a_tiny_budget_keeps_a_small_chat_at_home(hybrid: Api) -> None:
@@ -113,11 +113,11 @@ def test_case_25_too_small_a_budget_is_503_and_says_so(hybrid: Api) -> None:
     assert answer.status_code == 503
     detail = answer.json()["detail"]
     assert detail.startswith("No suitable providers available for task 'chat_smart'")
-    assert "costs $0.0125" in detail
+    assert "costs $0.0075" in detail
 
 
 def test_case_26_a_budget_of_exactly_the_estimate_passes(hybrid: Api) -> None:
-    assert hybrid.routed("chat_smart", max_cost=0.0125)["model_id"] == "gpt-4o"
+    assert hybrid.routed("chat_smart", max_cost=0.0075)["model_id"] == "gpt-4o"
 
 
 def test_case_28_a_preferred_model_is_chosen_and_the_reason_says_so(hybrid: Api) -> None:

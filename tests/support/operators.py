@@ -94,10 +94,12 @@ class Office:
         control = Replica(name, settings, self.authority, clock, prices_of(settings))
         metrics = MetricsListener(lambda: control.tally)
         gateway = Gateway(settings, self.providers, control, clock, Random(7), [metrics])
-        lookout = Lookout(settings.health, self.providers, clock, Random(7), gateway.tell)
+        look = partial(look_at_endpoint, clock=clock)
+        lookout = Lookout(
+            settings.health, self.providers, clock, Random(7), gateway.tell, gateway.moved, look
+        )
         keyring = Keyring.of(settings, {}, clock)
         control.on_new_book(keyring.take)
-        look = partial(look_at_endpoint, clock=clock)
         return control, build_api(gateway, lookout, keyring, clock, exposition, look)
 
     def client(self, key: str | None = ADMIN, router: int = 0) -> httpx.AsyncClient:

@@ -29,7 +29,7 @@ RINGS = {
     "accounting": ("errors clock config", "pydantic orjson"),
     # what brings them together
     "events": ("errors accounting providers.base", ""),
-    "prices": ("config accounting providers.catalogue", ""),
+    "prices": ("errors config accounting providers.catalogue", ""),
     "conditions": ("config accounting routing", ""),
     "control": ("errors caller clock config accounting resilience routing", "pydantic"),
     "routed": ("config routing", ""),
@@ -63,7 +63,7 @@ RINGS = {
     # places to run, and ways in
     "inprocess": (
         "errors clock config accounting control events gateway heir lookout prices observability "
-        "providers.base storage",
+        "providers.base providers.endpoint storage",
         "",
     ),
     "deployments": (
@@ -87,7 +87,7 @@ RINGS = {
     ),
     "cli": (
         "errors caller clock config accounting routing control prices conditions purse providers app "
-        "deployments",
+        "deployments storage",
         "ray typer rich aiohttp orjson",
     ),
 }

@@ -6,14 +6,15 @@ of that type first. What names a model or a task goes where it always went.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import Field
 
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.endpoint_guard import EndpointGuard
 from serve_app.api.admin.moment import shown_moment
 from serve_app.caller import Caller
 from serve_app.config.base import Config
@@ -27,11 +28,8 @@ from serve_app.control.backend import (
 )
 from serve_app.control.local import SWITCHED
 from serve_app.control.store import Record
+from serve_app.lookout import EndpointLook
 from serve_app.providers.base import Health, HealthStatus
-
-NOBODY_THERE = ", but no provider of that type is configured: calls go where they went"
-
-EndpointLook = Callable[[str], Awaitable[Health]]
 
 
 class SwitchWanted(Config):
@@ -63,8 +61,8 @@ class BackendLooks:
         """The best of what its providers are."""
         configured = [p for p in self._desk.settings.llm_providers if p.type == backend]
         if backend is Backend.VLLM:
-            if not backends.is_configured(backend):
-                return self._ill("vLLM has no endpoint: set one first")
+            if backends.vllm_endpoint is None and not backends.hosts_vllm:
+                return self._ill(backends.why_not(backend) or "")
             configured = [
                 p for p in configured if p.local or tidy(p.base_url or "") == backends.vllm_endpoint
             ]
@@ -84,7 +82,7 @@ class BackendLooks:
         return Health(HealthStatus.UNHEALTHY, None, why, (), self._desk.clock.now())
 
 
-def backend_routes(desk: Desk, access: Access, looks: BackendLooks) -> APIRouter:
+def backend_routes(desk: Desk, access: Access, looks: BackendLooks, guard: EndpointGuard) -> APIRouter:
     """The current backend, its switch, the backends' health, and vLLM's endpoint."""
     Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806
@@ -96,6 +94,7 @@ def backend_routes(desk: Desk, access: Access, looks: BackendLooks) -> APIRouter
     @routes.get("/backend/current")
     async def current(_: Reader) -> dict[str, Any]:
         """The current backend, and what there is to choose from."""
+        await desk.lookout.report()
         return current_backend(desk, await present())
 
     @routes.post("/backend/switch")
@@ -110,7 +109,6 @@ def backend_routes(desk: Desk, access: Access, looks: BackendLooks) -> APIRouter
             health = await looks.look(backend, before)
             if health.status is HealthStatus.UNHEALTHY:
                 return _not_switched(before, f"Backend '{backend}' is not healthy: {health.error}")
-        is_there = any(provider.type == backend for provider in desk.settings.llm_providers)
         await desk.change(
             caller,
             SWITCHED,
@@ -121,7 +119,7 @@ def backend_routes(desk: Desk, access: Access, looks: BackendLooks) -> APIRouter
         )
         return {
             "success": True,
-            "message": f"Switched to {backend}" + ("" if is_there else NOBODY_THERE),
+            "message": f"Switched to {backend}",
             "backend": after.current.value,
             "previous_backend": before.current.value,
         }
@@ -140,10 +138,11 @@ def backend_routes(desk: Desk, access: Access, looks: BackendLooks) -> APIRouter
 
     @routes.post("/backend/vllm/endpoint")
     @routes.post("/vllm/endpoint", include_in_schema=False)
-    async def vllm_endpoint(wanted: EndpointWanted, caller: Admin) -> dict[str, Any]:
-        """Where vLLM is from now on, whether or not somebody answers there yet."""
+    async def vllm_endpoint(wanted: EndpointWanted, caller: Admin, request: Request) -> dict[str, Any]:
+        """Set where vLLM is from now on, whether or not somebody answers there yet."""
         before = await present()
         after = before.with_endpoint(wanted.endpoint, desk.clock.now())
+        await guard.check(after.vllm_endpoint or "", request.scope)
         state = {"vllm_endpoint": after.vllm_endpoint, "vllm_since": after.vllm_since}
         await desk.change(
             caller,
@@ -157,7 +156,7 @@ def backend_routes(desk: Desk, access: Access, looks: BackendLooks) -> APIRouter
         passed = look.status is HealthStatus.HEALTHY
         return {
             "success": True,
-            "message": "vLLM endpoint set" if passed else f"vLLM endpoint set, but: {look.error}",
+            "message": "vLLM endpoint set" + _but(after.why_not(Backend.VLLM) or look.error),
             "endpoint": after.vllm_endpoint,
             "health_check_passed": passed,
         }
@@ -166,7 +165,7 @@ def backend_routes(desk: Desk, access: Access, looks: BackendLooks) -> APIRouter
 
 
 def current_backend(desk: Desk, backends: Backends) -> dict[str, Any]:
-    """The current backend, with what the last looks in the background have found."""
+    """Return the current backend, with what the last looks have found where calls go."""
     looks: dict[str, list[Health]] = {}
     for provider in desk.settings.llm_providers:
         if provider.type in list(Backend) and (seen := desk.lookout.seen.get(provider.id)):
@@ -181,6 +180,10 @@ def current_backend(desk: Desk, backends: Backends) -> dict[str, Any]:
         "available_models": list(backends.available_models),
         "available_backends": [backend.value for backend in Backend],
     }
+
+
+def _but(trouble: str | None) -> str:
+    return f", but: {trouble}" if trouble else ""
 
 
 def shown_health(health: Health) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from fastapi import APIRouter
 
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.audit import audit_routes
-from serve_app.api.admin.backend import BackendLooks, EndpointLook, backend_routes
+from serve_app.api.admin.backend import BackendLooks, backend_routes
 from serve_app.api.admin.budget import budget_routes
 from serve_app.api.admin.costs import costs_routes
 from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.endpoint_guard import EndpointGuard
 from serve_app.api.admin.keys import key_routes
 from serve_app.api.admin.limits import limit_routes
 from serve_app.api.admin.login import login_routes
@@ -17,6 +18,7 @@ from serve_app.api.admin.providers import provider_admin_routes
 from serve_app.api.admin.status import status_routes
 from serve_app.api.admin.tenants import tenant_routes
 from serve_app.api.auth import Keyring
+from serve_app.lookout import EndpointLook
 
 PREFIX = "/api/admin"
 
@@ -38,6 +40,7 @@ def admin_routes(desk: Desk, keyring: Keyring, look_at_endpoint: EndpointLook) -
         provider_admin_routes,
     ):
         routes.include_router(part(desk, access))
-    routes.include_router(backend_routes(desk, access, BackendLooks(desk, look_at_endpoint)))
+    guard = EndpointGuard(desk.settings.port, desk.settings.backends.allow_private)
+    routes.include_router(backend_routes(desk, access, BackendLooks(desk, look_at_endpoint), guard))
     routes.include_router(login_routes(desk, access, keyring))
     return routes

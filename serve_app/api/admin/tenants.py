@@ -11,7 +11,7 @@ from serve_app.caller import Caller
 from serve_app.config.base import Config
 from serve_app.config.model import ModelTask
 from serve_app.config.tenant import Budgets, Rates, TenantConfig
-from serve_app.control.amendment import checked, tenant_of, tenant_removed, tenant_set
+from serve_app.control.amendment import checked, tenant_changed, tenant_of, tenant_removed, tenant_set
 from serve_app.control.book import Book
 
 
@@ -63,6 +63,22 @@ def tenant_routes(desk: Desk, access: Access) -> APIRouter:
         book = await desk.amend(caller, lambda book: tenant_set(book, desk.settings, made), if_match)
         tell_epoch(response, book)
         return shown(book, made)
+
+    @routes.patch("/{id}")
+    async def change(
+        id: str,  # noqa: A002
+        wanted: WantedTenant,
+        caller: Admin,
+        response: Response,
+        if_match: IfMatch = None,
+    ) -> dict[str, Any]:
+        """Change these fields of a tenant; what is not named stays, null takes a bound away."""
+        fields = {name: getattr(wanted, name) for name in wanted.model_fields_set}
+        book = await desk.amend(
+            caller, lambda book: tenant_changed(book, desk.settings, id, fields), if_match
+        )
+        tell_epoch(response, book)
+        return shown(book, tenant_of(book, id))
 
     @routes.delete("/{id}")
     async def delete(

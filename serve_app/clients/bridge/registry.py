@@ -23,7 +23,7 @@ from serve_app.config.load import load_settings
 from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
 from serve_app.errors import InvalidRequest
-from serve_app.prices import prices_of
+from serve_app.prices import classic_prices_of
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
@@ -95,7 +95,7 @@ class ModelRegistry:
 
     @cached_property
     def _prices(self) -> Mapping[str, Price | None]:
-        return prices_of(self.settings)
+        return classic_prices_of(self.settings)
 
     @cached_property
     def _strategy(self) -> Strategy:

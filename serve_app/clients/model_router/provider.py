@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from serve_app.accounting.catalogue import bundled_catalogue
+from serve_app.accounting.catalogue import classic_catalogue
 from serve_app.accounting.price import FREE, Price
 from serve_app.clients.model_router.config import LLMProviderConfig
 from serve_app.clients.model_router.messages import Conversation, EmbeddingResponse, LLMResponse
@@ -26,7 +26,7 @@ class LLMProvider(ABC):
         """What its tokens cost; None where nobody knows."""
         if vendor(self.provider_type).is_free:
             return FREE
-        return bundled_catalogue().price(self.config.model_name, self.provider_type)
+        return classic_catalogue().price(self.config.model_name, self.provider_type)
 
     @abstractmethod
     async def is_available(self) -> bool:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
-from serve_app.accounting.catalogue import bundled_catalogue
+from serve_app.accounting.catalogue import classic_catalogue
 from serve_app.accounting.reported import usage_of
 from serve_app.accounting.usage import Usage, estimate_tokens
 from serve_app.clients.chunks import text_in
@@ -313,7 +313,7 @@ def _cost(backend: Backend, model: str, usage: Usage) -> int:
     """Nano-dollars; vLLM is paid by the hour, and what nobody has a price for counts nothing."""
     if backend is Backend.VLLM:
         return 0
-    price = bundled_catalogue().price(model, backend)
+    price = classic_catalogue().price(model, backend)
     return 0 if price is None else price.cost(usage)
 
 

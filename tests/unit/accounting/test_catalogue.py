@@ -12,20 +12,23 @@ from serve_app.accounting.catalogue import (
     TABLE,
     PriceCatalogue,
     bundled_catalogue,
+    classic_catalogue,
     litellm_price_file,
     per_1k,
     target_price,
 )
+from serve_app.accounting.estimate import estimate_cost
 from serve_app.accounting.price import FREE, Price
+from serve_app.accounting.usage import Usage
 from serve_app.config.model import ModelConfig
 
-TABLE_ALONE = PriceCatalogue()
+TABLE_ALONE = PriceCatalogue(classic=True)
 
 
-def listing(folder: Path, **rows: Any) -> PriceCatalogue:
+def listing(folder: Path, *, classic: bool = False, **rows: Any) -> PriceCatalogue:
     path = folder / "prices.json"
     path.write_text(json.dumps(rows), encoding="utf-8")
-    return PriceCatalogue(path)
+    return PriceCatalogue(path, classic=classic)
 
 
 def row(input_dollars: float, output_dollars: float | None = 0.0, **more: Any) -> dict[str, Any]:
@@ -54,7 +57,8 @@ SEED_IDS = [
 @pytest.mark.parametrize("model_id", SEED_IDS)
 def test_case_56_every_model_of_the_seed_has_a_price(model_id: str) -> None:
     assert TABLE_ALONE.price(model_id) is not None
-    assert bundled_catalogue().price(model_id) == TABLE_ALONE.price(model_id)
+    assert classic_catalogue().price(model_id) == TABLE_ALONE.price(model_id)
+    assert bundled_catalogue().price(model_id) is not None
 
 
 def test_case_56_a_dated_id_is_priced_as_the_longest_id_it_begins_with() -> None:
@@ -88,8 +92,26 @@ def test_one_leading_provider_may_stand_before_the_id() -> None:
     assert TABLE_ALONE.price("deepseek/deepseek-chat") == TABLE["deepseek-chat"].price
 
 
-def test_the_table_wins_over_the_price_file(tmp_path: Path) -> None:
-    catalogue = listing(tmp_path, **{"gpt-4o": row(1.0), "azure/gpt-4o": row(1.0), "new": row(2e-6, 8e-6)})
+def test_the_price_file_wins_over_the_table_which_has_what_vendors_no_longer_list(tmp_path: Path) -> None:
+    catalogue = listing(
+        tmp_path, **{"gpt-4o": row(1e-6), "azure/gpt-4o": row(3e-6), "claude-3-opus": row(9e-6)}
+    )
+
+    assert catalogue.price("gpt-4o", "azure") == Price(3_000_000_000)
+    assert catalogue.price("gpt-4o") == Price(1_000_000_000)
+    assert catalogue.price("claude-3-opus-20240229") == TABLE["claude-3-opus-20240229"].price
+
+
+def test_todays_gpt_4o_costs_what_todays_list_says_and_the_functions_of_version_1_keep_the_old_price() -> (
+    None
+):
+    assert bundled_catalogue().price("gpt-4o", "openai").cost(Usage(1_000_000, 1_000_000)) == 12_500_000_000
+    assert estimate_cost("gpt-4o", 1000, 500) == 0.0125
+
+
+def test_the_classic_table_wins_over_the_price_file(tmp_path: Path) -> None:
+    rows = {"gpt-4o": row(1.0), "azure/gpt-4o": row(1.0), "new": row(2e-6, 8e-6)}
+    catalogue = listing(tmp_path, classic=True, **rows)
 
     assert catalogue.price("gpt-4o", "azure") == per_1k("0.005", "0.015").with_cache(2_500_000_000, None)
     assert catalogue.price("new") == Price(2_000_000_000, 8_000_000_000)

@@ -139,7 +139,7 @@ def target(**more: Any) -> Price | None:
 def test_the_cache_can_be_given_a_price_in_the_configuration() -> None:
     listed = target(cost_per_1k_cached=0.001)
     assert listed is not None
-    assert listed.cost(Usage(cached_read=1000, input=1000)) == 1_000_000 + 5_000_000
+    assert listed.cost(Usage(cached_read=1000, input=1000)) == 1_000_000 + 2_500_000
 
     own = target(cost_per_1k_tokens=0.01, cost_per_1k_cached=0, cost_per_1k_cache_write=0.02)
     assert own is not None

@@ -1,17 +1,26 @@
 """The commands that need no Ray."""
 
+import asyncio
 import logging
 import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from typer.testing import CliRunner
 
+from serve_app import __version__
 from serve_app.app import graph
+from serve_app.caller import Role
 from serve_app.cli.main import app
+from serve_app.config.key import new_key
+from serve_app.config.key import revoked as revoke
 from serve_app.config.load import load
+from serve_app.config.storage import LEDGER_FILE
+from serve_app.control.store import Change, Record
 from serve_app.errors import ConfigError
+from serve_app.storage.sql import SqlStore
 from tests.support import commands
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -29,7 +38,7 @@ def test_explain_shows_every_target_with_its_price_and_its_reason(sekha: CliRunn
 
     assert shown.exit_code == 0
     assert "openai_cloud/gpt-4o" in shown.output
-    assert "$0.012500" in shown.output
+    assert "$0.007500" in shown.output
     assert "Selected by priority" in shown.output
     assert "serves embedding, not chat_smart" in shown.output
 
@@ -75,6 +84,91 @@ def test_serve_refuses_to_listen_beyond_this_machine_without_keys(sekha: CliRunn
 
     assert shown.exit_code == 2
     assert "--insecure" in shown.output
+
+
+LONG = "a-model-with-a-name-that-is-longer-than-any-screen-is-wide/" + "and-a-half-" * 8
+WIDE = f"""
+llm_providers:
+  - {{id: {"p" * 60}, type: scripted, hourly_rate: 0.5, models: [{{model_id: {LONG}, task: chat_smart}}]}}
+default_models: {{}}
+"""
+
+
+@pytest.mark.parametrize("words", [["check"], ["explain", "--task", "chat_smart"], ["prices"]])
+def test_what_a_configuration_comes_to_fits_eighty_columns_and_cuts_no_name(
+    sekha: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    path = tmp_path / "wide.yaml"
+    path.write_text(WIDE)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("SEKHA_STATE_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+    shown = sekha.invoke(app, [*words, "-c", path.name])
+
+    assert shown.exit_code == 0, shown.output
+    assert max(map(cell_len, shown.output.splitlines())) <= 80, shown.output
+    column = [line.split("│") for line in shown.output.splitlines() if "│" in line]
+    assert any(LONG in "".join(row[n].strip() for row in column if len(row) > n) for n in range(8))
+
+
+def test_the_version_is_an_option_and_h_is_help_everywhere(sekha: CliRunner) -> None:
+    assert sekha.invoke(app, ["--version"]).output.strip() == __version__
+    for words in (
+        [],
+        ["serve"],
+        ["check"],
+        ["keys"],
+        ["keys", "create"],
+        ["tenants", "set"],
+        ["prices", "update"],
+    ):
+        shown = sekha.invoke(app, [*words, "-h"])
+        assert (shown.exit_code, "Usage: " in shown.output) == (0, True)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_completes_commands_and_options(shell: str) -> None:
+    environ = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    script = commands.run("sekha", "--show-completion", shell, env=environ)
+    assert (script.returncode, "_SEKHA_COMPLETE" in script.stdout) == (0, True)
+
+    if shell == "bash":
+        asked = {"_SEKHA_COMPLETE": "complete_bash", "COMP_WORDS": "sekha tenants s", "COMP_CWORD": "2"}
+        assert commands.run("sekha", env={**environ, **asked}).stdout.split() == ["set"]
+
+
+def test_keys_in_the_store_are_counted_before_anything_starts(
+    sekha: CliRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEKHA_STATE_DIR", str(tmp_path))
+    assert "made at run time" not in sekha.invoke(app, ["check", "-c", HYBRID]).output
+    (tmp_path / "sekha").mkdir()
+    asyncio.run(keys_made(f"sqlite:///{tmp_path}/sekha/{LEDGER_FILE}", 3, revoked=1))
+
+    shown = " ".join(sekha.invoke(app, ["check", "-c", HYBRID]).output.split())
+
+    assert "the store holds 3 keys made at run time, 2 of them good: every caller must show one" in shown
+
+
+async def keys_made(url: str, count: int, revoked: int) -> None:
+    store = SqlStore(url)
+    await store.open()
+    for number in range(count):
+        _, key = new_key(1.0, id=f"k{number}", tenant="default", role=Role.USER)
+        key = revoke(key, 2.0) if number < revoked else key
+        change = Change(1.0, "admin", "key_created", key.id)
+        await store.change([Record("key", key.id, key.model_dump(mode="json"))], change)
+    await store.close()
+
+
+def test_a_store_that_leads_nowhere_is_said_by_check(sekha: CliRunner, tmp_path: Path) -> None:
+    path = tmp_path / "nowhere.yaml"
+    path.write_text("storage: {url: '${NO_SUCH_VARIABLE}'}\n" + WIDE)
+
+    shown = sekha.invoke(app, ["check", "-c", str(path)])
+
+    assert (shown.exit_code, "storage.url" in shown.output) == (2, True)
 
 
 OWN_MODEL = """

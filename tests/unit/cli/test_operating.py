@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import httpx
 import pytest
 from click.testing import Result
+from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from serve_app.accounting.usage import Usage
@@ -108,6 +110,76 @@ def test_costs_are_a_table_csv_or_json_by_what_is_asked_for(sekha: Sekha, url: s
     assert json.loads(said(sekha("costs", "--until", "2020-01-01", "--format", "json"))) == []
     assert "day, provider" in refusal(sekha("costs", "--by", "moon"))
     assert "since" in refusal(sekha("costs", "--since", "yesterday"))
+
+
+def tenant(sekha: Sekha, id_: str) -> dict[str, Any]:
+    [found] = [t for t in json.loads(said(sekha("tenants", "list", "--format", "json"))) if t["id"] == id_]
+    return {name: found[name] for name in ("budgets", "rates", "models", "tasks")}
+
+
+def test_setting_one_bound_of_a_tenant_leaves_the_others_and_clear_removes_what_it_names(
+    sekha: Sekha, url: str
+) -> None:
+    narrow = {"limit": 7.0, "window": "month", "provider": "first", "model": None}
+    whole = {
+        "budgets": [{"limit": 50}, {"limit": 5, "window": "day"}, narrow],
+        "rates": [{"tokens_per_minute": 900, "concurrent_requests": 4}],
+        "models": ["first-chat"],
+        "tasks": ["chat_small"],
+    }
+    told = httpx.put(f"{url}/api/admin/tenants/a", json=whole, headers={"x-api-key": ADMIN}, trust_env=False)
+    assert told.status_code == 200
+    before = tenant(sekha, "a")
+
+    said(sekha("tenants", "set", "a", "--rpm", "5"))
+    [rate] = tenant(sekha, "a")["rates"]
+    assert (rate["requests_per_minute"], rate["tokens_per_minute"], rate["concurrent_requests"]) == (
+        5,
+        900,
+        4,
+    )
+    assert {**tenant(sekha, "a"), "rates": before["rates"]} == before
+
+    said(sekha("tenants", "set", "a", "--budget", "6/day", "--model", "second-chat", "--clear", "rpm"))
+    after = tenant(sekha, "a")
+    assert sorted((b["window"], b["limit"]) for b in after["budgets"]) == [
+        ("day", 6.0), ("month", 7.0), ("month", 50.0)
+    ]  # fmt: skip
+    assert narrow in after["budgets"]
+    assert (after["rates"], after["models"], after["tasks"]) == (
+        before["rates"],
+        ["second-chat"],
+        ["chat_small"],
+    )
+
+    said(sekha("tenants", "set", "a", "--clear", "month", "--clear", "tasks", "--clear", "rates"))
+    assert (tenant(sekha, "a")["tasks"], tenant(sekha, "a")["rates"]) == (None, [])
+    assert [b["limit"] for b in tenant(sekha, "a")["budgets"]] == [7.0, 6.0]
+    assert "stays as it is" in said(sekha("tenants", "set", "a"))
+    assert "nothing to clear" in refusal(sekha("tenants", "set", "a", "--clear", "everything"))
+
+
+def test_every_table_fits_eighty_columns_and_cuts_no_name(
+    sekha: Sekha, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = "a-tenant-with-a-name-of-the-most-characters-that-are-allowed-64"
+    note = "what a key is for, " * 20
+    said(sekha("tenants", "set", long, "--budget", "50", "--budget", "5/day", "--rpm", "6", "--tpm", "7"))
+    said(sekha("keys", "create", "--tenant", long, "--model", "first/first-chat", "--note", note))
+    monkeypatch.setenv("COLUMNS", "80")
+
+    for words in (
+        ["tenants", "list"],
+        ["keys", "list"],
+        ["limits"],
+        ["audit"],
+        ["breakers", "list"],
+        ["costs"],
+    ):
+        shown = said(sekha(*words))
+        assert max(map(cell_len, shown.splitlines())) <= 80, shown
+        if words[0] in ("tenants", "keys", "limits", "audit"):
+            assert long in re.sub(r"[\s│]", "", shown)
 
 
 def test_breakers_are_listed_and_reset(sekha: Sekha) -> None:

@@ -1,25 +1,31 @@
 """Nothing is configured: what is there gets used, and the notes say what was looked for."""
 
+import json
 import threading
 from collections.abc import Iterator
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from serve_app.config.discover import OllamaModels, discovered
+from serve_app.accounting.catalogue import litellm_price_file
+from serve_app.config.discover import ServedModels, discovered
 from serve_app.config.load import Loaded, load
-from serve_app.config.ollama import ollama_models
 from serve_app.config.secret import Secret
+from serve_app.config.served_models import ollama_models, vllm_models
 from serve_app.config.settings import DefaultModels
+from serve_app.config.vendor_models import VENDOR_MODELS, VendorModels
+from serve_app.routing.intent import ModelNames
+from serve_app.routing.target import targets_of
 
 
 def nobody(_: str) -> None:
     return None
 
 
-def loaded(ask: OllamaModels = nobody, **environ: str) -> Loaded:
-    return load(None, environ, folder=Path("/nonexistent"), ollama_models=ask)
+def loaded(ask: ServedModels = nobody, ask_vllm: ServedModels = nobody, **environ: str) -> Loaded:
+    return load(None, environ, folder=Path("/nonexistent"), ollama_models=ask, vllm_models=ask_vllm)
 
 
 def ids(found: Loaded) -> list[tuple[str, int]]:
@@ -76,12 +82,56 @@ def test_every_cloud_with_a_key_is_used_in_order_and_its_key_stays_outside() -> 
         Secret("${OPENROUTER_API_KEY}"),
     ]
     assert [(m.model_id, str(m.task)) for m in found.settings.llm_providers[0].models] == [
-        ("gpt-4o", "chat_smart"),
-        ("gpt-4o-mini", "chat_small"),
+        ("gpt-5.4", "chat_smart"),
+        ("gpt-5.4-mini", "chat_small"),
         ("text-embedding-3-small", "embedding"),
     ]
     assert "found ANTHROPIC_API_KEY: using 'anthropic_direct'" in found.notes
     assert "sk-" not in " ".join(found.notes)
+
+
+@pytest.mark.parametrize("row", VENDOR_MODELS, ids=lambda row: row.variable)
+def test_what_a_key_alone_brings_is_in_the_bundled_price_list_and_not_withdrawn(row: VendorModels) -> None:
+    listed = json.loads(litellm_price_file().read_bytes())
+
+    for model in row.provider["models"]:
+        entry = listed[model["model_id"].rpartition("/")[2]]
+        assert entry["mode"] == ("embedding" if model["task"] == "embedding" else "chat")
+        assert date.fromisoformat(entry.get("deprecation_date") or "9999-12-31") > row.chosen_on
+        assert entry["max_input_tokens"] == model["context_window"]
+        assert bool(entry.get("supports_vision")) == model.get("supports_vision", False)
+        assert bool(entry.get("supports_function_calling")) == model.get("supports_function_calling", False)
+
+
+def test_an_anthropic_key_and_a_vllm_endpoint_make_both_backends_and_every_tier() -> None:
+    found = loaded(ANTHROPIC_API_KEY="sk-1", VLLM_ENDPOINT="http://box:8000").settings
+
+    assert [(p.id, p.type) for p in found.llm_providers] == [
+        ("anthropic_direct", "anthropic"),
+        ("vllm_own", "vllm"),
+    ]
+    own = found.llm_providers[1]
+    assert own.base_url == "http://box:8000"
+    names, targets = ModelNames(targets_of(found)), {t.name: t for t in targets_of(found)}
+    reached = {}
+    for tier in ("haiku", "sonnet", "opus", "qwen"):
+        intent = names.chat(tier)
+        able = [t for t in targets.values() if t.task is intent.task or t.model_id == intent.preferred_model]
+        able.sort(key=lambda t: (t.model_id != intent.preferred_model, t.priority))
+        reached[tier] = able[0].model_id
+    assert reached == {
+        "haiku": "claude-haiku-4-5",
+        "sonnet": "claude-sonnet-4-6",
+        "opus": "claude-opus-4-6",
+        "qwen": "Qwen/Qwen2.5-7B-Instruct",
+    }
+
+
+def test_a_vllm_that_answers_brings_its_own_models() -> None:
+    found = loaded(ask_vllm=lambda _: ["their-model"], VLLM_ENDPOINT="http://box:8000")
+
+    assert {m.model_id for m in found.settings.llm_providers[0].models} == {"their-model"}
+    assert "found vLLM at http://box:8000 with their-model" in found.notes
 
 
 def test_an_ollama_without_models_is_named_and_not_used() -> None:
@@ -113,27 +163,31 @@ def test_other_settings_do_not_keep_it_from_looking() -> None:
 
 @pytest.mark.parametrize(
     "environ",
-    [{"OLLAMA_URL": "http://old"}, {"SEKHA__LLM_PROVIDERS": '[{"id": "a", "type": "b"}]'}],
+    [{"OLLAMA_URL": "http://old"}, {"SEKHA__LLM_PROVIDERS": '[{"id": "a", "type": "openai"}]'}],
 )
 def test_nobody_is_asked_when_something_is_configured(environ: dict[str, str]) -> None:
     def never(url: str) -> None:
         pytest.fail(f"asked {url}")
 
-    load(None, environ, folder=Path("/nonexistent"), ollama_models=never)
+    load(None, environ, folder=Path("/nonexistent"), ollama_models=never, vllm_models=never)
 
 
 def test_an_empty_key_is_no_key() -> None:
-    raw, notes = discovered({"OPENAI_API_KEY": " "}, nobody)
+    raw, notes = discovered({"OPENAI_API_KEY": " "}, nobody, nobody)
 
     assert raw["llm_providers"][0]["id"] == "simulator"
     assert "no OPENAI_API_KEY" in notes
 
 
 class Tags(BaseHTTPRequestHandler):
-    """Answers `/ok/api/tags` as Ollama does, and nonsense elsewhere."""
+    """Answers `/ok` as Ollama and vLLM do, and nonsense elsewhere."""
 
     def do_GET(self) -> None:
-        body = b'{"models": [{"name": "a:1"}, {"name": "b:2"}]}' if self.path == "/ok/api/tags" else b"<html>"
+        bodies = {
+            "/ok/api/tags": b'{"models": [{"name": "a:1"}, {"name": "b:2"}]}',
+            "/ok/v1/models": b'{"data": [{"id": "q"}]}',
+        }
+        body = bodies.get(self.path, b"<html>")
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -154,6 +208,11 @@ def address() -> Iterator[str]:
 def test_a_real_ollama_tells_its_models(address: str) -> None:
     assert ollama_models(f"{address}/ok") == ("a:1", "b:2")
     assert ollama_models(f"{address}/ok/v1") == ("a:1", "b:2")
+
+
+def test_a_real_vllm_tells_its_models(address: str) -> None:
+    assert vllm_models(f"{address}/ok") == vllm_models(f"{address}/ok/v1/") == ("q",)
+    assert vllm_models(f"{address}/other") is None
 
 
 def test_whoever_is_not_ollama_is_nobody(address: str) -> None:

@@ -20,6 +20,7 @@ from serve_app.config.local_model import LocalModelConfig
 from serve_app.config.model import ModelConfig, VisionCapabilities
 from serve_app.config.names import names_of
 from serve_app.config.policy import BreakerPolicy, RetryPolicy
+from serve_app.config.pricing import PricingConfig
 from serve_app.config.provider import ProviderConfig, Script
 from serve_app.config.routing import RoutingConfig
 from serve_app.config.scaling import Autoscaling, Scaling
@@ -48,6 +49,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Health checks": HealthPolicy,
     "Callers": AuthConfig,
     "Alerts": AlertsConfig,
+    "Pricing": PricingConfig,
     "Storage": StorageConfig,
     "Operators": AdminConfig,
     "Backends": BackendsConfig,
@@ -97,7 +99,7 @@ def test_every_key_is_described_with_its_default_and_its_synonyms(heading: str) 
     assert set(found) == set(model.model_fields) - inherited
     for name, (default, row) in found.items():
         field = model.model_fields[name]
-        required = field.is_required() or name in ("llm_providers", "default_models")
+        required = field.is_required() or name == "llm_providers"
         assert default == (
             "required" if required else written(field.get_default(call_default_factory=True))
         ), name

@@ -17,7 +17,11 @@ MODELS = [{"model_id": "qwen", "task": "chat_smart"}]
 
 
 def settings(*providers: dict[str, Any], environ: dict[str, str] | None = None, **more: Any) -> Settings:
-    configured = [{"id": f"p{n}", "models": MODELS, **each} for n, each in enumerate(providers)]
+    at = {"base_url": "http://127.0.0.1:9"}
+    configured = [
+        {"id": f"p{n}", "models": MODELS, **(at if each["type"] == "vllm" else {}), **each}
+        for n, each in enumerate(providers)
+    ]
     source = {"llm_providers": configured, "default_models": {}, **more}
     return load(source, environ or {}).settings
 

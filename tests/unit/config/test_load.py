@@ -4,6 +4,8 @@ import json
 import logging
 import pickle
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ from serve_app.config.load import Loaded, load, load_settings
 from serve_app.config.model import ModelConfig, ModelTask, VisionCapabilities
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.provider import ProviderConfig, ProviderType
+from serve_app.config.provider_types import ADDRESS_REQUIRED, OWN_TYPES, litellm_types, unknown_type
 from serve_app.config.secret import Secret
 from serve_app.config.settings import DefaultModels, Settings
 from serve_app.errors import ConfigError
+from serve_app.providers.catalogue import VENDORS, Adapter
 
 MODELS = [
     {"model_id": "nomic-embed-text", "task": "embedding", "dimension": 768},
@@ -36,7 +40,7 @@ NOWHERE = Path("/nonexistent")
 
 
 def loaded(source: Any = None, folder: Path = NOWHERE, **environ: str) -> Loaded:
-    return load(source, environ, folder=folder, ollama_models=lambda _: None)
+    return load(source, environ, folder=folder, ollama_models=lambda _: None, vllm_models=lambda _: None)
 
 
 def settings(source: Any = None, folder: Path = NOWHERE, **environ: str) -> Settings:
@@ -89,10 +93,71 @@ def test_case_59_without_providers_nothing_starts() -> None:
         Settings(llm_providers=(), default_models=DefaultModels())
 
 
-def test_case_59_default_models_have_to_be_said() -> None:
-    text = complaint({"llm_providers": LOCAL["llm_providers"]})
+def test_default_models_that_are_not_said_are_chosen_from_the_models_and_the_notes_say_so() -> None:
+    found = load({"llm_providers": LOCAL["llm_providers"]}, {})
 
-    assert "default_models must be specified" in text
+    assert found.settings.default_models == Settings.model_validate(LOCAL).default_models
+    [note] = found.notes
+    assert note.startswith("default_models is not set: embedding nomic-embed-text, chat_fast llama3.1:8b")
+
+
+def test_case_59_settings_made_in_python_have_to_say_their_default_models() -> None:
+    with pytest.raises(ValueError, match="default_models must be specified"):
+        Settings.model_validate({"llm_providers": LOCAL["llm_providers"]})
+
+
+@pytest.mark.parametrize(
+    ("type_", "said"),
+    [
+        ("opnai", "did you mean 'openai'?"),
+        ("antropic", "did you mean 'anthropic'?"),
+        ("bedrok", "did you mean 'bedrock'?"),
+        ("nothing-like-it", "there are: anthropic, "),
+    ],
+)
+def test_a_type_that_nothing_here_can_speak_to_is_a_mistake_with_a_way_out(type_: str, said: str) -> None:
+    text = complaint(with_provider(type=type_))
+
+    assert "llm_providers[0].type: is no type of provider" in text
+    assert said in text
+    assert f"'{type_}'" in text
+
+
+@pytest.mark.parametrize("type_", sorted(litellm_types()))
+def test_every_provider_litellm_knows_is_a_type(type_: str) -> None:
+    assert unknown_type(type_) is None
+
+
+def test_litellms_own_list_of_providers_is_the_one_read_off_its_files() -> None:
+    listed = "import litellm; print(*(p.value for p in litellm.LlmProviders))"
+    ended = subprocess.run([sys.executable, "-c", listed], check=True, capture_output=True, text=True)
+
+    assert set(ended.stdout.split()) <= litellm_types()
+
+
+def test_our_own_types_and_those_without_an_address_are_the_rows_of_the_catalogue() -> None:
+    assert set(OWN_TYPES) == set(VENDORS)
+    nowhere = {row.type for row in VENDORS.values() if row.adapter is Adapter.WIRE and row.base_url is None}
+    assert nowhere == ADDRESS_REQUIRED
+
+
+@pytest.mark.parametrize("type_", sorted(ADDRESS_REQUIRED))
+def test_a_server_that_is_nobodys_in_particular_needs_an_address(type_: str) -> None:
+    models = [{"model_id": "m", "task": "chat_small"}]
+    source = {"llm_providers": [{"id": "own", "type": type_, "models": models}], "default_models": {}}
+
+    assert f"llm_providers[0].base_url: is required for type {type_}" in complaint(source)
+    placed = {**source, "llm_providers": [{**source["llm_providers"][0], "base_url": "http://h"}]}
+    assert load(placed, {}).settings.llm_providers
+
+
+def test_an_endpoint_of_vllm_is_the_address_of_the_first_vllm_without_one() -> None:
+    models = [{"model_id": "m", "task": "chat_small"}]
+    source = {"llm_providers": [{"id": "own", "type": "vllm", "models": models}], "default_models": {}}
+
+    found = load(source, {"VLLM_ENDPOINT": "http://box:8000"}).settings
+
+    assert found.llm_providers[0].base_url == "http://box:8000"
 
 
 @pytest.mark.parametrize("kind", ["embedding", "chat_fast", "chat_smart", "chat_vision"])

@@ -79,11 +79,12 @@ def test_case_14_an_embedding_goes_to_the_local_model_for_nothing() -> None:
     assert made.reason(made.ordered[0]) == "Selected by priority (1)"
 
 
-def test_case_17_the_hybrid_example_of_the_seed_costs_what_the_seed_says() -> None:
-    made = plan(HYBRID, SMART, max_cost=100_000_000)
+@pytest.mark.parametrize(("table", "cost"), [("current", 7_500_000), ("classic", 12_500_000)])
+def test_case_17_the_hybrid_example_costs_what_the_chosen_price_table_says(table: str, cost: int) -> None:
+    made = plan({**HYBRID, "pricing": {"table": table}}, SMART, max_cost=100_000_000)
 
     assert chosen(made) == "openai_cloud/gpt-4o"
-    assert made.ordered[0].cost == 12_500_000
+    assert made.ordered[0].cost == cost
 
 
 def test_case_20_of_two_equals_the_cheaper_is_chosen() -> None:
@@ -128,8 +129,8 @@ def test_case_25_when_all_are_too_dear_the_refusal_speaks_of_cost() -> None:
 
 
 def test_case_26_a_cost_equal_to_the_limit_is_allowed() -> None:
-    assert chosen(plan(HYBRID, SMART, max_cost=12_500_000)) == "openai_cloud/gpt-4o"
-    assert not plan(HYBRID, SMART, max_cost=12_499_999).ordered
+    assert chosen(plan(HYBRID, SMART, max_cost=7_500_000)) == "openai_cloud/gpt-4o"
+    assert not plan(HYBRID, SMART, max_cost=7_499_999).ordered
 
 
 def test_case_28_a_preferred_model_wins_and_the_reason_says_so() -> None:

@@ -45,6 +45,13 @@ async def at(tmp_path: Path) -> AsyncIterator[Office]:
         yield opened
 
 
+@pytest.fixture
+async def both(tmp_path: Path) -> AsyncIterator[Office]:
+    """One with a provider of each type; nobody answers where its vLLM is configured."""
+    async with office(tmp_path, two_backends(NOWHERE)) as opened:
+        yield opened
+
+
 async def get(at: Office, path: str, router: int = 0) -> Any:
     async with at.client(router=router) as client:
         answer = await client.get(f"/api/admin{path}")
@@ -89,8 +96,9 @@ async def test_case_115_no_switch_to_a_vllm_that_is_nowhere(at: Office) -> None:
 
 
 async def test_case_115_with_an_endpoint_where_somebody_answers_there_is(
-    at: Office, vllm: ScriptedUpstream
+    both: Office, vllm: ScriptedUpstream
 ) -> None:
+    at = both
     set_to = (await post(at, "/vllm/endpoint", {"endpoint": f"{vllm.url}/v1/"})).json()
     switched = (await post(at, "/backend/switch", {"backend": "vllm"}, router=1)).json()
 
@@ -109,8 +117,11 @@ async def test_case_115_with_an_endpoint_where_somebody_answers_there_is(
     assert (told["current_backend"], told["available_models"]) == ("vllm", ["qwen"])
 
 
-async def test_case_115_one_that_is_not_well_is_switched_to_only_without_the_check(at: Office) -> None:
-    set_to = (await post(at, "/backend/vllm/endpoint", {"endpoint": NOWHERE})).json()
+async def test_case_115_one_that_is_not_well_is_switched_to_only_without_the_check(
+    both: Office,
+) -> None:
+    at = both
+    set_to = (await post(at, "/backend/vllm/endpoint", {"endpoint": "http://127.0.0.1:8"})).json()
     refused = (await post(at, "/backend/switch", {"backend": "vllm"})).json()
     forced = (await switch(at, "vllm")).json()
 
@@ -177,17 +188,18 @@ async def test_a_restart_does_not_begin_the_hour_anew(tmp_path: Path) -> None:
 
 
 async def test_a_switch_outlives_the_gateway_and_so_does_the_endpoint(tmp_path: Path) -> None:
-    async with office(tmp_path) as at:
+    async with office(tmp_path, two_backends("http://127.0.0.1:8")) as at:
         await post(at, "/vllm/endpoint", {"endpoint": NOWHERE})
         await switch(at, "vllm")
-    async with office(tmp_path) as again:
+    async with office(tmp_path, two_backends("http://127.0.0.1:8")) as again:
         told = await get(again, "/backend/current")
 
     assert (told["current_backend"], told["vllm_endpoint"]) == ("vllm", NOWHERE)
 
 
-async def test_case_116_a_switch_is_in_the_audit(at: Office) -> None:
-    await post(at, "/vllm/endpoint", {"endpoint": NOWHERE})
+async def test_case_116_a_switch_is_in_the_audit(both: Office) -> None:
+    at, moved_to = both, "http://127.0.0.1:8"
+    await post(at, "/vllm/endpoint", {"endpoint": moved_to})
     await switch(at, "vllm")
 
     newest, first = (await get(at, "/audit"))["changes"]
@@ -195,7 +207,83 @@ async def test_case_116_a_switch_is_in_the_audit(at: Office) -> None:
     assert (newest["user_id"], newest["action"]) == ("config:admin-key-1", "backend_switched")
     assert newest["details"]["before"] == {"backend": "anthropic"}
     assert newest["details"]["after"] == {"backend": "vllm", "skip_health_check": True}
-    assert first["details"] == {"before": {"endpoint": None}, "after": {"endpoint": NOWHERE}}
+    assert first["details"] == {"before": {"endpoint": NOWHERE}, "after": {"endpoint": moved_to}}
+
+
+@pytest.mark.parametrize("skip", [False, True])
+async def test_no_switch_to_a_backend_that_no_provider_belongs_to_even_with_an_endpoint(
+    at: Office, vllm: ScriptedUpstream, skip: bool
+) -> None:
+    set_to = (await post(at, "/vllm/endpoint", {"endpoint": vllm.url})).json()
+    switched = (await switch(at, "vllm", skip=skip)).json()
+
+    assert "No provider of type 'vllm' is configured" in set_to["message"]
+    assert (switched["success"], switched["backend"]) == (False, "anthropic")
+    assert "VLLM_ENDPOINT" in switched["message"]
+    told = await get(at, "/backend/current")
+    assert (told["current_backend"], told["vllm_configured"]) == ("anthropic", False)
+
+
+async def test_everything_looks_where_calls_go_once_an_endpoint_was_set(
+    tmp_path: Path, vllm: ScriptedUpstream
+) -> None:
+    settings = two_backends(NOWHERE)
+    wire = WireProvider(settings.llm_providers[1], VENDORS["vllm"], None, SystemClock())
+    async with office(tmp_path, settings, {"claude": ListedProvider(ANSWER), "own": wire}) as at:
+
+        async def seen() -> list[bool]:
+            async with at.client(USER) as client:
+                public = (await client.get("/api/v1/health/providers")).json()["providers"]["own"]
+            current = (await get(at, "/backend/current"))["health_status"]["vllm"]
+            admin = {p["id"]: p for p in (await get(at, "/providers"))["providers"]}["own"]
+            return [public["status"] == "healthy", current, admin["status"] == "healthy"]
+
+        before = await seen()
+        await post(at, "/vllm/endpoint", {"endpoint": vllm.url})
+        after = await seen()
+        await post(at, "/vllm/endpoint", {"endpoint": NOWHERE})
+        back = await seen()
+    await wire.aclose()
+
+    assert (before, after, back) == ([False] * 3, [True] * 3, [False] * 3)
+
+
+REFUSED = [
+    "http://169.254.169.254/latest",
+    "http://2852039166",
+    "http://0xa9fea9fe",
+    "http://0251.0376.0251.0376",
+    "http://169.254.43518",
+    "http://[fe80::1]:8000",
+    "http://[::ffff:169.254.169.254]",
+    "http://[2002:a9fe:a9fe::1]",
+    "http://[64:ff9b::a9fe:a9fe]",
+    "http://[64:ff9b:1::a9fe:a9fe]",
+    "http://[fd00:ec2::254]",
+    "http://100.100.100.200",
+    "http://0.0.0.0:8000",
+    "http://[::]:8000",
+    "http://224.0.0.1",
+    "http://255.255.255.255",
+    "http://169.254.169.254.",
+    "http://256.1.1.1",
+    "http://[fe80::1%25eth0]:8000",
+    "http://127.0.0.1:5001",
+    "http://127.1:5001",
+    "http://localhost:5001",
+    "http://[::1]:5001",
+    "http://[::ffff:127.0.0.1]:5001",
+]
+
+
+@pytest.mark.parametrize("endpoint", REFUSED)
+async def test_an_endpoint_that_is_link_local_a_metadata_service_or_the_gateway_is_refused(
+    at: Office, endpoint: str
+) -> None:
+    answer = await post(at, "/vllm/endpoint", {"endpoint": endpoint})
+
+    assert (answer.status_code, endpoint in answer.text) == (400, True), answer.text
+    assert (await get(at, "/backend/current"))["vllm_endpoint"] is None
 
 
 async def test_case_118_the_health_of_both_backends(tmp_path: Path, vllm: ScriptedUpstream) -> None:

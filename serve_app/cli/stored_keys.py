@@ -1,0 +1,48 @@
+"""The keys that were made at run time and outlive a restart, counted before anything starts."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from serve_app.config.settings import Settings
+from serve_app.config.storage import store_url
+from serve_app.control.book import book_of
+from serve_app.control.store import StoreUnavailable
+from serve_app.storage.database import database_url
+from serve_app.storage.sql import SqlStore
+
+APP_NAME = "sekha"
+
+
+def note_of_stored_keys(settings: Settings, environ: Mapping[str, str]) -> str | None:
+    """
+    Say how many keys the store holds; None for none.
+
+    Raises ConfigError where `storage` leads nowhere. A store that does not answer is no mistake of the
+    configuration: then the sentence says so.
+    """
+    url = database_url(store_url(settings.storage, environ, APP_NAME))
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        return None
+    store = SqlStore(store_url(settings.storage, environ, APP_NAME), settings.storage.timeout_s)
+    return asyncio.run(_note(settings, store))
+
+
+async def _note(settings: Settings, store: SqlStore) -> str | None:
+    try:
+        records = await store.peek()
+    except StoreUnavailable as error:
+        return f"the store does not answer just now, so its keys are not counted: {error}"
+    finally:
+        await store.close()
+    now = time.time()
+    keys = book_of(settings, records, 0).keys.values()
+    if not keys:
+        return None
+    good = sum(k.revoked_at is None and (k.expires_at is None or k.expires_at > now) for k in keys)
+    several = "s" if len(keys) != 1 else ""
+    held = f"the store holds {len(keys)} key{several} made at run time, {good} of them good"
+    if settings.auth.is_open:
+        return f"{held}: every caller must show one, although the configuration has no keys"
+    return held

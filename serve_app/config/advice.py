@@ -1,0 +1,107 @@
+"""
+What an operator should know about a configuration that is good, but may not do what it seems to.
+
+Each is one sentence, for `sekha check` and the start. No sentence holds a key.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+
+from serve_app.config.environment import BUDGET, CALLER_KEYS
+from serve_app.config.provider import VLLM
+from serve_app.config.secret import Secret
+from serve_app.config.settings import Settings
+
+SHORTEST_KEY = 16  # characters; what is shorter can be guessed
+LEAST_JWT_SECRET = 32  # bytes, as HS256 asks for
+_MINE = "SEKHA_"
+_READ = (
+    *CALLER_KEYS,
+    "SEKHA_CONFIG",
+    "SEKHA_LLM_PROVIDERS",
+    "SEKHA_DEFAULT_MODELS",
+    "SEKHA_OLLAMA_URL",
+    "SEKHA_STATE_DIR",
+    "SEKHA_URL",
+    "SEKHA_ADMIN_KEY",
+)
+_OTHERS = ("VLLM_ENDPOINT", "VLLM_HOURLY_RATE", BUDGET, "OLLAMA_BASE_URL", "CB_FAILURE_THRESHOLD")
+_NEAR = 0.85
+
+
+def advice(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the sentences, most urgent first."""
+    found = chain(
+        _short_keys(settings, environ),
+        _keys_that_lead_nowhere(settings, environ),
+        _tokens(settings, environ),
+        _endpoint_without_provider(settings),
+        _variables_nobody_reads(settings, environ),
+    )
+    return tuple(found)
+
+
+def _key_places(settings: Settings) -> Iterator[tuple[str, Secret]]:
+    for index, entry in enumerate(settings.auth.api_keys):
+        yield f"auth.api_keys[{index}]", entry.key
+    for index, secret in enumerate(settings.auth.admin_keys):
+        yield f"auth.admin_keys[{index}]", secret
+
+
+def _words(secret: Secret, environ: Mapping[str, str]) -> list[str]:
+    return [word.strip() for word in (secret.reveal(environ) or "").split(",") if word.strip()]
+
+
+def _short_keys(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    for place, secret in _key_places(settings):
+        for word in _words(secret, environ):
+            if len(word) < SHORTEST_KEY:
+                yield (
+                    f"{place}: {secret.shown} holds a key of {len(word)} characters, which can be guessed; "
+                    f"make it at least {SHORTEST_KEY}, for example with `openssl rand -hex 24`"
+                )
+
+
+def _keys_that_lead_nowhere(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    for place, secret in _key_places(settings):
+        if not _words(secret, environ):
+            yield f"{place}: {secret.shown} is not set here, so nobody gets in by it"
+
+
+def _tokens(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    jwt = settings.auth.jwt
+    if jwt is None:
+        return
+    if jwt.secret is not None:
+        length = len((jwt.secret.reveal(environ) or "").encode())
+        if length < LEAST_JWT_SECRET:
+            yield (
+                f"auth.jwt.secret: {jwt.secret.shown} holds {length} bytes; HS256 needs {LEAST_JWT_SECRET}, "
+                "so no such token is accepted"
+            )
+    if jwt.jwks is not None and "://" not in jwt.jwks and not Path(jwt.jwks).is_file():
+        yield f"auth.jwt.jwks: there is no file '{jwt.jwks}', so no RS256 token is accepted"
+
+
+def _endpoint_without_provider(settings: Settings) -> Iterator[str]:
+    endpoint = settings.backends.vllm_endpoint
+    if endpoint is not None and all(provider.type != VLLM for provider in settings.llm_providers):
+        yield (
+            f"backends.vllm_endpoint (VLLM_ENDPOINT): no provider of type {VLLM} is configured, so no call "
+            f"goes to {endpoint}; add one to llm_providers"
+        )
+
+
+def _variables_nobody_reads(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    """Names that are nearly one of ours; Kubernetes makes others for a Service called `sekha`."""
+    told = settings.model_dump_json()
+    for name, value in environ.items():
+        is_ours = name in (*_READ, *_OTHERS) or name.startswith("SEKHA__")
+        if is_ours or not value.strip() or re.search(rf"\$\{{{re.escape(name)}\b", told):
+            continue
+        known = _READ if name.startswith(_MINE) else _OTHERS
+        if near := difflib.get_close_matches(name, known, n=1, cutoff=_NEAR):
+            yield f"{name} is set, and nothing reads it; did you mean {near[0]}?"

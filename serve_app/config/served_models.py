@@ -1,0 +1,39 @@
+"""Ask an Ollama or a vLLM which models it has."""
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+
+PATIENCE_S = 1.0
+LARGEST = 1024**2  # bytes of an answer
+
+
+def ollama_models(base_url: str, patience_s: float = PATIENCE_S) -> Sequence[str] | None:
+    """
+    The names of its models, the one used last first; None when no Ollama answers at that address.
+
+    Blocks for about `patience_s` at most: it runs once, before anything is served.
+    """
+    return _named(f"{_root(base_url)}/api/tags", "models", "name", patience_s)
+
+
+def vllm_models(base_url: str, patience_s: float = PATIENCE_S) -> Sequence[str] | None:
+    """Return the names of the models it serves; None when no server of OpenAI's API answers there."""
+    return _named(f"{_root(base_url)}/v1/models", "data", "id", patience_s)
+
+
+def _root(base_url: str) -> str:
+    return base_url.rstrip("/").removesuffix("/v1")
+
+
+def _named(url: str, rows: str, name: str, patience_s: float) -> Sequence[str] | None:
+    if not url.startswith(("http://", "https://")):
+        return None
+    try:
+        with urllib.request.urlopen(url, timeout=patience_s) as answer:  # noqa: S310 (checked above)
+            found = json.loads(answer.read(LARGEST))[rows]
+            return tuple(str(model[name]) for model in found)
+    except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException):
+        return None  # silent, or something else

@@ -1,0 +1,69 @@
+"""Rows of changed defaults: the page shows all of them, `sekha check` those that touch a configuration."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serve_app.accounting.catalogue import TABLE, bundled_catalogue
+from serve_app.config.load import load
+from serve_app.config.upgrading import CHANGES, REPRICED, as_markdown, touching
+from tests.support.settings import HYBRID, LOCAL
+
+PAGE = (Path(__file__).parents[3] / "docs" / "upgrading.md").read_text(encoding="utf-8")
+PATIENCE = {
+    "circuit_breaker": {
+        "failure_threshold": 5, "reset_timeout": 60, "half_open_timeout": 30, "success_threshold": 2
+    },
+}  # fmt: skip
+
+
+def ids(source: Any = None, **environ: str) -> set[str]:
+    found = load(
+        source, environ, folder=Path("/nonexistent"), ollama_models=lambda _: None, vllm_models=lambda _: None
+    )
+    return {row.id for row in touching(found, environ)}
+
+
+def test_the_page_shows_every_row_as_the_package_has_it() -> None:
+    assert as_markdown(CHANGES) in PAGE
+    assert len({row.id for row in CHANGES}) == len(CHANGES)
+
+
+def test_models_that_are_repriced_are_those_whose_price_in_the_list_is_another_one() -> None:
+    found = set()
+    for name, entry in TABLE.items():
+        for type_ in (None, "openai", "anthropic", "moonshot", "deepseek"):
+            listed = bundled_catalogue().price(name, type_)
+            assert listed is not None
+            if (listed.input, listed.output) != (entry.price.input, entry.price.output):
+                found.add(name)
+    assert found == REPRICED
+
+
+@pytest.mark.parametrize(
+    ("row", "touched", "restored"),
+    [
+        ("prices-current", HYBRID, {**HYBRID, "pricing": {"table": "classic"}}),
+        ("named-models", HYBRID, {**HYBRID, "routing": {"auto_fallback": False}}),
+        ("keyless-hosts", LOCAL, {**LOCAL, "auth": {"api_keys": ["k" * 16]}}),
+        ("body-limits", LOCAL, {**LOCAL, "router": {"max_body_mb": 64}}),
+        ("patience", LOCAL, None),
+        ("vllm-endpoint-addresses", {**LOCAL, "backends": {"vllm_endpoint": "http://h"}}, LOCAL),
+        ("tenants-set-partial", {**LOCAL, "tenants": [{"id": "a"}]}, LOCAL),
+        ("default-models-chosen", {"llm_providers": LOCAL["llm_providers"]}, LOCAL),
+    ],
+)
+def test_a_row_touches_what_relies_on_the_old_behaviour_and_not_what_settles_it(
+    row: str, touched: Any, restored: Any
+) -> None:
+    assert row in ids(touched)
+    assert restored is None or row not in ids(restored)
+
+
+def test_rows_of_the_environment_touch_who_starts_without_a_configuration() -> None:
+    assert {"zero-config-models"} <= ids(OPENAI_API_KEY="k")
+    assert {"vllm-endpoint-provider"} <= ids(VLLM_ENDPOINT="http://h")
+    assert not {"zero-config-models", "vllm-endpoint-provider"} & ids()
+    assert "ray-token" in ids(LOCAL, RAY_AUTH_MODE="disabled")
+    assert "ray-token" not in ids(LOCAL)
