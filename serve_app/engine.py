@@ -18,7 +18,8 @@ from serve_app.control.backend import Backend, moved_to
 from serve_app.control.replica import Replica
 from serve_app.errors import FailureKind, GatewayError, LimitReached, UpstreamError, upstream_error
 from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead, StreamItem
-from serve_app.resilience.retry import JITTER, Again, Move, next_step
+from serve_app.resilience.retry import JITTER, Again, Move, Outlook, Tried, next_step
+from serve_app.resilience.silence import first_token_limit
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.eligibility import Obstacle
 from serve_app.routing.plan import Plan
@@ -126,24 +127,22 @@ class Engine:
                 return Move.NEXT
             if attempt is None:
                 return Move.NEXT
+            began = self._clock.monotonic()
             answer = await self._asked(trip, attempt, ask)
             if not isinstance(answer, UpstreamError):
                 return attempt, answer
-            step = next_step(
-                answer,
-                retries,
-                policy,
-                trip.remaining_s,
-                self._rng.random(),
-                stands_in=trip.stands_in(target),
-                passes_filter=self._passes_filter,
-            )
+            took_s = self._clock.monotonic() - began
+            tried = Tried(answer, retries, took_s, has_begun=attempt.frames > 0)
+            step = next_step(tried, policy, self._outlook(trip, target), self._rng.random())
             if not isinstance(step, Again):
                 trip.failed(attempt, answer)
                 return step
             trip.failed(attempt, answer, retry_in_s=step.after_s)
             wait_s = step.after_s
             retries += 1
+
+    def _outlook(self, trip: Trip, target: Target) -> Outlook:
+        return Outlook(trip.remaining_s, self._has_other(trip), trip.stands_in(target), self._passes_filter)
 
     async def _admitted(self, trip: Trip, candidate: Candidate, retries: int) -> Attempt | None:
         """The next attempt at a target; None when its breaker says no. Raises LimitReached."""
@@ -185,22 +184,35 @@ class Engine:
         """
         How long this attempt may take.
 
-        A stream has to begin within `first_token_timeout_s`, as long as somebody else could be asked then;
-        the last target may use what remains.
+        A stream has to begin within its target's first-token limit, as long as somebody else could be asked
+        then; the last target may use what remains.
         """
         config = self._configs[target.provider_id]
         left_s = trip.remaining_s
-        own_s = config.first_token_timeout_s if trip.streams else config.timeout
+        own_s = self._first_token_s(trip, target) if trip.streams else config.timeout
         hurried = left_s < NO_HURRY * min(own_s, self._request_timeout)
         if not trip.streams:
             return Limits(min(left_s, own_s), config.first_byte_timeout_s or own_s, hurried=hurried)
-        is_last = not (self.falls_back and any(self._may_serve(other) for other in trip.left))
         return Limits(
-            left_s if is_last else min(left_s, own_s),
+            min(left_s, own_s) if self._has_other(trip) else left_s,
             config.first_byte_timeout_s or left_s,
             config.stream_idle_timeout_s,
             hurried=hurried,
         )
+
+    def _first_token_s(self, trip: Trip, target: Target) -> float:
+        config, wanted = self._configs[target.provider_id], trip.plan.wanted
+        return first_token_limit(
+            config.first_token_timeout_s,
+            target.model_id,
+            is_asked_to_think=wanted.thinks,
+            input_tokens=wanted.input_tokens,
+            is_own=config.may_load_first,
+        )
+
+    def _has_other(self, trip: Trip) -> bool:
+        """Whether another target could be asked if the one that is being asked fails."""
+        return self.falls_back and any(self._may_serve(other) for other in trip.left)
 
     def _may_serve(self, candidate: Candidate) -> bool:
         target = candidate.target

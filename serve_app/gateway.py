@@ -167,6 +167,7 @@ class Gateway:
             answers=request.answers,
             service_tier=request.service_tier,
             writes_cache=request.writes_cache,
+            thinks=request.thinks,
             preferred_type=backend,
         )
 

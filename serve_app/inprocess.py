@@ -32,7 +32,7 @@ from serve_app.control.store import Store
 from serve_app.events import Listener
 from serve_app.gateway import Gateway
 from serve_app.heir import Heir
-from serve_app.lookout import Lookout
+from serve_app.lookout import Lookout, free_to_look_at
 from serve_app.observability.logs import log_breaker_change, log_budget_alert, log_event
 from serve_app.observability.metrics import MetricsListener
 from serve_app.observability.webhook import Webhook
@@ -122,6 +122,7 @@ async def local_gateway(
     look = partial(look_at_endpoint, clock=clock)
     lookout = Lookout(settings.health, providers, clock, rng, gateway.tell, gateway.moved, look)
     await control.start()
+    lookout.attend(control.breakers, free_to_look_at(settings))
     if heir is not None:
         heir.start()
     return LocalGateway(gateway, lookout, control, providers, authority, local, heir)

@@ -8,11 +8,13 @@ one has grown old.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from random import Random
+from typing import Protocol
 
 from serve_app.clock import Clock
 from serve_app.config.health import HealthPolicy
+from serve_app.config.settings import Settings
 from serve_app.events import HealthChanged, Listener
 from serve_app.providers.base import Health, HealthStatus, Provider
 
@@ -37,6 +39,27 @@ def pause_s(policy: HealthPolicy, misses: int) -> float:
     if misses == 0:
         return policy.interval_s
     return min(policy.interval_s, AGAIN_AFTER_S * 2.0 ** min(misses - 1, 12))
+
+
+def free_to_look_at(settings: Settings) -> frozenset[str]:
+    """Return the ids of the providers whose health costs nothing to check: `paid_probes` may spend tokens."""
+    return frozenset(provider.id for provider in settings.llm_providers if not provider.paid_probes)
+
+
+class Outages(Protocol):
+    """The breakers, as far as a lookout needs them; `check_interval_s` 0.0: no looks while one is open."""
+
+    @property
+    def check_interval_s(self) -> float: ...
+
+    def is_open(self, provider_id: str) -> bool:
+        """Return whether requests are kept away from the provider at this moment."""
+
+    def found_well(self, provider_id: str, at: float) -> None:
+        """Take note that a look that began at `at` found the provider well."""
+
+    def on_open(self, listener: Callable[[str], None]) -> None:
+        """Call this with the id of every provider whose breaker opens."""
 
 
 class Lookout:
@@ -67,6 +90,8 @@ class Lookout:
         self._seen: dict[str, Health] = {}
         self._looking = {provider_id: asyncio.Lock() for provider_id in providers}
         self._tasks: list[asyncio.Task[None]] = []
+        self._outages: dict[str, asyncio.Task[None]] = {}
+        self._is_over = False
 
     # --- what is known --------------------------------------------------------------------------------
 
@@ -98,15 +123,36 @@ class Lookout:
         """Begin to look."""
         self._tasks = [asyncio.create_task(self._watch(provider_id)) for provider_id in self._providers]
 
+    def attend(self, outages: Outages, free: Iterable[str]) -> None:
+        """
+        Look at those of these providers that are left alone, and say when one is found well.
+
+        `free` are those that a look costs nothing at.
+        """
+        looked_at = set(free) & set(self._providers)
+
+        def opened(provider_id: str) -> None:
+            task = self._outages.get(provider_id)
+            if provider_id in looked_at and not self._is_over and (task is None or task.done()):
+                watching = self._watch_outage(provider_id, outages)
+                self._outages[provider_id] = asyncio.create_task(watching)
+
+        if outages.check_interval_s > 0:
+            outages.on_open(opened)
+
     async def stop(self) -> None:
         """End, looks that are under way included."""
-        ending, self._tasks = self._tasks, []
+        self._is_over = True
+        ending, self._tasks = [*self._tasks, *self._outages.values()], []
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
 
     def check(self) -> None:
         """Raise what ended a task, if one has ended: from then on nobody would look any more."""
+        for task in self._outages.values():
+            if task.done() and not task.cancelled():
+                task.result()
         for task in self._tasks:
             if task.done():
                 if not task.cancelled():
@@ -124,6 +170,17 @@ class Lookout:
             misses = 0 if health.status is HealthStatus.HEALTHY else misses + 1
             jitter = self._rng.uniform(1 - JITTER, 1 + JITTER)
             await self._clock.sleep(pause_s(self._policy, misses) * jitter)
+
+    async def _watch_outage(self, provider_id: str, outages: Outages) -> None:
+        """Look again and again until the breaker is no longer open."""
+        while outages.is_open(provider_id):
+            await self._clock.sleep(outages.check_interval_s * self._rng.uniform(1, 1 + JITTER))
+            if not outages.is_open(provider_id):
+                return
+            began = self._clock.now()
+            health = await self.fresh(provider_id)
+            if health.status is HealthStatus.HEALTHY:
+                outages.found_well(provider_id, began)
 
     async def _look_if_due(self, provider_id: str) -> None:
         async with self._looking[provider_id]:  # whoever waits here finds the look of the one before

@@ -58,9 +58,10 @@ class ProviderConfig(Scaling):
     `type` is a row of `providers/catalogue.py`, or any prefix LiteLLM knows. `priority` 1 is tried first.
     Four time limits, in seconds: `connect_timeout_s` for the connection, `first_byte_timeout_s` for the head
     of the answer (unless given, only what follows bounds it), `first_token_timeout_s` for the first token of
-    a stream, `stream_idle_timeout_s` for every silence after that. `timeout` bounds a whole answer that is
-    not streamed. An answer above `max_answer_mb` is a broken one. `retry` says how often the same model is
-    asked again. `paid_probes` lets a look at its health cost a token where the vendor offers none for free.
+    a stream (unless given, `resilience/silence.py` decides), `stream_idle_timeout_s` for every silence after
+    that. `timeout` bounds a whole answer that is not streamed. An answer above `max_answer_mb` is a broken
+    one. `retry` says how often the same model is asked again. `paid_probes` lets a look at its health cost
+    a token where the vendor offers none for free.
     `local`, for type `vllm`: the gateway hosts the model itself, instead of asking a server at `base_url`.
     `hourly_rate` is what an hour of its machine costs, in US dollars; None: nobody says, and nothing counts.
     """
@@ -77,7 +78,7 @@ class ProviderConfig(Scaling):
         default=5.0, gt=0, le=60, validation_alias=AliasChoices("connect_timeout_s", "connect_timeout")
     )
     first_byte_timeout_s: float | None = Field(default=None, gt=0, le=600)
-    first_token_timeout_s: float = Field(default=60.0, gt=0, le=600)
+    first_token_timeout_s: float | None = Field(default=None, gt=0, le=600)
     stream_idle_timeout_s: float = Field(default=60.0, gt=0, le=600)
     max_answer_mb: float = Field(default=64.0, gt=0)
     retry: RetryPolicy = RetryPolicy()
@@ -140,6 +141,11 @@ class ProviderConfig(Scaling):
                 f"'{self.type}' charges belongs to its models, as cost_per_1k_input and cost_per_1k_output"
             )
         return self
+
+    @property
+    def may_load_first(self) -> bool:
+        """Whether its models run on a machine that may have to load them; the simulator has none."""
+        return self.local is not None or self.type in OWN_MACHINES - {"scripted"}
 
     @property
     def hosted_model(self) -> str:

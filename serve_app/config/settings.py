@@ -13,7 +13,7 @@ from serve_app.config.auth import AuthConfig
 from serve_app.config.backends import BackendsConfig
 from serve_app.config.base import Config
 from serve_app.config.health import HealthPolicy, with_interval_under_health
-from serve_app.config.policy import BreakerPolicy
+from serve_app.config.policy import USUAL_BREAKER, BreakerPolicy
 from serve_app.config.pricing import PricingConfig
 from serve_app.config.provider import VLLM, ProviderConfig
 from serve_app.config.routing import RoutingConfig
@@ -84,7 +84,7 @@ class Settings(Config):
         default=(), validation_alias=AliasChoices("llm_providers", "providers")
     )
     default_models: DefaultModels | None = None
-    circuit_breaker: BreakerPolicy = BreakerPolicy()
+    circuit_breaker: BreakerPolicy = USUAL_BREAKER
     routing: RoutingConfig = RoutingConfig()
     health: HealthPolicy = HealthPolicy()
     router: RouterConfig = RouterConfig()

@@ -49,13 +49,37 @@ class Breakers:
         self._clock = clock
         self._report = report
         self._asking: set[str] = set()
+        self._on_open: list[Callable[[str], None]] = []
         self._untold: deque[Observation] = deque(maxlen=MOST_PENDING)
-        self.known = {provider_id: Breaker(last_change=clock.now()) for provider_id in providers}
+        self._known = {provider_id: Breaker(last_change=clock.now()) for provider_id in providers}
         self.cooling: dict[str, float] = {}  # until when a target wants to be left alone
+
+    @property
+    def known(self) -> Mapping[str, Breaker]:
+        """The breakers as they were last heard of, by provider id."""
+        return self._known
+
+    @property
+    def check_interval_s(self) -> float:
+        """Seconds between two health checks of a provider whose breaker is open; 0.0: there are none."""
+        return self._policy.check_interval_s
+
+    def on_open(self, listener: Callable[[str], None]) -> None:
+        """Call this with the id of every provider whose breaker opens, and of those that are open now."""
+        self._on_open.append(listener)
+        for provider_id in self._known:
+            if self.is_open(provider_id):
+                listener(provider_id)
+
+    def found_well(self, provider_id: str, at: float) -> None:
+        """A free health check that began at `at` found a provider well: where it was left alone, try it."""
+        breaker = self.of(provider_id)
+        if breaker.found_well(at, self._policy) is not breaker:
+            self.observe(Observation(provider_id, "", Outcome.WELL, at))
 
     def of(self, provider_id: str) -> Breaker:
         """The breaker as it is at this moment."""
-        breaker = self.known[provider_id]
+        breaker = self._known[provider_id]
         if breaker.state is not BreakerState.OPEN:
             return breaker
         return breaker.looked_at(self._clock.now(), self._policy)
@@ -66,8 +90,7 @@ class Breakers:
 
     def opens_in_s(self, provider_id: str) -> float:
         """Seconds until an open breaker lets a probe through."""
-        failed_at = self.known[provider_id].last_failure or 0.0
-        return max(0.0, failed_at + self._policy.reset_timeout - self._clock.now())
+        return max(0.0, self._known[provider_id].opens_at(self._policy) - self._clock.now())
 
     def cooling_s(self, target: str) -> float:
         """For how many seconds more this target wants to be left alone; 0.0 when it does not."""
@@ -96,7 +119,7 @@ class Breakers:
         # Ours or another router's, a probe is out; unless news of its end have come in the meantime.
         known = self.of(provider_id)
         if known.state is BreakerState.HALF_OPEN and known.probe_until is None:
-            self.known[provider_id] = known._replace(probe_until=probe or probed.probe_until)
+            self._set(provider_id, known._replace(probe_until=probe or probed.probe_until))
         return None if probe is None else Admission(provider_id, probe)
 
     def decline(self, admission: Admission) -> None:
@@ -132,16 +155,26 @@ class Breakers:
         on_the_way: Iterable[Observation],
     ) -> None:
         """Begin with what the authority has, and replay what is not in there: sent and unheard, or untold."""
-        self.known.update(breakers)
+        for provider_id, breaker in breakers.items():
+            self._set(provider_id, breaker)
         for target, until in cooling.items():
             self._cool(target, until)
         for seen in (*on_the_way, *self._untold):
             self._replay(seen)
 
     def _replay(self, seen: Observation) -> None:
-        looked = self.known[seen.provider_id].looked_at(seen.at, self._policy)
+        looked = self._known[seen.provider_id].looked_at(seen.at, self._policy)
         heard = looked.heard(seen.outcome, seen.probe, seen.at, self._policy, seen.lost_with)
-        self.known[seen.provider_id] = heard
+        self._set(seen.provider_id, heard)
+
+    def _set(self, provider_id: str, breaker: Breaker) -> None:
+        before = self._known.get(provider_id)
+        self._known[provider_id] = breaker
+        if breaker.state is not BreakerState.OPEN:
+            return
+        if before is None or (before.state, before.last_change) != (breaker.state, breaker.last_change):
+            for listener in self._on_open:
+                listener(provider_id)
 
     def _cool(self, target: str, until: float) -> None:
         self.cooling[target] = max(until, self.cooling.get(target, 0.0))

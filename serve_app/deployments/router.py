@@ -35,7 +35,7 @@ from serve_app.deployments.control import ControlClient
 from serve_app.errors import Forbidden, GatewayError
 from serve_app.gateway import Gateway
 from serve_app.heir import Heir
-from serve_app.lookout import Lookout
+from serve_app.lookout import Lookout, free_to_look_at
 from serve_app.observability.logs import (
     configure_logs,
     log_breaker_change,
@@ -94,6 +94,7 @@ class RouterDeployment:
         self._lookout = Lookout(
             settings.health, awake, clock, rng, self._gateway.tell, self._gateway.moved, self._look
         )
+        self._free = free_to_look_at(settings)
         self._keyring = Keyring.of(settings, os.environ, clock)
         self._control.on_new_book(self._keyring.take)
         self._providers = providers
@@ -103,6 +104,7 @@ class RouterDeployment:
         """Serve calls this once, on the replica's loop: say hello to the control actor, begin to look."""
         await self._control.start()
         self._lookout.start()
+        self._lookout.attend(self._control.breakers, self._free)
         if self._heir is not None:
             self._heir.start()
         return build_api(self._gateway, self._lookout, self._keyring, self._clock, exposition, self._look)

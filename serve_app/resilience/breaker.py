@@ -2,9 +2,11 @@
 One circuit breaker, as a plain value: no clock, no lock, no Ray.
 
     closed    -- `failure_threshold` failures in a row --------->  open
-    open      -- `reset_timeout` after the last failure -------->  half_open
+    closed    -- `failure_rate` of the last ten seconds' calls ->  open
+    open      -- `reset_timeout` after it opened --------------->  half_open
+    open      -- a free health check finds the provider well --->  half_open
     half_open -- `success_threshold` probes succeed ------------>  closed
-    half_open -- a probe fails --------------------------------->  open
+    half_open -- a probe fails --------------------------------->  open, for twice as long
 
 Every method gives back the breaker as it is afterwards. A router keeps a copy and replays what it has seen
 since (see `control/replica.py`); the authority's copy is the truth.
@@ -15,6 +17,7 @@ from typing import NamedTuple
 
 from serve_app.config.policy import BreakerPolicy
 from serve_app.resilience.outcome import Outcome
+from serve_app.resilience.window import Window, calls_in, counted, failures_in
 
 SAME_DEATH_S = 10.0  # what a replica had is lost within that; the clocks of two routers may differ
 
@@ -33,7 +36,8 @@ class Breaker(NamedTuple):
 
     `failure_count` counts failures in a row. `probe_until`: a probe is out and has until then to report; that
     moment is also its name, by which its report is told from one that comes late. `mourned`: replicas of ours
-    whose death is among the failures in a row, each with its moment.
+    whose death is among the failures in a row, each with its moment. `openings` counts how often it has
+    opened since it was last closed; `window` holds the calls of the last seconds, while it is closed.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -43,11 +47,33 @@ class Breaker(NamedTuple):
     last_change: float = 0.0
     probe_until: float | None = None
     mourned: tuple[tuple[str, float], ...] = ()
+    openings: int = 0
+    window: Window = ()
 
     def looked_at(self, now: float, policy: BreakerPolicy) -> "Breaker":
         """The breaker as it is at `now`: an open one whose time is up is half open."""
-        if self.state is BreakerState.OPEN and now >= (self.last_failure or 0.0) + policy.reset_timeout:
+        if self.state is BreakerState.OPEN and now >= self.opens_at(policy):
             return self._entered(BreakerState.HALF_OPEN, now)
+        return self
+
+    def opens_at(self, policy: BreakerPolicy) -> float:
+        """
+        Return when an open breaker lets a probe through.
+
+        That is counted from when it opened: attempts that began before and fail later say nothing new.
+        """
+        return self.last_change + policy.wait_s(self.openings)
+
+    def found_well(self, at: float, policy: BreakerPolicy) -> "Breaker":
+        """
+        Return the breaker after a free health check that began at `at` found the provider well.
+
+        A check from before it opened, or from shortly after, proves nothing, nor does one where checks are
+        off.
+        """
+        is_due = policy.check_interval_s > 0 and at >= self.last_change + policy.check_interval_s
+        if self.state is BreakerState.OPEN and is_due:
+            return self._entered(BreakerState.HALF_OPEN, at)
         return self
 
     def admits_without_asking(self) -> bool:
@@ -90,17 +116,26 @@ class Breaker(NamedTuple):
         """
         still_out = None if probe == self.probe_until else self.probe_until
         match self.state, outcome:
+            case _, Outcome.WELL:
+                return self.found_well(now, policy)
             case BreakerState.CLOSED, Outcome.SUCCESS:
-                return self._replace(failure_count=0, success_count=self.success_count + 1, mourned=())
+                succeeded = self._replace(
+                    failure_count=0,
+                    success_count=self.success_count + 1,
+                    mourned=(),
+                    window=counted(self.window, now, failed=False),
+                )
+                return succeeded._tripped(now, policy)
             case BreakerState.CLOSED, Outcome.FAILURE if self._has_mourned(lost_with, now):
                 return self
             case BreakerState.CLOSED, Outcome.FAILURE:
-                mourned = self.mourned if lost_with is None else (*self.mourned, (lost_with, now))
                 failed = self._replace(
-                    failure_count=self.failure_count + 1, last_failure=now, mourned=mourned
+                    failure_count=self.failure_count + 1,
+                    last_failure=max(now, self.last_failure or now),
+                    mourned=self.mourned if lost_with is None else (*self.mourned, (lost_with, now)),
+                    window=counted(self.window, now, failed=True),
                 )
-                tripped = failed.failure_count >= policy.failure_threshold
-                return failed._entered(BreakerState.OPEN, now) if tripped else failed
+                return failed._tripped(now, policy)
             case BreakerState.OPEN, Outcome.FAILURE:
                 return self._replace(last_failure=max(now, self.last_failure or now))
             case BreakerState.HALF_OPEN, Outcome.SUCCESS if probe is not None:
@@ -118,11 +153,23 @@ class Breaker(NamedTuple):
         """Closed by hand, with nothing held against the provider."""
         return Breaker(last_change=now)
 
+    def _tripped(self, now: float, policy: BreakerPolicy) -> "Breaker":
+        """Open, if there were too many failures in a row or too many among the last calls."""
+        if self.failure_count >= policy.failure_threshold:
+            return self._entered(BreakerState.OPEN, now)
+        if policy.failure_rate is None or calls_in(self.window) < policy.failure_rate_calls:
+            return self
+        failures = failures_in(self.window)
+        if failures < policy.failure_rate * calls_in(self.window):
+            return self
+        return self._replace(failure_count=failures)._entered(BreakerState.OPEN, now)
+
     def _has_mourned(self, replica: str | None, now: float) -> bool:
         return any(name == replica and abs(now - at) <= SAME_DEATH_S for name, at in self.mourned)
 
     def _entered(self, state: BreakerState, now: float) -> "Breaker":
         failures = 0 if state is BreakerState.CLOSED else self.failure_count
+        openings = {BreakerState.CLOSED: 0, BreakerState.OPEN: self.openings + 1}.get(state, self.openings)
         return self._replace(
             state=state,
             failure_count=failures,
@@ -130,4 +177,6 @@ class Breaker(NamedTuple):
             last_change=now,
             probe_until=None,
             mourned=(),
+            openings=openings,
+            window=(),
         )

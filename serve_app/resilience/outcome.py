@@ -1,4 +1,4 @@
-"""What an attempt says about the provider: three answers, not two."""
+"""What an attempt, or a look, says about the provider."""
 
 from enum import StrEnum
 
@@ -6,11 +6,16 @@ from serve_app.errors import FailureKind, UpstreamError
 
 
 class Outcome(StrEnum):
-    """A caller's mistake is no sign of the provider's health, so there is a third word for it."""
+    """
+    A caller's mistake is no sign of the provider's health, so there is a third word for it.
+
+    `WELL` is no attempt's: a free health check found the provider well.
+    """
 
     SUCCESS = "success"
     FAILURE = "failure"
     IGNORED = "ignored"
+    WELL = "well"
 
 
 def outcome_of(failure: UpstreamError | None) -> Outcome:

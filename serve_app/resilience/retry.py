@@ -1,16 +1,25 @@
 """
 What follows a failed attempt: the same target again, another one, or nobody.
 
-Pure: how often it was tried, how much time is left and a number drawn by chance are arguments.
+    refused in a word, somebody else can be asked   once more within half a second, then the next target
+    refused in a word, nobody else can be asked     again, after growing waits
+    silent, or cut off                              the next target; not this one again for this request
+
+Pure: how often it was tried, how far it came, how much time is left and a number drawn by chance are
+arguments.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
-from serve_app.config.policy import RetryPolicy
-from serve_app.errors import FailureKind, UpstreamError
+from serve_app.config.policy import Patience, RetryPolicy
+from serve_app.errors import FailureKind, ReplicaLost, UpstreamError
 
 JITTER = 0.25  # the part of a wait that is added by chance, so that callers who failed together part ways
+QUICK_S = 0.5  # the longest wait at a target while another one can be asked
+BURNT_S = 5.0  # an attempt that took longer has had its chance
+REFUSAL = 400  # the lowest HTTP status with which an upstream says no
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,47 +37,77 @@ class Move(StrEnum):
     END = "end"  # and ask nobody else
 
 
-def next_step(
-    error: UpstreamError,
-    retries: int,
-    policy: RetryPolicy,
-    remaining_s: float,
-    chance: float,
-    *,
-    stands_in: bool = False,
-    passes_filter: bool = False,
-) -> Again | Move:
+class Tried(NamedTuple):
     """
-    What to do about a failure, after `retries` retries at this target.
+    One failed attempt.
 
-    `remaining_s` is what the deadline leaves, `chance` is in [0, 1). `stands_in`: another target has failed
-    through no fault of the caller, so that a refusal here is this target's own. `passes_filter`: what one
-    content filter refuses may go to the next target.
+    It came after `retries` retries at the same target, and took `took_s` seconds. `has_begun`: a part of the
+    answer had come.
     """
+
+    error: UpstreamError
+    retries: int = 0
+    took_s: float = 0.0
+    has_begun: bool = False
+
+
+class Outlook(NamedTuple):
+    """
+    What is left to a request.
+
+    `remaining_s` is what the deadline leaves; `has_other`: another target can be asked. `stands_in`: another
+    target has failed through no fault of the caller, so that a refusal here is this target's own.
+    `passes_filter`: what one content filter refuses may go to the next target.
+    """
+
+    remaining_s: float
+    has_other: bool = False
+    stands_in: bool = False
+    passes_filter: bool = False
+
+
+def next_step(tried: Tried, policy: RetryPolicy, outlook: Outlook, chance: float) -> Again | Move:
+    """Return what to do about a failure; `chance` is in [0, 1)."""
+    error = tried.error
     match error.failure:
         case FailureKind.CONTEXT_LENGTH:
             return Move.LARGER
-        case FailureKind.CONTENT_FILTER if passes_filter:
+        case FailureKind.CONTENT_FILTER if outlook.passes_filter:
             return Move.NEXT
         case FailureKind.REJECTED | FailureKind.CONTENT_FILTER:
-            return Move.NEXT if stands_in else Move.END
-    if retries >= policy.max_retries or not _may_pass(error):
+            return Move.NEXT if outlook.stands_in else Move.END
+    is_quick = outlook.has_other and policy.patience is Patience.LAST_TARGET
+    most = min(1, policy.max_retries) if is_quick else policy.max_retries
+    if tried.retries >= most or not _may_pass(tried, is_quick):
         return Move.NEXT
     announced_s = error.retry_after_s or 0.0
-    if announced_s > policy.retry_after_max_s:
+    longest_s = policy.retry_after_max_s
+    if outlook.has_other:
+        longest_s = min(longest_s, policy.retry_after_short_s)
+    if announced_s > longest_s:
         return Move.NEXT
-    wait_s = (announced_s or _delay(error, retries, policy)) * (1 + JITTER * chance)
-    return Again(wait_s) if wait_s < remaining_s else Move.NEXT
+    delay_s = _delay(error, tried.retries, policy)
+    usual_s = min(QUICK_S, delay_s) if is_quick else delay_s
+    wait_s = (announced_s or usual_s) * (1 + JITTER * chance)
+    return Again(wait_s) if wait_s < outlook.remaining_s else Move.NEXT
 
 
-def _may_pass(error: UpstreamError) -> bool:
+def _may_pass(tried: Tried, is_quick: bool) -> bool:
     """
-    Whether the same call may succeed a little later.
+    Return whether the same call may succeed a little later at the same target.
 
-    An upstream that let a time limit of ours go by has had its chance; one that answers 504 is merely busy.
+    One that was silent until a time limit of ours went by has had its chance, and so has one that broke off
+    after it had begun, or after a while; one that answers 504 is merely busy. A replica of ours that died is
+    another matter: the next attempt goes to another one.
     """
-    if error.failure is FailureKind.TIMEOUT:
-        return error.upstream_status is not None
+    error = tried.error
+    if isinstance(error, ReplicaLost):
+        return True
+    was_refused = error.upstream_status is not None and error.upstream_status >= REFUSAL
+    if error.failure is FailureKind.TIMEOUT and not was_refused:
+        return False
+    if tried.has_begun or (tried.took_s > BURNT_S and (is_quick or not was_refused)):
+        return False
     return error.retryable and error.failure is not FailureKind.SATURATED
 
 

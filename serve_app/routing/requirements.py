@@ -16,7 +16,8 @@ class Requirements(NamedTuple):
     `allowed_models` (model ids or `provider/model`) and `allowed_tasks` are what the caller may use; None:
     everything. For what it may cost at worst: `output_limit` is the most tokens the caller lets one answer
     have, None without a word of it, `answers` how many of them, `service_tier` how fast they shall come, and
-    `writes_cache` whether parts of the input shall be kept.
+    `writes_cache` whether parts of the input shall be kept. `thinks`: the caller asks the model to reason
+    first.
     """
 
     task: ModelTask
@@ -34,6 +35,7 @@ class Requirements(NamedTuple):
     answers: int = 1
     service_tier: str | None = None
     writes_cache: bool = False
+    thinks: bool = False
     preferred_type: str | None = None
     allowed_models: frozenset[str] | None = None
     allowed_tasks: frozenset[str] | None = None

@@ -8,6 +8,7 @@ from serve_app.schemas.chat_fields import check_fields
 from serve_app.schemas.exact import dumps
 from serve_app.schemas.images import check_images, images_in_text
 from serve_app.schemas.messages import messages_of
+from serve_app.schemas.thinking import asks_to_think
 
 DEFAULT_OUTPUT_TOKENS = 500  # contract 3.3: what an answer is reckoned at when nobody set a limit
 
@@ -20,9 +21,9 @@ class ChatRequest(NamedTuple):
 
     `input_tokens` is counted at four characters a token over the texts of the messages; `output_limit` is the
     most tokens one answer may have, None where the caller says nothing, `answers` how many are asked for;
-    `writes_cache`: parts of the input are marked to be kept. `max_cost` is in nano-dollars. `images` counts
-    the image parts, `written_images` the links and data URIs of images that stand in plain text, which
-    are looked for where the model is left to the gateway.
+    `writes_cache`: parts of the input are marked to be kept; `thinks`: the model is asked to reason first.
+    `max_cost` is in nano-dollars. `images` counts the image parts, `written_images` the links and data URIs of
+    images that stand in plain text, which are looked for where the model is left to the gateway.
     """
 
     raw: bytes
@@ -36,6 +37,7 @@ class ChatRequest(NamedTuple):
     answers: int = 1
     service_tier: str | None = None
     writes_cache: bool = False
+    thinks: bool = False
     preferred_model: str | None = None
     require_vision: bool = False
     require_audio: bool = False
@@ -65,6 +67,7 @@ def read_chat(raw: bytes) -> ChatRequest:
         answers=answers,
         service_tier=_tier(body),
         writes_cache=b'"cache_control"' in raw,
+        thinks=asks_to_think(body),
         preferred_model=body.get("preferred_model"),
         require_vision=bool(body.get("require_vision")),
         require_audio=bool(body.get("require_audio")),

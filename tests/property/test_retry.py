@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from serve_app.config.policy import RetryPolicy
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
-from serve_app.resilience.retry import Again, Move, next_step
+from serve_app.resilience.retry import JITTER, QUICK_S, Again, Move, Outlook, Tried, next_step
 
 KINDS = st.sampled_from(FailureKind)
 STATUSES = st.none() | st.integers(400, 599)
@@ -35,7 +35,8 @@ def test_a_retry_is_within_the_deadline_and_the_policy_and_never_before_its_time
     stands_in: bool,
     passes_filter: bool,
 ) -> None:
-    step = next_step(error, retries, policy, left_s, chance, stands_in=stands_in, passes_filter=passes_filter)
+    outlook = Outlook(left_s, stands_in=stands_in, passes_filter=passes_filter)
+    step = next_step(Tried(error, retries), policy, outlook, chance)
 
     if isinstance(step, Move):
         return
@@ -53,7 +54,8 @@ def test_a_target_is_left_after_no_more_than_its_retries(
 ) -> None:
     attempts = 1
     while isinstance(
-        step := next_step(error, attempts - 1, policy, left_s, chance, stands_in=stands_in), Again
+        step := next_step(Tried(error, attempts - 1), policy, Outlook(left_s, stands_in=stands_in), chance),
+        Again,
     ):
         left_s -= step.after_s
         attempts += 1
@@ -67,7 +69,7 @@ def test_where_nobody_announces_a_wait_the_next_is_never_shorter(
     kind: FailureKind, retries: int, policy: RetryPolicy, chance: float
 ) -> None:
     error = upstream_error("no", "p", kind)
-    steps = [next_step(error, n, policy, 1e9, chance) for n in (retries, retries + 1)]
+    steps = [next_step(Tried(error, n), policy, Outlook(1e9), chance) for n in (retries, retries + 1)]
     waits = [step.after_s for step in steps if isinstance(step, Again)]
 
     assert waits == sorted(waits)
@@ -78,8 +80,34 @@ def test_every_failure_has_an_answer_and_a_caller_to_hear_it(
     kind: FailureKind, status: int | None, stands_in: bool, passes_filter: bool
 ) -> None:
     error = upstream_error("no", "p", kind, status)
-    step = next_step(error, 0, RetryPolicy(), 1e9, 0.0, stands_in=stands_in, passes_filter=passes_filter)
+    outlook = Outlook(1e9, stands_in=stands_in, passes_filter=passes_filter)
+    step = next_step(Tried(error), RetryPolicy(), outlook, 0.0)
 
     assert isinstance(step, Again | Move)
     assert isinstance(step, Again) <= error.retryable
     assert error.callers_fault or step is not Move.END
+
+
+@given(KINDS, STATUSES, CHANCES, st.floats(0, 600))
+def test_while_another_target_can_be_asked_all_waits_together_are_short(
+    kind: FailureKind, status: int | None, chance: float, took_s: float
+) -> None:
+    error, waited_s, retries = upstream_error("no", "p", kind, status), 0.0, 0
+    outlook = Outlook(1e9, has_other=True)
+    while isinstance(step := next_step(Tried(error, retries, took_s), RetryPolicy(), outlook, chance), Again):
+        waited_s += step.after_s
+        retries += 1
+
+    assert waited_s <= QUICK_S * (1 + JITTER)
+    assert retries <= 1
+
+
+@given(ERRORS, POLICIES, CHANCES, st.booleans())
+def test_a_target_that_was_silent_or_cut_is_never_asked_again(
+    error: UpstreamError, policy: RetryPolicy, chance: float, other: bool
+) -> None:
+    cut = Tried(error, has_begun=True)
+    silent = Tried(upstream_error("no", "p", FailureKind.TIMEOUT), took_s=15.0)
+
+    for tried in (cut, silent):
+        assert not isinstance(next_step(tried, policy, Outlook(1e9, other), chance), Again)

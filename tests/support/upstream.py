@@ -15,6 +15,8 @@ embedding input, as `[[{…}]]`; `upstream.mode` gives the same orders to every 
     chunks, chunk_delay_s             how many pieces a stream has, and the pause before each
     cut_after, stall_after            break a stream after so many pieces, or fall silent; a whole answer
                                       that is not streamed half way through
+    stall_s                           a stream that has fallen silent breaks off after so many seconds
+    no_prefill                        refuse a conversation that ends with the assistant's own words
     no_done · no_usage                leave out the [DONE] · never tell the usage
     usage                             in a message: tell these numbers of tokens, read and written
     error_after                       an error event after so many pieces
@@ -116,6 +118,7 @@ class ScriptedUpstream:
         self._failed: Counter[str] = Counter()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
+        self._listening = asyncio.Event()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(
             target=self._loop.run_until_complete, args=(self._serve(),), daemon=True
@@ -152,6 +155,19 @@ class ScriptedUpstream:
         self._ready.wait(10)
         return self
 
+    async def __aenter__(self) -> "ScriptedUpstream":
+        """Run it in the running loop instead, where its time is that of the test."""
+        self._serving = asyncio.create_task(self._serve())
+        await self._listening.wait()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        await self._serving
+        self._loop.close()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -174,13 +190,14 @@ class ScriptedUpstream:
         await web.TCPSite(runner, "127.0.0.1", self._port).start()
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         self._ready.set()
+        self._listening.set()
         await self._stop.wait()
         await runner.cleanup()
 
     @web.middleware
     async def _take_down(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Record the request, and do instead of answering what its orders say."""
-        at = time.monotonic()
+        at = asyncio.get_running_loop().time()
         body = await request.json() if request.can_read_body else None
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.requests.append(Seen(request.method, request.path, headers, body, port_of(request), at))
@@ -197,6 +214,8 @@ class ScriptedUpstream:
                 kind = "text/event-stream" if (body or {}).get("stream") else "application/json"
                 await web.StreamResponse(headers={"Content-Type": kind}).prepare(request)
                 await asyncio.sleep(3600)
+            if orders.get("no_prefill") and is_prefilled(body or {}):
+                orders = {**orders, "refuse": "prefill"}
             answer = self._refusal(request.path, orders) or await handler(request)
             return await self._spoiled(request, orders, answer)
         finally:
@@ -271,7 +290,8 @@ class ScriptedUpstream:
             if number == orders.get("cut_after"):
                 raise ConnectionAbortedError
             if number == orders.get("stall_after"):
-                await asyncio.sleep(3600)
+                await asyncio.sleep(orders.get("stall_s", 3600))
+                raise ConnectionAbortedError
             if delay_s := orders.get("chunk_delay_s"):
                 await asyncio.sleep(delay_s)
             yield piece
@@ -450,6 +470,11 @@ def last_text(body: dict[str, Any]) -> str:
             part if isinstance(part, str) else str(part.get("text", "")) for part in given
         ).strip()
     return str(given)
+
+
+def is_prefilled(body: dict[str, Any]) -> bool:
+    """Whether the last word is the assistant's."""
+    return bool(body.get("messages")) and body["messages"][-1].get("role") == "assistant"
 
 
 def answer_text(body: dict[str, Any]) -> str:

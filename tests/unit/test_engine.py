@@ -108,6 +108,54 @@ async def test_retries_are_bounded_and_their_waits_grow() -> None:
     assert 4 <= third <= 5
 
 
+async def test_by_default_patience_is_for_the_last_target() -> None:
+    failing = [[failure(FailureKind.OVERLOADED, name)] for name in ("first", "second")]
+    made = Made(*failing, provider={"retry": {}})
+
+    with pytest.raises(UpstreamError):
+        await made.chat()
+
+    [quick] = made.first.waits
+    assert quick <= 0.5 * 1.25
+    first, second, third = made.second.waits
+    assert (1 <= first <= 1.25, 2 <= second <= 2.5, 4 <= third <= 5) == (True, True, True)
+
+
+async def test_by_default_a_target_whom_nobody_can_stand_in_for_gets_all_of_it() -> None:
+    made = Made([failure(FailureKind.OVERLOADED)], provider={"retry": {}}, routing={"auto_fallback": False})
+
+    with pytest.raises(UpstreamError):
+        await made.chat()
+
+    assert len(made.first.calls) == 4
+    assert sum(made.first.waits) >= 1 + 2 + 4
+
+
+async def test_a_target_behind_an_open_breaker_is_nobody_else_to_ask() -> None:
+    made = Made([failure(FailureKind.OVERLOADED), ANSWER], provider={"retry": {}})
+    for _ in range(5):
+        seen = Observation("second", "second/second-chat", Outcome.FAILURE, made.clock.now())
+        made.house.control.breakers.observe(seen)
+
+    assert await made.chat() == "first"
+    assert made.first.waits[0] >= 1
+
+
+async def test_an_attempt_that_took_long_before_it_broke_is_not_made_again() -> None:
+    made = Made([ANSWER], provider={"retry": {}})
+
+    class Slow(TimedProvider):
+        def _next(self, call: Call) -> Answer | UpstreamError | Sequence[StreamItem]:
+            answer = super()._next(call)
+            self._clock.advance(8)
+            return answer
+
+    slow = made.house.providers["first"] = Slow(made.clock, failure(FailureKind.UNREACHABLE))
+
+    assert await made.chat() == "second"
+    assert len(slow.calls) == 1
+
+
 async def test_a_connection_that_broke_is_tried_again_at_once() -> None:
     made = Made([failure(FailureKind.UNREACHABLE), ANSWER])
 
@@ -302,12 +350,12 @@ async def test_a_caller_is_told_when_the_first_breaker_lets_somebody_through() -
     for _ in range(5):
         with pytest.raises(UpstreamError):
             await made.chat()
-    made.clock.advance(20)
+    made.clock.advance(8)
 
     with pytest.raises(NoSuitableProviders) as caught:
         await made.chat()
 
-    assert caught.value.retry_after_s == 40
+    assert caught.value.retry_after_s == 12
 
 
 async def test_a_deadline_that_is_over_is_a_timeout() -> None:
@@ -334,6 +382,39 @@ async def test_the_last_target_of_a_stream_may_use_what_the_deadline_leaves() ->
 
     assert [call.timeout_s for call in made.first.calls] == [7]
     assert [call.timeout_s for call in made.second.calls] == [100]
+
+
+@pytest.mark.parametrize(
+    ("fields", "provider", "limit_s"),
+    [
+        ({}, {}, 15),
+        ({"reasoning_effort": "high"}, {}, 60),
+        ({"messages": [{"role": "user", "content": "x" * 4 * 33_000}]}, {}, 60),
+        ({}, {"models": [{"model_id": "o3-mini", "task": "chat_smart"}]}, 60),
+        ({}, {"type": "ollama"}, 60),
+        ({"reasoning_effort": "high"}, {"first_token_timeout_s": 7}, 7),
+    ],
+    ids=["usual", "asked to think", "long prompt", "thinks", "own machine", "configured"],
+)
+async def test_a_stream_has_as_long_to_its_first_token_as_its_model_may_need(
+    fields: dict[str, object], provider: dict[str, object], limit_s: float
+) -> None:
+    silent, stream = failure(FailureKind.TIMEOUT), (StreamHead(0.1), b"data: {}\n\n", StreamEnd(None, 0.1, 4))
+    made = Made([silent], [stream], provider=provider, default_models={})
+    await made.house.open()
+
+    _ = [item async for item in await made.gateway.chat_stream(request(stream=True, **fields), "r1")]
+
+    assert [call.timeout_s for call in made.first.calls] == [limit_s]
+
+
+async def test_a_whole_answer_may_take_its_timeout_and_has_no_first_byte_to_wait_for() -> None:
+    made = Made([ANSWER])
+
+    await made.chat()
+
+    [call] = made.first.calls
+    assert (call.timeout_s, call.first_byte_s) == (120, 120)
 
 
 async def test_a_provider_within_the_router_has_a_bound_as_well() -> None:

@@ -1,16 +1,17 @@
 """Looking at providers: when, at whom, and who hears of what was seen."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 import pytest
 
 from serve_app.config.health import HealthPolicy
 from serve_app.events import Event, HealthChanged
-from serve_app.lookout import AGAIN_AFTER_S, FIRST_WITHIN_S, JITTER, Lookout, pause_s
+from serve_app.lookout import AGAIN_AFTER_S, FIRST_WITHIN_S, JITTER, Lookout, free_to_look_at, pause_s
 from serve_app.providers.base import Health, HealthStatus
 from tests.support.clock import FakeClock
+from tests.support.settings import two_providers
 
 pytestmark = pytest.mark.anyio
 
@@ -293,6 +294,98 @@ async def test_a_lookout_that_has_lost_a_task_says_so() -> None:
     with pytest.raises(ZeroDivisionError):
         lookout.check()
     await lookout.stop()
+
+
+# While a breaker is open
+
+
+class Outage:
+    """A breaker that opens when it is told to, and closes when a look finds the provider well."""
+
+    def __init__(self, clock: FakeClock, check_interval_s: float = 5.0) -> None:
+        self._clock = clock
+        self._listeners: list[Callable[[str], None]] = []
+        self.check_interval_s = check_interval_s
+        self.open: set[str] = set()
+        self.found: list[tuple[str, float]] = []
+        self.ended = asyncio.Event()
+
+    def is_open(self, provider_id: str) -> bool:
+        return provider_id in self.open
+
+    def found_well(self, provider_id: str, at: float) -> None:
+        self.found.append((provider_id, at))
+        self.open.discard(provider_id)
+        self.ended.set()
+
+    def on_open(self, listener: Callable[[str], None]) -> None:
+        self._listeners.append(listener)
+
+    def opens(self, provider_id: str) -> None:
+        self.open.add(provider_id)
+        self.ended.clear()
+        for listener in self._listeners:
+            listener(provider_id)
+
+
+async def test_a_provider_whose_breaker_is_open_is_looked_at_until_it_is_found_well() -> None:
+    clock = FakeClock()
+    patient, outage = Patient(clock, ILL, UNKNOWN, ILL, WELL), Outage(clock)
+    lookout = Tower(clock, patient).lookout
+    lookout.attend(outage, free=["a"])
+    opened_at = clock.now()
+
+    outage.opens("a")
+    outage.opens("a")  # as every report of other routers says again
+    async with asyncio.timeout(3):
+        await outage.ended.wait()
+
+    [(name, at)] = outage.found
+    assert (name, patient.looks) == ("a", 4)
+    assert 4 * 5 <= at - opened_at <= 4 * 5 * (1 + JITTER)
+    await lookout.stop()
+
+
+async def test_a_breaker_that_opens_again_is_looked_at_again() -> None:
+    clock = FakeClock()
+    outage = Outage(clock)
+    lookout = Tower(clock, Patient(clock, WELL)).lookout
+    lookout.attend(outage, free=["a"])
+
+    for _ in range(2):
+        outage.opens("a")
+        async with asyncio.timeout(3):
+            await outage.ended.wait()
+        await asyncio.sleep(0)
+
+    assert [name for name, _ in outage.found] == ["a", "a"]
+    await lookout.stop()
+
+
+@pytest.mark.parametrize(
+    ("free", "check_interval_s", "is_stopped"), [([], 5, False), (["a"], 0, False), (["a"], 5, True)]
+)
+async def test_nobody_looks_where_that_may_cost_something_or_is_not_wanted(
+    free: list[str], check_interval_s: float, is_stopped: bool
+) -> None:
+    clock = FakeClock()
+    patient, outage = Patient(clock, WELL), Outage(clock, check_interval_s)
+    lookout = Tower(clock, patient).lookout
+    lookout.attend(outage, free)
+    if is_stopped:
+        await lookout.stop()
+
+    outage.opens("a")
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+    assert patient.looks == 0
+    await lookout.stop()
+
+
+def test_a_provider_that_is_looked_at_with_paid_tokens_is_not_free_to_look_at() -> None:
+    assert free_to_look_at(two_providers()) == {"first", "second"}
+    assert free_to_look_at(two_providers({"paid_probes": True})) == set()
 
 
 def _stumble(event: Event) -> None:

@@ -31,6 +31,8 @@ class CircuitBreaker:
     """
     Leaves a provider alone after `failure_threshold` failures in a row.
 
+    A failure that is recorded while it is open starts the wait again, as the seed has it.
+
     The numbers and their bounds are those of the configuration's `circuit_breaker`; `timeout_secs` is another
     name for `reset_timeout`. `name` is who it stands before, in the log and in errors.
     """
@@ -51,10 +53,18 @@ class CircuitBreaker:
             reset_timeout=reset_timeout if timeout_secs is None else timeout_secs,
             success_threshold=success_threshold,
             half_open_timeout=half_open_timeout,
+            failure_rate=None,
         )
         self.name = name
         self._clock = clock
         self._breaker = Breaker(last_change=clock.now())
+
+    @classmethod
+    def of(cls, policy: BreakerPolicy, name: str, clock: Clock) -> "CircuitBreaker":
+        """Return one that goes by a configuration's `circuit_breaker`."""
+        breaker = cls(name=name, clock=clock)
+        breaker.policy = policy
+        return breaker
 
     # --- what it is like ------------------------------------------------------------------------------
 
@@ -79,7 +89,8 @@ class CircuitBreaker:
     @last_failure_time.setter
     def last_failure_time(self, moment: datetime | None) -> None:
         at = None if moment is None else moment.timestamp()
-        self._breaker = self._breaker._replace(last_failure=at)
+        opened_at = self._breaker.last_change if at is None else min(at, self._breaker.last_change)
+        self._breaker = self._breaker._replace(last_failure=at, last_change=opened_at)
 
     def get_stats(self) -> dict[str, Any]:
         """The numbers, with the seed's key and the reference's for the same time."""
@@ -113,7 +124,10 @@ class CircuitBreaker:
 
     def record_failure(self, exc: BaseException | None = None) -> None:
         """A call failed; what the caller got wrong does not count."""
+        was_open = self.state is CircuitState.OPEN
         self._hear(_outcome(exc), self._any_probe)
+        if was_open and _outcome(exc) is Outcome.FAILURE:
+            self._breaker = self._breaker._replace(last_change=self._clock.now())
 
     def reset(self) -> None:
         """Close it by hand, with nothing held against the provider."""
@@ -153,7 +167,7 @@ class CircuitBreaker:
         return probed.probe_until
 
     def _refusal(self) -> CircuitOpen:
-        wait_s = (self._breaker.last_failure or 0.0) + self.policy.reset_timeout - self._clock.now()
+        wait_s = self._breaker.opens_at(self.policy) - self._clock.now()
         return CircuitOpen(
             f"The circuit breaker of '{self.name}' is {self.state}: not called",
             self.name,

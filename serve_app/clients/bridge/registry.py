@@ -74,7 +74,7 @@ class ModelRegistry:
     def circuit_breakers(self) -> dict[str, CircuitBreaker]:
         policy = self.settings.circuit_breaker
         return {
-            config.id: CircuitBreaker(**policy.model_dump(), name=config.id, clock=self._clock)
+            config.id: CircuitBreaker.of(policy, config.id, self._clock)
             for config in self.settings.llm_providers
         }
 

@@ -74,6 +74,39 @@ def test_case_47_an_empty_breaker_section_means_five_sixty_thirty() -> None:
         assert breaker.success_threshold == 2
 
 
+def test_without_a_breaker_section_a_provider_is_tried_again_after_twenty_seconds_or_a_check() -> None:
+    breaker = settings(LOCAL).circuit_breaker
+
+    assert (breaker.failure_threshold, breaker.reset_timeout, breaker.half_open_timeout) == (5, 20, 30)
+    assert (breaker.reset_timeout_max, breaker.check_interval_s) == (55, 5)
+
+
+def test_a_wait_that_is_written_counts_exactly() -> None:
+    breaker = settings({**LOCAL, "circuit_breaker": {"timeout_secs": 40}}).circuit_breaker
+
+    assert [breaker.wait_s(openings) for openings in (1, 2, 3)] == [40, 40, 40]
+    assert breaker.check_interval_s == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "patience", "short_s"),
+    [
+        ({}, "last_target", 3),
+        ({"max_retries": 2}, "every_target", 3),
+        ({"first_delay_s": 0.5}, "every_target", 3),
+        ({"retry_after_max_s": 5}, "last_target", 5),
+        ({"max_retries": 2, "patience": "last_target"}, "last_target", 3),
+    ],
+    ids=str,
+)
+def test_retries_that_are_written_hold_at_every_target(
+    written: dict[str, Any], patience: str, short_s: float
+) -> None:
+    retry = settings(with_provider(retry=written)).llm_providers[0].retry
+
+    assert (retry.patience, retry.retry_after_short_s) == (patience, short_s)
+
+
 def test_case_58_the_seeds_words_for_provider_types_tasks_and_default_models() -> None:
     assert [kind.value for kind in ProviderType] == ["ollama", "openai", "anthropic"]
     assert [task.value for task in ModelTask] == [

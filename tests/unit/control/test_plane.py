@@ -104,8 +104,36 @@ def test_the_version_moves_with_every_change_of_state_and_with_nothing_else() ->
     assert authority.version > before
 
 
+def test_failures_of_several_routers_add_up_to_a_rate() -> None:
+    policy = BreakerPolicy(failure_threshold=10, failure_rate=0.5, failure_rate_calls=10)
+    authority = Plane("g1", prices_of)
+    for router in "ab":
+        authority.hello(router, two_providers(circuit_breaker=policy), Snapshot(), NOW)
+
+    for number in range(5):
+        for router, seen in (("a", failure()), ("b", success())):
+            state = authority.snapshot(NOW).breakers["first"].state
+            assert state is BreakerState.CLOSED
+            authority.report(Report(router, number + 1, (seen,)), NOW)
+
+    assert authority.snapshot(NOW).breakers["first"].state is BreakerState.OPEN
+
+
+def test_a_check_by_one_router_lets_the_probe_of_any_router_through() -> None:
+    authority = Plane("g1", prices_of)
+    authority.hello("a", two_providers(), Snapshot(), NOW)
+    authority.report(Report("a", 1, (failure(),) * 5), NOW)
+    assert authority.probe("first", NOW + 6) is None
+
+    well = Observation("first", "", Outcome.WELL, NOW + 6)
+    authority.report(Report("a", 2, (well,)), NOW + 6)
+
+    assert authority.probe("first", NOW + 6) is not None
+
+
 def test_an_authority_started_anew_takes_over_what_a_router_remembers() -> None:
-    remembered = Snapshot(breakers={"first": Breaker(BreakerState.OPEN, 5, last_failure=NOW)})
+    opened = Breaker(BreakerState.OPEN, 5, last_failure=NOW, last_change=NOW, openings=1)
+    remembered = Snapshot(breakers={"first": opened})
     authority = Plane("g2", prices_of)
 
     snapshot = authority.hello("a", SETTINGS, remembered, NOW + 1)

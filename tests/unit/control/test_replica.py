@@ -44,7 +44,9 @@ from tests.support.settings import two_providers
 
 pytestmark = pytest.mark.anyio
 
-SETTINGS = two_providers(circuit_breaker=BreakerPolicy(failure_threshold=3, reset_timeout=10))
+SETTINGS = two_providers(
+    circuit_breaker=BreakerPolicy(failure_threshold=3, reset_timeout=10, check_interval_s=5)
+)
 LIMITED = two_providers(budgets={"limit": 1.0, "window": "total"})
 LIMIT = Limit("gateway/total", Unit.NANO_DOLLARS, Window.TOTAL, 1_000_000_000)
 PER_MINUTE = Limit("gateway/requests", Unit.REQUESTS, Window.MINUTE, 10)
@@ -207,6 +209,50 @@ async def test_half_open_lets_one_probe_through_in_the_whole_cluster() -> None:
 
     assert [a is not None and a.probe is not None for a in admissions] == [True, False, False]
     assert admissions[1:] == [None, None]
+
+
+async def test_a_health_check_by_one_router_lets_any_router_try_the_provider() -> None:
+    cluster = await Cluster().hello()
+    await open_breaker(cluster)
+    await cluster.b.flush()
+    cluster.clock.advance(6)
+    assert await cluster.b.admit("first") is None
+
+    cluster.a.breakers.found_well("first", cluster.clock.now())
+    await cluster.a.flush()
+    await cluster.b.flush()
+
+    admission = await cluster.b.admit("first")
+    assert admission is not None
+    assert admission.probe is not None
+
+
+async def test_a_check_that_changes_nothing_is_not_reported() -> None:
+    cluster = await Cluster().hello()
+    await open_breaker(cluster)
+
+    cluster.a.breakers.found_well("first", cluster.clock.now())  # the breaker has only just opened
+    cluster.a.breakers.found_well("second", cluster.clock.now())  # its breaker is closed
+
+    assert not cluster.a.breakers.has_news
+
+
+async def test_every_router_hears_that_a_breaker_has_opened_and_that_it_has_opened_again() -> None:
+    cluster = await Cluster().hello()
+    opened: list[str] = []
+    cluster.b.breakers.on_open(opened.append)
+
+    await open_breaker(cluster)
+    await cluster.b.flush()
+    assert opened == ["first"]
+
+    cluster.clock.advance(10)
+    probe = await cluster.a.admit("first")
+    assert probe is not None
+    cluster.a.breakers.observe(cluster.failure(probe=probe.probe))
+    await cluster.a.flush()
+    await cluster.b.flush()
+    assert opened == ["first", "first"]
 
 
 async def test_two_probes_that_succeed_let_everyone_through_again() -> None:

@@ -2,18 +2,16 @@
 
 import pytest
 
-from serve_app.config.policy import BreakerPolicy
+from serve_app.config.policy import USUAL_BREAKER, BreakerPolicy
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome
 
 POLICY = BreakerPolicy(failure_threshold=3, reset_timeout=60, half_open_timeout=30, success_threshold=2)
 T0 = 1_000.0
 CLOSED = Breaker(last_change=T0)
-OPEN = Breaker(BreakerState.OPEN, failure_count=3, last_failure=T0, last_change=T0)
-HALF_OPEN = Breaker(BreakerState.HALF_OPEN, failure_count=3, last_failure=T0, last_change=T0 + 60)
-PROBING = Breaker(
-    BreakerState.HALF_OPEN, failure_count=3, last_failure=T0, last_change=T0 + 60, probe_until=T0 + 90
-)
+OPEN = Breaker(BreakerState.OPEN, failure_count=3, last_failure=T0, last_change=T0, openings=1)
+HALF_OPEN = OPEN._replace(state=BreakerState.HALF_OPEN, last_change=T0 + 60)
+PROBING = HALF_OPEN._replace(probe_until=T0 + 90)
 
 
 def after(breaker: Breaker, *outcomes: Outcome, at: float = T0, probe: float | None = None) -> Breaker:
@@ -88,9 +86,85 @@ def test_a_reset_timeout_of_nothing_is_over_at_the_next_look() -> None:
     assert OPEN.looked_at(T0, at_once).state is BreakerState.HALF_OPEN
 
 
-def test_a_failure_while_open_starts_the_waiting_again_and_old_news_does_not() -> None:
-    assert after(OPEN, Outcome.FAILURE, at=T0 + 30).last_failure == T0 + 30
+def test_a_failure_while_open_is_told_and_does_not_prolong_the_wait() -> None:
+    later = after(OPEN, Outcome.FAILURE, at=T0 + 30)
+
+    assert later.last_failure == T0 + 30
+    assert later.looked_at(T0 + 60, POLICY).state is BreakerState.HALF_OPEN
     assert after(OPEN, Outcome.FAILURE, at=T0 - 30).last_failure == T0
+
+
+def at_rate(*outcomes: Outcome, every_s: float = 0.5) -> Breaker:
+    """After calls that end one after the other."""
+    breaker = CLOSED
+    for number, outcome in enumerate(outcomes):
+        breaker = breaker.heard(outcome, None, T0 + number * every_s, BreakerPolicy())
+    return breaker
+
+
+F, S = Outcome.FAILURE, Outcome.SUCCESS
+
+
+def test_half_of_ten_calls_within_ten_seconds_open_it_though_none_fail_in_a_row() -> None:
+    breaker = at_rate(*[S, F] * 5)
+
+    assert (breaker.state, breaker.failure_count, breaker.openings) == (BreakerState.OPEN, 5, 1)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "every_s"),
+    [([S, F] * 4, 0.5), ([S, S, F] * 6, 0.5), ([S, F] * 20, 2.5)],
+    ids=["too few calls", "too few of them", "too far apart"],
+)
+def test_less_than_that_does_not_open_it(outcomes: list[Outcome], every_s: float) -> None:
+    assert at_rate(*outcomes, every_s=every_s).state is BreakerState.CLOSED
+
+
+def test_who_wants_no_rate_has_none() -> None:
+    policy, breaker = BreakerPolicy(failure_rate=None), CLOSED
+    for outcome in [S, F] * 50:
+        breaker = breaker.heard(outcome, None, T0, policy)
+
+    assert breaker.state is BreakerState.CLOSED
+
+
+def test_by_default_the_wait_is_twenty_seconds_and_doubles_while_only_paid_calls_can_tell() -> None:
+    breaker, now, waits = CLOSED, T0, []
+    for _ in range(USUAL_BREAKER.failure_threshold):
+        breaker = breaker.heard(Outcome.FAILURE, None, now, USUAL_BREAKER)
+    for _ in range(4):
+        waits.append(breaker.opens_at(USUAL_BREAKER) - now)
+        now = breaker.opens_at(USUAL_BREAKER)
+        probing = breaker.probed(now, USUAL_BREAKER)
+        assert probing is not None
+        breaker = probing.heard(Outcome.FAILURE, probing.probe_until, now, USUAL_BREAKER)
+
+    assert waits == [20, 40, 55, 55]
+
+
+def test_a_wait_that_was_written_never_grows() -> None:
+    policy = BreakerPolicy(reset_timeout=7)
+
+    assert [policy.wait_s(openings) for openings in (1, 2, 9)] == [7, 7, 7]
+
+
+@pytest.mark.parametrize(
+    ("later_s", "state"),
+    [(-1, BreakerState.OPEN), (4.9, BreakerState.OPEN), (5, BreakerState.HALF_OPEN)],
+)
+def test_a_check_that_finds_the_provider_well_lets_a_probe_through(
+    later_s: float, state: BreakerState
+) -> None:
+    assert OPEN.heard(Outcome.WELL, None, T0 + later_s, USUAL_BREAKER).state is state
+
+
+@pytest.mark.parametrize("breaker", [CLOSED, PROBING], ids=["closed", "probing"])
+def test_a_check_says_nothing_about_a_provider_that_is_being_asked(breaker: Breaker) -> None:
+    assert breaker.heard(Outcome.WELL, None, T0 + 100, USUAL_BREAKER) == breaker
+
+
+def test_no_check_shortens_a_wait_that_was_written() -> None:
+    assert after(OPEN, Outcome.WELL, at=T0 + 59) == OPEN
 
 
 def test_a_success_while_open_is_from_before_the_outage() -> None:

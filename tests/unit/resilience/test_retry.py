@@ -3,10 +3,11 @@
 import pytest
 
 from serve_app.config.policy import RetryPolicy
-from serve_app.errors import FailureKind, upstream_error
-from serve_app.resilience.retry import JITTER, Again, Move, next_step
+from serve_app.errors import FailureKind, ReplicaLost, upstream_error
+from serve_app.resilience.retry import BURNT_S, JITTER, QUICK_S, Again, Move, Outlook, Tried, next_step
 
 POLICY = RetryPolicy(max_retries=3, first_delay_s=1, factor=2, max_delay_s=3, retry_after_max_s=10)
+USUAL = RetryPolicy()
 LONG = 1000.0
 
 Kind = FailureKind
@@ -20,11 +21,13 @@ def after(
     remaining_s: float = LONG,
     chance: float = 0.0,
     policy: RetryPolicy = POLICY,
+    took_s: float = 0.1,
+    has_begun: bool = False,
     **told: bool,
 ) -> Again | Move:
     """What follows a failure of that kind."""
     error = upstream_error("no", "p", kind, status, wait_s)
-    return next_step(error, retries, policy, remaining_s, chance, **told)
+    return next_step(Tried(error, retries, took_s, has_begun), policy, Outlook(remaining_s, **told), chance)
 
 
 @pytest.mark.parametrize(
@@ -110,3 +113,68 @@ def test_one_filters_verdict_may_be_told_to_be_no_others() -> None:
 
 def test_a_request_that_is_too_long_needs_a_larger_model_wherever_it_fails() -> None:
     assert after(Kind.CONTEXT_LENGTH, stands_in=True) is Move.LARGER
+
+
+# While somebody else can be asked
+
+
+@pytest.mark.parametrize("kind", [Kind.RATE_LIMITED, Kind.OVERLOADED, Kind.BROKEN, Kind.UNREACHABLE], ids=str)
+def test_while_another_target_can_be_asked_there_is_one_quick_retry(kind: FailureKind) -> None:
+    steps = [after(kind, n, policy=USUAL, has_other=True) for n in range(2)]
+
+    assert steps == [Again(0 if kind is Kind.UNREACHABLE else QUICK_S), Move.NEXT]
+
+
+def test_the_last_target_gets_all_the_patience() -> None:
+    assert [after(Kind.OVERLOADED, n, policy=USUAL) for n in range(4)] == [
+        Again(1),
+        Again(2),
+        Again(4),
+        Move.NEXT,
+    ]
+
+
+def test_retries_that_are_written_count_at_every_target() -> None:
+    policy = RetryPolicy(max_retries=2, first_delay_s=0.7)
+
+    steps = [after(Kind.OVERLOADED, n, policy=policy, has_other=True) for n in range(3)]
+
+    assert steps == [Again(0.7), Again(1.4), Move.NEXT]
+
+
+@pytest.mark.parametrize(("wait_s", "step"), [(2, Again(2)), (3, Again(3)), (3.1, Move.NEXT)])
+def test_only_a_short_announced_wait_is_kept_while_another_target_can_be_asked(
+    wait_s: float, step: Again | Move
+) -> None:
+    assert after(Kind.RATE_LIMITED, wait_s=wait_s, policy=USUAL, has_other=True) == step
+    assert after(Kind.RATE_LIMITED, wait_s=wait_s, policy=USUAL) == Again(wait_s)
+
+
+@pytest.mark.parametrize("kind", [Kind.BROKEN, Kind.UNREACHABLE, Kind.OVERLOADED], ids=str)
+@pytest.mark.parametrize("has_other", [True, False])
+def test_a_target_whose_answer_was_cut_is_not_asked_again(kind: FailureKind, has_other: bool) -> None:
+    assert after(kind, has_begun=True, has_other=has_other) is Move.NEXT
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "alone", "with_others"),
+    [
+        (Kind.UNREACHABLE, None, Move.NEXT, Move.NEXT),  # said nothing, and broke the connection in the end
+        (Kind.BROKEN, 200, Move.NEXT, Move.NEXT),
+        (Kind.OVERLOADED, 503, Again(1), Move.NEXT),  # said in the end that it was busy
+    ],
+    ids=str,
+)
+def test_an_attempt_that_has_burnt_time_is_not_made_again(
+    kind: FailureKind, status: int | None, alone: Again | Move, with_others: Again | Move
+) -> None:
+    long_s = BURNT_S + 1
+
+    assert after(kind, status=status, policy=USUAL, took_s=long_s) == alone
+    assert after(kind, status=status, policy=USUAL, took_s=long_s, has_other=True) == with_others
+
+
+def test_a_replica_that_died_says_nothing_about_the_next_one_of_the_same_target() -> None:
+    lost = Tried(ReplicaLost("gone", "p", "a"), took_s=100.0, has_begun=True)
+
+    assert next_step(lost, USUAL, Outlook(LONG, has_other=True), 0.0) == Again(0)

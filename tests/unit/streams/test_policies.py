@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 
 import orjson
 import pytest
@@ -209,10 +210,12 @@ class Gated(ListedProvider):
     def __init__(self, *answers: Sequence[StreamItem]) -> None:
         super().__init__(*answers)
         self.gate = asyncio.Event()
+        self.begun = asyncio.Event()
         self.left = asyncio.Event()
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         head, *rest = self._next(call)
+        self.begun.set()
         try:
             yield head
             await self.gate.wait()
@@ -264,6 +267,63 @@ async def test_who_leaves_a_held_stream_leaves_the_provider_as_well(begun: bool)
     assert slow.left.is_set()
     assert len(events(made, RequestAbandoned)) == 1
     assert set(made.control.gauges.values()) == {0}
+
+
+class Still(FakeClock):
+    """A clock that stands still: nothing that is waited for by time ever comes."""
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_who_leaves_a_held_stream_before_its_first_comment_leaves_the_provider_as_well() -> None:
+    slow = Gated(whole())
+    providers = {"first": slow, "second": ListedProvider(whole())}
+    made = await House(two_providers(), providers, Still()).open()
+
+    asking = asyncio.create_task(made.gateway.chat_stream(request(), "r1", on_failure=HOLD))
+    await slow.begun.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+    assert slow.left.is_set()
+    assert len(events(made, RequestAbandoned)) == 1
+    assert set(made.control.gauges.values()) == {0}
+
+
+@pytest.mark.parametrize("policy", OnStreamFailure)
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (whole(), whole()),
+        (broken(), whole()),
+        (broken(), broken(provider_id="second")),
+        (cut(), cut("second")),
+    ],
+    ids=["well", "broken", "both broken", "both refused"],
+)
+async def test_a_request_ends_exactly_once(
+    first: Sequence[StreamItem], second: Sequence[StreamItem], policy: OnStreamFailure
+) -> None:
+    made = await house([first], [second])
+
+    with suppress(GatewayError):
+        await read(await made.gateway.chat_stream(request(), "r1", on_failure=policy))
+
+    endings = (RequestServed, RequestFailed, RequestAbandoned)
+    assert sum(isinstance(event, endings) for event in made.events) == 1
+
+
+async def test_a_held_stream_that_was_cut_is_not_asked_for_at_the_same_target_again() -> None:
+    providers = {"first": ListedProvider(broken()), "second": ListedProvider(whole())}
+    config = two_providers({"retry": {"max_retries": 3}})
+    made = await House(config, providers, FakeClock()).open()
+
+    stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
+
+    assert stream.routed.target.provider_id == "second"
+    assert len(providers["first"].calls) == 1
 
 
 async def test_a_usage_that_was_asked_for_and_not_told_is_added_at_the_end() -> None:

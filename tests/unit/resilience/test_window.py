@@ -1,0 +1,26 @@
+"""Counts of the last ten seconds, by the second."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve_app.resilience.window import WINDOW_S, Window, calls_in, counted, failures_in
+
+CALLS = st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=60)
+
+
+@given(CALLS)
+def test_it_counts_what_ended_within_the_last_seconds_in_whatever_order(
+    calls: list[tuple[int, bool]],
+) -> None:
+    window: Window = ()
+    for at, failed in calls:
+        window = counted(window, at + 0.5, failed)
+
+    newest = max((at for at, _ in calls), default=0)
+    recent = [failed for at, failed in calls if at > newest - WINDOW_S]
+    if calls == sorted(calls, key=lambda call: call[0]):
+        assert calls_in(window) == len(recent)
+        assert failures_in(window) == sum(recent)
+    assert calls_in(window) <= len(recent)
+    assert len(window) <= WINDOW_S
+    assert [second for second, _, _ in window] == sorted({second for second, _, _ in window})
