@@ -22,8 +22,8 @@ class ChatRequest(NamedTuple):
     `input_tokens` is counted at four characters a token over the texts of the messages; `output_limit` is the
     most tokens one answer may have, None where the caller says nothing, `answers` how many are asked for;
     `writes_cache`: parts of the input are marked to be kept; `thinks`: the model is asked to reason first.
-    `max_cost` is in nano-dollars. `images` counts the image parts, `written_images` the links and data URIs of
-    images that stand in plain text, which are looked for where the model is left to the gateway.
+    `max_cost` is in nano-dollars. `images` counts the image parts, `written_images` the links and data URIs
+    of images that stand in plain text, which are looked for where the model is left to the gateway.
     """
 
     raw: bytes
