@@ -1,62 +1,30 @@
 """`sekha serve`: one command from nothing to an answering gateway."""
 
-import logging
 import os
 import signal
 import socket
 import sys
-import threading
-import time
-from ipaddress import ip_address
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from serve_app.cli.check import tell_notes
+from serve_app.cli.cluster_token import require_token
 from serve_app.cli.configured import CANNOT_START, ConfigOption, configured, fail
+from serve_app.cli.console import Console, LogFiles
+from serve_app.cli.head import APP_NAME, Plan, is_loopback, run_gateway
+from serve_app.cli.processes import end, listener_on
+from serve_app.cli.production import free_ports, set_up
+from serve_app.cli.run_folder import Run, new_run, remove_old_runs, run_at
+from serve_app.cli.state import usable_state
+from serve_app.cli.supervisor import ENDED_WITHIN_S, stops_to_hear, supervise
 from serve_app.config.settings import Settings
-from serve_app.control.replica import REPORT_EVERY_S
 from serve_app.errors import ConfigError
 from serve_app.providers.catalogue import vendor
 from serve_app.providers.keys import key_of, missing_key
 
-APP_NAME = "sekha"
-DRAIN_FOR_S = 12.0
-STOP_WITHIN_S = 12.0
-
-# Serve's template for HAProxy splices requests: a body that comes after its head bypasses HAProxy, which then
-# does not always notice that the caller has left (3 to 5 times in 100). There is no switch for that, but this
-# value is written into the same section.
-# When a router dies before the first byte of an answer, another may begin the request anew.
-RETRY_WITHOUT_SPLICING = "conn-failure empty-response\n    no option splice-request"
-
-# Read by Serve when it is imported, in every process of the cluster, so they are set before Ray starts.
-PRODUCTION = {
-    "RAY_SERVE_ENABLE_HA_PROXY": "1",
-    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-    "RAY_SERVE_LOG_TO_STDERR": "1",  # our own lines belong on the console and in a pod's log
-    "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(128 * 1024 * 1024),
-    "RAY_SERVE_HAPROXY_RETRY_ON": RETRY_WITHOUT_SPLICING,
-    "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # /metrics has the cluster's numbers
-    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.3",  # HAProxy is replaced when it has failed three of them
-    # No load balancer has to notice first that this machine goes away: a replica may go when it is idle.
-    "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
-    "RAY_enable_metrics_collection": "0",  # Ray's own: load without a reader here
-    # Of every call of every actor, kept for a dashboard that does not run here: 50 MB an hour.
-    "RAY_task_events_report_interval_ms": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing calls home
-    # Of glibc: an arena for each of a process' threads costs a router 70 MB and grows by steps for hours.
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_TRIM_THRESHOLD_": "131072",
-    "RAY_DEDUP_LOGS": "0",  # two requests that look alike are still two requests
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-}
-SIDE_PORTS = (
-    "RAY_SERVE_HAPROXY_METRICS_PORT",
-    "RAY_SERVE_HAPROXY_STATS_PORT",
-    "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
-    "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT",
-)
+NOT_FOR_OTHERS = 0o077  # whatever is written, by any process of the gateway
 
 
 def serve(
@@ -64,10 +32,22 @@ def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="The port to listen on.")] = None,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Listen beyond this machine although no caller keys are set.")
+        bool,
+        typer.Option(
+            "--insecure",
+            help="Listen beyond this machine although no caller keys are set, and start although "
+            "RAY_AUTH_MODE switches the token of Ray's own ports off.",
+        ),
+    ] = False,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over", help="End what a killed `sekha serve` of yours has left on the port, and go on."
+        ),
     ] = False,
 ) -> None:
-    """Start Ray on this machine and serve until SIGINT or SIGTERM."""
+    """Start Ray on this machine and serve until SIGINT, SIGTERM, SIGQUIT or SIGHUP."""
+    os.umask(NOT_FOR_OTHERS)
     loaded = configured(config)
     settings = loaded.settings
     typer.echo(f"Configuration: {loaded.source}")
@@ -76,32 +56,76 @@ def serve(
     except ConfigError as error:
         fail(str(error), CANNOT_START)
     address = _address(settings, host, insecure)
-    number = port or settings.port or _free_ports(1)[0]
-    _refuse_if_taken(address, number)
+    number = port or settings.port or free_ports(1)[0]
+    _free(address, number, take_over)
     _warn_of_missing_keys(settings)
-    typer.echo("Starting Ray and the deployments; this takes 10 to 40 seconds.")
-    signals = _Signals()
-    signals.take_over()
-    code = 0
+    run = _new_run()
     try:
-        _start(settings, address, number, signals)
-        everywhere = address == "0.0.0.0"  # noqa: S104
-        shown, where = ("127.0.0.1", ", and on every other address") if everywhere else (address, "")
-        typer.echo(f"Sekha Serve is ready: http://{shown}:{number}{where}  (docs at /docs, stop with Ctrl-C)")
-        signals.wait()
-        typer.echo("Stopping: letting requests in flight finish.")
-        _drain()
-    except (_Stopped, SystemExit):
-        typer.echo("Stopped before it was ready.")
-    except ConfigError as error:
-        code = CANNOT_START
-        typer.secho(f"sekha: {error}", err=True, fg=typer.colors.RED)
-    except Exception as error:  # noqa: BLE001 - whatever Ray says, the caller of a command wants the reason
-        code = 1
-        typer.secho(f"sekha: cannot start: {error}", err=True, fg=typer.colors.RED)
-    finally:
-        _stop(code)
-    raise typer.Exit(code)
+        state = usable_state(settings.storage, os.environ, APP_NAME, typer.echo)
+        if warning := require_token(os.environ, run.folder, insecure):
+            typer.secho(f"  {warning}", fg=typer.colors.YELLOW)
+        set_up(os.environ, run.folder)
+    except (ConfigError, OSError) as error:
+        run.remove()
+        fail(str(error), CANNOT_START)
+    typer.echo("Starting Ray and the deployments; this takes 10 to 40 seconds.")
+    files = LogFiles((state or run.folder) / "logs", number)
+    raise typer.Exit(_run(Plan(settings, address, number, run, files, Console())))
+
+
+def _run(plan: Plan) -> int:
+    """Run the gateway in a child, and return the exit status once nothing of it is left."""
+    stops = stops_to_hear()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*stops, signal.SIGCHLD})
+    told, telling = os.pipe()
+    missed, held = os.pipe()  # the child reads the end of it when this process dies
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            os.setsid()
+            os.close(told)
+            os.close(held)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            status = run_gateway(plan, missed, lambda: _say_ready(plan, telling))
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)  # not a return into the command: that is the other process' to finish
+    os.close(telling)
+    os.close(missed)
+    status = supervise(child, told, plan.run, stops, plan.console.say)
+    if status == 0:
+        plan.run.remove()
+    return status
+
+
+def _say_ready(plan: Plan, telling: int) -> None:
+    everywhere = plan.host in ("0.0.0.0", "::")  # noqa: S104
+    host = "127.0.0.1" if everywhere else f"[{plan.host}]" if ":" in plan.host else plan.host
+    url = f"http://{host}:{plan.port}"
+    for line in (
+        f"Sekha Serve is ready: {url}{', and on every other address' if everywhere else ''}",
+        f"  Documentation: {url}/docs",
+        f"  Requests:      {plan.files.gateway}",
+        f"  Ray's output:  {plan.files.ray}",
+        f"  Stop:          Ctrl-C, or kill {plan.run.pid}",
+    ):
+        plan.console.say(line)
+    os.write(telling, b"\n")
+
+
+def _new_run() -> Run:
+    remove_old_runs()
+    try:
+        return new_run()
+    except OSError as error:
+        fail(
+            f"cannot make a folder for this run: {error}. Set TMPDIR to one that works.",
+            CANNOT_START,
+        )
 
 
 def _warn_of_missing_keys(settings: Settings) -> None:
@@ -109,10 +133,6 @@ def _warn_of_missing_keys(settings: Settings) -> None:
         row = vendor(provider.type)
         if missing := missing_key(provider, row, key_of(provider, row, os.environ)):
             typer.secho(f"  {missing}: its requests fail and go to the next", fg=typer.colors.YELLOW)
-
-
-class _Stopped(BaseException):
-    """A signal came while the gateway was still starting."""
 
 
 def _address(settings: Settings, host: str | None, insecure: bool) -> str:
@@ -123,7 +143,7 @@ def _address(settings: Settings, host: str | None, insecure: bool) -> str:
     if asked is None:
         typer.echo("The configuration has no caller keys (auth.api_keys): serving this machine only.")
         return "127.0.0.1"
-    if not _is_loopback(asked):
+    if not is_loopback(asked):
         fail(
             f"will not listen on {asked}: no caller keys are configured, so anyone could spend your money. "
             "Set auth.api_keys or SEKHA_API_KEYS, or say --insecure.",
@@ -132,14 +152,35 @@ def _address(settings: Settings, host: str | None, insecure: bool) -> str:
     return asked
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _free(host: str, port: int, take_over: bool) -> None:
+    """Exit unless the port is free, or becomes so because what is left of an earlier run is ended."""
+    if (trouble := _trouble_with(host, port)) is None:
+        return
+    holder = listener_on(port)
+    run = run_at(Path(holder.run)) if holder is not None and holder.run else None
+    if holder is None or run is None:
+        fail(f"cannot listen on {host}:{port}: {trouble}. Choose another with --port.", code=1)
+    if run.is_under_way:
+        fail(
+            f"cannot listen on {host}:{port}: another `sekha serve` does (pid {run.pid}). "
+            f"Stop it with `kill {run.pid}`, or choose another port with --port.",
+            code=1,
+        )
+    left = run.left_over()
+    names = ", ".join(f"{process.name} (pid {process.pid})" for process in left)
+    if not take_over:
+        fail(
+            f"cannot listen on {host}:{port}: a `sekha serve` that was killed has left {names} behind. "
+            "To end them and start, add --take-over.",
+            code=1,
+        )
+    typer.echo(f"Ending what a killed `sekha serve` has left behind: {names}.")
+    if end(run.left_over, ENDED_WITHIN_S) or (trouble := _trouble_with(host, port)):
+        fail(f"cannot listen on {host}:{port}: {trouble}. Choose another with --port.", code=1)
+    run.remove()
 
 
-def _refuse_if_taken(host: str, port: int) -> None:
+def _trouble_with(host: str, port: int) -> str | None:
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -273,3 +314,5 @@ def _serve_has_started() -> bool:
     except ValueError:
         return False
     return True
+            return error.strerror or str(error)
+    return None

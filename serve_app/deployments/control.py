@@ -36,6 +36,7 @@ from serve_app.observability.logs import configure_logs, log_breaker_change, log
 from serve_app.observability.webhook import Webhook
 from serve_app.prices import prices_of
 from serve_app.resilience.breaker import Breaker
+from serve_app.storage.folder import own_folder
 from serve_app.storage.locked import locked_if_free
 from serve_app.storage.sql import SqlStore
 
@@ -141,7 +142,7 @@ class ControlActor:
 def _locked(folder: Path) -> int | None:
     """The folder, for as long as this process lives; what another gateway keeps there it goes on keeping."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own_folder(folder)
         file = folder / "gateway.lock"
         file.touch(mode=0o600)
         lock = locked_if_free(file)

@@ -26,6 +26,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from serve_app.control.store import StoreUnavailable
 from serve_app.errors import ConfigError
+from serve_app.storage.folder import make_private
 
 # In one INSERT. Each number of rows is a statement of its own, and drivers keep a hundred of them, prepared:
 # with up to 1000 rows, as SQLAlchemy comes, they were 120 MB of a busy control actor.
@@ -110,7 +111,7 @@ def prepare_file(path: Path, timeout_s: float) -> None:
     Whoever opens a new file in the same moment is waited for, `timeout_s` seconds at most: here SQLite's own
     waiting does not help. Raises OSError and sqlite3.Error.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(path.parent)
     # A file that is there is for SQLite alone to open: with any descriptor of it that this process closes,
     # the kernel takes away all locks on it that this process has, and others then write where it does.
     with suppress(FileExistsError):

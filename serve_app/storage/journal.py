@@ -27,6 +27,7 @@ import orjson
 
 from serve_app.accounting.entry import Entry
 from serve_app.control.journal import Begun, JournalFull
+from serve_app.storage.folder import own_folder
 from serve_app.storage.lines import MOST, clean, entry_fields, entry_of, usage_fields
 from serve_app.storage.locked import locked
 
@@ -68,7 +69,7 @@ class Journal:
         self._open: dict[int, bytes] = {}
         self._read: tuple[int, Path, int] | None = None
         self._file = -1
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own_folder(folder)
         self._lock = locked(folder / f"{name}.lock")
         try:
             self._rotate()

@@ -18,7 +18,7 @@ from serve_app.api.auth import Keyring
 from serve_app.bill import Bill, Item
 from serve_app.caller import ANYONE, Caller
 from serve_app.cli.main import app
-from serve_app.cli.serve import PRODUCTION
+from serve_app.cli.production import PRODUCTION
 from serve_app.clock import Clock
 from serve_app.config.settings import Settings
 from serve_app.control.borrower import Hold

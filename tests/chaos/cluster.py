@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from serve_app.cli.serve import PRODUCTION, SIDE_PORTS
+from serve_app.cli.production import PRODUCTION, SIDE_PORTS
 from tests.bench.processes import ROOT, WORK, DidNotStart, Family, Server, server
 from tests.bench.subjects import free_port, status_of
 from tests.chaos.beside import beside

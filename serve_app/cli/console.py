@@ -1,0 +1,115 @@
+"""
+Two places to write to: the console, for what a person or a log collector reads, and files for the rest.
+
+Ray writes to its driver's stdout and stderr, also from C++, and hands over the lines of all its workers. Here
+these go to a file. The gateway's own lines, JSON objects, go to a file of their own and, once the gateway is
+ready, to the console's stderr: as they are, without Ray's prefix.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any, TextIO
+
+LARGEST_FILE = 64 * 2**20  # bytes; the one before it is kept as well
+HELD_LINES = 1000  # of the console, until the gateway is ready
+_OURS = ('{"time":', '"logger":"sekha')  # `observability/logs.py` writes these
+
+
+class Console:
+    """The stdout and stderr that this process was given, whatever becomes of them later."""
+
+    def __init__(self) -> None:
+        self._out = _copy_of(sys.stdout)
+        self._err = _copy_of(sys.stderr)
+        self._held: list[str] | None = []
+
+    def say(self, text: str) -> None:
+        """Tell a person. A terminal that is gone hears nothing."""
+        _write(self._out, text)
+
+    def complain(self, text: str) -> None:
+        """Tell a person that something is wrong."""
+        _write(self._err, text)
+
+    def log(self, line: str) -> None:
+        """Show a line of the gateway's log; before `release`, keep it until then."""
+        if self._held is None:
+            _write(self._err, line)
+        elif len(self._held) < HELD_LINES:
+            self._held.append(line)
+
+    def release(self) -> None:
+        """Show the lines that were kept."""
+        held, self._held = self._held or [], None
+        for line in held:
+            _write(self._err, line)
+
+
+class LogFiles:
+    """The files that a run of the gateway writes: its own lines, and what Ray and its processes say."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.gateway = folder / f"gateway-{port}.jsonl"
+        self.ray = folder / f"ray-{port}.log"
+
+    def redirect(self) -> None:
+        """Send what this process writes to stdout and stderr to Ray's file from now on. Raises OSError."""
+        self.ray.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.ray.exists():
+            self.ray.replace(self.ray.with_suffix(".log.1"))
+        file = os.open(self.ray, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        os.close(file)
+
+
+class WorkerLines:
+    """Sorts what Ray hands over from its workers: the gateway's lines, and the rest."""
+
+    def __init__(self, files: LogFiles, console: Console) -> None:
+        self._console = console
+        self._ray = files.ray
+        self._file = RotatingFileHandler(
+            files.gateway, maxBytes=LARGEST_FILE, backupCount=1, delay=True, encoding="utf-8"
+        )
+
+    def __call__(self, batch: Mapping[str, Any]) -> None:
+        """Take one batch, as Ray's dispatcher has it."""
+        if batch.get("pid") == "autoscaler":  # nothing is scaled here, and it says so every few seconds
+            return
+        lines: Sequence[str] = batch.get("lines") or ()
+        with suppress(OSError):  # a full disk; Ray would hand over nothing ever after
+            self._sort(lines, str(batch.get("actor_name") or batch.get("pid")))
+
+    def _sort(self, lines: Sequence[str], source: str) -> None:
+        for line in lines:
+            if line.startswith(_OURS[0]) and _OURS[1] in line:
+                self._file.emit(logging.makeLogRecord({"msg": line}))
+                self._console.log(line)
+            else:
+                sys.stderr.write(f"({source}) {line}\n")
+        sys.stderr.flush()
+        self._bound_rays_file()
+
+    def _bound_rays_file(self) -> None:
+        """Begin anew where it is: stdout and stderr of this process stay open on it."""
+        if os.fstat(2).st_size > LARGEST_FILE:
+            self._ray.with_suffix(".log.1").write_bytes(self._ray.read_bytes())
+            os.ftruncate(2, 0)
+
+
+def _copy_of(stream: TextIO) -> TextIO:
+    return os.fdopen(os.dup(stream.fileno()), "w", buffering=1, encoding="utf-8", errors="replace")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    with suppress(OSError, ValueError):
+        stream.write(f"{text}\n")
+        stream.flush()

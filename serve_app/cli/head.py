@@ -1,0 +1,246 @@
+"""
+The gateway's own process: it starts Ray and the deployments, watches over Ray, and stops both.
+
+It runs in a session of its own, below the process that `supervisor.py` describes. If that one is killed, this
+one notices, stops as usual, and then ends what is left itself.
+"""
+
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from serve_app.cli.configured import CANNOT_START
+from serve_app.cli.console import Console, LogFiles, WorkerLines
+from serve_app.cli.processes import end
+from serve_app.cli.run_folder import Run
+from serve_app.cli.supervisor import DRAIN_FOR_S, ENDED_WITHIN_S
+from serve_app.config.settings import Settings
+from serve_app.control.replica import REPORT_EVERY_S
+from serve_app.errors import ConfigError
+
+APP_NAME = "sekha"
+FAILED = 1
+SERVE_STOPS_WITHIN_S = 4.0
+RAY_ENDS_WITHIN_S = 1.0  # of `ray.shutdown`; what it leaves is ended anyway
+LOOKS_EVERY_S = 1.0
+SHUT_FOR_S = 20.0  # of the front door; Serve replaces a HAProxy that died within one
+VITAL = ("gcs_server", "raylet")  # of Ray's processes: without them it is over
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be started, and where it writes."""
+
+    settings: Settings
+    host: str
+    port: int
+    run: Run
+    files: LogFiles
+    console: Console
+
+
+class _Stopped(BaseException):
+    """A signal came while the gateway was still starting."""
+
+
+def run_gateway(plan: Plan, supervisor: int, ready: Callable[[], None]) -> int:
+    """
+    Serve until SIGTERM, or until Ray dies.
+
+    Args:
+        plan: what to start.
+        supervisor: a pipe that ends when the supervisor does.
+        ready: called once the gateway answers.
+
+    Returns the exit status.
+    """
+    stop = _Stop(supervisor)
+    stop.take_over()
+    status, death = 0, ""
+    try:
+        _start(plan, stop)
+        ready()
+        plan.console.release()
+        death = stop.wait_or(_Health(plan.host, plan.port).what_died)
+        if death:
+            status = FAILED
+            plan.console.complain(f"sekha: {death}. Stopping; {plan.files.ray} may tell why.")
+        else:
+            _drain()
+    except (_Stopped, SystemExit):
+        pass
+    except ConfigError as error:
+        status = CANNOT_START
+        plan.console.complain(f"sekha: {error}")
+    except Exception as error:  # whatever Ray says, the caller of a command wants the reason
+        status = FAILED
+        logging.getLogger("ray").exception("the gateway cannot start")
+        reason = getattr(error, "cause", None) or error  # without the traceback of a process of Ray's
+        plan.console.complain(f"sekha: cannot start: {reason}\nMore is in {plan.files.ray}.")
+    if not death:
+        _stop_serve()
+    if stop.alone:
+        end(plan.run.left_over, ENDED_WITHIN_S)
+        plan.run.remove()
+    return status
+
+
+def _start(plan: Plan, stop: "_Stop") -> None:
+    plan.files.redirect()
+    import ray
+    from ray import serve as ray_serve
+    from ray._private.ray_logging import global_worker_stdstream_dispatcher
+    from ray.serve.config import HTTPOptions
+    from ray.serve.schema import LoggingConfig
+
+    from serve_app.app import graph, refuse_without_extras
+
+    refuse_without_extras(plan.settings)
+    logging.basicConfig(level=logging.INFO)  # of this process; Ray's file has it
+    global_worker_stdstream_dispatcher.add_handler("sekha", WorkerLines(plan.files, plan.console))
+    here: dict[str, Any] = {"_node_ip_address": "127.0.0.1"} if is_loopback(plan.host) else {}
+    if not os.environ.get("RAY_TMPDIR"):
+        here["_temp_dir"] = str(plan.run.folder / "ray")
+    ray.init(
+        address="local",
+        namespace=APP_NAME,
+        include_dashboard=False,
+        log_to_driver=True,
+        configure_logging=False,
+        **here,
+    )
+    global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
+    stop.take_over()
+    quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
+    ray_serve.start(http_options=HTTPOptions(host=plan.host, port=plan.port), logging_config=quiet)
+    ray_serve.run(graph(plan.settings), name=APP_NAME, route_prefix="/", blocking=False)
+    stop.take_over()
+
+
+class _Stop:
+    """
+    SIGTERM, or the end of the supervisor, as one event.
+
+    While the gateway is still starting they end the start. Ray puts handlers of its own in place when it
+    starts, so ours are put back afterwards.
+    """
+
+    def __init__(self, supervisor: int) -> None:
+        self.alone = False
+        self._came = threading.Event()
+        self._starting = True
+        threading.Thread(target=self._miss, args=(supervisor,), daemon=True).start()
+
+    def take_over(self) -> None:
+        """Put our handlers in place."""
+        signal.signal(signal.SIGTERM, self._hear)
+        signal.signal(signal.SIGINT, lambda *_: None)  # the supervisor's to hear
+
+    def wait_or(self, look: Callable[[], str]) -> str:
+        """Wait for the wish to stop, and return nothing; or what a look finds, as soon as it does."""
+        self._starting = False
+        while not self._came.wait(LOOKS_EVERY_S):
+            if (found := look()) and not self._came.is_set():
+                return found
+        return ""
+
+    def _hear(self, number: int, frame: object) -> None:
+        if self._came.is_set():
+            return
+        self._came.set()
+        if self._starting:
+            raise _Stopped
+
+    def _miss(self, supervisor: int) -> None:
+        while os.read(supervisor, 1):
+            pass
+        self.alone = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+class _Health:
+    """What the gateway stands on: Ray's own processes, and somebody who listens at its address."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._shut_since: float | None = None
+
+    def what_died(self) -> str:
+        """Return which part is gone for good; nothing while all is well."""
+        from ray._private import worker
+
+        node = worker._global_node
+        dead = {kind for kind, _ in node.dead_processes()} if node is not None else set()
+        for kind in VITAL:
+            if kind in dead:
+                return f"Ray's {kind} has died"
+        now = time.monotonic()
+        if not _is_refused(self._host, self._port):
+            self._shut_since = None
+        elif self._shut_since is None:
+            self._shut_since = now
+        elif now - self._shut_since > SHUT_FOR_S:
+            return f"nothing has listened on {self._host}:{self._port} for {SHUT_FOR_S:g} s"
+        return ""
+
+
+def _is_refused(host: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe, suppress(OSError):
+        probe.settimeout(0.5)
+        return probe.connect_ex((host, port)) == errno.ECONNREFUSED
+    return False
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _drain() -> None:
+    """Wait until nothing is in flight any more, for at most `DRAIN_FOR_S`."""
+    import ray
+    from ray.exceptions import RayError
+
+    from serve_app.deployments.control import NAMESPACE, name_of
+
+    until = time.monotonic() + DRAIN_FOR_S
+    time.sleep(REPORT_EVERY_S + 0.2)  # by then every router has told what it has in flight
+    while time.monotonic() < until:
+        try:
+            control = ray.get_actor(name_of(APP_NAME), namespace=NAMESPACE)
+            gauges = ray.get(control.totals.remote(), timeout=2).gauges
+        except (RayError, ValueError):
+            return  # nobody knows; nothing to wait for
+        if not any(gauges.values()):
+            return
+        time.sleep(0.25)
+
+
+def _stop_serve() -> None:
+    """Have Serve and Ray end what they started, as far as they do so in time."""
+    if "ray" not in sys.modules:
+        return
+    import ray
+    from ray import serve as ray_serve
+
+    if not ray.is_initialized():
+        return
+    for stop, within_s in ((ray_serve.shutdown, SERVE_STOPS_WITHIN_S), (ray.shutdown, RAY_ENDS_WITHIN_S)):
+        polite = threading.Thread(target=stop, daemon=True)
+        polite.start()
+        polite.join(within_s)
