@@ -10,12 +10,15 @@ Draws the deployment graph: `serve run serve_app.app:build config=configs/demo.y
 # No `from __future__ import annotations` here: Serve validates the builder's argument only when its
 # annotation is a class, not a string.
 
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
 
+import ray
 from pydantic import BaseModel, ConfigDict
 from ray import serve
+from ray._private.authentication.authentication_utils import is_token_auth_enabled
 from ray.serve import Application
 
 from serve_app.config.load import load_settings
@@ -28,6 +31,8 @@ from serve_app.deployments.router import RouterDeployment
 from serve_app.errors import ConfigError
 
 ROUTER = "router"
+
+log = logging.getLogger("sekha.cluster")
 
 
 class BuildArgs(BaseModel):
@@ -45,6 +50,11 @@ class BuildArgs(BaseModel):
 
 def build(args: BuildArgs) -> Application:
     """The application, ready for `serve run` and `serve deploy`; ConfigError when it makes no sense."""
+    if ray.is_initialized() and not is_token_auth_enabled():
+        log.warning(
+            "this Ray cluster requires no token: whoever can reach its ports can run code on it, and read "
+            "every provider's key. Start each node with RAY_AUTH_MODE=token (docs/security.md)."
+        )
     return graph(load_settings(args.config, os.environ))
 
 

@@ -18,9 +18,7 @@ HEAD_WITHIN_S = 10  # from the first byte of a request's head to its last
 CLIENT_SILENT_S = 60  # between two reads of a body, or two writes of an answer; an answer may take longer
 SERVES_TIMEOUT_S = 3600  # what Serve writes when nobody has configured another
 RESERVED_FILES = 256  # of HAProxy itself: sockets, health checks, logs, idle connections to replicas
-FILES_FOR_TWO = (
-    5  # connections: to the callers, to replicas, and half a pipe each, by HAProxy's own reckoning
-)
+FILES_FOR_TWO = 5  # connections, by HAProxy's own reckoning: four sockets, and half a pipe each
 
 _SOCKET = re.compile(r"stats socket (\S+) mode 666 level admin expose-fd listeners")
 _DROPPED = ("frontend prometheus", "listen stats")  # `/metrics` of the gateway has the numbers
@@ -29,8 +27,9 @@ _SECTIONS = ("global", "defaults", "frontend", "backend", "listen")
 # Every directive of the template of Ray 2.60, by its first word.
 _KNOWN = {
     "global": "log stats maxconn nbthread lua-load-per-thread tune.bufsize server-state-base "
-    "server-state-file hard-stop-after close-spread-time tune.h2.max-frame-size tune.h2.be.initial-window-size "
-    "tune.h2.be.max-concurrent-streams tune.h2.fe.initial-window-size tune.h2.fe.max-concurrent-streams",
+    "server-state-file hard-stop-after close-spread-time tune.h2.max-frame-size "
+    "tune.h2.be.initial-window-size tune.h2.be.max-concurrent-streams "
+    "tune.h2.fe.initial-window-size tune.h2.fe.max-concurrent-streams",
     "defaults": "mode option no timeout log retry-on retries errorfile load-server-state-from-file balance",
     "frontend": "bind mode log log-format-sd no acl http-request unique-id-format use_backend "
     "default_backend",

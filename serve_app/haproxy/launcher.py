@@ -2,8 +2,8 @@
 The program that Ray Serve starts as HAProxy: it edits the configuration, then becomes HAProxy.
 
 Serve is pointed here by `RAY_SERVE_HAPROXY_BINARY_PATH`, also on clusters (docs/security.md). It starts
-HAProxy anew whenever a replica comes or goes, so only the standard library is imported. The process id and the
-arguments stay what Serve expects: by these it recognises its own HAProxy.
+HAProxy anew whenever a replica comes or goes, so only the standard library is imported. The process id and
+the arguments stay what Serve expects: by these it recognises its own HAProxy.
 """
 
 import os
