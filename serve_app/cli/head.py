@@ -123,7 +123,8 @@ def _start(plan: Plan, stop: "_Stop") -> None:
     stop.take_over()
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
     ray_serve.start(http_options=HTTPOptions(host=plan.host, port=plan.port), logging_config=quiet)
-    ray_serve.run(graph(plan.settings), name=APP_NAME, route_prefix="/", blocking=False)
+    settings = plan.settings.model_copy(update={"port": plan.port})
+    ray_serve.run(graph(settings), name=APP_NAME, route_prefix="/", blocking=False)
     stop.take_over()
 
 
