@@ -20,7 +20,8 @@ class Caller:
     The one behind a request, once the key was found good.
 
     `tenant` pays. `name` is for logs and the audit: a key's id, or a JWT's subject, never the key. `models`
-    (model ids or `provider/model`) and `tasks` are what it may use; None: everything.
+    (model ids or `provider/model`) and `tasks` are what it may use; None: everything. `local_only`:
+    its requests never leave providers whose data stays on machines of one's own.
     """
 
     tenant: str = NOBODY
@@ -28,6 +29,7 @@ class Caller:
     role: Role = Role.USER
     models: frozenset[str] | None = None
     tasks: frozenset[str] | None = None
+    local_only: bool = False
 
 
 ANYONE = Caller()

@@ -24,6 +24,7 @@ from serve_app.routing.candidate import Candidate
 from serve_app.routing.eligibility import Obstacle
 from serve_app.routing.plan import Plan
 from serve_app.routing.target import Target
+from serve_app.succession import advised
 from serve_app.trip import Attempt, Limits, Trip
 
 A = TypeVar("A")
@@ -59,7 +60,6 @@ class Engine:
             if provider.transport is Transport.INLINE
         }
         self._settings = settings
-        self.falls_back = settings.routing.auto_fallback
         self._request_timeout = settings.routing.request_timeout
         self._passes_filter = settings.routing.fallback_on_content_filter
         self._control = control
@@ -73,19 +73,15 @@ class Engine:
         Called again after an answer has broken off, it goes on with the targets that are left then.
         """
         if not trip.plan.ordered:
-            raise trip.plan.unpaid or self.refusal(trip.plan)
+            raise (None if trip.plan.wanted.named else trip.plan.unpaid) or self.refusal(trip.plan)
         await trip.bill.open(trip.remaining_s)
         self._wake(trip.plan)  # not for those who are refused: a machine costs money
-        while trip.left and trip.remaining_s > 0.0:
-            candidate = self._choose(trip)
+        while trip.remaining_s > 0.0 and (candidate := self._choose(trip)) is not None:
             found = await self._try(trip, candidate, ask)
             if not isinstance(found, Move):
                 return found
-            if found is Move.END or not (self.falls_back or trip.is_untouched):
-                break
-            if found is Move.LARGER:
-                trip.left = [other for other in trip.left if _is_larger(other.target, candidate.target)]
-        raise trip.last_word()
+            trip.leave(candidate, found)
+        raise advised(trip.last_word(), trip.plan)
 
     def answer_limit(self, provider_id: str) -> float:
         """The most bytes that an answer of this provider may have."""
@@ -102,14 +98,18 @@ class Engine:
             if wake := self._wakers.get(candidate.target.provider_id):
                 wake()
 
-    def _choose(self, trip: Trip) -> Candidate:
+    def _choose(self, trip: Trip) -> Candidate | None:
         """The best of what is left; who has asked for patience comes after those who have not."""
-        at = 0
-        if self.falls_back and self._control.breakers.cooling_s(trip.left[0].target.name):
-            waits = [self._control.breakers.cooling_s(candidate.target.name) for candidate in trip.left]
-            at = waits.index(min(waits))
-            trip.passes_over = trip.passes_over or at > 0
-        return trip.left.pop(at)
+        askable = trip.askable
+        if not askable:
+            return None
+        chosen = askable[0]
+        if trip.falls_back and self._control.breakers.cooling_s(chosen.target.name):
+            # It is rate limited: whoever stands in for it may be asked.
+            chosen = min(trip.left, key=lambda other: self._control.breakers.cooling_s(other.target.name))
+            trip.passes_over = trip.passes_over or chosen is not askable[0]
+        trip.left = [other for other in trip.left if other is not chosen]
+        return chosen
 
     async def _try(self, trip: Trip, candidate: Candidate, ask: Ask[A]) -> tuple[Attempt, A] | Move:
         """Ask one target, and again as often as that makes sense."""
@@ -126,6 +126,7 @@ class Engine:
                 trip.turned_away(reached)
                 return Move.NEXT
             if attempt is None:
+                trip.not_there(target)
                 return Move.NEXT
             began = self._clock.monotonic()
             answer = await self._asked(trip, attempt, ask)
@@ -133,7 +134,7 @@ class Engine:
                 return attempt, answer
             took_s = self._clock.monotonic() - began
             tried = Tried(answer, retries, took_s, has_begun=attempt.frames > 0)
-            step = next_step(tried, policy, self._outlook(trip, target), self._rng.random())
+            step = next_step(tried, policy, self._outlook(trip, candidate), self._rng.random())
             if not isinstance(step, Again):
                 trip.failed(attempt, answer)
                 return step
@@ -141,8 +142,10 @@ class Engine:
             wait_s = step.after_s
             retries += 1
 
-    def _outlook(self, trip: Trip, target: Target) -> Outlook:
-        return Outlook(trip.remaining_s, self._has_other(trip), trip.stands_in(target), self._passes_filter)
+    def _outlook(self, trip: Trip, candidate: Candidate) -> Outlook:
+        stands_in = trip.stands_in(candidate.target)
+        has_other = self._has_other(trip, candidate)
+        return Outlook(trip.remaining_s, has_other, stands_in, self._passes_filter)
 
     async def _admitted(self, trip: Trip, candidate: Candidate, retries: int) -> Attempt | None:
         """The next attempt at a target; None when its breaker says no. Raises LimitReached."""
@@ -152,7 +155,7 @@ class Engine:
         try:
             admission = await self._control.admit(target.provider_id)
             if admission is not None:
-                return trip.attempt(candidate, admission, retries, self._limits(trip, target), hold)
+                return trip.attempt(candidate, admission, retries, self._limits(trip, candidate), hold)
         except BaseException:
             trip.bill.release(hold)
             if admission is not None:
@@ -180,21 +183,21 @@ class Engine:
             await self._clock.sleep(max(wait_s, apart_s if apart_s < trip.remaining_s else cooling_s))
             wait_s = 0.0
 
-    def _limits(self, trip: Trip, target: Target) -> Limits:
+    def _limits(self, trip: Trip, candidate: Candidate) -> Limits:
         """
         How long this attempt may take.
 
         A stream has to begin within its target's first-token limit, as long as somebody else could be asked
         then; the last target may use what remains.
         """
-        config = self._configs[target.provider_id]
+        config = self._configs[candidate.target.provider_id]
         left_s = trip.remaining_s
-        own_s = self._first_token_s(trip, target) if trip.streams else config.timeout
+        own_s = self._first_token_s(trip, candidate.target) if trip.streams else config.timeout
         hurried = left_s < NO_HURRY * min(own_s, self._request_timeout)
         if not trip.streams:
             return Limits(min(left_s, own_s), config.first_byte_timeout_s or own_s, hurried=hurried)
         return Limits(
-            min(left_s, own_s) if self._has_other(trip) else left_s,
+            min(left_s, own_s) if self._has_other(trip, candidate) else left_s,
             config.first_byte_timeout_s or left_s,
             config.stream_idle_timeout_s,
             hurried=hurried,
@@ -210,9 +213,9 @@ class Engine:
             is_own=config.may_load_first,
         )
 
-    def _has_other(self, trip: Trip) -> bool:
-        """Whether another target could be asked if the one that is being asked fails."""
-        return self.falls_back and any(self._may_serve(other) for other in trip.left)
+    def _has_other(self, trip: Trip, candidate: Candidate) -> bool:
+        """Whether another target could be asked if this one fails."""
+        return any(self._may_serve(other) for other in trip.after(candidate))
 
     def _may_serve(self, candidate: Candidate) -> bool:
         target = candidate.target
@@ -228,9 +231,17 @@ class Engine:
             return None
         return moved_to(self._settings, self._control.book.backend, target.provider_id)
 
+    def _is_local(self, target: Target, moved_to: str | None) -> bool:
+        """Whether the data of a request stays here, also where the target was moved after it was planned."""
+        return self._configs[target.provider_id].keeps_data_local(moved_to)
+
     async def _asked(self, trip: Trip, attempt: Attempt, ask: Ask[A]) -> A | UpstreamError:
         """Ask; a mistake of ours in one provider's code is that provider's failure, not the request's end."""
         target, limits = attempt.candidate.target, attempt.limits
+        moved_to = self._moved_to(target)
+        if trip.plan.wanted.local_only and not self._is_local(target, moved_to):
+            message = f"Provider '{target.provider_id}' was moved to an address that is not local"
+            return upstream_error(message, target.provider_id, FailureKind.NOT_FOUND)
         call = Call(
             target.model_id,
             trip.raw,
@@ -239,7 +250,7 @@ class Engine:
             trip.wants_usage,
             limits.first_byte_s,
             limits.idle_s,
-            self._moved_to(target),
+            moved_to,
         )
         provider = self._providers[target.provider_id]
         if trip.in_flight_at(target.provider_id) >= self._most_at_once.get(target.provider_id, inf):
@@ -257,7 +268,7 @@ class Engine:
     def _may_be_lost(self, trip: Trip, candidate: Candidate) -> bool:
         """Whether it was a machine of ours that was there, and somebody else could be asked if it is not."""
         hosted = self._configs[candidate.target.provider_id].local is not None
-        return hosted and candidate.is_ready and self.falls_back and bool(trip.left)
+        return hosted and candidate.is_ready and bool(trip.after(candidate))
 
     async def _unless_gone(
         self, provider_id: str, answering: Awaitable[A | UpstreamError]
@@ -342,7 +353,3 @@ def bug(provider_id: str) -> UpstreamError:
 def _too_much(provider_id: str) -> UpstreamError:
     message = f"Provider '{provider_id}' sent a longer answer than max_answer_mb allows"
     return upstream_error(message, provider_id, FailureKind.BROKEN)
-
-
-def _is_larger(target: Target, refused: Target) -> bool:
-    return target.model_id != refused.model_id and target.context_window > refused.context_window

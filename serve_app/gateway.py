@@ -14,14 +14,15 @@ from serve_app.accounting.money import nano_dollars
 from serve_app.caller import ANYONE, Caller
 from serve_app.clock import Clock
 from serve_app.conditions import Conditions
+from serve_app.config.data_policy import DataPolicy
 from serve_app.config.model import ModelTask
 from serve_app.config.routing import OnStreamFailure, StrategyName
 from serve_app.config.settings import Settings
-from serve_app.control.backend import OFFERED, Backend, moved_to, switched_by
+from serve_app.control.backend import OFFERED, Backend, local_at, moved_to, switched_by
 from serve_app.control.book import Book
 from serve_app.control.replica import Replica
 from serve_app.engine import Ask, Engine
-from serve_app.errors import GatewayError, ModelNotAllowed, ModelNotFound
+from serve_app.errors import GatewayError, InvalidRequest, ModelNotAllowed, ModelNotFound
 from serve_app.events import Event, Listener, RequestFailed
 from serve_app.providers.base import Answer, Provider
 from serve_app.purse import Purse
@@ -35,6 +36,8 @@ from serve_app.routing.strategy import load_strategy
 from serve_app.routing.target import Target, defaults_by_task, overridden, targets_of
 from serve_app.schemas.chat import ChatRequest
 from serve_app.schemas.embeddings import EmbeddingRequest
+from serve_app.schemas.routing import RouteRequest
+from serve_app.schemas.wishes import Wishes
 from serve_app.streams.chat_stream import ChatStream
 from serve_app.streams.flow import flowing
 from serve_app.streams.hold import held
@@ -83,12 +86,14 @@ class Gateway:
         self._listeners = listeners
         limit = settings.routing.max_cost_per_request
         self._max_cost = None if limit is None else nano_dollars(limit)
+        self._local_only = settings.routing.data_policy is DataPolicy.LOCAL
         self.targets = self._configured
         control.on_new_book(self._take)
 
     def _take(self, book: Book) -> None:
         """From now on targets are as operators want them; requests that are under way keep their plan."""
-        self.targets = overridden(self._configured, book.providers)
+        at_home = local_at(self._configured, self.settings, book.backend)
+        self.targets = overridden(at_home, book.providers)
 
     def moved(self, provider_id: str) -> str | None:
         """Return where calls to this provider go instead of where it is configured; None: there."""
@@ -135,24 +140,30 @@ class Gateway:
 
     def allowed(self, wanted: Requirements, caller: Caller) -> Requirements:
         """The question, within what the caller may use; ModelNotAllowed when it names something else."""
+        if caller.local_only or self._local_only:
+            wanted = wanted._replace(local_only=True)
         if caller.models is None and caller.tasks is None:
             return wanted
         wanted = wanted._replace(allowed_models=caller.models, allowed_tasks=caller.tasks)
-        name = wanted.preferred_model
-        named = [target for target in self.targets if name in (target.model_id, target.name)]
-        if name is not None and named and not any(is_allowed(target, wanted) for target in named):
-            raise ModelNotAllowed(name, dict.fromkeys(t.model_id for t in self.targets_for(caller)))
+        names = (*wanted.named, wanted.preferred_model) if wanted.preferred_model else wanted.named
+        for name in names:
+            called = [target for target in self.targets if name in (target.model_id, target.name)]
+            if called and not any(is_allowed(target, wanted) for target in called):
+                raise ModelNotAllowed(name, dict.fromkeys(t.model_id for t in self.targets_for(caller)))
         return wanted
 
     def limit(self, max_cost: int | None) -> int | None:
         """The stricter of the caller's limit and the configured one, in nano-dollars."""
         return min((limit for limit in (max_cost, self._max_cost) if limit is not None), default=None)
 
-    def chat_requirements(self, request: ChatRequest) -> Requirements:
+    def chat_requirements(self, request: ChatRequest, caller: Caller = ANYONE) -> Requirements:
         """What a chat request asks for; ModelNotFound when it names what is not there."""
         intent, backend = self._intent(request.model)
+        listed = self._listed(request.wishes, self.names.chat)
+        if listed and self.names.leaves_the_choice(request.model):
+            intent = listed[0]
         shows_images = self._shows_images(request)
-        return Requirements(
+        wanted = Requirements(
             task=ModelTask.VISION if shows_images else intent.task,
             preferred_model=request.preferred_model or intent.preferred_model,
             require_vision=request.require_vision or shows_images,
@@ -161,6 +172,7 @@ class Gateway:
             context_size=request.context_size,
             images=request.images,
             written_images=request.written_images if shows_images else 0,
+            image_links=request.image_links,
             input_tokens=request.input_tokens,
             output_tokens=request.output_tokens,
             output_limit=request.output_limit,
@@ -170,6 +182,47 @@ class Gateway:
             thinks=request.thinks,
             preferred_type=backend,
         )
+        return self.allowed(self._wished(wanted, request.wishes, [intent, *listed], caller), caller)
+
+    def _listed(self, wishes: Wishes, meaning: Callable[[str], Intent]) -> list[Intent]:
+        """What the names in `models` mean; ModelNotFound, and InvalidRequest for what is no model."""
+        for name in wishes.models:
+            if self.names.stands_for_many(name):
+                message = f"'{name}' is not a model: 'models' takes model ids and provider/model"
+                raise InvalidRequest(message, param="models")
+        return [meaning(name) for name in wishes.models]
+
+    def _wished(
+        self, wanted: Requirements, wishes: Wishes, intents: Sequence[Intent], caller: Caller
+    ) -> Requirements:
+        """The question with the caller's own rules; InvalidRequest for a provider that is not there."""
+        named = tuple(dict.fromkeys(intent.named for intent in intents if intent.named is not None))
+        falls_back = self.settings.routing.auto_fallback and wishes.allow_fallbacks
+        is_fixed = bool(wishes.models) or not falls_back or wanted.task is ModelTask.EMBEDDING
+        only = None if wishes.only is None else self._providers_called(wishes.only, caller)
+        order = self._providers_called(wishes.order, caller)
+        if order and not wishes.allow_fallbacks:  # these, and nobody else
+            only = order if only is None else only & order
+        return wanted._replace(
+            named=named,
+            only_named=bool(named) and is_fixed,
+            falls_back=falls_back,
+            only_providers=only,
+            ignored_providers=self._providers_called(wishes.ignore, caller),
+            provider_order=wishes.order,
+            local_only=wishes.local_only,
+        )
+
+    def _providers_called(self, names: Sequence[str], caller: Caller) -> frozenset[str]:
+        """The ids of these providers, by id or type; InvalidRequest for one that the caller does not have."""
+        if not names:
+            return frozenset()
+        mine = {target.provider_id: target.provider_type for target in self.targets_for(caller)}
+        if unknown := [name for name in names if name not in mine and name not in mine.values()]:
+            there = ", ".join(mine)
+            message = f"There is no provider '{unknown[0]}' for you. There are: {there}"
+            raise InvalidRequest(message, param="provider", code="provider_not_found")
+        return frozenset(id_ for id_, type_ in mine.items() if id_ in names or type_ in names)
 
     def _shows_images(self, request: ChatRequest) -> bool:
         """
@@ -182,7 +235,9 @@ class Gateway:
             return False
         if request.images or not request.written_images:
             return request.images > 0
-        return request.preferred_model is None and any(target.supports_vision for target in self.targets)
+        if request.preferred_model is not None or request.wishes.models:
+            return False
+        return any(target.supports_vision for target in self.targets)
 
     def _intent(self, name: str | None) -> tuple[Intent, Backend | None]:
         """What a name means, and the backend that operators have switched to where that has a say."""
@@ -196,16 +251,35 @@ class Gateway:
             return self.names.chat(name), backend  # nothing is named: the default model for the work
         return self.names.tier_at(offered[0], backend), backend
 
-    def embedding_requirements(self, request: EmbeddingRequest) -> Requirements:
+    def embedding_requirements(self, request: EmbeddingRequest, caller: Caller = ANYONE) -> Requirements:
         """What an embeddings request asks for. A named model is never swapped for another (contract 3.2)."""
         intent = self.names.embedding(request.model)
-        return Requirements(
+        listed = self._listed(request.wishes, self.names.embedding)
+        wanted = Requirements(
             task=ModelTask.EMBEDDING,
-            preferred_model=intent.preferred_model or request.preferred_model,
+            preferred_model=request.preferred_model,
             max_cost=self.limit(request.max_cost),
-            only_preferred=intent.preferred_model is not None,
             input_tokens=request.input_tokens,
         )
+        return self.allowed(self._wished(wanted, request.wishes, [intent, *listed], caller), caller)
+
+    def route_requirements(
+        self, task: ModelTask, request: RouteRequest, caller: Caller = ANYONE
+    ) -> Requirements:
+        """What a question to the router asks for; ModelNotFound when it names what is not there."""
+        meaning = self.names.embedding if task is ModelTask.EMBEDDING else self.names.chat
+        with self._seen_by(caller):
+            intents = [meaning(request.model)] if request.model else []
+            intents += self._listed(request.wishes, meaning)
+        wanted = Requirements(
+            task=task,
+            preferred_model=request.preferred_model,
+            require_vision=request.require_vision,
+            require_audio=request.require_audio,
+            max_cost=self.limit(None if request.max_cost is None else nano_dollars(request.max_cost)),
+            context_size=request.context_size,
+        )
+        return self.allowed(self._wished(wanted, request.wishes, intents, caller), caller)
 
     def tell(self, event: Event) -> None:
         """Let the listeners know of something that happened around the gateway."""
@@ -223,7 +297,7 @@ class Gateway:
     ) -> Reply:
         """A whole chat completion; raises GatewayError with what the caller should hear."""
         with self._understanding(request_id, "chat", caller):
-            wanted = self.allowed(self.chat_requirements(request), caller)
+            wanted = self.chat_requirements(request, caller)
         trip = self._trip("chat", wanted, request.raw, request_id, timeout_s, caller)
         return await self._whole_answer(trip, lambda provider, call, _: provider.chat(call))
 
@@ -236,7 +310,7 @@ class Gateway:
     ) -> Reply:
         """Vectors; raises GatewayError likewise."""
         with self._understanding(request_id, "embeddings", caller):
-            wanted = self.allowed(self.embedding_requirements(request), caller)
+            wanted = self.embedding_requirements(request, caller)
         trip = self._trip("embeddings", wanted, request.raw, request_id, timeout_s, caller)
         return await self._whole_answer(trip, lambda provider, call, _: provider.embed(call))
 
@@ -254,7 +328,7 @@ class Gateway:
         `on_failure` is what shall happen when the answer breaks off; None: what is configured.
         """
         with self._understanding(request_id, "chat", caller):
-            wanted = self.allowed(self.chat_requirements(request), caller)
+            wanted = self.chat_requirements(request, caller)
         trip = self._trip(
             "chat", wanted, request.raw, request_id, timeout_s, caller, True, request.wants_usage
         )
@@ -274,12 +348,21 @@ class Gateway:
     def _understanding(self, request_id: str, operation: str, caller: Caller) -> Iterator[None]:
         """A request that names what is not there ends before its trip begins, and is counted all the same."""
         try:
-            yield
+            with self._seen_by(caller):
+                yield
         except GatewayError as error:
             self.tell(RequestFailed(request_id, operation, "unknown", error.code, error.status, 0, 0.0))
-            if isinstance(error, ModelNotFound):
-                raise ModelNotFound(error.name, self.names_for(caller, error.known)) from None
             raise
+
+    @contextmanager
+    def _seen_by(self, caller: Caller) -> Iterator[None]:
+        """Who names what is not there hears of no model that is not for this caller."""
+        try:
+            yield
+        except ModelNotFound as error:
+            known = self.names_for(caller, error.known)
+            is_mine = any(error.name in (t.model_id, t.name) for t in self.targets_for(caller))
+            raise ModelNotFound(error.name, known, error.serves if is_mine else ()) from None
 
     def _trip(
         self,

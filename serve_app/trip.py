@@ -36,10 +36,13 @@ from serve_app.events import AttemptFailed, Event, Listener, RequestAbandoned, R
 from serve_app.purse import most_usage
 from serve_app.resilience.deadline import Deadline
 from serve_app.resilience.outcome import Outcome, outcome_of
+from serve_app.resilience.retry import Move
 from serve_app.routed import Routed
 from serve_app.routing.candidate import Candidate
+from serve_app.routing.eligibility import place_of
 from serve_app.routing.plan import Plan
 from serve_app.routing.target import Target
+from serve_app.succession import successors
 
 UNDER_WAY = "sekha_requests_under_way"
 PROBED_AGAIN_AFTER_S = 1.0  # a probe takes about as long as a request
@@ -132,6 +135,8 @@ class Trip:
         self._timeout_s = timeout_s
         self.left = list(plan.ordered)
         self.passes_over = False
+        self._named_failed = plan.named_failed
+        self._asked: set[str] = set()
         self.attempts = 0
         self.failures: list[tuple[Target, UpstreamError]] = []
         self.current: Attempt | None = None
@@ -151,9 +156,25 @@ class Trip:
         return self.deadline.remaining(self._clock.monotonic())
 
     @property
-    def is_untouched(self) -> bool:
-        """Whether no target has failed or asked for patience so far; an open breaker is only passed by."""
-        return not self.failures and not self._put_off
+    def falls_back(self) -> bool:
+        """Whether another target may be asked after one has failed."""
+        return self.plan.wanted.falls_back
+
+    @property
+    def askable(self) -> list[Candidate]:
+        """Who may be asked now: a stand-in only once a named model has failed."""
+        if self._named_failed:
+            return self.left
+        return [candidate for candidate in self.left if not self.plan.is_stand_in(candidate)]
+
+    def after(self, failing: Candidate) -> list[Candidate]:
+        """Who may be asked if this one fails."""
+        return successors(self.plan, self.left, failing, Move.NEXT, was_asked=True)
+
+    def leave(self, candidate: Candidate, move: Move = Move.NEXT) -> None:
+        """Drop who may not be asked after this one."""
+        was_asked = candidate.target.name in self._asked
+        self.left = successors(self.plan, self.left, candidate, move, was_asked=was_asked)
 
     def stands_in(self, target: Target) -> bool:
         """Whether this target is asked because of another one's trouble, not because it is the best."""
@@ -182,6 +203,13 @@ class Trip:
     def put_off(self, target: Target, wait_s: float) -> None:
         """This target was not asked, because it wants to be left alone for longer than we may wait."""
         self._put_off.append((target, wait_s))
+        self._asked.add(target.name)
+        self.not_there(target)
+
+    def not_there(self, target: Target) -> None:
+        """This target failed, or its breaker keeps requests away: somebody else may stand in for a model."""
+        if place_of(target, self.plan.wanted) is not None:
+            self._named_failed = True
 
     def served(
         self,
@@ -219,6 +247,9 @@ class Trip:
         """This attempt brought no answer; `retry_in_s` when the same target is asked again."""
         target = attempt.candidate.target
         self.failures.append((target, error))
+        self._asked.add(target.name)
+        if not error.callers_fault:
+            self.not_there(target)
         lost_with = error.replica if isinstance(error, ReplicaLost) else None
         cool_until = self._cool_until(error)
         self._observe(attempt, self._verdict(attempt, error), cool_until=cool_until, lost_with=lost_with)

@@ -16,14 +16,14 @@ from serve_app.errors import AdminLimitReached, GatewayError, RateLimitExceeded
 
 def detail_of(error: GatewayError) -> Any:
     """FastAPI's `detail`: a list of fields for a 422, otherwise a sentence."""
-    return getattr(error, "detail", None) or error.message
+    return getattr(error, "detail", None) or error.told
 
 
 def openai_error(error: GatewayError) -> bytes:
     """The error in OpenAI's shape."""
     body = {
         "error": {
-            "message": error.message,
+            "message": error.told,
             "type": error.kind,
             "param": error.param,
             "code": error.code,
@@ -38,7 +38,7 @@ def admin_error(error: GatewayError) -> bytes:
     code = "AUTHENTICATION_REQUIRED" if error.status == 401 else error.code.upper()
     told = detail_of(error)
     details = told["details"] if isinstance(told, dict) else {"param": error.param}
-    return orjson.dumps({"code": code, "message": error.message, "details": details, "detail": told})
+    return orjson.dumps({"code": code, "message": error.told, "details": details, "detail": told})
 
 
 def plain_error(error: GatewayError) -> bytes:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from serve_app.accounting.money import dollars, nano_dollars
+from serve_app.accounting.money import dollars
 from serve_app.api.auth import Authorised
 from serve_app.caller import Caller
 from serve_app.config.model import ModelTask
@@ -44,7 +44,7 @@ def routing_routes(gateway: Gateway, authorised: Authorised) -> APIRouter:
     @routes.post("/route", response_model_exclude_unset=True)
     async def route(request: RouteRequest, caller: Asker) -> RouteAnswer:
         """The target a request would go to. Nothing is called and nothing is spent."""
-        plan, chosen = gateway.route(requirements_of(request, gateway), caller)
+        plan, chosen = gateway.route(requirements_of(request, gateway, caller), caller)
         answer = RouteAnswer(**_choice(chosen).model_dump(), reason=plan.reason(chosen))
         if request.include_fallbacks:
             answer = RouteAnswer(**answer.model_dump(exclude_unset=True), fallbacks=_others(plan.ordered))
@@ -53,22 +53,13 @@ def routing_routes(gateway: Gateway, authorised: Authorised) -> APIRouter:
     return routes
 
 
-def requirements_of(request: RouteRequest, gateway: Gateway) -> Requirements:
+def requirements_of(request: RouteRequest, gateway: Gateway, caller: Caller) -> Requirements:
     """The question in routing's words; InvalidRequest 400 for a task nobody knows."""
     known = [task.value for task in ModelTask]
     if request.task not in known:
         shown = request.task[:100].encode("utf-8", "replace").decode()
         raise InvalidRequest(f"Invalid task '{shown}'. Valid tasks: {known}", param="task")
-    task = ModelTask(request.task)
-    limit = None if request.max_cost is None else nano_dollars(request.max_cost)
-    return Requirements(
-        task=task,
-        preferred_model=request.preferred_model,
-        require_vision=request.require_vision,
-        require_audio=request.require_audio,
-        max_cost=gateway.limit(limit),
-        context_size=request.context_size,
-    )
+    return gateway.route_requirements(ModelTask(request.task), request, caller)
 
 
 def _others(ordered: tuple[Candidate, ...]) -> list[FallbackChoice]:

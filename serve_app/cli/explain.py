@@ -14,8 +14,11 @@ from serve_app.cli.configured import CANNOT_START, ConfigOption, configured, fai
 from serve_app.cli.tables import show
 from serve_app.clock import SystemClock
 from serve_app.conditions import Conditions
-from serve_app.config.model import ModelTask
+from serve_app.config.data_policy import DataPolicy
+from serve_app.config.model import CHAT_TASKS, ModelTask
+from serve_app.config.override import BackendState
 from serve_app.config.settings import Settings
+from serve_app.control.backend import local_at
 from serve_app.control.book import book_of
 from serve_app.control.borrower import Shortage
 from serve_app.control.refusal import refusal_of
@@ -32,7 +35,13 @@ def explain(
     task: Annotated[ModelTask, typer.Option(help="What the model is for.")],
     config: ConfigOption = None,
     max_cost: Annotated[float | None, typer.Option(min=0, help="US dollars for one request.")] = None,
-    model: Annotated[str | None, typer.Option(help="A model id, or provider_id/model_id.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="The named model: its id, or provider_id/model_id. Several: a list to walk."),
+    ] = None,
+    prefer: Annotated[str | None, typer.Option(help="A model to try first, if it can.")] = None,
+    local_only: Annotated[bool, typer.Option("--local-only", help="The data policy is local.")] = False,
+    links: Annotated[bool, typer.Option("--links", help="The images are web addresses.")] = False,
     vision: Annotated[bool, typer.Option("--vision", help="The request shows images.")] = False,
     audio: Annotated[bool, typer.Option("--audio", help="The request holds audio.")] = False,
     context_size: Annotated[int | None, typer.Option(min=1, help="Tokens the window must hold.")] = None,
@@ -44,11 +53,18 @@ def explain(
 ) -> None:
     """Print the plan: every target, its price, and why it was chosen or dropped. Nothing is called."""
     settings = configured(config).settings
-    _refuse_unknown(settings, model, down or [])
+    names = [*(model or []), *([prefer] if prefer else [])]
+    _refuse_unknown(settings, names, down or [])
+    falls_back = settings.routing.auto_fallback
     limits = [limit for limit in (max_cost, settings.routing.max_cost_per_request) if limit is not None]
     wanted = Requirements(
         task=task,
-        preferred_model=model,
+        preferred_model=prefer,
+        named=tuple(dict.fromkeys(model or ())),
+        only_named=len(model or ()) > 1 or (bool(model) and not (falls_back and task in CHAT_TASKS)),
+        falls_back=falls_back,
+        image_links=links,
+        local_only=local_only or settings.routing.data_policy is DataPolicy.LOCAL,
         require_vision=vision,
         require_audio=audio,
         max_cost=nano_dollars(min(limits)) if limits else None,
@@ -59,7 +75,7 @@ def explain(
     conditions = Conditions(prices_of(settings, os.environ).get, frozenset(down or ()).__contains__)
     plan = make_plan(
         wanted,
-        targets_of(settings),
+        local_at(targets_of(settings), settings, BackendState()),
         conditions,
         load_strategy(settings.routing.strategy),
         Random(0),
@@ -68,7 +84,7 @@ def explain(
     )
     show(_table(plan, conditions))
     if not plan.ordered:
-        typer.secho(plan.refusal().message, err=True, fg=typer.colors.RED)
+        typer.secho(plan.refusal().told, err=True, fg=typer.colors.RED)
         raise typer.Exit(CANNOT_START)
 
 
@@ -85,15 +101,16 @@ def _full_purse(settings: Settings) -> Purse:
     )
 
 
-def _refuse_unknown(settings: Settings, model: str | None, down: list[str]) -> None:
+def _refuse_unknown(settings: Settings, wanted: list[str], down: list[str]) -> None:
     providers = [provider.id for provider in settings.llm_providers]
     models = [target.model_id for target in targets_of(settings)]
     names = [target.name for target in targets_of(settings)]
     strangers = [name for name in down if name not in providers]
     if strangers:
         fail(f"no provider '{strangers[0]}': there are {', '.join(providers)}", CANNOT_START)
-    if model is not None and model not in (*models, *names):
-        fail(f"no model '{model}': there are {', '.join(dict.fromkeys(models))}", CANNOT_START)
+    for model in wanted:
+        if model not in (*models, *names):
+            fail(f"no model '{model}': there are {', '.join(dict.fromkeys(models))}", CANNOT_START)
 
 
 def _table(plan: Plan, conditions: Conditions) -> Table:

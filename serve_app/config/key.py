@@ -14,6 +14,7 @@ from pydantic import Field
 
 from serve_app.caller import NOBODY, Role
 from serve_app.config.base import Config
+from serve_app.config.data_policy import DataPolicy
 from serve_app.config.model import ModelTask
 from serve_app.config.tenant import TENANT_ID, Budgets, Rates
 
@@ -24,8 +25,9 @@ class KeyConfig(Config):
     """
     One key's rights and limits.
 
-    `digest` is the SHA-256 of the whole key, in hexadecimal. `models` and `tasks` as a tenant's, which bind
-    it as well. `expires_at`, `created_at` and `revoked_at` are seconds since the epoch; None: never.
+    `digest` is the SHA-256 of the whole key, in hexadecimal. `models`, `tasks` and `data_policy` as a
+    tenant's, which bind it as well. `expires_at`, `created_at` and `revoked_at` are seconds since the epoch;
+    None: never.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_]+$", max_length=64)
@@ -36,6 +38,7 @@ class KeyConfig(Config):
     tasks: tuple[ModelTask, ...] | None = None
     budgets: Budgets = ()
     rates: Rates = ()
+    data_policy: DataPolicy | None = None
     expires_at: float | None = None
     created_at: float = 0.0
     revoked_at: float | None = None
@@ -55,6 +58,7 @@ def new_key(
     tasks: tuple[ModelTask, ...] | None = None,
     budgets: Budgets = (),
     rates: Rates = (),
+    data_policy: DataPolicy | None = None,
     expires_at: float | None = None,
     note: str = "",
     id: str | None = None,  # noqa: A002 - the field's name
@@ -75,6 +79,7 @@ def new_key(
         tasks=tasks,
         budgets=budgets,
         rates=rates,
+        data_policy=data_policy,
         expires_at=expires_at,
         created_at=now,
         note=note,

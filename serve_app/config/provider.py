@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
 from serve_app.config.base import Config
+from serve_app.config.data_policy import is_private_address
 from serve_app.config.local_model import LocalModelConfig
 from serve_app.config.model import ModelConfig
 from serve_app.config.policy import RetryPolicy
@@ -64,6 +65,7 @@ class ProviderConfig(Scaling):
     a token where the vendor offers none for free.
     `local`, for type `vllm`: the gateway hosts the model itself, instead of asking a server at `base_url`.
     `hourly_rate` is what an hour of its machine costs, in US dollars; None: nobody says, and nothing counts.
+    `local_data`: what is sent here stays on machines of one's own; None: decided by type and address.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_-]+$")
@@ -88,6 +90,7 @@ class ProviderConfig(Scaling):
     hourly_rate: float | None = Field(default=None, ge=0, le=100_000)
     script: Script | None = None
     local: LocalModelConfig | None = None
+    local_data: bool | None = None
 
     @field_validator("base_url")
     @classmethod
@@ -152,3 +155,20 @@ class ProviderConfig(Scaling):
         """The id of the model that is hosted here; only with `local`."""
         adapters = self.local.adapters if self.local else {}
         return next(model.model_id for model in self.models if model.model_id not in adapters)
+
+    def keeps_data_local(self, address: str | None = None) -> bool:
+        """
+        Return whether what is sent here stays on machines of one's own.
+
+        Unless `local_data` says it: true for a model that the gateway hosts, for the simulator, and for types
+        that run on one's own machines at a loopback or private address. `address` is where the provider is
+        asked instead of at `base_url`; None: there, or where its type is by default.
+        """
+        if self.local_data is not None:
+            return self.local_data
+        if self.local is not None or self.type == "scripted":
+            return True
+        if self.type not in OWN_MACHINES:
+            return False
+        where = address or self.base_url
+        return where is None or is_private_address(where)

@@ -5,6 +5,7 @@ from enum import StrEnum
 from pydantic import AliasChoices, Field
 
 from serve_app.config.base import Config
+from serve_app.config.data_policy import DataPolicy
 
 
 class StrategyName(StrEnum):
@@ -35,10 +36,12 @@ class RoutingConfig(Config):
     """
     The rules of routing (contract 3.1, 3.2).
 
-    `auto_fallback`: when a target fails, try the next one. `max_cost_per_request` is in US dollars and is
+    `auto_fallback`: when a target fails, try the next one; False: only the first eligible one is asked.
+    `max_cost_per_request` is in US dollars and is
     compared with the estimate. `request_timeout` bounds, in seconds, all attempts of one request together
     (of a stream: until its first token). `metadata`: put `sekha_metadata.routing` into answers.
     `fallback_on_content_filter`: a request that one provider's filter refuses goes to the next.
+    `data_policy`: `local` keeps every request on providers whose data stays on machines of one's own.
     `cheaper_below_percent`: with less than that left of one of the caller's budgets, the cheapest goes first.
     """
 
@@ -58,4 +61,5 @@ class RoutingConfig(Config):
     metadata: bool = True
     on_stream_failure: OnStreamFailure = OnStreamFailure.ERROR
     fallback_on_content_filter: bool = False
+    data_policy: DataPolicy = DataPolicy.ANY
     cheaper_below_percent: float | None = Field(default=None, gt=0, le=100)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from serve_app.config.base import Config
+from serve_app.config.data_policy import DataPolicy
 from serve_app.config.model import ModelTask
 
 TENANT_ID = r"^[a-z0-9_-]+$"
@@ -61,6 +62,7 @@ class TenantConfig(Config):
     Somebody who pays: a team, a customer, a project.
 
     `models` (model ids or `provider/model`) and `tasks` are what its keys may use at most; None: everything.
+    `data_policy` binds every request of its keys; None: it adds nothing.
     """
 
     id: str = Field(pattern=TENANT_ID, max_length=64)
@@ -68,3 +70,4 @@ class TenantConfig(Config):
     rates: Rates = ()
     models: tuple[str, ...] | None = None
     tasks: tuple[ModelTask, ...] | None = None
+    data_policy: DataPolicy | None = None

@@ -6,6 +6,7 @@ it is switched to, is not decided here.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
 from serve_app.errors import InvalidRequest
 from serve_app.routing.intent import TIERS
+from serve_app.routing.target import Target
 
 HOUR_S = 3600
 LONGEST_ENDPOINT = 2000  # characters
@@ -160,6 +162,16 @@ def moved_to(settings: Settings, state: BackendState, provider_id: str) -> str |
         return None
     endpoint = tidy(endpoint)
     return None if endpoint == tidy(first.base_url or "") else f"{endpoint}/v1"
+
+
+def local_at(targets: Sequence[Target], settings: Settings, state: BackendState) -> tuple[Target, ...]:
+    """The targets, local or not by the address at which each is asked now."""
+    first = first_vllm(settings)
+    moved = None if first is None else moved_to(settings, state, first.id)
+    if first is None or moved is None:
+        return tuple(targets)
+    is_local = first.keeps_data_local(moved)
+    return tuple(replace(t, is_local=is_local) if t.provider_id == first.id else t for t in targets)
 
 
 def first_vllm(settings: Settings) -> ProviderConfig | None:

@@ -22,6 +22,7 @@ from serve_app.accounting.money import nano_dollars
 from serve_app.accounting.price import Price
 from serve_app.caller import NOBODY, Caller, Role
 from serve_app.config.base import Config
+from serve_app.config.data_policy import DataPolicy, strictest
 from serve_app.config.key import KeyConfig
 from serve_app.config.override import BackendState, PriceOverride, ProviderOverride
 from serve_app.config.settings import Settings
@@ -97,6 +98,7 @@ class Book:
         role: Role = Role.USER,
         models: Iterable[str] | None = None,
         tasks: Iterable[str] | None = None,
+        data_policy: DataPolicy | None = None,
     ) -> Caller:
         """Somebody of a tenant, with no more than the tenant has."""
         whose = self.tenants.get(tenant) or TenantConfig(id=NOBODY)
@@ -106,11 +108,12 @@ class Book:
             role=role,
             models=_both(self._full_names(whose.models), self._full_names(models)),
             tasks=_both(_set(whose.tasks), _set(tasks)),
+            local_only=strictest((whose.data_policy, data_policy)) is DataPolicy.LOCAL,
         )
 
     def caller_of(self, key: KeyConfig) -> Caller:
         """The one who shows this key."""
-        return self.caller(key.id, key.tenant, key.role, key.models, key.tasks)
+        return self.caller(key.id, key.tenant, key.role, key.models, key.tasks, key.data_policy)
 
     def limits_for(self, caller: Caller) -> CallerLimits:
         """Every limit that could count for a caller: the gateway's, the tenant's and its own."""

@@ -13,7 +13,8 @@ What the gateway can refuse or fail with.
       x NoSuitableProviders          503: what could do it may not just now (breaker, cost, operator)
       x LimitReached
         + BudgetExceeded             402: no money left for it
-        + PriceUnknown               402: a budget applies to what has no price
+        + PriceUnknown               402: a budget or a cost limit applies to what has no price
+        + CostLimitReached           402: the named model costs more than the cost limit
         + RateLimitExceeded          429: too many requests, tokens, or requests at once
         + AdminLimitReached          429: operators did something too often within an hour
       x GatewayUnavailable           503: a part of the gateway itself is missing
@@ -28,6 +29,7 @@ Every error hands all its fields to `Exception`, because it crosses Ray handles 
 exception from `args` alone.
 """
 
+import difflib
 from collections.abc import Iterable, Sequence
 
 from serve_app.errors.base import (
@@ -38,6 +40,7 @@ from serve_app.errors.base import (
 from serve_app.errors.limits import (
     AdminLimitReached,
     BudgetExceeded,
+    CostLimitReached,
     LimitReached,
     PriceUnknown,
     RateLimitExceeded,
@@ -57,6 +60,7 @@ __all__ = [
     "AdminLimitReached",
     "BudgetExceeded",
     "ConfigError",
+    "CostLimitReached",
     "FailureKind",
     "Forbidden",
     "GatewayError",
@@ -80,6 +84,9 @@ __all__ = [
     "UpstreamError",
     "upstream_error",
 ]
+
+
+LONGEST_NAME_TOLD = 200  # characters of a name that a caller made up
 
 
 class InvalidRequest(GatewayError):
@@ -139,21 +146,35 @@ class ModelNotAllowed(GatewayError):
 
 
 class ModelNotFound(GatewayError):
-    """Nothing configured goes by this name."""
+    """
+    Nothing configured goes by this name, or only a model that is for something else: `serves` are its tasks.
+
+    `known` are the names that would do, and of those the nearest is suggested.
+    """
 
     status = 404
     code = "model_not_found"
     kind = "invalid_request_error"
     param = "model"
 
-    def __init__(self, name: str, known: Sequence[str]) -> None:
-        super().__init__(name, tuple(known))
+    def __init__(self, name: str, known: Sequence[str], serves: Sequence[str] = ()) -> None:
+        super().__init__(name, tuple(known), tuple(serves))
         self.name = name
         self.known = tuple(known)
+        self.serves = tuple(serves)
 
     @property
     def message(self) -> str:
-        return f"The model '{self.name}' does not exist here. There are: {', '.join(self.known)}"
+        shown = self.name[:LONGEST_NAME_TOLD]
+        there = f"There are: {', '.join(self.known)}"
+        if self.serves:
+            tasks = ", ".join(dict.fromkeys(self.serves))
+            is_embedding = "embedding" in self.serves
+            path = "/v1/embeddings" if is_embedding else "/v1/chat/completions"
+            return f"The model '{shown}' is not for this: it is for {tasks} (POST {path}). {there}"
+        near = _nearest(shown, self.known)
+        hint = f"; did you mean '{near}'?" if near else "."
+        return f"The model '{shown}' does not exist here{hint} {there}"
 
 
 class NoProvidersAvailable(GatewayError, RuntimeError):
@@ -208,3 +229,19 @@ class JwksUnavailable(GatewayUnavailable):
 
     code = "jwks_unavailable"
     retry_after_s = 30.0
+
+
+def _nearest(name: str, known: Sequence[str]) -> str | None:
+    """
+    The name that was probably meant; None: none is near.
+
+    The longest one of which this is a dated or suffixed form, with or without a provider or vendor before it;
+    else one that is spelled almost like it.
+    """
+    bare = name.lower().rpartition("/")[2]
+    stems = [k for k in known if bare.startswith(stem := k.lower().rpartition("/")[2]) and len(stem) > 2]
+    if stems:
+        return max(stems, key=len)
+    by_lower = {k.lower(): k for k in known}
+    near = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.75)
+    return by_lower[near[0]] if near else None

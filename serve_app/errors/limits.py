@@ -72,7 +72,7 @@ class BudgetExceeded(LimitReached):
 
 
 class PriceUnknown(LimitReached):
-    """A budget applies, and nobody knows what this target costs."""
+    """A budget applies, or a cost limit (`limit_id` is empty), and nobody knows what this target costs."""
 
     status = 402
     code = "price_unknown"
@@ -85,14 +85,36 @@ class PriceUnknown(LimitReached):
 
     @property
     def reason(self) -> str:
-        return f"its price is unknown and the budget '{self.limit_id}' applies"
+        return f"its price is unknown and {self._limit} applies"
 
     @property
     def message(self) -> str:
         return (
-            f"The budget '{self.limit_id}' applies, and the price of '{self.target}' is unknown: "
+            f"The price of '{self.target}' is unknown, and {self._limit} applies: "
             "configure cost_per_1k_input and cost_per_1k_output for it"
         )
+
+    @property
+    def _limit(self) -> str:
+        return f"the budget '{self.limit_id}'" if self.limit_id else "a cost limit"
+
+
+class CostLimitReached(LimitReached):
+    """The named target costs more than one request may; `why` has the figures."""
+
+    status = 402
+    code = "cost_limit_reached"
+    kind = "insufficient_quota"
+    param = "max_cost"
+
+    def __init__(self, target: str, why: str) -> None:
+        super().__init__(target, why)
+        self.target = target
+        self.why = why
+
+    @property
+    def message(self) -> str:
+        return f"The model '{self.target}' {self.why}"
 
 
 class RateLimitExceeded(LimitReached):

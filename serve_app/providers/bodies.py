@@ -7,10 +7,18 @@ from serve_app.accounting.usage import Usage
 from serve_app.providers.base import Call
 from serve_app.schemas.body import HINTS, WHOLE_NUMBERS
 from serve_app.schemas.exact import loads
+from serve_app.schemas.wishes import READ_HERE
+
+# What is read here, and means the same to a vendor that has providers behind it.
+_ALSO_THEIRS = frozenset({"allow_fallbacks"})
 
 
-def fields_of(call: Call) -> dict[str, Any]:
-    """The request as the caller wrote it, without what was meant for the gateway, and with our model."""
+def fields_of(call: Call, keeps_provider: bool = False) -> dict[str, Any]:
+    """
+    The request as the caller wrote it, without what was meant for the gateway, and with our model.
+
+    `keeps_provider`: the upstream has a field `provider` itself, and gets what of it is not meant for us.
+    """
     fields: dict[str, Any] = loads(call.body)
     for hint in HINTS:
         fields.pop(hint, None)
@@ -18,6 +26,11 @@ def fields_of(call: Call) -> dict[str, Any]:
         value = fields.get(name)
         if isinstance(value, float) and value.is_integer():
             fields[name] = int(value)
+    provider = fields.pop("provider", None)
+    if keeps_provider and isinstance(provider, dict):
+        ours = READ_HERE - _ALSO_THEIRS
+        if theirs := {name: value for name, value in provider.items() if name not in ours}:
+            fields["provider"] = theirs
     fields["model"] = call.model
     return fields
 

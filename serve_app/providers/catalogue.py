@@ -25,7 +25,9 @@ class Vendor:
     `base_url` is used where the configuration names none. `is_free` says that tokens cost nothing because
     the model runs on one's own machines. `key_variable` is where the key of the vendor's own address is
     usually kept; None: no key is needed. `litellm_prefix` stands before a model id in LiteLLM's model
-    strings, the type where None; empty: the id brings its own.
+    strings, the type where None; empty: the id brings its own. `takes_image_links`: a picture may be a web
+    address; else it has to be a `data:` URI. `reads_provider_preferences`: it has a field `provider` of its
+    own, with further providers behind it.
     """
 
     type: str
@@ -34,6 +36,8 @@ class Vendor:
     is_free: bool = False
     key_variable: str | None = None
     litellm_prefix: str | None = None
+    takes_image_links: bool = True
+    reads_provider_preferences: bool = False
 
     def model_string(self, model_id: str) -> str:
         """The model in LiteLLM's words (contract 3.6); slashes in OpenRouter's ids are no prefix."""
@@ -45,7 +49,12 @@ class Vendor:
 
 _ROWS = (
     Vendor("openai", base_url="https://api.openai.com/v1", key_variable="OPENAI_API_KEY"),
-    Vendor("openrouter", base_url="https://openrouter.ai/api/v1", key_variable="OPENROUTER_API_KEY"),
+    Vendor(
+        "openrouter",
+        base_url="https://openrouter.ai/api/v1",
+        key_variable="OPENROUTER_API_KEY",
+        reads_provider_preferences=True,
+    ),
     Vendor("deepseek", base_url="https://api.deepseek.com/v1", key_variable="DEEPSEEK_API_KEY"),
     Vendor("moonshot", base_url="https://api.moonshot.ai/v1", key_variable="MOONSHOT_API_KEY"),
     Vendor("groq", base_url="https://api.groq.com/openai/v1", key_variable="GROQ_API_KEY"),
@@ -57,13 +66,20 @@ _ROWS = (
         litellm_prefix="together_ai",
     ),
     Vendor("xai", base_url="https://api.x.ai/v1", key_variable="XAI_API_KEY"),
-    Vendor("ollama", base_url="http://localhost:11434", is_free=True),
+    Vendor("ollama", base_url="http://localhost:11434", is_free=True, takes_image_links=False),
     Vendor("vllm", is_free=True, litellm_prefix="hosted_vllm"),
-    Vendor("lmstudio", base_url="http://localhost:1234/v1", is_free=True, litellm_prefix="lm_studio"),
+    Vendor(
+        "lmstudio",
+        base_url="http://localhost:1234/v1",
+        is_free=True,
+        litellm_prefix="lm_studio",
+        takes_image_links=False,
+    ),
     Vendor("openai_compatible", litellm_prefix="openai"),
-    Vendor("anthropic", Adapter.LITELLM, key_variable="ANTHROPIC_API_KEY"),
-    Vendor("gemini", Adapter.LITELLM, key_variable="GEMINI_API_KEY"),
-    Vendor("litellm", Adapter.LITELLM, litellm_prefix=""),
+    # LiteLLM would fetch a link itself, from inside our network.
+    Vendor("anthropic", Adapter.LITELLM, key_variable="ANTHROPIC_API_KEY", takes_image_links=False),
+    Vendor("gemini", Adapter.LITELLM, key_variable="GEMINI_API_KEY", takes_image_links=False),
+    Vendor("litellm", Adapter.LITELLM, litellm_prefix="", takes_image_links=False),
     Vendor("scripted", Adapter.SCRIPTED, is_free=True),
 )
 
@@ -72,4 +88,4 @@ VENDORS = {row.type: row for row in _ROWS}
 
 def vendor(type_: str) -> Vendor:
     """The vendor of that type; one without a row is LiteLLM's, under its own name."""
-    return VENDORS.get(type_) or Vendor(type_, Adapter.LITELLM)
+    return VENDORS.get(type_) or Vendor(type_, Adapter.LITELLM, takes_image_links=False)

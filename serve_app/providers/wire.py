@@ -79,6 +79,7 @@ class WireProvider:
     def __init__(self, config: ProviderConfig, vendor: Vendor, api_key: str | None, clock: Clock) -> None:
         self._config = config
         self._clock = clock
+        self._keeps_provider = vendor.reads_provider_preferences
         self._base_url = versioned(config.base_url or vendor.base_url or "")
         self._api_key = api_key
         self._missing_key = missing_key(config, vendor, api_key)
@@ -86,12 +87,12 @@ class WireProvider:
         self._session: aiohttp.ClientSession | None = None
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
-        fields = fields_of(call)
+        fields = fields_of(call, self._keeps_provider)
         ask_for_whole(fields)
         return await self._whole("/chat/completions", call, fields, must_have="choices")
 
     async def embed(self, call: Call) -> Answer | UpstreamError:
-        fields = fields_of(call)
+        fields = fields_of(call, self._keeps_provider)
         return await self._whole("/embeddings", call, fields, must_have="data", rows=inputs_in(fields))
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
@@ -163,7 +164,7 @@ class WireProvider:
         """Wait for the first chunk: until it is there, the request can still go to another target."""
         if self._missing_key is not None:
             return self._keyless()
-        fields = fields_of(call)
+        fields = fields_of(call, self._keeps_provider)
         ask_for_stream(fields)
         try:
             return await within(call.timeout_s, Limit.FIRST_TOKEN, self._first(call, fields))

@@ -11,7 +11,8 @@ class Candidate(NamedTuple):
     """
     A target as it stands for one request.
 
-    `priority` is the effective one: 0 for what the caller prefers. `cost` is the estimate in nano-dollars,
+    `priority` is the effective one: 0 for what the caller prefers or names; `named` is its place among the
+    models that the caller named, None: it is none of them. `cost` is the estimate in nano-dollars,
     None when nobody knows the price. `latency_s` is measured, None before the first answer. `is_ready` is
     False while a request would have to wait for a machine.
     """
@@ -23,6 +24,7 @@ class Candidate(NamedTuple):
     latency_s: float | None = None
     is_open: bool = False
     is_ready: bool = True
+    named: int | None = None
 
     @property
     def rank(self) -> tuple[int, bool, int, int]:

@@ -23,14 +23,24 @@ class Obstacle(StrEnum):
     TASK = "task"
     MODEL = "model"
     FORBIDDEN = "forbidden"
+    DATA_POLICY = "data_policy"
+    PROVIDER = "provider"
     VISION = "vision"
     AUDIO = "audio"
+    LINKS = "links"
     CONTEXT = "context"
     IMAGES = "images"
     DISABLED = "disabled"
     BREAKER = "breaker"
     COST = "cost"
     BUDGET = "budget"
+
+
+# What a target may recover from without the request being another one.
+FAILURES = frozenset({Obstacle.DISABLED, Obstacle.BREAKER})
+
+# What keeps a target that could serve from doing so.
+FOR_NOW = FAILURES | {Obstacle.COST, Obstacle.BUDGET}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +53,24 @@ class Dropped:
     error: LimitReached | None = None
 
 
-def is_preferred(target: Target, wanted: Requirements) -> bool:
-    """
-    Whether the caller named this one (contract 3.1 step 2).
+def place_of(target: Target, wanted: Requirements) -> int | None:
+    """Return its place among the models that the caller named; None: it is none of them."""
+    if not wanted.named or not _is_of_kind(target, wanted.task):
+        return None
+    places = (at for at, name in enumerate(wanted.named) if name in (target.model_id, target.name))
+    return next(places, None)
 
-    Chat tasks stand in for one another; an embedding model only ever embeds.
-    """
+
+def is_preferred(target: Target, wanted: Requirements) -> bool:
+    """Return whether the caller would like this one."""
     if wanted.preferred_model not in (target.model_id, target.name):
         return False
-    return target.task is wanted.task or (target.task in CHAT_TASKS and wanted.task in CHAT_TASKS)
+    return _is_of_kind(target, wanted.task)
+
+
+def _is_of_kind(target: Target, task: ModelTask) -> bool:
+    """Chat tasks stand in for one another; an embedding model only ever embeds."""
+    return target.task is task or (target.task in CHAT_TASKS and task in CHAT_TASKS)
 
 
 def serves_task(target: Target, task: ModelTask) -> bool:
@@ -73,19 +92,42 @@ def is_allowed(target: Target, wanted: Requirements) -> bool:
     return wanted.task in tasks and serves_task(target, wanted.task)
 
 
-def incapable(target: Target, preferred: bool, wanted: Requirements) -> tuple[Obstacle, str] | None:
-    """What this target lacks for ever; None when it could serve."""
-    if not preferred:
-        if wanted.only_preferred:
-            return Obstacle.MODEL, f"is not {wanted.preferred_model}"
-        if not serves_task(target, wanted.task):
-            return Obstacle.TASK, f"serves {target.task}, not {wanted.task}"
+def incapable(
+    target: Target, named: int | None, is_wished: bool, wanted: Requirements
+) -> tuple[Obstacle, str] | None:
+    """
+    Return what this target lacks for good; None when it could serve.
+
+    `named` is its place among the named models; `is_wished`: it is one of them, or preferred.
+    """
+    if named is None and wanted.only_named:
+        return Obstacle.MODEL, f"is not {' or '.join(wanted.named)}"
+    if not is_wished and not serves_task(target, wanted.task):
+        return Obstacle.TASK, f"serves {target.task}, not {wanted.task}"
     if not is_allowed(target, wanted):
         return Obstacle.FORBIDDEN, "is not among what the caller may use"
+    if wanted.local_only and not target.is_local:
+        return Obstacle.DATA_POLICY, "is not local, and the data policy is local"
+    if _is_excluded(target, wanted):
+        return Obstacle.PROVIDER, "is at a provider that the request excludes"
+    return _too_little(target, wanted)
+
+
+def _is_excluded(target: Target, wanted: Requirements) -> bool:
+    """Return whether the request keeps away from this provider."""
+    if target.provider_id in wanted.ignored_providers:
+        return True
+    return wanted.only_providers is not None and target.provider_id not in wanted.only_providers
+
+
+def _too_little(target: Target, wanted: Requirements) -> tuple[Obstacle, str] | None:
+    """Return what the request contains that this model cannot take."""
     if wanted.require_vision and not target.supports_vision:
-        return Obstacle.VISION, "does not see images"
+        return Obstacle.VISION, "takes no images"
     if wanted.require_audio and not target.supports_audio:
-        return Obstacle.AUDIO, "does not hear audio"
+        return Obstacle.AUDIO, "takes no audio"
+    if wanted.image_links and not target.takes_image_links:
+        return Obstacle.LINKS, "takes images as data only (data: URIs), not links"
     if wanted.context_size is not None and target.context_window < wanted.context_size:
         return Obstacle.CONTEXT, f"context window {target.context_window} is below {wanted.context_size}"
     if target.vision is not None and wanted.images > target.vision.max_images:
@@ -93,12 +135,8 @@ def incapable(target: Target, preferred: bool, wanted: Requirements) -> tuple[Ob
     return None
 
 
-def held_back(candidate: Candidate, max_cost: int | None) -> tuple[Obstacle, str] | None:
-    """What keeps a capable target from serving just now; a cost equal to the limit is allowed."""
-    if not candidate.target.is_enabled:
-        return Obstacle.DISABLED, "its provider is switched off by an operator"
-    if candidate.is_open:
-        return Obstacle.BREAKER, "its circuit breaker is open"
+def too_dear(candidate: Candidate, max_cost: int | None) -> tuple[Obstacle, str] | None:
+    """Return what the cost limit says against a target; a cost equal to the limit is allowed."""
     if max_cost is None:
         return None
     if candidate.cost is None:
@@ -106,4 +144,13 @@ def held_back(candidate: Candidate, max_cost: int | None) -> tuple[Obstacle, str
     if candidate.cost > max_cost:
         limit = f"{max_cost / NANO:.9f}".rstrip("0").rstrip(".")
         return Obstacle.COST, f"costs ${candidate.cost / NANO:.6f}, over the limit of ${limit}"
+    return None
+
+
+def unavailable(candidate: Candidate) -> tuple[Obstacle, str] | None:
+    """Return what keeps a target from serving just now that has nothing to do with the request."""
+    if not candidate.target.is_enabled:
+        return Obstacle.DISABLED, "its provider is switched off by an operator"
+    if candidate.is_open:
+        return Obstacle.BREAKER, "its circuit breaker is open"
     return None

@@ -1,5 +1,5 @@
 """
-What a model name in an OpenAI request means (architecture D10).
+What a model name in an OpenAI request means (docs/routing.md).
 
     gpt-4o                     a configured model, at whichever provider has it
     openai_cloud/gpt-4o        that model at that provider
@@ -18,10 +18,16 @@ from serve_app.routing.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What is wanted: a task, and a model by preference where one was named."""
+    """
+    What is wanted: a task, and perhaps a model.
+
+    `preferred_model` is a wish, that of a tier; `named` is a configured model, which only its own failure
+    replaces.
+    """
 
     task: ModelTask
     preferred_model: str | None = None
+    named: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,14 @@ class ModelNames:
         """Model ids first, then the tasks that something serves."""
         return (*self._configured, *sorted(self._served), "auto")
 
+    def is_model(self, name: str) -> bool:
+        """Return whether a configured model goes by this name."""
+        return name in self._tasks
+
+    def stands_for_many(self, name: str) -> bool:
+        """Return whether this is no model but a task, a tier or `auto`."""
+        return not self.is_model(name) and (name == "auto" or name in list(ModelTask) or name in TIERS)
+
     def leaves_the_choice(self, name: str | None) -> bool:
         """Whether it is for us to say which provider answers: no name, `auto`, or a tier."""
         return not name or name == "auto" or (name in TIERS and name not in self._tasks)
@@ -79,8 +93,8 @@ class ModelNames:
         if tasks := self._tasks.get(name):
             able = [task for task in tasks if task in CHAT_TASKS]
             if not able:
-                raise ModelNotFound(name, [n for n in self.known if n != name])
-            return Intent(_likely_task(name, able), preferred_model=name)
+                raise ModelNotFound(name, [n for n in self.known if n != name], tasks)
+            return Intent(_likely_task(name, able), named=name)
         if name in CHAT_TASKS:
             return Intent(ModelTask(name))
         if tier := TIERS.get(name):
@@ -93,8 +107,9 @@ class ModelNames:
         if not name or name in ("auto", ModelTask.EMBEDDING):
             return Intent(ModelTask.EMBEDDING)
         if ModelTask.EMBEDDING in self._tasks.get(name, ()):
-            return Intent(ModelTask.EMBEDDING, preferred_model=name)
-        raise ModelNotFound(name, [n for n in self._configured if ModelTask.EMBEDDING in self._tasks[n]])
+            return Intent(ModelTask.EMBEDDING, named=name)
+        known = [n for n in self._configured if ModelTask.EMBEDDING in self._tasks[n]]
+        raise ModelNotFound(name, known, self._tasks.get(name, ()))
 
 
 def _likely_task(name: str, configured: Sequence[ModelTask]) -> ModelTask:

@@ -1,29 +1,32 @@
-"""The plan for one request: who may serve it, in which order, and why the others may not."""
+"""
+The plan for one request: who may serve it, in which order, and why the others may not.
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+A model that the caller names is only ever replaced when it fails. So a stand-in is in the plan only where a
+named model can be asked, or could be if it had not failed: a cost limit, a budget or what the request
+contains brings no stand-in in.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import takewhile
 from random import Random
 from typing import Protocol
 
 from serve_app.config.model import ModelTask
-from serve_app.errors import (
-    GatewayError,
-    InvalidRequest,
-    LimitReached,
-    ModelNotAllowed,
-    NoProvidersAvailable,
-    NoSuitableProviders,
-)
+from serve_app.errors import GatewayError, LimitReached
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.eligibility import (
+    FAILURES,
+    FOR_NOW,
     Dropped,
     Obstacle,
-    held_back,
     incapable,
-    is_allowed,
     is_preferred,
+    place_of,
+    too_dear,
+    unavailable,
 )
+from serve_app.routing.refusal import named_refusal, refusal_for_all
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import Strategy
 from serve_app.routing.target import Target
@@ -58,6 +61,8 @@ class Plan:
     `ordered` are the eligible candidates, best first; the rest are `dropped`, each with its reason.
 
     `missed` are those who would come before the first one that is ready, if they were ready themselves.
+    `named_failed`: no named model can be asked just now, through no fault of the request, so that a stand-in
+    may answer at once. `elsewhere` finds the targets that could serve if no model were named.
     """
 
     wanted: Requirements
@@ -65,9 +70,20 @@ class Plan:
     ordered: tuple[Candidate, ...]
     dropped: tuple[Dropped, ...]
     missed: tuple[Candidate, ...] = ()
+    named_failed: bool = False
+    elsewhere: Callable[[], tuple[Candidate, ...]] = field(default=tuple, compare=False)
+
+    def is_stand_in(self, candidate: Candidate) -> bool:
+        """Return whether this is another model than the caller named."""
+        return bool(self.wanted.named) and candidate.named is None
 
     def reason(self, chosen: Candidate) -> str:
         """Why this one was chosen (contract 1.2)."""
+        if self.is_stand_in(chosen):
+            return f"{self._reason(chosen)}, because '{self.wanted.named[0]}' failed"
+        return self._reason(chosen)
+
+    def _reason(self, chosen: Candidate) -> str:
         if chosen.priority == 0:
             return "Matched preferred model"
         if chosen.target.provider_type == self.wanted.preferred_type:
@@ -79,14 +95,9 @@ class Plan:
     @property
     def unpaid(self) -> LimitReached | None:
         """What the first budget says, where budgets are all that stands in the way."""
-        errors = [dropped.error for dropped in self._held_back]
+        held_back = [d for d in self.dropped if d.obstacle in FOR_NOW]
+        errors = [dropped.error for dropped in held_back]
         return errors[0] if errors and all(errors) else None
-
-    @property
-    def _held_back(self) -> list[Dropped]:
-        """Who could serve, but not just now."""
-        for_now = (Obstacle.DISABLED, Obstacle.BREAKER, Obstacle.COST, Obstacle.BUDGET)
-        return [dropped for dropped in self.dropped if dropped.obstacle in for_now]
 
     def refusal(self, retry_after_s: float | None = None) -> GatewayError:
         """
@@ -94,22 +105,72 @@ class Plan:
 
         `retry_after_s` is when the first of the breakers lets somebody through again.
         """
-        task, vision = self.wanted.task, self.wanted.require_vision
-        if able := self._held_back:
-            why = "; ".join(f"provider {d.candidate.target.name}: {d.reason}" for d in able)
-            return NoSuitableProviders(task, why, retry_after_s)
-        crowded = [d for d in self.dropped if d.obstacle is Obstacle.IMAGES]
-        if crowded:
-            most = max(d.candidate.target.vision.max_images for d in crowded if d.candidate.target.vision)
-            return InvalidRequest(f"Too many images: {self.wanted.images}, at most {most}", param="messages")
-        # Nobody hears of a target that is not for them.
-        mine = [d for d in self.dropped if is_allowed(d.candidate.target, self.wanted)]
-        if any(d.obstacle is Obstacle.FORBIDDEN for d in self.dropped):
-            return ModelNotAllowed(None, dict.fromkeys(d.candidate.target.model_id for d in mine))
-        close = [d for d in mine if d.obstacle is not Obstacle.TASK]
-        return NoProvidersAvailable(
-            task, vision, "; ".join(f"{d.candidate.target.name}: {d.reason}" for d in close)
+        if self.wanted.named:
+            return named_refusal(self.wanted, self.dropped, self.elsewhere(), retry_after_s)
+        return refusal_for_all(self.wanted, self.dropped, retry_after_s)
+
+
+class _Sieve:
+    """Sorts targets for one request into those that may serve it and those that may not."""
+
+    def __init__(
+        self, wanted: Requirements, conditions: Conditions, default_model: str | None, purse: Purse | None
+    ) -> None:
+        self.eligible: dict[str, Candidate] = {}
+        self.dropped: list[Dropped] = []
+        self._wanted = wanted
+        self._conditions = conditions
+        self._default_model = default_model
+        self._purse = purse
+
+    def take(self, target: Target) -> None:
+        """Put one target where it belongs; a model under several tasks is one candidate."""
+        wanted = self._wanted
+        named = place_of(target, wanted)
+        is_wished = named is not None or is_preferred(target, wanted)
+        if lack := incapable(target, named, is_wished, wanted):
+            self.dropped.append(Dropped(Candidate(target, target.priority, named=named), *lack))
+            return
+        candidate = Candidate(
+            target=target,
+            priority=0 if is_wished else target.priority,
+            is_default=target.model_id == self._default_model,
+            cost=self._conditions.cost(target, wanted),
+            latency_s=self._conditions.latency_s(target),
+            is_open=self._conditions.is_open(target.provider_id),
+            is_ready=self._conditions.is_ready(target.provider_id),
+            named=named,
         )
+        if obstacle := self._obstacle(candidate):
+            self.dropped.append(obstacle)
+        elif target.name not in self.eligible or target.task is wanted.task:
+            self.eligible[target.name] = candidate
+
+    def _obstacle(self, candidate: Candidate) -> Dropped | None:
+        """
+        What keeps a capable target from serving.
+
+        Failures come last: who is dropped for one would have served, had it not failed.
+        """
+        if dear := too_dear(candidate, self._wanted.max_cost):
+            return Dropped(candidate, *dear)
+        if self._purse is not None:
+            unpaid = self._purse.refusal(candidate.target, self._wanted, candidate.cost)
+            if unpaid:
+                return Dropped(candidate, Obstacle.BUDGET, unpaid.reason, unpaid)
+        if failure := unavailable(candidate):
+            return Dropped(candidate, *failure)
+        return None
+
+    def keep_named(self) -> bool:
+        """Drop the stand-ins unless a named model can fail, or has; return whether each of them has."""
+        named = [c for c in self.eligible.values() if c.named is not None]
+        failed = any(d.candidate.named is not None and d.obstacle in FAILURES for d in self.dropped)
+        if not named and not failed:
+            reason = f"is not {' or '.join(self._wanted.named)}"
+            self.dropped += [Dropped(c, Obstacle.MODEL, reason) for c in self.eligible.values()]
+            self.eligible.clear()
+        return not any(candidate.is_ready for candidate in named)
 
 
 def make_plan(
@@ -127,33 +188,47 @@ def make_plan(
     A model listed under several tasks is one candidate: the entry for the wanted task speaks for it.
     `purse` is the caller's; None: nothing it spends is limited.
     """
+    targets = tuple(targets)
     default_model = (defaults or {}).get(wanted.task)
-    eligible: dict[str, Candidate] = {}
-    dropped: list[Dropped] = []
-    for target in targets:
-        preferred = wanted.preferred_model is not None and is_preferred(target, wanted)
-        if lack := incapable(target, preferred, wanted):
-            dropped.append(Dropped(Candidate(target, target.priority), *lack))
-            continue
-        candidate = Candidate(
-            target=target,
-            priority=0 if preferred else target.priority,
-            is_default=target.model_id == default_model,
-            cost=conditions.cost(target, wanted),
-            latency_s=conditions.latency_s(target),
-            is_open=conditions.is_open(target.provider_id),
-            is_ready=conditions.is_ready(target.provider_id),
-        )
-        if hold := held_back(candidate, wanted.max_cost):
-            dropped.append(Dropped(candidate, *hold))
-        elif purse is not None and (unpaid := purse.refusal(target, wanted, candidate.cost)):
-            dropped.append(Dropped(candidate, Obstacle.BUDGET, unpaid.reason, unpaid))
-        elif target.name not in eligible or target.task is wanted.task:
-            eligible[target.name] = candidate
-    ordered = strategy.order(list(eligible.values()), rng)
+    sieve = _sieved(_Sieve(wanted, conditions, default_model, purse), targets)
+    named_failed = bool(wanted.named) and sieve.keep_named()
+    ordered = strategy.order(list(sieve.eligible.values()), rng)
     # Stable: the caller's wish comes before the operators', and both before any strategy's; but who is there
     # comes before who has to be waited for.
-    ordered.sort(key=lambda c: (c.priority != 0, c.target.provider_type != wanted.preferred_type))
+    ordered.sort(key=lambda c: _wish(c, wanted))
     missed = tuple(takewhile(lambda c: not c.is_ready, ordered))
     ordered.sort(key=lambda c: not c.is_ready)
-    return Plan(wanted, strategy.name, tuple(ordered), tuple(dropped), missed)
+
+    def elsewhere() -> tuple[Candidate, ...]:
+        # Whatever it is listed under: a caller who names a model may as well name this one.
+        anyone = wanted._replace(named=tuple(target.name for target in targets), only_named=True)
+        others = _sieved(_Sieve(anyone, conditions, default_model, purse), targets).eligible.values()
+        return tuple(sorted(others, key=lambda c: (c.target.priority, c.rank)))
+
+    return Plan(wanted, strategy.name, tuple(ordered), tuple(sieve.dropped), missed, named_failed, elsewhere)
+
+
+def _sieved(sieve: _Sieve, targets: Iterable[Target]) -> _Sieve:
+    for target in targets:
+        sieve.take(target)
+    return sieve
+
+
+def _wish(candidate: Candidate, wanted: Requirements) -> tuple[int, bool, bool, int, bool]:
+    """
+    What the caller would rather have, as a key to sort by.
+
+    The named models in their order, before any stand-in; of those the same model at another provider first,
+    then the preferred one; at the providers in the order of the request; of the preferred type.
+    """
+    target = candidate.target
+    order = wanted.provider_order
+    at = (order.index(name) for name in (target.provider_id, target.provider_type) if name in order)
+    is_other = bool(wanted.named) and not any(n.partition("/")[2] == target.model_id for n in wanted.named)
+    return (
+        len(wanted.named) if candidate.named is None else candidate.named,
+        is_other,
+        candidate.priority != 0,
+        min(at, default=len(order)),
+        target.provider_type != wanted.preferred_type,
+    )

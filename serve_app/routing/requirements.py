@@ -9,15 +9,24 @@ class Requirements(NamedTuple):
     """
     The question routing answers (contract 3.1).
 
-    `max_cost` is in nano-dollars; `context_size` and the two token counts are in tokens. `only_preferred`
-    drops every other model: an embedding from another model would land in another vector space.
-    `images` are parts of messages; `written_images` stand as links in plain text, which nobody has to fetch.
-    `preferred_type`: providers of this type come before others, after the preferred model.
-    `allowed_models` (model ids or `provider/model`) and `allowed_tasks` are what the caller may use; None:
-    everything. For what it may cost at worst: `output_limit` is the most tokens the caller lets one answer
-    have, None without a word of it, `answers` how many of them, `service_tier` how fast they shall come, and
-    `writes_cache` whether parts of the input shall be kept. `thinks`: the caller asks the model to reason
-    first.
+    `max_cost` is in nano-dollars; `context_size` and the two token counts are in tokens. `images` are
+    parts of messages, and with `image_links` one of them is a web address; `written_images` stand as links in
+    plain text, which nobody has to fetch.
+
+    `named` are the models that the caller named (model ids or `provider/model`), the first choice first. Any
+    other model is a stand-in: it may answer only after a named one has failed, and with `only_named` never.
+    `preferred_model` is a wish, which gives way to whatever speaks against it. Without `falls_back` nobody is
+    asked after the first eligible target, but for the next named model.
+
+    `only_providers` and `ignored_providers` hold provider ids, `provider_order` ids or types.
+    `preferred_type`: providers of this type come before others, after the preferred model. `local_only`:
+    only providers whose data stays on machines of one's own. `allowed_models` (model ids or `provider/model`)
+    and `allowed_tasks` are what the caller may use; None: everything.
+
+    For what it may cost at worst: `output_limit` is the most tokens the caller lets one answer have, None
+    without a word of it, `answers` how many of them, `service_tier` how fast they shall come, and
+    `writes_cache` whether parts of the input shall be kept. `thinks`: the caller asks the model to
+    reason first.
     """
 
     task: ModelTask
@@ -28,7 +37,14 @@ class Requirements(NamedTuple):
     context_size: int | None = None
     images: int = 0
     written_images: int = 0
-    only_preferred: bool = False
+    image_links: bool = False
+    named: tuple[str, ...] = ()
+    only_named: bool = False
+    falls_back: bool = True
+    only_providers: frozenset[str] | None = None
+    ignored_providers: frozenset[str] = frozenset()
+    provider_order: tuple[str, ...] = ()
+    local_only: bool = False
     input_tokens: int = 1000
     output_tokens: int = 500
     output_limit: int | None = None

@@ -7,6 +7,7 @@ from math import ceil
 from serve_app.config.model import ModelTask, VisionCapabilities
 from serve_app.config.override import ProviderOverride
 from serve_app.config.settings import DefaultModels, Settings
+from serve_app.providers.catalogue import vendor
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,9 @@ class Target:
 
     `position` is its place in the configuration, counted over all entries; `name` is `provider_id/model_id`.
     `is_enabled` is False while an operator has switched the provider off. `machine_ms` is how long a whole
-    answer may have a machine to itself that is paid by the hour; 0: there is none.
+    answer may have a machine to itself that is paid by the hour; 0: there is none. `takes_image_links`: a
+    picture may be a web address, and not only a `data:` URI. `is_local`: what is sent there stays on machines
+    of one's own.
     """
 
     provider_id: str
@@ -33,6 +36,8 @@ class Target:
     vision: VisionCapabilities | None = None
     is_enabled: bool = True
     machine_ms: int = 0
+    takes_image_links: bool = True
+    is_local: bool = False
 
 
 def targets_of(settings: Settings) -> tuple[Target, ...]:
@@ -53,6 +58,8 @@ def targets_of(settings: Settings) -> tuple[Target, ...]:
             supports_audio=model.supports_audio,
             vision=model.vision_capabilities,
             machine_ms=ceil(1000 * provider.timeout) if provider.hourly_rate else 0,
+            takes_image_links=vendor(provider.type).takes_image_links,
+            is_local=provider.keeps_data_local(),
         )
         for position, (provider, model) in enumerate(entries)
     )

@@ -15,10 +15,10 @@ from serve_app.schemas.exact import has_long_digits, with_every_digit
 from serve_app.schemas.shape import check_count, check_shape, too_deep
 
 # Words to the gateway itself, or to the proxy in front of it: they are not sent on, an upstream would stumble
-# over them.
+# over them. `provider` is one as well, but for a vendor that has such a field itself.
 HINTS = (
     "preferred_model", "require_vision", "require_audio", "max_cost", "context_size", "folder",
-    "excluded_folders", "context_budget",
+    "excluded_folders", "context_budget", "models", "data_policy",
 )  # fmt: skip
 
 # Fields that vendors read as whole numbers; some clients write 100.0.

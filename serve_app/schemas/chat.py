@@ -6,9 +6,10 @@ from serve_app.accounting.usage import estimate_tokens
 from serve_app.schemas.body import BOM, cost_limit, parse_body, whole
 from serve_app.schemas.chat_fields import check_fields
 from serve_app.schemas.exact import dumps
-from serve_app.schemas.images import check_images, images_in_text
+from serve_app.schemas.images import check_images, images_in_text, shows_links
 from serve_app.schemas.messages import messages_of
 from serve_app.schemas.thinking import asks_to_think
+from serve_app.schemas.wishes import NO_WISHES, Wishes, read_wishes
 
 DEFAULT_OUTPUT_TOKENS = 500  # contract 3.3: what an answer is reckoned at when nobody set a limit
 
@@ -24,6 +25,7 @@ class ChatRequest(NamedTuple):
     `writes_cache`: parts of the input are marked to be kept; `thinks`: the model is asked to reason first.
     `max_cost` is in nano-dollars. `images` counts the image parts, `written_images` the links and data URIs
     of images that stand in plain text, which are looked for where the model is left to the gateway.
+    `image_links`: one of the images is a web address.
     """
 
     raw: bytes
@@ -44,6 +46,8 @@ class ChatRequest(NamedTuple):
     max_cost: int | None = None
     context_size: int | None = None
     written_images: int = 0
+    image_links: bool = False
+    wishes: Wishes = NO_WISHES
 
 
 def read_chat(raw: bytes) -> ChatRequest:
@@ -74,6 +78,8 @@ def read_chat(raw: bytes) -> ChatRequest:
         max_cost=cost_limit(body),
         context_size=whole(body, "context_size"),
         written_images=images_in_text(messages) if body.get("model") in LEFT_TO_US else 0,
+        image_links=shows_links(messages),
+        wishes=read_wishes(body),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from serve_app.accounting.usage import estimate_tokens
 from serve_app.schemas.body import BOM, MOST_TOKENS, InvalidField, cost_limit, parse_body, text, tokens
+from serve_app.schemas.wishes import NO_WISHES, Wishes, read_wishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class EmbeddingRequest:
     input_tokens: int
     preferred_model: str | None = None
     max_cost: int | None = None
+    wishes: Wishes = NO_WISHES
 
 
 def read_embedding(raw: bytes) -> EmbeddingRequest:
@@ -33,6 +35,7 @@ def read_embedding(raw: bytes) -> EmbeddingRequest:
         input_tokens=_tokens(body["input"]),
         preferred_model=text(body, "preferred_model"),
         max_cost=cost_limit(body),
+        wishes=read_wishes(body),
     )
 
 

@@ -57,6 +57,16 @@ def _shows_picture(link: str) -> bool:
     return _PICTURE.search(path[-10:]) is not None
 
 
+def shows_links(messages: Sequence[Any]) -> bool:
+    """Return whether a picture is a web address, and not the data itself."""
+    for part in image_parts(messages):
+        image = part.get("image_url")
+        url = image.get("url") if isinstance(image, Mapping) else image
+        if isinstance(url, str) and not url.startswith("data:"):
+            return True
+    return False
+
+
 def check_images(messages: Sequence[Any], max_image_mb: float = 20) -> int:
     """
     Count the image parts and refuse those that no model could look at: InvalidRequest 400 says which.

@@ -2,11 +2,15 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
+from serve_app.config.data_policy import DataPolicy, strictest
 from serve_app.schemas.body import MOST_DOLLARS, MOST_TOKENS
+from serve_app.schemas.wishes import LONGEST_NAME, MOST_MODELS, MOST_PROVIDERS, Wishes
 
 Dollars = Annotated[float, Field(strict=True, ge=0, le=MOST_DOLLARS, allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+ProviderNames = Annotated[list[Name], Field(max_length=MOST_PROVIDERS)]
 
 
 class Words(BaseModel):
@@ -27,16 +31,48 @@ class ModelEntry(Words):
     supports_audio: bool = False
 
 
+class ProviderWords(Words):
+    """Which providers may serve a request: ids or types. What is not read here is ignored."""
+
+    only: ProviderNames | None = None
+    ignore: ProviderNames | None = None
+    order: ProviderNames | None = None
+    allow_fallbacks: StrictBool | None = None
+    data_policy: DataPolicy | None = None
+
+
 class RouteRequest(Words):
-    """A question to the router; nothing is called. `max_cost` is in US dollars."""
+    """
+    A question to the router; nothing is called. `max_cost` is in US dollars.
+
+    `model` and `models` are named as in a request, `preferred_model` is a wish.
+    """
 
     task: str
+    model: Name | None = None
+    models: Annotated[list[Name], Field(max_length=MOST_MODELS)] | None = None
+    provider: ProviderWords | None = None
+    data_policy: DataPolicy | None = None
     preferred_model: str | None = None
     require_vision: bool = False
     require_audio: bool = False
     max_cost: Dollars | None = None
     context_size: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
     include_fallbacks: bool = False
+
+    @property
+    def wishes(self) -> Wishes:
+        """The caller's own rules, as of a request."""
+        provider = self.provider or ProviderWords()
+        policies = (self.data_policy, provider.data_policy)
+        return Wishes(
+            models=tuple(dict.fromkeys(self.models or ())),
+            only=None if provider.only is None else tuple(provider.only),
+            ignore=tuple(provider.ignore or ()),
+            order=tuple(dict.fromkeys(provider.order or ())),
+            allow_fallbacks=provider.allow_fallbacks is not False,
+            local_only=strictest(policies) is DataPolicy.LOCAL,
+        )
 
 
 class FallbackChoice(Words):

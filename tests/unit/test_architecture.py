@@ -24,7 +24,7 @@ RINGS = {
     "caller": ("", ""),
     "config": ("errors caller", "pydantic pydantic_core yaml"),
     # pure knowledge: these three never import one another
-    "routing": ("errors clock config plugins", "pydantic"),
+    "routing": ("errors clock config plugins providers.catalogue", "pydantic"),
     "resilience": ("errors clock config", "pydantic"),
     "accounting": ("errors clock config", "pydantic orjson"),
     # what brings them together
@@ -33,12 +33,17 @@ RINGS = {
     "conditions": ("config accounting routing", ""),
     "control": ("errors caller clock config accounting resilience routing", "pydantic"),
     "routed": ("config routing", ""),
-    "trip": ("errors bill purse caller clock config accounting resilience routing control events routed", ""),
-    "engine": ("errors clock bill config resilience routing control trip providers.base", ""),
+    "succession": ("errors resilience routing", ""),
+    "trip": (
+        "errors bill purse caller clock config accounting resilience routing control events routed "
+        "succession",
+        "",
+    ),
+    "engine": ("errors clock bill config resilience routing control trip succession providers.base", ""),
     "purse": ("errors caller config accounting routing", ""),
     "bill": ("errors caller clock config accounting control routing purse", ""),
     "heir": ("clock accounting control storage", ""),
-    "streams": ("errors clock accounting trip engine routed providers.base", "orjson"),
+    "streams": ("errors clock accounting routing trip engine routed providers.base", "orjson"),
     "gateway": (
         "errors caller clock config accounting routing control events purse routed trip engine streams "
         "conditions schemas providers.base",

@@ -12,6 +12,7 @@ from serve_app.errors import (
     AdminLimitReached,
     BudgetExceeded,
     ConfigError,
+    CostLimitReached,
     FailureKind,
     Forbidden,
     GatewayError,
@@ -51,6 +52,7 @@ EXAMPLES = [
     NoSuitableProviders("chat_smart", "its circuit breaker is open", retry_after_s=12.5),
     BudgetExceeded("tenant:a/month", "month", 100.0, 99.5, 0.75, 3600.0),
     PriceUnknown("first/some-model", "gateway/total"),
+    CostLimitReached("first/some-model", "costs $2.000000, over the limit of $1"),
     RateLimitExceeded("tenant:a/requests", "requests", 600, 0, 12.5),
     AdminLimitReached("switches of the backend", 10, 4600.0, 12.5),
     LimitReached("no more"),
@@ -203,3 +205,12 @@ def test_an_unknown_model_is_answered_with_those_there_are() -> None:
 
 def test_what_happens_between_router_and_authority_is_no_callers_business() -> None:
     assert not issubclass(ControlUnreachable, SekhaError)
+
+
+def test_advice_is_told_after_the_message_and_travels_with_the_error() -> None:
+    error = pickle.loads(pickle.dumps(PriceUnknown("a/m", "").advising("These would do: b/n")))
+
+    assert str(error) == (
+        "The price of 'a/m' is unknown, and a cost limit applies: "
+        "configure cost_per_1k_input and cost_per_1k_output for it. These would do: b/n"
+    )

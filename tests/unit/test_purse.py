@@ -161,15 +161,18 @@ def test_an_open_breaker_beside_an_empty_budget_is_no_402() -> None:
     conditions = Conditions(prices_of(config).get, {"dear"}.__contains__)
 
     class Empty:
-        def refusal(self, target: Target, wanted: Requirements, estimate: int | None) -> LimitReached:
-            return broke
+        def __init__(self, *providers: str) -> None:
+            self.providers = providers
 
-    def planned(conditions: Conditions) -> Plan:
+        def refusal(self, target: Target, wanted: Requirements, estimate: int | None) -> LimitReached | None:
+            return broke if target.provider_id in self.providers else None
+
+    def planned(purse: Empty) -> Plan:
         strategy = load_strategy("fallback")
-        return make_plan(SMART, targets_of(config), conditions, strategy, Random(0), purse=Empty())
+        return make_plan(SMART, targets_of(config), conditions, strategy, Random(0), purse=purse)
 
-    assert planned(conditions).unpaid is None, "the breaker may close soon"
-    assert planned(Conditions(prices_of(config).get)).unpaid is broke
+    assert planned(Empty("cheap")).unpaid is None, "the breaker may close soon"
+    assert planned(Empty("cheap", "dear")).unpaid is broke, "and would help nobody"
 
 
 def test_explain_knows_what_no_budget_could_pay_for(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.epoch import IfMatch, tell_epoch
 from serve_app.caller import NOBODY, Caller, Role
 from serve_app.config.base import Config
+from serve_app.config.data_policy import DataPolicy
 from serve_app.config.key import new_key
 from serve_app.config.model import ModelTask
 from serve_app.config.tenant import TENANT_ID, Budgets, Rates
@@ -26,6 +27,7 @@ class KeyChange(Config):
     tasks: tuple[ModelTask, ...] | None = None
     budgets: Budgets = ()
     rates: Rates = ()
+    data_policy: DataPolicy | None = None
     expires_at: float | None = Field(default=None, le=END_OF_TIME)
     note: str = Field(default="", max_length=500)
 

@@ -9,6 +9,7 @@ from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.epoch import IfMatch, tell_epoch
 from serve_app.caller import Caller
 from serve_app.config.base import Config
+from serve_app.config.data_policy import DataPolicy
 from serve_app.config.model import ModelTask
 from serve_app.config.tenant import Budgets, Rates, TenantConfig
 from serve_app.control.amendment import checked, tenant_changed, tenant_of, tenant_removed, tenant_set
@@ -22,6 +23,7 @@ class WantedTenant(Config):
     rates: Rates = ()
     models: tuple[str, ...] | None = None
     tasks: tuple[ModelTask, ...] | None = None
+    data_policy: DataPolicy | None = None
 
 
 def tenant_routes(desk: Desk, access: Access) -> APIRouter:

@@ -180,3 +180,22 @@ async def test_a_caller_sees_the_models_it_may_use_and_no_other() -> None:
     assert "first-chat" not in other.text.replace("'first-chat' does not exist", "")
     assert (named.status_code, named.json()["error"]["code"]) == (403, "model_not_allowed")
     assert routed.json()["model_id"] == "second-chat"
+
+
+async def test_a_question_to_the_router_names_models_and_providers_as_a_request_does() -> None:
+    app: Any = app_for(keyring())
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+
+        async def routed(**fields: Any) -> tuple[int, str]:
+            answer = await client.post("/api/v1/route", json={"task": "chat_smart", **fields})
+            return answer.status_code, answer.json().get("model_id", answer.text)
+
+        assert await routed(model="second-chat") == (200, "second-chat")
+        assert await routed(models=["second-chat", "first-chat"]) == (200, "second-chat")
+        assert await routed(provider={"ignore": ["first"], "sort": "price"}) == (200, "second-chat")
+        assert (await routed(model="first-chat", provider={"ignore": ["first"]}))[0] == 400
+        assert (await routed(model="third-chat"))[0] == 404
+        for wrong in ({"models": "a"}, {"provider": {"allow_fallbacks": "no"}}, {"data_policy": "strict"}):
+            assert (await routed(**wrong))[0] == 422

@@ -56,6 +56,20 @@ def test_explain_fails_with_the_reason_when_nobody_may_serve(sekha: CliRunner) -
     assert "No suitable providers available" in shown.output
 
 
+def test_explain_names_a_model_as_a_request_does(sekha: CliRunner) -> None:
+    named = ["explain", "-c", HYBRID, "--task", "chat_small", "--model", "llama3.1:8b"]
+    refused = sekha.invoke(app, [*named, "--vision"])
+    stands_in = sekha.invoke(app, [*named, "--down", "ollama_local"])
+    listed = sekha.invoke(app, [*named, "--model", "gpt-4o-mini", "--down", "ollama_local"])
+    local = sekha.invoke(app, ["explain", "-c", HYBRID, "--task", "chat_smart", "--local-only"])
+
+    assert refused.exit_code == 2
+    assert "ollama_local/llama3.1:8b: takes no images. These would do: openai_cloud/gpt-4o" in refused.output
+    assert "because 'llama3.1:8b' failed" in stands_in.output
+    assert "Matched preferred model" in listed.output
+    assert "is not local, and the data policy is local" in local.output
+
+
 def test_check_says_which_keys_are_missing_and_never_shows_one(
     sekha: CliRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

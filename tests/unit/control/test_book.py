@@ -241,3 +241,15 @@ def test_a_key_never_has_more_than_its_tenant(
     assert whole.tasks is None or (granted.tasks is not None and granted.tasks <= whole.tasks)
     assert granted.tenant == "a"
     assert granted.role is role
+
+
+@pytest.mark.parametrize("of_tenant", [None, "any", "local"])
+@pytest.mark.parametrize("of_key", [None, "any", "local"])
+def test_the_strictest_data_policy_of_a_key_and_its_tenant_counts(
+    of_tenant: str | None, of_key: str | None
+) -> None:
+    _, key = new_key(0.0, tenant="a", data_policy=of_key)  # type: ignore[arg-type]
+    made = book(tenant(id="a", data_policy=of_tenant), key_record(key))
+
+    assert made.caller_of(made.keys[key.id]).local_only is ("local" in (of_tenant, of_key))
+    assert made.caller("handle", "a").local_only is (of_tenant == "local")

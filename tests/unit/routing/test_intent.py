@@ -19,14 +19,14 @@ NAMES = ModelNames(targets_of(settings(HYBRID)))
         ("auto", Intent(ModelTask.CHAT_SMART)),
         ("chat_small", Intent(ModelTask.CHAT_SMALL)),
         ("vision", Intent(ModelTask.VISION)),
-        ("gpt-4o", Intent(ModelTask.CHAT_SMART, "gpt-4o")),
-        ("gpt-4o-mini", Intent(ModelTask.CHAT_SMALL, "gpt-4o-mini")),
-        ("openai_cloud/gpt-4o", Intent(ModelTask.CHAT_SMART, "openai_cloud/gpt-4o")),
+        ("gpt-4o", Intent(ModelTask.CHAT_SMART, named="gpt-4o")),
+        ("gpt-4o-mini", Intent(ModelTask.CHAT_SMALL, named="gpt-4o-mini")),
+        ("openai_cloud/gpt-4o", Intent(ModelTask.CHAT_SMART, named="openai_cloud/gpt-4o")),
         ("haiku", Intent(ModelTask.CHAT_SMALL, "claude-3-haiku-20240307")),
         ("opus", Intent(ModelTask.CHAT_SMART, "claude-3-opus-20240229")),
     ],
 )
-def test_a_name_becomes_a_task_and_a_preference(name: str | None, intent: Intent) -> None:
+def test_a_name_becomes_a_task_and_a_model_where_it_names_one(name: str | None, intent: Intent) -> None:
     assert NAMES.chat(name) == intent
 
 
@@ -39,8 +39,84 @@ def test_an_unknown_name_is_told_what_there_is() -> None:
         NAMES.chat("gpt-9")
 
 
-def test_an_embedding_model_does_not_chat_and_a_chat_model_does_not_embed() -> None:
-    with pytest.raises(ModelNotFound):
+def test_a_model_that_is_for_something_else_is_told_what_it_is_for() -> None:
+    with pytest.raises(ModelNotFound, match=r"'nomic-embed-text' is not for this: it is for embedding"):
         NAMES.chat("nomic-embed-text")
-    with pytest.raises(ModelNotFound, match="There are: nomic-embed-text"):
+    with pytest.raises(ModelNotFound, match=r"it is for chat_smart .*There are: nomic-embed-text"):
         NAMES.embedding("gpt-4o")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("gpt-4o-2024-08-06", "gpt-4o"),
+        ("gpt-4o-mini-2024-07-18", "gpt-4o-mini"),  # the longer of two that fit
+        ("openai/gpt-4o", "gpt-4o"),
+        ("GPT-4O", "gpt-4o"),
+        ("llama3.1:8", "llama3.1:8b"),
+    ],
+)
+def test_a_name_that_is_nearly_one_of_ours_is_told_which(written: str, meant: str) -> None:
+    with pytest.raises(ModelNotFound, match=f"'{written}' does not exist here; did you mean '{meant}'"):
+        NAMES.chat(written)
+
+
+def test_a_name_like_no_other_is_told_no_guess_and_an_endless_one_is_cut() -> None:
+    with pytest.raises(ModelNotFound) as unlike:
+        NAMES.chat("claude-opus")
+    with pytest.raises(ModelNotFound) as endless:
+        NAMES.chat("x" * 100_000)
+
+    assert "did you mean" not in unlike.value.message
+    assert len(endless.value.message) < 1000
+
+
+OFFERED = {
+    "llm_providers": [
+        {
+            "id": "p",
+            "type": "openai",
+            "models": [
+                {"model_id": name, "task": task}
+                for name, tasks in {
+                    "everything": "chat_large chat_small chat_smart",
+                    "x-mini": "chat_smart chat_small",
+                    "x-small": "chat_smart chat_small",
+                    "x-large": "chat_smart chat_large",
+                    "y-large": "chat_small",
+                    "y-mini": "chat_large",
+                    "one": "embedding",
+                }.items()
+                for task in tasks.split()
+            ],
+        }
+    ],
+    "default_models": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        ("everything", ModelTask.CHAT_SMART),
+        ("x-mini", ModelTask.CHAT_SMALL),
+        ("x-small", ModelTask.CHAT_SMALL),
+        ("x-large", ModelTask.CHAT_LARGE),
+        ("y-large", ModelTask.CHAT_SMALL),  # the name says otherwise, and the configuration counts
+        ("y-mini", ModelTask.CHAT_LARGE),
+    ],
+)
+def test_the_words_in_a_name_choose_between_the_tasks_it_is_configured_for(
+    name: str, task: ModelTask
+) -> None:
+    assert ModelNames(targets_of(settings(OFFERED))).chat(name) == Intent(task, named=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [(None, None), ("", None), ("auto", None), ("embedding", None), ("one", "one"), ("p/one", "p/one")],
+)
+def test_an_embedding_names_a_model_or_leaves_the_choice(name: str | None, named: str | None) -> None:
+    intent = ModelNames(targets_of(settings(OFFERED))).embedding(name)
+
+    assert intent == Intent(ModelTask.EMBEDDING, named=named)

@@ -203,7 +203,7 @@ def test_a_named_embedding_model_is_never_swapped_for_another() -> None:
         {"model_id": "text-embedding-3-small", "task": "embedding", "dimension": 1536},
         {"model_id": "text-embedding-3-large", "task": "embedding", "dimension": 3072},
     ]
-    made = plan(cloud(models), EMBEDDING, preferred_model="text-embedding-3-large", only_preferred=True)
+    made = plan(cloud(models), EMBEDDING, named=("text-embedding-3-large",), only_named=True)
 
     assert [c.target.model_id for c in made.ordered] == ["text-embedding-3-large"]
 
@@ -275,7 +275,7 @@ def test_who_is_not_ready_comes_last_with_every_strategy(name: str) -> None:
 
 
 def test_who_is_not_ready_serves_where_there_is_nobody_else() -> None:
-    made = plan(three(), SMART, asleep=("own",), preferred_model="llama", only_preferred=True)
+    made = plan(three(), SMART, asleep=("own",), named=("llama",), only_named=True)
 
     assert order(made) == ["own"]
     assert missed(made) == ["own"]
@@ -296,3 +296,21 @@ def test_missed_is_who_would_have_been_asked_before_the_first_that_is_ready() ->
 def test_a_stand_in_that_nobody_needs_is_not_missed() -> None:
     assert missed(plan(three(), SMART, asleep=("own",))) == []
     assert missed(plan(three(), SMART, asleep=("first", "last"))) == ["first"]
+
+
+# Sound
+
+
+def test_audio_goes_to_who_takes_it_whatever_it_is_listed_under() -> None:
+    models = [
+        {"model_id": "deaf", "task": "chat_smart"},
+        {"model_id": "hearing", "task": "chat_smart", "supports_audio": True},
+        {"model_id": "listed", "task": "audio"},
+    ]
+
+    by_task = plan(cloud(models), ModelTask.AUDIO)
+    assert {c.target.model_id for c in by_task.ordered} == {"hearing", "listed"}
+    required = plan(cloud(models), SMART, require_audio=True)
+    assert [c.target.model_id for c in required.ordered] == ["hearing"]
+    [deaf] = [d for d in required.dropped if d.candidate.target.model_id == "deaf"]
+    assert deaf.reason == "takes no audio"

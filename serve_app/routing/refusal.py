@@ -1,0 +1,120 @@
+"""What a caller hears when no target may serve its request, and what would help."""
+
+from collections.abc import Iterable, Sequence
+
+from serve_app.errors import (
+    CostLimitReached,
+    GatewayError,
+    InvalidRequest,
+    ModelNotAllowed,
+    ModelNotFound,
+    NoProvidersAvailable,
+    NoSuitableProviders,
+    PriceUnknown,
+)
+from serve_app.routing.candidate import Candidate
+from serve_app.routing.eligibility import FOR_NOW, Dropped, Obstacle, is_allowed
+from serve_app.routing.requirements import Requirements
+
+MOST_TOLD = 5  # targets that are named in an error
+
+# From what passes by itself to what never will: the caller hears of the target that is nearest to serving.
+_NEAREST = (
+    Obstacle.BREAKER,
+    Obstacle.DISABLED,
+    Obstacle.BUDGET,
+    Obstacle.COST,
+    Obstacle.IMAGES,
+    Obstacle.CONTEXT,
+    Obstacle.LINKS,
+    Obstacle.AUDIO,
+    Obstacle.VISION,
+    Obstacle.PROVIDER,
+    Obstacle.DATA_POLICY,
+)
+
+_CODES = {
+    Obstacle.IMAGES: "too_many_images",
+    Obstacle.CONTEXT: "context_length_exceeded",
+    Obstacle.LINKS: "image_links_not_supported",
+    Obstacle.AUDIO: "audio_not_supported",
+    Obstacle.VISION: "images_not_supported",
+    Obstacle.PROVIDER: "provider_excluded",
+    Obstacle.DATA_POLICY: "data_policy_local",
+}
+_PARAMS = {Obstacle.PROVIDER: "provider", Obstacle.DATA_POLICY: "data_policy"}
+
+
+def named_refusal(
+    wanted: Requirements,
+    dropped: Sequence[Dropped],
+    elsewhere: Iterable[Candidate],
+    retry_after_s: float | None,
+) -> GatewayError:
+    """
+    Return the error for a request whose named models cannot serve it.
+
+    `elsewhere` are the targets that could; `retry_after_s` is when the first breaker opens its door again.
+    """
+    named = [d for d in dropped if d.candidate.named is not None]
+    mine = [d for d in named if is_allowed(d.candidate.target, wanted)]
+    if not mine:
+        others = list(dict.fromkeys(candidate.target.model_id for candidate in elsewhere))
+        return (ModelNotAllowed if named else ModelNotFound)(wanted.named[0], others)
+    nearest = min(mine, key=lambda d: _NEAREST.index(d.obstacle))
+    reasons = "; ".join(dict.fromkeys(f"{d.candidate.target.name}: {d.reason}" for d in mine))
+    model = f"The model '{wanted.named[0]}'" if len(wanted.named) == 1 else "None of the models in 'models'"
+    would_do = tuple(elsewhere)
+    advice = advice_of(would_do)
+    match nearest.obstacle:
+        case Obstacle.BREAKER | Obstacle.DISABLED:
+            stand_ins = [d for d in dropped if d.candidate.named is None and d.obstacle in FOR_NOW]
+            told = [f"provider {d.candidate.target.name}: {d.reason}" for d in (*mine, *stand_ins)]
+            error = NoSuitableProviders(wanted.task, "; ".join(told), retry_after_s)
+            return error.advising(advice) if would_do else error
+        case Obstacle.BUDGET if nearest.error is not None:
+            return nearest.error.advising(advice)
+        case Obstacle.COST if nearest.candidate.cost is None:
+            return PriceUnknown(nearest.candidate.target.name, "").advising(advice)
+        case Obstacle.COST:
+            return CostLimitReached(nearest.candidate.target.name, nearest.reason).advising(advice)
+    verb = "cannot" if len(wanted.named) == 1 else "can"
+    return InvalidRequest(
+        f"{model} {verb} take this request: {reasons}",
+        param=_PARAMS.get(nearest.obstacle, "model"),
+        code=_CODES[nearest.obstacle],
+    ).advising(advice)
+
+
+def advice_of(elsewhere: Iterable[Candidate]) -> str:
+    """Return which targets would do, as a sentence; empty: none would."""
+    names = list(dict.fromkeys(candidate.target.name for candidate in elsewhere))
+    if not names:
+        return "No other model that you may use would do"
+    more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
+    return f"These would do: {', '.join(names[:MOST_TOLD])}{more}"
+
+
+def refusal_for_all(
+    wanted: Requirements, dropped: Sequence[Dropped], retry_after_s: float | None
+) -> GatewayError:
+    """Return the error for a request that names no model and finds nobody."""
+    if able := [d for d in dropped if d.obstacle in FOR_NOW]:
+        why = "; ".join(f"provider {d.candidate.target.name}: {d.reason}" for d in able)
+        return NoSuitableProviders(wanted.task, why, retry_after_s)
+    crowded = [d for d in dropped if d.obstacle is Obstacle.IMAGES]
+    if crowded:
+        most = max(d.candidate.target.vision.max_images for d in crowded if d.candidate.target.vision)
+        return InvalidRequest(f"Too many images: {wanted.images}, at most {most}", param="messages")
+    # Nobody hears of a target that is not for them.
+    mine = [d for d in dropped if is_allowed(d.candidate.target, wanted)]
+    for obstacle in (Obstacle.LINKS, Obstacle.PROVIDER):
+        if kept_out := [d for d in mine if d.obstacle is obstacle]:
+            why = "; ".join(f"{d.candidate.target.name}: {d.reason}" for d in kept_out)
+            message = f"No model can take this request: {why}"
+            return InvalidRequest(message, _PARAMS.get(obstacle, "messages"), _CODES[obstacle])
+    if any(d.obstacle is Obstacle.FORBIDDEN for d in dropped):
+        return ModelNotAllowed(None, dict.fromkeys(d.candidate.target.model_id for d in mine))
+    close = [d for d in mine if d.obstacle is not Obstacle.TASK]
+    why = "; ".join(f"{d.candidate.target.name}: {d.reason}" for d in close)
+    return NoProvidersAvailable(wanted.task, wanted.require_vision, why)

@@ -1,0 +1,68 @@
+"""What a request says about its own routing."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from serve_app.schemas.body import InvalidField
+from serve_app.schemas.chat import read_chat
+from serve_app.schemas.embeddings import read_embedding
+from serve_app.schemas.wishes import NO_WISHES, Wishes
+
+
+def wishes(**fields: Any) -> Wishes:
+    return read_chat(orjson.dumps({"messages": [{"role": "user", "content": "hi"}], **fields})).wishes
+
+
+def test_a_request_that_says_nothing_and_one_that_says_null_wish_nothing() -> None:
+    assert wishes() is NO_WISHES
+    assert wishes(models=None, provider=None, data_policy=None) == NO_WISHES
+    assert wishes(provider={"only": None, "order": None, "allow_fallbacks": None}) == NO_WISHES
+
+
+def test_what_is_said_is_read_once_and_unknown_members_are_left_alone() -> None:
+    said = wishes(
+        models=["a", "b", "a"],
+        provider={"only": ["x"], "ignore": ["y"], "order": ["z"], "allow_fallbacks": False, "sort": "price"},
+    )
+
+    assert said == Wishes(("a", "b"), ("x",), ("y",), ("z",), allow_fallbacks=False)
+    assert read_embedding(b'{"input":"hi","models":["a"]}').wishes.models == ("a",)
+
+
+@pytest.mark.parametrize("policy", [{"data_policy": "local"}, {"data_policy": "any"}])
+def test_the_strictest_of_two_policies_counts(policy: dict[str, str]) -> None:
+    other = {"data_policy": "local"}
+
+    assert wishes(**policy, provider=other).local_only
+    assert wishes(**other, provider=policy).local_only
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"models": "a"}, "models"),
+        ({"models": [1]}, "models"),
+        ({"models": [""]}, "models"),
+        ({"models": ["m"] * 17}, "models"),
+        ({"models": ["m" * 257]}, "models"),
+        ({"provider": "openai"}, "provider"),
+        ({"provider": []}, "provider"),
+        ({"provider": {"only": "openai"}}, "provider.only"),
+        ({"provider": {"ignore": {"a": 1}}}, "provider.ignore"),
+        ({"provider": {"order": [None]}}, "provider.order"),
+        ({"provider": {"order": ["p"] * 65}}, "provider.order"),
+        ({"provider": {"allow_fallbacks": "false"}}, "provider.allow_fallbacks"),
+        ({"provider": {"allow_fallbacks": 0}}, "provider.allow_fallbacks"),
+        ({"provider": {"data_policy": "strict"}}, "provider.data_policy"),
+        ({"data_policy": True}, "data_policy"),
+        ({"data_policy": ["local"]}, "data_policy"),
+    ],
+    ids=str,
+)
+def test_a_wrong_type_is_422_and_names_the_field(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidField) as wrong:
+        wishes(**fields)
+
+    assert (wrong.value.status, wrong.value.param) == (422, param)
