@@ -180,7 +180,8 @@ def test_explain_knows_what_no_budget_could_pay_for(tmp_path: Path) -> None:
     budget = {"limit": 1.0, "window": "day"}
     path.write_bytes(orjson.dumps({"llm_providers": [DEAR, CHEAP], "default_models": {}, "budgets": budget}))
 
-    told = CliRunner().invoke(app, ["explain", "--task", "chat_smart", "--config", str(path)])
+    wide = CliRunner(env={"COLUMNS": "200"})
+    told = wide.invoke(app, ["explain", "--task", "chat_smart", "--config", str(path)])
 
     assert told.exit_code == 0, told.output
     assert "for which the budget 'gateway/day' has no room" in told.output
