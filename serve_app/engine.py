@@ -304,6 +304,7 @@ async def open_stream(provider: Provider, call: Call, attempt: Attempt) -> OpenS
         await stream.aclose()
         raise
     if isinstance(first, StreamHead):
+        attempt.dropped = first.dropped
         return first, stream
     await stream.aclose()
     return first if isinstance(first, UpstreamError) else no_ending(attempt.provider_id)

@@ -340,6 +340,7 @@ class Gateway:
     async def _whole_answer(self, trip: Trip, ask: Ask[Answer]) -> Reply:
         with trip.under_way():
             attempt, answer = await self._engine.answer(trip, ask)
+        attempt.dropped = answer.dropped
         usage = trip.used(answer.usage, answer.output_chars, answer.machine_ms)
         cost = trip.served(attempt, usage, answer.upstream_s)
         return Reply(answer.body, trip.routed(attempt, cost))

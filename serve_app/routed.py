@@ -11,6 +11,7 @@ class Routed(NamedTuple):
     Which target answered, and why that one.
 
     Costs are in nano-dollars, None when nobody knows the price; `actual_cost` also until the answer is whole.
+    `dropped` are the caller's parameters that the target did not get as they were.
     """
 
     target: Target
@@ -19,3 +20,4 @@ class Routed(NamedTuple):
     estimated_cost: int | None
     actual_cost: int | None = None
     images: int = 0
+    dropped: tuple[str, ...] = ()

@@ -74,7 +74,7 @@ class Attempt:
     `output_chars` is how much text of an answer has come so far, as far as we know, and `frames` in how many
     pieces; `ran_into_deadline` that it was still coming when the request's time was up. `item` is its place
     on the bill, `began` the moment from which it is at its target, on the monotonic clock; None while a
-    machine has yet to start for it.
+    machine has yet to start for it. `dropped` are the caller's parameters that the target did not get.
     """
 
     candidate: Candidate
@@ -87,6 +87,7 @@ class Attempt:
     output_chars: int = 0
     frames: int = 0
     ran_into_deadline: bool = False
+    dropped: tuple[str, ...] = ()
 
     @property
     def provider_id(self) -> str:
@@ -395,7 +396,7 @@ class Trip:
         chosen, wanted = attempt.candidate, self.plan.wanted
         reason = self.plan.reason(chosen)
         images = wanted.images + wanted.written_images
-        return Routed(chosen.target, wanted.task, reason, chosen.cost, cost, images)
+        return Routed(chosen.target, wanted.task, reason, chosen.cost, cost, images, attempt.dropped)
 
     def used(self, told: Usage | None, output_chars: int, machine_ms: int) -> Usage:
         """What an answer used, as far as its provider said; tokens are reckoned where it did not."""

@@ -157,6 +157,8 @@ def routed_headers(routed: Routed) -> Headers:
     ]
     if cost is not None:
         headers.append((b"x-sekha-cost-usd", dollars_text(cost).encode()))
+    if routed.dropped:
+        headers.append((b"x-sekha-dropped-params", ", ".join(routed.dropped).encode()))
     return headers
 
 
@@ -174,6 +176,8 @@ def metadata(routed: Routed) -> dict[str, Any]:
             "task": routed.task,
         }
     }
+    if routed.dropped:
+        told["routing"]["dropped_params"] = list(routed.dropped)
     if routed.images:
         told["vision"] = {"image_count": routed.images, "supports_vision": target.supports_vision}
     return told

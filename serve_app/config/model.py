@@ -5,6 +5,7 @@ from enum import StrEnum
 from pydantic import Field, ValidationInfo, field_validator
 
 from serve_app.config.base import Config
+from serve_app.config.parameters import Parameters
 
 
 class ModelTask(StrEnum):
@@ -35,7 +36,8 @@ class ModelConfig(Config):
     """
     A model under one task; the same model may be listed under several.
 
-    Prices are in US dollars per 1,000 tokens and override the catalogue.
+    Prices are in US dollars per 1,000 tokens and override the catalogue. `parameters` says which parameters
+    the model takes, where it differs from its provider; under one of its tasks is enough.
     """
 
     model_id: str = Field(min_length=1)
@@ -51,6 +53,7 @@ class ModelConfig(Config):
     cost_per_1k_tokens: float | None = Field(default=None, ge=0)
     cost_per_1k_cached: float | None = Field(default=None, ge=0)
     cost_per_1k_cache_write: float | None = Field(default=None, ge=0)
+    parameters: Parameters | None = None
 
     @field_validator("vision_capabilities")
     @classmethod

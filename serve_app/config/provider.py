@@ -9,6 +9,7 @@ from serve_app.config.base import Config
 from serve_app.config.data_policy import is_private_address
 from serve_app.config.local_model import LocalModelConfig
 from serve_app.config.model import ModelConfig
+from serve_app.config.parameters import Parameters
 from serve_app.config.policy import RetryPolicy
 from serve_app.config.provider_types import unknown_type
 from serve_app.config.scaling import Scaling
@@ -66,6 +67,7 @@ class ProviderConfig(Scaling):
     `local`, for type `vllm`: the gateway hosts the model itself, instead of asking a server at `base_url`.
     `hourly_rate` is what an hour of its machine costs, in US dollars; None: nobody says, and nothing counts.
     `local_data`: what is sent here stays on machines of one's own; None: decided by type and address.
+    `parameters` says which parameters it takes, where the table in `dialects/table.py` is wrong about it.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_-]+$")
@@ -91,6 +93,7 @@ class ProviderConfig(Scaling):
     script: Script | None = None
     local: LocalModelConfig | None = None
     local_data: bool | None = None
+    parameters: Parameters | None = None
 
     @field_validator("base_url")
     @classmethod

@@ -49,7 +49,8 @@ class Answer(NamedTuple):
 
     `upstream_s` is the time from our request to the last byte of theirs; `usage` is estimated if it was not
     told but could be counted, None if it could not, and then `output_chars` is how much text there is.
-    `machine_ms` is its share of a machine of one's own (`metered.py`), whoever counted the rest.
+    `machine_ms` is its share of a machine of one's own (`metered.py`), whoever counted the rest. `dropped`
+    are the caller's parameters that the upstream did not get as they were.
     """
 
     body: bytes
@@ -57,13 +58,19 @@ class Answer(NamedTuple):
     upstream_s: float
     output_chars: int = 0
     machine_ms: int = 0
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StreamHead:
-    """The upstream accepted the request after `upstream_s` seconds; text may follow."""
+    """
+    The upstream accepted the request after `upstream_s` seconds; text may follow.
+
+    `dropped` as of a whole answer.
+    """
 
     upstream_s: float
+    dropped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

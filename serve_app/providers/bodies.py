@@ -1,9 +1,13 @@
 """The caller's request, made ready for one upstream, and what its answer says it used."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from serve_app.accounting.reported import usage_of
 from serve_app.accounting.usage import Usage
+from serve_app.config.provider import ProviderConfig
+from serve_app.dialects.dialect import Dialect
+from serve_app.dialects.table import dialect_for
 from serve_app.providers.base import Call
 from serve_app.schemas.body import HINTS, WHOLE_NUMBERS
 from serve_app.schemas.exact import loads
@@ -11,6 +15,29 @@ from serve_app.schemas.wishes import READ_HERE
 
 # What is read here, and means the same to a vendor that has providers behind it.
 _ALSO_THEIRS = frozenset({"allow_fallbacks"})
+
+
+class Fitted(NamedTuple):
+    """A request in a vendor's dialect, and the caller's parameters that it does not carry as they were."""
+
+    fields: dict[str, Any]
+    dropped: tuple[str, ...] = ()
+
+
+def dialects_of(config: ProviderConfig) -> Callable[[str], Dialect]:
+    """The dialect of each model of a provider, looked up once for those that are configured."""
+    configured = {model.model_id: dialect_for(config, model.model_id) for model in config.models}
+
+    def dialect(model_id: str) -> Dialect:
+        return configured.get(model_id) or dialect_for(config, model_id)
+
+    return dialect
+
+
+def fitted(call: Call, dialect: Dialect, keeps_provider: bool = False) -> Fitted:
+    """The caller's request as this family of models takes it."""
+    fields = fields_of(call, keeps_provider)
+    return Fitted(fields, dialect.fit(fields))
 
 
 def fields_of(call: Call, keeps_provider: bool = False) -> dict[str, Any]:
@@ -35,15 +62,20 @@ def fields_of(call: Call, keeps_provider: bool = False) -> dict[str, Any]:
     return fields
 
 
-def ask_for_stream(fields: dict[str, Any]) -> None:
+def ask_for_stream(fields: dict[str, Any], with_usage: bool = True) -> None:
     """
     Turn the request into one for a stream that ends with its usage.
 
-    Usage is always asked for, because a stream that is not counted is not paid for (architecture D6).
+    Usage is asked for wherever it may be, because a stream that is not counted is not paid for. Without it
+    the gateway counts, and a caller who asked for the usage gets that count.
     """
-    options = fields.get("stream_options")
+    given = fields.pop("stream_options", None)
+    options = {**(given if isinstance(given, dict) else {}), "include_usage": True}
     fields["stream"] = True
-    fields["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+    if not with_usage:
+        del options["include_usage"]
+    if options:
+        fields["stream_options"] = options
 
 
 def ask_for_whole(fields: dict[str, Any]) -> None:

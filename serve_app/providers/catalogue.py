@@ -76,9 +76,20 @@ _ROWS = (
         takes_image_links=False,
     ),
     Vendor("openai_compatible", litellm_prefix="openai"),
+    Vendor(
+        "anthropic",
+        Adapter.LITELLM,
+        base_url="https://api.anthropic.com",
+        key_variable="ANTHROPIC_API_KEY",
+    ),
     # LiteLLM would fetch a link itself, from inside our network.
-    Vendor("anthropic", Adapter.LITELLM, key_variable="ANTHROPIC_API_KEY", takes_image_links=False),
-    Vendor("gemini", Adapter.LITELLM, key_variable="GEMINI_API_KEY", takes_image_links=False),
+    Vendor(
+        "gemini",
+        Adapter.LITELLM,
+        base_url="https://generativelanguage.googleapis.com",
+        key_variable="GEMINI_API_KEY",
+        takes_image_links=False,
+    ),
     Vendor("litellm", Adapter.LITELLM, litellm_prefix="", takes_image_links=False),
     Vendor("scripted", Adapter.SCRIPTED, is_free=True),
 )

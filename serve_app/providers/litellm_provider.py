@@ -8,8 +8,7 @@ key comes with each call, and nothing that a caller writes into a request can st
 import asyncio
 import logging
 import os
-import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,11 +21,11 @@ from serve_app.config.provider import ProviderConfig
 from serve_app.errors import ConfigError, FailureKind, UpstreamError, upstream_error
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.bodies import (
+    Fitted,
     ask_for_stream,
     ask_for_whole,
     chars_in,
     choices_in,
-    fields_of,
     usage_in,
 )
 from serve_app.providers.catalogue import Vendor
@@ -34,15 +33,13 @@ from serve_app.providers.counted import counted, listener_for, said_in
 from serve_app.providers.frames import frame_of, speaks
 from serve_app.providers.keys import missing_key
 from serve_app.providers.limits import USAGE_S, Limit, OutOfTime, within
+from serve_app.providers.litellm_request import Address, LiteLlmRequests
 from serve_app.providers.probe import listed_models, look, paid_question
 from serve_app.providers.wire_failures import broken, clean, too_much_of_nothing
-from serve_app.schemas.images import image_parts
 
 logger = logging.getLogger("sekha.providers")
 
 THREADS = 64  # LiteLLM hands every call to a thread to prepare it; Serve's default of five would queue
-
-FOREVER_S = 3600.0  # LiteLLM's own time limit: ours are all shorter, and say which of them ran out
 
 # Read when LiteLLM is imported: without them it goes to the network then, and reads `.env` files.
 _QUIET = {
@@ -52,27 +49,11 @@ _QUIET = {
     "LITELLM_LOCAL_BLOG_POSTS": "True",
 }
 
-# Where the list of models is free: address, path, the header that holds the key, other headers.
-_LISTS = {
-    "anthropic": (
-        "https://api.anthropic.com",
-        "/v1/models",
-        "x-api-key",
-        {"anthropic-version": "2023-06-01"},
-    ),
-    "gemini": ("https://generativelanguage.googleapis.com", "/v1beta/openai/models", "Authorization", {}),
+# Where the list of models is free: the header that holds the key, other headers.
+_LISTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "anthropic": ("x-api-key", {"anthropic-version": "2023-06-01"}),
+    "gemini": ("Authorization", {}),
 }
-
-# Words that steer LiteLLM instead of reaching the model: where to call, with whose key. Never a caller's.
-_STEERING = re.compile(
-    r"^(_|litellm|aws_|vertex_|azure_|s3_|gcs_|watsonx_|oci_|sap_|openai_|anthropic_(?!version|beta))"
-    r"|(_url|_base|_endpoint|_host|_key|_secret|_token|_credentials?|_headers?|_file|_path)$"
-)
-_NOT_STEERING = frozenset({"prompt_cache_key"})
-_ALSO_STEERING = frozenset({
-    "additional_drop_params", "api_type", "base_url", "credentials", "default_headers", "deployment_id",
-    "drop_params", "extra_body", "extra_headers", "hooks", "organization", "project", "timeout", "token",
-})  # fmt: skip
 
 # LiteLLM's own additions to OpenAI's answers.
 _PRIVATE = frozenset({"provider_specific_fields", "hidden_params", "response_ms"})
@@ -90,6 +71,7 @@ class _Opened:
     exchange: Any
     first: list[dict[str, Any]]
     choices: int
+    dropped: tuple[str, ...]
     finished: set[int] = field(default_factory=set)
     is_over: bool = False
 
@@ -112,20 +94,21 @@ class LiteLlmProvider:
         self._litellm, self._http, self._failures = _load()
         self._expected = self._failures.EXPECTED
         self._has_threads = False
-        self._steering = _ALSO_STEERING.union(self._litellm.types.utils.all_litellm_params)
+        self._address = Address(config, vendor, os.environ)
+        self._requests = LiteLlmRequests(self._litellm, config, vendor, api_key, self._address)
         prefix = vendor.model_string("").rstrip("/")
         if prefix and prefix not in self._litellm.provider_list:
             raise ConfigError(f"provider '{config.id}': '{config.type}' is no vendor that LiteLLM knows")
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
-        fields = fields_of(call)
-        if refusal := self._links_refused(fields):
-            return refusal
-        ask_for_whole(fields)
-        return await self._whole("acompletion", call, fields)
+        request = self._requests.of_chat(call)
+        if isinstance(request, UpstreamError):
+            return request
+        ask_for_whole(request.fields)
+        return await self._whole("acompletion", call, request)
 
     async def embed(self, call: Call) -> Answer | UpstreamError:
-        return await self._whole("aembedding", call, fields_of(call))
+        return await self._whole("aembedding", call, self._requests.of_embedding(call))
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         """
@@ -143,7 +126,7 @@ class LiteLlmProvider:
         usage, chars = None, 0
         said = listener_for(call)
         try:
-            yield StreamHead(self._since(started))
+            yield StreamHead(self._since(started), opened.dropped)
             while isinstance(chunk, dict):
                 opened.finished |= _ended_in(chunk)
                 usage = usage_in(chunk) or usage
@@ -173,12 +156,13 @@ class LiteLlmProvider:
 
     # Calls
 
-    async def _whole(self, verb: str, call: Call, fields: dict[str, Any]) -> Answer | UpstreamError:
+    async def _whole(self, verb: str, call: Call, request: Fitted) -> Answer | UpstreamError:
         if self._missing_key is not None:
             return self._keyless()
         started = self._clock.monotonic()
         exchange = self._exchange(call)
-        asking = getattr(self._litellm, verb)(**self._arguments(fields))
+        self._give_threads()
+        asking = getattr(self._litellm, verb)(**self._requests.arguments(request.fields))
         try:
             body = _openai_form(await within(call.timeout_s, Limit.WHOLE, asking))
         except self._expected as error:
@@ -187,31 +171,33 @@ class LiteLlmProvider:
             return broken(self._config.id, "sent an answer with nothing in it", exchange.status)
         upstream_s = self._since(started)
         usage = usage_in(body) or await counted(call, said_in(body))
-        return Answer(orjson.dumps(body), usage, upstream_s, chars_in(body) if usage is None else 0)
+        chars = chars_in(body) if usage is None else 0
+        return Answer(orjson.dumps(body), usage, upstream_s, chars, dropped=request.dropped)
 
     async def _open(self, call: Call) -> _Opened | UpstreamError:
         """Wait for the first token: until it is there, the request can still go to another target."""
         if self._missing_key is not None:
             return self._keyless()
-        fields = fields_of(call)
-        if refusal := self._links_refused(fields):
-            return refusal
-        ask_for_stream(fields)
+        request = self._requests.of_chat(call)
+        if isinstance(request, UpstreamError):
+            return request
+        ask_for_stream(request.fields)
         exchange = self._exchange(call)
         try:
-            return await within(call.timeout_s, Limit.FIRST_TOKEN, self._first(fields, exchange))
+            return await within(call.timeout_s, Limit.FIRST_TOKEN, self._first(request, exchange))
         except self._expected as error:
             return self._failure(error, exchange)
 
-    async def _first(self, fields: dict[str, Any], exchange: Any) -> _Opened | UpstreamError:
-        stream = await self._litellm.acompletion(**self._arguments(fields))
+    async def _first(self, request: Fitted, exchange: Any) -> _Opened | UpstreamError:
+        self._give_threads()
+        stream = await self._litellm.acompletion(**self._requests.arguments(request.fields))
         opened: _Opened | None = None
         first, size = [], 0
         try:
             while isinstance(chunk := await self._next(stream, exchange), dict):
                 first.append(chunk)
                 if speaks(chunk):
-                    opened = _Opened(stream, exchange, first, choices_in(fields))
+                    opened = _Opened(stream, exchange, first, choices_in(request.fields), request.dropped)
                     return opened
                 size += len(orjson.dumps(chunk))
                 if size > exchange.answer_limit:
@@ -265,29 +251,6 @@ class LiteLlmProvider:
         self._http.CURRENT.set(exchange)
         return exchange
 
-    def _arguments(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The call in LiteLLM's words; ours come last, so that no field of the caller's replaces them."""
-        self._give_threads()
-        passed: dict[str, Any] = {name: value for name, value in fields.items() if not self._steers(name)}
-        passed["model"] = self._vendor.model_string(fields["model"])
-        return {
-            **passed,
-            "api_key": self._api_key,
-            "api_base": self._config.base_url,
-            "timeout": FOREVER_S,
-            "num_retries": 0,
-            "max_retries": 0,
-            "drop_params": True,
-            "no-log": True,
-            # Else tools need a package that is not installed; and no request may start an MCP client.
-            "_skip_mcp_handler": True,
-        }
-
-    def _steers(self, name: str) -> bool:
-        if name in _NOT_STEERING:
-            return False
-        return name in self._steering or _STEERING.search(name) is not None
-
     def _give_threads(self) -> None:
         if not self._has_threads:
             pool = ThreadPoolExecutor(THREADS, thread_name_prefix="litellm")
@@ -295,12 +258,12 @@ class LiteLlmProvider:
             self._has_threads = True
 
     async def _models(self) -> tuple[str, ...] | UpstreamError:
-        base_url, path, key_header, headers = _LISTS[self._config.type]
+        key_header, headers = _LISTS[self._config.type]
         key = f"Bearer {self._api_key}" if key_header == "Authorization" else self._api_key
         async with aiohttp.ClientSession() as session:
             return await listed_models(
                 session,
-                (self._config.base_url or base_url).rstrip("/").removesuffix("/v1") + path,
+                self._address.of_models,
                 {**headers, key_header: key or ""},
                 self._config.id,
                 now=self._clock.now(),
@@ -315,20 +278,6 @@ class LiteLlmProvider:
             # It may be LiteLLM that stumbled, and the caller is not told about that.
             logger.warning("provider '%s': %s", self._config.id, clean(repr(error), self._api_key))
         return failure
-
-    def _links_refused(self, fields: dict[str, Any]) -> UpstreamError | None:
-        """LiteLLM would fetch an image behind a link, from inside our network; nothing a caller names is."""
-        for part in image_parts(fields.get("messages") or ()):
-            image = part.get("image_url")
-            url = image.get("url") if isinstance(image, dict) else image
-            if not (isinstance(url, str) and url.startswith("data:")):
-                return upstream_error(
-                    f"Provider '{self._config.id}' takes images as data: URIs only; links are not fetched",
-                    self._config.id,
-                    FailureKind.REJECTED,
-                    code="image_links_not_supported",
-                )
-        return None
 
     def _keyless(self) -> UpstreamError:
         return upstream_error(self._missing_key or "", self._config.id, FailureKind.AUTH)
@@ -348,7 +297,7 @@ def _load() -> tuple[Any, Any, Any]:
     from serve_app.providers import litellm_failures, litellm_http
 
     litellm_http.install()
-    litellm.drop_params = True
+    litellm.drop_params = False
     litellm.telemetry = False
     litellm.suppress_debug_info = True
     litellm.turn_off_message_logging = True

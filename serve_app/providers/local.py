@@ -21,7 +21,8 @@ from serve_app.providers.bodies import (
     ask_for_whole,
     chars_in,
     choices_in,
-    fields_of,
+    dialects_of,
+    fitted,
     inputs_in,
     usage_in,
 )
@@ -69,23 +70,23 @@ class LocalProvider:
         self._engine = engine
         self._clock = clock
         self._answer_limit = config.max_answer_mb * 1024**2
+        self._dialect = dialects_of(config)
         self.running = 0
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
-        fields = fields_of(call)
+        fields, dropped = fitted(call, self._dialect(call.model))
         ask_for_whole(fields)
-        return await self._whole(call, self._engine.chat(fields, call.request_id), "choices")
+        return await self._whole(call, self._engine.chat(fields, call.request_id), "choices", dropped)
 
     async def embed(self, call: Call) -> Answer | UpstreamError:
-        fields = fields_of(call)
-        return await self._whole(
-            call, self._engine.embed(fields, call.request_id), "data", rows=inputs_in(fields)
-        )
+        fields, dropped = fitted(call, self._dialect(call.model))
+        said = self._engine.embed(fields, call.request_id)
+        return await self._whole(call, said, "data", dropped, rows=inputs_in(fields))
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         """A chat completion in blocks of whole frames; closing the generator frees the engine at once."""
         started = self._clock.monotonic()
-        fields = fields_of(call)
+        fields, dropped = fitted(call, self._dialect(call.model))
         ask_for_stream(fields)
         frames = ChatFrames(
             self._config.id, call.wants_usage, choices_in(fields), frame_limit=self._answer_limit
@@ -96,7 +97,7 @@ class LocalProvider:
                 if isinstance(first, UpstreamError):
                     yield first
                     return
-                yield StreamHead(self._since(started))
+                yield StreamHead(self._since(started), dropped)
                 yield first
                 while block := await self._next(call.idle_s, said, frames):
                     yield block
@@ -118,7 +119,12 @@ class LocalProvider:
         """Nothing to close: the engine is the deployment's."""
 
     async def _whole(
-        self, call: Call, said: Said, must_have: str, rows: int | None = None
+        self,
+        call: Call,
+        said: Said,
+        must_have: str,
+        dropped: tuple[str, ...],
+        rows: int | None = None,
     ) -> Answer | UpstreamError:
         started = self._clock.monotonic()
         with self._at_work():
@@ -134,7 +140,8 @@ class LocalProvider:
         if isinstance(answer, UpstreamError):
             return answer
         usage = usage_in(answer)
-        return Answer(body, usage, self._since(started), chars_in(answer) if usage is None else 0)
+        chars = chars_in(answer) if usage is None else 0
+        return Answer(body, usage, self._since(started), chars, dropped=dropped)
 
     async def _first(self, call: Call, said: Said, frames: ChatFrames) -> bytes | UpstreamError:
         """What there is by the first token: until it is there, the request can still go to another target."""

@@ -22,11 +22,13 @@ from serve_app.errors import FailureKind, UpstreamError, upstream_error
 from serve_app.providers.answer import checked
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.bodies import (
+    Fitted,
     ask_for_stream,
     ask_for_whole,
     chars_in,
     choices_in,
-    fields_of,
+    dialects_of,
+    fitted,
     inputs_in,
     usage_in,
 )
@@ -37,6 +39,7 @@ from serve_app.providers.keys import missing_key
 from serve_app.providers.limits import USAGE_S, Limit, OutOfTime, within
 from serve_app.providers.probe import listed_models, look
 from serve_app.providers.reading import read_at_most
+from serve_app.providers.usage_asked import Place, UsageAsked
 from serve_app.providers.wire_failures import (
     NETWORK,
     broken,
@@ -71,6 +74,7 @@ class _Opened:
     frames: ChatFrames
     first: bytes
     said: Said | None
+    dropped: tuple[str, ...]
 
 
 class WireProvider:
@@ -84,16 +88,19 @@ class WireProvider:
         self._api_key = api_key
         self._missing_key = missing_key(config, vendor, api_key)
         self._answer_limit = config.max_answer_mb * 1024**2
+        self._dialect = dialects_of(config)
+        self._usage_asked = UsageAsked()
         self._session: aiohttp.ClientSession | None = None
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
-        fields = fields_of(call, self._keeps_provider)
-        ask_for_whole(fields)
-        return await self._whole("/chat/completions", call, fields, must_have="choices")
+        request = fitted(call, self._dialect(call.model), self._keeps_provider)
+        ask_for_whole(request.fields)
+        return await self._whole("/chat/completions", call, request, must_have="choices")
 
     async def embed(self, call: Call) -> Answer | UpstreamError:
-        fields = fields_of(call, self._keeps_provider)
-        return await self._whole("/embeddings", call, fields, must_have="data", rows=inputs_in(fields))
+        request = fitted(call, self._dialect(call.model), self._keeps_provider)
+        rows = inputs_in(request.fields)
+        return await self._whole("/embeddings", call, request, must_have="data", rows=rows)
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         """
@@ -107,7 +114,7 @@ class WireProvider:
             yield opened
             return
         try:
-            yield StreamHead(self._since(started))
+            yield StreamHead(self._since(started), opened.dropped)
             yield opened.first
             while block := await self._next(opened, call.idle_s):
                 yield block
@@ -126,13 +133,13 @@ class WireProvider:
     # One request, one whole answer
 
     async def _whole(
-        self, path: str, call: Call, fields: dict[str, Any], must_have: str, rows: int | None = None
+        self, path: str, call: Call, request: Fitted, must_have: str, rows: int | None = None
     ) -> Answer | UpstreamError:
         if self._missing_key is not None:
             return self._keyless()
         started = self._clock.monotonic()
         try:
-            body = await within(call.timeout_s, Limit.WHOLE, self._body(path, call, fields))
+            body = await within(call.timeout_s, Limit.WHOLE, self._body(path, call, request.fields))
         except NETWORK as error:
             return failure_of_exception(error, self._config.id)
         if isinstance(body, UpstreamError):
@@ -142,7 +149,8 @@ class WireProvider:
         if isinstance(answer, UpstreamError):
             return answer
         usage = usage_in(answer) or await counted(call, said_in(answer))
-        return Answer(body, usage, upstream_s, chars_in(answer) if usage is None else 0)
+        chars = chars_in(answer) if usage is None else 0
+        return Answer(body, usage, upstream_s, chars, dropped=request.dropped)
 
     async def _body(self, path: str, call: Call, fields: dict[str, Any]) -> bytes | UpstreamError:
         response = await self._post(path, call, fields)
@@ -164,24 +172,58 @@ class WireProvider:
         """Wait for the first chunk: until it is there, the request can still go to another target."""
         if self._missing_key is not None:
             return self._keyless()
-        fields = fields_of(call, self._keeps_provider)
-        ask_for_stream(fields)
+        dialect = self._dialect(call.model)
+        request = fitted(call, dialect, self._keeps_provider)
+        place = (call.api_base, call.model)
+        asks = dialect.include_usage and self._usage_asked.may_ask(place)
+        ask_for_stream(request.fields, asks)
         try:
-            return await within(call.timeout_s, Limit.FIRST_TOKEN, self._first(call, fields))
+            return await within(call.timeout_s, Limit.FIRST_TOKEN, self._asked(call, request, place, asks))
         except NETWORK as error:
             return failure_of_exception(error, self._config.id)
 
-    async def _first(self, call: Call, fields: dict[str, Any]) -> _Opened | UpstreamError:
-        response = await self._post("/chat/completions", call, fields)
+    async def _asked(
+        self, call: Call, request: Fitted, place: Place, asks_usage: bool
+    ) -> _Opened | UpstreamError:
+        """The stream; a refusal that may be for asking about usage is followed by one try without."""
+        response = await self._post("/chat/completions", call, request.fields)
+        if response.status == 200:
+            if asks_usage:
+                self._usage_asked.passed(place)
+            return await self._first(call, request, response)
+        refusal = await self._refused(response)
+        if not (asks_usage and self._usage_asked.is_worth_a_try_without(place, refusal)):
+            return refusal
+        ask_for_stream(request.fields, with_usage=False)
+        response = await self._post("/chat/completions", call, request.fields)
+        if response.status == 200:
+            self._usage_asked.passed_without(place)
+            return await self._first(call, request, response)
+        response.close()
+        self._usage_asked.refused_without(place)
+        return refusal
+
+    async def _refused(self, response: aiohttp.ClientResponse) -> UpstreamError:
+        try:
+            return await self._refusal(response)
+        finally:
+            response.close()
+
+    async def _first(
+        self, call: Call, request: Fitted, response: aiohttp.ClientResponse
+    ) -> _Opened | UpstreamError:
         opened: _Opened | None = None
         try:
-            if response.status != 200:
-                return await self._refusal(response)
             if response.content_type != "text/event-stream":
                 return await self._no_stream(response)
             said = listener_for(call)
             frames = ChatFrames(
-                self._config.id, call.wants_usage, choices_in(fields), self._api_key, self._answer_limit, said
+                self._config.id,
+                call.wants_usage,
+                choices_in(request.fields),
+                self._api_key,
+                self._answer_limit,
+                said,
             )
             first = bytearray()
             while block := await self._more(response, frames):
@@ -191,7 +233,7 @@ class WireProvider:
                 if len(first) > self._answer_limit:
                     return too_much_of_nothing(self._config.id, self._answer_limit)
             if first and (block or (frames.is_complete and frames.failure is None)):
-                opened = _Opened(response, frames, bytes(first), said)
+                opened = _Opened(response, frames, bytes(first), said, request.dropped)
                 return opened
             return frames.failure or broken(self._config.id, "ended its stream before the first token", 200)
         finally:

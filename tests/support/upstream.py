@@ -20,7 +20,8 @@ embedding input, as `[[{…}]]`; `upstream.mode` gives the same orders to every 
     no_done · no_usage                leave out the [DONE] · never tell the usage
     usage                             in a message: tell these numbers of tokens, read and written
     error_after                       an error event after so many pieces
-    only_for                          faults only for this model; others get what is no fault
+    only_for · only_with              faults only for this model · for a request that has this field; others
+                                      get what is no fault
     bare                              the list of models without OpenAI's envelope around it
 
 With `times` a fault happens only so many times, whichever it is; then the request is answered.
@@ -226,7 +227,8 @@ class ScriptedUpstream:
             return dict(self.models_mode)
         found = ORDERS.search(last_text(body or {}))
         orders = {**self.mode, **(json.loads(found[1]) if found else {})}
-        if orders.get("only_for") not in (None, (body or {}).get("model")):
+        is_spared = orders.get("only_with", "messages") not in (body or {})
+        if is_spared or orders.get("only_for") not in (None, (body or {}).get("model")):
             return {name: value for name, value in orders.items() if name in ("chunks", "chunk_delay_s")}
         if "times" in orders:
             key = json.dumps(orders, sort_keys=True)

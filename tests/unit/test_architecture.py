@@ -23,8 +23,9 @@ RINGS = {
     "plugins": ("", ""),
     "caller": ("", ""),
     "config": ("errors caller", "pydantic pydantic_core yaml"),
+    "dialects": ("config", ""),
     # pure knowledge: these three never import one another
-    "routing": ("errors clock config plugins providers.catalogue", "pydantic"),
+    "routing": ("errors clock config plugins dialects providers.catalogue", "pydantic"),
     "resilience": ("errors clock config", "pydantic"),
     "accounting": ("errors clock config", "pydantic orjson"),
     # what brings them together
@@ -53,9 +54,12 @@ RINGS = {
     "lookout": ("errors clock config events providers.base", ""),
     # adapters: inward, never one another, never Ray
     "schemas": ("errors config accounting", "pydantic orjson"),
-    "providers": ("errors clock config accounting schemas", "aiohttp orjson"),
+    "providers": ("errors clock config dialects accounting schemas", "aiohttp orjson"),
     "providers/tokenizer": ("accounting", "tiktoken"),
-    "providers/litellm_": ("errors clock config accounting schemas", "aiohttp orjson litellm httpx openai"),
+    "providers/litellm_": (
+        "errors clock config dialects accounting schemas",
+        "aiohttp orjson litellm httpx openai",
+    ),
     "api": (
         "errors caller clock config accounting resilience routing control events routed streams.chat_stream "
         "gateway lookout schemas providers.base",

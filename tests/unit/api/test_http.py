@@ -326,3 +326,23 @@ async def test_the_short_health_waits_for_nobody_and_shows_what_is_known(client:
 
     assert (before["status"], before["latency_ms"]) == ("healthy", None)
     assert (after["status"], after["latency_ms"]) == ("healthy", 0.0)
+
+
+async def test_a_caller_hears_which_parameters_the_target_did_not_get(client: Client) -> None:
+    dropped = ("response_format", "seed")
+    whole = await client(ANSWER._replace(dropped=dropped)).post("/v1/chat/completions", json=HI)
+    stream = [StreamHead(0.1, dropped), FRAME, StreamEnd(Usage(10, 5), 0.2, 2)]
+    streamed = await client(stream).post("/v1/chat/completions", json={**HI, "stream": True})
+
+    for answer in (whole, streamed):
+        assert answer.headers["x-sekha-dropped-params"] == "response_format, seed"
+    told = orjson.loads(streamed.text.partition("\n")[0].removeprefix("data: "))
+    for body in (whole.json(), told):
+        assert body["sekha_metadata"]["routing"]["dropped_params"] == ["response_format", "seed"]
+
+
+async def test_an_answer_that_dropped_nothing_says_nothing_about_it(client: Client) -> None:
+    answer = await client().post("/v1/chat/completions", json=HI)
+
+    assert "x-sekha-dropped-params" not in answer.headers
+    assert "dropped_params" not in answer.json()["sekha_metadata"]["routing"]

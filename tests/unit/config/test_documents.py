@@ -19,6 +19,7 @@ from serve_app.config.load import load
 from serve_app.config.local_model import LocalModelConfig
 from serve_app.config.model import ModelConfig, VisionCapabilities
 from serve_app.config.names import names_of
+from serve_app.config.parameters import Parameters
 from serve_app.config.policy import BreakerPolicy, RetryPolicy
 from serve_app.config.pricing import PricingConfig
 from serve_app.config.provider import ProviderConfig, Script
@@ -41,6 +42,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Top level": Settings,
     "Providers": ProviderConfig,
     "Models": ModelConfig,
+    "Parameters": Parameters,
     "Vision capabilities": VisionCapabilities,
     "Default models": DefaultModels,
     "Routing": RoutingConfig,

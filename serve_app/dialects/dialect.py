@@ -1,0 +1,173 @@
+"""
+What one family of models takes of a request in OpenAI's words.
+
+A parameter of a caller is carried, renamed (nothing is lost), clamped to a documented bound, or dropped. What
+was clamped or dropped is told to the caller; nothing changes in silence.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from serve_app.config.parameters import OUTPUT_LIMITS
+
+GONE = object()  # in place of a value: it is not sent
+
+MOST_TOLD = 32  # names in a list of dropped parameters
+LONGEST_NAME = 64  # characters of a name in it
+
+# With these values a parameter asks for what happens without it: leaving it out changes nothing.
+NEUTRAL: Mapping[str, Any] = MappingProxyType({
+    "n": 1, "logprobs": False, "top_logprobs": 0, "logit_bias": {}, "frequency_penalty": 0,
+    "presence_penalty": 0, "store": False, "metadata": {}, "stop": [], "service_tier": "auto",
+    "parallel_tool_calls": True, "modalities": ["text"], "tool_choice": "auto", "betas": [],
+    "response_format": {"type": "text"}, "temperature": 1, "top_p": 1,
+})  # fmt: skip
+
+# What every chat model takes in one way or the other; of a vendor without a row nothing else is promised.
+ORDINARY = frozenset({
+    "model", "messages", "stream", "stream_options", "temperature", "top_p", "stop", "tools", "tool_choice",
+    "input", *OUTPUT_LIMITS,
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """
+    What a family of models takes.
+
+    drops: Parameters it does not take; `name.type` is one type of a `response_format`.
+    while_reasoning: Parameters it takes only where `reasoning_effort` is absent or `none`.
+    only: The one value it takes of a parameter; others are dropped.
+    at_most: The highest value it takes of a number; above it the number is clamped, as documented.
+    not_with: Parameters it does not take together with another one, which is carried instead.
+    renames: Its own name for a parameter.
+    output_limit: Its name for the limit of the output; None: it takes both names.
+    roles: Its own name for a role of a message.
+    message_drops: Members of a message it does not take.
+    include_usage: Whether it takes `stream_options.include_usage`.
+    is_known: False where only the translator knows what is taken.
+    """
+
+    drops: frozenset[str] = frozenset()
+    while_reasoning: frozenset[str] = frozenset()
+    only: Mapping[str, Any] = field(default_factory=dict)
+    at_most: Mapping[str, float] = field(default_factory=dict)
+    not_with: Mapping[str, str] = field(default_factory=dict)
+    renames: Mapping[str, str] = field(default_factory=dict)
+    output_limit: str | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
+    message_drops: frozenset[str] = frozenset()
+    include_usage: bool = True
+    is_known: bool = True
+    watched: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        dropped = (name.partition(".")[0] for name in self.drops)
+        named = (self.while_reasoning, self.only, self.at_most, self.not_with, self.renames)
+        limits = OUTPUT_LIMITS if self.output_limit else ()
+        object.__setattr__(self, "watched", frozenset().union(dropped, *named, limits))
+
+    def lost(self, asked: Mapping[str, Any]) -> tuple[str, ...]:
+        """
+        The parameters of a request that this family would not take as they are, in alphabetical order.
+
+        Of a vendor that is not known, all but the ordinary ones: nobody can promise them.
+        """
+        lost = [name for name, value in self._changes(asked).items() if matters(name, asked[name], value)]
+        if not self.is_known:
+            lost += [name for name in asked.keys() - ORDINARY - set(lost) if matters(name, asked[name])]
+        return told(lost)
+
+    def fit(self, fields: dict[str, Any]) -> tuple[str, ...]:
+        """Make a request fit, in place; what was dropped or clamped, in alphabetical order."""
+        changed: list[str] = []
+        if self.roles:
+            self._name_roles(fields.get("messages"))
+        if self.message_drops:
+            changed += self._drop_members(fields.get("messages"))
+        if not self.watched.isdisjoint(fields):
+            for name, value in self._changes(fields).items():
+                before = fields[name]
+                if value is GONE:
+                    del fields[name]
+                else:
+                    fields[name] = value
+                if matters(name, before, value):
+                    changed.append(name)
+            for name, new in self.renames.items():
+                if name in fields:
+                    fields[new] = fields.pop(name)
+            if self.output_limit is not None:
+                self._name_the_limit(fields, self.output_limit)
+        return told(changed) if changed else ()
+
+    def _changes(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Each parameter that cannot go as it is, with the value that can, or GONE."""
+        changes: dict[str, Any] = {}
+        reasons = asked.get("reasoning_effort") not in (None, "none")
+        for name in self.watched.intersection(asked):
+            value = asked[name]
+            if (
+                name in self.drops
+                or (reasons and name in self.while_reasoning)
+                or (name in self.only and value != self.only[name])
+                or (name in self.not_with and asked.get(self.not_with[name]) is not None)
+                or (isinstance(value, dict) and f"{name}.{value.get('type')}" in self.drops)
+            ):
+                changes[name] = GONE
+            elif (most := self.at_most.get(name)) is not None and _is_above(value, most):
+                changes[name] = most
+        return changes
+
+    @staticmethod
+    def _name_the_limit(fields: dict[str, Any], own: str) -> None:
+        """Leave one limit of the output, under this family's name; the newer of two names counts."""
+        given = [fields.pop(name) for name in OUTPUT_LIMITS if name in fields]
+        limit = next((value for value in given if value is not None), None)
+        if limit is not None:
+            fields[own] = limit
+
+    def _name_roles(self, messages: Any) -> None:
+        for message in messages if isinstance(messages, list) else ():
+            if (own := self.roles.get(message.get("role"))) is not None:
+                message["role"] = own
+
+    def _drop_members(self, messages: Any) -> list[str]:
+        """Drop members of messages, in place; which there were."""
+        dropped = set()
+        for message in messages if isinstance(messages, list) else ():
+            for name in self.message_drops:
+                if name in message:
+                    del message[name]
+                    dropped.add(f"messages.{name}")
+        return list(dropped)
+
+
+def told(names: Iterable[str]) -> tuple[str, ...]:
+    """Names as they may stand in a header: clean, short, sorted, and not too many."""
+    clean = {_clean(name) for name in names}
+    return tuple(sorted(clean)[:MOST_TOLD])
+
+
+def _clean(name: str) -> str:
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "_" for c in name[:LONGEST_NAME])
+    return kept or "_"
+
+
+def matters(name: str, before: Any, after: Any = GONE) -> bool:
+    """Whether the caller has lost something: not where the value asked for nothing special."""
+    if before is None:
+        return False
+    neutral = name in NEUTRAL and _same(before, NEUTRAL[name])
+    return not neutral if after is GONE else not _same(before, after)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equality without `True == 1`."""
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+
+
+def _is_above(value: Any, most: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > most

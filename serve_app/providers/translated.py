@@ -1,0 +1,69 @@
+"""
+Conversations on their way to a vendor with a format of its own.
+
+Such a format has no place for a text that is empty, and holds the arguments of a tool as JSON and not as
+text: what cannot be said in it is left out where it says nothing, and else refused before anything is sent.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+
+class BrokenArguments(NamedTuple):
+    """A tool call of a conversation whose arguments are not a JSON object; `param` says where it stands."""
+
+    param: str
+    message: str
+
+
+def without_empty_texts(messages: Sequence[Any]) -> list[Any]:
+    """
+    The messages without texts that are empty or blank, and without messages that say nothing else.
+
+    A tool's result may be empty: that it came at all is what it says.
+    """
+    kept = []
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, list):
+            parts = [part for part in content if not _is_blank_part(part)]
+            content = parts or None
+        elif isinstance(content, str) and not content.strip():
+            content = None
+        if content is None and message.get("role") in ("tool", "function"):
+            kept.append({**message, "content": ""})
+        elif content is not None or message.get("tool_calls") or message.get("function_call"):
+            kept.append(message if content is message.get("content") else {**message, "content": content})
+    return kept
+
+
+def broken_arguments(messages: Sequence[Any]) -> BrokenArguments | None:
+    """The first tool call whose arguments are not a JSON object, in words that repeat nothing of it."""
+    for index, message in enumerate(messages):
+        calls = message.get("tool_calls") if isinstance(message, Mapping) else None
+        for number, call in enumerate(calls if isinstance(calls, list) else ()):
+            function = call.get("function") if isinstance(call, Mapping) else None
+            arguments = function.get("arguments") if isinstance(function, Mapping) else None
+            if not _are_arguments(arguments):
+                place = f"messages[{index}].tool_calls[{number}].function.arguments"
+                return BrokenArguments(place, f"'{place}' is not a JSON object; send the whole arguments")
+    return None
+
+
+def _is_blank_part(part: Any) -> bool:
+    is_text = isinstance(part, Mapping) and part.get("type") == "text"
+    return is_text and not str(part.get("text") or "").strip()
+
+
+def _are_arguments(arguments: Any) -> bool:
+    """Nothing is as good as an empty object."""
+    if arguments is None or isinstance(arguments, Mapping):
+        return True
+    if not isinstance(arguments, str):
+        return False
+    try:
+        return not arguments.strip() or isinstance(orjson.loads(arguments), dict)
+    except orjson.JSONDecodeError:
+        return False
