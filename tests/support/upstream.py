@@ -227,7 +227,7 @@ class ScriptedUpstream:
             return dict(self.models_mode)
         found = ORDERS.search(last_text(body or {}))
         orders = {**self.mode, **(json.loads(found[1]) if found else {})}
-        is_spared = orders.get("only_with", "messages") not in (body or {})
+        is_spared = "only_with" in orders and orders["only_with"] not in (body or {})
         if is_spared or orders.get("only_for") not in (None, (body or {}).get("model")):
             return {name: value for name, value in orders.items() if name in ("chunks", "chunk_delay_s")}
         if "times" in orders:
