@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from serve_app.config.policy import BreakerPolicy
 from serve_app.resilience.outcome import Outcome
-from serve_app.resilience.window import Window, calls_in, counted, failures_in
+from serve_app.resilience.window import WINDOW_S, Window, calls_in, counted, failures_in
 
 SAME_DEATH_S = 10.0  # what a replica had is lost within that; the clocks of two routers may differ
 
@@ -157,10 +157,10 @@ class Breaker(NamedTuple):
         """Open, if there were too many failures in a row or too many among the last calls."""
         if self.failure_count >= policy.failure_threshold:
             return self._entered(BreakerState.OPEN, now)
-        if policy.failure_rate is None or calls_in(self.window) < policy.failure_rate_calls:
+        if policy.failure_rate is None or self.last_failure is None or now - self.last_failure > WINDOW_S:
             return self
-        failures = failures_in(self.window)
-        if failures < policy.failure_rate * calls_in(self.window):
+        calls, failures = calls_in(self.window), failures_in(self.window)
+        if calls < policy.failure_rate_calls or failures < policy.failure_rate * calls:
             return self
         return self._replace(failure_count=failures)._entered(BreakerState.OPEN, now)
 

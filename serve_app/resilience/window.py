@@ -15,12 +15,11 @@ def counted(window: Window, at: float, failed: bool) -> Window:
     second, failures = int(at), int(failed)
     if not window:
         return ((second, 1, failures),)
-    newest, *_ = window[-1]
+    newest, calls, failed_before = window[-1]
     oldest = max(second, newest) - WINDOW_S + 1
     if second < oldest:
         return window
     if second == newest and window[0][0] >= oldest:
-        _, calls, failed_before = window[-1]
         return (*window[:-1], (second, calls + 1, failed_before + failures))
     counts = {moment: (calls, failed_then) for moment, calls, failed_then in window if moment >= oldest}
     calls, failed_before = counts.get(second, (0, 0))

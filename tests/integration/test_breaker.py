@@ -141,3 +141,20 @@ def test_case_48_a_provider_is_left_when_it_fails_and_found_again_when_it_is_bac
         assert [text_of(probe) for probe in probes] == ["Hello from gpt-4o: hi"] * 2
         assert api.breaker("first")["state"] == "closed"
         assert api.breaker("first")["failure_count"] == 0
+
+
+def test_by_default_a_provider_is_used_again_within_seconds_of_its_recovery(gateway: Gateway) -> None:
+    port = free_port()
+    with ScriptedUpstream() as reserve:
+        api = gateway(
+            gateway_config(
+                inline("first", f"http://{HOST}:{port}", model("gpt-4o", "chat_smart"), priority=1),
+                inline("second", reserve.url, model("gpt-4o-mini", "chat_smart"), priority=2),
+            )
+        )
+        knock_out(api, "chat_smart")
+        assert api.breaker("first")["state"] == "open"
+
+        with ScriptedUpstream(port=port):
+            eventually(lambda: api.chat().headers["x-sekha-provider"] == "first", within_s=15, every_s=0.5)
+            eventually(lambda: api.chat() and api.breaker("first")["state"] == "closed", within_s=5)
