@@ -143,8 +143,9 @@ class Engine:
             retries += 1
 
     def _outlook(self, trip: Trip, candidate: Candidate) -> Outlook:
+        # Who has to be waited for while a machine starts is no reason to hurry on.
+        has_other = any(self._may_serve(other) for other in trip.after(candidate) if other.is_ready)
         stands_in = trip.stands_in(candidate.target)
-        has_other = self._has_other(trip, candidate)
         return Outlook(trip.remaining_s, has_other, stands_in, self._passes_filter)
 
     async def _admitted(self, trip: Trip, candidate: Candidate, retries: int) -> Attempt | None:

@@ -562,7 +562,9 @@ async def test_a_request_that_waits_between_two_attempts_is_under_way_and_not_in
 class Hosting:
     """A cloud, and two models of our own on machines that may have to be waited for; all of them answer."""
 
-    def __init__(self, places: dict[str, int], **more: object) -> None:
+    def __init__(
+        self, places: dict[str, int], retry: dict[str, object] | None = None, **more: object
+    ) -> None:
         self.providers = {name: ListedProvider(ANSWER) for name in places}
         self.woken: list[str] = []
         wakers = {name: partial(self.woken.append, name) for name in places if name != "cloud"}
@@ -572,7 +574,7 @@ class Hosting:
                 "type": "scripted" if name == "cloud" else "vllm",
                 "priority": place,
                 "models": [{"model_id": name, "task": "chat_smart"}],
-                "retry": {"max_retries": 0},
+                "retry": {"max_retries": 0} if retry is None else retry,
                 **({} if name == "cloud" else {"local": {"max_running": 1, "burst_queue": 0}}),
             }
             for name, place in places.items()
@@ -681,6 +683,14 @@ async def test_a_sleeper_stands_in_for_a_cloud_that_fails() -> None:
     made.providers["cloud"].answers_with(failure(FailureKind.BROKEN))
 
     assert await made.asked() == "own"
+
+
+async def test_a_sleeper_is_no_reason_to_leave_a_cloud_that_refuses_once_or_twice() -> None:
+    made = Hosting({"cloud": 1, "own": 2}, retry={})
+    made.providers["cloud"].answers_with(*[failure(FailureKind.OVERLOADED, "cloud")] * 2, ANSWER)
+
+    assert await made.asked() == "cloud"
+    assert made.providers["own"].calls == []
 
 
 class Deserted(ListedProvider):
