@@ -35,6 +35,7 @@ from serve_app.api.auth import Authorised, Keyring
 from serve_app.api.errors import error_for, error_headers, openai_error
 from serve_app.api.health import NOT_LOOKED_AT, Exposition, metrics_routes, provider_routes, service_routes
 from serve_app.api.openai import OpenAIEndpoints, request_id_of
+from serve_app.api.openapi import chat_operation, completed, embeddings_operation
 from serve_app.api.origins import Origins, is_preflight
 from serve_app.api.routing import routing_routes
 from serve_app.api.unknown_path import hint_for
@@ -94,6 +95,7 @@ def build_api(
     app = _documented(gateway, lookout, keyring, clock, exposition, hot)
     desk = Desk(gateway, lookout, clock)
     app.include_router(admin_routes(desk, keyring, look_at_endpoint or unseen))
+    app.openapi = lambda: completed(app, public)  # type: ignore[method-assign]
     rest = Guarded(app, keyring, public)
     return Dispatcher(hot, rest, gateway, keyring)
 
@@ -255,7 +257,7 @@ def _openai_routes(gateway: Gateway, hot: dict[str, Endpoint], authorised: Autho
             methods=["POST"],
             operation_id=path.strip("/").replace("/", "_"),
             summary=f"OpenAI's {kind} endpoint; unknown fields pass through",
-            openapi_extra=_body_of(kind),
+            openapi_extra=embeddings_operation() if kind == "embeddings" else chat_operation(),
             response_class=Response,
         )
 
@@ -288,21 +290,6 @@ def _handing_over_to(endpoint: Endpoint) -> Callable[[], Awaitable[Response]]:
         return _HandOver(endpoint)
 
     return hand_over
-
-
-def _body_of(kind: str) -> dict[str, Any]:
-    """The body's schema as far as the gateway reads it; more fields are welcome."""
-    fields: dict[str, Any] = {"model": {"type": "string"}}
-    if kind == "chat":
-        fields["messages"] = {"type": "array", "items": {"type": "object"}, "minItems": 1}
-        fields["stream"] = {"type": "boolean"}
-        fields["temperature"] = {"type": "number", "minimum": 0, "maximum": 2}
-        fields["max_tokens"] = {"type": "integer", "minimum": 1}
-    else:
-        fields["input"] = {"anyOf": [{"type": "string"}, {"type": "array"}]}
-    required = ["messages" if kind == "chat" else "input"]
-    schema = {"type": "object", "properties": fields, "required": required, "additionalProperties": True}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 def _route_of(scope: Scope) -> str:

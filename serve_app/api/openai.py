@@ -7,10 +7,10 @@ is forwarded as the bytes it came in, with one member spliced in.
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import uuid4
 
-from serve_app.accounting.money import dollars, dollars_text
+from serve_app.accounting.money import dollars_text
 from serve_app.api.asgi import (
     CallerGone,
     Headers,
@@ -28,7 +28,7 @@ from serve_app.caller import Caller
 from serve_app.config.routing import OnStreamFailure
 from serve_app.errors import GatewayError, InvalidRequest, UpstreamError
 from serve_app.gateway import Gateway
-from serve_app.routed import Routed
+from serve_app.routed import METADATA, Routed, metadata
 from serve_app.schemas.chat import read_chat
 from serve_app.schemas.embeddings import read_embedding
 from serve_app.streams.chat_stream import ChatStream
@@ -103,7 +103,7 @@ class OpenAIEndpoints:
 
     async def _send_whole(self, body: bytes, routed: Routed, send: Send) -> None:
         if self._tells_metadata:
-            body = spliced(body, "sekha_metadata", metadata(routed))
+            body = spliced(body, METADATA, metadata(routed))
         await send_answer(send, 200, body, routed_headers(routed))
 
     async def _send_stream(self, stream: ChatStream, send: Send) -> None:
@@ -120,7 +120,7 @@ class OpenAIEndpoints:
             async for item in stream:
                 if isinstance(item, bytes):
                     if untold and stream.routed:
-                        item = with_member(item, "sekha_metadata", metadata(stream.routed))
+                        item = with_member(item, METADATA, metadata(stream.routed))
                         untold = False
                     await send({"type": "http.response.body", "body": item, "more_body": True})
                 elif isinstance(item, GatewayError):
@@ -160,31 +160,6 @@ def routed_headers(routed: Routed) -> Headers:
     if routed.dropped:
         headers.append((b"x-sekha-dropped-params", ", ".join(routed.dropped).encode()))
     return headers
-
-
-def metadata(routed: Routed) -> dict[str, Any]:
-    """`sekha_metadata` of an answer (contract 1.5)."""
-    target = routed.target
-    told: dict[str, Any] = {
-        "routing": {
-            "provider_id": target.provider_id,
-            "model_id": target.model_id,
-            "provider_type": target.provider_type,
-            "estimated_cost": _dollars(routed.estimated_cost),
-            "actual_cost": _dollars(routed.actual_cost),
-            "reason": routed.reason,
-            "task": routed.task,
-        }
-    }
-    if routed.dropped:
-        told["routing"]["dropped_params"] = list(routed.dropped)
-    if routed.images:
-        told["vision"] = {"image_count": routed.images, "supports_vision": target.supports_vision}
-    return told
-
-
-def _dollars(cost: int | None) -> float | None:
-    return None if cost is None else dollars(cost)
 
 
 def _terms_of(scope: Scope, caller: Caller) -> Terms:

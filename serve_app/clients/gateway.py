@@ -18,13 +18,13 @@ from typing import Any
 from uuid import uuid4
 
 import orjson
-import ray
 from ray import serve
 from ray.serve.exceptions import BackPressureError, RayServeException
 
 from serve_app.caller import NOBODY
 from serve_app.clients.bodies import Messages, chat_body, embedding_body
 from serve_app.clients.chunks import chunks_in
+from serve_app.clients.cluster import JOIN_WITHIN_S, join_cluster
 from serve_app.config.routing import OnStreamFailure
 from serve_app.deployments.handles import TROUBLES, BySize
 from serve_app.errors import GatewayError, GatewayUnavailable
@@ -129,7 +129,8 @@ class GatewayClient:
         with self._connecting:
             if self._router is None:
                 with self._own_words():
-                    self._router = _Router(self._handle or running_gateway(self.app_name))
+                    within_s = min(self._timeout_s, JOIN_WITHIN_S)
+                    self._router = _Router(self._handle or running_gateway(self.app_name, within_s))
             return self._router
 
     def _sent(self, method: BySize, body: bytes, *more: OnStreamFailure | None) -> Any:
@@ -187,19 +188,16 @@ class _Router:
         self.embed = BySize(handle, "embed", large_answers=True)
 
 
-def running_gateway(app_name: str) -> Any:
+def running_gateway(app_name: str, within_s: float = JOIN_WITHIN_S) -> Any:
     """
-    The handle of a running gateway's router; GatewayUnavailable says what there is instead.
+    Return the handle of a running gateway's router.
 
-    Joins the cluster of this machine, or the one in RAY_ADDRESS, where Ray is not connected yet; starts none.
+    Joins a cluster where Ray is not connected yet, as `join_cluster` does, within so many seconds.
+
+    Raises:
+        GatewayUnavailable: with the reason, and the applications that there are instead.
     """
-    if not ray.is_initialized():
-        try:
-            ray.init(address="auto", log_to_driver=False)
-        except ConnectionError as error:
-            raise GatewayUnavailable(
-                f"No gateway '{app_name}': no Ray cluster to join, neither here nor in RAY_ADDRESS"
-            ) from error
+    join_cluster(within_s)
     try:
         return serve.get_app_handle(app_name)
     except RayServeException as error:

@@ -23,9 +23,11 @@ from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
 from serve_app.errors import GatewayError
 from serve_app.events import Listener
+from serve_app.gateway import Gateway, Reply
 from serve_app.inprocess import Authority, LocalGateway, local_gateway
 from serve_app.providers.base import Health, Provider
 from serve_app.providers.build import build_provider
+from serve_app.routed import METADATA, metadata
 from serve_app.schemas.chat import read_chat
 from serve_app.schemas.embeddings import read_embedding
 
@@ -82,7 +84,7 @@ class OwnGateway:
         request = read_chat(chat_body(messages, model, fields))
         async with self._in_use() as local:
             reply = await local.gateway.chat(request, uuid4().hex)
-        return _read(reply.body)
+        return _told(reply, local.gateway)
 
     async def chat_stream(
         self, messages: Messages, model: str | None = None, **fields: Any
@@ -93,11 +95,15 @@ class OwnGateway:
             self._in_use() as local,
             aclosing(await local.gateway.chat_stream(request, uuid4().hex)) as stream,
         ):
+            untold = local.gateway.settings.routing.metadata
             async for item in stream:
                 if isinstance(item, GatewayError):
                     raise item
                 if isinstance(item, bytes):
                     for chunk in chunks_in(item):
+                        if untold and stream.routed:
+                            chunk[METADATA] = metadata(stream.routed)
+                            untold = False
                         yield chunk
 
     async def embed(
@@ -110,7 +116,7 @@ class OwnGateway:
         request = read_embedding(embedding_body(input, model, fields))
         async with self._in_use() as local:
             reply = await local.gateway.embed(request, uuid4().hex)
-        return _read(reply.body)
+        return _told(reply, local.gateway)
 
     async def health(self) -> Mapping[str, Health]:
         """The last look at each provider, by its id; a look is taken where that one has grown old."""
@@ -175,6 +181,9 @@ class OwnGateway:
         return self._loops[loop]
 
 
-def _read(body: bytes) -> dict[str, Any]:
-    answer: dict[str, Any] = orjson.loads(body)
+def _told(reply: Reply, gateway: Gateway) -> dict[str, Any]:
+    """The answer, with a word about who gave it and what it cost, as over HTTP."""
+    answer: dict[str, Any] = orjson.loads(reply.body)
+    if gateway.settings.routing.metadata:
+        answer[METADATA] = metadata(reply.routed)
     return answer

@@ -17,6 +17,7 @@ from ray.serve.exceptions import RayServeException
 from serve_app.api.app import build_api
 from serve_app.api.asgi import ASGIApp
 from serve_app.api.auth import Keyring
+from serve_app.api.sse import spliced, with_member
 from serve_app.caller import NOBODY, Caller
 from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig, Transport
@@ -33,7 +34,7 @@ from serve_app.deployments.clients import HandleProvider
 from serve_app.deployments.collector import collect_seldom
 from serve_app.deployments.control import ControlClient
 from serve_app.errors import Forbidden, GatewayError
-from serve_app.gateway import Gateway
+from serve_app.gateway import Gateway, Reply
 from serve_app.heir import Heir
 from serve_app.lookout import Lookout, free_to_look_at
 from serve_app.observability.logs import (
@@ -47,6 +48,7 @@ from serve_app.prices import prices_of
 from serve_app.providers.base import Provider, StreamEnd
 from serve_app.providers.build import build_provider
 from serve_app.providers.endpoint import look_at_endpoint
+from serve_app.routed import METADATA, metadata
 from serve_app.schemas.chat import read_chat
 from serve_app.schemas.embeddings import read_embedding
 from serve_app.storage.journal import Journal
@@ -115,7 +117,7 @@ class RouterDeployment:
         """A chat completion for a caller within the cluster; errors come as values."""
         try:
             caller = self._caller(tenant)
-            return (await self._gateway.chat(read_chat(body), request_id, timeout_s, caller)).body
+            return self._told(await self._gateway.chat(read_chat(body), request_id, timeout_s, caller))
         except GatewayError as error:
             return error
 
@@ -125,7 +127,7 @@ class RouterDeployment:
         """Vectors for a caller within the cluster; errors come as values."""
         try:
             caller = self._caller(tenant)
-            return (await self._gateway.embed(read_embedding(body), request_id, timeout_s, caller)).body
+            return self._told(await self._gateway.embed(read_embedding(body), request_id, timeout_s, caller))
         except GatewayError as error:
             return error
 
@@ -146,10 +148,20 @@ class RouterDeployment:
         except GatewayError as error:
             yield error
             return
+        untold = self._gateway.settings.routing.metadata
         async with aclosing(stream):
             async for item in stream:
+                if isinstance(item, bytes) and untold and stream.routed:
+                    item = with_member(item, METADATA, metadata(stream.routed))
+                    untold = False
                 if not isinstance(item, StreamEnd):
                     yield item
+
+    def _told(self, reply: Reply) -> bytes:
+        """The answer, with a word about who gave it and what it cost, as over HTTP."""
+        if not self._gateway.settings.routing.metadata:
+            return reply.body
+        return spliced(reply.body, METADATA, metadata(reply.routed))
 
     def _caller(self, tenant: str) -> Caller:
         """Who calls through a handle is within the cluster's trust, and says itself who pays."""

@@ -48,10 +48,16 @@ def _tokens(value: Any) -> int:
             return sum(estimate_tokens(len(item)) for item in value)
         if _are_tokens(value):
             return len(value)
-        if all(isinstance(item, list) and _are_tokens(item) for item in value):
+        if all(isinstance(item, list) and item and _are_tokens(item) for item in value):
             return sum(len(item) for item in value)
     raise InvalidField("input", "Input should be a text, a list of texts, or lists of tokens", "input_type")
 
 
 def _are_tokens(value: list[Any]) -> bool:
-    return all(type(item) is int and 0 <= item <= MOST_TOKENS for item in value)
+    return all(_is_token(item) for item in value)
+
+
+def _is_token(item: Any) -> bool:
+    """JSON has one kind of number: 5.0 is a whole one."""
+    is_whole = type(item) is int or (type(item) is float and item.is_integer())
+    return is_whole and 0 <= item <= MOST_TOKENS

@@ -2,15 +2,27 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 
 from serve_app.config.data_policy import DataPolicy, strictest
+from serve_app.config.model import ModelTask
 from serve_app.schemas.body import MOST_DOLLARS, MOST_TOKENS
 from serve_app.schemas.wishes import LONGEST_NAME, MOST_MODELS, MOST_PROVIDERS, Wishes
 
 Dollars = Annotated[float, Field(strict=True, ge=0, le=MOST_DOLLARS, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 ProviderNames = Annotated[list[Name], Field(max_length=MOST_PROVIDERS)]
+
+
+def _a_number(value: Any) -> Any:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ValueError("Input should be a number")
+    return value
+
+
+Positive = Annotated[
+    int, Field(ge=1, le=MOST_TOKENS), BeforeValidator(_a_number)
+]  # 5.0 is one in JSON, "5" and true are not
 
 
 class Words(BaseModel):
@@ -48,17 +60,17 @@ class RouteRequest(Words):
     `model` and `models` are named as in a request, `preferred_model` is a wish.
     """
 
-    task: str
+    task: str = Field(json_schema_extra={"enum": [task.value for task in ModelTask]})
     model: Name | None = None
     models: Annotated[list[Name], Field(max_length=MOST_MODELS)] | None = None
     provider: ProviderWords | None = None
     data_policy: DataPolicy | None = None
     preferred_model: str | None = None
-    require_vision: bool = False
-    require_audio: bool = False
+    require_vision: StrictBool = False
+    require_audio: StrictBool = False
     max_cost: Dollars | None = None
-    context_size: int | None = Field(default=None, ge=1, le=MOST_TOKENS)
-    include_fallbacks: bool = False
+    context_size: Positive | None = None
+    include_fallbacks: StrictBool = False
 
     @property
     def wishes(self) -> Wishes:

@@ -30,14 +30,18 @@ async def test_a_chat_is_answered_as_it_is_over_http(client: GatewayClient, loca
 
     assert answer["choices"][0]["message"]["content"] == text_of(local.chat("hi", model="chat_smart"))
     assert answer["usage"]["total_tokens"] > 0
+    over_http = local.chat("hi", model="chat_smart").json()["sekha_metadata"]
+    assert answer["sekha_metadata"]["routing"]["provider_id"] == over_http["routing"]["provider_id"]
 
 
 async def test_a_stream_says_what_a_whole_answer_says(client: GatewayClient) -> None:
     whole = await client.chat("tell me a story")
 
-    pieces = [text_in(chunk) async for chunk in client.chat_stream("tell me a story")]
+    chunks = [chunk async for chunk in client.chat_stream("tell me a story")]
+    pieces = [text_in(chunk) for chunk in chunks]
 
     assert len(pieces) > 3
+    assert chunks[0]["sekha_metadata"]["routing"]["provider_id"]
     assert "".join(pieces) == whole["choices"][0]["message"]["content"]
 
 

@@ -33,7 +33,7 @@ RINGS = {
     "prices": ("errors config accounting providers.catalogue", ""),
     "conditions": ("config accounting routing", ""),
     "control": ("errors caller clock config accounting resilience routing", "pydantic"),
-    "routed": ("config routing", ""),
+    "routed": ("config accounting.money routing", ""),
     "succession": ("errors resilience routing", ""),
     "trip": (
         "errors bill purse caller clock config accounting resilience routing control events routed "
@@ -77,7 +77,7 @@ RINGS = {
     ),
     "deployments": (
         "errors caller clock config accounting resilience control events gateway lookout heir prices schemas "
-        "providers api observability storage",
+        "providers api observability storage routed",
         "ray grpc",
     ),
     "deployments/local_model": (
@@ -86,7 +86,7 @@ RINGS = {
     ),
     "app": ("errors config deployments", "ray pydantic"),
     "clients": ("errors caller config.routing deployments.handles schemas.exact", "ray orjson"),
-    "clients/own": ("errors clock config events gateway inprocess providers schemas", "orjson"),
+    "clients/own": ("errors clock config events gateway inprocess providers routed schemas", "orjson"),
     "clients/model_router": ("errors clock config accounting resilience routing providers", ""),
     "clients/unified": ("errors clock config accounting control.backend providers.base", ""),
     "clients/bridge": (

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query
 
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.desk import Desk
-from serve_app.api.admin.moment import moment_of, shown_moment
+from serve_app.api.admin.moment import Moment, moment_of, shown_moment
 from serve_app.caller import Caller
 from serve_app.control.store import Change
 
@@ -22,7 +22,7 @@ def audit_routes(desk: Desk, access: Access) -> APIRouter:
     async def audit(
         _: Reader,
         limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
-        before: Annotated[str | None, Query(description="a date, or seconds since 1970")] = None,
+        before: Moment = None,
     ) -> dict[str, Any]:
         """The newest changes; those before the last line's `at` are the next page."""
         changes = await desk.changes(limit, moment_of(before, "before"))

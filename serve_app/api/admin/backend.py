@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request
 from pydantic import Field
 
 from serve_app.api.admin.access import Access
@@ -35,7 +35,7 @@ from serve_app.providers.base import Health, HealthStatus
 class SwitchWanted(Config):
     """The backend by its name; unless the check is skipped, only one that is well is switched to."""
 
-    backend: str = Field(max_length=100)
+    backend: str = Field(max_length=100, json_schema_extra={"enum": list(Backend)})
     skip_health_check: bool = False
 
 
@@ -131,7 +131,9 @@ def backend_routes(desk: Desk, access: Access, looks: BackendLooks, guard: Endpo
         return {backend.value: shown_health(look) for backend, look in found.items()}
 
     @routes.get("/backend/health/{name}")
-    async def health_of(name: str, _: Reader) -> dict[str, Any]:
+    async def health_of(
+        name: Annotated[str, Path(json_schema_extra={"enum": list(Backend)})], _: Reader
+    ) -> dict[str, Any]:
         """One of them."""
         backend = backend_named(name)
         return {"backend": backend.value, **shown_health(await looks.look(backend, await present()))}

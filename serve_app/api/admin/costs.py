@@ -12,7 +12,7 @@ from serve_app.accounting.limit import Window
 from serve_app.accounting.money import dollars_text
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.desk import Desk
-from serve_app.api.admin.moment import moment_of, shown_moment
+from serve_app.api.admin.moment import Moment, moment_of, shown_moment
 from serve_app.api.admin.money import gateway_budget, in_dollars, spent, spent_in_window, told
 from serve_app.caller import Caller
 from serve_app.control.backend import Backend, backends_of
@@ -21,6 +21,8 @@ from serve_app.control.machines import Machine
 from serve_app.errors import InvalidRequest
 
 USUALLY_BY = "provider,model"
+_TEXT = {"type": "string"}
+SOME_STEPS = rf"^({'|'.join(By)})(,({'|'.join(By)}))*$"
 _MAKES_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # where a spreadsheet opens the file
 
 
@@ -36,12 +38,15 @@ def costs_routes(desk: Desk, access: Access) -> APIRouter:
     Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
 
-    @routes.get("/costs", response_model=None)
+    @routes.get("/costs", response_model=None, responses={200: {"content": {"text/csv": {"schema": _TEXT}}}})
     async def costs(
         _: Reader,
-        since: Annotated[str | None, Query(description="a date, or seconds since 1970")] = None,
-        until: Annotated[str | None, Query(description="likewise; that day no longer counts")] = None,
-        by: Annotated[str, Query(description="any of day, provider, model, tenant, caller")] = USUALLY_BY,
+        since: Moment = None,
+        until: Moment = None,
+        by: Annotated[
+            str,
+            Query(description=f"Any of {', '.join(By)}.", json_schema_extra={"pattern": SOME_STEPS}),
+        ] = USUALLY_BY,
         form: Annotated[Form, Query(alias="format")] = Form.JSON,
     ) -> dict[str, Any] | Response:
         """
@@ -81,7 +86,7 @@ def costs_routes(desk: Desk, access: Access) -> APIRouter:
         _: Reader,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         tenant: str | None = None,
-        before: str | None = None,
+        before: Moment = None,
     ) -> dict[str, Any]:
         """The ledger's newest lines; those before the last one's `at` are the next page."""
         entries = await desk.entries(limit, tenant, moment_of(before, "before"))

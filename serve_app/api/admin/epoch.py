@@ -8,7 +8,11 @@ from serve_app.control.book import Book
 from serve_app.errors import InvalidRequest
 
 IfMatch = Annotated[
-    str | None, Header(description="The epoch that ETag told: refused with 412 if there is a newer one.")
+    str | None,
+    Header(
+        description="The epoch that ETag told: refused with 412 if there is a newer one.",
+        json_schema_extra={"type": "string", "pattern": r'^(\*|(W/)?"?[0-9]{1,18}"?)$'},
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.epoch import IfMatch, tell_epoch
+from serve_app.api.admin.moment import END_OF_TIME
 from serve_app.caller import NOBODY, Caller, Role
 from serve_app.config.base import Config
 from serve_app.config.data_policy import DataPolicy
@@ -16,8 +17,6 @@ from serve_app.config.model import ModelTask
 from serve_app.config.tenant import TENANT_ID, Budgets, Rates
 from serve_app.control.amendment import key_changed, key_created, key_of, key_revoked
 from serve_app.errors import InvalidRequest
-
-END_OF_TIME = 253_402_300_799.0  # the year 9999 ends; milliseconds by mistake are above it
 
 
 class KeyChange(Config):
@@ -28,7 +27,7 @@ class KeyChange(Config):
     budgets: Budgets = ()
     rates: Rates = ()
     data_policy: DataPolicy | None = None
-    expires_at: float | None = Field(default=None, le=END_OF_TIME)
+    expires_at: float | None = Field(default=None, le=END_OF_TIME)  # milliseconds by mistake are above
     note: str = Field(default="", max_length=500)
 
 

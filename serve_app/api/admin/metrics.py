@@ -11,7 +11,7 @@ from serve_app.accounting.limit import Window
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.costs import shown_entry
 from serve_app.api.admin.desk import Desk
-from serve_app.api.admin.moment import moment_of
+from serve_app.api.admin.moment import Moment, moment_of
 from serve_app.api.admin.money import in_dollars
 from serve_app.caller import Caller
 from serve_app.control.costs import UNKNOWN, By, Sum, broken_down, by_type
@@ -30,7 +30,7 @@ def metrics_routes(desk: Desk, access: Access) -> APIRouter:
     @routes.get("/metrics")
     async def metrics(
         _: Reader,
-        since: Annotated[str | None, Query(description="a date, or seconds since 1970")] = None,
+        since: Moment = None,
     ) -> dict[str, Any]:
         """All of it; the average latency is that of the newest calls that were served."""
         return await summary(desk, since)

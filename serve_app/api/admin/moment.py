@@ -1,15 +1,36 @@
 """Moments as operators write them, and as they are shown."""
 
 from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Query
 
 from serve_app.errors import InvalidRequest
+
+END_OF_TIME = 253_402_300_799.0  # the year 9999 ends
+
+# A query parameter that is a moment.
+Moment = Annotated[
+    str | None,
+    Query(
+        description="A date (2026-11-21), with or without a time, or seconds since 1970. UTC by default.",
+        json_schema_extra={
+            "type": "string",
+            "anyOf": [
+                {"format": "date"},
+                {"format": "date-time"},
+                {"pattern": r"^(0|[1-9][0-9]{0,10})(\.[0-9]{1,6})?$"},
+            ],
+        },
+    ),
+]
 
 
 def moment_of(text: str | None, param: str) -> float | None:
     """
-    Seconds since the epoch, of a date, a date with a time, or a number of seconds; UTC unless it says so.
+    Return seconds since the epoch, of a date, a date with a time, or a number of seconds.
 
-    InvalidRequest for anything else.
+    A date before 1970 is 0: there is nothing from then. Raises InvalidRequest for anything else.
     """
     if text is None:
         return None
@@ -17,7 +38,7 @@ def moment_of(text: str | None, param: str) -> float | None:
         seconds = float(text)
     except ValueError:
         seconds = _of_iso(text, param)
-    if not 0 <= seconds < 1e11:
+    if not 0 <= seconds <= END_OF_TIME:
         raise _no_moment(param)
     return seconds
 
@@ -30,7 +51,7 @@ def shown_moment(seconds: float) -> str:
 def _of_iso(text: str, param: str) -> float:
     try:
         moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
         raise _no_moment(param) from None
 

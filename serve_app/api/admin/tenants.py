@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Path, Response
 
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.desk import Desk
@@ -11,7 +11,7 @@ from serve_app.caller import Caller
 from serve_app.config.base import Config
 from serve_app.config.data_policy import DataPolicy
 from serve_app.config.model import ModelTask
-from serve_app.config.tenant import Budgets, Rates, TenantConfig
+from serve_app.config.tenant import TENANT_ID, Budgets, Rates, TenantConfig
 from serve_app.control.amendment import checked, tenant_changed, tenant_of, tenant_removed, tenant_set
 from serve_app.control.book import Book
 
@@ -54,7 +54,7 @@ def tenant_routes(desk: Desk, access: Access) -> APIRouter:
 
     @routes.put("/{id}")
     async def put(
-        id: str,  # noqa: A002
+        id: Annotated[str, Path(json_schema_extra={"pattern": TENANT_ID, "maxLength": 64})],  # noqa: A002
         wanted: WantedTenant,
         caller: Admin,
         response: Response,

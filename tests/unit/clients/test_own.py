@@ -41,6 +41,31 @@ async def test_it_answers_whole_in_pieces_and_with_vectors() -> None:
     await gateway.aclose()
 
 
+async def test_every_answer_says_who_gave_it_and_what_it_cost() -> None:
+    gateway = own(two_providers())
+
+    whole = await gateway.chat("Hello!", model="second-chat")
+    chunks = [chunk async for chunk in gateway.chat_stream("Hello!", model="second-chat")]
+    vectors = await gateway.embed("one")
+
+    for answer in (whole, chunks[0]):
+        routing = answer["sekha_metadata"]["routing"]
+        assert (routing["provider_id"], routing["model_id"]) == ("second", "second-chat")
+        assert routing["reason"] == "Matched preferred model"
+    assert whole["sekha_metadata"]["routing"]["actual_cost"] == 0.0
+    assert vectors["sekha_metadata"]["routing"]["provider_id"] == "first"
+    assert not any("sekha_metadata" in chunk for chunk in chunks[1:])
+    await gateway.aclose()
+
+
+async def test_the_word_about_who_answered_can_be_switched_off() -> None:
+    gateway = own(two_providers(routing={"metadata": False}))
+
+    assert "sekha_metadata" not in await gateway.chat("Hello!")
+    assert "sekha_metadata" not in await anext(gateway.chat_stream("Hello!"))
+    await gateway.aclose()
+
+
 async def test_nothing_runs_before_the_first_call_or_after_the_end() -> None:
     before = others()
     gateway = own(two_providers())

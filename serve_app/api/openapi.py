@@ -1,0 +1,260 @@
+"""
+The OpenAPI document: what FastAPI writes of the routes, and what it cannot know.
+
+That is the keys, the statuses that every route shares, the three shapes of an error, and the bodies and
+answers of the endpoints that FastAPI does not handle itself.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+Schema = dict[str, Any]
+
+_SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}]
+_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key of the gateway's, or a JWT."},
+    "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+_SAYS = {
+    400: "The request is malformed.",
+    401: "No key came with the request, or none that is known.",
+    402: "A budget has no room for the request, or the price of the model is unknown.",
+    403: "The key may not do this, or the host or the page may not reach a gateway without keys.",
+    404: "There is no such thing.",
+    408: "The body took too long to arrive.",
+    409: "It conflicts with what is there.",
+    412: "Somebody else changed something since the epoch in If-Match.",
+    413: "The body is too large.",
+    415: "The body is encoded in a way that is not read here.",
+    422: "A field is missing or of the wrong kind.",
+    429: "A limit is reached; Retry-After says when to come back.",
+    500: "A mistake of the gateway's; the log has the details.",
+    502: "The provider failed to answer.",
+    503: "Nothing can serve this just now; Retry-After says when to come back where that is known.",
+    504: "The provider took too long.",
+}
+
+_ANY_OBJECT: Schema = {"type": "object", "additionalProperties": True}
+_TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_DETAIL: Schema = {
+    "description": "A sentence, a list of the fields at fault, or the figures of the limit that is reached.",
+    "anyOf": [{"type": "string"}, {"type": "array", "items": _ANY_OBJECT}, _ANY_OBJECT],
+}
+
+SCHEMAS: dict[str, Schema] = {
+    "Error": {"type": "object", "properties": {"detail": _DETAIL}, "required": ["detail"]},
+    "OpenAIError": {
+        "type": "object",
+        "properties": {
+            "error": {
+                "type": "object",
+                "properties": {
+                    "message": {"type": "string"},
+                    "type": {"type": "string"},
+                    "param": _TEXT_OR_NULL,
+                    "code": _TEXT_OR_NULL,
+                },
+                "required": ["message", "type", "param", "code"],
+            },
+            "detail": _DETAIL,
+        },
+        "required": ["error", "detail"],
+    },
+    "AdminError": {
+        "type": "object",
+        "properties": {
+            "code": {"type": "string"},
+            "message": {"type": "string"},
+            "details": _ANY_OBJECT,
+            "detail": _DETAIL,
+        },
+        "required": ["code", "message", "details", "detail"],
+    },
+    "Usage": {
+        "type": "object",
+        "properties": {"prompt_tokens": _COUNT, "completion_tokens": _COUNT, "total_tokens": _COUNT},
+        "additionalProperties": True,
+    },
+    "Routing": {
+        "type": "object",
+        "description": "Which model answered, and why. Costs are in US dollars; null: the price is unknown.",
+        "properties": {
+            "provider_id": {"type": "string"},
+            "model_id": {"type": "string"},
+            "provider_type": {"type": "string"},
+            "estimated_cost": {"type": ["number", "null"]},
+            "actual_cost": {"type": ["number", "null"]},
+            "reason": {"type": "string"},
+            "task": {"type": "string"},
+        },
+        "required": ["provider_id", "model_id", "provider_type", "estimated_cost", "reason", "task"],
+        "additionalProperties": True,
+    },
+    "SekhaMetadata": {
+        "type": "object",
+        "properties": {"routing": {"$ref": "#/components/schemas/Routing"}},
+        "required": ["routing"],
+        "additionalProperties": True,
+    },
+    "ChatCompletion": {
+        "type": "object",
+        "description": "OpenAI's chat completion, as the provider wrote it.",
+        "properties": {
+            "id": {"type": "string"},
+            "object": {"type": "string"},
+            "created": {"type": "integer"},
+            "model": {"type": "string"},
+            "choices": {"type": "array", "items": _ANY_OBJECT},
+            "usage": {"anyOf": [{"$ref": "#/components/schemas/Usage"}, {"type": "null"}]},
+            "sekha_metadata": {"$ref": "#/components/schemas/SekhaMetadata"},
+        },
+        "required": ["choices"],
+        "additionalProperties": True,
+    },
+    "EmbeddingList": {
+        "type": "object",
+        "description": "OpenAI's list of vectors, as the provider wrote it.",
+        "properties": {
+            "object": {"type": "string"},
+            "model": {"type": "string"},
+            "data": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "index": _COUNT,
+                        "embedding": {"type": ["array", "string"], "items": {"type": "number"}},
+                    },
+                    "required": ["embedding"],
+                    "additionalProperties": True,
+                },
+            },
+            "usage": {"anyOf": [{"$ref": "#/components/schemas/Usage"}, {"type": "null"}]},
+            "sekha_metadata": {"$ref": "#/components/schemas/SekhaMetadata"},
+        },
+        "required": ["data"],
+        "additionalProperties": True,
+    },
+}
+
+
+def completed(app: FastAPI, public: frozenset[str]) -> Schema:
+    """Return the whole document of an application; `public` are the paths that need no key. Made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes
+        )
+        parts = document.setdefault("components", {})
+        parts["securitySchemes"] = _SCHEMES
+        schemas = parts.setdefault("schemas", {})
+        schemas |= SCHEMAS
+        for unused in ("HTTPValidationError", "ValidationError"):  # FastAPI's own, which no route sends
+            schemas.pop(unused, None)
+        for path, methods in document["paths"].items():
+            for method, operation in methods.items():
+                _complete(operation, path, method, path in public)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _complete(operation: Schema, path: str, method: str, is_public: bool) -> None:
+    responses = operation["responses"]
+    responses.pop("422", None)
+    for status in sorted(_statuses(operation, path, method, is_public)):
+        responses[str(status)] = {
+            "description": _SAYS[status],
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{_shape(path)}"}}},
+        }
+    if not is_public:
+        operation["security"] = _SECURITY
+
+
+def _statuses(operation: Mapping[str, Any], path: str, method: str, is_public: bool) -> set[int]:
+    """Return the errors that an operation may answer with, from what it takes."""
+    found = {400, 403, 413, 415}
+    if not is_public:
+        found |= {401, 429, 503}
+    if "requestBody" in operation or operation.get("parameters"):
+        found |= {422}
+    if "requestBody" in operation:
+        found |= {408}
+    if "{" in path:
+        found |= {404}
+    if path.startswith("/api/admin/") and method != "get":
+        found |= {404, 409, 412}
+    if path == "/api/v1/route":
+        found |= {402, 404}
+    if path.endswith(("/chat/completions", "/embeddings")):
+        found |= {402, 404, 408, 500, 502, 503, 504}
+    return found
+
+
+def _shape(path: str) -> str:
+    if path.startswith("/v1/"):
+        return "OpenAIError"
+    if path == "/api/v1/chat/completions":
+        return "OpenAIError"
+    return "AdminError" if path.startswith("/api/admin/") else "Error"
+
+
+def chat_operation() -> Schema:
+    """Return what FastAPI cannot know of the chat endpoint."""
+    fields: Schema = {
+        "model": {"type": ["string", "null"]},
+        "messages": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "role": {"type": "string"},
+                    "content": {"type": ["string", "null"]},
+                },
+                "required": ["role"],
+                "additionalProperties": True,
+            },
+        },
+        "stream": {"type": ["boolean", "null"]},
+        "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2},
+        "max_tokens": {"type": ["integer", "null"], "minimum": 1},
+    }
+    answers = {
+        "application/json": {"schema": {"$ref": "#/components/schemas/ChatCompletion"}},
+        "text/event-stream": {"schema": {"description": "`chat.completion.chunk` events, then `[DONE]`."}},
+    }
+    return _operation(fields, "messages", answers)
+
+
+def embeddings_operation() -> Schema:
+    """Return what FastAPI cannot know of the embeddings endpoint."""
+    tokens: Schema = {
+        "type": "array",
+        "items": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+        "minItems": 1,
+    }
+    fields: Schema = {
+        "model": {"type": ["string", "null"]},
+        "input": {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                tokens,
+                {"type": "array", "items": tokens, "minItems": 1},
+            ]
+        },
+    }
+    answers = {"application/json": {"schema": {"$ref": "#/components/schemas/EmbeddingList"}}}
+    return _operation(fields, "input", answers)
+
+
+def _operation(fields: Schema, required: str, answers: Schema) -> Schema:
+    schema = {"type": "object", "properties": fields, "required": [required], "additionalProperties": True}
+    return {
+        "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+        "responses": {"200": {"description": "The answer.", "content": answers}},
+    }
