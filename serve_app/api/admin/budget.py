@@ -22,7 +22,7 @@ MOST = 1e9  # US dollars
 class BudgetWanted(Config):
     """A new limit in US dollars; without a window, for the window that the present budget has."""
 
-    budget_limit: float = Field(gt=0, le=MOST)
+    budget_limit: float = Field(ge=1e-9, le=MOST, strict=True)
     window: BudgetWindow | None = None
 
 
