@@ -20,9 +20,8 @@ def _a_number(value: Any) -> Any:
     return value
 
 
-Positive = Annotated[
-    int, Field(ge=1, le=MOST_TOKENS), BeforeValidator(_a_number)
-]  # 5.0 is one in JSON, "5" and true are not
+# 5.0 is a whole number in JSON; "5" and true are none.
+Positive = Annotated[int, Field(ge=1, le=MOST_TOKENS), BeforeValidator(_a_number)]
 
 
 class Words(BaseModel):
