@@ -8,6 +8,7 @@ ready, to the console's stderr: as they are, without Ray's prefix.
 
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -61,7 +62,7 @@ class LogFiles:
         """Send what this process writes to stdout and stderr to Ray's file from now on. Raises OSError."""
         self.ray.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.ray.exists():
-            self.ray.replace(self.ray.with_suffix(".log.1"))
+            self.ray.replace(self.ray.with_name(f"{self.ray.name}.1"))
         file = os.open(self.ray, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -96,13 +97,20 @@ class WorkerLines:
             else:
                 sys.stderr.write(f"({source}) {line}\n")
         sys.stderr.flush()
-        self._bound_rays_file()
+        begin_anew_above(LARGEST_FILE, 2, self._ray)
 
-    def _bound_rays_file(self) -> None:
-        """Begin anew where it is: stdout and stderr of this process stay open on it."""
-        if os.fstat(2).st_size > LARGEST_FILE:
-            self._ray.with_suffix(".log.1").write_bytes(self._ray.read_bytes())
-            os.ftruncate(2, 0)
+
+def begin_anew_above(most: int, file: int, path: Path) -> None:
+    """
+    Empty a file of more than `most` bytes, and keep what was in it as `.1`.
+
+    It is emptied where it is, because others hold it open and go on appending. Raises OSError.
+    """
+    if os.fstat(file).st_size > most:
+        kept = path.with_name(f"{path.name}.1")
+        shutil.copyfile(path, kept)
+        kept.chmod(0o600)
+        os.ftruncate(file, 0)
 
 
 def _copy_of(stream: TextIO) -> TextIO:

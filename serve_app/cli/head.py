@@ -5,16 +5,13 @@ It runs in a session of its own, below the process that `supervisor.py` describe
 one notices, stops as usual, and then ends what is left itself.
 """
 
-import errno
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -24,6 +21,7 @@ from serve_app.cli.console import Console, LogFiles, WorkerLines
 from serve_app.cli.processes import end
 from serve_app.cli.run_folder import Run
 from serve_app.cli.supervisor import DRAIN_FOR_S, ENDED_WITHIN_S
+from serve_app.cli.vital import LOOKS_EVERY_S, VITAL, Vital, is_refused
 from serve_app.config.settings import Settings
 from serve_app.control.replica import REPORT_EVERY_S
 from serve_app.errors import ConfigError
@@ -32,9 +30,6 @@ APP_NAME = "sekha"
 FAILED = 1
 SERVE_STOPS_WITHIN_S = 4.0
 RAY_ENDS_WITHIN_S = 1.0  # of `ray.shutdown`; what it leaves is ended anyway
-LOOKS_EVERY_S = 1.0
-SHUT_FOR_S = 20.0  # of the front door; Serve replaces a HAProxy that died within one
-VITAL = ("gcs_server", "raylet")  # of Ray's processes: without them it is over
 
 
 @dataclass(frozen=True)
@@ -71,12 +66,12 @@ def run_gateway(plan: Plan, supervisor: int, ready: Callable[[], None]) -> int:
         _start(plan, stop)
         ready()
         plan.console.release()
-        death = stop.wait_or(_Health(plan.host, plan.port).what_died)
+        death = stop.wait_or(_looking_at(plan))
         if death:
             status = FAILED
             plan.console.complain(f"sekha: {death}. Stopping; {plan.files.ray} may tell why.")
         else:
-            _drain()
+            _in_time(_drain, DRAIN_FOR_S + 1)
     except (_Stopped, SystemExit):
         pass
     except ConfigError as error:
@@ -88,7 +83,7 @@ def run_gateway(plan: Plan, supervisor: int, ready: Callable[[], None]) -> int:
         reason = getattr(error, "cause", None) or error  # without the traceback of a process of Ray's
         plan.console.complain(f"sekha: cannot start: {reason}\nMore is in {plan.files.ray}.")
     if not death:
-        _stop_serve()
+        _shut_down()
     if stop.alone:
         end(plan.run.left_over, ENDED_WITHIN_S)
         plan.run.remove()
@@ -169,39 +164,10 @@ class _Stop:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-class _Health:
-    """What the gateway stands on: Ray's own processes, and somebody who listens at its address."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._host = host
-        self._port = port
-        self._shut_since: float | None = None
-
-    def what_died(self) -> str:
-        """Return which part is gone for good; nothing while all is well."""
-        from ray._private import worker
-
-        node = worker._global_node
-        dead = {kind for kind, _ in node.dead_processes()} if node is not None else set()
-        for kind in VITAL:
-            if kind in dead:
-                return f"Ray's {kind} has died"
-        now = time.monotonic()
-        if not _is_refused(self._host, self._port):
-            self._shut_since = None
-        elif self._shut_since is None:
-            self._shut_since = now
-        elif now - self._shut_since > SHUT_FOR_S:
-            return f"nothing has listened on {self._host}:{self._port} for {SHUT_FOR_S:g} s"
-        return ""
-
-
-def _is_refused(host: str, port: int) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe, suppress(OSError):
-        probe.settimeout(0.5)
-        return probe.connect_ex((host, port)) == errno.ECONNREFUSED
-    return False
+def _looking_at(plan: Plan) -> Callable[[], str]:
+    """Return what tells, time and again, which part of the platform is gone for good."""
+    vital = Vital(f"{plan.host}:{plan.port}")
+    return lambda: vital.what_died(time.monotonic(), _ended(), is_refused(plan.host, plan.port))
 
 
 def is_loopback(host: str) -> bool:
@@ -232,16 +198,33 @@ def _drain() -> None:
         time.sleep(0.25)
 
 
-def _stop_serve() -> None:
-    """Have Serve and Ray end what they started, as far as they do so in time."""
+def _shut_down() -> None:
+    """Have Serve and Ray end what they started, as far as they do so in time. Ray may be gone meanwhile."""
     if "ray" not in sys.modules:
         return
     import ray
     from ray import serve as ray_serve
 
+    _in_time(ray_serve.shutdown, SERVE_STOPS_WITHIN_S)
+    _in_time(ray.shutdown, RAY_ENDS_WITHIN_S)
+
+
+def _in_time(step: Callable[[], None], within_s: float) -> None:
+    """Take a step of the end, but for no longer than this, nor without Ray: its calls then wait a minute."""
+    import ray
+
     if not ray.is_initialized():
         return
-    for stop, within_s in ((ray_serve.shutdown, SERVE_STOPS_WITHIN_S), (ray.shutdown, RAY_ENDS_WITHIN_S)):
-        polite = threading.Thread(target=stop, daemon=True)
-        polite.start()
-        polite.join(within_s)
+    taking = threading.Thread(target=step, daemon=True)
+    taking.start()
+    until = time.monotonic() + within_s
+    while taking.is_alive() and time.monotonic() < until and not VITAL.intersection(_ended()):
+        taking.join(0.2)
+
+
+def _ended() -> list[str]:
+    """Return the kinds of Ray's own processes that have ended."""
+    from ray._private import worker
+
+    node = worker._global_node
+    return [kind for kind, _ in node.dead_processes()] if node is not None else []

@@ -95,6 +95,7 @@ def supervise(
     state = Supervision()
     os.set_blocking(ready, False)
     status: int | None = None
+    killed = False
     while status is None:
         heard = signal.sigtimedwait({*stops, signal.SIGCHLD}, 0.25)
         state.serving = state.serving or _has_spoken(ready)
@@ -104,7 +105,8 @@ def supervise(
         if step is Step.TELL:
             say(_about_to_stop(state))
             os.kill(child, signal.SIGTERM)
-        elif step is Step.END:
+        elif step is Step.END and not killed:
+            killed = True
             if state.forced:
                 say("Ending what is left.")
             os.kill(child, signal.SIGKILL)

@@ -237,6 +237,21 @@ def test_serve_run_answers_under_its_prefix(head: Head, config: Path, tmp_path: 
         assert running.stop(signal.SIGINT, within_s=60) == 0
 
 
+def test_an_application_on_a_cluster_without_a_token_says_so() -> None:
+    script = (
+        "import ray, sys\n"
+        "from serve_app.app import BuildArgs, build\n"
+        "ray.init(address='local', num_cpus=1, include_dashboard=False, log_to_driver=False)\n"
+        "build(BuildArgs(config=sys.argv[1]))\n"
+    )
+    demo = str(SHIPPED.with_name("demo.yaml"))
+
+    warned = run(sys.executable, "-c", script, demo, env=child_environment(RAY_AUTH_MODE="disabled"))
+
+    assert warned.returncode == 0, warned.stderr
+    assert "requires no token" in warned.stderr
+
+
 # --- without a cluster --------------------------------------------------------------------------------
 
 

@@ -301,7 +301,7 @@ def test_what_a_killed_gateway_left_is_taken_over_and_when_ray_dies_it_says_so(
 
     family = taken.family()
     taken.member("raylet").kill()
-    taken.says("raylet has died", within_s=10)
+    taken.says("raylet died", within_s=10)
     assert taken.ends(family) != 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from serve_app.cli.cluster_token import require_token
-from serve_app.cli.console import Console, LogFiles, WorkerLines
+from serve_app.cli.console import Console, LogFiles, WorkerLines, begin_anew_above
 from serve_app.cli.production import HAPROXY_FILES, set_up
 from serve_app.cli.state import usable_state
 from serve_app.config.storage import StorageConfig
@@ -202,6 +202,22 @@ def test_the_gateways_lines_are_plain_json_in_a_file_and_rays_are_elsewhere(
     console.release()
     lines({"lines": [OURS]})
     assert console.errors == [OURS, OURS]
+
+
+def test_rays_file_is_bounded_while_others_go_on_writing_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "ray-5001.log"
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(file, b"early\n")
+
+    begin_anew_above(6, file, path)
+    os.write(file, b"late\n")
+    begin_anew_above(6, file, path)
+    os.write(file, b"later\n")
+    os.close(file)
+
+    assert (tmp_path / "ray-5001.log.1").read_text() == "early\nlate\n"
+    assert path.read_text() == "later\n"
+    assert mode_of(tmp_path / "ray-5001.log.1") == 0o600
 
 
 def test_a_terminal_that_is_gone_hears_nothing_and_breaks_nothing() -> None:

@@ -22,6 +22,7 @@ from serve_app.cli.supervisor import (
     Supervision,
     stops_to_hear,
 )
+from serve_app.cli.vital import Vital, is_refused
 from tests.support.api import eventually
 
 NOTHING_LISTENS_AFTER_S = 15
@@ -78,6 +79,30 @@ def test_a_run_is_what_carries_its_folder_and_what_shares_a_session_with_that() 
     assert members(found, "/tmp/sekha-a", spare=(15,)) == [marked, wiped, moved]
     assert members(found, "/tmp/sekha-c") == []
     assert members(found, "/tmp/sekha-c", session=9) == [stranger]
+
+
+@pytest.mark.parametrize("kind", ["gcs_server", "raylet"])
+def test_without_rays_own_processes_it_is_over(kind: str) -> None:
+    vital = Vital("127.0.0.1:5001")
+
+    assert vital.what_died(0, ["log_monitor", "monitor"], is_shut=False) == ""
+    assert kind in vital.what_died(0, ["log_monitor", kind], is_shut=False)
+
+
+def test_a_door_that_is_shut_for_a_moment_is_opened_again_and_one_that_stays_shut_is_told() -> None:
+    """A HAProxy that died is replaced within a second or two."""
+    vital = Vital("127.0.0.1:5001")
+    seen = [(0, True), (19, True), (20, False), (21, True), (41, True)]
+
+    assert [vital.what_died(now, [], is_shut) for now, is_shut in seen] == [""] * 5
+    assert "127.0.0.1:5001" in vital.what_died(41.1, [], is_shut=True)
+
+
+def test_a_port_is_shut_when_nobody_listens_and_not_when_somebody_does() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert not is_refused("127.0.0.1", port)
+    assert is_refused("127.0.0.1", port)
 
 
 def test_a_hang_up_is_not_heard_where_it_is_ignored() -> None:
