@@ -10,7 +10,15 @@ from serve_app.caller import Role
 from serve_app.cli.admin import DEFAULT_URL, FAILED, Admin, KeyFileOption, UrlOption
 from serve_app.cli.configured import fail
 from serve_app.cli.rows import Format, FormatOption, moment, show_rows
-from serve_app.cli.wanted import BudgetsOption, ModelsOption, RateOption, TasksOption, TokensOption, limits_of
+from serve_app.cli.wanted import (
+    BudgetsOption,
+    DataPolicyOption,
+    ModelsOption,
+    RateOption,
+    TasksOption,
+    TokensOption,
+    limits_of,
+)
 
 COLUMNS = ("id", "tenant", "role", "state", "budgets", "rates", "models", "tasks", "expires", "note")
 SECONDS = {"m": 60, "h": 3600, "d": 86_400}
@@ -28,6 +36,7 @@ def create(
     tpm: TokensOption = None,
     model: ModelsOption = None,
     task: TasksOption = None,
+    data_policy: DataPolicyOption = None,
     expires: Annotated[str | None, typer.Option(help="It ends after so long: 30m, 12h, 90d.")] = None,
     note: Annotated[str, typer.Option(help="What it is for.")] = "",
     url: UrlOption = DEFAULT_URL,
@@ -36,6 +45,7 @@ def create(
     """Make a key and print it: once, nobody can show it again."""
     body: dict[str, Any] = {"tenant": tenant, "role": role, "note": note, **limits_of(budget, rpm, tpm)}
     chosen = {"id": id, "models": model or None, "tasks": task or None, "expires_at": _end(expires)}
+    chosen["data_policy"] = data_policy
     body |= {name: value for name, value in chosen.items() if value is not None}
     made = Admin(url, admin_key_file).post("keys", body=body)
     typer.echo(made["key"])

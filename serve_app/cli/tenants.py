@@ -9,6 +9,7 @@ from serve_app.cli.rows import Format, FormatOption, show_rows
 from serve_app.cli.wanted import (
     BudgetsOption,
     ClearOption,
+    DataPolicyOption,
     ModelsOption,
     RateOption,
     TasksOption,
@@ -20,7 +21,7 @@ from serve_app.cli.wanted import (
 
 COLUMNS = ("id", "source", "budgets", "rates", "models", "tasks", "keys")
 
-NEW: dict[str, Any] = {"budgets": [], "rates": [], "models": None, "tasks": None}
+NEW: dict[str, Any] = {"budgets": [], "rates": [], "models": None, "tasks": None, "data_policy": None}
 
 tenants = typer.Typer(name="tenants", help="Who pays, and how much they may use.", no_args_is_help=True)
 
@@ -41,12 +42,13 @@ def set_tenant(
     tpm: TokensOption = None,
     model: ModelsOption = None,
     task: TasksOption = None,
+    data_policy: DataPolicyOption = None,
     clear: ClearOption = None,
     url: UrlOption = DEFAULT_URL,
     admin_key_file: KeyFileOption = None,
 ) -> None:
     """Make a tenant, or change what is named here of one; the rest of it stays, --clear removes."""
-    given = {"models": model, "tasks": task, **limits_of(budget, rpm, tpm)}
+    given = {"models": model, "tasks": task, "data_policy": data_policy, **limits_of(budget, rpm, tpm)}
     admin = Admin(url, admin_key_file)
     present, epoch = admin.found("tenants", id)
     known = {name: (present or NEW)[name] for name in NEW}

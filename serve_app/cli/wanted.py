@@ -7,6 +7,7 @@ import typer
 
 from serve_app.cli.admin import FAILED
 from serve_app.cli.configured import fail
+from serve_app.config.data_policy import DataPolicy
 from serve_app.config.model import ModelTask
 from serve_app.config.tenant import BudgetWindow
 
@@ -18,19 +19,22 @@ RateOption = Annotated[int | None, typer.Option("--rpm", min=1, help="Requests a
 TokensOption = Annotated[int | None, typer.Option("--tpm", min=1, help="Tokens a minute.")]
 ModelsOption = Annotated[list[str] | None, typer.Option("--model", help="It may use this one; repeatable.")]
 TasksOption = Annotated[list[ModelTask] | None, typer.Option("--task", help="Likewise, by task.")]
+DataPolicyOption = Annotated[
+    DataPolicy | None, typer.Option(help="local: its requests never leave providers with local data.")
+]
 ClearOption = Annotated[
     list[str] | None,
     typer.Option(
         "--clear",
         help="Remove a bound; repeatable: budgets, or the one of a day, month or total; rates, rpm or tpm; "
-        "models; tasks.",
+        "models; tasks; data_policy.",
     ),
 ]
 
 Tenant = Mapping[str, Any]
 _RATES = {"rpm": "requests_per_minute", "tpm": "tokens_per_minute"}
 _WINDOWS = tuple(BudgetWindow)
-CLEARABLE = ("budgets", *_WINDOWS, "rates", *_RATES, "models", "tasks")
+CLEARABLE = ("budgets", *_WINDOWS, "rates", *_RATES, "models", "tasks", "data_policy")
 
 
 def limits_of(budgets: list[str] | None, rpm: int | None, tpm: int | None) -> dict[str, Any]:
@@ -47,7 +51,7 @@ def cleared(present: Tenant, clear: Sequence[str]) -> Tenant:
             fail(f"'{name}' is nothing to clear: there are {', '.join(CLEARABLE)}", FAILED)
         if name in ("budgets", "rates"):
             after[name] = []
-        elif name in ("models", "tasks"):
+        elif name in ("models", "tasks", "data_policy"):
             after[name] = None
         elif name in _RATES:
             after["rates"] = _with_rates(after["rates"], {_RATES[name]: None})
@@ -68,8 +72,8 @@ def changed(present: Tenant, given: Mapping[str, Any]) -> Tenant:
     rates = present["rates"]
     for rate in given["rates"]:
         rates = _with_rates(rates, rate)
-    lists = {name: given[name] for name in ("models", "tasks") if given.get(name)}
-    return {**present, "budgets": [*kept, *given["budgets"]], "rates": rates, **lists}
+    others = {name: given[name] for name in ("models", "tasks", "data_policy") if given.get(name)}
+    return {**present, "budgets": [*kept, *given["budgets"]], "rates": rates, **others}
 
 
 def _with_rates(rates: Sequence[Mapping[str, Any]], fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -15,6 +15,7 @@ from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
 
 NANO = 1_000_000_000
+NOT_NAMED = "is another model than the one that was named"
 
 
 class Obstacle(StrEnum):
@@ -55,10 +56,10 @@ class Dropped:
 
 def place_of(target: Target, wanted: Requirements) -> int | None:
     """Return its place among the models that the caller named; None: it is none of them."""
-    if not wanted.named or not _is_of_kind(target, wanted.task):
-        return None
-    places = (at for at, name in enumerate(wanted.named) if name in (target.model_id, target.name))
-    return next(places, None)
+    for at, name in enumerate(wanted.named):
+        if name in (target.model_id, target.name):
+            return at if _is_of_kind(target, wanted.task) else None
+    return None
 
 
 def is_preferred(target: Target, wanted: Requirements) -> bool:
@@ -101,23 +102,19 @@ def incapable(
     `named` is its place among the named models; `is_wished`: it is one of them, or preferred.
     """
     if named is None and wanted.only_named:
-        return Obstacle.MODEL, f"is not {' or '.join(wanted.named)}"
+        return Obstacle.MODEL, NOT_NAMED
     if not is_wished and not serves_task(target, wanted.task):
         return Obstacle.TASK, f"serves {target.task}, not {wanted.task}"
     if not is_allowed(target, wanted):
         return Obstacle.FORBIDDEN, "is not among what the caller may use"
     if wanted.local_only and not target.is_local:
         return Obstacle.DATA_POLICY, "is not local, and the data policy is local"
-    if _is_excluded(target, wanted):
+    only = wanted.only_providers
+    if target.provider_id in wanted.ignored_providers or (
+        only is not None and target.provider_id not in only
+    ):
         return Obstacle.PROVIDER, "is at a provider that the request excludes"
     return _too_little(target, wanted)
-
-
-def _is_excluded(target: Target, wanted: Requirements) -> bool:
-    """Return whether the request keeps away from this provider."""
-    if target.provider_id in wanted.ignored_providers:
-        return True
-    return wanted.only_providers is not None and target.provider_id not in wanted.only_providers
 
 
 def _too_little(target: Target, wanted: Requirements) -> tuple[Obstacle, str] | None:
@@ -135,10 +132,8 @@ def _too_little(target: Target, wanted: Requirements) -> tuple[Obstacle, str] | 
     return None
 
 
-def too_dear(candidate: Candidate, max_cost: int | None) -> tuple[Obstacle, str] | None:
+def too_dear(candidate: Candidate, max_cost: int) -> tuple[Obstacle, str] | None:
     """Return what the cost limit says against a target; a cost equal to the limit is allowed."""
-    if max_cost is None:
-        return None
     if candidate.cost is None:
         return Obstacle.COST, "its price is unknown and there is a cost limit"
     if candidate.cost > max_cost:

@@ -18,6 +18,7 @@ from serve_app.routing.candidate import Candidate
 from serve_app.routing.eligibility import (
     FAILURES,
     FOR_NOW,
+    NOT_NAMED,
     Dropped,
     Obstacle,
     incapable,
@@ -126,20 +127,21 @@ class _Sieve:
     def take(self, target: Target) -> None:
         """Put one target where it belongs; a model under several tasks is one candidate."""
         wanted = self._wanted
-        named = place_of(target, wanted)
-        is_wished = named is not None or is_preferred(target, wanted)
+        named = place_of(target, wanted) if wanted.named else None
+        is_wished = named is not None or (wanted.preferred_model is not None and is_preferred(target, wanted))
         if lack := incapable(target, named, is_wished, wanted):
             self.dropped.append(Dropped(Candidate(target, target.priority, named=named), *lack))
             return
+        conditions, provider_id = self._conditions, target.provider_id
         candidate = Candidate(
-            target=target,
-            priority=0 if is_wished else target.priority,
-            is_default=target.model_id == self._default_model,
-            cost=self._conditions.cost(target, wanted),
-            latency_s=self._conditions.latency_s(target),
-            is_open=self._conditions.is_open(target.provider_id),
-            is_ready=self._conditions.is_ready(target.provider_id),
-            named=named,
+            target,
+            0 if is_wished else target.priority,
+            target.model_id == self._default_model,
+            conditions.cost(target, wanted),
+            conditions.latency_s(target),
+            conditions.is_open(provider_id),
+            conditions.is_ready(provider_id),
+            named,
         )
         if obstacle := self._obstacle(candidate):
             self.dropped.append(obstacle)
@@ -152,13 +154,13 @@ class _Sieve:
 
         Failures come last: who is dropped for one would have served, had it not failed.
         """
-        if dear := too_dear(candidate, self._wanted.max_cost):
+        if self._wanted.max_cost is not None and (dear := too_dear(candidate, self._wanted.max_cost)):
             return Dropped(candidate, *dear)
         if self._purse is not None:
             unpaid = self._purse.refusal(candidate.target, self._wanted, candidate.cost)
             if unpaid:
                 return Dropped(candidate, Obstacle.BUDGET, unpaid.reason, unpaid)
-        if failure := unavailable(candidate):
+        if (candidate.is_open or not candidate.target.is_enabled) and (failure := unavailable(candidate)):
             return Dropped(candidate, *failure)
         return None
 
@@ -167,8 +169,7 @@ class _Sieve:
         named = [c for c in self.eligible.values() if c.named is not None]
         failed = any(d.candidate.named is not None and d.obstacle in FAILURES for d in self.dropped)
         if not named and not failed:
-            reason = f"is not {' or '.join(self._wanted.named)}"
-            self.dropped += [Dropped(c, Obstacle.MODEL, reason) for c in self.eligible.values()]
+            self.dropped += [Dropped(c, Obstacle.MODEL, NOT_NAMED) for c in self.eligible.values()]
             self.eligible.clear()
         return not any(candidate.is_ready for candidate in named)
 
@@ -195,7 +196,8 @@ def make_plan(
     ordered = strategy.order(list(sieve.eligible.values()), rng)
     # Stable: the caller's wish comes before the operators', and both before any strategy's; but who is there
     # comes before who has to be waited for.
-    ordered.sort(key=lambda c: _wish(c, wanted))
+    bare_names = {name.partition("/")[2] for name in wanted.named}
+    ordered.sort(key=lambda c: _wish(c, wanted, bare_names))
     missed = tuple(takewhile(lambda c: not c.is_ready, ordered))
     ordered.sort(key=lambda c: not c.is_ready)
 
@@ -214,21 +216,25 @@ def _sieved(sieve: _Sieve, targets: Iterable[Target]) -> _Sieve:
     return sieve
 
 
-def _wish(candidate: Candidate, wanted: Requirements) -> tuple[int, bool, bool, int, bool]:
+def _wish(
+    candidate: Candidate, wanted: Requirements, bare_names: set[str]
+) -> tuple[int, bool, bool, int, bool]:
     """
     What the caller would rather have, as a key to sort by.
 
     The named models in their order, before any stand-in; of those the same model at another provider first,
     then the preferred one; at the providers in the order of the request; of the preferred type.
+    `bare_names` are the named ones without a provider before them.
     """
-    target = candidate.target
-    order = wanted.provider_order
-    at = (order.index(name) for name in (target.provider_id, target.provider_type) if name in order)
-    is_other = bool(wanted.named) and not any(n.partition("/")[2] == target.model_id for n in wanted.named)
+    target, order = candidate.target, wanted.provider_order
+    at = 0
+    if order:
+        places = [order.index(name) for name in (target.provider_id, target.provider_type) if name in order]
+        at = min(places, default=len(order))
     return (
         len(wanted.named) if candidate.named is None else candidate.named,
-        is_other,
+        target.model_id not in bare_names,
         candidate.priority != 0,
-        min(at, default=len(order)),
+        at,
         target.provider_type != wanted.preferred_type,
     )

@@ -114,7 +114,7 @@ def test_costs_are_a_table_csv_or_json_by_what_is_asked_for(sekha: Sekha, url: s
 
 def tenant(sekha: Sekha, id_: str) -> dict[str, Any]:
     [found] = [t for t in json.loads(said(sekha("tenants", "list", "--format", "json"))) if t["id"] == id_]
-    return {name: found[name] for name in ("budgets", "rates", "models", "tasks")}
+    return {name: found[name] for name in ("budgets", "rates", "models", "tasks", "data_policy")}
 
 
 def test_setting_one_bound_of_a_tenant_leaves_the_others_and_clear_removes_what_it_names(
@@ -130,6 +130,14 @@ def test_setting_one_bound_of_a_tenant_leaves_the_others_and_clear_removes_what_
     told = httpx.put(f"{url}/api/admin/tenants/a", json=whole, headers={"x-api-key": ADMIN}, trust_env=False)
     assert told.status_code == 200
     before = tenant(sekha, "a")
+
+    assert before["data_policy"] is None
+    said(sekha("tenants", "set", "a", "--data-policy", "local"))
+    assert tenant(sekha, "a") == {**before, "data_policy": "local"}
+    said(sekha("tenants", "set", "a", "--rpm", "7"))
+    assert tenant(sekha, "a")["data_policy"] == "local", "no other change may loosen it"
+    said(sekha("tenants", "set", "a", "--clear", "data_policy"))
+    assert tenant(sekha, "a")["data_policy"] is None
 
     said(sekha("tenants", "set", "a", "--rpm", "5"))
     [rate] = tenant(sekha, "a")["rates"]
