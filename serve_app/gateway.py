@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from serve_app.accounting.money import nano_dollars
 from serve_app.caller import ANYONE, Caller
@@ -181,8 +182,14 @@ class Gateway:
             writes_cache=request.writes_cache,
             thinks=request.thinks,
             preferred_type=backend,
+            parameters=self._binding(request),
         )
         return self.allowed(self._wished(wanted, request.wishes, [intent, *listed], caller), caller)
+
+    def _binding(self, request: ChatRequest | EmbeddingRequest) -> Mapping[str, Any] | None:
+        """The parameters that a target has to take; None: whatever it drops is told."""
+        binds = self.settings.routing.require_parameters or request.wishes.require_parameters
+        return request.parameters if binds else None
 
     def _listed(self, wishes: Wishes, meaning: Callable[[str], Intent]) -> list[Intent]:
         """What the names in `models` mean; ModelNotFound, and InvalidRequest for what is no model."""
@@ -260,6 +267,7 @@ class Gateway:
             preferred_model=request.preferred_model,
             max_cost=self.limit(request.max_cost),
             input_tokens=request.input_tokens,
+            parameters=self._binding(request),
         )
         return self.allowed(self._wished(wanted, request.wishes, [intent, *listed], caller), caller)
 

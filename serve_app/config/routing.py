@@ -43,6 +43,7 @@ class RoutingConfig(Config):
     `fallback_on_content_filter`: a request that one provider's filter refuses goes to the next.
     `data_policy`: `local` keeps every request on providers whose data stays on machines of one's own.
     `cheaper_below_percent`: with less than that left of one of the caller's budgets, the cheapest goes first.
+    `require_parameters`: a target that would drop a parameter of the request is not asked.
     """
 
     strategy: StrategyName = StrategyName.FALLBACK
@@ -63,3 +64,4 @@ class RoutingConfig(Config):
     fallback_on_content_filter: bool = False
     data_policy: DataPolicy = DataPolicy.ANY
     cheaper_below_percent: float | None = Field(default=None, gt=0, le=100)
+    require_parameters: bool = False

@@ -14,7 +14,7 @@ from serve_app.schemas.exact import loads
 from serve_app.schemas.wishes import READ_HERE
 
 # What is read here, and means the same to a vendor that has providers behind it.
-_ALSO_THEIRS = frozenset({"allow_fallbacks"})
+_ALSO_THEIRS = frozenset({"allow_fallbacks", "require_parameters"})
 
 
 class Fitted(NamedTuple):

@@ -29,6 +29,7 @@ class Obstacle(StrEnum):
     VISION = "vision"
     AUDIO = "audio"
     LINKS = "links"
+    PARAMETERS = "parameters"
     CONTEXT = "context"
     IMAGES = "images"
     DISABLED = "disabled"
@@ -125,6 +126,8 @@ def _too_little(target: Target, wanted: Requirements) -> tuple[Obstacle, str] | 
         return Obstacle.AUDIO, "takes no audio"
     if wanted.image_links and not target.takes_image_links:
         return Obstacle.LINKS, "takes images as data only (data: URIs), not links"
+    if wanted.parameters is not None and (lost := target.dialect.lost(wanted.parameters)):
+        return Obstacle.PARAMETERS, f"does not take {', '.join(lost)}"
     if wanted.context_size is not None and target.context_window < wanted.context_size:
         return Obstacle.CONTEXT, f"context window {target.context_window} is below {wanted.context_size}"
     if target.vision is not None and wanted.images > target.vision.max_images:

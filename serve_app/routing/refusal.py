@@ -26,6 +26,7 @@ _NEAREST = (
     Obstacle.COST,
     Obstacle.IMAGES,
     Obstacle.CONTEXT,
+    Obstacle.PARAMETERS,
     Obstacle.LINKS,
     Obstacle.AUDIO,
     Obstacle.VISION,
@@ -36,13 +37,18 @@ _NEAREST = (
 _CODES = {
     Obstacle.IMAGES: "too_many_images",
     Obstacle.CONTEXT: "context_length_exceeded",
+    Obstacle.PARAMETERS: "unsupported_parameters",
     Obstacle.LINKS: "image_links_not_supported",
     Obstacle.AUDIO: "audio_not_supported",
     Obstacle.VISION: "images_not_supported",
     Obstacle.PROVIDER: "provider_excluded",
     Obstacle.DATA_POLICY: "data_policy_local",
 }
-_PARAMS = {Obstacle.PROVIDER: "provider", Obstacle.DATA_POLICY: "data_policy"}
+_PARAMS = {
+    Obstacle.PROVIDER: "provider",
+    Obstacle.DATA_POLICY: "data_policy",
+    Obstacle.PARAMETERS: "require_parameters",
+}
 
 
 def named_refusal(
@@ -95,6 +101,13 @@ def advice_of(elsewhere: Iterable[Candidate]) -> str:
     return f"These would do: {', '.join(names[:MOST_TOLD])}{more}"
 
 
+def _takers(wanted: Requirements, dropped: Iterable[Dropped]) -> list[Candidate]:
+    """Return who takes every parameter, and was dropped for another reason, such as the task."""
+    asked = wanted.parameters or {}
+    others = (d.candidate for d in dropped if d.obstacle is not Obstacle.PARAMETERS)
+    return [candidate for candidate in others if not candidate.target.dialect.lost(asked)]
+
+
 def refusal_for_all(
     wanted: Requirements, dropped: Sequence[Dropped], retry_after_s: float | None
 ) -> GatewayError:
@@ -108,11 +121,13 @@ def refusal_for_all(
         return InvalidRequest(f"Too many images: {wanted.images}, at most {most}", param="messages")
     # Nobody hears of a target that is not for them.
     mine = [d for d in dropped if is_allowed(d.candidate.target, wanted)]
-    for obstacle in (Obstacle.LINKS, Obstacle.PROVIDER):
+    for obstacle in (Obstacle.LINKS, Obstacle.PARAMETERS, Obstacle.PROVIDER):
         if kept_out := [d for d in mine if d.obstacle is obstacle]:
-            why = "; ".join(f"{d.candidate.target.name}: {d.reason}" for d in kept_out)
+            why = "; ".join(dict.fromkeys(f"{d.candidate.target.name}: {d.reason}" for d in kept_out))
             message = f"No model can take this request: {why}"
-            return InvalidRequest(message, _PARAMS.get(obstacle, "messages"), _CODES[obstacle])
+            error = InvalidRequest(message, _PARAMS.get(obstacle, "messages"), _CODES[obstacle])
+            takers = _takers(wanted, mine) if obstacle is Obstacle.PARAMETERS else []
+            return error.advising(advice_of(takers)) if takers else error
     if any(d.obstacle is Obstacle.FORBIDDEN for d in dropped):
         return ModelNotAllowed(None, dict.fromkeys(d.candidate.target.model_id for d in mine))
     close = [d for d in mine if d.obstacle is not Obstacle.TASK]

@@ -1,6 +1,7 @@
 """What a request asks of the target that serves it."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from serve_app.config.model import ModelTask
 
@@ -22,6 +23,8 @@ class Requirements(NamedTuple):
     `preferred_type`: providers of this type come before others, after the preferred model. `local_only`:
     only providers whose data stays on machines of one's own. `allowed_models` (model ids or `provider/model`)
     and `allowed_tasks` are what the caller may use; None: everything.
+
+    `parameters` are those that the target has to take; None: whatever it does not take is told.
 
     For what it may cost at worst: `output_limit` is the most tokens the caller lets one answer have, None
     without a word of it, `answers` how many of them, `service_tier` how fast they shall come, and
@@ -45,6 +48,7 @@ class Requirements(NamedTuple):
     ignored_providers: frozenset[str] = frozenset()
     provider_order: tuple[str, ...] = ()
     local_only: bool = False
+    parameters: Mapping[str, Any] | None = None
     input_tokens: int = 1000
     output_tokens: int = 500
     output_limit: int | None = None

@@ -1,12 +1,14 @@
 """A target: one model at one provider, as a choice."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 
 from serve_app.config.model import ModelTask, VisionCapabilities
 from serve_app.config.override import ProviderOverride
 from serve_app.config.settings import DefaultModels, Settings
+from serve_app.dialects.dialect import Dialect
+from serve_app.dialects.table import dialect_for
 from serve_app.providers.catalogue import vendor
 
 
@@ -19,7 +21,7 @@ class Target:
     `is_enabled` is False while an operator has switched the provider off. `machine_ms` is how long a whole
     answer may have a machine to itself that is paid by the hour; 0: there is none. `takes_image_links`: a
     picture may be a web address, and not only a `data:` URI. `is_local`: what is sent there stays on machines
-    of one's own.
+    of one's own. `dialect` is what the model takes of a request.
     """
 
     provider_id: str
@@ -38,6 +40,7 @@ class Target:
     machine_ms: int = 0
     takes_image_links: bool = True
     is_local: bool = False
+    dialect: Dialect = field(default=Dialect(), compare=False, repr=False)
 
 
 def targets_of(settings: Settings) -> tuple[Target, ...]:
@@ -60,6 +63,7 @@ def targets_of(settings: Settings) -> tuple[Target, ...]:
             machine_ms=ceil(1000 * provider.timeout) if provider.hourly_rate else 0,
             takes_image_links=vendor(provider.type).takes_image_links,
             is_local=provider.keeps_data_local(),
+            dialect=dialect_for(provider, model.model_id),
         )
         for position, (provider, model) in enumerate(entries)
     )

@@ -18,7 +18,7 @@ from serve_app.schemas.shape import check_count, check_shape, too_deep
 # over them. `provider` is one as well, but for a vendor that has such a field itself.
 HINTS = (
     "preferred_model", "require_vision", "require_audio", "max_cost", "context_size", "folder",
-    "excluded_folders", "context_budget", "models", "data_policy",
+    "excluded_folders", "context_budget", "require_parameters", "models", "data_policy",
 )  # fmt: skip
 
 # Fields that vendors read as whole numbers; some clients write 100.0.
@@ -44,6 +44,14 @@ _CONTENT_OF_A_TOOL = frozenset({"function", "parameters", "input_schema", "custo
 
 _CONTAINERS = frozenset({dict, list})
 _LONGEST_PATH = 200
+
+
+_NO_PARAMETERS = frozenset({"model", "messages", "input", "provider", "models", "data_policy", *HINTS})
+
+
+def parameters_of(body: dict[str, Any]) -> dict[str, Any]:
+    """What of a body is for the vendor, but for what it says."""
+    return {name: value for name, value in body.items() if name not in _NO_PARAMETERS}
 
 
 class InvalidField(InvalidRequest):

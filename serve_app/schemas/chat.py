@@ -1,9 +1,10 @@
 """`POST /v1/chat/completions`, as far as the gateway must understand it (contract 1.4)."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from serve_app.accounting.usage import estimate_tokens
-from serve_app.schemas.body import BOM, cost_limit, parse_body, whole
+from serve_app.schemas.body import BOM, cost_limit, parameters_of, parse_body, whole
 from serve_app.schemas.chat_fields import check_fields
 from serve_app.schemas.exact import dumps
 from serve_app.schemas.images import check_images, images_in_text, shows_links
@@ -14,6 +15,9 @@ from serve_app.schemas.wishes import NO_WISHES, Wishes, read_wishes
 DEFAULT_OUTPUT_TOKENS = 500  # contract 3.3: what an answer is reckoned at when nobody set a limit
 
 LEFT_TO_US = (None, "", "auto")  # a model that is chosen here
+
+
+NO_PARAMETERS: Mapping[str, Any] = {}
 
 
 class ChatRequest(NamedTuple):
@@ -48,6 +52,7 @@ class ChatRequest(NamedTuple):
     written_images: int = 0
     image_links: bool = False
     wishes: Wishes = NO_WISHES
+    parameters: Mapping[str, Any] = NO_PARAMETERS
 
 
 def read_chat(raw: bytes) -> ChatRequest:
@@ -80,6 +85,7 @@ def read_chat(raw: bytes) -> ChatRequest:
         written_images=images_in_text(messages) if body.get("model") in LEFT_TO_US else 0,
         image_links=shows_links(messages),
         wishes=read_wishes(body),
+        parameters=parameters_of(body),
     )
 
 

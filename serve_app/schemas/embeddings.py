@@ -1,10 +1,20 @@
 """`POST /v1/embeddings`, as far as the gateway must understand it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from serve_app.accounting.usage import estimate_tokens
-from serve_app.schemas.body import BOM, MOST_TOKENS, InvalidField, cost_limit, parse_body, text, tokens
+from serve_app.schemas.body import (
+    BOM,
+    MOST_TOKENS,
+    InvalidField,
+    cost_limit,
+    parameters_of,
+    parse_body,
+    text,
+    tokens,
+)
 from serve_app.schemas.wishes import NO_WISHES, Wishes, read_wishes
 
 
@@ -18,6 +28,7 @@ class EmbeddingRequest:
     preferred_model: str | None = None
     max_cost: int | None = None
     wishes: Wishes = NO_WISHES
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_embedding(raw: bytes) -> EmbeddingRequest:
@@ -36,6 +47,7 @@ def read_embedding(raw: bytes) -> EmbeddingRequest:
         preferred_model=text(body, "preferred_model"),
         max_cost=cost_limit(body),
         wishes=read_wishes(body),
+        parameters=parameters_of(body),
     )
 
 

@@ -14,7 +14,9 @@ MOST_MODELS = 16
 MOST_PROVIDERS = 64
 LONGEST_NAME = 256  # characters
 
-READ_HERE = frozenset({"only", "ignore", "order", "allow_fallbacks", "data_policy"})
+READ_HERE = frozenset({"only", "ignore", "order", "allow_fallbacks", "data_policy", "require_parameters"})
+
+_FIELDS = ("models", "provider", "data_policy", "require_parameters")
 
 
 class Wishes(NamedTuple):
@@ -23,7 +25,8 @@ class Wishes(NamedTuple):
 
     `models` are what may answer besides `model`, in this order. `only`, `ignore` and `order` hold provider
     ids or types; `only` None: all of them. `allow_fallbacks` False: nobody is asked after the first target.
-    `local_only`: only providers whose data stays on machines of one's own.
+    `local_only`: only providers whose data stays on machines of one's own. `require_parameters`: only targets
+    that take every parameter of the request.
     """
 
     models: tuple[str, ...] = ()
@@ -32,6 +35,7 @@ class Wishes(NamedTuple):
     order: tuple[str, ...] = ()
     allow_fallbacks: bool = True
     local_only: bool = False
+    require_parameters: bool = False
 
     @property
     def provider_names(self) -> tuple[str, ...]:
@@ -44,7 +48,7 @@ NO_WISHES = Wishes()
 
 def read_wishes(body: dict[str, Any]) -> Wishes:
     """Read and check; InvalidField 422 names the field and what it should be."""
-    if not any(body.get(field) is not None for field in ("models", "provider", "data_policy")):
+    if not any(body.get(field) is not None for field in _FIELDS):
         return NO_WISHES
     provider = body.get("provider")
     if provider is None:
@@ -57,8 +61,10 @@ def read_wishes(body: dict[str, Any]) -> Wishes:
         only=_names(provider, "only", MOST_PROVIDERS, "provider."),
         ignore=_names(provider, "ignore", MOST_PROVIDERS, "provider.") or (),
         order=_names(provider, "order", MOST_PROVIDERS, "provider.") or (),
-        allow_fallbacks=_allowed(provider),
+        allow_fallbacks=_flag(provider, "allow_fallbacks", "provider.", default=True),
         local_only=strictest(policies) is DataPolicy.LOCAL,
+        require_parameters=_flag(body, "require_parameters")
+        or _flag(provider, "require_parameters", "provider."),
     )
 
 
@@ -86,8 +92,10 @@ def _policy(of: dict[str, Any], field: str, inside: str = "") -> DataPolicy | No
     raise InvalidField(inside + field, f"Input should be one of: {', '.join(DataPolicy)}", "enum")
 
 
-def _allowed(provider: dict[str, Any]) -> bool:
-    value = provider.get("allow_fallbacks")
-    if value is None or isinstance(value, bool):
-        return value is not False
-    raise InvalidField("provider.allow_fallbacks", "Input should be true or false", "bool_type")
+def _flag(of: dict[str, Any], field: str, inside: str = "", default: bool = False) -> bool:
+    value = of.get(field)
+    if value is None:
+        return default
+    if isinstance(value, bool):
+        return value
+    raise InvalidField(inside + field, "Input should be true or false", "bool_type")
