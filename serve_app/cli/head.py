@@ -28,6 +28,7 @@ from serve_app.errors import ConfigError
 
 APP_NAME = "sekha"
 FAILED = 1
+THIS_MACHINE = "127.0.0.1"  # for replicas and Ray; HAProxy listens where callers may come from
 SERVE_STOPS_WITHIN_S = 4.0
 RAY_ENDS_WITHIN_S = 1.0  # of `ray.shutdown`; what it leaves is ended anyway
 
@@ -103,7 +104,7 @@ def _start(plan: Plan, stop: "_Stop") -> None:
     refuse_without_extras(plan.settings)
     logging.basicConfig(level=logging.INFO)  # of this process; Ray's file has it
     global_worker_stdstream_dispatcher.add_handler("sekha", WorkerLines(plan.files, plan.console))
-    here: dict[str, Any] = {"_node_ip_address": "127.0.0.1"} if is_loopback(plan.host) else {}
+    here: dict[str, Any] = {"_node_ip_address": THIS_MACHINE}
     if not os.environ.get("RAY_TMPDIR"):
         here["_temp_dir"] = str(plan.run.folder / "ray")
     ray.init(
@@ -117,7 +118,7 @@ def _start(plan: Plan, stop: "_Stop") -> None:
     global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
     stop.take_over()
     quiet = LoggingConfig(log_level="WARNING", enable_access_log=False)
-    ray_serve.start(http_options=HTTPOptions(host=plan.host, port=plan.port), logging_config=quiet)
+    ray_serve.start(http_options=HTTPOptions(host=THIS_MACHINE, port=plan.port), logging_config=quiet)
     settings = plan.settings.model_copy(update={"port": plan.port})
     ray_serve.run(graph(settings), name=APP_NAME, route_prefix="/", blocking=False)
     stop.take_over()

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from serve_app.cli.processes import RUN_VARIABLE
-from serve_app.haproxy.launcher import BINARY_VARIABLE, REAL_BINARY_VARIABLE
+from serve_app.haproxy.launcher import ADDRESS_VARIABLE, BINARY_VARIABLE, REAL_BINARY_VARIABLE
 
 # For a HAProxy without our launcher. Serve's template splices requests: a body that comes after its head
 # bypasses HAProxy, which then does not always notice that the caller has left (3 to 5 times in 100). There is
@@ -57,9 +57,11 @@ HAPROXY_FILES = {
 LAUNCHER = "sekha-haproxy"
 
 
-def set_up(environ: MutableMapping[str, str], folder: Path) -> None:
+def set_up(environ: MutableMapping[str, str], folder: Path, address: str) -> None:
     """
     Set what is not set yet; where HAProxy's files are, and how it is started, is not up to the environment.
+
+    Callers come in at `address`, through HAProxy; all else that Serve opens for HTTP listens on this machine.
 
     Raises OSError where the launcher cannot be written into the folder of the run.
     """
@@ -67,6 +69,7 @@ def set_up(environ: MutableMapping[str, str], folder: Path) -> None:
         environ.setdefault(name, value)
     for name, port in zip(SIDE_PORTS, free_ports(len(SIDE_PORTS)), strict=True):
         environ.setdefault(name, str(port))
+    environ[ADDRESS_VARIABLE] = address
     environ[RUN_VARIABLE] = str(folder)
     for name, file in HAPROXY_FILES.items():
         environ[name] = str(folder / file) if file else str(folder)

@@ -64,7 +64,7 @@ def serve(
         state = usable_state(settings.storage, os.environ, APP_NAME, typer.echo)
         if warning := require_token(os.environ, run.folder, insecure):
             typer.secho(f"  {warning}", fg=typer.colors.YELLOW)
-        set_up(os.environ, run.folder)
+        set_up(os.environ, run.folder, address)
     except (ConfigError, OSError) as error:
         run.remove()
         fail(str(error), CANNOT_START)

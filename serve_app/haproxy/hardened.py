@@ -57,7 +57,9 @@ class _Section:
         return self.header.split(" ", 1)[0]
 
 
-def hardened(text: str, open_files: int, client_silent_s: int | None = None) -> str:
+def hardened(
+    text: str, open_files: int, client_silent_s: int | None = None, address: str | None = None
+) -> str:
     """
     Return the configuration, edited; one that was edited before, as it is.
 
@@ -66,6 +68,7 @@ def hardened(text: str, open_files: int, client_silent_s: int | None = None) -> 
         open_files: how many files HAProxy may open; its connections are as many as these allow, at most what
             Serve asks for.
         client_silent_s: the operator's `timeout client`; by default `CLIENT_SILENT_S`.
+        address: where callers are let in, instead of where Serve and its replicas listen.
 
     Raises:
         UnknownTemplate: a line is missing, or there is one that nobody has looked at.
@@ -82,6 +85,8 @@ def hardened(text: str, open_files: int, client_silent_s: int | None = None) -> 
     top = _the_only([section for section in sections if section.header == "global"], "global")
     each = _close_the_socket_and_share_connections(top, len(front_doors), open_files)
     for section in front_doors:
+        if address is not None:
+            _move(section, address)
         section.lines.insert(0, f"    maxconn {each}")
     defaults = _the_only([section for section in sections if section.header == "defaults"], "defaults")
     _bound_the_wait_for_callers(defaults, client_silent_s)
@@ -139,6 +144,14 @@ def _close_the_socket_and_share_connections(top: _Section, doors: int, open_file
     # Serve sends `show info`, `show stat` and `show servers state`, and its reloads pass on the listeners.
     top.lines[number] = f"    stats socket {path.group(1)} mode 600 level operator expose-fd listeners"
     return each
+
+
+def _move(door: _Section, address: str) -> None:
+    number = _line_of(door, "bind")
+    _, place, *more = door.lines[number].split()
+    everywhere = address in ("0.0.0.0", "::")  # noqa: S104
+    moved = f"{'*' if everywhere else address}:{place.rpartition(':')[2]}"
+    door.lines[number] = " ".join(["    bind", moved, *more])
 
 
 def _bound_the_wait_for_callers(defaults: _Section, client_silent_s: int | None) -> None:

@@ -18,6 +18,7 @@ from serve_app.haproxy.hardened import UnknownTemplate, hardened, socket_of
 
 BINARY_VARIABLE = "RAY_SERVE_HAPROXY_BINARY_PATH"
 CLIENT_TIMEOUT_VARIABLE = "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S"
+ADDRESS_VARIABLE = "SEKHA_FRONT_ADDRESS"
 REAL_BINARY_VARIABLE = "SEKHA_HAPROXY_BINARY"
 REFUSED = 78  # EX_CONFIG of sysexits.h
 
@@ -47,7 +48,12 @@ def edit(file: Path, environ: Mapping[str, str]) -> None:
     silent_s = environ.get(CLIENT_TIMEOUT_VARIABLE, "")
     text = file.read_text(encoding="utf-8")
     try:
-        edited = hardened(text, open_files, int(silent_s) if silent_s.isdigit() else None)
+        edited = hardened(
+            text,
+            open_files,
+            int(silent_s) if silent_s.isdigit() else None,
+            environ.get(ADDRESS_VARIABLE) or None,
+        )
         socket = Path(socket_of(text))
     except UnknownTemplate as error:
         raise UnknownTemplate(

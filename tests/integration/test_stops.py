@@ -77,6 +77,15 @@ class Gateway:
         return status
 
 
+def listening_at(process: psutil.Process) -> dict[str, set[int]]:
+    """The ports that it listens on, by address."""
+    found: dict[str, set[int]] = {}
+    for connection in process.net_connections("inet"):
+        if connection.status == psutil.CONN_LISTEN:
+            found.setdefault(connection.laddr.ip, set()).add(connection.laddr.port)
+    return found
+
+
 def alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
@@ -200,10 +209,10 @@ def test_who_listens_is_what_the_document_says(in_terminal: Gateway) -> None:
     rows = re.findall(r"^\| `([\w:-]+)` \| `([^`]+)` \| `([^`]+)` \|", DOCUMENT.read_text(), re.MULTILINE)
     assert len(rows) >= 10
     listening = {
-        (kind_of(process), "front" if c.laddr.port == in_terminal.port else str(c.laddr.port), c.laddr.ip)
+        (kind_of(process), "front" if port == in_terminal.port else str(port), address)
         for process in in_terminal.family()
-        for c in process.net_connections("inet")
-        if c.status == psutil.CONN_LISTEN
+        for address, ports in listening_at(process).items()
+        for port in ports
     }
 
     unknown = {one for one in listening if not any(fits(row, *one) for row in rows)}
@@ -263,9 +272,13 @@ def test_a_terminal_that_closes_ends_it_all(in_terminal: Gateway) -> None:
 
 
 def test_when_it_is_killed_the_gateway_stops_nevertheless(start: Start) -> None:
-    gateway = start()
+    gateway = start("--host", "0.0.0.0", "--insecure")
     gateway.says("Stop:")
     family = gateway.family()
+    assert "0.0.0.0" in listening_at(gateway.member("haproxy"))
+    router = next(process for process in family if kind_of(process) == "ServeReplica:router")
+    for_callers = {a for a, ports in listening_at(router).items() if any(30000 <= p < 31000 for p in ports)}
+    assert for_callers == {HOST}  # elsewhere they would bypass HAProxy
 
     gateway.process.kill()
 

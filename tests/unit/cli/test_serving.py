@@ -154,7 +154,7 @@ def test_haproxys_files_are_in_the_folder_of_the_run_whatever_the_environment_sa
         "RAY_SERVE_HAPROXY_MAXCONN": "100",
     }
 
-    set_up(environ, tmp_path)
+    set_up(environ, tmp_path, "0.0.0.0")
 
     assert all(environ[name].startswith(str(tmp_path)) for name in HAPROXY_FILES)
     assert environ["RAY_SERVE_HAPROXY_MAXCONN"] == "100"
@@ -162,7 +162,7 @@ def test_haproxys_files_are_in_the_folder_of_the_run_whatever_the_environment_sa
     assert Path(environ["RAY_SERVE_HAPROXY_BINARY_PATH"]).name == "sekha-haproxy"
     assert environ["SEKHA_HAPROXY_BINARY"] == "/opt/haproxy"
     again = dict(environ)
-    set_up(again, tmp_path)
+    set_up(again, tmp_path, "127.0.0.1")
     assert again["SEKHA_HAPROXY_BINARY"] == "/opt/haproxy"
 
 

@@ -71,6 +71,21 @@ def test_each_front_door_has_connections_of_its_own_and_all_fit_the_open_files(
     assert total * 2.5 < open_files
 
 
+@pytest.mark.parametrize(
+    ("address", "bound"),
+    [
+        ("0.0.0.0", "*:15871"),
+        ("::", "*:15871"),
+        ("192.0.2.7", "192.0.2.7:15871"),
+        ("::1", "::1:15871"),
+    ],
+)
+def test_callers_may_come_in_where_replicas_do_not_listen(address: str, bound: str) -> None:
+    assert "bind " + bound in lines_of(hardened(GENERATED, PLENTY, address=address), "frontend http_frontend")
+    with_grpc = GENERATED.replace("\nbackend default_backend\n", GRPC, 1)
+    assert "proto h2" in lines_of(hardened(with_grpc, PLENTY, address=address), "frontend grpc_frontend")[1]
+
+
 def test_an_edited_configuration_is_edited_once() -> None:
     once = hardened(GENERATED, PLENTY)
 
