@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 from serve_app.accounting.entry import Entry, EntryOutcome
 from serve_app.accounting.limit import Unit
+from serve_app.accounting.money import MOST_NANO
 from serve_app.accounting.usage import Usage
-from serve_app.accounting.worst_case import worst_case
 from serve_app.caller import Caller
 from serve_app.clock import Clock
 from serve_app.control.borrower import Hold, Need
 from serve_app.control.journal import Begun
 from serve_app.control.replica import Replica
 from serve_app.errors import PriceUnknown
-from serve_app.purse import most_usage
+from serve_app.purse import Output, longest_of, most_usage, output_of, unpriced_use, worst_at
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
 
@@ -52,6 +52,7 @@ class Bill:
         self._clock = clock
         self._limits = control.limits_for(caller)
         self._worst: dict[str, tuple[Usage, int | None]] = {}
+        self._outputs: dict[str, Output] = {}
         self._entered: Hold | None = None
         self._is_open = False
 
@@ -79,11 +80,14 @@ class Bill:
         if not limits:
             return None
         most, cost = self.at_worst(target)
+        price = self._control.price(target.name)
         needs: list[Need] = []
         for limit in limits:
             if limit.unit is Unit.NANO_DOLLARS:
-                if cost is None:
+                if cost is None or price is None:
                     raise PriceUnknown(target.name, limit.id)
+                if unpriced := unpriced_use(price, target, self._wanted, limit.id):
+                    raise unpriced
                 amount = cost
             else:
                 amount = most.total_tokens if limit.unit is Unit.TOKENS else 1
@@ -157,13 +161,48 @@ class Bill:
         """The most an attempt may use, and cost (None without a price), worked out once for each target."""
         known = self._worst.get(target.name)
         if known is None:
-            most, cost = most_usage(target, self._wanted), None
+            most, cost = self.most(target), None
             if price := self._control.price(target.name):
-                most = worst_case(price, most, self._wanted.writes_cache)
+                most = worst_at(price, most, self._wanted)
                 cost = price.cost(most)
             known = self._worst[target.name] = most, cost
         return known
 
+    def most(self, target: Target) -> Usage:
+        """The same in plain kinds of token."""
+        return most_usage(target, self._wanted, self._output(target))
+
+    def sends(self, target: Target) -> int | None:
+        """The bound of an answer's tokens that goes into the request, as it was reserved."""
+        return self._output(target).sent
+
+    def longest(self, target: Target) -> int | None:
+        """The most tokens of all answers together; None where nothing bounds them."""
+        sent = self._output(target).sent
+        return longest_of(target) if sent is None else self._output(target).most * self._wanted.answers
+
+    def limits_tools(self, target: Target) -> bool:
+        """Whether tools of the vendor's get a bound where the caller has set none."""
+        extent = self._wanted.extent
+        return extent is not None and extent.lacks_uses and self._is_limited(target)
+
+    def _output(self, target: Target) -> Output:
+        known = self._outputs.get(target.name)
+        if known is None:
+            known = output_of(target, self._wanted, self._is_limited(target))
+            self._outputs[target.name] = known
+        return known
+
+    def _is_limited(self, target: Target) -> bool:
+        """Whether a limit of tokens, or one of money that the answer needs, applies to this target."""
+        units = {limit.unit for limit in self._limits.of_attempts_at(target.provider_id, target.model_id)}
+        if Unit.TOKENS in units:
+            return True
+        if Unit.NANO_DOLLARS not in units:
+            return False
+        price = self._control.price(target.name)
+        return price is None or price.charges_for_output
+
     def _cost(self, target: Target, usage: Usage) -> int | None:
         price = self._control.price(target.name)
-        return None if price is None else price.cost(usage)
+        return None if price is None else min(price.cost(usage), MOST_NANO)

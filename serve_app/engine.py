@@ -252,6 +252,8 @@ class Engine:
             limits.first_byte_s,
             limits.idle_s,
             moved_to,
+            trip.bill.sends(target),
+            trip.bill.limits_tools(target),
         )
         provider = self._providers[target.provider_id]
         if trip.in_flight_at(target.provider_id) >= self._most_at_once.get(target.provider_id, inf):

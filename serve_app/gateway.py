@@ -12,6 +12,7 @@ from random import Random
 from typing import Any
 
 from serve_app.accounting.money import nano_dollars
+from serve_app.accounting.prompt import Prompt
 from serve_app.caller import ANYONE, Caller
 from serve_app.clock import Clock
 from serve_app.conditions import Conditions
@@ -32,7 +33,7 @@ from serve_app.routing.candidate import Candidate
 from serve_app.routing.eligibility import is_allowed, serves_task
 from serve_app.routing.intent import TIERS, Intent, ModelNames
 from serve_app.routing.plan import Plan, make_plan
-from serve_app.routing.requirements import Requirements
+from serve_app.routing.requirements import Extent, Requirements
 from serve_app.routing.strategy import load_strategy
 from serve_app.routing.target import Target, defaults_by_task, overridden, targets_of
 from serve_app.schemas.chat import ChatRequest
@@ -183,6 +184,7 @@ class Gateway:
             thinks=request.thinks,
             preferred_type=backend,
             parameters=self._binding(request),
+            extent=None if request.prompt is None else _extent(request, request.prompt),
         )
         return self.allowed(self._wished(wanted, request.wishes, [intent, *listed], caller), caller)
 
@@ -268,6 +270,7 @@ class Gateway:
             max_cost=self.limit(request.max_cost),
             input_tokens=request.input_tokens,
             parameters=self._binding(request),
+            extent=None if request.prompt is None else Extent(*request.prompt),
         )
         return self.allowed(self._wished(wanted, request.wishes, [intent, *listed], caller), caller)
 
@@ -349,7 +352,7 @@ class Gateway:
         with trip.under_way():
             attempt, answer = await self._engine.answer(trip, ask)
         attempt.dropped = answer.dropped
-        usage = trip.used(answer.usage, answer.output_chars, answer.machine_ms)
+        usage = trip.used(attempt, answer.usage, answer.output_chars, answer.machine_ms)
         cost = trip.served(attempt, usage, answer.upstream_s)
         return Reply(answer.body, trip.routed(attempt, cost))
 
@@ -398,3 +401,15 @@ class Gateway:
             wants_usage=wants_usage,
             caller=caller,
         )
+
+
+def _extent(request: ChatRequest, prompt: Prompt) -> Extent:
+    return Extent(
+        *prompt,
+        thinking=request.thinking,
+        searches=request.tools.searches,
+        fetched=request.tools.fetched,
+        unbounded_tool=request.tools.unbounded,
+        lacks_uses=request.tools.lacks_uses,
+        speaks=request.speaks,
+    )

@@ -12,11 +12,10 @@ from math import inf
 from typing import NamedTuple
 
 from serve_app.accounting.entry import EntryOutcome
-from serve_app.accounting.usage import Usage, chars_said, dearer_tier, estimate_tokens
+from serve_app.accounting.usage import Usage, chars_said
 from serve_app.bill import Bill, Item
 from serve_app.caller import ANYONE, Caller
 from serve_app.clock import Clock
-from serve_app.config.model import ModelTask
 from serve_app.control.borrower import Hold
 from serve_app.control.breakers import Admission
 from serve_app.control.port import Observation
@@ -33,7 +32,7 @@ from serve_app.errors import (
     UpstreamError,
 )
 from serve_app.events import AttemptFailed, Event, Listener, RequestAbandoned, RequestFailed, RequestServed
-from serve_app.purse import most_usage
+from serve_app.reckoning import Reckoning
 from serve_app.resilience.deadline import Deadline
 from serve_app.resilience.outcome import Outcome, outcome_of
 from serve_app.resilience.retry import Move
@@ -144,6 +143,7 @@ class Trip:
         self._put_off: list[tuple[Target, float]] = []
         self._turned_away: list[LimitReached] = []
         self.bill = Bill(request_id, operation, plan.wanted, caller, control, clock)
+        self._reckoning = Reckoning(plan.wanted, self.bill, control, clock)
         self._control = control
         self._clock = clock
         self._listeners = listeners
@@ -222,7 +222,12 @@ class Trip:
     ) -> int | None:
         """The answer is whole. Its cost in nano-dollars; None when nobody knows the price."""
         target = attempt.candidate.target
-        self._observe(attempt, Outcome.SUCCESS, upstream_s)
+        self._observe(
+            attempt,
+            Outcome.SUCCESS,
+            upstream_s,
+            tokens_per_s=self._reckoning.tokens_per_s(attempt.began, usage),
+        )
         cost = self.bill.settle(attempt.item, usage, EntryOutcome.SERVED, self.elapsed_s, first_token_s)
         self.bill.close()
         self._tell(
@@ -261,7 +266,7 @@ class Trip:
             usage = self.bill.at_worst(target)[0]._replace(machine_ms=self._guessed_machine_ms(attempt))
         else:
             if attempt.frames:
-                usage = self._usage_so_far(attempt)
+                usage = self._reckoning.so_far(target, attempt.frames, attempt.output_chars)
             if error.failure not in _REACHED_NOBODY and (machine_ms := self._guessed_machine_ms(attempt)):
                 usage = (usage or Usage(estimated=True))._replace(machine_ms=machine_ms)
         cost = self.bill.settle(attempt.item, usage, outcome, self.elapsed_s)
@@ -305,7 +310,11 @@ class Trip:
         if attempt is not None:
             self._observe(attempt, Outcome.IGNORED)
             target = attempt.candidate.target
-            usage = self._usage_so_far(attempt)._replace(machine_ms=self._guessed_machine_ms(attempt))
+            if attempt.frames:
+                usage = self._reckoning.so_far(target, attempt.frames, attempt.output_chars)
+            else:
+                usage = self._reckoning.by_time(target, attempt.began)
+            usage = usage._replace(machine_ms=self._guessed_machine_ms(attempt))
             cost = self.bill.settle(attempt.item, usage, EntryOutcome.ABANDONED, self.elapsed_s)
         self.bill.close()
         self._tell(
@@ -398,29 +407,10 @@ class Trip:
         images = wanted.images + wanted.written_images
         return Routed(chosen.target, wanted.task, reason, chosen.cost, cost, images, attempt.dropped)
 
-    def used(self, told: Usage | None, output_chars: int, machine_ms: int) -> Usage:
+    def used(self, attempt: Attempt, told: Usage | None, output_chars: int, machine_ms: int) -> Usage:
         """What an answer used, as far as its provider said; tokens are reckoned where it did not."""
-        usage = told or self.guessed_usage(output_chars)
+        usage = self._reckoning.used(attempt.candidate.target, attempt.began, told, output_chars)
         return usage._replace(machine_ms=machine_ms) if machine_ms else usage
-
-    def guessed_usage(self, output_chars: int) -> Usage:
-        """What was used, reckoned from lengths, when the provider did not say."""
-        wanted = self.plan.wanted
-        output = 0 if wanted.task is ModelTask.EMBEDDING else estimate_tokens(output_chars)
-        tier = dearer_tier(wanted.service_tier)
-        return Usage(wanted.input_tokens, output, estimated=True, tier=tier)
-
-    def _usage_so_far(self, attempt: Attempt) -> Usage:
-        """
-        What an answer that broke off has used, by its text: no more than it may, no less than its frames.
-
-        Some upstreams send a token in a frame, others a sentence, and others all there was before it, too.
-        """
-        most = most_usage(attempt.candidate.target, self.plan.wanted)
-        if not attempt.frames:
-            return most._replace(output=0, machine_ms=0)
-        written = max(attempt.frames, min(estimate_tokens(attempt.output_chars), most.output))
-        return most._replace(output=written, machine_ms=0)
 
     def _guessed_machine_ms(self, attempt: Attempt) -> int:
         """
@@ -474,6 +464,7 @@ class Trip:
         latency_s: float | None = None,
         cool_until: float | None = None,
         lost_with: str | None = None,
+        tokens_per_s: float | None = None,
     ) -> None:
         probe = attempt.admission.probe
         if outcome is Outcome.IGNORED and probe is None and cool_until is None:
@@ -482,7 +473,15 @@ class Trip:
         now = self._clock.now()
         self._control.breakers.observe(
             Observation(
-                target.provider_id, target.name, outcome, now, probe, latency_s, cool_until, lost_with
+                target.provider_id,
+                target.name,
+                outcome,
+                now,
+                probe,
+                latency_s,
+                cool_until,
+                lost_with,
+                tokens_per_s,
             )
         )
 

@@ -26,7 +26,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from serve_app.accounting.listed import max_output_of, per_million, price_of
+from serve_app.accounting.listed import max_input_of, max_output_of, per_million, price_of
+from serve_app.accounting.money import nano_dollars
 from serve_app.accounting.price import FREE, Price
 from serve_app.config.model import ModelConfig, ModelTask
 from serve_app.config.override import PriceOverride
@@ -43,12 +44,14 @@ class Entry(NamedTuple):
     """
     One line of the price list; `embedding` is True for a model that makes vectors.
 
-    `max_output` is how many tokens it writes at most in one answer, None where the list does not say.
+    `max_output` is how many tokens it writes at most in one answer, `max_input` how many it reads; None where
+    the list does not say.
     """
 
     price: Price
     embedding: bool = False
     max_output: int | None = None
+    max_input: int | None = None
 
 
 def per_1k(input_dollars: float | str | Decimal, output_dollars: float | str | Decimal = 0) -> Price:
@@ -70,6 +73,7 @@ def _claude(input_dollars: str, output_dollars: str) -> Entry:
             cached_read=price.input // 10,
             cache_write_5m=price.input * 5 // 4,
             cache_write_1h=price.input * 2,
+            search=10_000_000,  # ten dollars a thousand
         )
     )
 
@@ -168,6 +172,14 @@ class PriceCatalogue:
                 return listed.max_output
         return None
 
+    def max_input(self, model_id: str | None, provider_type: str | None = None) -> int | None:
+        """How many tokens the model reads at most; None where the price file does not say."""
+        for name in _names(model_id):
+            listed = self._filed(name, provider_type)
+            if listed and listed.max_input:
+                return listed.max_input
+        return None
+
     def _listed(self, name: str, provider_type: str | None) -> Entry | None:
         own = TABLE.get(name)
         if self._classic and own and not own.price.is_free:
@@ -200,7 +212,7 @@ def rows_of(data: Any) -> Mapping[str, Any]:
 def entries_of(rows: Mapping[str, Any]) -> Mapping[str, Entry]:
     """Return the rows that tell a price."""
     return {
-        name: Entry(price, row["mode"] == "embedding", max_output_of(row))
+        name: Entry(price, row["mode"] == "embedding", max_output_of(row), max_input_of(row))
         for name, row in rows.items()
         if isinstance(row, Mapping) and (price := price_of(row))
     }
@@ -253,20 +265,20 @@ def target_price(
     that the configuration leaves out is filled from what would have held without it.
     """
     price = _without_cache_overrides(provider_type, is_free, model, catalogue or bundled_catalogue())
-    if price is None:
-        return None
-    read, write = model.cost_per_1k_cached, model.cost_per_1k_cache_write
-    return price.with_cache(
-        None if read is None else per_million(read, 1000), None if write is None else per_million(write, 1000)
-    )
+    return None if price is None else _overridden(price, model)
 
 
 def operators_price(override: PriceOverride) -> Price:
     """What a target costs because an operator says so."""
-    read, write = override.cost_per_1k_cached, override.cost_per_1k_cache_write
-    return per_1k(override.cost_per_1k_input, override.cost_per_1k_output).with_cache(
+    return _overridden(per_1k(override.cost_per_1k_input, override.cost_per_1k_output), override)
+
+
+def _overridden(price: Price, by: ModelConfig | PriceOverride) -> Price:
+    """The price with those of the cache and of searches that somebody has set."""
+    read, write, search = by.cost_per_1k_cached, by.cost_per_1k_cache_write, by.cost_per_search
+    return price.with_cache(
         None if read is None else per_million(read, 1000), None if write is None else per_million(write, 1000)
-    )
+    ).with_search(None if search is None else nano_dollars(search))
 
 
 def _without_cache_overrides(
@@ -278,7 +290,9 @@ def _without_cache_overrides(
     if model.task is ModelTask.EMBEDDING and per_output is None and per_input is not None:
         per_output = 0.0
     if per_input is not None and per_output is not None:
-        return per_1k(per_input, per_output)
+        unlisted = per_1k(per_input, per_output)
+        told = None if is_free else catalogue.price(model.model_id, provider_type)
+        return unlisted if told is None else unlisted.with_search(told.search)
     listed = FREE if is_free else catalogue.price(model.model_id, provider_type)
     if listed is not None and not is_free and not (listed.input or listed.output or listed.request):
         # Free on one's own machines says nothing about what a rented one costs, and a price for a second of
@@ -289,4 +303,5 @@ def _without_cache_overrides(
     return Price(
         listed.input if per_input is None else per_million(per_input, 1000),
         listed.output if per_output is None else per_million(per_output, 1000),
+        search=listed.search,
     )

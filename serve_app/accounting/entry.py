@@ -6,6 +6,7 @@ from typing import NamedTuple
 from serve_app.accounting.usage import Usage
 
 IDLE = "idle"  # the operation of an entry for time in which a machine had nothing to do
+CORRECTION = "correction"  # the operation of an entry by which an operator corrects others
 NOT_A_TENANT = "(idle)"  # whose entries these are; no tenant and no caller can be called so
 
 

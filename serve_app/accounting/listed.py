@@ -62,13 +62,26 @@ def price_of(row: Row) -> Price | None:
         return None
     ranges = row.get("tiered_pricing")
     price = _by_range(ranges) if isinstance(ranges, list) and ranges else _by_kind(row, mode)
-    return None if price is None or price.is_free else price
+    return None if price is None or price.is_free else price.with_search(_search(row))
 
 
 def max_output_of(row: Row) -> int | None:
     """How many tokens the model writes at most in one answer; None where the row does not say."""
     most = row.get("max_output_tokens", 0)
     return int(most) or None if _is_amount(most) else None
+
+
+def max_input_of(row: Row) -> int | None:
+    """How many tokens the model reads at most; None where the row does not say."""
+    most = row.get("max_input_tokens", 0)
+    return int(most) or None if _is_amount(most) else None
+
+
+def _search(row: Row) -> int | None:
+    """Nano-dollars for one search, at the dearest of the sizes; None where the row does not say."""
+    sizes = row.get("search_context_cost_per_query")
+    prices = [price for price in sizes.values() if _is_amount(price)] if isinstance(sizes, Mapping) else []
+    return nano_dollars(max(prices)) if prices else None
 
 
 def _by_kind(row: Row, mode: str) -> Price | None:

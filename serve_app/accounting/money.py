@@ -3,6 +3,7 @@
 from decimal import ROUND_HALF_UP, Decimal
 
 NANO = 1_000_000_000
+MOST_NANO = 2**53  # nine million dollars: more for one attempt does not go into the ledger
 
 
 def nano_dollars(dollars: float | str | Decimal) -> int:

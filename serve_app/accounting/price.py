@@ -21,7 +21,7 @@ class Price:
 
     A kind of token without a price of its own (None) costs what `input` or `output` do; an hour in the cache
     what five minutes do. `image`, `second` and `request` are nano-dollars for one of each, `machine_hour` for
-    an hour of a machine of one's own.
+    an hour of a machine of one's own, `search` for a search that the vendor runs; None: nobody says.
 
     `above` holds dearer prices for long prompts: a request that reads more tokens than the number beside one
     is charged by it as a whole. `tiers` holds the prices of other service tiers, each with an `above` of its
@@ -42,6 +42,7 @@ class Price:
     second: int = 0
     request: int = 0
     machine_hour: int = 0
+    search: int | None = None
     above: tuple[tuple[int, "Price"], ...] = ()
     tiers: tuple[tuple[Tier, "Price"], ...] = ()
 
@@ -71,7 +72,8 @@ class Price:
         if usage.image_input or usage.image_output:
             tokens += usage.image_input * _or(price.image_input, per_input)
             tokens += usage.image_output * _or(price.image_output, per_output)
-        whole = usage.images * price.image + usage.seconds * price.second + usage.requests * price.request
+        whole = usage.searches * (self.search or 0)
+        whole += usage.images * price.image + usage.seconds * price.second + usage.requests * price.request
         if usage.machine_ms:
             together = tokens * (_BOTH // MILLION) + usage.machine_ms * price.machine_hour * (
                 _BOTH // HOUR_MS
@@ -99,6 +101,18 @@ class Price:
             tiers=tuple((tier, price.with_cache(read, write)) for tier, price in self.tiers),
         )
 
+    def with_search(self, search: int | None) -> "Price":
+        """The same with another price for a search, where given."""
+        return self if search is None else replace(self, search=search)
+
+    @property
+    def charges_for_output(self) -> bool:
+        """Whether what is written costs anything, at any length, in any tier."""
+        return any(
+            price.output or price.reasoning or price.audio_output or price.image_output
+            for price in self._all()
+        )
+
     def applying(self, tier: Tier, input_tokens: int) -> "Price":
         """The prices that a prompt of this length is charged by, in this tier."""
         price = self
@@ -114,7 +128,7 @@ class Price:
         return any((
             self.input, self.output, self.cached_read, self.cache_write_5m, self.cache_write_1h,
             self.reasoning, self.audio_input, self.audio_output, self.image_input, self.image_output,
-            self.image, self.second, self.request, self.machine_hour,
+            self.image, self.second, self.request, self.machine_hour, self.search,
         ))  # fmt: skip
 
     def _all(self) -> Iterator["Price"]:

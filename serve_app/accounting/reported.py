@@ -22,6 +22,10 @@ from serve_app.accounting.usage import Tier, Usage, tier_of
 
 MOST = 10**12  # more of anything is a mistake, and would not fit into a ledger
 
+# The sums that nothing may be below zero or above `MOST` in: read, and written.
+_READ = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_eval_count")
+_WRITTEN = ("completion_tokens", "output_tokens", "candidatesTokenCount", "eval_count")
+
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 _PLAIN = frozenset(("prompt_tokens", "completion_tokens", "total_tokens", *_DETAILS))
 
@@ -32,15 +36,50 @@ def usage_of(reported: Mapping[str, Any] | None, service_tier: object = None) ->
 
     None when there is none, when its sums are not numbers (a provider's slip must not cost the answer), and
     when all of them are zero: no answer is made of nothing, but LiteLLM says so of one that told no usage.
+    Sums that are negative or too large are returned as they are: whoever charges for them has to say so.
     """
     if not reported:
         return None
     tier = tier_of(reported.get("service_tier") or service_tier)
     try:
+        if (wrong := _out_of_range(reported)) is not None:
+            return wrong
         usage = _read(reported, tier)
     except (TypeError, ValueError, OverflowError):
         return None
+    if searches := _searches(reported):
+        usage = usage._replace(searches=searches)
     return usage if usage.total_tokens or usage.seconds or usage.images else None
+
+
+def _out_of_range(reported: Mapping[str, Any]) -> Usage | None:
+    """The two sums as they are told, where one of them can be no count; else None."""
+    read = _raw(reported, _READ)
+    written = _raw(reported, _WRITTEN)
+    return None if 0 <= read <= MOST and 0 <= written <= MOST else Usage(read, written)
+
+
+def _raw(reported: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    """The first of these sums that is told, cut to 61 bits; ValueError when it is no number."""
+    for name in names:
+        value = reported.get(name)
+        if value is not None:
+            if type(value) is not int:
+                value = float(value)
+                if not isfinite(value):
+                    raise ValueError(f"'{name}' is no count: {value!r}")
+            return max(-(2**60), min(2**60, ceil(value)))
+    return 0
+
+
+def _searches(reported: Mapping[str, Any]) -> int:
+    """Searches that the vendor ran: Anthropic's, Gemini's through LiteLLM, Perplexity's, xAI's sources."""
+    return (
+        _part(_details(reported, "server_tool_use"), "web_search_requests")
+        or _part(_details(reported, "prompt_tokens_details"), "web_search_requests")
+        or _part(reported, "num_search_queries")
+        or _part(reported, "num_sources_used")
+    )
 
 
 def _read(reported: Mapping[str, Any], tier: Tier) -> Usage:

@@ -46,7 +46,8 @@ class Usage(NamedTuple):
     written for the caller, `reasoning` what the model wrote for itself. Sound and pictures that the vendor
     counts in tokens are in `audio_input`, `audio_output`, `image_input`, `image_output`. Not tokens: `images`
     and `seconds` of sound, where these are what is paid for, and `requests`: an answer is one. `machine_ms`
-    are milliseconds of a machine of one's own: the answer's share of them (`occupancy.py`).
+    are milliseconds of a machine of one's own: the answer's share of them (`occupancy.py`); `searches` are
+    those that the vendor ran and charges by the piece.
 
     `estimated` is True when the provider did not say and we counted.
     """
@@ -65,6 +66,7 @@ class Usage(NamedTuple):
     seconds: int = 0
     requests: int = 1
     machine_ms: int = 0
+    searches: int = 0
     estimated: bool = False
     tier: Tier = Tier.STANDARD
 

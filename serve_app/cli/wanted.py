@@ -7,9 +7,10 @@ import typer
 
 from serve_app.cli.admin import FAILED
 from serve_app.cli.configured import fail
+from serve_app.config.amounts import MOST_DOLLARS
 from serve_app.config.data_policy import DataPolicy
 from serve_app.config.model import ModelTask
-from serve_app.config.tenant import BudgetWindow
+from serve_app.config.tenant import BudgetConfig, BudgetWindow
 
 BudgetsOption = Annotated[
     list[str] | None,
@@ -96,6 +97,11 @@ def _is_for_all(limit: Mapping[str, Any]) -> bool:
 def _budget(text: str) -> dict[str, Any]:
     amount, _, window = text.partition("/")
     try:
-        return {"limit": float(amount), "window": BudgetWindow(window or BudgetWindow.MONTH).value}
+        budget = BudgetConfig(limit=float(amount), window=BudgetWindow(window or BudgetWindow.MONTH))
     except ValueError:
-        fail(f"'{text}' is no budget: write 50, 5/day, 50/month or 500/total", FAILED)
+        fail(
+            f"'{text}' is no budget: write 50, 5/day, 50/month or 500/total, "
+            f"with at most {MOST_DOLLARS:,.0f} US dollars",
+            FAILED,
+        )
+    return {"limit": budget.limit, "window": budget.window.value}

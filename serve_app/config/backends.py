@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from serve_app.config.amounts import PricePerHour
 from serve_app.config.base import Config
 
 
@@ -15,5 +16,5 @@ class BackendsConfig(Config):
     """
 
     vllm_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/@]+", max_length=2000)
-    vllm_hourly_rate: float = Field(default=0.16, ge=0)
+    vllm_hourly_rate: PricePerHour = 0.16
     allow_private: bool = True

@@ -19,6 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from serve_app.config import legacy
+from serve_app.config.amounts import FROM_TEXT
 from serve_app.config.default_models import default_models
 from serve_app.config.discover import ServedModels, discovered
 from serve_app.config.environment import BUDGET, CALLER_KEYS, Override, overrides, put
@@ -192,7 +193,7 @@ class _Draft:
             self._warn(f"{self._origin_of(path)}: {spelled(path)}: {which} not set, so this is null")
         settings = None
         try:
-            settings = Settings.model_validate(data)
+            settings = Settings.model_validate(data, context={FROM_TEXT: True})
         except ValidationError as error:
             earlier = bool(self.mistakes)
             for at, text in mistakes_of(error, Settings, self.data, missing):

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from serve_app.config.amounts import PricePer1k, PricePerUse
 from serve_app.config.base import Config
 from serve_app.config.parameters import Parameters
 
@@ -36,8 +37,9 @@ class ModelConfig(Config):
     """
     A model under one task; the same model may be listed under several.
 
-    Prices are in US dollars per 1,000 tokens and override the catalogue. `parameters` says which parameters
-    the model takes, where it differs from its provider; under one of its tasks is enough.
+    Prices are in US dollars per 1,000 tokens and override the catalogue; `cost_per_search` is for one search
+    that the vendor runs. `parameters` says which parameters the model takes, where it differs from its
+    provider; under one of its tasks is enough.
     """
 
     model_id: str = Field(min_length=1)
@@ -48,11 +50,12 @@ class ModelConfig(Config):
     supports_audio: bool = False
     supports_function_calling: bool = False
     vision_capabilities: VisionCapabilities | None = Field(default=None, validate_default=True)
-    cost_per_1k_input: float | None = Field(default=None, ge=0)
-    cost_per_1k_output: float | None = Field(default=None, ge=0)
-    cost_per_1k_tokens: float | None = Field(default=None, ge=0)
-    cost_per_1k_cached: float | None = Field(default=None, ge=0)
-    cost_per_1k_cache_write: float | None = Field(default=None, ge=0)
+    cost_per_1k_input: PricePer1k | None = None
+    cost_per_1k_output: PricePer1k | None = None
+    cost_per_1k_tokens: PricePer1k | None = None
+    cost_per_1k_cached: PricePer1k | None = None
+    cost_per_1k_cache_write: PricePer1k | None = None
+    cost_per_search: PricePerUse | None = None
     parameters: Parameters | None = None
 
     @field_validator("vision_capabilities")

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from serve_app.config.amounts import PricePer1k, PricePerUse
 from serve_app.config.base import Config
 
 
@@ -9,13 +10,15 @@ class PriceOverride(Config):
     """
     A target's whole price, in US dollars per 1,000 tokens: nothing of what it cost before is left.
 
-    What is read from a cache, or put into one, costs what other input does unless it has a price here.
+    What is read from a cache, or put into one, costs what other input does unless it has a price here;
+    `cost_per_search` is for one search that the vendor runs.
     """
 
-    cost_per_1k_input: float = Field(ge=0)
-    cost_per_1k_output: float = Field(default=0.0, ge=0)
-    cost_per_1k_cached: float | None = Field(default=None, ge=0)
-    cost_per_1k_cache_write: float | None = Field(default=None, ge=0)
+    cost_per_1k_input: PricePer1k
+    cost_per_1k_output: PricePer1k = 0.0
+    cost_per_1k_cached: PricePer1k | None = None
+    cost_per_1k_cache_write: PricePer1k | None = None
+    cost_per_search: PricePerUse | None = None
 
 
 class ProviderOverride(Config):

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
+from serve_app.config.amounts import PricePerHour
 from serve_app.config.base import Config
 from serve_app.config.data_policy import is_private_address
 from serve_app.config.local_model import LocalModelConfig
@@ -89,7 +90,7 @@ class ProviderConfig(Scaling):
     models: tuple[ModelConfig, ...] = ()
     transport: Transport = Transport.HANDLE
     paid_probes: bool = False
-    hourly_rate: float | None = Field(default=None, ge=0, le=100_000)
+    hourly_rate: PricePerHour | None = None
     script: Script | None = None
     local: LocalModelConfig | None = None
     local_data: bool | None = None

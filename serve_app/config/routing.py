@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from pydantic import AliasChoices, Field
 
+from serve_app.config.amounts import CostLimit
 from serve_app.config.base import Config
 from serve_app.config.data_policy import DataPolicy
 
@@ -53,9 +54,8 @@ class RoutingConfig(Config):
     require_vision_for_images: bool = Field(
         default=True, validation_alias=AliasChoices("require_vision_for_images", "require_vision")
     )
-    max_cost_per_request: float | None = Field(
+    max_cost_per_request: CostLimit | None = Field(
         default=None,
-        ge=0,
         validation_alias=AliasChoices("max_cost_per_request", "cost_limit_per_request", "max_cost"),
     )
     request_timeout: float = Field(default=300.0, gt=0, le=3600)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from serve_app.config.amounts import Dollars, Rate
 from serve_app.config.base import Config
 from serve_app.config.data_policy import DataPolicy
 from serve_app.config.model import ModelTask
@@ -28,7 +29,7 @@ class BudgetConfig(Config):
     `provider` and `model` narrow it down to what goes there.
     """
 
-    limit: float = Field(ge=1e-9)  # the least that is counted
+    limit: Dollars
     window: BudgetWindow = BudgetWindow.MONTH
     provider: str | None = None
     model: str | None = None
@@ -41,9 +42,9 @@ class RateConfig(Config):
     `provider` and `model` narrow it down to what goes there.
     """
 
-    requests_per_minute: int | None = Field(default=None, ge=1)
-    tokens_per_minute: int | None = Field(default=None, ge=1)
-    concurrent_requests: int | None = Field(default=None, ge=1)
+    requests_per_minute: Rate | None = None
+    tokens_per_minute: Rate | None = None
+    concurrent_requests: Rate | None = None
     provider: str | None = None
     model: str | None = None
 

@@ -169,6 +169,8 @@ class Lender:
             account = self._account(limit, now)
             if entry.at >= account.window:
                 account.used += entry.cost
+                if entry.cost < 0:
+                    account.told &= _passed(account.used, limit)
                 self._tell(limit, account)
         self._add(Window.DAY.start(entry.at), entry, entry.cost)
 

@@ -23,6 +23,7 @@ from serve_app.control.store import Spend
 from serve_app.control.tally import Gauges, Key, Tally
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.latency import Latency
+from serve_app.resilience.speed import Speed
 
 SILENT_AFTER_S = 15.0  # a router that has not reported for so long is gone; its gauges go with it
 FORGOTTEN_AFTER_S = 3600.0  # by then no report of it can still be on its way
@@ -68,6 +69,7 @@ class Plane:
         self._breakers: dict[str, Breaker] = {}
         self._prices: Mapping[str, Price | None] = {}
         self._latencies: dict[str, Latency] = {}
+        self._speeds: dict[str, Speed] = {}
         self._cooling: dict[str, float] = {}
         self._applied: dict[str, int] = {}
         self._heard_at: dict[str, float] = {}
@@ -302,6 +304,7 @@ class Plane:
             marks={name: mark for name, mark in self._marks.items() if name in self._heard_at},
             is_stored=self._is_stored,
             capacities=self._capacities,
+            speeds={name: p95 for name, speed in self._speeds.items() if (p95 := speed.p95) is not None},
         )
 
     def totals(self, now: float) -> Totals:
@@ -333,6 +336,8 @@ class Plane:
         at = min(seen.at, now)  # a router whose clock is ahead must not hold a breaker open for longer
         if seen.latency_s is not None:
             self._latencies.setdefault(seen.target, Latency()).add(seen.latency_s, at)
+        if seen.tokens_per_s is not None:
+            self._speeds.setdefault(seen.target, Speed()).add(seen.tokens_per_s, at)
         if seen.cool_until is not None:
             self._cool(seen.target, seen.cool_until - (seen.at - at), now)
         breaker = breaker.looked_at(at, self._policy)

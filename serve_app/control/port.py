@@ -25,7 +25,7 @@ class Observation(NamedTuple):
     `at` is in seconds since the epoch, `latency_s` None unless the attempt succeeded; `probe` names the
     probe if the attempt was let through by a half-open breaker. `cool_until`: the provider asked not to be
     sent anything for this target before then (Retry-After). `lost_with`: the replica whose death
-    ended it.
+    ended it. `tokens_per_s` is how fast a whole answer was written, None where its provider did not count.
     """
 
     provider_id: str
@@ -36,6 +36,7 @@ class Observation(NamedTuple):
     latency_s: float | None = None
     cool_until: float | None = None
     lost_with: str | None = None
+    tokens_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ class Snapshot:
     book; who has an older one asks for it. `recalls` names the limits whose free credit is wanted back, and
     by whom; `marks` says how far the routers' journals have come, `is_stored` whether the store takes what
     comes; `capacities` how much runs of the models that we host ourselves, by provider. `used` is only a
-    router's to tell: what it last heard was used of its limits, and in which window.
+    router's to tell: what it last heard was used of its limits, and in which window. `speeds` says how many
+    tokens a second targets write, at their 95th percentile.
     """
 
     generation: str = ""
@@ -96,6 +98,7 @@ class Snapshot:
     is_stored: bool = True
     capacities: Mapping[str, Capacity] = field(default_factory=dict)
     used: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    speeds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

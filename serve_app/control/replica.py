@@ -31,6 +31,7 @@ from serve_app.control.port import Control, ControlUnreachable, Mark, Report, Sn
 from serve_app.control.store import Change, Record
 from serve_app.control.tally import IN_FLIGHT, Key, Tally
 from serve_app.errors import GatewayUnavailable
+from serve_app.resilience.speed import UNMEASURED
 
 REPORT_EVERY_S = 1.0  # what failed is reported at once
 HEARTBEAT_S = 5.0
@@ -108,6 +109,10 @@ class Replica:
     def latency_s(self, target: str) -> float | None:
         """The measured latency of a target over all routers; None before the first answer."""
         return self._snapshot.latencies.get(target)
+
+    def tokens_per_s(self, target: str) -> float:
+        """How fast a target writes at most, measured over all routers; a cautious figure before that."""
+        return self._snapshot.speeds.get(target, UNMEASURED)
 
     def warmth(self, provider_id: str) -> Warmth:
         """Whether a request that comes now is served now; who is not hosted here is always there."""

@@ -44,6 +44,7 @@ from serve_app.errors.limits import (
     LimitReached,
     PriceUnknown,
     RateLimitExceeded,
+    ToolPriceUnknown,
 )
 from serve_app.errors.upstream import (
     FailureKind,
@@ -80,6 +81,7 @@ __all__ = [
     "RateLimitExceeded",
     "ReplicaLost",
     "SekhaError",
+    "ToolPriceUnknown",
     "Unauthenticated",
     "UpstreamError",
     "upstream_error",

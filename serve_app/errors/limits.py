@@ -117,6 +117,27 @@ class CostLimitReached(LimitReached):
         return f"The model '{self.target}' {self.why}"
 
 
+class ToolPriceUnknown(PriceUnknown):
+    """A budget applies, and nobody knows what a tool that the vendor runs may cost."""
+
+    def __init__(self, target: str, limit_id: str, tool: str) -> None:
+        super().__init__(target, limit_id)
+        self.args = (target, limit_id, tool)
+        self.tool = tool
+
+    @property
+    def reason(self) -> str:
+        return f"what its tool '{self.tool}' may cost is unknown and the budget '{self.limit_id}' applies"
+
+    @property
+    def message(self) -> str:
+        return (
+            f"The budget '{self.limit_id}' applies, and what the tool '{self.tool}' may cost at "
+            f"'{self.target}' is unknown: use a web search that takes max_uses and configure "
+            "cost_per_search for the model, or leave the tool out"
+        )
+
+
 class RateLimitExceeded(LimitReached):
     """As many requests or tokens as are allowed were used; `retry_after_s` is when there are more."""
 

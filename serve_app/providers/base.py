@@ -31,6 +31,10 @@ class Call(NamedTuple):
     answer, `idle_s` every silence of a stream after its first token. `wants_usage`: the caller of a stream
     asked to see the usage chunk. `api_base` is where to ask instead of the configured address: an operator
     has moved the upstream, and the configured key is not for whoever is there.
+
+    `output_tokens` is how many tokens one answer may have, which the provider writes into the request under
+    the one name that its upstream takes; None: as the body says. `limits_tools`: tools that the
+    vendor runs get their default bound where the caller has set none.
     """
 
     model: str
@@ -41,6 +45,8 @@ class Call(NamedTuple):
     first_byte_s: float = inf
     idle_s: float = inf
     api_base: str | None = None
+    output_tokens: int | None = None
+    limits_tools: bool = False
 
 
 class Answer(NamedTuple):

@@ -11,6 +11,8 @@ from serve_app.dialects.table import dialect_for
 from serve_app.providers.base import Call
 from serve_app.schemas.body import HINTS, WHOLE_NUMBERS
 from serve_app.schemas.exact import loads
+from serve_app.schemas.hosted_tools import limit_uses
+from serve_app.schemas.output import bounded
 from serve_app.schemas.wishes import READ_HERE
 
 # What is read here, and means the same to a vendor that has providers behind it.
@@ -44,7 +46,8 @@ def fields_of(call: Call, keeps_provider: bool = False) -> dict[str, Any]:
     """
     The request as the caller wrote it, without what was meant for the gateway, and with our model.
 
-    `keeps_provider`: the upstream has a field `provider` itself, and gets what of it is not meant for us.
+    The one bound of an answer's tokens is the call's, because that is what was reserved. `keeps_provider`:
+    the upstream has a field `provider` itself, and gets what of it is not meant for us.
     """
     fields: dict[str, Any] = loads(call.body)
     for hint in HINTS:
@@ -59,6 +62,11 @@ def fields_of(call: Call, keeps_provider: bool = False) -> dict[str, Any]:
         if theirs := {name: value for name, value in provider.items() if name not in ours}:
             fields["provider"] = theirs
     fields["model"] = call.model
+    if "messages" in fields:
+        name = "max_completion_tokens" if "max_completion_tokens" in fields else "max_tokens"
+        bounded(fields, name, call.output_tokens)
+        if call.limits_tools:
+            limit_uses(fields)
     return fields
 
 

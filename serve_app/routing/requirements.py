@@ -6,11 +6,38 @@ from typing import Any, NamedTuple
 from serve_app.config.model import ModelTask
 
 
+class Extent(NamedTuple):
+    """
+    What bounds the size and the price of a request, beyond what routing estimates.
+
+    Fields:
+        size, low_pictures, pictures, sound, unseen: as in `accounting.prompt.Prompt`.
+        thinking: tokens of an answer that are for thinking.
+        searches: how many searches the vendor may run.
+        fetched: tokens of documents that the vendor may fetch into the prompt.
+        unbounded_tool: a tool of the vendor's of which nobody knows what it may cost.
+        lacks_uses: whether a tool of the vendor's takes a bound that the caller has not set.
+        speaks: whether the answer may be sound or pictures.
+    """
+
+    size: int
+    low_pictures: int = 0
+    pictures: int = 0
+    sound: int = 0
+    unseen: int = 0
+    thinking: int = 0
+    searches: int = 0
+    fetched: int = 0
+    unbounded_tool: str | None = None
+    lacks_uses: bool = False
+    speaks: bool = False
+
+
 class Requirements(NamedTuple):
     """
     The question routing answers (contract 3.1).
 
-    `max_cost` is in nano-dollars; `context_size` and the two token counts are in tokens. `images` are
+        `max_cost` is in nano-dollars; `context_size` and the two token counts are in tokens. `images` are
     parts of messages, and with `image_links` one of them is a web address; `written_images` stand as links in
     plain text, which nobody has to fetch.
 
@@ -59,3 +86,4 @@ class Requirements(NamedTuple):
     preferred_type: str | None = None
     allowed_models: frozenset[str] | None = None
     allowed_tasks: frozenset[str] | None = None
+    extent: Extent | None = None

@@ -21,7 +21,8 @@ class Target:
     `is_enabled` is False while an operator has switched the provider off. `machine_ms` is how long a whole
     answer may have a machine to itself that is paid by the hour; 0: there is none. `takes_image_links`: a
     picture may be a web address, and not only a `data:` URI. `is_local`: what is sent there stays on machines
-    of one's own. `dialect` is what the model takes of a request.
+    of one's own. `dialect` is what the model takes of a request. `is_window_told` is False where the
+    configuration does not say how large the context window is.
     """
 
     provider_id: str
@@ -40,6 +41,7 @@ class Target:
     machine_ms: int = 0
     takes_image_links: bool = True
     is_local: bool = False
+    is_window_told: bool = True
     dialect: Dialect = field(default=Dialect(), compare=False, repr=False)
 
 
@@ -64,6 +66,7 @@ def targets_of(settings: Settings) -> tuple[Target, ...]:
             takes_image_links=vendor(provider.type).takes_image_links,
             is_local=provider.keeps_data_local(),
             dialect=dialect_for(provider, model.model_id),
+            is_window_told="context_window" in model.model_fields_set,
         )
         for position, (provider, model) in enumerate(entries)
     )

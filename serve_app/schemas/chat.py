@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from serve_app.accounting.prompt import Prompt, prompt_of
 from serve_app.accounting.usage import estimate_tokens
 from serve_app.schemas.body import BOM, cost_limit, parameters_of, parse_body, whole
 from serve_app.schemas.chat_fields import check_fields
 from serve_app.schemas.exact import dumps
+from serve_app.schemas.hosted_tools import NONE, HostedTools, hosted_tools
 from serve_app.schemas.images import check_images, images_in_text, shows_links
 from serve_app.schemas.messages import messages_of
+from serve_app.schemas.output import read_output
 from serve_app.schemas.thinking import asks_to_think
 from serve_app.schemas.wishes import NO_WISHES, Wishes, read_wishes
 
@@ -24,11 +27,13 @@ class ChatRequest(NamedTuple):
     """
     A chat request: the caller's bytes, and what routing needs to know of them.
 
-    `input_tokens` is counted at four characters a token over the texts of the messages; `output_limit` is the
-    most tokens one answer may have, None where the caller says nothing, `answers` how many are asked for;
-    `writes_cache`: parts of the input are marked to be kept; `thinks`: the model is asked to reason first.
-    `max_cost` is in nano-dollars. `images` counts the image parts, `written_images` the links and data URIs
-    of images that stand in plain text, which are looked for where the model is left to the gateway.
+    `input_tokens` is estimated at four bytes a token over everything that is text; `prompt` is what bounds
+    the tokens that a vendor may count. `output_limit` is the most tokens one answer may have, None where the
+    caller says nothing, `thinking` how many of them are asked for to think; `answers` is how many are asked
+    for, `tools` what the vendor may run itself. `speaks`: the answer may be sound or pictures;
+    `writes_cache`: parts of the input are marked to be kept. `thinks`: the model is asked to reason
+    first. `max_cost` is in nano-dollars. `images` counts the image parts, `written_images` the links and
+    data URIs of images that stand in plain text, which are looked for where the model is left to the gateway.
     `image_links`: one of the images is a web address.
     """
 
@@ -39,8 +44,12 @@ class ChatRequest(NamedTuple):
     images: int
     input_tokens: int
     output_tokens: int
+    prompt: Prompt | None = None
     output_limit: int | None = None
+    thinking: int = 0
     answers: int = 1
+    tools: HostedTools = NONE
+    speaks: bool = False
     service_tier: str | None = None
     writes_cache: bool = False
     thinks: bool = False
@@ -61,9 +70,8 @@ def read_chat(raw: bytes) -> ChatRequest:
     body = parse_body(raw)
     messages = messages_of(body)
     check_fields(body)
-    limit = whole(body, "max_completion_tokens") or whole(body, "max_tokens")
+    output = read_output(body)
     stream = bool(body.get("stream"))
-    answers = whole(body, "n") or 1
     return ChatRequest(
         raw=raw,
         model=body.get("model"),
@@ -71,9 +79,13 @@ def read_chat(raw: bytes) -> ChatRequest:
         wants_usage=stream and bool((body.get("stream_options") or {}).get("include_usage")),
         images=check_images(messages),
         input_tokens=estimate_tokens(_text_length(messages) + _length_of_tools(body)),
-        output_tokens=(limit or DEFAULT_OUTPUT_TOKENS) * answers,
-        output_limit=limit,
-        answers=answers,
+        output_tokens=(output.limit or DEFAULT_OUTPUT_TOKENS + output.thinking) * output.answers,
+        prompt=prompt_of(len(raw), messages, bool(body.get("tools") or body.get("functions"))),
+        output_limit=output.limit,
+        thinking=output.thinking,
+        answers=output.answers,
+        tools=hosted_tools(body),
+        speaks=_speaks(body),
         service_tier=_tier(body),
         writes_cache=b'"cache_control"' in raw,
         thinks=asks_to_think(body),
@@ -95,17 +107,32 @@ def _tier(body: dict[str, Any]) -> str | None:
     return tier if isinstance(tier, str) else None
 
 
+def _speaks(body: dict[str, Any]) -> bool:
+    """Whether the answer may be more than text."""
+    return any(modality != "text" for modality in body.get("modalities") or ())
+
+
 def _length_of_tools(body: dict[str, Any]) -> int:
     """Tools and response formats are read by the model as well, and paid for."""
     return sum(len(dumps(body[name])) for name in ("tools", "functions", "response_format") if name in body)
 
 
 def _text_length(messages: list[dict[str, Any]]) -> int:
+    """Bytes of all text in the messages; pictures, sound and files are no text."""
     length = 0
     for message in messages:
-        content = message.get("content")
-        if isinstance(content, str):
-            length += len(content)
-        elif content:
-            length += sum(len(part["text"]) for part in content if part["type"] == "text")
+        for name, value in message.items():
+            if name == "role":
+                continue
+            if isinstance(value, str):
+                length += _bytes(value)
+            elif name == "content" and value:
+                length += sum(_bytes(part["text"]) for part in value if part["type"] == "text")
+            elif isinstance(value, dict | list) and value and name != "audio":
+                length += len(dumps(value))
     return length
+
+
+def _bytes(written: str) -> int:
+    """Of its UTF-8, which is longer than its characters where it is not English."""
+    return len(written) if written.isascii() else len(written.encode("utf-8", "surrogatepass"))

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from serve_app.accounting.prompt import Prompt
 from serve_app.accounting.usage import estimate_tokens
 from serve_app.schemas.body import (
     BOM,
@@ -25,6 +26,7 @@ class EmbeddingRequest:
     raw: bytes
     model: str | None
     input_tokens: int
+    prompt: Prompt | None = None
     preferred_model: str | None = None
     max_cost: int | None = None
     wishes: Wishes = NO_WISHES
@@ -44,6 +46,7 @@ def read_embedding(raw: bytes) -> EmbeddingRequest:
         raw=raw,
         model=text(body, "model"),
         input_tokens=_tokens(body["input"]),
+        prompt=Prompt(len(raw)),
         preferred_model=text(body, "preferred_model"),
         max_cost=cost_limit(body),
         wishes=read_wishes(body),

@@ -12,7 +12,7 @@ from sqlalchemy import Row, Table, Text, case, delete, inspect, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from serve_app.accounting.entry import IDLE, Entry, EntryOutcome
+from serve_app.accounting.entry import CORRECTION, IDLE, Entry, EntryOutcome
 from serve_app.accounting.limit import DAY_S, Window
 from serve_app.control.store import Change, Record, Spend
 from serve_app.storage.database import cut_off_after, database_url, engine_for, prepare_file, troubles
@@ -250,7 +250,7 @@ def _entry(row: Row[Any]) -> Entry:
 def _spend(row: Mapping[str, Any]) -> _Spend:
     """What one entry adds to the sums."""
     whose = (Window.DAY.start(row["at"]), *_PAYER(row))
-    attempts = 0 if row["operation"] == IDLE else 1
+    attempts = 0 if row["operation"] in (IDLE, CORRECTION) else 1
     failed = int(row["outcome"] in _FAILED)
     usage = row["usage"]
     machine_ms = orjson.loads(usage)["machine_ms"] if "machine_ms" in usage else 0

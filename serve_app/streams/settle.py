@@ -13,7 +13,7 @@ def settle(
 
     That is a frame with the usage, if the caller asked for one and the upstream told none; else nothing.
     """
-    usage = trip.used(end.usage, end.output_chars, end.machine_ms)
+    usage = trip.used(attempt, end.usage, end.output_chars, end.machine_ms)
     # The end's own span would hold how slowly the caller read; the head's does not.
     cost = trip.served(attempt, usage, head.upstream_s, first_token_s, end.dropped_frames)
     lacks_usage = trip.wants_usage and usage.estimated

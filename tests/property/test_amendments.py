@@ -60,7 +60,7 @@ deeds: st.SearchStrategy[Deed] = st.one_of(
                 book, SETTINGS, "first/first-chat", PriceOverride(cost_per_1k_input=dollars)
             )
         ),
-        st.floats(0, 10),
+        st.just(0.0) | st.floats(1e-12, 10),
     ),
     st.just(lambda book: price_removed(book, "first/first-chat")),
     st.builds(

@@ -35,8 +35,9 @@ RINGS = {
     "control": ("errors caller clock config accounting resilience routing", "pydantic"),
     "routed": ("config accounting.money routing", ""),
     "succession": ("errors resilience routing", ""),
+    "reckoning": ("bill purse clock config accounting routing control", ""),
     "trip": (
-        "errors bill purse caller clock config accounting resilience routing control events routed "
+        "errors bill reckoning caller clock config accounting resilience routing control events routed "
         "succession",
         "",
     ),

@@ -108,7 +108,7 @@ async def test_when_budgets_alone_exclude_everything_routing_says_so_and_a_call_
         await served_by(house)
 
     assert routed.value.status == 503
-    assert (refused.value.status, refused.value.requested_cost) == (402, 1.001)
+    assert (refused.value.status, refused.value.requested_cost) == (402, 1.125)
     assert not any(provider.calls for provider in house.providers.values())
 
 
@@ -129,6 +129,21 @@ async def test_a_budget_for_one_provider_leaves_the_others_alone(start: Start) -
 
     assert [await served_by(house) for _ in range(3)] == ["dear", "cheap", "cheap"]
     assert planned(house) == ["cheap"]
+
+
+async def test_a_spent_budget_of_one_provider_bars_no_dearer_one(start: Start) -> None:
+    first, second = provider("cheap", 1, 0.1), provider("dear", 2, 1.0)
+    house = await start(first, second, budgets={"limit": 0.15, "window": "total", "provider": "cheap"})
+
+    assert [await served_by(house) for _ in range(3)] == ["cheap", "dear", "dear"]
+    assert planned(house) == ["dear"]
+
+
+async def test_one_low_budget_of_several_is_enough_to_go_for_the_cheapest(start: Start) -> None:
+    budgets = [{"limit": 1000, "window": "month"}, {"limit": 4.5, "window": "day"}]
+    house = await start(DEAR, CHEAP, budgets=budgets, routing={"cheaper_below_percent": 75})
+
+    assert [await served_by(house) for _ in range(3)] == ["dear", "dear", "cheap"]
 
 
 async def test_what_has_no_price_is_not_planned_on_a_budget(start: Start) -> None:

@@ -3,26 +3,24 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import Field
 
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.epoch import IfMatch, tell_epoch
 from serve_app.api.admin.money import gateway_budget, in_dollars, spent_in_window, told
 from serve_app.caller import Caller
+from serve_app.config.amounts import Dollars
 from serve_app.config.base import Config
 from serve_app.config.tenant import BudgetConfig, BudgetWindow
 from serve_app.control.amendment import Amendment
 from serve_app.control.book import Book, limit_id
 from serve_app.control.store import Record
 
-MOST = 1e9  # US dollars
-
 
 class BudgetWanted(Config):
     """A new limit in US dollars; without a window, for the window that the present budget has."""
 
-    budget_limit: float = Field(ge=1e-9, le=MOST, strict=True)
+    budget_limit: Dollars
     window: BudgetWindow | None = None
 
 

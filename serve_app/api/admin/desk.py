@@ -20,6 +20,8 @@ from serve_app.gateway import Gateway
 from serve_app.lookout import Lookout
 
 RETRY_AFTER_S = 1.0
+APPEND_TRIES = 50
+APPEND_LOOKS_S = 0.1
 TRIES = 20  # each time somebody else was faster
 
 log = logging.getLogger("sekha.admin")
@@ -95,6 +97,20 @@ class Desk:
             except Overtaken:
                 continue
         raise GatewayUnavailable("Too many operators change something just now", RETRY_AFTER_S)
+
+    async def append(self, entry: Entry) -> None:
+        """
+        Append an entry to the ledger, and return once it is in the store.
+
+        Safe to call again with the same entry. Raises GatewayUnavailable when the store does not take it in
+        time; then it may have been counted, and the same call settles that.
+        """
+        with _own_errors():
+            for _ in range(APPEND_TRIES):
+                if (await self.gateway.control.authority.adopt([entry])).written >= entry.number:
+                    return
+                await self.clock.sleep(APPEND_LOOKS_S)
+        raise GatewayUnavailable("The store has not taken the entry yet; send the same again", RETRY_AFTER_S)
 
     async def asked(self, caller: Caller) -> Allowance:
         """Count a request of this caller."""

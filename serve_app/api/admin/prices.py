@@ -86,5 +86,6 @@ def _per_1k(price: Price | None) -> dict[str, float | None] | None:
         "cost_per_1k_output": price.output / thousands,
         "cost_per_1k_cached": None if cached is None else cached / thousands,
         "cost_per_1k_cache_write": None if written is None else written / thousands,
+        "cost_per_search": None if price.search is None else price.search / NANO,
         "hourly_rate": price.machine_hour / NANO,
     }

@@ -6,6 +6,7 @@ from serve_app.api.admin.access import Access
 from serve_app.api.admin.audit import audit_routes
 from serve_app.api.admin.backend import BackendLooks, backend_routes
 from serve_app.api.admin.budget import budget_routes
+from serve_app.api.admin.corrections import correction_routes
 from serve_app.api.admin.costs import costs_routes
 from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.endpoint_guard import EndpointGuard
@@ -34,6 +35,7 @@ def admin_routes(desk: Desk, keyring: Keyring, look_at_endpoint: EndpointLook) -
         metrics_routes,
         status_routes,
         audit_routes,
+        correction_routes,
         key_routes,
         tenant_routes,
         price_routes,

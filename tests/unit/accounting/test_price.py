@@ -44,6 +44,21 @@ def test_a_price_of_zero_is_a_price() -> None:
     assert Price(1_000_000, cached_read=0).cost(Usage(input=1, cached_read=9)) == 1
 
 
+def test_an_operators_price_for_cache_writes_is_for_those_of_an_hour_too() -> None:
+    price = Price(1_000_000, cache_write_5m=2_000_000, cache_write_1h=3_000_000).with_cache(None, 7_000_000)
+
+    assert (price.cache_write_5m, price.cache_write_1h) == (7_000_000, 7_000_000)
+    assert price.cost(Usage(cache_write_1h=1)) == 7
+
+
+def test_a_search_has_a_price_at_every_length() -> None:
+    price = Price(1_000_000, above=((100, Price(2_000_000)),)).with_search(5)
+
+    assert price.cost(Usage(10, searches=3)) == 10 + 15
+    assert price.cost(Usage(101, searches=3)) == 202 + 15
+    assert Price(1_000_000).cost(Usage(10, searches=3)) == 10
+
+
 def test_a_long_prompt_is_charged_by_the_dearer_prices_as_a_whole() -> None:
     longer = Price(2_000_000, 20_000_000, cached_read=200_000)
     longest = Price(3_000_000, 30_000_000)

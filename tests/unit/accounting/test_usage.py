@@ -18,6 +18,7 @@ def frame(**delta: object) -> bytes:
         (frame(content="b" * 400), 400),
         (frame(content="a") + frame(content="b") + frame(content="c" * 30), 32),
         (frame(reasoning_content="think " * 10), 60),
+        (frame(reasoning="think " * 10), 60),
         (frame(tool_calls=[{"function": {"arguments": "x" * 50}}]), 50),
         (frame(reasoning="think " * 10, reasoning_content="think " * 10), 60),  # one thought, told twice
         (frame(content='say "content": "nothing"\n' * 3), 75),

@@ -702,7 +702,6 @@ def test_a_usage_that_comes_in_parts_counts_as_it_stood_last() -> None:
         {"prompt_tokens": "many"},
         {"prompt_tokens": [1]},
         {"prompt_tokens": float("nan"), "completion_tokens": 3},
-        {"prompt_tokens": 10**400},
         {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
         {"cost": 0.1},
     ],
@@ -711,9 +710,31 @@ def test_a_usage_that_is_no_usage_is_none(told: dict[str, Any] | None) -> None:
     assert usage_of(told) is None
 
 
-def test_a_side_that_is_not_told_or_below_zero_is_nothing() -> None:
+def test_a_side_that_is_not_told_is_nothing() -> None:
     assert usage_of({"prompt_tokens": 9, "completion_tokens": None}) == Usage(9)
-    assert usage_of({"prompt_tokens": 9, "completion_tokens": -5}) == Usage(9)
+
+
+def test_sums_that_can_be_no_count_are_returned_as_they_are_and_without_details() -> None:
+    details = {"completion_tokens_details": {"reasoning_tokens": 5}}
+
+    assert usage_of({"prompt_tokens": 9, "completion_tokens": -5, **details}) == Usage(9, -5)
+    assert usage_of({"prompt_tokens": 9, "completion_tokens": 10**12 + 1}) == Usage(9, 10**12 + 1)
+    assert usage_of({"prompt_tokens": 10**400}) == Usage(2**60)
+    assert usage_of({"promptTokenCount": -1, "candidatesTokenCount": 3}) == Usage(-1, 3)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"input_tokens": 9, "output_tokens": 1, "server_tool_use": {"web_search_requests": 50}},
+        {"prompt_tokens": 9, "completion_tokens": 1, "server_tool_use": {"web_search_requests": 50}},
+        {"prompt_tokens": 9, "completion_tokens": 1, "prompt_tokens_details": {"web_search_requests": 50}},
+        {"prompt_tokens": 9, "completion_tokens": 1, "num_search_queries": 50},
+        {"prompt_tokens": 9, "completion_tokens": 1, "num_sources_used": 50},
+    ],
+)
+def test_searches_that_the_vendor_ran_are_counted(told: dict[str, Any]) -> None:
+    assert usage_of(told) == Usage(9, 1, searches=50)
 
 
 def test_the_sums_are_over_all_kinds() -> None:

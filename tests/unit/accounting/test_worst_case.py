@@ -54,7 +54,7 @@ def test_an_answer_is_as_long_and_as_dear_as_its_caller_lets_it_be(wanted: Requi
 def test_no_answer_is_longer_than_all_a_model_can_hold() -> None:
     small = replace(TARGET, context_window=1000)
 
-    assert most_usage(small, CHAT).output == 1000
+    assert most_usage(small, CHAT).output == 1000 - 12, "beside what it reads, and a quarter more of that"
 
 
 def test_the_answer_may_be_all_reasoning_where_that_is_dearer() -> None:

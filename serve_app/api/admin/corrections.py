@@ -1,0 +1,175 @@
+"""
+Corrections of the ledger: an entry that adds or takes back money where a vendor's figures were wrong.
+
+The ledger is append-only. A correction is one more entry, of the day that it corrects, and the audit has a
+line for it. Its id makes it safe to send again: the same correction counts once.
+"""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Response
+from pydantic import Field
+
+from serve_app.accounting.entry import CORRECTION, Entry, EntryOutcome
+from serve_app.accounting.limit import DAY_S, Window
+from serve_app.accounting.money import nano_dollars
+from serve_app.accounting.usage import Usage
+from serve_app.api.admin.access import Access
+from serve_app.api.admin.costs import shown_entry
+from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.epoch import IfMatch, epoch_in, tell_epoch
+from serve_app.api.admin.moment import moment_of
+from serve_app.api.admin.money import in_dollars
+from serve_app.caller import Caller
+from serve_app.config.amounts import CorrectedDollars
+from serve_app.config.base import Config
+from serve_app.control.book import Book
+from serve_app.control.port import Overtaken
+from serve_app.errors import InvalidRequest
+
+REMEMBERED = 1000  # lines of the audit in which a correction that is sent again is recognised
+
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Correction(Config):
+    """
+    What to correct; the names and `at` are those of the entry in `/costs/recent`.
+
+    `amount` is in US dollars, below zero to take money back; `at` None: now.
+    """
+
+    id: str = Field(pattern=r"^[A-Za-z0-9._-]+$", max_length=64)
+    tenant: Name
+    caller: Name
+    provider: Name
+    model: Name
+    amount: CorrectedDollars
+    reason: str = Field(min_length=1, max_length=500)
+    at: str | None = Field(default=None, max_length=64)
+
+    @property
+    def subject(self) -> str:
+        """What the audit calls it."""
+        return f"ledger:{self.id}"
+
+
+def correction_routes(desk: Desk, access: Access) -> APIRouter:
+    """One endpoint, for admins."""
+    Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
+    routes = APIRouter()
+    one_by_one = asyncio.Lock()
+
+    @routes.post("/ledger/corrections", status_code=201)
+    async def correct(
+        wanted: Correction, caller: Admin, response: Response, if_match: IfMatch = None
+    ) -> dict[str, Any]:
+        """Append a correction to the ledger; budgets and costs count it at once."""
+        async with one_by_one:
+            at = moment_of(wanted.at, "at")
+            entry = _entry(wanted, at, desk.clock.now())
+            details = _details(wanted, entry.at if at is None else at)
+            book = await desk.book()
+            if is_repeated := await _is_known(desk, wanted, details, at is None):
+                response.status_code = 200
+            else:
+                await _check_covered(desk, entry)
+                book = await _audited(desk, caller, wanted, details, book, if_match)
+            await desk.append(entry)
+        tell_epoch(response, book)
+        return {"id": wanted.id, "repeated": is_repeated, "entry": shown_entry(entry)}
+
+    return routes
+
+
+def _entry(wanted: Correction, at: float | None, now: float) -> Entry:
+    if at is not None and at > now:
+        raise InvalidRequest("'at' must not be in the future", "at", "invalid_value", 422)
+    return Entry(
+        journal=f"correction-{wanted.id}",
+        number=1,
+        request_id=wanted.subject,
+        attempt=0,
+        at=now if at is None else at,
+        tenant=wanted.tenant,
+        caller=wanted.caller,
+        provider_id=wanted.provider,
+        model_id=wanted.model,
+        task=CORRECTION,
+        operation=CORRECTION,
+        usage=Usage(requests=0),
+        cost=nano_dollars(wanted.amount),
+        outcome=EntryOutcome.SERVED,
+        latency_s=0.0,
+    )
+
+
+def _details(wanted: Correction, at: float) -> dict[str, Any]:
+    return {**wanted.model_dump(mode="json", exclude={"id"}), "at": at}
+
+
+async def _is_known(desk: Desk, wanted: Correction, details: dict[str, Any], is_now: bool) -> bool:
+    """Whether this very correction was made before; InvalidRequest 409 for another one of this id."""
+    for change in await desk.changes(REMEMBERED):
+        if change.subject == wanted.subject:
+            before = dict(change.after or {})
+            if is_now:
+                details = {**details, "at": before.get("at")}
+            if before != details:
+                raise InvalidRequest(
+                    f"There is another correction '{wanted.id}'; choose a new id",
+                    "id",
+                    "correction_exists",
+                    409,
+                )
+            return True
+    return False
+
+
+async def _check_covered(desk: Desk, entry: Entry) -> None:
+    """No more is taken back than was spent by these on that day: a sum below zero would lend money."""
+    day = Window.DAY.start(entry.at)
+    payer = (entry.tenant, entry.caller, entry.provider_id, entry.model_id)
+    found = [
+        spend
+        for spend in await desk.spends(day, day + DAY_S)
+        if (spend.tenant, spend.caller, spend.provider_id, spend.model_id) == payer
+    ]
+    if not found:
+        raise InvalidRequest(
+            "The ledger has nothing of this tenant, caller, provider and model on that day",
+            "at",
+            "nothing_to_correct",
+            404,
+        )
+    spent = sum(spend.cost for spend in found)
+    if spent + (entry.cost or 0) < 0:
+        raise InvalidRequest(
+            f"Only ${in_dollars(spent):g} were spent by these on that day; take back at most that",
+            "amount",
+            "invalid_value",
+            422,
+        )
+
+
+async def _audited(
+    desk: Desk, caller: Caller, wanted: Correction, details: dict[str, Any], book: Book, if_match: str | None
+) -> Book:
+    expected = epoch_in(if_match)
+    if expected not in (None, book.epoch):
+        raise _changed(book.epoch)
+    try:
+        return await desk.change(caller, "ledger_corrected", wanted.subject, (), None, details, book.epoch)
+    except Overtaken:
+        raise _changed(None) from None
+
+
+def _changed(epoch: int | None) -> InvalidRequest:
+    now = "" if epoch is None else f": the epoch is {epoch}"
+    return InvalidRequest(
+        f"Something was changed meanwhile{now}. Send the correction again",
+        "If-Match",
+        "changed_meanwhile",
+        412,
+    )

@@ -1,0 +1,57 @@
+"""
+Bounds of money, prices and rates: one set for the configuration, the Admin API and the command line.
+
+A number is a number: `true` and `"10"` are refused, except that a variable of the environment (`${LIMIT}`)
+may stand for one in the configuration, where everything is text.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+FROM_TEXT = "numbers_from_text"  # of the validation's context: numbers may be written as text
+
+MOST_DOLLARS = 1e9
+MOST_PER_1K = 1_000.0
+MOST_PER_USE = 1_000.0
+MOST_PER_HOUR = 100_000.0
+MOST_CORRECTED = 1e6  # US dollars, either way
+MOST_RATE = 10**12
+
+LEAST_DOLLARS = 1e-9  # a nano-dollar, the least that is counted
+LEAST_PER_1K = 1e-12  # a nano-dollar for a million tokens
+
+
+def _number(value: Any, info: ValidationInfo) -> Any:
+    if isinstance(value, str) and info.context and info.context.get(FROM_TEXT):
+        return value
+    if isinstance(value, bool | str):
+        raise PydanticCustomError("number_type", "Input should be a number")
+    return value
+
+
+def _price(value: float) -> float:
+    """A price below what is counted would be none at all."""
+    if 0 < value < LEAST_PER_1K:
+        raise PydanticCustomError("price_too_small", "Input should be 0 or at least 1e-12")
+    return value
+
+
+def _something(value: float) -> float:
+    if abs(value) < LEAST_DOLLARS:
+        raise PydanticCustomError("amount_too_small", "Input should be at least 1e-9 from zero")
+    return value
+
+
+_Number = BeforeValidator(_number)
+
+Dollars = Annotated[float, _Number, Field(ge=LEAST_DOLLARS, le=MOST_DOLLARS)]
+CostLimit = Annotated[float, _Number, Field(ge=0, le=MOST_DOLLARS)]
+PricePer1k = Annotated[float, _Number, Field(ge=0, le=MOST_PER_1K), AfterValidator(_price)]
+PricePerUse = Annotated[float, _Number, Field(ge=0, le=MOST_PER_USE)]
+PricePerHour = Annotated[float, _Number, Field(ge=0, le=MOST_PER_HOUR)]
+CorrectedDollars = Annotated[
+    float, _Number, Field(ge=-MOST_CORRECTED, le=MOST_CORRECTED), AfterValidator(_something)
+]
+Rate = Annotated[int, _Number, Field(ge=1, le=MOST_RATE)]

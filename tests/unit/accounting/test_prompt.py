@@ -1,0 +1,111 @@
+"""How many tokens a vendor may read in a request, at most."""
+
+import base64
+from typing import Any
+
+import orjson
+import pytest
+
+from serve_app.accounting.prompt import FRAME, PICTURE, TOOL_FRAME, UNSEEN_WINDOW, Tokens, most_tokens
+from serve_app.schemas.chat import read_chat
+
+LONG = "x" * 100_000
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"\0" * 30_000).decode()
+
+
+def read(*messages: dict[str, Any], window: int | None = None, model: str = "m", **fields: Any) -> Tokens:
+    raw = orjson.dumps({"messages": list(messages), **fields})
+    prompt = read_chat(raw).prompt
+    assert prompt is not None
+    return most_tokens(prompt, model, window)
+
+
+def user(*parts: dict[str, Any]) -> dict[str, Any]:
+    return {"role": "user", "content": list(parts)}
+
+
+CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": LONG}}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": LONG}},
+        {"role": "assistant", "content": None, "refusal": LONG},
+        {"role": "user", "content": "hi", "name": LONG},
+        {"role": "tool", "tool_call_id": "1", "content": LONG},
+        user({"type": "file", "file": {"file_data": LONG, "filename": "a.pdf"}}),
+        user({"type": "document", "source": {"type": "base64", "data": LONG}}),
+        user({"type": "tool_result", "content": [{"type": "text", "text": LONG}]}),
+    ],
+)
+def test_whatever_field_of_a_message_holds_the_text_it_is_reserved_for(message: dict[str, Any]) -> None:
+    assert read(message).text >= 100_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"functions": [{"name": "f", "description": LONG}]},
+        {"tools": [{"type": "function", "function": {"name": "f", "description": LONG}}]},
+        {"response_format": {"type": "text", "description": LONG}},
+        {"brand_new": {"deep": [LONG]}},
+    ],
+)
+def test_so_is_text_beside_the_messages(fields: dict[str, Any]) -> None:
+    assert read(user(), **fields).text >= 100_000
+
+
+def test_routing_estimates_what_is_reserved_for_too() -> None:
+    raw = orjson.dumps({"messages": [{"role": "assistant", "tool_calls": [CALL]}]})
+    assert 25_000 <= read_chat(raw).input_tokens <= 26_000
+
+    chinese = orjson.dumps({"messages": [{"role": "user", "content": "的" * 1000}]})
+    assert read_chat(chinese).input_tokens == 750
+
+
+def test_pictures_count_by_their_detail_and_not_by_their_bytes() -> None:
+    full = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
+    low = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "low"}}
+    link = {"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "high"}}
+
+    found = read(user(full, low, link))
+
+    assert found.pictures == PICTURE[0] + 2 * PICTURE[1]
+    assert found.text < FRAME + 500
+    assert read(user(full), model="gpt-4o-mini").pictures == 48_169
+
+
+def test_sound_counts_by_its_length() -> None:
+    def sound(size: int, form: str) -> dict[str, Any]:
+        data = base64.b64encode(b"\0" * size).decode()
+        return user({"type": "input_audio", "input_audio": {"data": data, "format": form}})
+
+    ten_seconds_of_wave = read(sound(480_000, "wav"))
+    assert ten_seconds_of_wave.sound == 3840, "32 tokens a second would be 320: it could be telephone quality"
+    assert ten_seconds_of_wave.text < FRAME + 200
+    assert read(sound(15_999, "mp3")).sound == 1000
+
+
+def test_a_file_that_only_the_vendor_sees_may_fill_the_window() -> None:
+    for part in (
+        {"type": "file", "file": {"file_id": "file-1"}},
+        {"type": "document", "source": {"type": "url", "url": "https://example.org/a.pdf"}},
+        {"type": "video_url", "video_url": {"url": "https://example.org/a.mp4"}},
+        {"type": "document_url", "document_url": "https://example.org/a.pdf"},
+    ):
+        assert read(user(part), window=128_000).text == 128_000
+        assert read(user(part)).text >= UNSEEN_WINDOW
+
+
+def test_no_prompt_is_longer_than_the_window() -> None:
+    assert read({"role": "user", "content": LONG}, window=8192).text == 8192
+
+
+def test_tools_are_explained_to_the_model() -> None:
+    bare = read({"role": "user", "content": "hi"}).text
+    tool = {"type": "function", "function": {"name": "f"}}
+
+    with_tool = read({"role": "user", "content": "hi"}, tools=[tool]).text
+    assert with_tool == bare + TOOL_FRAME + len(orjson.dumps({"tools": [tool]})) - 1
