@@ -16,7 +16,14 @@ from serve_app.config.provider import Transport
 from serve_app.config.settings import Settings
 from serve_app.control.backend import Backend, moved_to
 from serve_app.control.replica import Replica
-from serve_app.errors import FailureKind, GatewayError, LimitReached, UpstreamError, upstream_error
+from serve_app.errors import (
+    FailureKind,
+    GatewayError,
+    LimitReached,
+    UpstreamError,
+    internal_error,
+    upstream_error,
+)
 from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead, StreamItem
 from serve_app.resilience.retry import JITTER, Again, Move, Outlook, Tried, next_step
 from serve_app.resilience.silence import first_token_limit
@@ -237,7 +244,7 @@ class Engine:
         return self._configs[target.provider_id].keeps_data_local(moved_to)
 
     async def _asked(self, trip: Trip, attempt: Attempt, ask: Ask[A]) -> A | UpstreamError:
-        """Ask; a mistake of ours in one provider's code is that provider's failure, not the request's end."""
+        """Ask; an exception of our own code ends the request, and says nothing about the provider."""
         target, limits = attempt.candidate.target, attempt.limits
         moved_to = self._moved_to(target)
         if trip.plan.wanted.local_only and not self._is_local(target, moved_to):
@@ -265,8 +272,10 @@ class Engine:
                     return await self._unless_gone(target.provider_id, ask(provider, call, attempt))
                 return await ask(provider, call, attempt)
             except Exception:
-                log.exception("unexpected error at provider '%s'", target.provider_id)
-                return bug(target.provider_id)
+                log.exception(
+                    "request %s: our code failed at provider '%s'", trip.request_id, target.provider_id
+                )
+                return internal_error(target.provider_id, trip.request_id)
 
     def _may_be_lost(self, trip: Trip, candidate: Candidate) -> bool:
         """Whether it was a machine of ours that was there, and somebody else could be asked if it is not."""
@@ -347,11 +356,6 @@ async def whole_stream(
 def no_ending(provider_id: str) -> UpstreamError:
     """The failure of a provider whose stream neither ended nor failed."""
     return upstream_error("The stream stopped without an ending", provider_id, FailureKind.BROKEN)
-
-
-def bug(provider_id: str) -> UpstreamError:
-    """The failure of a provider whose code raised what it should not."""
-    return upstream_error("The provider failed unexpectedly", provider_id, FailureKind.BROKEN)
 
 
 def _too_much(provider_id: str) -> UpstreamError:

@@ -290,7 +290,7 @@ class Trip:
             self.bill.settle(self.current.item, None, EntryOutcome.FAILED, self.elapsed_s)
         self.bill.close()
         # A provider may call its errors what it likes; as a label that would grow without bound.
-        code = f"upstream_{error.failure}" if isinstance(error, UpstreamError) else error.code
+        code = error.label if isinstance(error, UpstreamError) else error.code
         self._tell(
             RequestFailed(
                 request_id=self.request_id,

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from serve_app.api.asgi import Headers
-from serve_app.errors import AdminLimitReached, GatewayError, RateLimitExceeded
+from serve_app.errors import AdminLimitReached, GatewayError, RateLimitExceeded, UpstreamError
 
 
 def detail_of(error: GatewayError) -> Any:
@@ -21,16 +21,15 @@ def detail_of(error: GatewayError) -> Any:
 
 def openai_error(error: GatewayError) -> bytes:
     """The error in OpenAI's shape."""
-    body = {
-        "error": {
-            "message": error.told,
-            "type": error.kind,
-            "param": error.param,
-            "code": error.code,
-        },
-        "detail": detail_of(error),
+    told: dict[str, Any] = {
+        "message": error.told,
+        "type": error.kind,
+        "param": error.param,
+        "code": error.code,
     }
-    return orjson.dumps(body)
+    if isinstance(error, UpstreamError) and error.details:
+        told["details"] = error.details
+    return orjson.dumps({"error": told, "detail": detail_of(error)})
 
 
 def admin_error(error: GatewayError) -> bytes:

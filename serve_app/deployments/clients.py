@@ -10,7 +10,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
 from serve_app.deployments.handles import TROUBLES, BySize
-from serve_app.errors import FailureKind, ReplicaLost, UpstreamError, upstream_error
+from serve_app.errors import FailureKind, ReplicaLost, UpstreamError, internal_error, upstream_error
 from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamItem
 from serve_app.providers.limits import Limit, OutOfTime, out_of_time, within
 
@@ -55,7 +55,7 @@ class HandleProvider:
         except StopAsyncIteration:
             pass
         except Exception as error:  # noqa: BLE001 (see _translated)
-            yield self._translated(error)
+            yield self._translated(error, call.request_id)
         finally:
             if stream is not None:
                 stream.cancel()
@@ -72,7 +72,8 @@ class HandleProvider:
                 response.cancel()  # whoever asked has waited long enough; so has the replica
                 raise
         except Exception as error:  # noqa: BLE001
-            return Health(HealthStatus.UNHEALTHY, None, self._translated(error).message, (), time.time())
+            failure = self._translated(error)
+            return Health(HealthStatus.UNHEALTHY, None, failure.note or failure.message, (), time.time())
         return health
 
     def wake(self) -> None:
@@ -110,16 +111,16 @@ class HandleProvider:
                 response.cancel()  # nobody waits for it any more; nor shall the replica, or the upstream
                 raise
         except Exception as error:  # noqa: BLE001
-            return self._translated(error)
+            return self._translated(error, call.request_id)
         return answer
 
-    def _translated(self, error: Exception) -> UpstreamError:
+    def _translated(self, error: Exception, request_id: str = "") -> UpstreamError:
         """
-        What Ray itself can do to us, in the gateway's words.
+        Say in the gateway's words what Ray itself can do to us.
 
         A replica that is gone has answered nobody, and another may; where there is no deployment, nothing was
-        sent. A provider that raised has a bug: over
-        gRPC that comes as the very exception, and so whatever is not Ray's own counts as one.
+        sent. Whatever is not Ray's own is an exception of our code, here or in the replica: a request that
+        cannot be sent over, an answer that cannot be read back, a bug.
         """
         match error:
             case OutOfTime():
@@ -131,16 +132,14 @@ class HandleProvider:
                 message = f"The provider's deployment is not there ({self._id})"
                 return upstream_error(message, self._id, FailureKind.UNREACHABLE)
             case RayTaskError() if not isinstance(error.cause, RayActorError):
-                kind = FailureKind.BROKEN
+                is_ours = True
             case _:
-                kind = FailureKind.UNREACHABLE if isinstance(error, TROUBLES) else FailureKind.BROKEN
-        if kind is FailureKind.BROKEN:
-            logger.error("provider '%s': its replica raised", self._id, exc_info=error)
-        name = type(getattr(error, "cause", None) or error).__name__
-        message = f"The provider's replica failed: {name}"
-        if kind is FailureKind.UNREACHABLE:
-            return ReplicaLost(message, self._id, _replica_of(error))
-        return upstream_error(message, self._id, kind)
+                is_ours = not isinstance(error, TROUBLES)
+        what = f"The provider's replica failed: {type(getattr(error, 'cause', None) or error).__name__}"
+        if is_ours:
+            logger.error("request %s: our code failed at provider '%s'", request_id, self._id, exc_info=error)
+            return internal_error(self._id, request_id).telling(note=what)
+        return ReplicaLost(what, self._id, _replica_of(error))
 
 
 def _replica_of(error: Exception) -> str | None:

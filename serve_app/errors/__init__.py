@@ -46,6 +46,7 @@ from serve_app.errors.limits import (
     RateLimitExceeded,
     ToolPriceUnknown,
 )
+from serve_app.errors.redaction import redacted
 from serve_app.errors.upstream import (
     FailureKind,
     ProviderAuthError,
@@ -54,6 +55,7 @@ from serve_app.errors.upstream import (
     ProviderTimeoutError,
     ReplicaLost,
     UpstreamError,
+    internal_error,
     upstream_error,
 )
 
@@ -84,6 +86,8 @@ __all__ = [
     "ToolPriceUnknown",
     "Unauthenticated",
     "UpstreamError",
+    "internal_error",
+    "redacted",
     "upstream_error",
 ]
 

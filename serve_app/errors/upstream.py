@@ -1,6 +1,8 @@
 """One attempt at one target failed: the kinds of failure, and what a caller is told of each."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Self
 
 from serve_app.errors.base import GatewayError
 
@@ -15,10 +17,12 @@ class FailureKind(StrEnum):
     UNREACHABLE = "unreachable"  # refused, reset, no such host
     BROKEN = "broken"  # other 5xx, garbled or cut-off answers
     AUTH = "auth"  # 401, 403: our key, never the caller's
+    OUT_OF_CREDIT = "out_of_credit"  # 402 and its kin: our account with the provider is empty
     NOT_FOUND = "not_found"  # 404: the upstream does not have this model
     CONTEXT_LENGTH = "context_length"  # 400: too long for this model
     CONTENT_FILTER = "content_filter"  # 400: refused for what it says
     REJECTED = "rejected"  # other 4xx: the caller's request is at fault
+    INTERNAL = "internal"  # an exception of our own code: nothing that the provider or the caller did
 
 
 _STATUS = {
@@ -29,13 +33,29 @@ _STATUS = {
     FailureKind.UNREACHABLE: 502,
     FailureKind.BROKEN: 502,
     FailureKind.AUTH: 502,
+    FailureKind.OUT_OF_CREDIT: 502,
     FailureKind.NOT_FOUND: 502,
     FailureKind.CONTEXT_LENGTH: 400,
     FailureKind.CONTENT_FILTER: 400,
     FailureKind.REJECTED: 400,
+    FailureKind.INTERNAL: 500,
+}
+
+# What programs know these by, whoever the provider is.
+_CODE = {
+    FailureKind.CONTEXT_LENGTH: "context_length_exceeded",
+    FailureKind.CONTENT_FILTER: "content_policy_violation",
 }
 
 _CALLERS_FAULT = frozenset({FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER, FailureKind.REJECTED})
+_NO_RETRY_HELPS = frozenset(
+    {
+        FailureKind.AUTH,
+        FailureKind.OUT_OF_CREDIT,
+        FailureKind.NOT_FOUND,
+        FailureKind.INTERNAL,
+    }
+)
 
 
 class UpstreamError(GatewayError):
@@ -44,7 +64,8 @@ class UpstreamError(GatewayError):
 
     `upstream_status` is what the provider answered, where it answered at all; `status` is what the caller
     sees if this failure is the last word. A provider's 401 is never the caller's 401. Without a `failure` it
-    is of the kind its class is for.
+    is of the kind its class is for. `details` are facts for programs, beside the message; `note` is for the
+    operator's log alone: what a provider said about our key or our account.
     """
 
     usual = FailureKind.BROKEN
@@ -66,13 +87,31 @@ class UpstreamError(GatewayError):
         self.upstream_status = upstream_status
         self.retry_after_s = retry_after_s
         self.param = param
-        self.code = code or f"upstream_{failure}"
+        self.details: dict[str, object] = {}
+        if failure is FailureKind.CONTENT_FILTER:
+            self.details["reason"] = "content_filter"
+        self.note = ""
+        self.code = code or _CODE.get(failure) or self.label
         self.kind = "invalid_request_error" if failure in _CALLERS_FAULT else "upstream_error"
         if failure in (FailureKind.RATE_LIMITED, FailureKind.SATURATED):
             self.kind = "rate_limit_error"
+        elif failure is FailureKind.INTERNAL:
+            self.kind = "server_error"
         self.status = _STATUS[failure]
         if failure is FailureKind.REJECTED and upstream_status is not None:
             self.status = upstream_status
+
+    def telling(self, details: Mapping[str, object] | None = None, note: str = "") -> Self:
+        """Return this error with more facts for programs, or with a note for the operator."""
+        self.details |= details or {}
+        self.note = note
+        return self
+
+    @property
+    def label(self) -> str:
+        """The kind as metrics and logs name it: one of a small set, whatever the provider calls it."""
+        is_ours = self.failure is FailureKind.INTERNAL
+        return "internal_error" if is_ours else f"upstream_{self.failure}"
 
     @property
     def retry_after(self) -> float | None:
@@ -92,7 +131,7 @@ class UpstreamError(GatewayError):
     @property
     def retryable(self) -> bool:
         """True when the same call may well succeed later (contract 3.5, case 50)."""
-        return not self.callers_fault and self.failure not in (FailureKind.AUTH, FailureKind.NOT_FOUND)
+        return not self.callers_fault and self.failure not in _NO_RETRY_HELPS
 
 
 ProviderError = UpstreamError  # the seed's name for it (contract 3.5)
@@ -143,7 +182,18 @@ def upstream_error(
     code: str | None = None,
     param: str | None = None,
 ) -> UpstreamError:
-    """The failure as the class that goes with its kind, for callers who catch by class."""
+    """Return the failure as the class that goes with its kind, for callers who catch by class."""
     return _CLASS.get(failure, UpstreamError)(
         message, provider_id, failure, upstream_status, retry_after_s, code, param
     )
+
+
+def internal_error(provider_id: str, request_id: str = "") -> UpstreamError:
+    """
+    Return the failure of an exception of our own code; its traceback is for the log, never for the caller.
+
+    It says nothing about the provider: it is not retried, not counted by a breaker, and nobody else is asked.
+    """
+    which = f" (request {request_id})" if request_id else ""
+    message = f"Internal error while asking provider '{provider_id}'{which}; the gateway's log has the cause"
+    return upstream_error(message, provider_id, FailureKind.INTERNAL)

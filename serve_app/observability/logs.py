@@ -1,7 +1,8 @@
 """
 Structured logs: one JSON object a line, on stderr.
 
-What is logged is made from events; a key never gets here, because no event holds one.
+What is logged is made from events, and no event holds a key. But vendors and libraries write what they like:
+from warnings, errors and tracebacks, whatever is shaped like a key is taken out.
 """
 
 import logging
@@ -15,7 +16,7 @@ from serve_app.accounting.money import dollars, dollars_text
 from serve_app.accounting.usage import Usage
 from serve_app.control.lender import BudgetAlert
 from serve_app.control.plane import BreakerChanged
-from serve_app.errors import FailureKind
+from serve_app.errors import FailureKind, redacted
 from serve_app.events import (
     AttemptFailed,
     Event,
@@ -30,6 +31,12 @@ from serve_app.resilience.breaker import BreakerState
 
 LOGGER = "sekha"
 
+# What only an operator can mend, in words, and the event of its line.
+_OPERATORS_TROUBLE = {
+    FailureKind.AUTH: ("refuses our key", "provider_key_refused"),
+    FailureKind.OUT_OF_CREDIT: ("says that our account is out of credit", "provider_out_of_credit"),
+}
+
 log = logging.getLogger("sekha.requests")
 control_log = logging.getLogger("sekha.control")
 health_log = logging.getLogger("sekha.health")
@@ -39,15 +46,16 @@ class JsonFormatter(logging.Formatter):
     """Time, level, logger, message, and whatever `extra={"facts": {...}}` holds."""
 
     def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redacted(message) if record.levelno >= logging.WARNING else message,
         }
         line.update(getattr(record, "facts", {}))
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = redacted(self.formatException(record.exc_info))
         return orjson.dumps(line, default=str).decode()
 
 
@@ -99,12 +107,14 @@ def log_event(event: Event) -> None:
         case AttemptFailed():
             name = "llm_call_failed" if event.retry_in_s is None else "llm_call_retried"
             log.warning(name, extra={"facts": _facts_of_failure(event, name)})
-            if event.error.failure is FailureKind.AUTH:
+            if named := _OPERATORS_TROUBLE.get(event.error.failure):
+                said, name = named
                 log.error(
-                    "provider '%s' refuses our key: %s",
+                    "provider '%s' %s: %s",
                     event.provider_id,
-                    event.error.message,
-                    extra={"facts": {"event": "provider_key_refused", "provider": event.provider_id}},
+                    said,
+                    event.error.note or event.error.message,
+                    extra={"facts": {"event": name, "provider": event.provider_id}},
                 )
         case RequestFailed():
             log.warning(

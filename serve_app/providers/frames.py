@@ -5,9 +5,9 @@ Every frame is parsed, because half a frame in the hands of a caller's SDK ends 
 passed on as the bytes they came in all the same. This runs for every token of every stream.
 """
 
-import json
 import logging
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -16,15 +16,24 @@ from serve_app.accounting.reported import usage_of
 from serve_app.accounting.usage import Usage
 from serve_app.errors import UpstreamError
 from serve_app.providers.counted import Said
-from serve_app.providers.wire_failures import broken, failure_of_error
+from serve_app.providers.cutter import FrameCutter
+from serve_app.providers.finish import finish_of, tell_unknown_finish
+from serve_app.providers.json_objects import Found, as_json, found_in, parsed
+from serve_app.providers.tool_calls import Numbering
+from serve_app.providers.wire_failures import broken, failure_of_ending, failure_of_error
 
 logger = logging.getLogger("sekha.providers")
 
 FRAME_LIMIT = 64 * 1024 * 1024  # bytes of a frame that has not ended: beyond that nobody is sending frames
 
-# A quote inside a JSON string is escaped, so these match members only, never what a model says.
-_FINISH = re.compile(rb'"finish_reason"\s*:\s*"[^"]')
-_HALF_OF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+DONE = b"data: [DONE]\n\n"
+
+_ERROR_EVENT = re.compile(rb"(?:^|\n)event:\s*error\s*\n")
+# What begins as an object, or holds one of these, was more than noise between the pieces of an answer.
+_PART_OF_AN_ANSWER = re.compile(
+    rb'"(?:choices|delta|content|text|tool_calls|arguments|refusal|reasoning\w*|finish_reason|error)\b'
+)
+_BOM = b"\xef\xbb\xbf"
 _NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?\s*')
 
 
@@ -33,60 +42,15 @@ def frame_of(chunk: Any) -> bytes:
     return b"data: " + orjson.dumps(chunk) + b"\n\n"
 
 
-class FrameCutter:
-    """
-    Cuts what arrives into blocks of whole frames, wherever the network split them.
-
-    Every byte is looked at once, however small the pieces of a large frame are.
-    """
-
-    def __init__(self) -> None:
-        self._rest = bytearray()
-        self._cut_return = False  # the last piece ended within a line end: "\r" came, "\n" may follow
-
-    def feed(self, data: bytes) -> bytes:
-        """All frames that are whole by now, with plain line ends; empty when none is."""
-        if self._cut_return or b"\r" in data:
-            data = self._with_plain_line_ends(data)
-        end = data.rfind(b"\n\n") + 2
-        if end == 1 and not (self._rest.endswith(b"\n") and data.startswith(b"\n")):
-            self._rest += data
-            return b""
-        whole = data[:end]
-        if self._rest:
-            whole = bytes(self._rest) + whole
-            self._rest.clear()
-        if end < len(data):
-            self._rest += data[end:]
-        return whole
-
-    def end(self) -> bytes:
-        """The last frame, where the upstream closed without the blank line that ends it."""
-        rest = bytes(self._rest).strip()
-        self._rest.clear()
-        return rest + b"\n\n" if rest else b""
-
-    @property
-    def pending(self) -> int:
-        """Bytes of the frame that has not ended yet."""
-        return len(self._rest)
-
-    def _with_plain_line_ends(self, data: bytes) -> bytes:
-        if self._cut_return:
-            data = b"\r" + data
-        self._cut_return = data.endswith(b"\r")
-        if self._cut_return:
-            data = data[:-1]
-        return data.replace(b"\r\n", b"\n")
-
-
 class ChatFrames:
     """
     The frames of one chat completion on their way through.
 
     `feed` gives back what the caller shall see and remembers the rest: `usage`, `failure`, and whether the
     answer `is_complete`. `count` is the number of chunks passed on, about one token each; `dropped` counts
-    the frames that could not be read. A single frame above `frame_limit` bytes is a failure.
+    the frames that could not be read, and `lost` those of them that may have been a part of the answer. What
+    comes after those is passed on, but the answer has no end any more: it has a `shortfall`. A single frame
+    above `frame_limit` bytes is a failure.
 
     What is said goes into `said`, where somebody wants to count it.
     """
@@ -105,19 +69,42 @@ class ChatFrames:
         self.is_done = False
         self.count = 0
         self.dropped = 0
+        self.lost = 0
         self._cutter = FrameCutter()
+        self._numbering = Numbering()
         self._provider_id = provider_id
         self._wants_usage = wants_usage
         self._secret = secret
         self._frame_limit = frame_limit
         self._choices = choices
+        self._seen: set[int] = set()
         self._finished: set[int] = set()
         self._said = said
 
     @property
     def is_complete(self) -> bool:
-        """True when every choice has told why it ended, or the upstream said [DONE]."""
-        return self.is_done or len(self._finished) >= self._choices
+        """
+        True when every choice has told why it ended.
+
+        A server that gives one choice where more were asked for has said all it will once it says [DONE].
+        """
+        if len(self._finished) >= self._choices:
+            return True
+        return self.is_done and bool(self._finished) and self._finished >= self._seen
+
+    @property
+    def shortfall(self) -> UpstreamError | None:
+        """What is wrong with the answer, now that the upstream has ended it; None: it is whole."""
+        if self.failure is not None:
+            return self.failure
+        if not self.is_complete:
+            if self.is_done:
+                return broken(self._provider_id, "ended its answer without a finish_reason", 200)
+            return broken(self._provider_id, "was cut off in the middle of its answer", 200)
+        if self.lost:
+            what = f"sent frames that cannot be read ({self.lost}): a part of its answer may be lost"
+            return broken(self._provider_id, what, 200)
+        return None
 
     def feed(self, data: bytes) -> bytes:
         """What of this goes to the caller: whole frames, maybe none."""
@@ -132,79 +119,128 @@ class ChatFrames:
         return self._pass(self._cutter.end())
 
     def _pass(self, block: bytes) -> bytes:
-        if not block:
+        if not block or self.is_done or self.failure is not None:
             return b""
-        if _is_plain(block) and self._all_parse(block):
-            self.count += block.count(b"\n\n")
-            self._watch_finish(block)
-            return block
+        if not _is_plain(block):
+            return self._one_by_one((_data_of(frame), None, frame) for frame in block.split(b"\n\n"))
+        pieces = block[6:-2].split(b"\n\ndata: ")
+        chunks = [parsed(data) for data in pieces]
+        if not all(map(_is_mere_text, chunks)):
+            return self._one_by_one((data, chunk, b"") for data, chunk in zip(pieces, chunks, strict=True))
+        self.count += len(chunks)
+        if self._said or self._choices > 1:
+            for chunk in chunks:
+                self._hear(chunk)
+        return block
+
+    def _one_by_one(self, frames: Iterable[tuple[bytes, dict[str, Any] | None, bytes]]) -> bytes:
+        """What the caller shall see of frames that are looked at: each with its data, read or not."""
         shown = []
-        for frame in block.split(b"\n\n"):
+        for data, chunk, frame in frames:
             if self.is_done or self.failure:
                 break
-            if data := self._look_at(_data_of(frame)):
+            if seen := self._look_at(data, chunk, frame):
                 self.count += 1
-                self._watch_finish(data)
-                if self._said:
-                    self._said.listen(_parsed(data))
-                shown.append(b"data: " + data + b"\n\n")
+                shown.append(b"data: " + seen + b"\n\n")
         return b"".join(shown)
 
-    def _all_parse(self, block: bytes) -> bool:
-        """Whether each frame of a plain block is JSON."""
-        chunks = [_parsed(data) for data in block[6:-2].split(b"\n\ndata: ")]
-        if None in chunks:
-            return False
-        if self._said:
-            for chunk in chunks:
-                self._said.listen(chunk)
-        return True
-
-    def _watch_finish(self, block: bytes) -> None:
-        """Note which choices have ended; some upstreams say so twice, and that is still one choice."""
-        if _FINISH.search(block) is None:
-            return
-        for frame in block.split(b"\n\n"):
-            if _FINISH.search(frame):
-                self._finished |= _ended_in(frame.removeprefix(b"data: "))
-
-    def _look_at(self, data: bytes) -> bytes:
+    def _look_at(self, data: bytes, chunk: dict[str, Any] | None, frame: bytes) -> bytes:
         """The data of one frame as the caller shall see it; empty: not at all."""
-        if not data:
-            return b""
         if data == b"[DONE]":
             self.is_done = True
             return b""
-        if data[:1] != b"{" or data[-1:] != b"}":
-            return self._drop(data)
-        bare = _NO_USAGE.sub(b"", data)
-        if b'"usage"' in bare or b'"error"' in bare:
-            return self._look_inside(data)
-        if _parsed(data) is None:
-            return self._drop(data)
-        return data if self._wants_usage else bare
+        if not data:
+            return self._without_a_name(frame)
+        found = Found(chunk, data) if chunk is not None else found_in(data)
+        if found is None:
+            return self._look_at_no_object(data)
+        if _ERROR_EVENT.search(frame) or _is_error(found.object):
+            self.failure = failure_of_error(found.object, self._provider_id, self._secret)
+            return b""
+        return self._look_inside(found)
 
-    def _look_inside(self, data: bytes) -> bytes:
-        chunk = _parsed(data)
-        if chunk is None:
+    def _look_at_no_object(self, data: bytes) -> bytes:
+        """An error in a list, as Google writes it; or nothing that can be read."""
+        wrapped = found_in(b'{"error":' + data + b"}") if data[:1] == b"[" else None
+        if wrapped is not None and b'"error"' in data:
+            self.failure = failure_of_error(wrapped.object["error"], self._provider_id, self._secret)
+            return b""
+        return self._drop(data)
+
+    def _without_a_name(self, frame: bytes) -> bytes:
+        """A frame without a line of data is a comment; but some servers put a bare error into a stream."""
+        bare = frame.strip()
+        if bare[:1] != b"{":
+            return b""
+        found = found_in(bare)
+        if found is not None and _is_error(found.object):
+            self.failure = failure_of_error(found.object, self._provider_id, self._secret)
+            return b""
+        return self._drop(bare)
+
+    def _look_inside(self, found: Found) -> bytes:
+        chunk, data = found.object, found.data
+        if not _is_chunk(chunk):
             return self._drop(data)
-        if chunk.get("error"):
-            self.failure = failure_of_error(chunk["error"], self._provider_id, self._secret)
-            return b""
+        self._hear(chunk)
         reported = chunk.get("usage")
-        if not isinstance(reported, dict):
-            return data  # a usage of somebody else's, deeper in the chunk
-        self.usage = usage_of(reported, chunk.get("service_tier")) or self.usage
-        if self._wants_usage:
-            return data
-        if not chunk.get("choices"):
+        if reported is None and not self._wants_usage and "usage" in chunk:
+            del chunk["usage"]
+            data = _without_empty_usage(data)
+            if _is_mere_text(chunk):
+                return data
+        changed = self._end_choices(chunk)
+        if self.failure is not None:
             return b""
-        del chunk["usage"]
-        return orjson.dumps(chunk)
+        changed = self._numbering.number(chunk) or changed
+        if isinstance(reported, dict):
+            self.usage = usage_of(reported, chunk.get("service_tier")) or self.usage
+            if not self._wants_usage:
+                if not chunk.get("choices"):
+                    return b""
+                del chunk["usage"]
+                changed = True
+        return as_json(chunk) if changed else data
+
+    def _end_choices(self, chunk: dict[str, Any]) -> bool:
+        """Note which choices this chunk ends, and how; True when the caller shall see another word for it."""
+        changed = False
+        for choice in _choices_in(chunk):
+            reason = choice.get("finish_reason")
+            if not isinstance(reason, str) or not reason:
+                continue
+            finish = finish_of(reason)
+            if finish.failure is not None:
+                said = (
+                    choice.get("error") or f"Provider '{self._provider_id}' ended its answer with '{reason}'"
+                )
+                self.failure = failure_of_ending(said, finish.failure, self._provider_id, self._secret)
+                return True
+            if not finish.is_known:
+                tell_unknown_finish(self._provider_id, reason)
+            # With a part of it lost, an answer must not look as if it had come to its end.
+            word = None if self.lost else finish.word
+            if word != reason:
+                choice["finish_reason"] = word
+                changed = True
+            self._finished.add(_index_of(choice))
+        return changed
+
+    def _hear(self, chunk: dict[str, Any] | None) -> None:
+        """Keep what is said, where somebody wants to count it; and which choices there are."""
+        if self._said:
+            self._said.listen(chunk)
+        if self._choices > 1:
+            self._seen.update(_index_of(choice) for choice in _choices_in(chunk))
 
     def _drop(self, data: bytes) -> bytes:
-        """Leave this frame out. Only the first of a stream is logged, lest one upstream fill the log."""
+        """
+        Leave this frame out, and remember whether it was a part of the answer.
+
+        Only the first of a stream is logged, lest one upstream fill the log.
+        """
         self.dropped += 1
+        self.lost += data[:1] == b"{" or _PART_OF_AN_ANSWER.search(data) is not None
         if self.dropped == 1:
             logger.warning(
                 "provider '%s' sent a frame that is not JSON: %d bytes dropped", self._provider_id, len(data)
@@ -224,10 +260,15 @@ def speaks(chunk: Any) -> bool:
         return True
     return any(
         choice.get("finish_reason")
-        or any(value for name, value in (choice.get("delta") or {}).items() if name != "role")
+        or any(value for name, value in _delta_of(choice).items() if name != "role")
         for choice in choices
         if isinstance(choice, dict)
     )
+
+
+def _delta_of(choice: dict[str, Any]) -> dict[str, Any]:
+    delta = choice.get("delta")
+    return delta if isinstance(delta, dict) else {}
 
 
 def _speaks(data: bytes) -> bool:
@@ -238,48 +279,80 @@ def _speaks(data: bytes) -> bool:
 
 
 def _is_plain(block: bytes) -> bool:
-    """True when every frame is one line of data with a JSON object, and none says more than text."""
+    """True when every frame is one line of data, and that a JSON object as far as its ends tell."""
     frames = block.count(b"\n\n")
     return (
-        b'"usage"' not in block
-        and b'"error"' not in block
-        and block.startswith(b"data: {")
+        block.startswith(b"data: {")
         and block.endswith(b"}\n\n")
         and block.count(b"\n") == 2 * frames
         and block.count(b"}\n\ndata: {") == frames - 1
     )
 
 
-def _parsed(data: bytes) -> dict[str, Any] | None:
-    """
-    The object in a frame's data; None where there is none.
+def _is_mere_text(chunk: dict[str, Any] | None) -> bool:
+    """True when a chunk ends nothing, tells no usage and no error, and begins no call of a tool."""
+    if chunk is None or "usage" in chunk or "error" in chunk:
+        return False
+    choices = chunk.get("choices")
+    if not choices or type(choices) is not list:
+        return False
+    for choice in choices:
+        if type(choice) is not dict or choice.get("finish_reason") or "error" in choice:
+            return False
+        delta = choice.get("delta")
+        if delta and (type(delta) is not dict or ("tool_calls" in delta and _begins_call(delta))):
+            return False
+    return True
 
-    Upstreams that cut an emoji in two send half of it as an escape: JSON to everyone but orjson.
-    """
-    try:
-        chunk = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        if _HALF_OF_A_PAIR.search(data) is None:
-            return None
-        try:
-            chunk = json.loads(data)
-        except (ValueError, RecursionError):
-            return None
-    return chunk if isinstance(chunk, dict) else None
+
+def _begins_call(delta: dict[str, Any]) -> bool:
+    """Whether there is a call with an id, or a piece of one without a number."""
+    calls = delta["tool_calls"]
+    if type(calls) is not list:
+        return calls is not None
+    return any(type(c) is not dict or type(c.get("index")) is not int or c.get("id") for c in calls)
+
+
+def _is_chunk(chunk: dict[str, Any]) -> bool:
+    """Whether it is built as a chunk is; what is not, nobody after us could read either."""
+    choices = chunk.get("choices")
+    if choices is None:
+        return True
+    return isinstance(choices, list) and all(
+        isinstance(choice, dict)
+        and isinstance(delta := choice.get("delta") or {}, dict)
+        and isinstance(calls := delta.get("tool_calls") or [], list)
+        and all(isinstance(call, dict) for call in calls)
+        for choice in choices
+    )
 
 
 def _data_of(frame: bytes) -> bytes:
     """The data of a frame, on one line: between JSON's words a line break is as good as a space."""
-    lines = [line[5:].strip() for line in frame.split(b"\n") if line.startswith(b"data:")]
+    if frame[:6] == b"data: " and b"\n" not in frame:
+        return frame[6:].strip()
+    lines = [line[5:].strip() for line in frame.removeprefix(_BOM).split(b"\n") if line.startswith(b"data:")]
     return b" ".join(lines)
 
 
-def _ended_in(data: bytes) -> set[int]:
-    """Which choices this chunk ends."""
-    choices = (_parsed(data) or {}).get("choices")
-    ended = (
-        choice.get("index")
-        for choice in (choices if isinstance(choices, list) else ())
-        if isinstance(choice, dict) and choice.get("finish_reason")
-    )
-    return {index if isinstance(index, int) else 0 for index in ended}
+def _without_empty_usage(data: bytes) -> bytes:
+    """The data without a usage that is null, as nearly all chunks of a stream have it."""
+    for written in (b',"usage":null', b', "usage": null'):
+        bare = data.replace(written, b"", 1)
+        if len(bare) < len(data):
+            return bare
+    return _NO_USAGE.sub(b"", data)
+
+
+def _choices_in(chunk: dict[str, Any] | None) -> list[dict[str, Any]]:
+    choices = (chunk or {}).get("choices")
+    return [c for c in choices if isinstance(c, dict)] if isinstance(choices, list) else []
+
+
+def _index_of(choice: dict[str, Any]) -> int:
+    index = choice.get("index")
+    return index if isinstance(index, int) else 0
+
+
+def _is_error(chunk: dict[str, Any]) -> bool:
+    return bool(chunk.get("error")) or "error" in (chunk.get("type"), chunk.get("object"))

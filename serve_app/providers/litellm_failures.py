@@ -10,24 +10,20 @@ Importing this module imports LiteLLM, which takes seconds: only `litellm_provid
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import httpx
 import litellm
-import openai
 import orjson
 
-from serve_app.errors import FailureKind, UpstreamError, upstream_error
+from serve_app.errors import FailureKind, UpstreamError, internal_error, upstream_error
 from serve_app.providers.limits import OutOfTime, out_of_time
 from serve_app.providers.litellm_http import AnswerTooLong, Exchange
-from serve_app.providers.wire_failures import broken, clean, kind_of, retry_after_s
-
-# What a call of LiteLLM raises on purpose; and what it stumbles with over an answer it did not expect.
-EXPECTED = (
-    *(openai.OpenAIError, httpx.HTTPError, OSError),
-    *(ValueError, TypeError, LookupError, AttributeError),
-)
+from serve_app.providers.vendor_words import SILENT, VendorWords, words_in
+from serve_app.providers.verdict import kind_of
+from serve_app.providers.wire_failures import broken, failure_of_error, failure_of_words, retry_after_s
 
 # From the special to the general: several of them inherit from BadRequestError.
 _BY_CLASS: tuple[tuple[type[Exception], FailureKind], ...] = (
@@ -57,12 +53,17 @@ _WORDS = {
     FailureKind.REJECTED: "rejected the request",
 }
 
-_STABLE_CODE = {
-    FailureKind.CONTEXT_LENGTH: "context_length_exceeded",
-    FailureKind.CONTENT_FILTER: "content_filter",
-}
-
 _TOLD_IN_STREAMS = frozenset({429, 503, 529})
+
+# Faults of a program, not of a request.
+_OURS = (RecursionError, MemoryError, ImportError, NameError, AssertionError, NotImplementedError)
+_NETWORKS = ("botocore", "google.auth", "urllib3", "requests", "grpc")
+
+_CALLERS = (FailureKind.REJECTED, FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER)
+
+WHY_LIMIT = 200  # characters of LiteLLM's words about a request that it cannot translate
+_REPEATED = re.compile(r"[{\[\n]|Received|Arguments|File an issue|input=")
+_QUOTED = re.compile(r"'[^']{40,}'?|\"[^\"]{40,}\"?")
 
 # "litellm.BadRequestError: AnthropicException - …"
 _PREFIXES = re.compile(r"^(?:litellm\.)?\w+Error: (?:\w+ - )?")
@@ -81,18 +82,65 @@ def failure_of_litellm(
         megabytes = exchange.answer_limit / 1024**2
         what = f"sent an answer of more than {megabytes:g} MB (max_answer_mb)"
         return broken(provider_id, what, exchange.status)
+    if exchange.heard is not None and exchange.heard.error is not None:
+        return failure_of_error(exchange.heard.error, provider_id, secret, exchange.status)
+    if not exchange.was_sent and _was_not_sent(links):
+        return _before_it_was_sent(links, provider_id, exchange.request_id)
     status = _upstream_status(links) if exchange.status is None else _told_status(links, exchange.status)
-    kind = _kind(links, status) if exchange.status is None else _kind_of_answer(links, status)
+    said = _said(links, exchange)
+    kind = _kind(links, status) if exchange.status is None else _kind_of_answer(links, status, said)
     if exchange.status is None and isinstance(exchange.failure, httpx.TransportError):
         kind = FailureKind.UNREACHABLE
+    if said.message is None and kind in _CALLERS:
+        # LiteLLM's wording is passed on only where the request was at fault: elsewhere it holds addresses.
+        said = replace(said, message=_PREFIXES.sub("", str(links[0])))
+    wait_s = _retry_after_s(links, exchange, now)
+    otherwise = f"Provider '{provider_id}' {_WORDS.get(kind, 'failed to answer')}"
+    return failure_of_words(said, kind, provider_id, status, wait_s, secret, otherwise)
+
+
+def _was_not_sent(links: list[BaseException]) -> bool:
+    """
+    Whether nothing has left, not even by a network that a vendor's SDK has brought along.
+
+    A class of LiteLLM's that speaks of the vendor's state, or a status that no class of LiteLLM's made up,
+    means that somebody was asked, or that a key is missing.
+    """
+    if any(isinstance(link, class_) for link in links for class_, _ in _BY_CLASS):
+        return False
+    if any(isinstance(link, httpx.TransportError | aiohttp.ClientError) for link in links):
+        return False
+    if any(isinstance(link, OSError) or type(link).__module__.startswith(_NETWORKS) for link in links):
+        return False
+    return not any(isinstance(link, litellm.ServiceUnavailableError) for link in links)
+
+
+def _before_it_was_sent(links: list[BaseException], provider_id: str, request_id: str) -> UpstreamError:
+    """
+    LiteLLM refused a request, or stumbled over it: it cannot be expressed in the vendor's words.
+
+    What is no fault of a request's is ours. Nothing of the request is repeated, nor logged.
+    """
+    if any(isinstance(link, _OURS) for link in links):
+        return internal_error(provider_id, request_id)
+    why = _why(links)
     return upstream_error(
-        _message(links, kind, secret) or f"Provider '{provider_id}' {_WORDS.get(kind, 'failed to answer')}",
+        f"The request cannot be translated for provider '{provider_id}'{f': {why}' if why else ''}",
         provider_id,
-        kind,
-        upstream_status=status,
-        retry_after_s=_retry_after_s(links, exchange, now),
-        code=_STABLE_CODE.get(kind),
+        FailureKind.REJECTED,
+        code="request_not_translatable",
     )
+
+
+def _why(links: list[BaseException]) -> str:
+    """What LiteLLM says about a request that it cannot translate, up to where it repeats the request."""
+    for link in reversed(links):
+        if isinstance(link, KeyError) and link.args and isinstance(link.args[0], str):
+            return f"'{link.args[0]}' is missing" if link.args[0].isidentifier() else ""
+    texts = [_PREFIXES.sub("", str(getattr(link, "message", None) or link)) for link in links]
+    told = next((text for text in texts if text), "")
+    told = _REPEATED.split(told, maxsplit=1)[0].strip(" :-.,=(")
+    return _QUOTED.sub("…", told)[:WHY_LIMIT]
 
 
 def _told_status(links: list[BaseException], status: int) -> int:
@@ -107,11 +155,11 @@ def _told_status(links: list[BaseException], status: int) -> int:
     return inner if inner in _TOLD_IN_STREAMS else status
 
 
-def _kind_of_answer(links: list[BaseException], status: int | None) -> FailureKind:
+def _kind_of_answer(links: list[BaseException], status: int | None, said: VendorWords) -> FailureKind:
     """What an answer with this status was: the vendor's reasons for refusing a request, LiteLLM knows."""
     if status is None or status < 400:
         return FailureKind.BROKEN
-    kind = kind_of(status, _error_in(links))
+    kind = kind_of(status, said)
     if kind is FailureKind.REJECTED:
         for class_, special in _BY_CLASS:
             if special in _OF_A_REJECTION and any(isinstance(link, class_) for link in links):
@@ -140,12 +188,9 @@ def _kind(links: list[BaseException], status: int | None) -> FailureKind:
     if any(isinstance(link, httpx.TransportError) for link in links):
         return FailureKind.UNREACHABLE
     if status is not None:
-        return kind_of(status, {})
+        return kind_of(status)
     if isinstance(links[0], litellm.ServiceUnavailableError) and len(links) == 1:
         return FailureKind.OVERLOADED
-    # LiteLLM refused before it sent anything: the request cannot be translated.
-    if isinstance(links[0], litellm.BadRequestError | litellm.UnprocessableEntityError):
-        return FailureKind.REJECTED
     return FailureKind.BROKEN
 
 
@@ -181,39 +226,13 @@ def _retry_after_s(links: list[BaseException], exchange: Exchange, now: float) -
     return None
 
 
-def _message(links: list[BaseException], kind: FailureKind, secret: str | None) -> str | None:
-    """
-    The upstream's own words, from the JSON it sent.
-
-    LiteLLM's wording is passed on only where the request was at fault: elsewhere it holds addresses.
-    """
-    for link in links:
-        if text := _sentence_in(getattr(link, "message", None)):
-            return clean(text, secret)
-    if kind in (FailureKind.REJECTED, FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER):
-        return clean(_PREFIXES.sub("", str(links[0])), secret)
-    return None
-
-
-def _error_in(links: list[BaseException]) -> dict[str, Any]:
-    """The upstream's own error object, wherever LiteLLM has left it."""
+def _said(links: list[BaseException], exchange: Exchange) -> VendorWords:
+    """The vendor's own words: the body of its refusal, or what LiteLLM has kept of it."""
+    if exchange.heard is not None and exchange.heard.refusal:
+        return words_in(exchange.heard.refusal)
     for link in links:
         for body in (getattr(link, "body", None), getattr(link, "message", None)):
-            if error := _error_object(body):
-                return error
-    return {}
-
-
-def _sentence_in(body: Any) -> str | None:
-    text = _error_object(body).get("message")
-    return text if isinstance(text, str) and text else None
-
-
-def _error_object(body: Any) -> dict[str, Any]:
-    if isinstance(body, str | bytes):
-        try:
-            body = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return {}
-    error = body.get("error", body) if isinstance(body, dict) else None
-    return error if isinstance(error, dict) else {}
+            is_json = isinstance(body, dict) or (isinstance(body, str) and body.lstrip()[:1] in ("{", "["))
+            if is_json and (said := words_in(body)).message is not None:
+                return said
+    return SILENT

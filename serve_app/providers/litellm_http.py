@@ -7,7 +7,8 @@ from vendor to vendor. What HTTP said is the same for all of them; it is noted h
 Importing this module imports LiteLLM, which takes seconds: only `litellm_provider` does, once it must.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ from litellm.litellm_core_utils.prompt_templates import image_handling
 from litellm.llms.custom_httpx import aiohttp_transport
 
 from serve_app.providers.limits import Limit, OutOfTime, within
+from serve_app.providers.overheard import Overheard, Separators
 
 
 class AnswerTooLong(Exception):
@@ -28,8 +30,9 @@ class Exchange:
     """
     The network's side of one call.
 
-    `status` and `headers` are those of the answer, once its head is there; `failure` is what the network did
-    to us. A vendor whose SDK brings a network of its own leaves all three as they were.
+    `status` and `headers` are those of the answer, once its head is there, and `heard` is what it says;
+    `failure` is what the network did to us, and `was_sent` whether a request has left at all. A vendor whose
+    SDK brings a network of its own leaves all five as they were.
     """
 
     connect_s: float
@@ -38,6 +41,9 @@ class Exchange:
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     failure: Exception | None = None
+    was_sent: bool = False
+    heard: Overheard | None = None
+    request_id: str = ""
 
 
 # The call that the running task is making: LiteLLM has no place to hand it through.
@@ -52,6 +58,8 @@ class OneRequest(aiohttp_transport.LiteLLMAiohttpTransport):  # type: ignore[mis
         sending = super().handle_async_request
         if exchange is None:
             return await sending(request)  # type: ignore[no-any-return]
+        exchange.was_sent = True
+        request.headers["accept-encoding"] = "identity"  # what is packed cannot be overheard
         limits = {"connect": exchange.connect_s, "pool": exchange.connect_s}
         request.extensions["timeout"] = {**request.extensions.get("timeout", {}), **limits}
         try:
@@ -61,6 +69,8 @@ class OneRequest(aiohttp_transport.LiteLLMAiohttpTransport):  # type: ignore[mis
         except (OutOfTime, httpx.TransportError) as error:
             raise _given_up(exchange, error, request) from error
         exchange.status, exchange.headers = response.status_code, dict(response.headers)
+        if _is_text(response):
+            exchange.heard = Overheard(not response.is_success, exchange.answer_limit)
         response.headers["x-should-retry"] = "false"  # OpenAI's SDK takes the upstream's word for it
         response.headers.pop("location", None)  # a redirect would be followed, with our key
         response.stream = _Body(response, exchange, request)
@@ -77,6 +87,22 @@ class _Body(httpx.AsyncByteStream):
         self._request = request
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        heard = self._exchange.heard
+        separators = Separators()
+        async with aclosing(self._within_limits()) as pieces:
+            async for piece in pieces:
+                if heard is None:
+                    yield piece
+                    continue
+                heard.feed(piece)
+                if shown := separators.feed(piece):
+                    yield shown
+        if heard is not None:
+            heard.end()
+            if rest := separators.end():
+                yield rest
+
+    async def _within_limits(self) -> AsyncGenerator[bytes, None]:
         size = 0
         pieces = aiter(self._stream)  # type: ignore[arg-type]
         try:
@@ -94,6 +120,13 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()  # type: ignore[union-attr]
+
+
+def _is_text(response: httpx.Response) -> bool:
+    """Whether it can be read, and written otherwise: Amazon's streams of events have checksums."""
+    kind = response.headers.get("content-type", "text/plain")
+    packed = response.headers.get("content-encoding", "identity") != "identity"
+    return not packed and (kind.startswith("text/") or "json" in kind)
 
 
 def _given_up(exchange: Exchange, failure: Exception, request: httpx.Request) -> openai.APIConnectionError:

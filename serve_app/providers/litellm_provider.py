@@ -8,7 +8,7 @@ key comes with each call, and nothing that a caller writes into a request can st
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,9 +30,10 @@ from serve_app.providers.bodies import (
 )
 from serve_app.providers.catalogue import Vendor
 from serve_app.providers.counted import counted, listener_for, said_in
-from serve_app.providers.frames import frame_of, speaks
+from serve_app.providers.frames import speaks
 from serve_app.providers.keys import missing_key
 from serve_app.providers.limits import USAGE_S, Limit, OutOfTime, within
+from serve_app.providers.litellm_chunks import ended_in, openai_form, shortfall, shown, text_length
 from serve_app.providers.litellm_request import Address, LiteLlmRequests
 from serve_app.providers.probe import listed_models, look, paid_question
 from serve_app.providers.wire_failures import broken, clean, too_much_of_nothing
@@ -55,9 +56,6 @@ _LISTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "gemini": ("Authorization", {}),
 }
 
-# LiteLLM's own additions to OpenAI's answers.
-_PRIVATE = frozenset({"provider_specific_fields", "hidden_params", "response_ms"})
-
 
 @dataclass(slots=True)
 class _Opened:
@@ -78,8 +76,9 @@ class _Opened:
     @property
     def is_whole(self) -> bool:
         # LiteLLM keeps an end back that came with text, until the stream closes; it knows of one choice.
-        kept_back = self.choices == 1 and self.stream.received_finish_reason is not None
-        return kept_back or len(self.finished) >= self.choices
+        heard = self.exchange.heard
+        really = heard.finishes if heard and heard.tells_finish else self.stream.received_finish_reason
+        return (self.choices == 1 and bool(really)) or len(self.finished) >= self.choices
 
 
 class LiteLlmProvider:
@@ -92,7 +91,6 @@ class LiteLlmProvider:
         self._clock = clock
         self._missing_key = missing_key(config, vendor, api_key)
         self._litellm, self._http, self._failures = _load()
-        self._expected = self._failures.EXPECTED
         self._has_threads = False
         self._address = Address(config, vendor, os.environ)
         self._requests = LiteLlmRequests(self._litellm, config, vendor, api_key, self._address)
@@ -128,12 +126,12 @@ class LiteLlmProvider:
         try:
             yield StreamHead(self._since(started), opened.dropped)
             while isinstance(chunk, dict):
-                opened.finished |= _ended_in(chunk)
+                opened.finished |= ended_in(chunk)
                 usage = usage_in(chunk) or usage
-                chars += _chars_in(chunk)
+                chars += text_length(chunk)
                 if said:
                     said.listen(chunk)
-                if frame := _shown(chunk, call.wants_usage):
+                if frame := shown(chunk, call.wants_usage):
                     yield frame
                 chunk = next(first, None) or await self._later(opened, call.idle_s)
             if chunk is not None:
@@ -164,11 +162,13 @@ class LiteLlmProvider:
         self._give_threads()
         asking = getattr(self._litellm, verb)(**self._requests.arguments(request.fields))
         try:
-            body = _openai_form(await within(call.timeout_s, Limit.WHOLE, asking))
-        except self._expected as error:
+            body = openai_form(await within(call.timeout_s, Limit.WHOLE, asking))
+        except Exception as error:  # noqa: BLE001 - see _failure
             return self._failure(error, exchange)
         if not (body.get("choices") or body.get("data")):
             return broken(self._config.id, "sent an answer with nothing in it", exchange.status)
+        if (failure := self._shortfall(body.get("choices", ()), exchange)) is not None:
+            return failure
         upstream_s = self._since(started)
         usage = usage_in(body) or await counted(call, said_in(body))
         chars = chars_in(body) if usage is None else 0
@@ -185,7 +185,7 @@ class LiteLlmProvider:
         exchange = self._exchange(call)
         try:
             return await within(call.timeout_s, Limit.FIRST_TOKEN, self._first(request, exchange))
-        except self._expected as error:
+        except Exception as error:  # noqa: BLE001 - see _failure
             return self._failure(error, exchange)
 
     async def _first(self, request: Fitted, exchange: Any) -> _Opened | UpstreamError:
@@ -232,21 +232,28 @@ class LiteLlmProvider:
     async def _next(self, stream: Any, exchange: Any) -> dict[str, Any] | UpstreamError | None:
         """The next chunk; None: the answer is complete."""
         try:
-            chunk = _openai_form(await anext(stream))
+            chunk = openai_form(await anext(stream))
         except StopAsyncIteration:
             return None
-        except self._expected as error:
+        except Exception as error:  # noqa: BLE001 - see _failure
             return self._failure(error, exchange)
+        ended = [choice for choice in chunk["choices"] if choice.get("finish_reason")]
         # A stream that was cut gets a made-up "stop" from LiteLLM; the wrapper knows what really came.
         really = stream.received_finish_reason or stream.intermittent_finish_reason
-        if really is None and any(choice.get("finish_reason") for choice in chunk["choices"]):
+        if ended and really is None:
             return broken(self._config.id, "was cut off in the middle of its answer", exchange.status)
-        return chunk
+        return self._shortfall(ended, exchange) or chunk
+
+    def _shortfall(self, ended: Sequence[dict[str, Any]], exchange: Any) -> UpstreamError | None:
+        return shortfall(ended, exchange.heard, self._config.id, self._api_key, exchange.status)
 
     def _exchange(self, call: Call) -> Any:
         """Where the network takes its limits from, and leaves what happened, for the call that follows."""
         exchange = self._http.Exchange(
-            self._config.connect_timeout_s, call.first_byte_s, self._config.max_answer_mb * 1024**2
+            self._config.connect_timeout_s,
+            call.first_byte_s,
+            self._config.max_answer_mb * 1024**2,
+            request_id=call.request_id,
         )
         self._http.CURRENT.set(exchange)
         return exchange
@@ -271,12 +278,24 @@ class LiteLlmProvider:
             )
 
     def _failure(self, error: Exception, exchange: Any) -> UpstreamError:
+        """
+        An exception out of LiteLLM, as a value.
+
+        It raises all there is, on purpose and over whatever it did not expect. What counts is when: before
+        anything was sent it is the request's failure or ours, and after that the vendor's.
+        """
         failure: UpstreamError = self._failures.failure_of_litellm(
             error, exchange, self._config.id, now=self._clock.now(), secret=self._api_key
         )
-        if failure.failure is FailureKind.BROKEN:
-            # It may be LiteLLM that stumbled, and the caller is not told about that.
-            logger.warning("provider '%s': %s", self._config.id, clean(repr(error), self._api_key))
+        of = f"request {exchange.request_id} at provider '{self._config.id}'"
+        match failure.failure:
+            case FailureKind.BROKEN:
+                # It may be LiteLLM that stumbled, and the caller is not told about that.
+                logger.warning("%s: %s", of, clean(repr(error), self._api_key))
+            case FailureKind.INTERNAL:
+                logger.error("%s: our code failed before anything was sent", of, exc_info=error)
+            case FailureKind.REJECTED if not exchange.was_sent:
+                logger.warning("%s: %s was raised over it: not sent", of, type(error).__name__)
         return failure
 
     def _keyless(self) -> UpstreamError:
@@ -305,39 +324,3 @@ def _load() -> tuple[Any, Any, Any]:
     litellm.disable_token_counter = True
     litellm.disable_hf_tokenizer_download = True
     return litellm, litellm_http, litellm_failures
-
-
-def _openai_form(answer: Any) -> dict[str, Any]:
-    """An answer or a chunk of LiteLLM's as OpenAI would have written it."""
-    form: dict[str, Any] = _without_private(answer.model_dump(exclude_none=True))
-    for choice in form.get("choices", ()):
-        choice.setdefault("finish_reason", None)
-        if "message" in choice:
-            choice["message"].setdefault("content", None)
-    return form
-
-
-def _without_private(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_private(inner) for key, inner in value.items() if key not in _PRIVATE}
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        return [_without_private(inner) for inner in value]
-    return value
-
-
-def _shown(chunk: dict[str, Any], wants_usage: bool) -> bytes:
-    """The chunk as a frame for the caller; LiteLLM hangs the usage on an empty choice, OpenAI on none."""
-    if "usage" not in chunk:
-        return frame_of(chunk)
-    silent = not any(choice.get("delta") or choice.get("finish_reason") for choice in chunk["choices"])
-    if wants_usage:
-        return frame_of({**chunk, "choices": []} if silent else chunk)
-    return b"" if silent else frame_of({key: value for key, value in chunk.items() if key != "usage"})
-
-
-def _ended_in(chunk: dict[str, Any]) -> set[int]:
-    return {choice.get("index") or 0 for choice in chunk["choices"] if choice.get("finish_reason")}
-
-
-def _chars_in(chunk: dict[str, Any]) -> int:
-    return sum(len(choice["delta"].get("content") or "") for choice in chunk["choices"])

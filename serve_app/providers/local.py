@@ -136,12 +136,12 @@ class LocalProvider:
                     return self._failed(error)
         if len(body) > self._answer_limit:
             return too_much(self._config.id, self._answer_limit)
-        answer = checked(body, self._config.id, must_have, rows)
-        if isinstance(answer, UpstreamError):
-            return answer
-        usage = usage_in(answer)
-        chars = chars_in(answer) if usage is None else 0
-        return Answer(body, usage, self._since(started), chars, dropped=dropped)
+        whole = checked(body, self._config.id, must_have, rows)
+        if isinstance(whole, UpstreamError):
+            return whole
+        usage = usage_in(whole.answer)
+        chars = chars_in(whole.answer) if usage is None else 0
+        return Answer(whole.body, usage, self._since(started), chars, dropped=dropped)
 
     async def _first(self, call: Call, said: Said, frames: ChatFrames) -> bytes | UpstreamError:
         """What there is by the first token: until it is there, the request can still go to another target."""
@@ -190,10 +190,8 @@ class LocalProvider:
         return b""
 
     def _last_item(self, frames: ChatFrames, started: float) -> StreamEnd | UpstreamError:
-        if frames.failure is not None:
-            return frames.failure
-        if not frames.is_complete:
-            return broken(self._config.id, "was cut off in the middle of its answer", 200)
+        if (failure := frames.shortfall) is not None:
+            return failure
         return StreamEnd(frames.usage, self._since(started), frames.count * CHARS_PER_TOKEN, frames.dropped)
 
     @contextmanager

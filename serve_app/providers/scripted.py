@@ -21,7 +21,7 @@ from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamE
 from serve_app.providers.bodies import choices_in, fields_of
 from serve_app.providers.frames import frame_of
 from serve_app.providers.limits import Limit, out_of_time
-from serve_app.providers.wire_failures import kind_of
+from serve_app.providers.verdict import kind_of
 
 _WORDS = re.compile(r"\w+")
 _PIECES = re.compile(r"\s*\S+|\s+$")
@@ -111,7 +111,7 @@ class ScriptedProvider:
         return upstream_error(
             f"Provider '{name}' is told to fail with {script.fail_with}",
             name,
-            kind_of(script.fail_with, {}),
+            kind_of(script.fail_with),
             upstream_status=script.fail_with,
         )
 

@@ -2,7 +2,8 @@
 Any OpenAI-compatible upstream, over one pooled HTTP session.
 
 Answers and streams are passed on as the bytes they came in; what is read on the way is whether they are
-whole, and what they used. An upstream that does not tell that is counted after, where its tokenizer is known.
+whole, and what they used. They are known by their first words, whatever they are called. An upstream that
+does not tell its usage is counted after, where its tokenizer is known.
 """
 
 import asyncio
@@ -13,13 +14,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
-import orjson
 
 from serve_app.accounting.usage import CHARS_PER_TOKEN
 from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
 from serve_app.providers.answer import checked
+from serve_app.providers.assembly import frames_of, whole_of
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.bodies import (
     Fitted,
@@ -34,17 +35,18 @@ from serve_app.providers.bodies import (
 )
 from serve_app.providers.catalogue import Vendor
 from serve_app.providers.counted import Said, counted, listener_for, said_in
-from serve_app.providers.frames import ChatFrames, says_something
+from serve_app.providers.frames import DONE, ChatFrames, says_something
+from serve_app.providers.json_objects import as_json
 from serve_app.providers.keys import missing_key
 from serve_app.providers.limits import USAGE_S, Limit, OutOfTime, within
 from serve_app.providers.probe import listed_models, look
 from serve_app.providers.reading import read_at_most
+from serve_app.providers.sniff import Form, form_of
 from serve_app.providers.usage_asked import Place, UsageAsked
 from serve_app.providers.wire_failures import (
     NETWORK,
     broken,
     clean,
-    failure_of_error,
     failure_of_exception,
     failure_of_response,
     too_much,
@@ -145,26 +147,39 @@ class WireProvider:
         if isinstance(body, UpstreamError):
             return body
         upstream_s = self._since(started)
-        answer = checked(body, self._config.id, must_have, rows, self._api_key)
-        if isinstance(answer, UpstreamError):
-            return answer
-        usage = usage_in(answer) or await counted(call, said_in(answer))
-        chars = chars_in(answer) if usage is None else 0
-        return Answer(body, usage, upstream_s, chars, dropped=request.dropped)
+        whole = checked(body, self._config.id, must_have, rows, self._api_key)
+        if isinstance(whole, UpstreamError):
+            return whole
+        usage = usage_in(whole.answer) or await counted(call, said_in(whole.answer))
+        chars = chars_in(whole.answer) if usage is None else 0
+        return Answer(whole.body, usage, upstream_s, chars, dropped=request.dropped)
 
     async def _body(self, path: str, call: Call, fields: dict[str, Any]) -> bytes | UpstreamError:
         response = await self._post(path, call, fields)
         try:
-            if response.status != 200:
+            if not _is_success(response):
                 return await self._refusal(response)
-            if "Content-Type" in response.headers and not response.content_type.endswith("json"):
-                return broken(self._config.id, f"sent '{self._type_of(response)}' instead of JSON", 200)
             body = await read_at_most(self._answer_limit, response)
         except (aiohttp.ClientError, OSError):
-            return broken(self._config.id, "was cut off in the middle of its answer", 200)
+            return broken(self._config.id, "was cut off in the middle of its answer", response.status)
         finally:
             response.close()
-        return too_much(self._config.id, self._answer_limit) if body is None else body
+        if body is None:
+            return too_much(self._config.id, self._answer_limit)
+        match form_of(body):
+            case Form.JSON:
+                return body
+            case Form.EVENTS if path == "/chat/completions":
+                return self._gathered(body, choices_in(fields))
+        if response.content_type.endswith("json"):
+            return broken(self._config.id, "sent an answer that is not JSON", response.status)
+        return broken(self._config.id, f"sent '{self._type_of(response)}' instead of JSON", response.status)
+
+    def _gathered(self, events: bytes, choices: int) -> bytes | UpstreamError:
+        """The whole answer in a stream that nobody asked for."""
+        frames = ChatFrames(self._config.id, True, choices, self._api_key, self._answer_limit)
+        shown = frames.feed(events) + frames.end()
+        return frames.shortfall or as_json(whole_of(shown))
 
     # One request, many frames
 
@@ -187,7 +202,7 @@ class WireProvider:
     ) -> _Opened | UpstreamError:
         """The stream; a refusal that may be for asking about usage is followed by one try without."""
         response = await self._post("/chat/completions", call, request.fields)
-        if response.status == 200:
+        if _is_success(response):
             if asks_usage:
                 self._usage_asked.passed(place)
             return await self._first(call, request, response)
@@ -196,7 +211,7 @@ class WireProvider:
             return refusal
         ask_for_stream(request.fields, with_usage=False)
         response = await self._post("/chat/completions", call, request.fields)
-        if response.status == 200:
+        if _is_success(response):
             self._usage_asked.passed_without(place)
             return await self._first(call, request, response)
         response.close()
@@ -214,8 +229,6 @@ class WireProvider:
     ) -> _Opened | UpstreamError:
         opened: _Opened | None = None
         try:
-            if response.content_type != "text/event-stream":
-                return await self._no_stream(response)
             said = listener_for(call)
             frames = ChatFrames(
                 self._config.id,
@@ -225,13 +238,17 @@ class WireProvider:
                 self._answer_limit,
                 said,
             )
-            first = bytearray()
-            while block := await self._more(response, frames):
-                first += block
-                if says_something(block):
-                    break
+            begun = await self._beginning(response)
+            if isinstance(begun, UpstreamError):
+                return begun
+            block = frames.feed(begun)
+            first = bytearray(block)
+            while not says_something(block):
                 if len(first) > self._answer_limit:
                     return too_much_of_nothing(self._config.id, self._answer_limit)
+                if not (block := await self._more(response, frames)):
+                    break
+                first += block
             if first and (block or (frames.is_complete and frames.failure is None)):
                 opened = _Opened(response, frames, bytes(first), said, request.dropped)
                 return opened
@@ -240,13 +257,25 @@ class WireProvider:
             if opened is None:
                 response.close()
 
-    async def _no_stream(self, response: aiohttp.ClientResponse) -> UpstreamError:
-        """Some servers put an error into a plain answer, with HTTP 200."""
+    async def _beginning(self, response: aiohttp.ClientResponse) -> bytes | UpstreamError:
+        """The first bytes of a stream, whatever they are called; all of a whole answer, made into one."""
+        begun = b""
         try:
-            answer = orjson.loads(await _words_of(response))
-            return failure_of_error(answer["error"], self._config.id, self._api_key)
-        except (orjson.JSONDecodeError, LookupError, TypeError):
-            return broken(self._config.id, f"sent '{self._type_of(response)}' instead of a stream", 200)
+            while form_of(begun) is Form.UNTOLD and (piece := await response.content.readany()):
+                begun += piece
+            match form_of(begun):
+                case Form.JSON:
+                    rest = await read_at_most(self._answer_limit - len(begun), response)
+                    if rest is None:
+                        return too_much(self._config.id, self._answer_limit)
+                    whole = checked(begun + rest, self._config.id, "choices", secret=self._api_key)
+                    return whole if isinstance(whole, UpstreamError) else frames_of(whole.answer) + DONE
+                case Form.OTHER if response.content_type != "text/event-stream":
+                    what = f"sent '{self._type_of(response)}' instead of a stream"
+                    return broken(self._config.id, what, response.status)
+        except (aiohttp.ClientError, OSError):
+            pass  # cut off: what is there is not enough to be an answer, and the frames will say so
+        return begun
 
     def _type_of(self, response: aiohttp.ClientResponse) -> str:
         """What it calls its answer, as it wrote that: aiohttp's small letters would hide our key."""
@@ -282,10 +311,8 @@ class WireProvider:
 
     async def _last_item(self, call: Call, opened: _Opened, started: float) -> StreamEnd | UpstreamError:
         frames = opened.frames
-        if frames.failure is not None:
-            return frames.failure
-        if not frames.is_complete:
-            return broken(self._config.id, "was cut off in the middle of its answer", 200)
+        if (failure := frames.shortfall) is not None:
+            return failure
         upstream_s = self._since(started)
         usage = frames.usage or await counted(call, opened.said)
         return StreamEnd(usage, upstream_s, frames.count * CHARS_PER_TOKEN, frames.dropped)
@@ -347,6 +374,10 @@ class WireProvider:
 
     def _since(self, started: float) -> float:
         return self._clock.monotonic() - started
+
+
+def _is_success(response: aiohttp.ClientResponse) -> bool:
+    return 200 <= response.status < 300
 
 
 async def _words_of(response: aiohttp.ClientResponse) -> bytes:

@@ -1,60 +1,28 @@
-"""
-What went wrong at an OpenAI-compatible upstream, in the gateway's words.
-
-Told by the HTTP status first, and only then by the code and type in OpenAI's error object. The wording of a
-message counts in one case: servers such as vLLM say in no other way that a request is too long.
-"""
+"""What went wrong at an upstream, in the gateway's words: a refusal, an error in an answer, no answer."""
 
 import math
 import os
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
-import orjson
 
-from serve_app.errors import FailureKind, UpstreamError, upstream_error
+from serve_app.errors import FailureKind, UpstreamError, redacted, upstream_error
 from serve_app.providers.limits import OutOfTime, out_of_time
+from serve_app.providers.vendor_words import TEXT_LIMIT, VendorWords, words_in
+from serve_app.providers.verdict import kind_in_an_answer, kind_of
 
 MESSAGE_LIMIT = 500  # characters of an upstream's message that are passed on
 
-_BY_STATUS = {
-    401: FailureKind.AUTH,
-    402: FailureKind.AUTH,  # our account is out of credit: not the caller's fault, and no retry helps
-    403: FailureKind.AUTH,
-    404: FailureKind.NOT_FOUND,
-    408: FailureKind.TIMEOUT,
-    429: FailureKind.RATE_LIMITED,
-    503: FailureKind.OVERLOADED,
-    504: FailureKind.TIMEOUT,
-    529: FailureKind.OVERLOADED,
+# Whatever the vendor says about these is for the operator, and never quoted to a caller.
+_OPERATORS = {
+    FailureKind.AUTH: "refused the gateway's credentials",
+    FailureKind.OUT_OF_CREDIT: "refused: the gateway's account there is out of credit",
 }
-
-_BY_CODE = {
-    "context_length_exceeded": FailureKind.CONTEXT_LENGTH,
-    "exceed_context_size_error": FailureKind.CONTEXT_LENGTH,  # llama.cpp
-    "content_filter": FailureKind.CONTENT_FILTER,
-    "content_policy_violation": FailureKind.CONTENT_FILTER,
-    "model_not_found": FailureKind.NOT_FOUND,
-    "rate_limit_exceeded": FailureKind.RATE_LIMITED,
-    "invalid_api_key": FailureKind.AUTH,
-    "insufficient_quota": FailureKind.AUTH,  # as 402: OpenAI says it with a 429, and no wait mends it
-}
-_ALSO_OF_429 = frozenset({"insufficient_quota"})
-
-_TOO_LONG = re.compile(
-    r"maximum context length|exceed\w* (\w+ ){0,3}context (length|window|size)"
-    r"|prompt is too long|too many (input )?tokens",
-    re.IGNORECASE,
-)
-
-_STABLE_CODE = {
-    FailureKind.CONTEXT_LENGTH: "context_length_exceeded",
-    FailureKind.CONTENT_FILTER: "content_filter",
-}
+_CALLERS = (FailureKind.REJECTED, FailureKind.CONTENT_FILTER, FailureKind.CONTEXT_LENGTH)
+_MAY_WAIT = (FailureKind.RATE_LIMITED, FailureKind.OVERLOADED)
 
 # What reading from a connection may raise; TimeoutError is asyncio's as well as aiohttp's.
 NETWORK = (aiohttp.ClientError, TimeoutError, OSError)
@@ -75,39 +43,69 @@ def failure_of_response(
     `now` is seconds since the epoch, to read a Retry-After that is a date. `secret` is our key, which an
     upstream may repeat to us and nobody else may see.
     """
-    error = _error_object(body)
-    kind = kind_of(status, error)
-    return upstream_error(
-        _message(error, secret) or f"Provider '{provider_id}' answered HTTP {status}",
-        provider_id,
-        kind,
-        upstream_status=status,
-        retry_after_s=retry_after_s(headers, now),
-        code=_code(kind, error, secret),
-        param=_word(error.get("param"), secret),
-    )
+    said = words_in(body)
+    kind = kind_of(status, said)
+    return failure_of_words(said, kind, provider_id, status, retry_after_s(headers, now), secret)
 
 
-def failure_of_error(error: Any, provider_id: str, secret: str | None = None) -> UpstreamError:
+def failure_of_error(
+    error: Any, provider_id: str, secret: str | None = None, status: int | None = None
+) -> UpstreamError:
     """
     An error object inside an answer or a stream that had begun with HTTP 200.
 
-    Some servers put an HTTP status into its `code`, and are believed; else the answer is simply broken.
+    Some servers put an HTTP status into its `code`, and are believed; else its type says what it is.
     """
-    facts = error if isinstance(error, dict) else {"message": error}
-    status = facts.get("code")
-    if not isinstance(status, int) or not 400 <= status <= 599:
-        status = None
-    named = _BY_CODE.get(str(facts.get("code"))) or _BY_CODE.get(str(facts.get("type")))
-    kind = kind_of(status, facts) if status else named or FailureKind.BROKEN
-    return upstream_error(
-        _message(facts, secret) or f"Provider '{provider_id}' reported an error in its answer",
+    said = words_in(error)
+    return failure_of_words(said, kind_in_an_answer(said), provider_id, said.status or status, None, secret)
+
+
+def failure_of_ending(
+    said: Any, kind: FailureKind, provider_id: str, secret: str | None = None
+) -> UpstreamError:
+    """An answer that its provider ended as failed; `said` is its error object or a sentence about it."""
+    words = words_in(said)
+    told = kind_in_an_answer(words)
+    return failure_of_words(
+        words, kind if told is FailureKind.BROKEN else told, provider_id, 200, None, secret
+    )
+
+
+def failure_of_words(
+    said: VendorWords,
+    kind: FailureKind,
+    provider_id: str,
+    status: int | None,
+    wait_s: float | None,
+    secret: str | None,
+    otherwise: str = "",
+) -> UpstreamError:
+    """
+    A vendor's words as a failure of that kind; `otherwise` is the message where it says nothing.
+
+    What it says about our key or our account is the operator's business: the caller is told the fact alone.
+    """
+    text = clean(said.message, secret) if said.message else ""
+    if wait_s is None and kind in _MAY_WAIT:
+        wait_s = said.wait_s
+    if kind in _OPERATORS:
+        answered = f" (HTTP {status})" if status else ""
+        message = f"Provider '{provider_id}' {_OPERATORS[kind]}{answered}"
+        return upstream_error(message, provider_id, kind, status).telling(note=text)
+    answered = f"answered HTTP {status}" if status else "reported an error in its answer"
+    failure = upstream_error(
+        text or otherwise or f"Provider '{provider_id}' {answered}",
         provider_id,
         kind,
-        upstream_status=status,
-        code=_code(kind, facts, secret),
-        param=_word(facts.get("param"), secret),
+        status,
+        wait_s,
+        clean(said.code, secret) if said.code and kind is FailureKind.REJECTED else None,
+        clean(said.param, secret) if said.param else None,
     )
+    if said.details and kind in _CALLERS:
+        name = "filtered" if kind is FailureKind.CONTENT_FILTER else "errors"
+        failure.telling({name: [clean(detail, secret) for detail in said.details]})
+    return failure
 
 
 def failure_of_exception(error: Exception, provider_id: str) -> UpstreamError:
@@ -145,18 +143,6 @@ def too_much_of_nothing(provider_id: str, limit: float) -> UpstreamError:
     return broken(provider_id, f"sent more than {megabytes:g} MB before the first token (max_answer_mb)", 200)
 
 
-def kind_of(status: int, error: Mapping[str, Any]) -> FailureKind:
-    """The kind of failure that goes with a status and, among the 4xx that say little, with a code."""
-    if 400 <= status < 500 and status not in (401, 408):
-        for word in ("code", "type"):
-            name = str(error.get(word))
-            if name in _BY_CODE and (status != 429 or name in _ALSO_OF_429):
-                return _BY_CODE[name]
-    if status in (400, 413, 422) and _TOO_LONG.search(str(error.get("message"))):
-        return FailureKind.CONTEXT_LENGTH
-    return _BY_STATUS.get(status) or (FailureKind.REJECTED if 400 <= status < 500 else FailureKind.BROKEN)
-
-
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
     """
     Seconds to wait, as the upstream said it in one of the ways there are; None when it did not.
@@ -191,18 +177,16 @@ def _until_refilled(headers: Mapping[str, str], now: float) -> float | None:
     return max(waits, default=None)
 
 
-def clean(message: str, secret: str | None) -> str:
+def clean(text: str, secret: str | None) -> str:
     """
-    A message without our key, and no longer than anyone would read.
+    A text of somebody else's without our key or anything like one, and no longer than anyone would read.
 
-    OpenAI repeats a refused key with stars in the middle; its ends are still part of the secret.
+    It is cut before it is searched, because nobody bounds what vendors send; what is cut in two goes.
     """
-    if secret:
-        message = message.replace(secret, "***")
-    message = message.strip()
-    if len(message) > MESSAGE_LIMIT:
-        message = f"{message[: MESSAGE_LIMIT - 1]}…"
-    return " ".join("***" if "***" in word else word for word in message.split(" "))
+    if len(text) > TEXT_LIMIT:
+        text = text[:TEXT_LIMIT].rsplit(None, 1)[0]
+    text = redacted(text.strip(), secret)
+    return text if len(text) <= MESSAGE_LIMIT else f"{text[: MESSAGE_LIMIT - 1]}…"
 
 
 def _number(text: str | None) -> float | None:
@@ -211,35 +195,3 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         return None
     return max(0.0, value) if math.isfinite(value) else None
-
-
-def _error_object(body: bytes) -> dict[str, Any]:
-    """OpenAI's error object, or what stands in its place: a bare text (Ollama), a flat object (Mistral)."""
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return {}
-    if not isinstance(answer, dict):
-        return {}
-    error = answer.get("error", answer)
-    return error if isinstance(error, dict) else {"message": error}
-
-
-def _message(error: Mapping[str, Any], secret: str | None) -> str | None:
-    return _word(error.get("message"), secret) or _word(error.get("detail"), secret)
-
-
-def _code(kind: FailureKind, error: Mapping[str, Any], secret: str | None) -> str | None:
-    """A stable word for programs; the upstream's own where the request was at fault."""
-    if kind is FailureKind.REJECTED:
-        return _word(error.get("code"), secret)
-    return _STABLE_CODE.get(kind)
-
-
-def _word(value: Any, secret: str | None) -> str | None:
-    text = _text(value)
-    return clean(text, secret) if text else None
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

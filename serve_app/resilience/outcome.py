@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from serve_app.errors import FailureKind, UpstreamError
 
+_SAYS_NOTHING = (FailureKind.NOT_FOUND, FailureKind.SATURATED, FailureKind.INTERNAL)
+
 
 class Outcome(StrEnum):
     """
@@ -23,9 +25,9 @@ def outcome_of(failure: UpstreamError | None) -> Outcome:
     Outages, timeouts, rate limits and a dead key count against the provider.
 
     What the caller got wrong does not, nor does a model that the provider does not have: its others are well.
-    A queue of our own that is full says nothing about who it leads to.
+    A queue of our own that is full says nothing about who it leads to, nor does an exception of our own code.
     """
     if failure is None:
         return Outcome.SUCCESS
-    innocent = failure.callers_fault or failure.failure in (FailureKind.NOT_FOUND, FailureKind.SATURATED)
+    innocent = failure.callers_fault or failure.failure in _SAYS_NOTHING
     return Outcome.IGNORED if innocent else Outcome.FAILURE

@@ -70,11 +70,13 @@ def next_step(tried: Tried, policy: RetryPolicy, outlook: Outlook, chance: float
     """Return what to do about a failure; `chance` is in [0, 1)."""
     error = tried.error
     match error.failure:
+        case FailureKind.INTERNAL:
+            return Move.END  # it would fail in the same way wherever it is sent
         case FailureKind.CONTEXT_LENGTH:
             return Move.LARGER
-        case FailureKind.CONTENT_FILTER if outlook.passes_filter:
-            return Move.NEXT
-        case FailureKind.REJECTED | FailureKind.CONTENT_FILTER:
+        case FailureKind.CONTENT_FILTER:  # what one vendor has flagged is shown to no other
+            return Move.NEXT if outlook.passes_filter else Move.END
+        case FailureKind.REJECTED:
             return Move.NEXT if outlook.stands_in else Move.END
     is_quick = outlook.has_other and policy.patience is Patience.LAST_TARGET
     most = min(1, policy.max_retries) if is_quick else policy.max_retries

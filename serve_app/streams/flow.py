@@ -4,8 +4,8 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from serve_app.engine import Engine, OpenStream, bug, no_ending, open_stream
-from serve_app.errors import FailureKind, GatewayError, UpstreamError, upstream_error
+from serve_app.engine import Engine, OpenStream, no_ending, open_stream
+from serve_app.errors import FailureKind, GatewayError, UpstreamError, internal_error, upstream_error
 from serve_app.providers.base import StreamEnd, StreamHead
 from serve_app.routing.candidate import Candidate
 from serve_app.streams.chat_stream import ChatStream, Items
@@ -73,7 +73,8 @@ class _Flow:
                 broke_off = broke_off or ending  # the caller hears why it broke off at first
                 trip.failed(attempt, ending)
                 self._attempt = None
-                if not await self._goes_on(attempt.candidate):
+                is_ours = ending.failure is FailureKind.INTERNAL
+                if is_ours or not await self._goes_on(attempt.candidate):
                     settled = True
                     trip.refused(broke_off)
                     yield broke_off
@@ -99,8 +100,11 @@ class _Flow:
             except Differs:
                 self._ending = _differs(attempt.provider_id)
             except Exception:
-                log.exception("unexpected error in a stream of provider '%s'", attempt.provider_id)
-                self._ending = bug(attempt.provider_id)
+                request_id = self._trip.request_id
+                log.exception(
+                    "request %s: our code failed in a stream of '%s'", request_id, attempt.provider_id
+                )
+                self._ending = internal_error(attempt.provider_id, request_id)
             finally:
                 await self._stream.aclose()
 

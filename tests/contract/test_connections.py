@@ -362,35 +362,38 @@ async def test_an_error_instead_of_a_stream_is_believed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("type_", "status", "error"),
+    ("type_", "status", "error", "kind"),
     [
-        (
-            "gemini",
-            "400 Bad Request",
-            {"code": 400, "message": "API key not valid. Try another.", "status": "INVALID_ARGUMENT"},
-        ),
-        ("openai", "400 Bad Request", {"message": "no", "code": "invalid_api_key"}),
-        ("hosted_vllm", "400 Bad Request", {"message": "no", "code": "invalid_api_key"}),
-        ("openai", "429 Too Many Requests", {"message": "no", "code": "insufficient_quota"}),
-        ("hosted_vllm", "429 Too Many Requests", {"message": "no", "code": "insufficient_quota"}),
+        ("gemini", 400, {"message": "API key not valid. no", "status": "INVALID_ARGUMENT"}, FailureKind.AUTH),
+        ("openai", 400, {"message": "no", "code": "invalid_api_key"}, FailureKind.AUTH),
+        ("hosted_vllm", 400, {"message": "no", "code": "invalid_api_key"}, FailureKind.AUTH),
+        ("openai", 401, {"message": "no: sk-other1234567890"}, FailureKind.AUTH),
+        ("anthropic", 401, {"message": "no: sk-other1234567890"}, FailureKind.AUTH),
+        ("openai", 429, {"message": "no", "code": "insufficient_quota"}, FailureKind.OUT_OF_CREDIT),
+        ("hosted_vllm", 429, {"message": "no", "code": "insufficient_quota"}, FailureKind.OUT_OF_CREDIT),
+        ("anthropic", 400, {"message": "Your credit balance is too low. no"}, FailureKind.OUT_OF_CREDIT),
+        ("anthropic", 402, {"message": "no", "type": "billing_error"}, FailureKind.OUT_OF_CREDIT),
     ],
 )
-async def test_our_key_or_our_account_refused_is_never_the_callers_fault(
-    type_: str, status: str, error: dict[str, Any]
+async def test_our_key_or_our_account_refused_is_never_the_callers_fault_and_never_quoted_to_them(
+    type_: str, status: int, error: dict[str, Any], kind: FailureKind
 ) -> None:
     async def talk(line: Line) -> None:
         while True:
             await line.hear()
-            await line.say(status, JSON, json.dumps({"error": error}).encode())
+            await line.say(f"{status} No", JSON, json.dumps({"error": error}).encode())
 
     async with talking(type_, talk) as (provider, _):
         whole = await provider.chat(call("hi"))
         (streamed,) = await items_of(provider, call("hi"))
 
         for failure in (whole, streamed):
-            assert kind_of(failure) is FailureKind.AUTH
+            assert kind_of(failure) is kind
             assert isinstance(failure, UpstreamError)
-            assert (failure.retryable, failure.upstream_status) == (False, int(status[:3]))
+            assert (failure.retryable, failure.upstream_status) == (False, status)
+            assert error["message"] not in failure.message
+            assert "no" in failure.note
+            assert "sk-other" not in failure.note
 
 
 # Callers who leave

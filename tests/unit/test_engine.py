@@ -176,12 +176,26 @@ async def test_an_upstream_that_says_504_itself_is_asked_again() -> None:
     assert await made.chat() == "first"
 
 
-@pytest.mark.parametrize("kind", [FailureKind.AUTH, FailureKind.NOT_FOUND, FailureKind.SATURATED])
+@pytest.mark.parametrize(
+    "kind",
+    [FailureKind.AUTH, FailureKind.OUT_OF_CREDIT, FailureKind.NOT_FOUND, FailureKind.SATURATED],
+)
 async def test_what_no_retry_can_mend_goes_to_the_next_target(kind: FailureKind) -> None:
     made = Made([failure(kind)])
 
     assert await made.chat() == "second"
     assert len(made.first.calls) == 1
+
+
+async def test_an_exception_of_our_own_ends_the_request_and_is_counted_against_nobody() -> None:
+    made = Made([RecursionError("too deep")])
+
+    with pytest.raises(UpstreamError, match="r1") as raised:
+        await made.chat()
+
+    assert raised.value.status == 500
+    assert (len(made.first.calls), len(made.second.calls)) == (1, 0)
+    assert made.house.control.breakers.of("first").failure_count == 0
 
 
 async def test_the_announced_wait_is_kept() -> None:

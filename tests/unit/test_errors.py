@@ -36,6 +36,7 @@ from serve_app.errors import (
     ToolPriceUnknown,
     Unauthenticated,
     UpstreamError,
+    internal_error,
     upstream_error,
 )
 from serve_app.schemas.body import InvalidField
@@ -84,9 +85,13 @@ STATUS = {
     FailureKind.CONTEXT_LENGTH: 400,
     FailureKind.CONTENT_FILTER: 400,
     FailureKind.REJECTED: 400,
+    FailureKind.OUT_OF_CREDIT: 502,
+    FailureKind.INTERNAL: 500,
 }
 NEVER_RETRY = {
     FailureKind.AUTH,
+    FailureKind.OUT_OF_CREDIT,
+    FailureKind.INTERNAL,
     FailureKind.NOT_FOUND,
     FailureKind.CONTEXT_LENGTH,
     FailureKind.CONTENT_FILTER,
@@ -115,6 +120,7 @@ def test_an_error_survives_the_trip_between_processes(error: SekhaError) -> None
 @pytest.mark.parametrize("failure", FailureKind)
 def test_a_failure_of_any_kind_survives_it_with_all_it_knows(failure: FailureKind) -> None:
     error = upstream_error("no", "p", failure, 418, 2.5, "a_code", "a_param")
+    error.telling({"errors": ["a field"]}, note="for the operator")
 
     assert facts(pickle.loads(pickle.dumps(error))) == facts(error)
 
@@ -187,6 +193,19 @@ def test_case_50_a_failure_has_the_class_of_its_kind(failure: FailureKind, cls: 
 
     assert type(error) is cls
     assert isinstance(error, ProviderError)
+
+
+def test_a_content_filter_has_openais_code_and_says_the_reason_beside_it() -> None:
+    error = upstream_error("no", "p", FailureKind.CONTENT_FILTER, 400)
+
+    assert (error.code, error.details) == ("content_policy_violation", {"reason": "content_filter"})
+
+
+def test_an_exception_of_ours_is_told_as_ours_and_names_the_request() -> None:
+    error = internal_error("p", "req-7")
+
+    assert (error.status, error.code, error.kind) == (500, "internal_error", "server_error")
+    assert "req-7" in error.message
 
 
 def test_cases_22_and_23_a_refusal_is_a_runtime_error_whose_text_begins_as_tests_expect() -> None:

@@ -302,13 +302,18 @@ async def test_a_caller_who_leaves_closes_the_stream_behind_it() -> None:
     assert set(made.control.gauges.values()) == {0}
 
 
-async def test_a_bug_in_a_provider_is_that_providers_failure_and_not_the_requests_end() -> None:
-    made = await house(ListedProvider(ZeroDivisionError("a bug")))
+@pytest.mark.parametrize("bug", [ZeroDivisionError("a bug"), TypeError("a bug"), RecursionError("a bug")])
+async def test_an_exception_of_our_own_is_nobodys_failure_and_nobody_else_is_asked(bug: Exception) -> None:
+    first, second = ListedProvider(bug), ListedProvider(ANSWER)
+    made = await house(first, second)
 
-    reply = await made.gateway.chat(request(), "r1")
+    with pytest.raises(UpstreamError, match=r"\(request r1\)") as raised:
+        await made.gateway.chat(request(), "r1")
 
-    assert reply.routed.target.provider_id == "second"
-    assert made.control.breakers.of("first").failure_count == 1
+    assert (raised.value.status, raised.value.code) == (500, "internal_error")
+    assert "a bug" not in raised.value.message
+    assert (len(first.calls), len(second.calls)) == (1, 0)
+    assert made.control.breakers.of("first").failure_count == 0
     assert set(made.control.gauges.values()) == {0}
 
 

@@ -100,9 +100,10 @@ TROUBLES = [
     (DeploymentUnavailableError(None), FailureKind.UNREACHABLE),
     (RequestCancelledError("being replaced"), FailureKind.UNREACHABLE),
     (RayTaskError("chat", "trace", ActorDiedError()), FailureKind.UNREACHABLE),
-    (RayTaskError("chat", "trace", KeyError("bug")), FailureKind.BROKEN),
-    (KeyError("a bug, as it comes over gRPC"), FailureKind.BROKEN),
-    (TimeoutError("the replica's own"), FailureKind.BROKEN),
+    (RayTaskError("chat", "trace", KeyError("bug")), FailureKind.INTERNAL),
+    (KeyError("a bug, as it comes over gRPC"), FailureKind.INTERNAL),
+    (RecursionError("too deep to be pickled"), FailureKind.INTERNAL),
+    (TimeoutError("the replica's own"), FailureKind.INTERNAL),
     (BackPressureError(5, 5), FailureKind.SATURATED),
 ]
 

@@ -31,7 +31,7 @@ def refused(status: int, error: Any = None, headers: dict[str, str] | None = Non
         (302, FailureKind.BROKEN),
         (400, FailureKind.REJECTED),
         (401, FailureKind.AUTH),
-        (402, FailureKind.AUTH),
+        (402, FailureKind.OUT_OF_CREDIT),
         (403, FailureKind.AUTH),
         (404, FailureKind.NOT_FOUND),
         (408, FailureKind.TIMEOUT),
@@ -62,7 +62,7 @@ def test_the_status_tells_the_kind(status: int, kind: FailureKind) -> None:
         ("content_policy_violation", FailureKind.CONTENT_FILTER),
         ("model_not_found", FailureKind.NOT_FOUND),
         ("invalid_api_key", FailureKind.AUTH),
-        ("insufficient_quota", FailureKind.AUTH),
+        ("insufficient_quota", FailureKind.OUT_OF_CREDIT),
     ],
 )
 def test_a_400_is_told_by_its_code_or_type(word: str, name: str, kind: FailureKind) -> None:
@@ -95,7 +95,7 @@ def test_a_status_that_says_enough_is_not_overruled_by_a_code(status: int) -> No
 def test_a_429_for_an_account_out_of_credit_is_not_worth_a_wait(word: str) -> None:
     failure = refused(429, {"message": "You exceeded your current quota", word: "insufficient_quota"})
 
-    assert (failure.failure, failure.retryable) == (FailureKind.AUTH, False)
+    assert (failure.failure, failure.retryable) == (FailureKind.OUT_OF_CREDIT, False)
 
 
 @pytest.mark.parametrize("name", ["rate_limit_exceeded", "invalid_api_key", "model_not_found"])
@@ -136,9 +136,10 @@ def test_a_body_that_says_nothing_still_makes_a_sentence(body: bytes) -> None:
 def test_our_key_is_never_repeated_not_even_with_stars() -> None:
     message = f"Incorrect API key provided: {KEY} You sent sk-canar******6789 to us."
 
-    shown = refused(401, {"message": message}).message
+    failure = refused(401, {"message": message})
 
-    assert shown == "Incorrect API key provided: *** You sent *** to us."
+    assert failure.message == "Provider 'p' refused the gateway's credentials (HTTP 401)"
+    assert failure.note == "Incorrect API key provided: *** You sent *** to us."
 
 
 @pytest.mark.parametrize("where", ["code", "param"])

@@ -11,6 +11,7 @@ INNOCENT = {
     FailureKind.REJECTED,
     FailureKind.NOT_FOUND,
     FailureKind.SATURATED,
+    FailureKind.INTERNAL,
 }
 
 
@@ -24,5 +25,5 @@ def test_what_goes_wrong_at_the_provider_counts_a_dead_key_included(kind: Failur
 
 
 @pytest.mark.parametrize("kind", sorted(INNOCENT))
-def test_the_callers_mistakes_a_missing_model_and_a_queue_of_our_own_say_nothing(kind: FailureKind) -> None:
+def test_the_callers_mistakes_a_missing_model_and_whatever_is_our_own_say_nothing(kind: FailureKind) -> None:
     assert outcome_of(upstream_error("no", "p", kind)) is Outcome.IGNORED

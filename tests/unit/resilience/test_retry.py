@@ -101,9 +101,18 @@ def test_a_wait_that_would_outlive_the_deadline_is_not_begun(remaining_s: float,
     assert after(Kind.OVERLOADED, remaining_s=remaining_s) == step
 
 
-@pytest.mark.parametrize("kind", [Kind.REJECTED, Kind.CONTENT_FILTER], ids=str)
-def test_a_target_that_stands_in_speaks_for_itself_only(kind: FailureKind) -> None:
-    assert after(kind, stands_in=True) is Move.NEXT
+def test_a_target_that_stands_in_speaks_for_itself_only() -> None:
+    assert after(Kind.REJECTED, stands_in=True) is Move.NEXT
+
+
+@pytest.mark.parametrize("stands_in", [False, True])
+def test_what_one_vendor_has_flagged_is_shown_to_no_other(stands_in: bool) -> None:
+    assert after(Kind.CONTENT_FILTER, stands_in=stands_in) is Move.END
+
+
+@pytest.mark.parametrize("stands_in", [False, True])
+def test_an_exception_of_our_own_is_not_tried_again_anywhere(stands_in: bool) -> None:
+    assert after(Kind.INTERNAL, stands_in=stands_in) is Move.END
 
 
 def test_one_filters_verdict_may_be_told_to_be_no_others() -> None:

@@ -1,0 +1,82 @@
+"""
+Take out of a text whatever looks like a key.
+
+Vendors repeat the key they refuse, whole or with stars, and not always ours to the letter; exceptions of
+libraries hold headers and addresses. Every text that somebody else has written passes through here on its
+way to a caller or into a log.
+"""
+
+import re
+from functools import lru_cache
+
+HIDDEN = "***"
+
+# How the keys of vendors begin. Dots and stars stand for what a vendor has left out of a key it repeats.
+_PREFIXES = (
+    r"(?:sk|pk|rk|gsk|csk|xai|nvapi|pplx|tgp|fw|hf|r8|co|esecret|apikey|ghp|gho|ghs|ghu|github_pat|glpat|xox[abeoprs]"
+    r"|dop_v1|dapi|lsv2|bce-v3|ak|xa)"
+)
+_KEY = re.compile(
+    rf"(?<![A-Za-z0-9]){_PREFIXES}[-_](?=[\w*.…-]{{0,80}}[\d*…]|[\w-]{{0,40}}\.\.|\w{{12}})(?:[\w*…-]|\.(?=[\w*.…-])){{6,}}"
+    r"|(?<![A-Za-z0-9])AIza[\w*-]{6,}"
+    r"|(?<![A-Za-z0-9])ya29\.[\w.-]{8,}"
+    r"|(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9*]{8,}"
+    r"|(?<![A-Za-z0-9])eyJ[\w-]{6,}(?:\.[\w-]+){0,2}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
+)
+# "Bearer abc", "Authorization: Basic abc"
+_SCHEME = re.compile(
+    r"\b(Bearer|Basic)(\s+)(?!(?:auth\w*|tokens?|key|header|credentials?)\b)[^\s\"',;<>]{6,}", re.I
+)
+# "API key provided: abc", "x-api-key=abc", "'token': 'abc'": a long word after a word for a secret.
+_NAMED = re.compile(
+    r"(?P<name>(?:key|token|secret|passw(?:or)?d|credentials?|authorization|signature)s?\b"
+    r"(?:[\"'`\])<(:=>]|\s|\bis\b|\bprovided\b|\bgiven\b|\bwas\b|\byou\b|\bsent\b|\bused\b|\bvalue\b|\bending\b"
+    r"|\bstarting\b|\bwith\b|\bin\b|\binvalid\b){0,40}+)"
+    r"(?P<value>[A-Za-z0-9+/_*.~=-]{16,})",
+    re.I,
+)
+_LONG = re.compile(r"(?<![A-Za-z0-9+/=_-])(?=[A-Za-z+/=_-]*\d)(?=[\d+/=_-]*[A-Za-z])[A-Za-z0-9+/=_-]{40,}")
+
+
+def redacted(text: str, secret: str | None = None) -> str:
+    """
+    The text without `secret`, which is our own key, and without anything that is shaped like a key.
+
+    A word of which a vendor has starred out the middle goes as a whole: its ends are part of the key.
+    """
+    if secret:
+        text = _exactly(secret).sub(HIDDEN, text)
+    text = _KEY.sub(HIDDEN, text)
+    text = _SCHEME.sub(rf"\1\2{HIDDEN}", text)
+    text = _NAMED.sub(_hide_value, text)
+    text = _LONG.sub(_hide_long, text)
+    if HIDDEN in text:
+        text = " ".join(_hide_starred(word) for word in text.split(" "))
+    return text
+
+
+@lru_cache(maxsize=64)
+def _exactly(secret: str) -> re.Pattern[str]:
+    return re.compile(re.escape(secret), re.IGNORECASE)
+
+
+def _hide_value(found: re.Match[str]) -> str:
+    value = found["value"].rstrip(".")
+    return found["name"] + HIDDEN if _is_random(value) or "**" in value else found[0]
+
+
+def _hide_long(found: re.Match[str]) -> str:
+    return HIDDEN if _is_random(found[0]) else found[0]
+
+
+def _is_random(word: str) -> bool:
+    """Whether nobody would say this: letters and digits in turn, and not a path or a name of parts."""
+    if not (any(char.isdigit() for char in word) and any(char.isalpha() for char in word)):
+        return False
+    longest = max(len(part) for part in re.split(r"[-_./=+]", word))
+    return longest >= 12
+
+
+def _hide_starred(word: str) -> str:
+    return HIDDEN if HIDDEN in word else word
