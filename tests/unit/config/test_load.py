@@ -156,9 +156,9 @@ def test_a_type_that_nothing_here_can_speak_to_is_a_mistake_with_a_way_out(type_
     assert f"'{type_}'" in text
 
 
-@pytest.mark.parametrize("type_", sorted(litellm_types()))
-def test_every_provider_litellm_knows_is_a_type(type_: str) -> None:
-    assert unknown_type(type_) is None
+def test_every_provider_litellm_knows_is_a_type() -> None:
+    assert len(litellm_types()) > 100
+    assert [type_ for type_ in litellm_types() if unknown_type(type_)] == []
 
 
 def test_litellms_own_list_of_providers_is_the_one_read_off_its_files() -> None:
