@@ -60,9 +60,10 @@ def _say(sentence: str, colour: str | None = None) -> None:
 def _tell_changes(loaded: Loaded) -> None:
     """Name the rows of docs/upgrading.md that touch this configuration."""
     rows = touching(loaded, os.environ)
-    if rows:
-        named = ", ".join(row.id for row in rows)
-        _say(f"Changed since earlier releases, and touching this configuration (docs/upgrading.md): {named}")
+    named = [row.id for row in rows if not row.is_everywhere]
+    others = len(rows) - len(named)
+    here = f"{', '.join(named)}; and {others}" if named else str(others)
+    _say(f"Changed defaults that touch this configuration (docs/upgrading.md): {here} that touch every one")
 
 
 def _providers(settings: Settings) -> Table:

@@ -5,21 +5,12 @@ What changed between releases, as data: one row for each default, name or format
 test compares the two.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from serve_app.config import affected
+from serve_app.config.affected import Environ, Touches
 from serve_app.config.load import Loaded
-from serve_app.config.model import CHAT_TASKS
-from serve_app.config.policy import BreakerPolicy, RetryPolicy
-from serve_app.config.pricing import PriceTable
-from serve_app.config.settings import Settings
-
-Environ = Mapping[str, str]
-
-# Models whose price in the classic table is not the one in the bundled list; a test compares them.
-REPRICED = frozenset(
-    {"gpt-4o", "moonshot-v1-8k", "moonshot-v1-32k", "moonshot-v1-128k", "deepseek-v3", "deepseek-chat"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +27,12 @@ class Change:
     before: str
     now: str
     restores: str
-    touches: Callable[[Loaded, Environ], bool]
+    touches: Touches
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether no configuration can settle it: what callers and operators see has changed."""
+        return self.touches is affected.every
 
 
 def touching(loaded: Loaded, environ: Environ) -> tuple[Change, ...]:
@@ -51,110 +47,37 @@ def as_markdown(changes: Iterable[Change]) -> str:
     return "\n".join(lines) + "\n"
 
 
-# --- predicates ---------------------------------------------------------------------------------------
-
-
-def _switches_rays_token_off(loaded: Loaded, environ: Environ) -> bool:
-    return environ.get("RAY_AUTH_MODE", "").strip().lower() == "disabled"
-
-
-def _has_no_keys(loaded: Loaded, environ: Environ) -> bool:
-    return loaded.settings.auth.is_open
-
-
-def _is_found(loaded: Loaded, environ: Environ) -> bool:
-    return loaded.source == "discovery" and any(p.api_key for p in loaded.settings.llm_providers)
-
-
-def _goes_by_a_changed_price(loaded: Loaded, environ: Environ) -> bool:
-    settings = loaded.settings
-    return settings.pricing.table is PriceTable.CURRENT and any(
-        model.cost_per_1k_input is None
-        and model.cost_per_1k_tokens is None
-        and model.model_id.rpartition("/")[2] in REPRICED
-        for provider in settings.llm_providers
-        for model in provider.models
-    )
-
-
-def _chose_default_models(loaded: Loaded, environ: Environ) -> bool:
-    return any(note.startswith("default_models is not set") for note in loaded.notes)
-
-
-def _has_several_chat_models(loaded: Loaded, environ: Environ) -> bool:
-    chats = {
-        (provider.id, model.model_id)
-        for provider in loaded.settings.llm_providers
-        for model in provider.models
-        if model.task in CHAT_TASKS
-    }
-    return loaded.settings.routing.auto_fallback and len(chats) > 1
-
-
-def _leaves_patience_to_us(loaded: Loaded, environ: Environ) -> bool:
-    settings = loaded.settings
-    return (
-        _leaves_out(settings.circuit_breaker, BreakerPolicy)
-        or any(_leaves_out(p.retry, RetryPolicy) for p in settings.llm_providers)
-        or any("first_token_timeout_s" not in p.model_fields_set for p in settings.llm_providers)
-    )
-
-
-def _leaves_out(section: BreakerPolicy | RetryPolicy, kind: type[BreakerPolicy | RetryPolicy]) -> bool:
-    return bool(set(kind.model_fields) - section.model_fields_set)
-
-
-def _leaves_body_limit_to_us(loaded: Loaded, environ: Environ) -> bool:
-    return "max_body_mb" not in loaded.settings.router.model_fields_set
-
-
-def _has_vllm(loaded: Loaded, environ: Environ) -> bool:
-    return _vllm_endpoint(loaded.settings) or any(p.type == "vllm" for p in loaded.settings.llm_providers)
-
-
-def _vllm_endpoint(settings: Settings) -> bool:
-    return settings.backends.vllm_endpoint is not None
-
-
-def _endpoint_alone(loaded: Loaded, environ: Environ) -> bool:
-    return loaded.source == "discovery" and _vllm_endpoint(loaded.settings)
-
-
-def _has_tenants_and_admins(loaded: Loaded, environ: Environ) -> bool:
-    return bool(loaded.settings.auth.admin_keys or loaded.settings.tenants)
-
-
 # --- the table ----------------------------------------------------------------------------------------
 
 CHANGES = (
     Change(
         "prices-current",
         "2.1.0",
-        "routing, budgets and the ledger went by a short table of version 1 first: gpt-4o at $5 and $15 a "
-        "million tokens",
-        "they go by the dated list that comes with LiteLLM, or a newer one from `sekha prices update`; the "
-        "Python functions of version 1 keep the old table",
+        "routing, budgets and the ledger went by a short table of version 1 first: gpt-4o at $5 and "
+        "$15 a million tokens",
+        "they go by the dated list that comes with LiteLLM, or a newer one from `sekha prices "
+        "update`; the Python functions of version 1 keep the old table",
         "`pricing: {table: classic}`",
-        _goes_by_a_changed_price,
+        affected.goes_by_a_changed_price,
     ),
     Change(
         "zero-config-models",
         "2.1.0",
-        "a vendor's key alone brought gpt-4o and gpt-4o-mini, Claude 3.5 Sonnet and Haiku, DeepSeek Chat at "
-        "OpenRouter",
-        "it brings gpt-5.4 and gpt-5.4-mini; Claude Sonnet 4.6, Haiku 4.5 and Opus 4.6; OpenAI's two at "
-        "OpenRouter",
+        "a vendor's key alone brought gpt-4o and gpt-4o-mini, Claude 3.5 Sonnet and Haiku, DeepSeek "
+        "Chat at OpenRouter",
+        "it brings gpt-5.4 and gpt-5.4-mini; Claude Sonnet 4.6, Haiku 4.5 and Opus 4.6; OpenAI's two "
+        "at OpenRouter",
         "name the models in a file: `configs/cloud.yaml` is one to start from",
-        _is_found,
+        affected.is_found,
     ),
     Change(
         "vllm-endpoint-provider",
         "2.1.0",
-        "`VLLM_ENDPOINT` without a configuration made no provider; a switch to vllm reported success and "
-        "changed nothing",
+        "`VLLM_ENDPOINT` without a configuration made no provider; a switch to vllm reported success "
+        "and changed nothing",
         "it makes the provider `vllm_own`; a switch to a backend without a provider fails",
         "leave `VLLM_ENDPOINT` unset",
-        _endpoint_alone,
+        affected.endpoint_alone,
     ),
     Change(
         "vllm-endpoint-addresses",
@@ -162,7 +85,7 @@ CHANGES = (
         "an endpoint set at run time could be any address",
         "link-local addresses, metadata services and the gateway itself are refused",
         "none; an address in the configuration is not restricted",
-        _has_vllm,
+        affected.has_vllm,
     ),
     Change(
         "default-models-chosen",
@@ -170,34 +93,124 @@ CHANGES = (
         "a file without `default_models` did not start",
         "they are chosen from the models, and the start names them",
         "write `default_models: {}` for none",
-        _chose_default_models,
+        affected.chose_default_models,
     ),
     Change(
         "tenants-set-partial",
         "2.1.0",
         "`sekha tenants set` removed every bound that it did not name",
-        "it changes what is named, `--clear` removes; `PUT /api/admin/tenants/{id}` still replaces the whole "
-        "tenant, `PATCH` changes fields",
-        "`--clear budgets --clear rates --clear models --clear tasks` before the new values",
-        _has_tenants_and_admins,
+        "it changes what is named, `--clear` removes; `PUT /api/admin/tenants/{id}` still replaces "
+        "the whole tenant, `PATCH` changes fields",
+        "`--clear budgets --clear rates --clear models --clear tasks` with the new values",
+        affected.has_tenants_or_admins,
     ),
     Change(
         "named-models",
         "2.1.0",
-        "a request that names a model could be answered by another one for any reason: no vision, no budget, "
-        "an open breaker",
-        "another one answers only when the named one fails; else the request is refused with the reason",
-        "send `auto` or a task instead of a model",
-        _has_several_chat_models,
+        "a named chat model gave way to another one for images, `context_size`, price, budget or a rate",
+        "an error (400, 402, 429) that names the targets that would do; another model answers only "
+        "when the named one fails",
+        "send `preferred_model` instead of `model`, or list the alternatives in `models`",
+        affected.has_several_chat_models,
     ),
     Change(
-        "patience",
+        "named-too-long",
         "2.1.0",
-        "a breaker stayed open for 60 s, and a stream could be silent for 60 s before its first token",
-        "the defaults of `circuit_breaker`, `retry` and `first_token_timeout_s` are shorter",
-        "`circuit_breaker: {failure_threshold: 5, reset_timeout: 60, half_open_timeout: 30}`, and for each "
-        "provider `first_token_timeout_s: 60`",
-        _leaves_patience_to_us,
+        "what a vendor found too long for a named model went to a larger one",
+        "the vendor's 400, with the models that would do",
+        "list the larger one in `models`",
+        affected.has_several_chat_models,
+    ),
+    Change(
+        "named-pinned",
+        "2.1.0",
+        "with `auto_fallback: false`, another model answered while the named model's breaker was open",
+        "503 with `Retry-After`",
+        "`routing: {auto_fallback: true}`",
+        affected.pins_named_models,
+    ),
+    Change(
+        "cost-limit-codes",
+        "2.1.0",
+        "a named model above the cost limit or without a price: 503 `no_suitable_providers`, or a 503 "
+        "for its breaker",
+        "402 `cost_limit_reached` or `price_unknown`, open breaker or not",
+        "none",
+        affected.limits_cost,
+    ),
+    Change(
+        "image-links",
+        "2.1.0",
+        "image links with no model named could be planned for providers that take no links",
+        "these are not asked for them",
+        "none",
+        affected.any_provider(affected.takes_no_links),
+    ),
+    Change(
+        "routing-fields",
+        "2.1.0",
+        "`models`, `provider` and `data_policy` in a body were passed on",
+        "they are read here; of `provider` the unknown members go to OpenRouter only",
+        "none",
+        affected.every,
+    ),
+    Change(
+        "retries-last-target",
+        "2.1.0",
+        "up to 3 retries after 1, 2 and 4 s at every target",
+        "one retry within 0.5 s while another target can be asked, all of them at the last",
+        "`retry: {patience: every_target}` at the provider",
+        affected.any_provider(affected.writes_no_waits),
+    ),
+    Change(
+        "retry-after-short",
+        "2.1.0",
+        "a `Retry-After` of up to 10 s was waited for at every target",
+        "up to 3 s while another target can be asked",
+        "`retry: {retry_after_short_s: 10}` at the provider",
+        affected.any_provider(affected.writes_no_retry_after),
+    ),
+    Change(
+        "first-token",
+        "2.1.0",
+        "a stream had 60 s to its first token",
+        "15 s, or 60 where the model thinks, the prompt is over 32,000 tokens, or it runs on a "
+        "machine of your own",
+        "`first_token_timeout_s: 60` at the provider",
+        affected.any_provider(affected.writes_no_first_token),
+    ),
+    Change(
+        "breaker-reset",
+        "2.1.0",
+        "a breaker stayed open for 60 s",
+        "20 s, doubling up to 55, and a free health check every 5 s",
+        "`circuit_breaker: {reset_timeout: 60}`",
+        affected.writes_no_breaker,
+    ),
+    Change(
+        "breaker-checks",
+        "2.1.0",
+        "a breaker stayed open for 60 s where `circuit_breaker` is written without `reset_timeout`",
+        "or until a free health check finds the provider well",
+        "`circuit_breaker: {check_interval_s: 0}`",
+        affected.writes_a_breaker_without_reset,
+    ),
+    Change(
+        "breaker-rate",
+        "2.1.0",
+        "a breaker opened by failures in a row only",
+        "also at half of ten calls within ten seconds",
+        "`circuit_breaker: {failure_rate: null}`",
+        affected.writes_no_failure_rate,
+    ),
+    Change(
+        "attempts-not-repeated",
+        "2.1.0",
+        "an attempt that broke off, or failed after more than 5 s without an HTTP status, was made "
+        "again at the same target",
+        "the next target is asked",
+        "none",
+        affected.every,
     ),
     Change(
         "keyless-hosts",
@@ -205,22 +218,67 @@ CHANGES = (
         "a gateway without keys answered under every host name, and to every web page",
         "it answers under the names of loopback, and to pages from there",
         '`router: {allowed_hosts: ["*"], cors_origins: ["*"]}`',
-        _has_no_keys,
-    ),
-    Change(
-        "ray-token",
-        "2.1.0",
-        "`RAY_AUTH_MODE=disabled` in the environment was taken without a word",
-        "`sekha serve` does not start without Ray's token, unless `--insecure` is given",
-        "`sekha serve --insecure`",
-        _switches_rays_token_off,
+        affected.has_no_keys,
     ),
     Change(
         "body-limits",
         "2.1.0",
-        "requests up to 64 MB, nested to any depth",
-        "requests up to 32 MB, nested to 100 levels",
-        "`router: {max_body_mb: 64}`; the depth stays",
-        _leaves_body_limit_to_us,
+        "requests up to 64 MB",
+        "up to 32 MB",
+        "`router: {max_body_mb: 64}`",
+        affected.leaves_body_limit_to_us,
+    ),
+    Change(
+        "body-shape",
+        "2.1.0",
+        "bodies of any depth and number of values, wrong kinds of known fields and unknown content "
+        "parts went to the vendor",
+        "100 levels, 1,000,000 values; a 400 or 422 that names the place",
+        "none",
+        affected.every,
+    ),
+    Change(
+        "ray-token",
+        "2.1.0",
+        "`RAY_AUTH_MODE=disabled` in the environment was accepted",
+        "`sekha serve` does not start",
+        "`sekha serve --insecure`",
+        affected.switches_rays_token_off,
+    ),
+    Change(
+        "state-folder",
+        "2.1.0",
+        "a state folder that cannot be used was an error in the log",
+        "no start",
+        "`storage: {on_unavailable: allow}`, written out",
+        affected.leaves_unusable_state_to_us,
+    ),
+    Change(
+        "serve-process",
+        "2.1.0",
+        "requests in flight had 12 s at a stop; Ray's output was on the console, its session under "
+        "/tmp/ray; HAProxy and Ray listened for statistics",
+        "7 s, and all has ended within 15; Ray's output is in a file of the state folder, its session "
+        "in the folder of the run; nothing but the gateway's port is open beyond this machine without "
+        "need",
+        "`RAY_TMPDIR`; scrape `/metrics`",
+        affected.every,
+    ),
+    Change(
+        "error-codes",
+        "2.1.0",
+        "a content filter was `content_filter`, an empty account `upstream_auth`, an exception of the "
+        "gateway's own a 502",
+        "`content_policy_violation` with `details.reason`, `upstream_out_of_credit`, 500 `internal_error`",
+        "none",
+        affected.every,
+    ),
+    Change(
+        "incomplete-streams",
+        "2.1.0",
+        "a stream without `finish_reason`, or with a frame that cannot be read, could end in `[DONE]`",
+        "an error event and no `[DONE]`",
+        "none",
+        affected.every,
     ),
 )

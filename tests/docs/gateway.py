@@ -42,16 +42,9 @@ async def serve(config: str | None) -> None:
     local.control.on_new_book(keyring.take)
     look = partial(look_at_endpoint, clock=clock)
     app = build_api(local.gateway, local.lookout, keyring, clock, exposition, look)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, host="127.0.0.1", port=settings.port, log_level="error", lifespan="off", ws="none"
-        )
-    )
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        await asyncio.sleep(0.05)
-    print("Sekha Serve is ready", flush=True)
-    await serving
+    port = settings.port
+    told = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off", ws="none")
+    await Announced(told).serve()
     await local.aclose()
 
 

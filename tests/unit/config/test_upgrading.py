@@ -6,16 +6,17 @@ from typing import Any
 import pytest
 
 from serve_app.accounting.catalogue import TABLE, bundled_catalogue
+from serve_app.config.affected import REPRICED
 from serve_app.config.load import load
-from serve_app.config.upgrading import CHANGES, REPRICED, as_markdown, touching
+from serve_app.config.upgrading import CHANGES, as_markdown, touching
 from tests.support.settings import HYBRID, LOCAL
 
 PAGE = (Path(__file__).parents[3] / "docs" / "upgrading.md").read_text(encoding="utf-8")
-PATIENCE = {
-    "circuit_breaker": {
-        "failure_threshold": 5, "reset_timeout": 60, "half_open_timeout": 30, "success_threshold": 2
-    },
-}  # fmt: skip
+
+
+def patient(**more: Any) -> dict[str, Any]:
+    """LOCAL, its provider with these settings."""
+    return {**LOCAL, "llm_providers": [{**provider, **more} for provider in LOCAL["llm_providers"]]}
 
 
 def ids(source: Any = None, **environ: str) -> set[str]:
@@ -45,10 +46,19 @@ def test_models_that_are_repriced_are_those_whose_price_in_the_list_is_another_o
     ("row", "touched", "restored"),
     [
         ("prices-current", HYBRID, {**HYBRID, "pricing": {"table": "classic"}}),
-        ("named-models", HYBRID, {**HYBRID, "routing": {"auto_fallback": False}}),
+        ("named-models", HYBRID, None),
+        ("named-pinned", {**LOCAL, "routing": {"auto_fallback": False}}, LOCAL),
+        ("cost-limit-codes", {**LOCAL, "budgets": [{"limit": 1}]}, LOCAL),
+        ("image-links", LOCAL, None),
         ("keyless-hosts", LOCAL, {**LOCAL, "auth": {"api_keys": ["k" * 16]}}),
         ("body-limits", LOCAL, {**LOCAL, "router": {"max_body_mb": 64}}),
-        ("patience", LOCAL, None),
+        ("breaker-reset", LOCAL, {**LOCAL, "circuit_breaker": {"reset_timeout": 60}}),
+        ("breaker-checks", {**LOCAL, "circuit_breaker": {"failure_threshold": 4}}, LOCAL),
+        ("breaker-rate", LOCAL, {**LOCAL, "circuit_breaker": {"failure_rate": None}}),
+        ("retries-last-target", LOCAL, patient(retry={"max_retries": 3})),
+        ("retry-after-short", LOCAL, patient(retry={"retry_after_max_s": 10})),
+        ("first-token", LOCAL, patient(first_token_timeout_s=60)),
+        ("state-folder", LOCAL, {**LOCAL, "storage": {"on_unavailable": "allow"}}),
         ("vllm-endpoint-addresses", {**LOCAL, "backends": {"vllm_endpoint": "http://h"}}, LOCAL),
         ("tenants-set-partial", {**LOCAL, "tenants": [{"id": "a"}]}, LOCAL),
         ("default-models-chosen", {"llm_providers": LOCAL["llm_providers"]}, LOCAL),

@@ -1,0 +1,122 @@
+"""Whether a configuration relies on what has changed: one predicate for each kind of setting."""
+
+from collections.abc import Callable, Mapping
+
+from serve_app.config.load import Loaded
+from serve_app.config.model import CHAT_TASKS
+from serve_app.config.pricing import PriceTable
+from serve_app.config.provider import VLLM, ProviderConfig
+from serve_app.config.storage import OnUnavailable
+
+Environ = Mapping[str, str]
+Touches = Callable[[Loaded, Environ], bool]
+
+# Models whose price in the classic table is not the one in the bundled list; a test compares them.
+REPRICED = frozenset(
+    {"gpt-4o", "moonshot-v1-8k", "moonshot-v1-32k", "moonshot-v1-128k", "deepseek-v3", "deepseek-chat"}
+)
+
+
+def every(loaded: Loaded, environ: Environ) -> bool:
+    return True
+
+
+def any_provider(leaves: Callable[[ProviderConfig], bool]) -> Touches:
+    return lambda loaded, environ: any(leaves(provider) for provider in loaded.settings.llm_providers)
+
+
+def writes_no_waits(provider: ProviderConfig) -> bool:
+    return not provider.retry.model_fields_set & {"max_retries", "first_delay_s", "factor", "max_delay_s"}
+
+
+def writes_no_retry_after(provider: ProviderConfig) -> bool:
+    return "retry_after_max_s" not in provider.retry.model_fields_set
+
+
+def writes_no_first_token(provider: ProviderConfig) -> bool:
+    return "first_token_timeout_s" not in provider.model_fields_set
+
+
+def takes_no_links(provider: ProviderConfig) -> bool:
+    return provider.type in ("anthropic", "gemini", "ollama", "lmstudio")
+
+
+def writes_no_breaker(loaded: Loaded, environ: Environ) -> bool:
+    return "circuit_breaker" not in loaded.settings.model_fields_set
+
+
+def writes_a_breaker_without_reset(loaded: Loaded, environ: Environ) -> bool:
+    written = loaded.settings.circuit_breaker.model_fields_set
+    return not writes_no_breaker(loaded, environ) and "reset_timeout" not in written
+
+
+def writes_no_failure_rate(loaded: Loaded, environ: Environ) -> bool:
+    return "failure_rate" not in loaded.settings.circuit_breaker.model_fields_set
+
+
+def switches_rays_token_off(loaded: Loaded, environ: Environ) -> bool:
+    return environ.get("RAY_AUTH_MODE", "").strip().lower() == "disabled"
+
+
+def leaves_unusable_state_to_us(loaded: Loaded, environ: Environ) -> bool:
+    storage = loaded.settings.storage
+    return "on_unavailable" not in storage.model_fields_set and storage.on_unavailable is OnUnavailable.ALLOW
+
+
+def has_no_keys(loaded: Loaded, environ: Environ) -> bool:
+    return loaded.settings.auth.is_open
+
+
+def is_found(loaded: Loaded, environ: Environ) -> bool:
+    return loaded.source == "discovery" and any(p.api_key for p in loaded.settings.llm_providers)
+
+
+def goes_by_a_changed_price(loaded: Loaded, environ: Environ) -> bool:
+    settings = loaded.settings
+    return settings.pricing.table is PriceTable.CURRENT and any(
+        model.cost_per_1k_input is None
+        and model.cost_per_1k_tokens is None
+        and model.model_id.rpartition("/")[2] in REPRICED
+        for provider in settings.llm_providers
+        for model in provider.models
+    )
+
+
+def chose_default_models(loaded: Loaded, environ: Environ) -> bool:
+    return any(note.startswith("default_models is not set") for note in loaded.notes)
+
+
+def has_several_chat_models(loaded: Loaded, environ: Environ) -> bool:
+    chats = {
+        (provider.id, model.model_id)
+        for provider in loaded.settings.llm_providers
+        for model in provider.models
+        if model.task in CHAT_TASKS
+    }
+    return len(chats) > 1
+
+
+def pins_named_models(loaded: Loaded, environ: Environ) -> bool:
+    return not loaded.settings.routing.auto_fallback
+
+
+def limits_cost(loaded: Loaded, environ: Environ) -> bool:
+    settings = loaded.settings
+    return settings.routing.max_cost_per_request is not None or bool(settings.budgets)
+
+
+def leaves_body_limit_to_us(loaded: Loaded, environ: Environ) -> bool:
+    return "max_body_mb" not in loaded.settings.router.model_fields_set
+
+
+def has_vllm(loaded: Loaded, environ: Environ) -> bool:
+    settings = loaded.settings
+    return settings.backends.vllm_endpoint is not None or any(p.type == VLLM for p in settings.llm_providers)
+
+
+def endpoint_alone(loaded: Loaded, environ: Environ) -> bool:
+    return loaded.source == "discovery" and loaded.settings.backends.vllm_endpoint is not None
+
+
+def has_tenants_or_admins(loaded: Loaded, environ: Environ) -> bool:
+    return bool(loaded.settings.auth.admin_keys or loaded.settings.tenants)
