@@ -62,6 +62,10 @@ class Admin:
         """Return the answer to a PUT; `if_match` is the ETag of the book that it was worked out from."""
         return self._ask("PUT", path, body, {}, if_match)
 
+    def patch(self, *path: str, body: Mapping[str, Any], if_match: str | None = None) -> Any:
+        """Return the answer to a PATCH; `if_match` likewise."""
+        return self._ask("PATCH", path, body, {}, if_match)
+
     def delete(self, *path: str) -> Any:
         """The answer to a DELETE."""
         return self._ask("DELETE", path, None, {})

@@ -51,12 +51,16 @@ def set_tenant(
     given = {"models": model, "tasks": task, "data_policy": data_policy, **limits_of(budget, rpm, tpm)}
     admin = Admin(url, admin_key_file)
     present, epoch = admin.found("tenants", id)
-    known = {name: (present or NEW)[name] for name in NEW}
+    known = {name: (present or NEW).get(name, empty) for name, empty in NEW.items()}
     wanted = changed(cleared(known, clear or ()), given)
-    if present is not None and wanted == known:
+    differs = {name: value for name, value in wanted.items() if value != known[name]}
+    if present is None:
+        admin.put("tenants", id, body=wanted, if_match=epoch)
+    elif differs:
+        admin.patch("tenants", id, body=differs, if_match=epoch)
+    else:
         typer.echo(f"Tenant '{id}' stays as it is.")
         return
-    admin.put("tenants", id, body=wanted, if_match=epoch)
     typer.echo(f"Tenant '{id}' is set.")
 
 

@@ -38,7 +38,7 @@ def writes_no_first_token(provider: ProviderConfig) -> bool:
 
 
 def takes_no_links(provider: ProviderConfig) -> bool:
-    return provider.type in ("anthropic", "gemini", "ollama", "lmstudio")
+    return provider.type in ("gemini", "ollama", "lmstudio")
 
 
 def writes_no_breaker(loaded: Loaded, environ: Environ) -> bool:

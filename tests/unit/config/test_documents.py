@@ -1,6 +1,8 @@
 """The document and the ready-made files say what the types say."""
 
+import json
 import re
+from datetime import date
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import yaml
 from pydantic import BaseModel
 from ray.serve.schema import ServeDeploySchema
 
+from serve_app.accounting.catalogue import litellm_price_file
 from serve_app.config.admin import AdminConfig
 from serve_app.config.alerts import AlertsConfig
 from serve_app.config.auth import AuthConfig, CallerKey, JwtConfig
@@ -28,6 +31,7 @@ from serve_app.config.scaling import Autoscaling, Scaling
 from serve_app.config.settings import DefaultModels, RouterConfig, Settings
 from serve_app.config.storage import StorageConfig
 from serve_app.config.tenant import BudgetConfig, RateConfig, TenantConfig
+from serve_app.config.vendor_models import VENDOR_MODELS
 from serve_app.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
@@ -125,6 +129,19 @@ def test_a_ready_made_file_loads_with_no_environment_at_all(path: Path) -> None:
         provider.api_key is None or not provider.api_key.is_literal
         for provider in loaded.settings.llm_providers
     )
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_a_ready_made_file_names_models_that_vendors_offer(path: Path) -> None:
+    listed = json.loads(litellm_price_file().read_bytes())
+    vendors = {"openai", "anthropic", "openrouter"}
+
+    for provider in load(path, {}).settings.llm_providers:
+        for model in provider.models if provider.type in vendors else ():
+            row = listed[model.model_id.rpartition("/")[2]]
+            assert (
+                date.fromisoformat(row.get("deprecation_date") or "9999-12-31") > VENDOR_MODELS[0].chosen_on
+            )
 
 
 def in_serves_format(text: str) -> Settings:
