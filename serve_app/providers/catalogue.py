@@ -17,6 +17,10 @@ class Adapter(StrEnum):
     SCRIPTED = "scripted"  # the simulator
 
 
+ANY_LINK = frozenset({"http", "https"})
+NO_LINK: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Vendor:
     """
@@ -25,9 +29,9 @@ class Vendor:
     `base_url` is used where the configuration names none. `is_free` says that tokens cost nothing because
     the model runs on one's own machines. `key_variable` is where the key of the vendor's own address is
     usually kept; None: no key is needed. `litellm_prefix` stands before a model id in LiteLLM's model
-    strings, the type where None; empty: the id brings its own. `takes_image_links`: a picture may be a web
-    address; else it has to be a `data:` URI. `reads_provider_preferences`: it has a field `provider` of its
-    own, with further providers behind it.
+    strings, the type where None; empty: the id brings its own. `image_links` are the schemes of web addresses
+    that a picture may be; else it has to be a `data:` URI. `reads_provider_preferences`: it has a field
+    `provider` of its own, with further providers behind it.
     """
 
     type: str
@@ -36,7 +40,7 @@ class Vendor:
     is_free: bool = False
     key_variable: str | None = None
     litellm_prefix: str | None = None
-    takes_image_links: bool = True
+    image_links: frozenset[str] = ANY_LINK
     reads_provider_preferences: bool = False
 
     def model_string(self, model_id: str) -> str:
@@ -66,14 +70,14 @@ _ROWS = (
         litellm_prefix="together_ai",
     ),
     Vendor("xai", base_url="https://api.x.ai/v1", key_variable="XAI_API_KEY"),
-    Vendor("ollama", base_url="http://localhost:11434", is_free=True, takes_image_links=False),
+    Vendor("ollama", base_url="http://localhost:11434", is_free=True, image_links=NO_LINK),
     Vendor("vllm", is_free=True, litellm_prefix="hosted_vllm"),
     Vendor(
         "lmstudio",
         base_url="http://localhost:1234/v1",
         is_free=True,
         litellm_prefix="lm_studio",
-        takes_image_links=False,
+        image_links=NO_LINK,
     ),
     Vendor("openai_compatible", litellm_prefix="openai"),
     Vendor(
@@ -81,6 +85,7 @@ _ROWS = (
         Adapter.LITELLM,
         base_url="https://api.anthropic.com",
         key_variable="ANTHROPIC_API_KEY",
+        image_links=frozenset({"https"}),  # the vendor fetches them
     ),
     # LiteLLM would fetch a link itself, from inside our network.
     Vendor(
@@ -88,9 +93,9 @@ _ROWS = (
         Adapter.LITELLM,
         base_url="https://generativelanguage.googleapis.com",
         key_variable="GEMINI_API_KEY",
-        takes_image_links=False,
+        image_links=NO_LINK,
     ),
-    Vendor("litellm", Adapter.LITELLM, litellm_prefix="", takes_image_links=False),
+    Vendor("litellm", Adapter.LITELLM, litellm_prefix="", image_links=NO_LINK),
     Vendor("scripted", Adapter.SCRIPTED, is_free=True),
 )
 
@@ -99,4 +104,4 @@ VENDORS = {row.type: row for row in _ROWS}
 
 def vendor(type_: str) -> Vendor:
     """The vendor of that type; one without a row is LiteLLM's, under its own name."""
-    return VENDORS.get(type_) or Vendor(type_, Adapter.LITELLM, takes_image_links=False)
+    return VENDORS.get(type_) or Vendor(type_, Adapter.LITELLM, image_links=NO_LINK)

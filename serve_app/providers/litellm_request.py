@@ -90,6 +90,7 @@ class LiteLlmRequests:
     ) -> None:
         self._litellm = litellm
         self._config = config
+        self._image_links = vendor.image_links
         self._vendor = vendor
         self._api_key = api_key
         self._address = address
@@ -174,7 +175,7 @@ class LiteLlmRequests:
 
     def _links_refused(self, messages: list[Any]) -> UpstreamError | None:
         """LiteLLM would fetch an image behind a link, from inside our network; nothing a caller names is."""
-        fetches = "data:" if self._config.type != "anthropic" else ("data:", "https://")
+        fetches = ("data:", *(f"{scheme}://" for scheme in self._image_links))
         for part in image_parts(messages):
             image = part.get("image_url")
             url = image.get("url") if isinstance(image, dict) else image

@@ -124,8 +124,10 @@ def _too_little(target: Target, wanted: Requirements) -> tuple[Obstacle, str] | 
         return Obstacle.VISION, "takes no images"
     if wanted.require_audio and not target.supports_audio:
         return Obstacle.AUDIO, "takes no audio"
-    if wanted.image_links and not target.takes_image_links:
-        return Obstacle.LINKS, "takes images as data only (data: URIs), not links"
+    if not wanted.image_links <= target.image_links:
+        taken = " and ".join(f"{scheme} links" for scheme in sorted(target.image_links))
+        how = f"data: URIs and {taken}" if taken else "data only (data: URIs), not links"
+        return Obstacle.LINKS, f"takes images as {how}"
     if wanted.parameters is not None and (lost := target.dialect.lost(wanted.parameters)):
         return Obstacle.PARAMETERS, f"does not take {', '.join(lost)}"
     if wanted.context_size is not None and target.context_window < wanted.context_size:

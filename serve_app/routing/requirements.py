@@ -37,9 +37,9 @@ class Requirements(NamedTuple):
     """
     The question routing answers (contract 3.1).
 
-        `max_cost` is in nano-dollars; `context_size` and the two token counts are in tokens. `images` are
-    parts of messages, and with `image_links` one of them is a web address; `written_images` stand as links in
-    plain text, which nobody has to fetch.
+    `max_cost` is in nano-dollars; `context_size` and the two token counts are in tokens. `images` are
+    parts of messages, `image_links` the schemes of those that are web addresses; `written_images` stand in
+    plain text as links, which nobody has to fetch.
 
     `named` are the models that the caller named (model ids or `provider/model`), the first choice first. Any
     other model is a stand-in: it may answer only after a named one has failed, and with `only_named` never.
@@ -67,7 +67,7 @@ class Requirements(NamedTuple):
     context_size: int | None = None
     images: int = 0
     written_images: int = 0
-    image_links: bool = False
+    image_links: frozenset[str] = frozenset()
     named: tuple[str, ...] = ()
     only_named: bool = False
     falls_back: bool = True

@@ -9,7 +9,7 @@ from serve_app.config.override import ProviderOverride
 from serve_app.config.settings import DefaultModels, Settings
 from serve_app.dialects.dialect import Dialect
 from serve_app.dialects.table import dialect_for
-from serve_app.providers.catalogue import vendor
+from serve_app.providers.catalogue import ANY_LINK, vendor
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +19,10 @@ class Target:
 
     `position` is its place in the configuration, counted over all entries; `name` is `provider_id/model_id`.
     `is_enabled` is False while an operator has switched the provider off. `machine_ms` is how long a whole
-    answer may have a machine to itself that is paid by the hour; 0: there is none. `takes_image_links`: a
-    picture may be a web address, and not only a `data:` URI. `is_local`: what is sent there stays on machines
-    of one's own. `dialect` is what the model takes of a request. `is_window_told` is False where the
-    configuration does not say how large the context window is.
+    answer may have a machine to itself that is paid by the hour; 0: there is none. `image_links` are the
+    schemes of web addresses that a picture may be, instead of a `data:` URI. `is_local`: what is sent there
+    stays on machines of one's own. `dialect` is what the model takes of a request. `is_window_told` is False
+    where the configuration does not say how large the context window is.
     """
 
     provider_id: str
@@ -39,7 +39,7 @@ class Target:
     vision: VisionCapabilities | None = None
     is_enabled: bool = True
     machine_ms: int = 0
-    takes_image_links: bool = True
+    image_links: frozenset[str] = ANY_LINK
     is_local: bool = False
     is_window_told: bool = True
     dialect: Dialect = field(default=Dialect(), compare=False, repr=False)
@@ -63,7 +63,7 @@ def targets_of(settings: Settings) -> tuple[Target, ...]:
             supports_audio=model.supports_audio,
             vision=model.vision_capabilities,
             machine_ms=ceil(1000 * provider.timeout) if provider.hourly_rate else 0,
-            takes_image_links=vendor(provider.type).takes_image_links,
+            image_links=vendor(provider.type).image_links,
             is_local=provider.keeps_data_local(),
             dialect=dialect_for(provider, model.model_id),
             is_window_told="context_window" in model.model_fields_set,

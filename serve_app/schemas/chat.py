@@ -9,7 +9,7 @@ from serve_app.schemas.body import BOM, cost_limit, parameters_of, parse_body, w
 from serve_app.schemas.chat_fields import check_fields
 from serve_app.schemas.exact import dumps
 from serve_app.schemas.hosted_tools import NONE, HostedTools, hosted_tools
-from serve_app.schemas.images import check_images, images_in_text, shows_links
+from serve_app.schemas.images import check_images, images_in_text, link_schemes
 from serve_app.schemas.messages import messages_of
 from serve_app.schemas.output import read_output
 from serve_app.schemas.thinking import asks_to_think
@@ -34,7 +34,7 @@ class ChatRequest(NamedTuple):
     `writes_cache`: parts of the input are marked to be kept. `thinks`: the model is asked to reason
     first. `max_cost` is in nano-dollars. `images` counts the image parts, `written_images` the links and
     data URIs of images that stand in plain text, which are looked for where the model is left to the gateway.
-    `image_links`: one of the images is a web address.
+    `image_links` are the schemes of the images that are web addresses.
     """
 
     raw: bytes
@@ -59,7 +59,7 @@ class ChatRequest(NamedTuple):
     max_cost: int | None = None
     context_size: int | None = None
     written_images: int = 0
-    image_links: bool = False
+    image_links: frozenset[str] = frozenset()
     wishes: Wishes = NO_WISHES
     parameters: Mapping[str, Any] = NO_PARAMETERS
 
@@ -95,7 +95,7 @@ def read_chat(raw: bytes) -> ChatRequest:
         max_cost=cost_limit(body),
         context_size=whole(body, "context_size"),
         written_images=images_in_text(messages) if body.get("model") in LEFT_TO_US else 0,
-        image_links=shows_links(messages),
+        image_links=link_schemes(messages),
         wishes=read_wishes(body),
         parameters=parameters_of(body),
     )

@@ -57,14 +57,15 @@ def _shows_picture(link: str) -> bool:
     return _PICTURE.search(path[-10:]) is not None
 
 
-def shows_links(messages: Sequence[Any]) -> bool:
-    """Return whether a picture is a web address, and not the data itself."""
+def link_schemes(messages: Sequence[Any]) -> frozenset[str]:
+    """Return the schemes of the images that are web addresses, and not the data itself."""
+    schemes = set()
     for part in image_parts(messages):
         image = part.get("image_url")
         url = image.get("url") if isinstance(image, Mapping) else image
-        if isinstance(url, str) and not url.startswith("data:"):
-            return True
-    return False
+        if isinstance(url, str):
+            schemes.add(url[:8].partition(":")[0])
+    return frozenset(schemes - {"data"})
 
 
 def check_images(messages: Sequence[Any], max_image_mb: float = 20) -> int:

@@ -230,6 +230,14 @@ async def test_an_image_link_where_no_model_is_named_goes_to_who_takes_links() -
     assert (error.status, error.code) == (400, "image_links_not_supported")
 
 
+@pytest.mark.parametrize(("link", "answers"), [(LINK, "claude"), (LINK.replace("https", "http"), "v")])
+async def test_a_vendor_that_takes_links_of_one_scheme_is_asked_for_no_other(link: str, answers: str) -> None:
+    claude = {"model_id": "claude", "supports_vision": True, **PRICED}
+    providers = [offering("a", "anthropic", claude, api_key="k"), PROVIDERS[2]]
+
+    assert (await Scene(providers).asked(**picture(link))).endswith(f"/{answers}")
+
+
 # --- failures ---------------------------------------------------------------------------------------------
 
 
