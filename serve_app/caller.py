@@ -29,6 +29,12 @@ class Caller:
     role: Role = Role.USER
     models: frozenset[str] | None = None
     tasks: frozenset[str] | None = None
+
+    @property
+    def confined_to(self) -> str | None:
+        """The tenant that a key of role `read` was made for, and of which it reads alone; None: of all."""
+        return self.tenant if self.role is Role.READ and self.tenant != NOBODY else None
+
     local_only: bool = False
 
 

@@ -236,7 +236,10 @@ def _documented(
     needs_key = [Depends(authorised)]
     open_metrics = gateway.settings.auth.public_metrics
     app.include_router(service_routes(gateway, lookout, clock))
-    app.include_router(metrics_routes(gateway, exposition), dependencies=[] if open_metrics else needs_key)
+    app.include_router(
+        metrics_routes(gateway, exposition),
+        dependencies=[] if open_metrics else [Depends(keyring.require_view())],
+    )
     app.include_router(provider_routes(gateway, lookout, clock), dependencies=needs_key)
     app.include_router(routing_routes(gateway, authorised))
     app.include_router(_openai_routes(gateway, hot, authorised), dependencies=needs_key)

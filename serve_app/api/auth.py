@@ -134,6 +134,18 @@ class Keyring:
 
         return authorised
 
+    def require_view(self) -> Authorised:
+        """What a route depends on that shows everybody's numbers; without keys, anyone may see them."""
+
+        async def authorised(request: Request) -> Caller:
+            caller = await self.caller(request.scope)
+            if self._asks:
+                check_role(caller, Role.READ)
+                check_unconfined(caller)
+            return caller
+
+        return authorised
+
     def token_for(self, caller: Caller) -> str:
         """A token that is good for as much as this caller's key; raises Forbidden if there can be none."""
         if self._tokens is None or caller.name not in self._by_name:
@@ -160,6 +172,15 @@ def check_role(caller: Caller, role: Role, hint: str = "") -> None:
     """Forbidden for whoever has neither this role nor the admin's, which has them all."""
     if caller.role is not role and caller.role is not Role.ADMIN:
         raise Forbidden(f"A key of role '{caller.role}' may not {_MAY[role]}{hint}")
+
+
+def check_unconfined(caller: Caller) -> None:
+    """Forbidden for a key of role `read` that was made for one tenant: this shows every tenant's."""
+    if caller.confined_to is not None:
+        raise Forbidden(
+            f"This key reads only what tenant '{caller.tenant}' spent, at /api/admin/costs, "
+            "/api/admin/costs/recent and /api/admin/limits"
+        )
 
 
 def _configured(config: AuthConfig, environ: Mapping[str, str]) -> dict[str, _Configured]:

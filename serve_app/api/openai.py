@@ -24,9 +24,9 @@ from serve_app.api.asgi import (
 from serve_app.api.auth import Keyring
 from serve_app.api.errors import error_headers, openai_error
 from serve_app.api.sse import DONE, event, spliced, with_member
-from serve_app.caller import Caller
+from serve_app.caller import ANYONE, Caller, Role
 from serve_app.config.routing import OnStreamFailure
-from serve_app.errors import GatewayError, InvalidRequest, UpstreamError
+from serve_app.errors import BudgetExceeded, GatewayError, InvalidRequest, UpstreamError
 from serve_app.gateway import Gateway
 from serve_app.routed import METADATA, Routed, metadata
 from serve_app.schemas.chat import read_chat
@@ -75,11 +75,13 @@ class OpenAIEndpoints:
         send: Send,
         serve: Callable[[bytes, Terms, Send], Awaitable[None]],
     ) -> None:
+        caller = ANYONE
         try:
             caller = await self._keyring.model_caller(scope)
             raw = await read_body(scope, receive, self._max_body)
             await serve(raw, _terms_of(scope, caller), send)
-        except GatewayError as error:
+        except GatewayError as failure:
+            error = self._for(caller, failure)
             headers = error_headers(error)
             if isinstance(error, UpstreamError) and error.provider_id:
                 headers.append((b"x-sekha-provider", error.provider_id.encode("latin-1")))
@@ -91,7 +93,7 @@ class OpenAIEndpoints:
         request = read_chat(raw)
         if request.stream:
             stream = await self._gateway.chat_stream(request, *terms)
-            await self._send_stream(stream, send)
+            await self._send_stream(stream, terms.caller, send)
             return
         reply = await self._gateway.chat(request, terms.request_id, terms.timeout_s, terms.caller)
         await self._send_whole(reply.body, reply.routed, send)
@@ -106,7 +108,7 @@ class OpenAIEndpoints:
             body = spliced(body, METADATA, metadata(routed))
         await send_answer(send, 200, body, routed_headers(routed))
 
-    async def _send_stream(self, stream: ChatStream, send: Send) -> None:
+    async def _send_stream(self, stream: ChatStream, caller: Caller, send: Send) -> None:
         """
         Forward the blocks as they come. A whole answer ends with [DONE]; one cut short ends with an error
         event and without it, so that nobody takes half an answer for a whole one.
@@ -124,10 +126,18 @@ class OpenAIEndpoints:
                         untold = False
                     await send({"type": "http.response.body", "body": item, "more_body": True})
                 elif isinstance(item, GatewayError):
-                    last = event(openai_error(item))
+                    last = event(openai_error(self._for(caller, item)))
                 else:
                     last = DONE
         await send({"type": "http.response.body", "body": last, "more_body": False})
+
+    def _for(self, caller: Caller, error: GatewayError) -> GatewayError:
+        """The error as this caller may hear it: what others have spent of a common budget is not for it."""
+        if not isinstance(error, BudgetExceeded) or caller.role is not Role.USER:
+            return error
+        own = (f"tenant:{caller.tenant}/", f"key:{caller.name}/")
+        shares = any(tenant != caller.tenant for tenant in self._gateway.control.book.tenants)
+        return error.without_totals() if shares and not error.limit_id.startswith(own) else error
 
 
 def request_id_of(scope: Scope) -> str:

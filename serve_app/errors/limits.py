@@ -19,6 +19,7 @@ class BudgetExceeded(LimitReached):
     """
     The budget has no room for what the request may cost; amounts are in US dollars.
 
+    `limit` and `current` are None where the caller may not know them: the budget is of others, too.
     `resets_in_s` is when the budget's window ends; None when it never does.
     """
 
@@ -30,8 +31,8 @@ class BudgetExceeded(LimitReached):
         self,
         limit_id: str,
         window: str,
-        limit: float,
-        current: float,
+        limit: float | None,
+        current: float | None,
         requested_cost: float,
         resets_in_s: float | None = None,
     ) -> None:
@@ -43,8 +44,17 @@ class BudgetExceeded(LimitReached):
         self.requested_cost = requested_cost
         self.resets_in_s = resets_in_s
 
+    def without_totals(self) -> "BudgetExceeded":
+        """The same refusal for a caller who may not know what others spend."""
+        return BudgetExceeded(self.limit_id, self.window, None, None, self.requested_cost, self.resets_in_s)
+
     @property
     def message(self) -> str:
+        if self.limit is None or self.current is None:
+            return (
+                f"The budget '{self.limit_id}' ({self.window}) has no room for this request, which may cost "
+                f"up to ${self.requested_cost:.6g}. Ask for less (max_tokens), or have the budget raised"
+            )
         return (
             f"The budget '{self.limit_id}' of ${self.limit:g} ({self.window}) has no room for this request: "
             f"${self.current:.6g} is spent, and this may cost up to ${self.requested_cost:.6g}. "

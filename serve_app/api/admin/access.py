@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import Request, Response
 
 from serve_app.api.admin.desk import Desk
-from serve_app.api.auth import Keyring
+from serve_app.api.auth import Keyring, check_unconfined
 from serve_app.api.errors import limit_headers
 from serve_app.caller import Caller, Role
 
@@ -16,19 +16,24 @@ class Access:
     """
     What a route depends on: `Annotated[Caller, Depends(access.reader)]`, or `access.admin` to change things.
 
+    A key of role `read` that was made for a tenant is let in by `access.any_reader` alone: such a route shows
+    what `caller.confined_to` says.
     An admin's key is asked for even where no other key is configured, and every request counts.
     """
 
     def __init__(self, keyring: Keyring, desk: Desk) -> None:
-        self.reader = _counted(keyring, Role.READ, desk)
+        self.any_reader = _counted(keyring, Role.READ, desk)
+        self.reader = _counted(keyring, Role.READ, desk, unconfined=True)
         self.admin = _counted(keyring, Role.ADMIN, desk)
 
 
-def _counted(keyring: Keyring, role: Role, desk: Desk) -> Counted:
+def _counted(keyring: Keyring, role: Role, desk: Desk, *, unconfined: bool = False) -> Counted:
     authorised = keyring.require(role)
 
     async def caller(request: Request, response: Response) -> Caller:
         who = await authorised(request)
+        if unconfined:
+            check_unconfined(who)
         left = await desk.asked(who)
         for name, value in limit_headers(left.limit, left.remaining, left.resets_at - desk.clock.now()):
             response.headers[name.decode()] = value.decode()

@@ -13,12 +13,19 @@ from serve_app.accounting.money import dollars_text
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.moment import Moment, moment_of, shown_moment
-from serve_app.api.admin.money import gateway_budget, in_dollars, spent, spent_in_window, told
+from serve_app.api.admin.money import (
+    gateway_budget,
+    in_dollars,
+    spent,
+    spent_by_tenant,
+    spent_in_window,
+    told,
+)
 from serve_app.caller import Caller
 from serve_app.control.backend import Backend, backends_of
 from serve_app.control.costs import By, Sum, broken_down
 from serve_app.control.machines import Machine
-from serve_app.errors import InvalidRequest
+from serve_app.errors import Forbidden, InvalidRequest
 
 USUALLY_BY = "provider,model"
 _TEXT = {"type": "string"}
@@ -35,12 +42,12 @@ class Form(StrEnum):
 
 def costs_routes(desk: Desk, access: Access) -> APIRouter:
     """The ledger's sums, and its newest lines."""
-    Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
+    Reader = Annotated[Caller, Depends(access.any_reader)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
 
     @routes.get("/costs", response_model=None, responses={200: {"content": {"text/csv": {"schema": _TEXT}}}})
     async def costs(
-        _: Reader,
+        caller: Reader,
         since: Moment = None,
         until: Moment = None,
         by: Annotated[
@@ -55,19 +62,22 @@ def costs_routes(desk: Desk, access: Access) -> APIRouter:
         `budget_limit`, `remaining` and the percentage are always of the present window.
         """
         steps = _steps(by)
-        book = await desk.book()
-        budget = gateway_budget(book)
-        in_window = await spent_in_window(desk, book, budget)
+        book, mine = await desk.book(), caller.confined_to
+        budget = gateway_budget(book, mine)
+        in_window = await spent_in_window(desk, book, budget, mine)
         now = desk.clock.now()
         start = moment_of(since, "since")
         start = Window.DAY.start(start) if start is not None else budget.window.start(now) if budget else 0.0
         end = moment_of(until, "until")
-        spends = await desk.spends(start, end)
+        spends = await desk.spends(start, end, mine)
         rows = broken_down(spends, steps)
         if form is Form.CSV:
             return Response(_csv(steps, rows), media_type="text/csv; charset=utf-8")
         backends = backends_of(desk.settings, book.backend)
-        money = spent(spends, desk, backends, start, now if end is None else min(now, end))
+        if mine is None:
+            money = spent(spends, desk, backends, start, now if end is None else min(now, end))
+        else:
+            money = spent_by_tenant(spends, desk)
         return {
             "anthropic": in_dollars(money.of(Backend.ANTHROPIC)),
             "vllm": in_dollars(money.of(Backend.VLLM)),
@@ -83,13 +93,16 @@ def costs_routes(desk: Desk, access: Access) -> APIRouter:
 
     @routes.get("/costs/recent")
     async def recent(
-        _: Reader,
+        caller: Reader,
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         tenant: str | None = None,
         before: Moment = None,
     ) -> dict[str, Any]:
         """The ledger's newest lines; those before the last one's `at` are the next page."""
-        entries = await desk.entries(limit, tenant, moment_of(before, "before"))
+        mine = caller.confined_to
+        if mine is not None and tenant not in (None, mine):
+            raise Forbidden(f"This key reads only what tenant '{mine}' spent")
+        entries = await desk.entries(limit, mine or tenant, moment_of(before, "before"))
         return {"entries": [shown_entry(entry) for entry in entries], "count": len(entries)}
 
     return routes

@@ -117,10 +117,13 @@ class Desk:
         with _own_errors():
             return await self.gateway.control.authority.asked(caller.name)
 
-    async def spends(self, since: float = 0.0, until: float | None = None) -> Sequence[Spend]:
-        """The ledger's sums of the days from `since` to before `until`."""
+    async def spends(
+        self, since: float = 0.0, until: float | None = None, tenant: str | None = None
+    ) -> Sequence[Spend]:
+        """The ledger's sums of the days from `since` to before `until`, of everybody or of one tenant."""
         with _own_errors():
-            return await self.gateway.control.authority.spends(since, until)
+            spends = await self.gateway.control.authority.spends(since, until)
+        return spends if tenant is None else [spend for spend in spends if spend.tenant == tenant]
 
     async def entries(
         self, limit: int = 100, tenant: str | None = None, before: float | None = None

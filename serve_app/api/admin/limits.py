@@ -14,14 +14,15 @@ from serve_app.control.lender import Standing
 
 def limit_routes(desk: Desk, access: Access) -> APIRouter:
     """The limits of the gateway, of its tenants and of their keys."""
-    Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
+    Reader = Annotated[Caller, Depends(access.any_reader)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
 
     @routes.get("/limits")
-    async def limits(_: Reader) -> dict[str, Any]:
+    async def limits(caller: Reader) -> dict[str, Any]:
         """All limits: what is used, what is on loan to routers, what is left; budgets in US dollars."""
-        now = desk.clock.now()
-        found = [_shown(standing, now) for standing in (await desk.totals()).standings]
+        now, tenant = desk.clock.now(), caller.confined_to
+        standings = (await desk.totals()).standings
+        found = [_shown(its, now) for its in standings if tenant in (None, its.limit.scope.tenant)]
         return {"limits": found, "count": len(found)}
 
     return routes

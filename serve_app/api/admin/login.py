@@ -12,7 +12,7 @@ from serve_app.caller import Caller
 
 def login_routes(desk: Desk, access: Access, keyring: Keyring) -> APIRouter:
     """One endpoint; the key comes in the header, as everywhere."""
-    Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
+    Reader = Annotated[Caller, Depends(access.any_reader)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
 
     @routes.post("/login")

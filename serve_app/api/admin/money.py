@@ -41,9 +41,10 @@ class Money:
         return self.by_type.get(backend, 0) + (self.idle if backend is Backend.VLLM else 0)
 
 
-def gateway_budget(book: Book) -> Limit | None:
-    """The budget that binds everyone together; of several windows the longest."""
-    budgets = [limit for limit in book.limits if limit.unit is Unit.NANO_DOLLARS and limit.scope == Scope()]
+def gateway_budget(book: Book, tenant: str | None = None) -> Limit | None:
+    """The budget that binds everyone together, or all of a tenant; of several windows the longest."""
+    scope = Scope(tenant)
+    budgets = [limit for limit in book.limits if limit.unit is Unit.NANO_DOLLARS and limit.scope == scope]
     return min(budgets, key=lambda limit: _SHOWN_FIRST.index(limit.window), default=None)
 
 
@@ -61,11 +62,20 @@ def spent(spends: Sequence[Spend], desk: Desk, backends: Backends, since: float,
     return Money(costs, machine.cost or 0, machine.idle or 0, machines)
 
 
-async def spent_in_window(desk: Desk, book: Book, budget: Limit | None) -> Money:
-    """What the budget's present window has cost; without one, what everything has."""
+def spent_by_tenant(spends: Sequence[Spend], desk: Desk) -> Money:
+    """What these sums of one tenant come to: what idles of machines is nobody's share."""
+    types = {provider.id: provider.type for provider in desk.settings.llm_providers}
+    return Money({name: its.cost for name, its in by_type(spends, types).items()}, 0, 0, {})
+
+
+async def spent_in_window(desk: Desk, book: Book, budget: Limit | None, tenant: str | None = None) -> Money:
+    """What the budget's present window has cost, all or one tenant; without a budget, what everything has."""
     now = desk.clock.now()
     since = budget.window.start(now) if budget else 0.0
-    return spent(await desk.spends(since), desk, backends_of(desk.settings, book.backend), since, now)
+    spends = await desk.spends(since, tenant=tenant)
+    if tenant is not None:
+        return spent_by_tenant(spends, desk)
+    return spent(spends, desk, backends_of(desk.settings, book.backend), since, now)
 
 
 def told(budget: Limit | None, used: int) -> dict[str, Any]:
