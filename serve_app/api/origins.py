@@ -46,17 +46,19 @@ class Origins:
         if needs_key and self._hosts is None:
             return
         if path not in PROBED and not self._is_ours(header(scope, b"host"), needs_key):
-            raise HostNotAllowed(
+            raise Forbidden(
                 f"The host '{printable(header(scope, b'host') or '')}' is not allowed here. Use localhost or "
-                "127.0.0.1, or have the operator add it to router.allowed_hosts or configure auth.api_keys"
+                "127.0.0.1, or have the operator add it to router.allowed_hosts or configure auth.api_keys",
+                code="host_not_allowed",
             )
         if needs_key:
             return
         origin = header(scope, b"origin")
         if origin is not None and not self._may_read(origin, needs_key):
-            raise OriginNotAllowed(
+            raise Forbidden(
                 f"Pages from '{printable(origin)}' may not use a gateway without keys. The operator can add "
-                "the origin to router.cors_origins, or configure auth.api_keys"
+                "the origin to router.cors_origins, or configure auth.api_keys",
+                code="origin_not_allowed",
             )
 
     def answer_headers(self, scope: Scope, needs_key: bool) -> Headers:
@@ -102,18 +104,6 @@ class Origins:
             return page.scheme in ("http", "https") and is_loopback(page.hostname or "")
         except ValueError:
             return False
-
-
-class HostNotAllowed(Forbidden):
-    """The request is for a host name that this gateway does not go by."""
-
-    code = "host_not_allowed"
-
-
-class OriginNotAllowed(Forbidden):
-    """The request comes from a web page that may not use this gateway."""
-
-    code = "origin_not_allowed"
 
 
 def is_loopback(name: str) -> bool:

@@ -124,8 +124,11 @@ class Forbidden(GatewayError):
     """The key is good, but not for this."""
 
     status = 403
-    code = "forbidden"
     kind = "permission_error"
+
+    def __init__(self, message: str, code: str = "forbidden") -> None:
+        super().__init__(message, code)
+        self.code = code
 
 
 class ModelNotAllowed(GatewayError):
