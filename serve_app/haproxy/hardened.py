@@ -39,6 +39,16 @@ _KNOWN = {
 }
 KNOWN_DIRECTIVES = {section: frozenset(words.split()) for section, words in _KNOWN.items()}
 
+# Serve decodes these headers before any code of ours runs, and answers 500 to what is not UTF-8. The second
+# kind chooses among models that a replica multiplexes, of which there are none here.
+_REFUSED_HEADERS = (
+    *(f"    http-request deny deny_status 400 if {{ req.fhdr({name}) -m reg [^\\ -~] }}" for name in (
+        "x-request-id", "x-session-id",
+    )),
+    *(f"    http-request del-header {name}" for name in (
+        "serve_multiplexed_model_id", "serve-multiplexed-model-id",
+    )),
+)  # fmt: skip
 
 Found = TypeVar("Found")
 
@@ -87,6 +97,8 @@ def hardened(
     for section in front_doors:
         if address is not None:
             _move(section, address)
+        at = _line_of(section, "bind") + 1
+        section.lines[at:at] = _REFUSED_HEADERS
         section.lines.insert(0, f"    maxconn {each}")
     defaults = _the_only([section for section in sections if section.header == "defaults"], "defaults")
     _bound_the_wait_for_callers(defaults, client_silent_s)

@@ -50,6 +50,15 @@ def test_an_operators_own_timeouts_stay() -> None:
     assert "timeout client 3600s" in lines_of(hardened(GENERATED, PLENTY, client_silent_s=3600), "defaults")
 
 
+def test_headers_that_serve_cannot_decode_are_refused_or_dropped_at_the_front_door() -> None:
+    door = lines_of(hardened(GENERATED, PLENTY), "frontend http_frontend")
+
+    for name in ("x-request-id", "x-session-id"):
+        assert rf"http-request deny deny_status 400 if {{ req.fhdr({name}) -m reg [^\ -~] }}" in door
+    for name in ("serve_multiplexed_model_id", "serve-multiplexed-model-id"):
+        assert f"http-request del-header {name}" in door
+
+
 def test_nothing_but_the_front_door_listens() -> None:
     assert re.findall(r"^\s*bind (\S+)", hardened(GENERATED, PLENTY), re.MULTILINE) == ["127.0.0.1:15871"]
 
