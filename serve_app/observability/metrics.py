@@ -122,6 +122,8 @@ class MetricsListener:
                     self._tally().count(RETRIES, labels)
                 if event.usage is not None:
                     self._spent((event.provider_id, event.model_id), event.usage, event.cost)
+                if isinstance(dropped := event.error.details.get("dropped_frames"), int):
+                    self._tally().count(DROPPED_FRAMES, (event.provider_id, event.model_id), dropped)
             case RequestFailed():
                 self._tally().count(FAILED, (event.operation, event.task, event.code))
                 if event.limit is not None:

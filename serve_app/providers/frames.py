@@ -103,7 +103,7 @@ class ChatFrames:
             return broken(self._provider_id, "was cut off in the middle of its answer", 200)
         if self.lost:
             what = f"sent frames that cannot be read ({self.lost}): a part of its answer may be lost"
-            return broken(self._provider_id, what, 200)
+            return broken(self._provider_id, what, 200).telling({"dropped_frames": self.dropped})
         return None
 
     def feed(self, data: bytes) -> bytes:

@@ -197,7 +197,6 @@ def test_what_passes_is_outlasted_at_the_same_target(scene: Scene, orders: Order
         {"reset": True},
         {"html": True},
         {"empty": True},
-        {"content_type": "text/plain"},
     ),
 )
 def test_what_lasts_is_tried_three_times_and_then_somebody_else_is_asked(
@@ -306,7 +305,9 @@ def test_when_all_fail_the_caller_hears_the_last_ones_reason(
     answer = ask(scene.api)
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
-    assert answer.json()["error"]["message"] == f"scripted failure {orders['status']}"
+    said = f"scripted failure {orders['status']}"
+    quoted = f"Provider 'second' refused the gateway's credentials (HTTP {orders['status']})"
+    assert answer.json()["error"]["message"] == (quoted if code == "upstream_auth" else said)
     assert answer.headers["x-sekha-provider"] == "second"
     assert scene.asked("first", "second") == (each, each)
 
@@ -335,7 +336,7 @@ def test_who_says_nothing_of_use_is_spoken_for(scene: Scene, orders: Orders, sta
     told(
         ({"status": 400}, 400, "upstream_rejected", "scripted failure 400"),
         ({"status": 422}, 422, "upstream_rejected", "scripted failure 422"),
-        ({"refuse": "content_filter"}, 400, "content_filter", "content management policy"),
+        ({"refuse": "content_filter"}, 400, "content_policy_violation", "content management policy"),
         ({"refuse": "prefill"}, 400, "upstream_rejected", "prefill is not supported"),
     ),
 )
@@ -594,7 +595,9 @@ def test_hold_keeps_the_connection_alive_with_comments(scene: Scene) -> None:
     assert text == "".join(f"w{n} " for n in range(20))
 
 
-def test_one_broken_event_is_dropped_and_counted_and_the_stream_goes_on(scene: Scene) -> None:
+def test_behind_a_broken_event_the_stream_goes_on_but_ends_in_an_error_and_it_is_counted(
+    scene: Scene,
+) -> None:
     def dropped() -> float:
         return counted(scene.api, 'sekha_dropped_frames_total{model="short",provider="first"}')
 
@@ -603,10 +606,21 @@ def test_one_broken_event_is_dropped_and_counted_and_the_stream_goes_on(scene: S
 
     answer = scene.api.chat(stream=True)
 
-    assert is_whole(answer)
-    assert streamed_text(answer) == "Hello from short: hi"
+    *chunks, last = chunks_of(answer)
+    said = (choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])
+    assert "".join(said) == "Hello from short: hi"
+    assert (last["error"]["code"], last["error"]["details"]) == ("upstream_broken", {"dropped_frames": 1})
+    assert frames_of(answer)[-1] != "[DONE]"
     assert scene.asked("first", "second") == (1, 0)
     eventually(lambda: dropped() == before + 1)
+
+
+@pytest.mark.parametrize("ask", [whole, embedding], ids=lambda ask: ask.__name__)
+def test_an_answer_under_another_name_is_read_for_what_it_is(scene: Scene, ask: Question) -> None:
+    scene["first"].mode = {"content_type": "text/plain"}
+
+    assert is_whole(ask(scene.api))
+    assert scene.asked("first", "second") == (1, 0)
 
 
 def test_done_and_usage_are_added_where_the_upstream_leaves_them_out(scene: Scene) -> None:

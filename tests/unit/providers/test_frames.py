@@ -130,6 +130,7 @@ def test_behind_a_frame_that_cannot_be_read_the_rest_arrives_but_the_answer_has_
     assert (frames.dropped, frames.lost) == (1, 1)
     assert frames.shortfall is not None
     assert frames.shortfall.failure is FailureKind.BROKEN
+    assert frames.shortfall.details == {"dropped_frames": 1}
 
 
 @pytest.mark.parametrize("noise", [b"data: ping\n\n", b"data: [1]\n\n", b'data: "x"\n\n', b"data: 7\n\n"])

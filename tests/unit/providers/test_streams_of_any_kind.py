@@ -9,7 +9,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serve_app.providers.frames import ChatFrames, says_something
@@ -65,7 +65,7 @@ def sent(draw: st.DrawFn, frames: Sequence[bytes]) -> list[bytes]:
     return [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(stream=streams(), wants_usage=st.booleans(), data=st.data())
 def test_text_in_is_text_out_in_whole_frames_and_only_what_is_whole_has_an_end(
     stream: tuple[list[bytes], dict[int, str], dict[int, str], int, bool], wants_usage: bool, data: Any
@@ -132,7 +132,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     chunks=st.lists(anything | st.binary(max_size=30), max_size=6), choices=st.integers(1, 2), data=st.data()
 )
@@ -152,7 +152,7 @@ def test_whatever_an_upstream_sends_comes_out_as_whole_frames_that_can_be_read(
                 assert isinstance(call["index"], int)
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(texts=st.lists(TEXTS, max_size=6), data=st.data())
 def test_separators_are_escaped_wherever_they_are_cut_and_nothing_else_is_touched(
     texts: list[str], data: Any
@@ -170,7 +170,7 @@ def test_separators_are_escaped_wherever_they_are_cut_and_nothing_else_is_touche
     assert read == [json.loads(frame[6:])["t"] for frame in frames]
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(reason=st.sampled_from(["end_turn", "max_tokens"]), noise=st.lists(TEXTS, max_size=5), data=st.data())
 def test_why_an_answer_ended_is_heard_wherever_it_is_cut(reason: str, noise: list[str], data: Any) -> None:
     frames = [b'event: message_start\ndata: {"type":"message_start","message":{"stop_reason":null}}']

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serve_app.errors import FailureKind, UpstreamError, redacted
@@ -303,7 +303,7 @@ anything = st.recursive(
 )
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(said=anything, status=st.integers(400, 599), planted=st.sampled_from(KEYS), seed=st.integers())
 def test_no_error_does_harm_and_none_gives_away_a_key(
     said: Any, status: int, planted: str, seed: int
@@ -333,7 +333,7 @@ def planted_in(said: Any, texts: list[str], chance: random.Random) -> Any:
     return chance.choice(texts) if isinstance(said, str) and chance.random() < 0.7 else said
 
 
-@settings(max_examples=MANY, deadline=None)
+@settings(max_examples=MANY, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(body=st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 def test_no_bytes_do_harm(body: bytes) -> None:
     failure = failure_of_response(500, {}, body, "p", now=NOW)
