@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from serve_app.api.origins import HostNotAllowed, OriginNotAllowed
 from serve_app.clients.bridge import CircuitOpen
 from serve_app.control.backend import BackendNotConfigured
 from serve_app.control.port import ControlUnreachable
@@ -57,8 +56,6 @@ EXAMPLES = [
     PriceUnknown("first/some-model", "gateway/total"),
     CostLimitReached("first/some-model", "costs $2.000000, over the limit of $1"),
     ToolPriceUnknown("first/some-model", "gateway/total", "googleSearch"),
-    HostNotAllowed("not this host"),
-    OriginNotAllowed("not this page"),
     RateLimitExceeded("tenant:a/requests", "requests", 600, 0, 12.5),
     AdminLimitReached("switches of the backend", 10, 4600.0, 12.5),
     LimitReached("no more"),
