@@ -15,6 +15,7 @@ from fastapi import Request
 
 from serve_app.api.asgi import Scope, header
 from serve_app.api.tokens import Claims, tokens_of
+from serve_app.api.wrong_keys import WrongKeys
 from serve_app.caller import ANYONE, NOBODY, Caller, Role
 from serve_app.clock import Clock
 from serve_app.config.auth import AuthConfig
@@ -59,6 +60,7 @@ class Keyring:
     def __init__(self, config: AuthConfig, environ: Mapping[str, str], clock: Clock, book: Book) -> None:
         self._is_open = config.is_open
         self._clock = clock
+        self._wrong_keys = WrongKeys(clock)
         self._configured = _configured(config, environ)
         self._tokens = tokens_of(config.jwt, environ, clock) if config.jwt else None
         if not (self._configured or self._tokens or self._is_open):
@@ -98,9 +100,9 @@ class Keyring:
         """
         The one behind a request. The key itself is never repeated.
 
-        Raises Unauthenticated; InvalidRequest for a header that is no Bearer; Forbidden for a token without
-        rights here; JwksUnavailable for one that cannot be checked just now, and GatewayUnavailable for a key
-        of the store before that has told its keys.
+        Raises Unauthenticated, after a wait where many were wrong, and then TooManyWrongKeys; InvalidRequest
+        for a header that is no Bearer; Forbidden for a token without rights here; JwksUnavailable for one that
+        cannot be checked just now, and GatewayUnavailable for a key of the store before that has told its keys.
         """
         if not self._asks:
             return ANYONE
@@ -110,9 +112,14 @@ class Keyring:
         if known is not None:
             return self._unless_expired(known)
         if self._tokens is not None and key.count(".") == 2:
-            return self._bearer(await self._tokens.claims(key, digest))
+            try:
+                return self._bearer(await self._tokens.claims(key, digest))
+            except Unauthenticated:
+                await self._wrong_keys.slow_down(_address_of(scope))
+                raise
         if self._book.epoch == NO_EPOCH and key.startswith(PREFIX):
             raise GatewayUnavailable("Keys that were made while the gateway ran are not known yet", 1.0)
+        await self._wrong_keys.slow_down(_address_of(scope))
         raise Unauthenticated("Invalid API key")
 
     async def model_caller(self, scope: Scope) -> Caller:
@@ -193,6 +200,11 @@ def _configured(config: AuthConfig, environ: Mapping[str, str]) -> dict[str, _Co
     for number, key in enumerate(config.admins(environ), start=1):
         found[digest_of(key)] = _Configured(f"config:admin-key-{number}", NOBODY, Role.ADMIN)
     return found
+
+
+def _address_of(scope: Scope) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
 
 
 def _presented(scope: Scope) -> str:

@@ -6,6 +6,7 @@ What the gateway can refuse or fail with.
     * GatewayError                   a caller is told, with a status and a code
       x InvalidRequest               400, 413, 422: the request itself is at fault
       x Unauthenticated              401: no key, or not one of ours
+      x TooManyWrongKeys             429: the address guesses at keys
       x Forbidden                    403: a good key, but not one for this
       x ModelNotAllowed              403: a model or task that is not for this caller
       x ModelNotFound                404: nothing configured goes by that name
@@ -118,6 +119,22 @@ class Unauthenticated(GatewayError):
     def __init__(self, message: str, code: str = "invalid_api_key") -> None:
         super().__init__(message, code)
         self.code = code
+
+
+class TooManyWrongKeys(GatewayError):
+    """The address has shown too many wrong keys; a good key is still let in."""
+
+    status = 429
+    code = "too_many_wrong_keys"
+    kind = "rate_limit_error"
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__(retry_after_s)
+        self.retry_after_s = retry_after_s
+
+    @property
+    def message(self) -> str:
+        return f"Too many wrong API keys came from this address: retry in {self.retry_after_s:.0f} s"
 
 
 class Forbidden(GatewayError):
