@@ -101,8 +101,9 @@ class Keyring:
         The one behind a request. The key itself is never repeated.
 
         Raises Unauthenticated, after a wait where many were wrong, and then TooManyWrongKeys; InvalidRequest
-        for a header that is no Bearer; Forbidden for a token without rights here; JwksUnavailable for one that
-        cannot be checked just now, and GatewayUnavailable for a key of the store before that has told its keys.
+        for a header that is no Bearer; Forbidden for a token without rights here; JwksUnavailable for one
+        that cannot be checked just now, and GatewayUnavailable for a key of the store before that has told
+        its keys.
         """
         if not self._asks:
             return ANYONE
