@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
+from serve_app.caller import NOBODY, Role
 from serve_app.config.load import Loaded
 from serve_app.config.model import CHAT_TASKS
 from serve_app.config.pricing import PriceTable
 from serve_app.config.provider import VLLM, ProviderConfig
+from serve_app.config.provider_types import OWN_TYPES
 from serve_app.config.storage import OnUnavailable
 
 Environ = Mapping[str, str]
@@ -120,3 +122,26 @@ def endpoint_alone(loaded: Loaded, environ: Environ) -> bool:
 
 def has_tenants_or_admins(loaded: Loaded, environ: Environ) -> bool:
     return bool(loaded.settings.auth.admin_keys or loaded.settings.tenants)
+
+
+def limits_tokens_or_money(loaded: Loaded, environ: Environ) -> bool:
+    """Whether a budget, or a rate of tokens, is written for anybody."""
+    settings = loaded.settings
+    owners = (settings, *settings.tenants)
+    rates = (rate for owner in owners for rate in owner.rates)
+    return any(owner.budgets for owner in owners) or any(r.tokens_per_minute is not None for r in rates)
+
+
+def speaks_by_litellm(loaded: Loaded, environ: Environ) -> bool:
+    """Whether a provider is reached through LiteLLM."""
+    translated = ("anthropic", "gemini", "litellm")
+    return any(p.type in translated or p.type not in OWN_TYPES for p in loaded.settings.llm_providers)
+
+
+def has_keys(loaded: Loaded, environ: Environ) -> bool:
+    return not has_no_keys(loaded, environ)
+
+
+def has_tenants_readers(loaded: Loaded, environ: Environ) -> bool:
+    """Whether a key of role `read` is made for a tenant."""
+    return any(key.role is Role.READ and key.tenant != NOBODY for key in loaded.settings.auth.api_keys)
