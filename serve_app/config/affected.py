@@ -127,9 +127,10 @@ def has_tenants_or_admins(loaded: Loaded, environ: Environ) -> bool:
 def limits_tokens_or_money(loaded: Loaded, environ: Environ) -> bool:
     """Whether a budget, or a rate of tokens, is written for anybody."""
     settings = loaded.settings
-    owners = (settings, *settings.tenants)
-    rates = (rate for owner in owners for rate in owner.rates)
-    return any(owner.budgets for owner in owners) or any(r.tokens_per_minute is not None for r in rates)
+    if settings.budgets or any(tenant.budgets for tenant in settings.tenants):
+        return True
+    rates = (*settings.rates, *(rate for tenant in settings.tenants for rate in tenant.rates))
+    return any(rate.tokens_per_minute is not None for rate in rates)
 
 
 def speaks_by_litellm(loaded: Loaded, environ: Environ) -> bool:
