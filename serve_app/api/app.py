@@ -20,6 +20,7 @@ from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.routes import PREFIX as ADMIN
 from serve_app.api.admin.routes import admin_routes
 from serve_app.api.asgi import (
+    JSON,
     ASGIApp,
     CallerGone,
     Message,
@@ -28,18 +29,18 @@ from serve_app.api.asgi import (
     Send,
     path_within,
     printable,
-    read_body,
     send_answer,
 )
 from serve_app.api.auth import Authorised, Keyring
 from serve_app.api.errors import error_for, error_headers, openai_error
 from serve_app.api.health import NOT_LOOKED_AT, Exposition, metrics_routes, provider_routes, service_routes
+from serve_app.api.intake import Intake
 from serve_app.api.openai import OpenAIEndpoints, request_id_of
 from serve_app.api.openapi import chat_operation, completed, embeddings_operation
 from serve_app.api.origins import Origins, is_preflight
 from serve_app.api.routing import routing_routes
 from serve_app.api.unknown_path import hint_for
-from serve_app.caller import Caller
+from serve_app.caller import ANYONE, Caller
 from serve_app.clock import Clock
 from serve_app.errors import Forbidden, GatewayError, InvalidRequest, ModelNotFound
 from serve_app.events import HttpAnswered
@@ -47,6 +48,7 @@ from serve_app.gateway import Gateway
 from serve_app.lookout import EndpointLook, Lookout
 from serve_app.providers.base import Health
 from serve_app.routing.target import Target
+from serve_app.schemas.body import BOM, parse_json
 
 log = logging.getLogger("sekha.api")
 
@@ -85,7 +87,8 @@ def build_api(
     async def unseen(_: str) -> Health:
         return NOT_LOOKED_AT
 
-    endpoints = OpenAIEndpoints(gateway, keyring)
+    intake = Intake(gateway.settings.router)
+    endpoints = OpenAIEndpoints(gateway, keyring, intake)
     public = PUBLIC | ({"/metrics", "/metrics/"} if gateway.settings.auth.public_metrics else set())
     hot: dict[str, Endpoint] = {
         "/v1/chat/completions": endpoints.chat,
@@ -96,7 +99,7 @@ def build_api(
     desk = Desk(gateway, lookout, clock)
     app.include_router(admin_routes(desk, keyring, look_at_endpoint or unseen))
     app.openapi = lambda: completed(app, public)  # type: ignore[method-assign]
-    rest = Guarded(app, keyring, public)
+    rest = Guarded(app, keyring, public, intake)
     return Dispatcher(hot, rest, gateway, keyring)
 
 
@@ -105,29 +108,50 @@ class Guarded:
     What stands before FastAPI, which would read a whole body before it asks for a key.
 
     The routes ask for the key themselves, on the route that matched; this only spares what is refused anyway,
-    and bodies that no route here has a use for.
+    and bodies that no route here has a use for. A body is JSON, whatever its content type says: curl says
+    that it is a form.
     """
 
-    def __init__(self, app: FastAPI, keyring: Keyring, public: frozenset[str]) -> None:
+    def __init__(self, app: FastAPI, keyring: Keyring, public: frozenset[str], intake: Intake) -> None:
         self._app = app
         self._keyring = keyring
         self._public = public
+        self._intake = intake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] == "OPTIONS":
             await self._app(scope, receive, send)
             return
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         try:
+            caller = ANYONE
             if path_within(scope) not in self._public:
-                await self._keyring.caller(scope)
-            body = await read_body(scope, receive, SMALL_BODY)
+                caller = await self._keyring.caller(scope)
+            async with self._intake.body(scope, receive, caller, SMALL_BODY) as raw:
+                body = raw.removeprefix(BOM)
+                if body:
+                    parse_json(body)
+                    _call_json(scope)
+                await self._app(scope, _replayed(body, receive), watched)
         except GatewayError as error:
+            if begun:
+                raise
             shape = error_for(path_within(scope), error)
             await send_answer(send, error.status, shape, error_headers(error))
         except CallerGone:
             return
-        else:
-            await self._app(scope, _replayed(body, receive), send)
+
+
+def _call_json(scope: Scope) -> None:
+    """Have the head of a request say what its body now is: plain JSON."""
+    told = (b"content-type", b"content-encoding", b"content-length")
+    scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] not in told), JSON]
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

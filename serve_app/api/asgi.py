@@ -1,4 +1,4 @@
-"""The few words of ASGI the hot endpoints need: read a body, send an answer."""
+"""The few words of ASGI the hot endpoints need: read a head, send an answer."""
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -39,24 +39,12 @@ def printable(text: str, most: int = 100) -> str:
     return ascii(text[:most])[1:-1]
 
 
-async def read_body(scope: Scope, receive: Receive, most: int) -> bytes:
-    """The whole body; 413 as soon as it is known to be over `most` bytes, before the rest is read."""
-    announced = header(scope, b"content-length")
-    if announced is not None and announced.isdigit() and int(announced) > most:
-        raise _too_large(most)
-    parts: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise CallerGone
-        part = message.get("body", b"")
-        size += len(part)
-        if size > most:
-            raise _too_large(most)
-        parts.append(part)
-        if not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+def announced_length(scope: Scope) -> int | None:
+    """The length of the body as its head tells it; None where it does not, or not in a number."""
+    given = header(scope, b"content-length")
+    if given is None or not (given.isascii() and given.isdecimal()):
+        return None
+    return int(given[:18]) if len(given) <= 18 else 10**18
 
 
 async def send_answer(
@@ -71,7 +59,8 @@ async def send_answer(
     await send({"type": "http.response.body", "body": body})
 
 
-def _too_large(most: int) -> InvalidRequest:
+def too_large(most: int) -> InvalidRequest:
+    """The refusal of a body of more than `most` bytes."""
     return InvalidRequest(
         f"The body is over the limit of {most / 1_000_000:g} MB", code="request_too_large", status=413
     )

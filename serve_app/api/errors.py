@@ -53,7 +53,7 @@ def error_for(path: str, error: GatewayError) -> bytes:
 
 
 def error_headers(error: GatewayError) -> Headers:
-    """`Retry-After` where it is known when to come back; how a limit stands; how to show a key."""
+    """`Retry-After` where it is known when to come back; how a limit stands; how to show a key or a body."""
     headers: Headers = []
     if error.retry_after_s is not None:
         headers.append((b"retry-after", _whole(error.retry_after_s)))
@@ -61,6 +61,10 @@ def error_headers(error: GatewayError) -> Headers:
             headers += limit_headers(error.limit, error.remaining, error.retry_after_s)
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    if error.status == 408:
+        headers.append((b"connection", b"close"))  # the rest of the body would be taken for a request
+    if error.status == 415:
+        headers.append((b"accept-encoding", b"gzip, zstd"))
     return headers
 
 

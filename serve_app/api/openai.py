@@ -18,11 +18,11 @@ from serve_app.api.asgi import (
     Scope,
     Send,
     header,
-    read_body,
     send_answer,
 )
 from serve_app.api.auth import Keyring
 from serve_app.api.errors import error_headers, openai_error
+from serve_app.api.intake import Intake
 from serve_app.api.sse import DONE, event, spliced, with_member
 from serve_app.caller import ANYONE, Caller, Role
 from serve_app.config.routing import OnStreamFailure
@@ -54,10 +54,10 @@ class Terms(NamedTuple):
 class OpenAIEndpoints:
     """The hot endpoints of one gateway."""
 
-    def __init__(self, gateway: Gateway, keyring: Keyring) -> None:
+    def __init__(self, gateway: Gateway, keyring: Keyring, intake: Intake) -> None:
         self._gateway = gateway
         self._keyring = keyring
-        self._max_body = int(gateway.settings.router.max_body_mb * 1_000_000)
+        self._intake = intake
         self._tells_metadata = gateway.settings.routing.metadata
 
     async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,8 +78,8 @@ class OpenAIEndpoints:
         caller = ANYONE
         try:
             caller = await self._keyring.model_caller(scope)
-            raw = await read_body(scope, receive, self._max_body)
-            await serve(raw, _terms_of(scope, caller), send)
+            async with self._intake.body(scope, receive, caller) as raw:
+                await serve(raw, _terms_of(scope, caller), send)
         except GatewayError as failure:
             error = self._for(caller, failure)
             headers = error_headers(error)
@@ -90,7 +90,7 @@ class OpenAIEndpoints:
             return
 
     async def _chat(self, raw: bytes, terms: Terms, send: Send) -> None:
-        request = read_chat(raw)
+        request = await self._intake.parsed(read_chat, raw)
         if request.stream:
             stream = await self._gateway.chat_stream(request, *terms)
             await self._send_stream(stream, terms.caller, send)
@@ -99,7 +99,7 @@ class OpenAIEndpoints:
         await self._send_whole(reply.body, reply.routed, send)
 
     async def _embed(self, raw: bytes, terms: Terms, send: Send) -> None:
-        request = read_embedding(raw)
+        request = await self._intake.parsed(read_embedding, raw)
         reply = await self._gateway.embed(request, terms.request_id, terms.timeout_s, terms.caller)
         await self._send_whole(reply.body, reply.routed, send)
 

@@ -30,6 +30,7 @@ _SAYS = {
     412: "Somebody else changed something since the epoch in If-Match.",
     413: "The body is too large.",
     415: "The body is encoded in a way that is not read here.",
+    417: "The request expects something other than 100-continue.",
     422: "A field is missing or of the wrong kind.",
     429: "A limit is reached; Retry-After says when to come back.",
     500: "A mistake of the gateway's; the log has the details.",
@@ -176,7 +177,7 @@ def _complete(operation: Schema, path: str, method: str, is_public: bool) -> Non
 
 def _statuses(operation: Mapping[str, Any], path: str, method: str, is_public: bool) -> set[int]:
     """Return the errors that an operation may answer with, from what it takes."""
-    found = {400, 403, 413, 415}
+    found = {400, 403, 413, 415, 417}
     if not is_public:
         found |= {401, 429, 503}
     if "requestBody" in operation or operation.get("parameters"):

@@ -62,7 +62,11 @@ class RouterAutoscaling(Autoscaling):
 
 class RouterConfig(Scaling):
     """
-    The size of the router, and what it lets in: bodies above `max_body_mb` are refused with 413.
+    The size of the router, and what it lets in.
+
+    Bodies above `max_body_mb` are refused with 413. Of the bodies that a router holds at once, altogether
+    `max_bodies_in_flight_mb` and of one key `max_bodies_per_key_mb` are let in, and always one. A body must
+    be complete within `body_timeout_s`.
 
     `allowed_hosts` are the host names it goes by, `cors_origins` the web pages that may read its answers, `*`
     any. None: any where callers need a key, those of loopback where they need none.
@@ -71,7 +75,10 @@ class RouterConfig(Scaling):
     autoscaling: RouterAutoscaling = RouterAutoscaling()
     max_ongoing_requests: int = Field(default=4000, ge=1)
     num_cpus: float = Field(default=0.2, ge=0)
-    max_body_mb: float = Field(default=64, gt=0)
+    max_body_mb: float = Field(default=32, gt=0, le=1000)
+    max_bodies_in_flight_mb: float = Field(default=256, gt=0)
+    max_bodies_per_key_mb: float = Field(default=128, gt=0)
+    body_timeout_s: float = Field(default=120, gt=0)
     allowed_hosts: tuple[str, ...] | None = None
     cors_origins: tuple[str, ...] | None = None
 

@@ -64,7 +64,7 @@ RINGS = {
     "api": (
         "errors caller clock config accounting resilience routing control events routed streams.chat_stream "
         "gateway lookout schemas providers.base",
-        "fastapi starlette orjson pydantic jwt",
+        "fastapi starlette orjson pydantic jwt zstandard",
     ),
     "observability": (
         "errors clock config accounting resilience control events trip providers.base",

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from serve_app.api.in_flight import TooMuchInFlight
 from serve_app.clients.bridge import CircuitOpen
 from serve_app.control.backend import BackendNotConfigured
 from serve_app.control.port import ControlUnreachable
@@ -61,6 +62,7 @@ EXAMPLES = [
     RateLimitExceeded("tenant:a/requests", "requests", 600, 0, 12.5),
     AdminLimitReached("switches of the backend", 10, 4600.0, 12.5),
     LimitReached("no more"),
+    TooMuchInFlight(128_000_000, is_share=True),
     BackendNotConfigured("vLLM has no endpoint"),
     GatewayUnavailable("The control actor does not answer", 1.0),
     JwksUnavailable("The server does not answer"),

@@ -1,0 +1,79 @@
+"""Compressed request bodies: gzip and zstd, unpacked within a limit."""
+
+import zlib
+from io import BytesIO
+
+import zstandard
+
+from serve_app.api.asgi import Scope, header, printable, too_large
+from serve_app.errors import InvalidRequest
+
+WIDEST_WINDOW = 1 << 23  # bytes; what RFC 9659 lets a zstd body on the web need
+MOST_MEMBERS = 16  # of one gzip body
+
+_PIECE = 1 << 18
+_GZIP = frozenset({"gzip", "x-gzip"})
+
+
+def encoding_of(scope: Scope) -> str | None:
+    """
+    Return the name of the body's encoding; None for a plain one.
+
+    Raises:
+        InvalidRequest: 415, it is none that can be read here.
+    """
+    given = (header(scope, b"content-encoding") or "").strip().lower()
+    if given in ("", "identity"):
+        return None
+    if given not in _GZIP and given != "zstd":
+        raise InvalidRequest(
+            f"Content-Encoding '{printable(given, 40)}' cannot be read here; send gzip, zstd or no encoding",
+            code="unsupported_encoding",
+            status=415,
+        )
+    return given
+
+
+def unpacked(raw: bytes, encoding: str, most: int) -> bytes:
+    """
+    Return the body without its encoding.
+
+    Raises:
+        InvalidRequest: 413 as soon as it is over `most` bytes, 400 if it is damaged.
+    """
+    try:
+        return _ungzipped(raw, most) if encoding in _GZIP else _unzstded(raw, most)
+    except (zlib.error, zstandard.ZstdError) as error:
+        raise _damaged(encoding, str(error)) from None
+
+
+def _ungzipped(raw: bytes, most: int) -> bytes:
+    whole = b""
+    for _ in range(MOST_MEMBERS):
+        member = zlib.decompressobj(wbits=31)
+        piece = member.decompress(raw, most - len(whole) + 1)
+        if len(whole) + len(piece) > most:
+            raise too_large(most)
+        if not member.eof:
+            raise _damaged("gzip", "it ends too early")
+        whole = whole + piece if whole else piece
+        raw = member.unused_data.lstrip(b"\0")
+        if not raw:
+            return whole
+    raise _damaged("gzip", f"it has more than {MOST_MEMBERS} members")
+
+
+def _unzstded(raw: bytes, most: int) -> bytes:
+    frames = zstandard.ZstdDecompressor(max_window_size=WIDEST_WINDOW).stream_reader(
+        raw, read_across_frames=True
+    )
+    whole = BytesIO()
+    while piece := frames.read(_PIECE):
+        if whole.tell() + len(piece) > most:
+            raise too_large(most)
+        whole.write(piece)
+    return whole.getvalue()
+
+
+def _damaged(encoding: str, why: str) -> InvalidRequest:
+    return InvalidRequest(f"The body is not valid {encoding}: {why}", code="invalid_encoding")
