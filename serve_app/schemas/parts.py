@@ -60,6 +60,15 @@ PARTS: dict[str, tuple[str, tuple[type, ...]] | None] = {
     "reference": None,
 }
 
+# What must be a text where it is given, within the object that the part holds.
+_TEXTS_WITHIN = {
+    "input_audio": ("data", "format"),
+    "file": ("file_data", "file_id", "filename"),
+    "image_url": ("detail",),
+    "video_url": ("url",),
+    "audio_url": ("url",),
+}
+
 _WORD: dict[type, str] = {str: "a text", dict: "an object", list: "a list"}
 
 
@@ -82,3 +91,9 @@ def check_part(part: dict[str, Any], path: str) -> None:
             param=f"{path}.{field}",
             code="invalid_value",
         )
+    within = part.get(kind)
+    if isinstance(within, dict):
+        for name in _TEXTS_WITHIN.get(kind, ()):
+            if not isinstance(within.get(name), str | None):
+                where = f"{path}.{kind}.{name}"
+                raise InvalidRequest(f"{where}: should be a text", param=where, code="invalid_value")

@@ -75,6 +75,11 @@ def part(**fields: Any) -> dict[str, Any]:
         (part(type="telepathy"), "messages[0].content[0].type"),
         (part(type="input_audio"), "messages[0].content[0].input_audio"),
         (part(type="file", file="x"), "messages[0].content[0].file"),
+        (part(type="input_audio", input_audio={"format": []}), "messages[0].content[0].input_audio.format"),
+        (
+            part(type="image_url", image_url={"url": "https://a/b", "detail": {}}),
+            "messages[0].content[0].image_url.detail",
+        ),
         (part(type="refusal"), "messages[0].content[0].refusal"),
         (part(type="video_url", video_url=5), "messages[0].content[0].video_url"),
     ],
