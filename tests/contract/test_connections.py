@@ -273,7 +273,7 @@ async def test_a_stream_that_has_said_all_is_whole_at_once_though_it_never_close
         await until(lambda: upstream.open == 0)
 
 
-@STREAMED
+@pytest.mark.parametrize("type_", ["openai", "hosted_vllm"])  # likewise, and both take `n`
 async def test_one_of_two_answers_that_has_ended_is_not_the_whole(
     type_: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
