@@ -176,7 +176,7 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(client: Client
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/models", "/api/v1/models", "/api/v1/tasks", "/api/v1/health/providers", "/metrics"]
+    "path", ["/v1/models", "/api/v1/models", "/api/v1/tasks", "/api/v1/health/providers"]
 )
 async def test_every_route_but_the_public_ones_wants_a_key(client: Client, path: str) -> None:
     guarded = client(keys=keyring("right"))
