@@ -2,7 +2,7 @@
 No body, however odd, is a provider's failure or ours.
 
 Valid bodies are changed in one or a few places and sent through the whole application to providers that
-answer whatever they can read. `SEKHA_FUZZ_EXAMPLES` says how many are tried.
+answer whatever they can read. `SEKHA_FUZZ_EXAMPLES` says how many are tried; with many, `--timeout 0`.
 """
 
 import asyncio
