@@ -7,7 +7,7 @@ VLLM := .venv-vllm$(if $(GPU),-gpu)
 VLLM_LOCK := requirements-vllm$(if $(GPU),,-cpu).lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test test-vllm bench-vllm unit lint types fmt bench soak chaos lock lock-vllm clean
+.PHONY: help install serve test test-vllm bench-vllm unit lint types fmt bench soak chaos mutants lock lock-vllm clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ soak: install ## ten minutes of traffic and faults; what grows, what leaks, what
 
 chaos: install ## kill parts of it under load, one by one; who notices, and for how long (ARGS="--only router,control")
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+mutants: install ## change the pure core, one place at a time; what no test notices (ARGS="--sample 150 --only accounting")
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 lock: ## renew both lock files (needs uv; nothing younger than a week gets in)
 	uv pip compile $(LOCK) pyproject.toml -o requirements.lock --upgrade

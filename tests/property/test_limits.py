@@ -1,12 +1,15 @@
 """
 Limits under everything that can happen to messages and processes.
 
-Routers reserve, settle, fall silent and die; reports get lost on the way there or on the way back, or come
-too late; the authority dies and comes back with what the store has.
+Routers reserve, settle, cancel, fall silent, go on without credit and die; reports get lost on the way there
+or on the way back, or come too late; days and months end; the authority dies and comes back with what the
+store has. Never is a limit passed, and who waits for what there is gets it.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -15,17 +18,47 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from serve_app.accounting.entry import Entry, EntryOutcome
 from serve_app.accounting.limit import Limit, Scope, Unit, Window
 from serve_app.accounting.usage import Usage
-from serve_app.control.borrower import Borrower, Hold
-from serve_app.control.credit import Holding, Want
+from serve_app.control.borrower import Borrower, Hold, Need
+from serve_app.control.credit import Grant, Holding, Want
 from serve_app.control.lender import EXPIRES_S, LEASE_S, Lender
 from serve_app.control.store import Spend
 
-START = 1_700_000_000.0
-BUDGET = Limit("gateway/total", Unit.NANO_DOLLARS, Window.TOTAL, 300)
-MINE = Limit("tenant:a/total", Unit.NANO_DOLLARS, Window.TOTAL, 200, Scope(tenant="a"))
-AT_ONCE = Limit("gateway/concurrent", Unit.CONCURRENT, Window.TOTAL, 5)
-LIMITS = (BUDGET, MINE, AT_ONCE)
-PER_MINUTE = Limit("gateway/requests", Unit.REQUESTS, Window.MINUTE, 20)
+START = datetime(2023, 11, 30, 23, 58, 30, 500_000, UTC).timestamp()  # a day and a month end soon
+DAY_S, MINUTE_S = 86_400, 60
+OF_THE_DAY = Limit("gateway/day", Unit.NANO_DOLLARS, Window.DAY, 250)
+OF_THE_MONTH = Limit("gateway/month", Unit.NANO_DOLLARS, Window.MONTH, 400)
+MINE = Limit("tenant:a/total", Unit.NANO_DOLLARS, Window.TOTAL, 300, Scope(tenant="a"))
+AT_ONCE = Limit("gateway/concurrent", Unit.CONCURRENT, Window.TOTAL, 4)
+REQUESTS = Limit("gateway/requests", Unit.REQUESTS, Window.MINUTE, 6)
+TOKENS = Limit("gateway/tokens", Unit.TOKENS, Window.MINUTE, 1000)
+BUDGETS = (OF_THE_DAY, OF_THE_MONTH, MINE)
+LIMITS = (*BUDGETS, AT_ONCE, REQUESTS, TOKENS)
+
+STEP_S = 0.25
+SERVED_WITHIN_S = 2 * MINUTE_S  # a minute's rate may be used up, and what the dead held is theirs for a while
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a request may come to."""
+
+    cost: int
+    tokens: int
+    tenant: str
+
+    @property
+    def needs(self) -> list[Need]:
+        budgets = [(limit, self.cost) for limit in BUDGETS if limit.scope.tenant in (None, self.tenant)]
+        return [*budgets, (AT_ONCE, 1), (REQUESTS, 1), (TOKENS, self.tokens)]
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """A request under way since this moment."""
+
+    hold: Hold
+    asked: Asked
+    at: float
 
 
 @dataclass
@@ -36,9 +69,13 @@ class Router:
     borrower: Borrower = field(default_factory=Borrower)
     entries: list[Entry] = field(default_factory=list)
     taken: int = 0
-    holds: list[tuple[Hold, int, str]] = field(default_factory=list)
+    under_way: list[Reserved] = field(default_factory=list)
     heard_at: float = START
-    alive: bool = True
+
+
+routers = st.integers(0, 2)
+requests = st.builds(Asked, st.integers(1, 120), st.integers(1, 400), st.sampled_from("ab"))
+waiting_ones = st.lists(st.tuples(routers, requests), min_size=1, max_size=3, unique_by=lambda one: one[0])
 
 
 class Cluster(RuleBasedStateMachine):
@@ -50,44 +87,76 @@ class Cluster(RuleBasedStateMachine):
         self.stored: list[Entry] = []
         self.counted: dict[str, int] = {}
         self.lender = Lender()
-        self.lender.set_limits((*LIMITS, PER_MINUTE), self.now)
+        self.lender.set_limits(LIMITS, self.now)
         self.lender.restore((), self.now, 0.0)
         self.routers = [Router(name) for name in "abc"]
-        self.admitted: dict[float, int] = {}
+        self.admitted: Counter[int] = Counter()  # requests, by minute
+        self.tokens: Counter[int] = Counter()
+        self.on_trust: Counter[tuple[str, object]] = Counter()  # by limit and window: beside all credit
+        self.died_at = 0.0
+        self.unknown: set[int] = set()  # minutes of which an authority that came back could not hear all
 
     # --- what routers do ------------------------------------------------------------------------------
 
-    @rule(at=st.integers(0, 2), cost=st.integers(1, 120), tenant=st.sampled_from("ab"), waits=st.booleans())
-    def reserves(self, at: int, cost: int, tenant: str, waits: bool) -> None:
-        self.tries_to_reserve(at, cost, tenant)
-        if waits:
+    @rule(at=routers, asked=requests, waits=st.booleans())
+    def reserves(self, at: int, asked: Asked, waits: bool) -> None:
+        if not self.tries_to_reserve(at, asked) and waits:
             self.reports(at, arrives=True, comes_back=True)
-            self.tries_to_reserve(at, cost, tenant)
+            self.tries_to_reserve(at, asked)
 
-    def tries_to_reserve(self, at: int, cost: int, tenant: str) -> None:
+    def tries_to_reserve(self, at: int, asked: Asked) -> bool:
         router = self.routers[at]
-        needs = [(BUDGET, cost), (AT_ONCE, 1), (PER_MINUTE, 1)]
-        if tenant == "a":
-            needs.append((MINE, cost))
         if self.now - router.heard_at > LEASE_S:
             router.borrower.lose_free()
-        if hold := router.borrower.reserve(needs, self.now):
-            router.holds.append((hold, cost, tenant))
-            minute = Window.MINUTE.start(self.now)
-            self.admitted[minute] = self.admitted.get(minute, 0) + 1
-        else:
-            router.borrower.ask(needs, self.now)
+        hold = router.borrower.reserve(asked.needs, self.now)
+        if hold is None:
+            router.borrower.ask(asked.needs, self.now)
+            return False
+        self.begins(router, hold, asked)
+        return True
 
-    @rule(at=st.integers(0, 2), share=st.floats(0, 1))
+    def begins(self, router: Router, hold: Hold, asked: Asked) -> None:
+        router.under_way.append(Reserved(hold, asked, self.now))
+        self.admitted[minute_of(self.now)] += 1
+        self.tokens[minute_of(self.now)] += asked.tokens
+
+    @rule(at=routers, asked=requests)
+    def goes_on_without_credit(self, at: int, asked: Asked) -> None:
+        """A router that is cut off goes on within what it has heard; that may come on top of a limit."""
+        router = self.routers[at]
+        if self.now - router.heard_at <= LEASE_S:
+            return
+        router.borrower.lose_free()
+        if hold := router.borrower.trust(asked.needs, self.now):
+            for limit, amount in asked.needs:
+                assert amount <= limit.amount
+                self.on_trust[limit.id, window_of(limit, self.now)] += amount
+            self.begins(router, hold, asked)
+
+    @rule(at=routers, share=st.floats(0, 1))
     def settles(self, at: int, share: float) -> None:
         router = self.routers[at]
-        if router.holds:
-            hold, reserved, tenant = router.holds.pop(0)
-            entry = entry_of(router, int(reserved * share), tenant, self.now)
+        if router.under_way:
+            ended = router.under_way.pop(0)
+            tokens = int(ended.asked.tokens * share)
+            entry = entry_of(router, int(ended.asked.cost * share), tokens, ended.asked.tenant, self.now)
             router.entries.append(entry)
-            router.borrower.settle(hold, entry, self.now)
+            router.borrower.settle(ended.hold, entry, self.now)
+            if minute_of(ended.at) == minute_of(self.now):
+                self.tokens[minute_of(self.now)] -= ended.asked.tokens - tokens
 
-    @rule(at=st.integers(0, 2), arrives=st.booleans(), comes_back=st.booleans())
+    @rule(at=routers)
+    def cancels(self, at: int) -> None:
+        """Nothing was sent: as if it had never been."""
+        router = self.routers[at]
+        if router.under_way:
+            ended = router.under_way.pop()
+            router.borrower.cancel(ended.hold, self.now)
+            if minute_of(ended.at) == minute_of(self.now):
+                self.admitted[minute_of(self.now)] -= 1
+                self.tokens[minute_of(self.now)] -= ended.asked.tokens
+
+    @rule(at=routers, arrives=st.booleans(), comes_back=st.booleans())
     def reports(self, at: int, arrives: bool, comes_back: bool) -> None:
         router = self.routers[at]
         entries = [entry for entry in router.entries if entry.number > router.taken]
@@ -106,24 +175,25 @@ class Cluster(RuleBasedStateMachine):
 
     def hears(
         self, router: Router, entries: list[Entry], holdings: dict[str, Holding], wants: dict[str, Want]
-    ) -> dict[str, object]:
+    ) -> dict[str, Grant]:
+        self.counts(router, entries)
+        return self.lender.hear(router.name, holdings, wants, self.now)
+
+    def counts(self, router: Router, entries: list[Entry]) -> None:
         for entry in entries:
             if entry.number > self.counted.get(router.name, 0):
                 self.counted[router.name] = entry.number
                 self.lender.spend(entry, self.now)
                 self.stored.append(entry)
-        return self.lender.hear(router.name, holdings, wants, self.now)  # type: ignore[return-value]
 
-    @rule(at=st.integers(0, 2))
+    @rule(at=routers)
     def dies_and_its_journal_is_taken_over(self, at: int) -> None:
         router = self.routers[at]
-        for _, reserved, tenant in router.holds:
-            router.entries.append(entry_of(router, reserved, tenant, self.now))
-        for entry in router.entries:
-            if entry.number > self.counted.get(router.name, 0):
-                self.counted[router.name] = entry.number
-                self.lender.spend(entry, self.now)
-                self.stored.append(entry)
+        for lost in router.under_way:
+            entry = entry_of(router, lost.asked.cost, lost.asked.tokens, lost.asked.tenant, self.now)
+            router.entries.append(entry)
+        self.counts(router, router.entries)
+        self.died_at = self.now
         self.routers[at] = Router(f"{router.name}'", heard_at=self.now)
 
     # --- what happens to all --------------------------------------------------------------------------
@@ -140,55 +210,102 @@ class Cluster(RuleBasedStateMachine):
             self.now += min(seconds, 3.0)
             seconds -= 3.0
             for at, router in enumerate(self.routers):
-                if router.holds or len(router.entries) > router.taken:
+                if router.under_way or len(router.entries) > router.taken:
                     self.reports(at, arrives=True, comes_back=True)
+
+    @rule(days=st.sampled_from([1, 1, 31]))
+    @precondition(lambda self: not any(r.under_way or len(r.entries) > r.taken for r in self.routers))
+    def days_pass(self, days: int) -> None:
+        """Nobody has anything under way, and so may be silent."""
+        self.now += days * DAY_S
 
     @rule()
     @precondition(lambda self: len(self.stored) < 60)
     def the_authority_dies_and_comes_back(self) -> None:
-        """Everything it took in is in the store; routers that are well say what they hold within a lease."""
+        """
+        Everything it took in is in the store; routers that are well say what they hold within a lease.
+
+        But not what routers that have died had used within the same minute.
+        """
+        if minute_of(self.died_at) == minute_of(self.now):
+            self.unknown.add(minute_of(self.now))
         self.lender = Lender()
-        self.lender.set_limits((*LIMITS, PER_MINUTE), self.now)
+        self.lender.set_limits(LIMITS, self.now)
         self.lender.restore(spends_of(self.stored), self.now, LEASE_S)
-        for router in self.routers:
-            self.reports(self.routers.index(router), arrives=True, comes_back=True)
+        self.all_report()
+
+    def all_report(self) -> None:
+        for at in range(len(self.routers)):
+            self.reports(at, arrives=True, comes_back=True)
+
+    @rule(
+        waiting=st.lists(st.tuples(routers, requests), min_size=1, max_size=3, unique_by=lambda who: who[0])
+    )
+    def who_waits_for_what_there_is_gets_it(self, waiting: list[tuple[int, Asked]]) -> None:
+        """Where there is room for all of them, whoever holds the credit; and reports get through."""
+        if not self.has_room_for([asked for _, asked in waiting]):
+            return
+        until = self.now + SERVED_WITHIN_S
+        while waiting := [(at, asked) for at, asked in waiting if not self.tries_to_reserve(at, asked)]:
+            assert self.now < until, f"still waiting: {waiting}"
+            self.all_report()
+            self.now += STEP_S
+
+    def has_room_for(self, asked: Sequence[Asked]) -> bool:
+        under_way = [each.asked for router in self.routers for each in router.under_way]
+        for limit in BUDGETS:
+            taken = [each.cost for each in (*under_way, *asked) if limit.scope.tenant in (None, each.tenant)]
+            if self.spent(limit) + sum(taken) > limit.amount:
+                return False
+        return len(under_way) + len(asked) <= AT_ONCE.amount and sum(a.tokens for a in asked) <= TOKENS.amount
 
     # --- what always holds ----------------------------------------------------------------------------
 
     @invariant()
     def nothing_is_over_its_limit(self) -> None:
-        for limit in LIMITS[:2]:
-            spent = sum(entry.cost or 0 for entry in self.all_entries() if covered(limit, entry))
+        for limit in BUDGETS:
             reserved = sum(
-                cost
+                each.asked.cost
                 for router in self.routers
-                for _, cost, tenant in router.holds
-                if limit.scope.tenant in (None, tenant)
+                for each in router.under_way
+                if limit.scope.tenant in (None, each.asked.tenant)
             )
-            assert spent + reserved <= limit.amount
-        assert sum(len(router.holds) for router in self.routers) <= AT_ONCE.amount
+            assert self.spent(limit) + reserved <= self.most(limit)
+        assert sum(len(router.under_way) for router in self.routers) <= self.most(AT_ONCE)
 
     @invariant()
-    def no_minute_has_more_requests_than_allowed(self) -> None:
-        assert all(count <= PER_MINUTE.amount for count in self.admitted.values())
+    def no_minute_has_more_than_allowed(self) -> None:
+        minute = minute_of(self.now)
+        if minute not in self.unknown:
+            assert self.admitted[minute] <= self.most(REQUESTS)
+            assert self.tokens[minute] <= self.most(TOKENS)
+
+    def most(self, limit: Limit) -> int:
+        """What a limit allows, and what went on without asking, in this window or over from the last."""
+        return limit.amount + sum(amount for (of, _), amount in self.on_trust.items() if of == limit.id)
+
+    def spent(self, limit: Limit) -> int:
+        """What was spent of a budget in the present window."""
+        window = window_of(limit, self.now)
+        return sum(
+            entry.cost or 0
+            for entry in self.all_entries()
+            if limit.scope.tenant in (None, entry.tenant) and window_of(limit, entry.at) == window
+        )
 
     def teardown(self) -> None:
         """When all is quiet nothing is reserved, and the authority's sum is the entries' sum."""
         for at, router in enumerate(self.routers):
-            while router.holds:
+            while router.under_way:
                 self.settles(at, 0.5)
-        for _ in range(2):
-            for at in range(3):
-                self.reports(at, arrives=True, comes_back=True)
+        for _ in range(3):
+            self.all_report()
             self.now += EXPIRES_S + 61
-        for at in range(3):
-            self.reports(at, arrives=True, comes_back=True)
         for limit in LIMITS:
             standing = self.lender.standing(limit.id, self.now)
             assert standing is not None
             assert standing.on_loan == 0
-            spent = sum(entry.cost or 0 for entry in self.all_entries() if covered(limit, entry))
-            assert standing.used == (spent if limit.unit is Unit.NANO_DOLLARS else 0)
+            assert standing.used == (self.spent(limit) if limit in BUDGETS else 0)
 
     def all_entries(self) -> Iterator[Entry]:
         yield from self.stored
@@ -197,24 +314,37 @@ class Cluster(RuleBasedStateMachine):
             yield from (entry for entry in router.entries if entry.number > known)
 
 
-def covered(limit: Limit, entry: Entry) -> bool:
-    return limit.scope.covers(entry.tenant, entry.caller, entry.provider_id, entry.model_id)
+def minute_of(now: float) -> int:
+    return int(now) // MINUTE_S
 
 
-def entry_of(router: Router, cost: int, tenant: str, now: float) -> Entry:
+def window_of(limit: Limit, at: float) -> object:
+    """What distinguishes one window of a limit from the next, by the calendar in UTC."""
+    moment = datetime.fromtimestamp(at, UTC)
+    match limit.window:
+        case Window.MINUTE:
+            return minute_of(at)
+        case Window.DAY:
+            return moment.date()
+        case Window.MONTH:
+            return moment.year, moment.month
+    return None
+
+
+def entry_of(router: Router, cost: int, tokens: int, tenant: str, now: float) -> Entry:
     number = len(router.entries) + 1
     return Entry(
-        router.name, number, "r", 1, now, tenant, "k", "p", "m", "chat_small", "chat", Usage(), cost,
+        router.name, number, "r", 1, now, tenant, "k", "p", "m", "chat_small", "chat", Usage(tokens), cost,
         EntryOutcome.SERVED, 0.1,
     )  # fmt: skip
 
 
 def spends_of(entries: list[Entry]) -> list[Spend]:
     return [
-        Spend(Window.DAY.start(e.at), e.tenant, e.caller, e.provider_id, e.model_id, 1, 0, 0, 0, e.cost or 0)
+        Spend(e.at // DAY_S * DAY_S, e.tenant, e.caller, e.provider_id, e.model_id, 1, 0, 0, 0, e.cost or 0)
         for e in entries
     ]
 
 
-Cluster.TestCase.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+Cluster.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
 TestLimitsHold = Cluster.TestCase

@@ -11,7 +11,7 @@ from serve_app.accounting.entry import Entry
 from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
 from serve_app.control.port import ControlUnreachable, Mark
-from serve_app.heir import Heir
+from serve_app.heir import LOOK_EVERY_S, Heir
 from serve_app.prices import prices_of
 from serve_app.storage.journal import Journal
 from serve_app.storage.orphan import orphans
@@ -36,11 +36,18 @@ class Authority(LocalControl):
         return await super().adopt(entries)
 
 
-class Patience(FakeClock):
-    """A clock that lets some real time pass, for the threads that read files."""
+class OneLook(FakeClock):
+    """A clock that stands still between one look and the next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked = asyncio.Event()
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0.01)
+        if seconds == LOOK_EVERY_S:
+            self.looked.set()
+            await asyncio.Event().wait()
+        await super().sleep(seconds)
 
 
 def dead_router(folder: Path, name: str, entries: int = 1) -> Path:
@@ -53,9 +60,13 @@ def dead_router(folder: Path, name: str, entries: int = 1) -> Path:
     return folder / f"{name}.000001.jsonl"
 
 
-async def looked(heir: Heir) -> None:
+async def look(folder: Path, authority: Authority) -> None:
+    """Let an heir look once through the whole folder, and stop it."""
+    clock = OneLook()
+    heir = Heir(folder, authority, clock)
     heir.start()
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(60):
+        await clock.looked.wait()
     heir.check()
     await heir.stop()
 
@@ -67,7 +78,7 @@ async def test_a_journal_that_cannot_be_read_keeps_no_other_from_being_taken_ove
     dead_router(tmp_path, "second")
     authority = Authority()
 
-    await looked(Heir(tmp_path, authority, Patience()))
+    await look(tmp_path, authority)
     assert authority.taken == {("second", 1)}
 
     unreadable.rmdir()
@@ -89,7 +100,7 @@ async def test_a_journal_that_cannot_be_removed_keeps_no_other_from_being_taken_
     monkeypatch.setattr(Path, "unlink", refused_once)
     authority = Authority()
 
-    await looked(Heir(tmp_path, authority, Patience()))
+    await look(tmp_path, authority)
 
     assert authority.taken == {("first", 1), ("second", 1)}
     assert [orphan.name for orphan in orphans(tmp_path)] == ["first"]
@@ -101,7 +112,7 @@ async def test_an_heir_that_is_stopped_holds_no_journal_any_more(tmp_path: Path)
     authority = Authority()
     authority.is_away = True
 
-    await looked(Heir(tmp_path, authority, Patience()))
+    await look(tmp_path, authority)
 
     assert [orphan.name for orphan in orphans(tmp_path)] == ["first", "second"]
 
@@ -111,7 +122,7 @@ async def test_an_heir_that_is_stopped_while_it_takes_a_journal_lets_go_of_it(tm
     lines = segment.read_bytes()
     segment.unlink()
     os.mkfifo(segment)  # who reads it waits for somebody who writes
-    heir = Heir(tmp_path, Authority(), Patience())
+    heir = Heir(tmp_path, Authority(), OneLook())
     heir.start()
     writer = await asyncio.to_thread(segment.open, "wb")  # returns when the heir is reading
     stopping = asyncio.create_task(heir.stop())
@@ -129,7 +140,7 @@ async def test_a_long_journal_is_handed_over_in_pieces_and_whole(tmp_path: Path)
     dead_router(tmp_path, "long", entries=2_500)
     authority = Authority()
 
-    await looked(Heir(tmp_path, authority, Patience()))
+    await look(tmp_path, authority)
 
     assert len(authority.taken) == 2_500
     assert list(orphans(tmp_path)) == []

@@ -168,6 +168,17 @@ def test_a_journal_that_is_not_done_is_left_to_an_heir(journal: Journal, tmp_pat
     assert list(orphan.entries()) == made[2:], "what the ledger has is not sent again"
 
 
+def test_a_journal_that_is_closed_with_an_attempt_under_way_is_left_to_an_heir(
+    journal: Journal, tmp_path: Path
+) -> None:
+    journal.opened(begun(request_id="open", cost=77))
+    journal.close()
+
+    [orphan] = heirs(tmp_path)
+    [lost] = orphan.entries()
+    assert (lost.request_id, lost.cost, lost.number, lost.outcome) == ("open", 77, 1, EntryOutcome.LOST)
+
+
 def test_an_attempt_under_way_outlives_the_segments_it_began_in(journal: Journal, tmp_path: Path) -> None:
     journal.opened(begun(request_id="long", cost=77))
     fill(journal, 40)
