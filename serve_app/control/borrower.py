@@ -169,8 +169,12 @@ class Borrower:
                 continue
             if refusal.until <= now:
                 del self._refusals[limit.id]
-            elif amount - self._account(limit, now).free >= refusal.need:
-                return Shortage(limit, amount, refusal.used)
+                continue
+            free = self._account(limit, now).free
+            if amount - free >= refusal.need:
+                # Of a rate, what we hold and have not used was told as used, too.
+                unused = 0 if limit.unit is Unit.NANO_DOLLARS else free
+                return Shortage(limit, amount, refusal.used - unused)
         return None
 
     def foreseen(self, limit: Limit, amount: int, now: float) -> Shortage | None:

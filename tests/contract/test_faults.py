@@ -239,8 +239,9 @@ async def test_a_fault_ends_as_the_table_says(
     assert dict(zip(cells, ends, strict=True)) == {
         (place, adapter): fault.expected(place, asked, adapter) for place, adapter in cells
     }
-    for (place, _), built in zip(cells, scenes, strict=True):
+    for (place, _), built, end in zip(cells, scenes, ends, strict=True):
         arrived = getattr(built, place).arrived
+        assert len(arrived) == (end.first if place == "first" else end.last) >= 1 + (fault.apart_s > 0)
         assert all(later - earlier >= fault.apart_s for earlier, later in pairwise(arrived))
 
 

@@ -87,7 +87,9 @@ def test_an_upstream_that_says_nothing_delays_no_other(gateway: Gateway) -> None
         eventually(lambda: told(api, "silent")["error"] == "no answer within 1 s")
         seen = len(well.requests)
         eventually(lambda: len(well.requests) > seen + 2)
-        assert told(api, "well")["last_check"] is not None
+        shown = told(api, "well")
+        assert (shown["status"], shown["error"]) == ("healthy", None)
+        assert datetime.fromisoformat(shown["last_check"]).tzinfo is not None
 
 
 def test_a_deployment_that_may_shrink_to_nothing_is_left_asleep(gateway: Gateway) -> None:

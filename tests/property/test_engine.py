@@ -22,6 +22,27 @@ from tests.support.settings import two_providers
 REQUEST = read_chat(orjson.dumps({"messages": [{"role": "user", "content": "hi"}]}))
 ANSWER = Answer(b"{}", Usage(1, 1), 0.1)
 MAX_RETRIES = 3
+LAST_WORDS = {
+    FailureKind.TIMEOUT: 504,
+    FailureKind.RATE_LIMITED: 429,
+    FailureKind.OVERLOADED: 503,
+    FailureKind.SATURATED: 429,
+    FailureKind.UNREACHABLE: 502,
+    FailureKind.BROKEN: 502,
+    FailureKind.AUTH: 502,
+    FailureKind.OUT_OF_CREDIT: 502,
+    FailureKind.NOT_FOUND: 502,
+    FailureKind.CONTEXT_LENGTH: 400,
+    FailureKind.CONTENT_FILTER: 400,
+    FailureKind.REJECTED: 400,
+    FailureKind.INTERNAL: 500,
+}
+FINAL = (
+    FailureKind.CONTEXT_LENGTH,  # of a model that holds no less than the other one
+    FailureKind.CONTENT_FILTER,
+    FailureKind.REJECTED,
+    FailureKind.INTERNAL,
+)
 
 
 @dataclass(frozen=True)
@@ -109,6 +130,7 @@ def test_attempts_end_with_the_deadline_are_bounded_and_keep_announced_waits(
 
 @pytest.mark.parametrize("kind", FailureKind)
 def test_every_kind_of_failure_ends_a_request_that_nobody_can_serve(kind: FailureKind) -> None:
+    """The last word is that of the last target that was asked; a caller's fault, or ours, is told at once."""
     clock = FakeClock()
     failing = {name: Scripted(name, clock, [Behaviour(0, kind, None)]) for name in ("first", "second")}
 
@@ -116,6 +138,9 @@ def test_every_kind_of_failure_ends_a_request_that_nobody_can_serve(kind: Failur
         made = await House(two_providers(), dict(failing), clock).open()
         with pytest.raises(UpstreamError) as caught:
             await made.gateway.chat(REQUEST, "r")
-        assert caught.value.status != 401
+        told, status = caught.value, LAST_WORDS[kind]
+        asked = ["first"] if kind in FINAL else ["first", "second"]
+        assert (told.failure, told.status, told.provider_id) == (kind, status, asked[-1])
+        assert [name for name, provider in failing.items() if provider.asked] == asked
 
     asyncio.run(run())

@@ -161,11 +161,16 @@ def test_the_file_of_the_installed_litellm_is_found_and_read_without_importing_i
         "import sys\n"
         "from serve_app.accounting.catalogue import bundled_catalogue\n"
         "price = bundled_catalogue().price('gemini-2.5-flash', 'gemini')\n"
-        "assert price is not None and price.input > 0\n"
+        "print(price.input, price.output, price.cached_read)\n"
         "assert 'litellm' not in sys.modules and 'ray' not in sys.modules\n"
     )
-    assert litellm_price_file() is not None
-    subprocess.run([sys.executable, "-c", script], check=True)
+    file = litellm_price_file()
+    assert file is not None
+    listed = json.loads(file.read_bytes())["gemini/gemini-2.5-flash"]
+    told = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout
+
+    names = ("input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost")
+    assert [int(price) for price in told.split()] == [round(listed[name] * 10**15) for name in names]
 
 
 def model(**more: Any) -> ModelConfig:
