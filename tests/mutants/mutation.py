@@ -147,7 +147,7 @@ def _changes_of_statement(node: ast.stmt) -> Iterator[Change]:
             yield node.test, _negated(node.test)
         case ast.If():
             yield node.test, _negated(node.test)
-        case ast.Return(value=ast.expr() as value) if not _is_none(value):
+        case ast.Return(value=ast.expr() as value) if not _is_flag_or_none(value):
             yield value, "None"
         case ast.Expr(value=ast.Call() | ast.Await()) if not _is_for_people(node):
             yield node, "pass"
@@ -176,8 +176,9 @@ def _negated(test: ast.expr) -> str:
     return f"not {_text(test)}" if not isinstance(test, ast.UnaryOp) else f"bool({_text(test.operand)})"
 
 
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_flag_or_none(node: ast.expr) -> bool:
+    """A constant that has a mutant of its own, or cannot be told from None by an `if`."""
+    return isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, bool))
 
 
 def _is_text(node: ast.expr) -> bool:

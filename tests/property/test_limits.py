@@ -7,7 +7,7 @@ store has. Never is a limit passed, and who waits for what there is gets it.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -21,9 +21,10 @@ from serve_app.accounting.usage import Usage
 from serve_app.control.borrower import Borrower, Hold, Need
 from serve_app.control.credit import Grant, Holding, Want
 from serve_app.control.lender import EXPIRES_S, LEASE_S, Lender
+from serve_app.control.loans import CREDIT_WITHIN_S
 from serve_app.control.store import Spend
 
-START = datetime(2023, 11, 30, 23, 58, 30, 500_000, UTC).timestamp()  # a day and a month end soon
+START = datetime(2023, 11, 30, 23, 59, 57, 500_000, UTC).timestamp()  # a day and a month end soon
 DAY_S, MINUTE_S = 86_400, 60
 OF_THE_DAY = Limit("gateway/day", Unit.NANO_DOLLARS, Window.DAY, 250)
 OF_THE_MONTH = Limit("gateway/month", Unit.NANO_DOLLARS, Window.MONTH, 400)
@@ -34,8 +35,9 @@ TOKENS = Limit("gateway/tokens", Unit.TOKENS, Window.MINUTE, 1000)
 BUDGETS = (OF_THE_DAY, OF_THE_MONTH, MINE)
 LIMITS = (*BUDGETS, AT_ONCE, REQUESTS, TOKENS)
 
-STEP_S = 0.25
-SERVED_WITHIN_S = 2 * MINUTE_S  # a minute's rate may be used up, and what the dead held is theirs for a while
+STEP_S = 0.1
+# A minute's rate may be used up, and for a while what the dead had counts as theirs.
+IN_THE_END_S = MINUTE_S + EXPIRES_S + 1
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Asked:
 
     @property
     def needs(self) -> list[Need]:
-        budgets = [(limit, self.cost) for limit in BUDGETS if limit.scope.tenant in (None, self.tenant)]
+        budgets = [(limit, self.cost) for limit in BUDGETS if is_of(limit, self.tenant)]
         return [*budgets, (AT_ONCE, 1), (REQUESTS, 1), (TOKENS, self.tokens)]
 
 
@@ -59,6 +61,7 @@ class Reserved:
     hold: Hold
     asked: Asked
     at: float
+    on_trust: bool = False
 
 
 @dataclass
@@ -90,10 +93,10 @@ class Cluster(RuleBasedStateMachine):
         self.lender.set_limits(LIMITS, self.now)
         self.lender.restore((), self.now, 0.0)
         self.routers = [Router(name) for name in "abc"]
-        self.admitted: Counter[int] = Counter()  # requests, by minute
+        self.admitted: Counter[int] = Counter()  # requests out of credit, by minute
         self.tokens: Counter[int] = Counter()
-        self.on_trust: Counter[tuple[str, object]] = Counter()  # by limit and window: beside all credit
-        self.died_at = 0.0
+        self.on_trust: set[tuple[str, int]] = set()  # entries that no credit was for
+        self.died_at = self.came_up_at = 0.0
         self.unknown: set[int] = set()  # minutes of which an authority that came back could not hear all
 
     # --- what routers do ------------------------------------------------------------------------------
@@ -112,26 +115,23 @@ class Cluster(RuleBasedStateMachine):
         if hold is None:
             router.borrower.ask(asked.needs, self.now)
             return False
-        self.begins(router, hold, asked)
-        return True
-
-    def begins(self, router: Router, hold: Hold, asked: Asked) -> None:
         router.under_way.append(Reserved(hold, asked, self.now))
         self.admitted[minute_of(self.now)] += 1
         self.tokens[minute_of(self.now)] += asked.tokens
+        return True
 
-    @rule(at=routers, asked=requests)
-    def goes_on_without_credit(self, at: int, asked: Asked) -> None:
+    @rule(at=routers, asked=st.lists(requests, min_size=1, max_size=3))
+    def goes_on_without_credit(self, at: int, asked: list[Asked]) -> None:
         """A router that is cut off goes on within what it has heard; that may come on top of a limit."""
         router = self.routers[at]
-        if self.now - router.heard_at <= LEASE_S:
+        if not is_quiet(router):
             return
+        self.now = max(self.now, router.heard_at + LEASE_S + 0.1)
+        self.those_at_work_report()
         router.borrower.lose_free()
-        if hold := router.borrower.trust(asked.needs, self.now):
-            for limit, amount in asked.needs:
-                assert amount <= limit.amount
-                self.on_trust[limit.id, window_of(limit, self.now)] += amount
-            self.begins(router, hold, asked)
+        for each in asked:
+            if hold := router.borrower.trust(each.needs, self.now):
+                router.under_way.append(Reserved(hold, each, self.now, on_trust=True))
 
     @rule(at=routers, share=st.floats(0, 1))
     def settles(self, at: int, share: float) -> None:
@@ -142,7 +142,9 @@ class Cluster(RuleBasedStateMachine):
             entry = entry_of(router, int(ended.asked.cost * share), tokens, ended.asked.tenant, self.now)
             router.entries.append(entry)
             router.borrower.settle(ended.hold, entry, self.now)
-            if minute_of(ended.at) == minute_of(self.now):
+            if ended.on_trust:
+                self.on_trust.add((entry.journal, entry.number))
+            elif minute_of(ended.at) == minute_of(self.now):
                 self.tokens[minute_of(self.now)] -= ended.asked.tokens - tokens
 
     @rule(at=routers)
@@ -152,7 +154,7 @@ class Cluster(RuleBasedStateMachine):
         if router.under_way:
             ended = router.under_way.pop()
             router.borrower.cancel(ended.hold, self.now)
-            if minute_of(ended.at) == minute_of(self.now):
+            if minute_of(ended.at) == minute_of(self.now) and not ended.on_trust:
                 self.admitted[minute_of(self.now)] -= 1
                 self.tokens[minute_of(self.now)] -= ended.asked.tokens
 
@@ -192,6 +194,8 @@ class Cluster(RuleBasedStateMachine):
         for lost in router.under_way:
             entry = entry_of(router, lost.asked.cost, lost.asked.tokens, lost.asked.tenant, self.now)
             router.entries.append(entry)
+            if lost.on_trust:
+                self.on_trust.add((entry.journal, entry.number))
         self.counts(router, router.entries)
         self.died_at = self.now
         self.routers[at] = Router(f"{router.name}'", heard_at=self.now)
@@ -209,12 +213,15 @@ class Cluster(RuleBasedStateMachine):
         while seconds > 0:
             self.now += min(seconds, 3.0)
             seconds -= 3.0
-            for at, router in enumerate(self.routers):
-                if router.under_way or len(router.entries) > router.taken:
-                    self.reports(at, arrives=True, comes_back=True)
+            self.those_at_work_report()
+
+    def those_at_work_report(self) -> None:
+        for at, router in enumerate(self.routers):
+            if not is_quiet(router):
+                self.reports(at, arrives=True, comes_back=True)
 
     @rule(days=st.sampled_from([1, 1, 31]))
-    @precondition(lambda self: not any(r.under_way or len(r.entries) > r.taken for r in self.routers))
+    @precondition(lambda self: all(map(is_quiet, self.routers)))
     def days_pass(self, days: int) -> None:
         """Nobody has anything under way, and so may be silent."""
         self.now += days * DAY_S
@@ -229,6 +236,7 @@ class Cluster(RuleBasedStateMachine):
         """
         if minute_of(self.died_at) == minute_of(self.now):
             self.unknown.add(minute_of(self.now))
+        self.came_up_at = self.now
         self.lender = Lender()
         self.lender.set_limits(LIMITS, self.now)
         self.lender.restore(spends_of(self.stored), self.now, LEASE_S)
@@ -238,59 +246,71 @@ class Cluster(RuleBasedStateMachine):
         for at in range(len(self.routers)):
             self.reports(at, arrives=True, comes_back=True)
 
-    @rule(
-        waiting=st.lists(st.tuples(routers, requests), min_size=1, max_size=3, unique_by=lambda who: who[0])
-    )
+    @rule(waiting=waiting_ones)
     def who_waits_for_what_there_is_gets_it(self, waiting: list[tuple[int, Asked]]) -> None:
         """Where there is room for all of them, whoever holds the credit; and reports get through."""
-        if not self.has_room_for([asked for _, asked in waiting]):
+        wanted = [each for _, each in waiting]
+        if not self.has_room_for(wanted):
             return
-        until = self.now + SERVED_WITHIN_S
+        is_soon = self.has_room_at_once_for(wanted)
+        within_s = CREDIT_WITHIN_S if is_soon else IN_THE_END_S
+        until = self.now + within_s
+        self.all_report()
         while waiting := [(at, asked) for at, asked in waiting if not self.tries_to_reserve(at, asked)]:
-            assert self.now < until, f"still waiting: {waiting}"
+            assert self.now < until, f"after {within_s} s {waiting} are still waiting"
             self.all_report()
+            for at, asked in waiting:
+                short = self.routers[at].borrower.shortage(asked.needs, self.now)
+                assert not (is_soon and short), "refused what there is"
             self.now += STEP_S
 
     def has_room_for(self, asked: Sequence[Asked]) -> bool:
+        """Whether budgets and places allow so much, and a minute of which nothing was used."""
         under_way = [each.asked for router in self.routers for each in router.under_way]
         for limit in BUDGETS:
-            taken = [each.cost for each in (*under_way, *asked) if limit.scope.tenant in (None, each.tenant)]
-            if self.spent(limit) + sum(taken) > limit.amount:
+            taken = sum(each.cost for each in (*under_way, *asked) if is_of(limit, each.tenant))
+            if self.spent(limit, self.all_entries()) + taken > limit.amount:
                 return False
         return len(under_way) + len(asked) <= AT_ONCE.amount and sum(a.tokens for a in asked) <= TOKENS.amount
+
+    def has_room_at_once_for(self, asked: Sequence[Asked]) -> bool:
+        """Whether the present minute allows it, too, and nobody has to find out first who is still there."""
+        minute = minute_of(self.now)
+        under_way = [each for router in self.routers for each in router.under_way]
+        return (
+            self.now - max(self.died_at, self.came_up_at) > EXPIRES_S
+            and minute_of(self.died_at) < minute
+            and not (self.on_trust or any(each.on_trust for each in under_way))
+            and self.admitted[minute] + len(asked) <= REQUESTS.amount
+            and self.tokens[minute] + sum(each.tokens for each in asked) <= TOKENS.amount
+        )
 
     # --- what always holds ----------------------------------------------------------------------------
 
     @invariant()
     def nothing_is_over_its_limit(self) -> None:
+        """Of what was reserved out of credit; what went on without it comes on top."""
+        under_way = [each.asked for router in self.routers for each in router.under_way if not each.on_trust]
+        entries = [one for one in self.all_entries() if (one.journal, one.number) not in self.on_trust]
         for limit in BUDGETS:
-            reserved = sum(
-                each.asked.cost
-                for router in self.routers
-                for each in router.under_way
-                if limit.scope.tenant in (None, each.asked.tenant)
-            )
-            assert self.spent(limit) + reserved <= self.most(limit)
-        assert sum(len(router.under_way) for router in self.routers) <= self.most(AT_ONCE)
+            reserved = sum(asked.cost for asked in under_way if is_of(limit, asked.tenant))
+            assert self.spent(limit, entries) + reserved <= limit.amount
+        assert len(under_way) <= AT_ONCE.amount
 
     @invariant()
     def no_minute_has_more_than_allowed(self) -> None:
         minute = minute_of(self.now)
         if minute not in self.unknown:
-            assert self.admitted[minute] <= self.most(REQUESTS)
-            assert self.tokens[minute] <= self.most(TOKENS)
+            assert self.admitted[minute] <= REQUESTS.amount
+            assert self.tokens[minute] <= TOKENS.amount
 
-    def most(self, limit: Limit) -> int:
-        """What a limit allows, and what went on without asking, in this window or over from the last."""
-        return limit.amount + sum(amount for (of, _), amount in self.on_trust.items() if of == limit.id)
-
-    def spent(self, limit: Limit) -> int:
+    def spent(self, limit: Limit, entries: Iterable[Entry]) -> int:
         """What was spent of a budget in the present window."""
         window = window_of(limit, self.now)
         return sum(
             entry.cost or 0
-            for entry in self.all_entries()
-            if limit.scope.tenant in (None, entry.tenant) and window_of(limit, entry.at) == window
+            for entry in entries
+            if is_of(limit, entry.tenant) and window_of(limit, entry.at) == window
         )
 
     def teardown(self) -> None:
@@ -305,13 +325,22 @@ class Cluster(RuleBasedStateMachine):
             standing = self.lender.standing(limit.id, self.now)
             assert standing is not None
             assert standing.on_loan == 0
-            assert standing.used == (self.spent(limit) if limit in BUDGETS else 0)
+            assert standing.used == (self.spent(limit, self.all_entries()) if limit in BUDGETS else 0)
 
     def all_entries(self) -> Iterator[Entry]:
         yield from self.stored
         for router in self.routers:
             known = self.counted.get(router.name, 0)
             yield from (entry for entry in router.entries if entry.number > known)
+
+
+def is_quiet(router: Router) -> bool:
+    """Whether there is nothing that the authority must hear of soon."""
+    return not router.under_way and len(router.entries) == router.taken
+
+
+def is_of(limit: Limit, tenant: str) -> bool:
+    return limit.scope.tenant in (None, tenant)
 
 
 def minute_of(now: float) -> int:

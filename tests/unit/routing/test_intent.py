@@ -120,3 +120,12 @@ def test_an_embedding_names_a_model_or_leaves_the_choice(name: str | None, named
     intent = ModelNames(targets_of(settings(OFFERED))).embedding(name)
 
     assert intent == Intent(ModelTask.EMBEDDING, named=named)
+
+
+def test_a_tier_is_any_chat_that_the_vendor_serves_rather_than_nothing() -> None:
+    models = [{"model_id": task, "task": task} for task in ("chat_large", "embedding")]
+    offered = {"llm_providers": [{"id": "p", "type": "openai", "models": models}], "default_models": {}}
+    names = ModelNames(targets_of(settings(offered)))
+
+    assert names.tier_at("haiku", "openai") == Intent(ModelTask.CHAT_LARGE)
+    assert names.tier_at("haiku", "anthropic") == Intent(ModelTask.CHAT_SMALL), "for an error that says so"

@@ -93,4 +93,5 @@ def test_what_nobody_could_look_at_is_refused_with_a_400(url: str) -> None:
 
 def test_an_image_over_the_limit_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="over the limit"):
-        check_images(shown("data:image/png;base64," + "A" * 4_000_000), max_image_mb=2)
+        check_images(shown("data:image/png;base64," + "A" * 4_000_004), max_image_mb=3)
+    check_images(shown("data:image/png;base64," + "A" * 4_000_000), max_image_mb=3)

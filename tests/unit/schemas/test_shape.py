@@ -108,6 +108,15 @@ def test_values_are_counted_exactly_whatever_stands_in_strings(inner: Any, more:
         assert (refused.value.status, refused.value.code) == (413, "too_many_values")
 
 
+@pytest.mark.parametrize(
+    "raw", [b"[" + b"1," * 10 + b"1]", b"[" * 11 + b"]" * 11], ids=["commas", "brackets"]
+)
+def test_many_commas_or_many_brackets_are_each_enough_to_refuse_a_text_unparsed(raw: bytes) -> None:
+    check_count(raw, most=11)
+    with pytest.raises(InvalidRequest):
+        check_count(raw, most=10)
+
+
 def test_a_text_full_of_commas_and_brackets_is_one_value() -> None:
     said = 'a,[{"\\' * 300_000
 
