@@ -44,14 +44,14 @@ def _something(value: float) -> float:
     return value
 
 
-_Number = BeforeValidator(_number)
+_Number = BeforeValidator(_number)  # comes last, so that the OpenAPI document shows the bounds
 
-Dollars = Annotated[float, _Number, Field(ge=LEAST_DOLLARS, le=MOST_DOLLARS)]
-CostLimit = Annotated[float, _Number, Field(ge=0, le=MOST_DOLLARS)]
-PricePer1k = Annotated[float, _Number, Field(ge=0, le=MOST_PER_1K), AfterValidator(_price)]
-PricePerUse = Annotated[float, _Number, Field(ge=0, le=MOST_PER_USE)]
-PricePerHour = Annotated[float, _Number, Field(ge=0, le=MOST_PER_HOUR)]
+Dollars = Annotated[float, Field(ge=LEAST_DOLLARS, le=MOST_DOLLARS), _Number]
+CostLimit = Annotated[float, Field(ge=0, le=MOST_DOLLARS), _Number]
+PricePer1k = Annotated[float, Field(ge=0, le=MOST_PER_1K), AfterValidator(_price), _Number]
+PricePerUse = Annotated[float, Field(ge=0, le=MOST_PER_USE), _Number]
+PricePerHour = Annotated[float, Field(ge=0, le=MOST_PER_HOUR), _Number]
 CorrectedDollars = Annotated[
-    float, _Number, Field(ge=-MOST_CORRECTED, le=MOST_CORRECTED), AfterValidator(_something)
+    float, Field(ge=-MOST_CORRECTED, le=MOST_CORRECTED), AfterValidator(_something), _Number
 ]
-Rate = Annotated[int, _Number, Field(ge=1, le=MOST_RATE)]
+Rate = Annotated[int, Field(ge=1, le=MOST_RATE), _Number]

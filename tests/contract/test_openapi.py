@@ -89,12 +89,13 @@ CASES = [
     for mode in GenerationMode
     if mode is GenerationMode.POSITIVE or operation.body or list(operation.iter_parameters())
 ]
-# Whose bodies name models, providers, tenants or addresses that the document does not know, or moments.
+# Whose bodies name models, providers, tenants, addresses, sums or moments that the document does not know.
 NAMING = {
     ("POST", "/api/admin/keys"),
     ("PATCH", "/api/admin/keys/{id}"),
     ("PUT", "/api/admin/tenants/{id}"),
     ("POST", "/api/admin/backend/vllm/endpoint"),
+    ("POST", "/api/admin/ledger/corrections"),
 }
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import serve_app
+from tests.support.source import tree_of
 
 ROOT = Path(serve_app.__file__).parent
 
@@ -114,7 +115,7 @@ def row_of(file: Path) -> tuple[str, str]:
 
 def imports_of(file: Path) -> Iterator[str]:
     """Every module that is imported anywhere in the file."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module == "serve_app":

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import serve_app
+from tests.support.source import tree_of
 
 ROOT = Path(serve_app.__file__).parent
 PROJECT = Path(__file__).parents[2]
@@ -45,7 +46,7 @@ LEAST = {"starlette": (1, 0, 1), "litellm": (1, 83, 14)}  # CVE-2026-48710; the 
 
 def calls_in(file: Path) -> Iterator[tuple[str, ast.Call]]:
     """Every call with what is called, as it is written."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func), node
 
@@ -72,7 +73,7 @@ def locked(lock: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
 def test_nothing_here_starts_a_process_or_makes_code_of_a_text(file: Path) -> None:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = tree_of(file.read_text(encoding="utf-8"))
     imported = {
         name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names
     } | {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -117,7 +118,7 @@ def test_no_sql_is_put_together_from_texts(file: Path) -> None:
     ],
 )
 def test_a_text_that_is_put_together_is_known_from_one_that_is_not(code: str, is_found: bool) -> None:
-    call = ast.parse(code, mode="eval").body
+    call = tree_of(code, "eval").body
 
     assert isinstance(call, ast.Call)
     assert is_a_text_made_here(call.args[0]) is is_found
@@ -234,7 +235,7 @@ def test_every_test_that_the_document_names_is_there() -> None:
 
     assert len(named) > 30
     for file, test in named:
-        tree = ast.parse((PROJECT / file).read_text("utf-8"))
+        tree = tree_of((PROJECT / file).read_text("utf-8"))
         functions = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)}
         assert test in functions, f"{file} has no {test}"
 
