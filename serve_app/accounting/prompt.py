@@ -20,7 +20,7 @@ PICTURE = (3_000, 6_000)
 PICTURE_GPT_4O_MINI = (2_833, 48_169)  # 2,833 and 5,667 for each of up to eight tiles, as OpenAI states
 PER_SOUND_BYTE = 16  # bytes a token: 32 tokens a second, as Gemini counts, of sound at 4 kbit/s
 PER_WAVE_BYTE = 125  # likewise of uncompressed sound, at 32 kbit/s
-UNSEEN_WINDOW = 200_000  # tokens of a file that only the vendor can see, where the window is not known
+UNSEEN_WINDOW = 200_000  # tokens of a file that only the vendor can read, where the window is not known
 PER_SEARCH = 20_000  # tokens of results that one search of the vendor's adds to the prompt
 
 _UNCOMPRESSED = frozenset({"wav", "pcm", "pcm16"})
@@ -28,7 +28,8 @@ _OTHER_PICTURES = frozenset({"image", "input_image"})  # whose bytes, if the req
 _FILES = frozenset({
     "file", "input_file", "document", "document_url", "video", "video_url", "audio_url", "container_upload",
 })  # fmt: skip
-_INLINE = ("file_data", "data", "url", "text", "content")
+_INLINE = ("file_data", "data", "url")
+_TEXT = "data:text/"
 
 
 class Prompt(NamedTuple):
@@ -40,7 +41,7 @@ class Prompt(NamedTuple):
         low_pictures: pictures at low detail.
         pictures: all other pictures.
         sound: tokens of sound.
-        unseen: files of which the request has no more than an address or an id.
+        unseen: files of which the request has an address, an id, or bytes that are no text.
     """
 
     size: int
@@ -65,9 +66,13 @@ def prompt_of(size: int, messages: Iterable[Mapping[str, Any]], has_tools: bool 
         content = message.get("content")
         if not isinstance(content, list):
             continue
-        for part in content:
+        waiting = list(content)
+        while waiting:
+            part = waiting.pop()
             kind = part.get("type")
-            if kind == "text":
+            if kind != "text":
+                waiting += _parts_within(part)
+            if kind == "text" or not isinstance(kind, str):
                 continue
             if kind == "image_url":
                 size -= _picture_bytes(part)
@@ -78,7 +83,7 @@ def prompt_of(size: int, messages: Iterable[Mapping[str, Any]], has_tools: bool 
             elif kind == "input_audio":
                 used, tokens = _sound(part)
                 size, sound = size - used, sound + tokens
-            elif kind in _FILES and not _is_inline(part):
+            elif kind in _FILES and not _is_text(part):
                 unseen += 1
     return Prompt(max(0, size) + FRAME + has_tools * TOOL_FRAME, low, pictures, sound, unseen)
 
@@ -92,6 +97,19 @@ def most_tokens(prompt: Prompt, model_id: str, window: int | None) -> Tokens:
         return tokens
     # The kinds differ in price, so each keeps as much as it could have on its own.
     return Tokens(*(min(count, window) for count in tokens))
+
+
+def _parts_within(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The parts that a part holds itself: the result of a tool, a document made of pieces."""
+    source = part.get("source")
+    holders = (part, source) if isinstance(source, Mapping) else (part,)
+    return [
+        inner
+        for holder in holders
+        if isinstance(content := holder.get("content"), list)
+        for inner in content
+        if isinstance(inner, Mapping)
+    ]
 
 
 def _picture_bytes(part: Mapping[str, Any]) -> int:
@@ -113,22 +131,25 @@ def _sound(part: Mapping[str, Any]) -> tuple[int, int]:
         return 0, 0
     length = 3 * len(data) // 4  # base64
     form = sound.get("format")
-    per_token = PER_WAVE_BYTE if form in _UNCOMPRESSED else PER_SOUND_BYTE
+    is_wave = isinstance(form, str) and form in _UNCOMPRESSED
+    per_token = PER_WAVE_BYTE if is_wave else PER_SOUND_BYTE
     return len(data), -(-length // per_token)
 
 
-def _is_inline(part: Mapping[str, Any]) -> bool:
-    """Whether the request holds the file itself, so that its bytes are counted."""
+def _is_text(part: Mapping[str, Any]) -> bool:
+    """
+    Whether the request holds the file itself, and as text, so that its bytes are counted.
+
+    A page of a PDF costs as much as a picture, and a hundred of them may take a few bytes.
+    """
     file = part.get(str(part.get("type")))
     for place in (file, part.get("source"), part):
         if isinstance(place, str):
-            return place.startswith("data:")
+            return place.startswith(_TEXT)
         if isinstance(place, Mapping):
+            if place.get("type") in ("text", "content"):
+                return True
             inline = (place.get(name) for name in _INLINE)
-            if any(isinstance(value, str) and not _is_address(value) for value in inline):
+            if any(isinstance(value, str) and value.startswith(_TEXT) for value in inline):
                 return True
     return False
-
-
-def _is_address(value: str) -> bool:
-    return value[:8].lower().startswith(("http:", "https:", "gs:", "s3:", "file:"))

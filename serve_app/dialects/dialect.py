@@ -130,19 +130,26 @@ class Dialect:
             fields[own] = limit
 
     def _name_roles(self, messages: Any) -> None:
-        for message in messages if isinstance(messages, list) else ():
-            if (own := self.roles.get(message.get("role"))) is not None:
+        for message in _objects_in(messages):
+            role = message.get("role")
+            if isinstance(role, str) and (own := self.roles.get(role)) is not None:
                 message["role"] = own
 
     def _drop_members(self, messages: Any) -> list[str]:
         """Drop members of messages, in place; which there were."""
         dropped = set()
-        for message in messages if isinstance(messages, list) else ():
+        for message in _objects_in(messages):
             for name in self.message_drops:
                 if name in message:
                     del message[name]
                     dropped.add(f"messages.{name}")
         return list(dropped)
+
+
+def _objects_in(messages: Any) -> list[dict[str, Any]]:
+    """The messages of a chat, which are checked, or of a request that should have none."""
+    given = messages if isinstance(messages, list) else []
+    return [message for message in given if isinstance(message, dict)]
 
 
 def told(names: Iterable[str]) -> tuple[str, ...]:

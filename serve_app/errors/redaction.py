@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 
 HIDDEN = "***"
+_LONGEST_WORD = 24  # letters; nobody says a longer one after a word for a secret
 
 # How the keys of vendors begin. Dots and stars stand for what a vendor has left out of a key it repeats.
 _PREFIXES = (
@@ -17,7 +18,7 @@ _PREFIXES = (
     r"|dop_v1|dapi|lsv2|bce-v3|ak|xa)"
 )
 _KEY = re.compile(
-    rf"(?<![A-Za-z0-9]){_PREFIXES}[-_](?=[\w*.…-]{{0,80}}[\d*…]|[\w-]{{0,40}}\.\.|\w{{12}})(?:[\w*…-]|\.(?=[\w*.…-])){{6,}}"
+    rf"(?<![A-Za-z0-9])(?:{_PREFIXES}|(?i:sk|pk|rk))[-_](?=[\w*.…-]{{0,80}}[\d*…]|[\w-]{{0,40}}\.\.|\w{{12}})(?:[\w*…-]|\.(?=[\w*.…-])){{6,}}"
     r"|(?<![A-Za-z0-9])AIza[\w*-]{6,}"
     r"|(?<![A-Za-z0-9])ya29\.[\w.-]{8,}"
     r"|(?<![A-Za-z0-9])(?:AKIA|ASIA)[A-Z0-9*]{8,}"
@@ -28,12 +29,14 @@ _KEY = re.compile(
 _SCHEME = re.compile(
     r"\b(Bearer|Basic)(\s+)(?!(?:auth\w*|tokens?|key|header|credentials?)\b)[^\s\"',;<>]{6,}", re.I
 )
+# "https://user:password@host"
+_USER = re.compile(r"(?<=://)[^\s/@:]{1,200}:[^\s/@]{1,200}@")
 # "API key provided: abc", "x-api-key=abc", "'token': 'abc'": a long word after a word for a secret.
 _NAMED = re.compile(
-    r"(?P<name>(?:key|token|secret|passw(?:or)?d|credentials?|authorization|signature)s?\b"
+    r"(?P<name>(?:key|token|secret|passw(?:or)?d|credentials?|authorization|signature|sig)s?\b"
     r"(?:[\"'`\])<(:=>]|\s|\bis\b|\bprovided\b|\bgiven\b|\bwas\b|\byou\b|\bsent\b|\bused\b|\bvalue\b|\bending\b"
     r"|\bstarting\b|\bwith\b|\bin\b|\binvalid\b){0,40}+)"
-    r"(?P<value>[A-Za-z0-9+/_*.~=-]{16,})",
+    r"(?P<value>[A-Za-z0-9+/_*.~=%-]{16,})",
     re.I,
 )
 _LONG = re.compile(r"(?<![A-Za-z0-9+/=_-])(?=[A-Za-z+/=_-]*\d)(?=[\d+/=_-]*[A-Za-z])[A-Za-z0-9+/=_-]{40,}")
@@ -49,6 +52,7 @@ def redacted(text: str, secret: str | None = None) -> str:
         text = _exactly(secret).sub(HIDDEN, text)
     text = _KEY.sub(HIDDEN, text)
     text = _SCHEME.sub(rf"\1\2{HIDDEN}", text)
+    text = _USER.sub(f"{HIDDEN}@", text)
     text = _NAMED.sub(_hide_value, text)
     text = _LONG.sub(_hide_long, text)
     if HIDDEN in text:
@@ -63,7 +67,8 @@ def _exactly(secret: str) -> re.Pattern[str]:
 
 def _hide_value(found: re.Match[str]) -> str:
     value = found["value"].rstrip(".")
-    return found["name"] + HIDDEN if _is_random(value) or "**" in value else found[0]
+    is_key = _is_random(value) or "**" in value or (len(value) >= _LONGEST_WORD and value.isalnum())
+    return found["name"] + HIDDEN if is_key else found[0]
 
 
 def _hide_long(found: re.Match[str]) -> str:
@@ -74,7 +79,7 @@ def _is_random(word: str) -> bool:
     """Whether nobody would say this: letters and digits in turn, and not a path or a name of parts."""
     if not (any(char.isdigit() for char in word) and any(char.isalpha() for char in word)):
         return False
-    longest = max(len(part) for part in re.split(r"[-_./=+]", word))
+    longest = max(len(part) for part in re.split(r"[-_./=+%]", word))
     return longest >= 12
 
 

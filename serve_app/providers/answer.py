@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from serve_app.errors import UpstreamError
+from serve_app.errors import FailureKind, UpstreamError
 from serve_app.providers.finish import finish_of, tell_unknown_finish
 from serve_app.providers.json_objects import as_json, found_in
 from serve_app.providers.wire_failures import broken, failure_of_ending, failure_of_error
@@ -33,7 +33,8 @@ def checked(
         return failure_of_error(answer, provider_id, secret)
     values = answer.get(must_have)
     if not isinstance(values, list) or not values:
-        return broken(provider_id, f"sent an answer without '{must_have}'", 200)
+        lacking = f"Provider '{provider_id}' sent an answer without '{must_have}'"
+        return failure_of_error(answer, provider_id, secret, 200, lacking)
     if rows is not None and len(values) != rows:
         return broken(provider_id, f"sent {len(values)} vectors where {rows} were asked for", 200)
     if must_have != "choices":
@@ -52,12 +53,14 @@ def end_choices(choices: list[Any], provider_id: str, secret: str | None) -> boo
     for choice in choices:
         if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
             return broken(provider_id, "sent an answer with a choice that has no message", 200)
+        if choice.get("error"):
+            return failure_of_ending(choice["error"], FailureKind.BROKEN, provider_id, secret)
         reason = choice.get("finish_reason")
         if not isinstance(reason, str) or not reason:
             return broken(provider_id, "sent an answer without a finish_reason", 200)
         finish = finish_of(reason)
         if finish.failure is not None:
-            said = choice.get("error") or f"Provider '{provider_id}' ended its answer with '{reason}'"
+            said = f"Provider '{provider_id}' ended its answer with '{reason}'"
             return failure_of_ending(said, finish.failure, provider_id, secret)
         if not finish.is_known:
             tell_unknown_finish(provider_id, reason)

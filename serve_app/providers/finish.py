@@ -22,6 +22,7 @@ _CUT = (
     "max_tokens",
     "max_output_tokens",
     "error_limit",  # Cohere
+    "incomplete",  # OpenAI's Responses
 )
 
 _FAILED = {
@@ -82,6 +83,8 @@ def finish_of(reason: str) -> Finish:
         return Finish("length")
     if name in _FAILED:
         return Finish(reason, _FAILED[name])
+    if "error" in name or "fail" in name:
+        return Finish(reason, FailureKind.BROKEN)
     return Finish(reason, is_known=False)
 
 

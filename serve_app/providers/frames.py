@@ -14,7 +14,7 @@ import orjson
 
 from serve_app.accounting.reported import usage_of
 from serve_app.accounting.usage import Usage
-from serve_app.errors import UpstreamError
+from serve_app.errors import FailureKind, UpstreamError
 from serve_app.providers.counted import Said
 from serve_app.providers.cutter import FrameCutter
 from serve_app.providers.finish import finish_of, tell_unknown_finish
@@ -153,14 +153,17 @@ class ChatFrames:
             return self._without_a_name(frame)
         found = Found(chunk, data) if chunk is not None else found_in(data)
         if found is None:
-            return self._look_at_no_object(data)
+            return self._look_at_no_object(data, is_error=_ERROR_EVENT.search(frame) is not None)
         if _ERROR_EVENT.search(frame) or _is_error(found.object):
             self.failure = failure_of_error(found.object, self._provider_id, self._secret)
             return b""
         return self._look_inside(found)
 
-    def _look_at_no_object(self, data: bytes) -> bytes:
-        """An error in a list, as Google writes it; or nothing that can be read."""
+    def _look_at_no_object(self, data: bytes, is_error: bool) -> bytes:
+        """An error in a list, as Google writes it, or in plain words; or nothing that can be read."""
+        if is_error:
+            self.failure = failure_of_error(data, self._provider_id, self._secret)
+            return b""
         wrapped = found_in(b'{"error":' + data + b"}") if data[:1] == b"[" else None
         if wrapped is not None and b'"error"' in data:
             self.failure = failure_of_error(wrapped.object["error"], self._provider_id, self._secret)
@@ -206,14 +209,16 @@ class ChatFrames:
         """Note which choices this chunk ends, and how; True when the caller shall see another word for it."""
         changed = False
         for choice in _choices_in(chunk):
+            if choice.get("error"):
+                said, kind = choice["error"], FailureKind.BROKEN
+                self.failure = failure_of_ending(said, kind, self._provider_id, self._secret)
+                return True
             reason = choice.get("finish_reason")
             if not isinstance(reason, str) or not reason:
                 continue
             finish = finish_of(reason)
             if finish.failure is not None:
-                said = (
-                    choice.get("error") or f"Provider '{self._provider_id}' ended its answer with '{reason}'"
-                )
+                said = f"Provider '{self._provider_id}' ended its answer with '{reason}'"
                 self.failure = failure_of_ending(said, finish.failure, self._provider_id, self._secret)
                 return True
             if not finish.is_known:

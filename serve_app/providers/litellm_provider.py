@@ -318,6 +318,7 @@ def _load() -> tuple[Any, Any, Any]:
     litellm_http.install()
     litellm.drop_params = False
     litellm.telemetry = False
+    litellm.disable_stop_sequence_limit = True  # else it leaves out all but four
     litellm.suppress_debug_info = True
     litellm.turn_off_message_logging = True
     litellm.disable_streaming_logging = True

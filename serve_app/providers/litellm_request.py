@@ -16,7 +16,8 @@ from serve_app.errors import ConfigError, FailureKind, UpstreamError, upstream_e
 from serve_app.providers.base import Call
 from serve_app.providers.bodies import Fitted, dialects_of, fitted
 from serve_app.providers.catalogue import Vendor
-from serve_app.providers.translated import broken_arguments, without_empty_texts
+from serve_app.providers.references import too_large_schema
+from serve_app.providers.translated import broken_arguments, unknown_word, without_empty_texts
 from serve_app.schemas.images import image_parts
 
 FOREVER_S = 3600.0  # LiteLLM's own time limit: ours are all shorter, and say which of them ran out
@@ -25,12 +26,17 @@ NO_KEY = "none"  # for an address without a key: without one LiteLLM would look 
 # Words that steer LiteLLM instead of reaching the model: where to call, with whose key. Never a caller's.
 _STEERING = re.compile(
     r"^(_|litellm|aws_|vertex_|azure_|s3_|gcs_|watsonx_|oci_|sap_|openai_|anthropic_(?!version|beta))"
+    r"|^mock_|callbacks?$|_fallbacks$|^cache_control_injection"
     r"|(_url|_base|_endpoint|_host|_key|_secret|_token|_credentials?|_headers?|_file|_path)$"
 )
 _NOT_STEERING = frozenset({"prompt_cache_key"})
 _ALSO_STEERING = frozenset({
     "additional_drop_params", "api_type", "base_url", "credentials", "default_headers", "deployment_id",
     "drop_params", "extra_body", "extra_headers", "hooks", "organization", "project", "timeout", "token",
+    # What its wrappers and its translations read besides the parameters that they declare.
+    "args", "config", "fake_stream", "initial_prompt_value", "is_async_call", "json_mode", "kwargs",
+    "optional_params", "original_function", "provider_config", "rules_obj", "standard_logging_object",
+    "start_time",
 })  # fmt: skip
 
 # Never left out for not being in a vendor's list: they are the request itself, or LiteLLM handles them.
@@ -106,9 +112,16 @@ class LiteLlmRequests:
         messages = request.fields.get("messages") or []
         if refusal := self._links_refused(messages):
             return refusal
+        if provider not in _SPEAK_OPENAI and (place := too_large_schema(request.fields)):
+            what = (
+                f"'{place}': the schema is too large once its references are written out; use fewer of them"
+            )
+            return self._refusal(what, "schema_too_large", place)
         if provider not in _SPEAK_OPENAI and provider not in self._litellm.openai_compatible_providers:
             if broken := broken_arguments(messages):
                 return self._refusal(broken.message, "invalid_tool_arguments", broken.param)
+            if unknown := unknown_word(request.fields):
+                return self._refusal(unknown.message, "request_not_translatable", unknown.param)
             request.fields["messages"] = without_empty_texts(messages)
             if not request.fields["messages"]:
                 return self._refusal("Every message is empty", "empty_messages", "messages")
@@ -131,7 +144,7 @@ class LiteLlmRequests:
             "drop_params": False,  # in silence; whatever cannot be carried has been left out and told
             "no-log": True,
             # Else tools need a package that is not installed; and no request may start an MCP client.
-            "_skip_mcp_handler": True,
+            **({"_skip_mcp_handler": True} if "messages" in fields else {}),
         }
 
     @property
@@ -142,7 +155,7 @@ class LiteLlmRequests:
     def _carried(self, call: Call, kind: str, names: frozenset[str]) -> Fitted:
         """The request without what its dialect, LiteLLM or the vendor does not take."""
         fields, dropped = fitted(call, self._dialect(call.model))
-        lost = [name for name in fields if self._steers(name)]
+        lost = [name for name in fields if self.steers(name)]
         _, taken = self._knowledge(call.model, kind)
         if taken is not None:
             lost += [name for name in names.intersection(fields) - taken if name not in lost]
@@ -168,7 +181,8 @@ class LiteLlmRequests:
             return name.partition("/")[0], None
         return provider, frozenset(taken) if taken else None
 
-    def _steers(self, name: str) -> bool:
+    def steers(self, name: str) -> bool:
+        """Return whether a field would steer the translator instead of reaching the model."""
         if name in _NOT_STEERING:
             return False
         return name in self._steering or _STEERING.search(name) is not None

@@ -18,6 +18,30 @@ class BrokenArguments(NamedTuple):
     message: str
 
 
+class UnknownWord(NamedTuple):
+    """A word of a request for which a translator has none, and which it would leave out in silence."""
+
+    param: str
+    message: str
+
+
+_CHOICES = ("auto", "none", "required")
+_FORMATS = ("text", "json_object", "json_schema")
+
+
+def unknown_word(fields: Mapping[str, Any]) -> UnknownWord | None:
+    """The choice of a tool, or the format of an answer, that no translator knows."""
+    choice, wanted = fields.get("tool_choice"), fields.get("response_format")
+    kind = wanted.get("type") if isinstance(wanted, Mapping) else None
+    for param, word, known in (
+        ("tool_choice", choice, _CHOICES),
+        ("response_format.type", kind, _FORMATS),
+    ):
+        if isinstance(word, str) and word not in known:
+            return UnknownWord(param, f"'{param}' is '{word[:40]}'; this model takes {', '.join(known)}")
+    return None
+
+
 def without_empty_texts(messages: Sequence[Any]) -> list[Any]:
     """
     The messages without texts that are empty or blank, and without messages that say nothing else.

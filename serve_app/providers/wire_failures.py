@@ -16,6 +16,8 @@ from serve_app.providers.verdict import kind_in_an_answer, kind_of
 
 MESSAGE_LIMIT = 500  # characters of an upstream's message that are passed on
 
+LONGEST_WAIT_S = 7 * 86_400.0  # nobody waits longer, whatever a vendor says
+
 # Whatever the vendor says about these is for the operator, and never quoted to a caller.
 _OPERATORS = {
     FailureKind.AUTH: "refused the gateway's credentials",
@@ -49,15 +51,17 @@ def failure_of_response(
 
 
 def failure_of_error(
-    error: Any, provider_id: str, secret: str | None = None, status: int | None = None
+    error: Any, provider_id: str, secret: str | None = None, status: int | None = None, otherwise: str = ""
 ) -> UpstreamError:
     """
     An error object inside an answer or a stream that had begun with HTTP 200.
 
     Some servers put an HTTP status into its `code`, and are believed; else its type says what it is.
+    `otherwise` is the message where it has none.
     """
     said = words_in(error)
-    return failure_of_words(said, kind_in_an_answer(said), provider_id, said.status or status, None, secret)
+    kind = kind_in_an_answer(said)
+    return failure_of_words(said, kind, provider_id, said.status or status, None, secret, otherwise)
 
 
 def failure_of_ending(
@@ -92,6 +96,7 @@ def failure_of_words(
         answered = f" (HTTP {status})" if status else ""
         message = f"Provider '{provider_id}' {_OPERATORS[kind]}{answered}"
         return upstream_error(message, provider_id, kind, status).telling(note=text)
+    wait_s = None if wait_s is None else min(wait_s, LONGEST_WAIT_S)
     answered = f"answered HTTP {status}" if status else "reported an error in its answer"
     failure = upstream_error(
         text or otherwise or f"Provider '{provider_id}' {answered}",

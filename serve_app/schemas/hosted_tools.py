@@ -17,6 +17,11 @@ _RUN_BY_CALLERS = re.compile(
     r"function|custom|(computer|computer_use|bash|text_editor|str_replace_editor|str_replace_based_edit_tool"
     r"|memory|local_shell|shell|apply_patch|tool_search)(_.*)?"
 )
+# Google's tools, by the member that holds their options: it counts whatever else the tool says of itself.
+_BY_MEMBER = frozenset({
+    "googlesearch", "googlesearchretrieval", "enterprisewebsearch", "urlcontext", "googlemaps",
+    "codeexecution", "filesearch", "computeruse",
+})  # fmt: skip
 # Fields that have a vendor search, and say nothing of how often.
 _UNBOUNDED = ("plugins", "search_parameters", "enable_search")
 
@@ -90,6 +95,8 @@ def _with_counted(found: HostedTools, tool: dict[str, Any], kind: str) -> Hosted
 def _is_the_callers(tool: Mapping[str, Any]) -> bool:
     """Whether the caller runs the tool, and the vendor only asks for it."""
     kind = tool.get("type")
+    if any(key.replace("_", "").casefold() in _BY_MEMBER for key in tool):
+        return False
     if isinstance(kind, str):
         return _RUN_BY_CALLERS.fullmatch(kind) is not None
     return "function" in tool or "name" in tool

@@ -11,7 +11,8 @@ from serve_app.errors import InvalidRequest
 FORMATS = ("jpg", "jpeg", "png", "gif", "webp")
 
 # A link ends at a blank, at what may stand around it, and where the next one begins: one pass over a text.
-_LINK = re.compile(r"https?://(?:(?!https?://)[^\s\"'<>)\]])+", re.IGNORECASE)
+_LINKS = re.compile(r"https?://[^\s\"'<>)\]]+", re.IGNORECASE)
+_BEGIN = re.compile(r"https?://", re.IGNORECASE)
 _PICTURE = re.compile(r"\.(?:jpe?g|png|gif|bmp|webp|svg)[.,;:!]*$", re.IGNORECASE)
 _DATA = re.compile(r"data:image/[\w.+-]+;base64,[A-Za-z0-9+/=]+")
 _DATA_TYPE = re.compile(r"^data:(?P<type>[\w.+-]+/[\w.+-]+);base64,", re.IGNORECASE)
@@ -48,12 +49,13 @@ def images_in_text(messages: Sequence[Any]) -> int:
 
 
 def _written(content: str) -> int:
-    links = sum(map(_shows_picture, _LINK.findall(content))) if "://" in content else 0
+    runs = _LINKS.findall(content) if "://" in content else ()
+    links = sum(_shows_picture(link) for run in runs for link in _BEGIN.split(run) if link)
     return links + (len(_DATA.findall(content)) if "data:image/" in content else 0)
 
 
 def _shows_picture(link: str) -> bool:
-    path = re.split("[?#]", link, maxsplit=1)[0]
+    path = link.partition("?")[0].partition("#")[0]
     return _PICTURE.search(path[-10:]) is not None
 
 

@@ -282,6 +282,11 @@ async def test_a_caller_cannot_steer_the_translator(provider: Provider, upstream
         "base_url": "http://127.0.0.1:9",
         "api_key": "stolen",
         "mock_response": "forged",
+        "mock_tool_calls": [{"id": "forged"}],
+        "callbacks": ["forged"],
+        "success_callback": ["forged"],
+        "failure_callback": ["forged"],
+        "cache_control_injection_points": [{"location": "message", "role": "user"}],
         "custom_llm_provider": "openai",
         "extra_headers": {"x-forged": "1"},
         "headers": {"x-forged": "1"},
@@ -295,6 +300,9 @@ async def test_a_caller_cannot_steer_the_translator(provider: Provider, upstream
     assert upstream.last.headers["x-api-key"] == KEY
     assert "x-forged" not in upstream.last.headers
     assert not set(steering) & set(upstream.last.json)
+    assert b"cache_control" not in json.dumps(upstream.last.json).encode()
+    litellm = sys.modules["litellm"]
+    assert "forged" not in [*litellm.callbacks, *litellm.success_callback, *litellm.failure_callback]
 
 
 LINKS = {

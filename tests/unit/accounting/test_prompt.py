@@ -109,3 +109,42 @@ def test_tools_are_explained_to_the_model() -> None:
 
     with_tool = read({"role": "user", "content": "hi"}, tools=[tool]).text
     assert with_tool == bare + TOOL_FRAME + len(orjson.dumps({"tools": [tool]})) - 1
+
+
+NESTED = [
+    {"type": "tool_result", "content": [{"type": "image", "source": {"type": "base64", "data": "AAAA"}}]},
+    {"type": "document", "source": {"type": "content", "content": [{"type": "image", "source": {}}]}},
+]
+
+
+@pytest.mark.parametrize("part", NESTED)
+def test_a_picture_within_another_part_is_one_too(part: dict[str, Any]) -> None:
+    assert read(user(part)).pictures == PICTURE[1]
+
+
+@pytest.mark.parametrize("inner", [{"type": ["image"]}, {"type": {}}, {}])
+def test_a_part_within_another_may_be_of_any_form(inner: dict[str, Any]) -> None:
+    assert read(user({"type": "tool_result", "content": [inner, 5, None]})).pictures == 0
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0="}},
+        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBE"}},
+        {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}},
+    ],
+)
+def test_pages_cost_more_than_their_bytes(part: dict[str, Any]) -> None:
+    assert read(user(part)).text >= UNSEEN_WINDOW
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": LONG}},
+        {"type": "file", "file": {"file_data": "data:text/plain;base64," + LONG}},
+    ],
+)
+def test_a_file_of_text_counts_by_its_bytes(part: dict[str, Any]) -> None:
+    assert 100_000 <= read(user(part)).text < 101_000

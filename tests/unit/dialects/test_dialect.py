@@ -288,3 +288,14 @@ def test_an_operator_may_give_a_role_another_name() -> None:
 def test_an_operators_mistake_is_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Parameters.model_validate(wrong)
+
+
+@pytest.mark.parametrize(
+    "messages", [[5], [None], [{"role": ["system"]}], {"role": "developer"}, "hi"], ids=str
+)
+@pytest.mark.parametrize("type_", ["mistral", "groq"])
+def test_messages_that_are_none_are_left_as_they_are(type_: str, messages: Any) -> None:
+    fields = {"input": "a cat", "messages": messages}
+
+    assert dialect_of(type_, "m").fit(fields) == ()
+    assert fields["messages"] == messages

@@ -417,3 +417,33 @@ def test_that_an_answer_begins_is_no_token_yet(block: bytes) -> None:
 )
 def test_a_word_a_tool_call_an_end_and_what_is_not_understood_are(block: bytes) -> None:
     assert says_something(block)
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        b"event: error\ndata: the engine is gone\n\n",
+        frame_of({"choices": [{"index": 0, "delta": {}, "error": {"message": "the engine is gone"}}]}),
+        frame_of({"choices": [{"index": 0, "finish_reason": "stop", "error": "the engine is gone"}]}),
+    ],
+    ids=["in plain words", "of a choice", "beside a stop"],
+)
+def test_an_error_in_any_form_ends_the_stream_and_keeps_its_words(frames: bytes) -> None:
+    _, seen = passed(HELLO, frames, END, DONE)
+
+    assert seen.shortfall is not None
+    assert seen.shortfall.message == "the engine is gone"
+
+
+@pytest.mark.parametrize("reason", ["failed", "internal_error", "ERROR_OOM"])
+def test_a_reason_that_says_that_the_answer_failed_is_a_failure(reason: str) -> None:
+    _, seen = passed(HELLO, frame_of(chunk(None, reason)), DONE)
+
+    assert seen.shortfall is not None
+
+
+def test_an_incomplete_answer_is_told_as_cut() -> None:
+    shown, seen = passed(HELLO, frame_of(chunk(None, "incomplete")), DONE)
+
+    assert seen.shortfall is None
+    assert b'"finish_reason":"length"' in shown

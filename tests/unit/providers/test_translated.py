@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.providers.translated import broken_arguments, without_empty_texts
+from serve_app.providers.translated import broken_arguments, unknown_word, without_empty_texts
 
 
 def called(arguments: Any) -> dict[str, Any]:
@@ -70,3 +70,29 @@ def test_cut_arguments_are_named_by_their_place_and_not_repeated(arguments: Any)
     assert broken is not None
     assert broken.param == "messages[1].tool_calls[1].function.arguments"
     assert "secret" not in broken.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"tool_choice": "get_weather"}, "tool_choice"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+    ],
+)
+def test_a_word_that_no_translator_knows_is_named(fields: dict[str, Any], param: str) -> None:
+    unknown = unknown_word(fields)
+
+    assert unknown is not None
+    assert unknown.param == param
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"tool_choice": "required", "response_format": {"type": "json_schema"}},
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}, "response_format": None},
+    ],
+)
+def test_the_words_of_openai_are_known(fields: dict[str, Any]) -> None:
+    assert unknown_word(fields) is None

@@ -2,13 +2,23 @@
 
 import json
 import pickle
+import re
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
 
-from serve_app.errors import FailureKind, ProviderAuthError, ProviderRateLimitError, UpstreamError
+from serve_app.errors import (
+    FailureKind,
+    ProviderAuthError,
+    ProviderRateLimitError,
+    UpstreamError,
+    redacted,
+)
+from serve_app.providers.answer import checked
 from serve_app.providers.wire_failures import (
+    LONGEST_WAIT_S,
     MESSAGE_LIMIT,
     failure_of_error,
     failure_of_exception,
@@ -241,3 +251,47 @@ def test_an_internal_address_stays_inside() -> None:
     failure = failure_of_exception(refused_connection(), "p")
 
     assert failure.message == "Provider 'p' cannot be reached: Connection refused"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"detail": "busy"}, {"code": 1305, "msg": "busy", "success": False}, {"errors": [{"message": "busy"}]}],
+)
+def test_an_answer_that_is_none_keeps_the_vendors_words(body: dict[str, Any]) -> None:
+    failure = checked(orjson.dumps(body), "p", "choices")
+
+    assert isinstance(failure, UpstreamError)
+    assert (failure.failure, failure.message) == (FailureKind.BROKEN, "busy")
+
+
+def test_an_answer_that_says_nothing_is_told_by_what_it_lacks() -> None:
+    failure = checked(b'{"id": "1"}', "p", "choices")
+
+    assert isinstance(failure, UpstreamError)
+    assert failure.message == "Provider 'p' sent an answer without 'choices'"
+
+
+@pytest.mark.parametrize("value", ["1e20", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_nobody_is_told_to_wait_for_ages(value: str) -> None:
+    failure = failure_of_response(429, {"Retry-After": value}, b"", "p", now=0.0)
+
+    assert failure.retry_after_s == LONGEST_WAIT_S
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://user:passw0rd12@host/x",
+        "https://x/y?sig=abc%2Fdef1234567890abcdefgh%3D",
+        "SK-ABCDEFGHIJK123456 is wrong",
+        "the subscription key abcdefghijklmnopqrstuvwxyzabcdef is bad",
+    ],
+)
+def test_secrets_of_every_shape_are_taken_out(text: str) -> None:
+    assert not {
+        "passw0rd12",
+        "def1234567890abcdefgh",
+        "ABCDEFGHIJK123456",
+        "abcdefghijklmnopqrstuvwxyzabcdef",
+    } & set(re.split(r"[\s:@?=%/-]", redacted(text)))
+    assert "***" in redacted(text)
