@@ -100,7 +100,8 @@ def sampled(only: str, count: int, seed: int) -> list[Mutant]:
 
 def learned(folder: Path, is_reused: bool) -> list[Test]:
     if is_reused:
-        return [Test(*fields) for fields in pickle.loads(LEARNED.read_bytes())]
+        known = [Test(*fields) for fields in pickle.loads(LEARNED.read_bytes())]
+        return [test for test in known if (folder / test.file).is_file()]
     say("following the tests, to learn what each of them calls ...")
     began = monotonic()
     found = watched(folder, TESTS)

@@ -141,8 +141,9 @@ def judged(folder: Path, tests: Sequence[str], limit_s: float) -> Verdict:
             os.killpg(process.pid, signal.SIGKILL)
         process.join()
         return Verdict.TIMED_OUT
-    if process.exitcode == pytest.ExitCode.NO_TESTS_COLLECTED:
-        raise RuntimeError(f"none of these tests is there any more: {', '.join(tests)}")
+    if process.exitcode in (pytest.ExitCode.NO_TESTS_COLLECTED, pytest.ExitCode.USAGE_ERROR):
+        said = (folder / "output").read_text()[-2_000:]
+        raise RuntimeError(f"the tests have changed since the run that is reused:\n{said}")
     return Verdict.SURVIVED if process.exitcode == 0 else Verdict.KILLED
 
 

@@ -33,3 +33,10 @@ def test_what_was_long_ago_is_forgotten() -> None:
 
     assert speed.p95 is not None
     assert speed.p95 < 13.0
+
+
+def test_below_a_token_a_second_is_a_token_a_second() -> None:
+    speed = Speed()
+    speed.add(0.2, 0.0)
+
+    assert speed.p95 == 1.0
