@@ -11,6 +11,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from serve_app.schemas.body import MOST_TOKENS
+
 Schema = dict[str, Any]
 
 _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}]
@@ -222,7 +224,7 @@ def chat_operation() -> Schema:
         },
         "stream": {"type": ["boolean", "null"]},
         "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2},
-        "max_tokens": {"type": ["integer", "null"], "minimum": 1},
+        "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": MOST_TOKENS},
     }
     answers = {
         "application/json": {"schema": {"$ref": "#/components/schemas/ChatCompletion"}},

@@ -44,14 +44,26 @@ def _something(value: float) -> float:
     return value
 
 
+# What a JSON schema cannot say with one minimum: nothing below what is counted, but 0, or either way from it.
+_FREE_OR_COUNTED: dict[str, Any] = {"anyOf": [{"const": 0}, {"minimum": LEAST_PER_1K}]}
+_NOT_NOTHING: dict[str, Any] = {"anyOf": [{"maximum": -LEAST_DOLLARS}, {"minimum": LEAST_DOLLARS}]}
+
 _Number = BeforeValidator(_number)  # comes last, so that the OpenAPI document shows the bounds
 
 Dollars = Annotated[float, Field(ge=LEAST_DOLLARS, le=MOST_DOLLARS), _Number]
 CostLimit = Annotated[float, Field(ge=0, le=MOST_DOLLARS), _Number]
-PricePer1k = Annotated[float, Field(ge=0, le=MOST_PER_1K), AfterValidator(_price), _Number]
+PricePer1k = Annotated[
+    float,
+    Field(ge=0, le=MOST_PER_1K, json_schema_extra=_FREE_OR_COUNTED),
+    AfterValidator(_price),
+    _Number,
+]
 PricePerUse = Annotated[float, Field(ge=0, le=MOST_PER_USE), _Number]
 PricePerHour = Annotated[float, Field(ge=0, le=MOST_PER_HOUR), _Number]
 CorrectedDollars = Annotated[
-    float, Field(ge=-MOST_CORRECTED, le=MOST_CORRECTED), AfterValidator(_something), _Number
+    float,
+    Field(ge=-MOST_CORRECTED, le=MOST_CORRECTED, json_schema_extra=_NOT_NOTHING),
+    AfterValidator(_something),
+    _Number,
 ]
 Rate = Annotated[int, Field(ge=1, le=MOST_RATE), _Number]
