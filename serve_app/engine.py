@@ -90,6 +90,15 @@ class Engine:
             trip.leave(candidate, found)
         raise advised(trip.last_word(), trip.plan)
 
+    def passes_on(self, trip: Trip, broken: Attempt, error: UpstreamError) -> bool:
+        """Leave the target whose answer broke off; return whether another one may go on with it."""
+        tried = Tried(error, broken.retries, has_begun=True)
+        policy = self._configs[broken.provider_id].retry
+        step = next_step(tried, policy, self._outlook(trip, broken.candidate), chance=0.0)
+        move = step if isinstance(step, Move) else Move.NEXT
+        trip.leave(broken.candidate, move)
+        return move is not Move.END
+
     def answer_limit(self, provider_id: str) -> float:
         """The most bytes that an answer of this provider may have."""
         return self._configs[provider_id].max_answer_mb * 1024**2

@@ -7,7 +7,6 @@ from contextlib import aclosing
 from serve_app.engine import Engine, OpenStream, no_ending, open_stream
 from serve_app.errors import FailureKind, GatewayError, UpstreamError, internal_error, upstream_error
 from serve_app.providers.base import StreamEnd, StreamHead
-from serve_app.routing.candidate import Candidate
 from serve_app.streams.chat_stream import ChatStream, Items
 from serve_app.streams.continuation import Continuation, Differs, Told
 from serve_app.streams.settle import settle
@@ -73,8 +72,7 @@ class _Flow:
                 broke_off = broke_off or ending  # the caller hears why it broke off at first
                 trip.failed(attempt, ending)
                 self._attempt = None
-                is_ours = ending.failure is FailureKind.INTERNAL
-                if is_ours or not await self._goes_on(attempt.candidate):
+                if not await self._goes_on(attempt, ending):
                     settled = True
                     trip.refused(broke_off)
                     yield broke_off
@@ -121,11 +119,12 @@ class _Flow:
     def _is_whole(self) -> bool:
         return self._continuation is None or self._continuation.has_caught_up
 
-    async def _goes_on(self, broken: Candidate) -> bool:
+    async def _goes_on(self, broken: Attempt, error: UpstreamError) -> bool:
         """Whether another target than the broken one has begun to answer, so that the stream can go on."""
         if self._told is None or not self._told.can_continue:
             return False
-        self._trip.leave(broken)
+        if not self._engine.passes_on(self._trip, broken, error):
+            return False
         self._trip.begin_again()
         try:
             self._attempt, opened = await self._engine.answer(self._trip, open_stream)

@@ -175,6 +175,25 @@ async def test_when_nobody_can_go_on_the_caller_hears_why_it_broke_off() -> None
     assert len(events(made, RequestFailed)) == 1
 
 
+@pytest.mark.parametrize("passes", [False, True])
+async def test_what_one_vendor_flags_in_the_middle_is_shown_to_another_only_where_that_is_wished(
+    passes: bool,
+) -> None:
+    flagged = upstream_error("flagged", "first", FailureKind.CONTENT_FILTER)
+    providers = {
+        "first": ListedProvider([StreamHead(0.1), *frames(TEXTS[:2]), flagged]),
+        "second": ListedProvider(whole()),
+    }
+    configured = two_providers(routing={"fallback_on_content_filter": passes})
+    made = await House(configured, providers, FakeClock()).open()
+
+    text, [end] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
+
+    assert len(providers["second"].calls) == passes
+    assert text == "".join(TEXTS if passes else TEXTS[:2])
+    assert isinstance(end, StreamEnd if passes else UpstreamError)
+
+
 async def test_half_a_tool_call_is_not_carried_on() -> None:
     call = frame({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": '{"a'}}]})
     made = await house([[StreamHead(0.1), call, cut()]])
