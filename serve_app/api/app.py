@@ -185,6 +185,8 @@ class Dispatcher:
             return
         path, method = path_within(scope), scope["method"]
         endpoint = self._hot.get(path) if method == "POST" else None
+        # A copy, because the server behind `send` goes by its own: an answer to HEAD has no body.
+        asked = {**scope, "method": "GET"} if method == "HEAD" else scope
         needs_key = self._keyring.asks
         status = 499  # the caller went away before there was an answer
 
@@ -206,14 +208,12 @@ class Dispatcher:
             elif is_preflight(scope):
                 headers = self._origins.preflight_headers(scope, needs_key)
                 await send_answer(counted, 200, b"OK", [(b"content-type", b"text/plain"), *headers])
-            elif method == "HEAD":
-                await self._rest({**scope, "method": "GET"}, receive, counted)
             else:
-                await self._rest(scope, receive, counted)
+                await self._rest(asked, receive, counted)
         except (Forbidden, InvalidRequest) as error:
             await send_answer(counted, error.status, error_for(path, error), error_headers(error))
         finally:
-            route = path if endpoint else _route_of(scope)
+            route = path if endpoint else _route_of(asked)
             self._gateway.tell(HttpAnswered(method if method in METHODS else "other", route, status))
 
     async def _served(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
