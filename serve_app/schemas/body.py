@@ -162,10 +162,21 @@ def number(body: dict[str, Any], field: str, least: float, most: float = float("
     if type(value) is not int and type(value) is not float:  # true and false are no numbers
         raise InvalidField(field, f"Input should be a number, not {_name(value)}", "float_type")
     if value < least:
-        raise InvalidField(field, f"Input should be at least {least:g}, not {value:g}", "greater_than_equal")
+        raise InvalidField(
+            field,
+            f"Input should be at least {_as_written(least)}, not {_as_written(value)}",
+            "greater_than_equal",
+        )
     if value > most:
-        raise InvalidField(field, f"Input should be at most {most:g}, not {value:g}", "less_than_equal")
+        raise InvalidField(
+            field, f"Input should be at most {_as_written(most)}, not {_as_written(value)}", "less_than_equal"
+        )
     return value
+
+
+def _as_written(value: float) -> str:
+    """A number for a message: with all its digits where they are few enough to be read."""
+    return str(value) if isinstance(value, int) and abs(value) < 10**15 else f"{value:g}"
 
 
 def whole_number(

@@ -1,5 +1,6 @@
-"""Fields that would steer where a request goes never reach a provider."""
+"""Fields that would steer a request never reach a provider; a number out of bounds is told with its bound."""
 
+import re
 from typing import Any
 
 import orjson
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.errors import InvalidRequest
-from serve_app.schemas.body import STEERING, parse_body
+from serve_app.schemas.body import STEERING, InvalidField, parse_body, tokens
 
 HI = {"messages": [{"role": "user", "content": "hi"}]}
 
@@ -85,3 +86,12 @@ def test_wherever_it_is_hidden_it_is_found(body: dict[str, Any], way: list[str],
 
     with pytest.raises(InvalidRequest):
         parse_body(orjson.dumps({**body, "somewhere": hidden}))
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(2**31, "at most 2147483647, not 2147483648"), (0, "at least 1, not 0"), (10**20, "not 1e+20")],
+)
+def test_a_number_out_of_bounds_is_told_with_its_digits_and_its_bound(value: int, told: str) -> None:
+    with pytest.raises(InvalidField, match=re.escape(told)):
+        tokens({"max_tokens": value}, "max_tokens")
