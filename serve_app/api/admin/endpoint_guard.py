@@ -12,6 +12,10 @@ from serve_app.errors import InvalidRequest
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 RESOLVE_WITHIN_S = 3.0
+METADATA_NAMES = frozenset({
+    "metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal",
+    "metadata.azure.internal", "metadata.tencentyun.com",
+})  # fmt: skip
 USUAL_PORT = {"http": 80, "https": 443}
 
 
@@ -45,6 +49,8 @@ class EndpointGuard:
         host, port = parts.hostname or "", parts.port or USUAL_PORT[parts.scheme]
         if "%" in host:
             raise _refused(endpoint, "has a host with '%' in it")
+        if host.rstrip(".") in METADATA_NAMES:
+            raise _refused(endpoint, "names a cloud's metadata service")
         addresses = await self._addresses(host, endpoint)
         for address in addresses:
             if why := refused_address(address, allow_private=self._allow_private):

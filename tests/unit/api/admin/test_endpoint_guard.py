@@ -35,6 +35,12 @@ async def test_a_name_that_leads_to_a_metadata_service_is_refused_whatever_else_
         await guard().check(f"http://{host.lower()}:8000", SCOPE)
 
 
+@pytest.mark.parametrize("host", ["metadata.google.internal", "Metadata.Google.Internal.", "instance-data"])
+async def test_a_metadata_service_is_refused_by_its_name_too_before_it_leads_anywhere(host: str) -> None:
+    with pytest.raises(InvalidRequest, match="metadata service"):
+        await guard().check(f"http://{host}/computeMetadata/v1", SCOPE)
+
+
 @pytest.mark.parametrize("port", [5001, 8443, 443])
 async def test_the_gateways_own_address_and_each_port_it_is_reached_by_are_refused(port: int) -> None:
     with pytest.raises(InvalidRequest, match="this gateway itself"):
