@@ -41,3 +41,25 @@ def test_a_bound_that_is_written_in_is_the_one_that_was_counted() -> None:
 
     assert hosted_tools(body) == counted._replace(lacks_uses=False)
     assert [tool["max_uses"] for tool in body["tools"]] == [5, 3]
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"googleSearch": {}},
+        {"type": "custom", "googleSearch": {}},
+        {"type": "bash_20250124", "google_search": {}},
+        {"name": "mine", "enterpriseWebSearch": {}},
+        {"type": "web_search"},
+    ],
+)
+def test_a_tool_that_the_vendor_runs_is_known_beside_other_words(tool: dict[str, Any]) -> None:
+    assert hosted_tools({"tools": [tool]}).unbounded is not None
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [{"type": "function", "function": {"name": "google_search"}}, {"name": "mine", "input_schema": {}}],
+)
+def test_a_tool_of_the_callers_own_is_not_one_whatever_its_name(tool: dict[str, Any]) -> None:
+    assert hosted_tools({"tools": [tool]}).unbounded is None
