@@ -23,7 +23,7 @@ def test_case_08_health_names_the_models(local: Api) -> None:
 def test_case_10_the_service_says_who_it_is(local: Api) -> None:
     told = local.get("/").json()
 
-    assert (told["service"], told["version"]) == ("Sekha LLM Bridge", "2.0.0")
+    assert (told["service"], told["version"]) == ("Sekha LLM Bridge", "2.1.0")
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
