@@ -201,20 +201,27 @@ class Dispatcher:
             await send(message)
 
         try:
-            self._origins.check(scope, path, needs_key)
-            request_id_of(scope)
-            if endpoint is not None:
+            if (refusal := self._refusal(scope, path, needs_key)) is not None:
+                await send_answer(counted, refusal.status, error_for(path, refusal), error_headers(refusal))
+            elif endpoint is not None:
                 await self._served(endpoint, scope, receive, counted)
             elif is_preflight(scope):
                 headers = self._origins.preflight_headers(scope, needs_key)
                 await send_answer(counted, 200, b"OK", [(b"content-type", b"text/plain"), *headers])
             else:
                 await self._rest(asked, receive, counted)
-        except (Forbidden, InvalidRequest) as error:
-            await send_answer(counted, error.status, error_for(path, error), error_headers(error))
         finally:
             route = path if endpoint else _route_of(asked)
             self._gateway.tell(HttpAnswered(method if method in METHODS else "other", route, status))
+
+    def _refusal(self, scope: Scope, path: str, needs_key: bool) -> GatewayError | None:
+        """Why a request goes no further, whatever it is for."""
+        try:
+            self._origins.check(scope, path, needs_key)
+            request_id_of(scope)
+        except (Forbidden, InvalidRequest) as error:
+            return error
+        return None
 
     async def _served(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
