@@ -12,7 +12,8 @@ make() {
 curl() { command curl --silent --show-error --fail-with-body --max-time 60 --noproxy '*' "$@"; }
 start_gateway() {
     stop_gateway
-    $GATEWAY "$@" >"$HOME/gateway.log" 2>&1 &
+    : >"$HOME/gateway.log"  # here, not in the background: the last one's "is ready" must be gone
+    $GATEWAY "$@" >>"$HOME/gateway.log" 2>&1 &
     gateway=$!
     tries=0
     until grep -q "is ready" "$HOME/gateway.log"; do
