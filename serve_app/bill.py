@@ -51,6 +51,7 @@ class Bill:
         self._control = control
         self._clock = clock
         self._limits = control.limits_for(caller)
+        self._most: dict[str, Usage] = {}
         self._worst: dict[str, tuple[Usage, int | None]] = {}
         self._outputs: dict[str, Output] = {}
         self._entered: Hold | None = None
@@ -170,7 +171,10 @@ class Bill:
 
     def most(self, target: Target) -> Usage:
         """The same in plain kinds of token."""
-        return most_usage(target, self._wanted, self._output(target))
+        known = self._most.get(target.name)
+        if known is None:
+            known = self._most[target.name] = most_usage(target, self._wanted, self._output(target))
+        return known
 
     def sends(self, target: Target) -> int | None:
         """The bound of an answer's tokens that goes into the request, as it was reserved."""

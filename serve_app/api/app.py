@@ -35,7 +35,7 @@ from serve_app.api.auth import Authorised, Keyring
 from serve_app.api.errors import error_for, error_headers, openai_error
 from serve_app.api.health import NOT_LOOKED_AT, Exposition, metrics_routes, provider_routes, service_routes
 from serve_app.api.intake import Intake
-from serve_app.api.openai import OpenAIEndpoints, request_id_of
+from serve_app.api.openai import OpenAIEndpoints, given_request_id
 from serve_app.api.openapi import chat_operation, completed, embeddings_operation
 from serve_app.api.origins import Origins, is_preflight
 from serve_app.api.routing import routing_routes
@@ -218,7 +218,7 @@ class Dispatcher:
         """Why a request goes no further, whatever it is for."""
         try:
             self._origins.check(scope, path, needs_key)
-            request_id_of(scope)
+            given_request_id(scope)
         except (Forbidden, InvalidRequest) as error:
             return error
         return None

@@ -141,15 +141,20 @@ class OpenAIEndpoints:
 
 
 def request_id_of(scope: Scope) -> str:
+    """Return the request's id: the caller's own, or a new one. Raises InvalidRequest for a bad one."""
+    return given_request_id(scope) or uuid4().hex
+
+
+def given_request_id(scope: Scope) -> str | None:
     """
-    Return the request's id: the caller's own, or a new one.
+    Return the id that the caller gave the request; None without one.
 
     Serve repeats the caller's id in the answer, so a bad one is refused rather than replaced: the id in the
     answer and the id in the log must be the same. Raises InvalidRequest.
     """
     given = header(scope, b"x-request-id")
     if not given:
-        return uuid4().hex
+        return None
     if len(given) > LONGEST_REQUEST_ID or not (given.isascii() and given.isprintable()):
         raise InvalidRequest(
             f"x-request-id: must be at most {LONGEST_REQUEST_ID} printable ASCII characters",
