@@ -59,12 +59,10 @@ def hosted_tools(body: Mapping[str, Any]) -> HostedTools:
     if (options := body.get("web_search_options")) is not None:
         if not isinstance(options, Mapping):
             raise InvalidField("web_search_options", "Input should be an object", "dict_type")
-        size = options.get("search_context_size")
-        searches = _SEARCHES.get(size, DEFAULT_USES) if isinstance(size, str) else DEFAULT_USES
-        is_sized = isinstance(size, str) and size in _SEARCHES
+        searches = _searches(options)
         found = found._replace(
-            searches=found.searches + searches,
-            lacks_uses=found.lacks_uses or not is_sized,
+            searches=found.searches + (searches or DEFAULT_USES),
+            lacks_uses=found.lacks_uses or searches is None,
         )
     named = next((name for name in _UNBOUNDED if body.get(name)), None)
     return found if named is None else found._replace(unbounded=found.unbounded or named)
@@ -78,8 +76,14 @@ def limit_uses(fields: dict[str, Any]) -> None:
         if isinstance(kind, str) and _COUNTED.fullmatch(kind) and tool.get("max_uses") is None:
             tool["max_uses"] = DEFAULT_USES
     options = fields.get("web_search_options")
-    if isinstance(options, dict) and options.get("search_context_size") not in _SEARCHES:
+    if isinstance(options, dict) and _searches(options) is None:
         options["search_context_size"] = "medium"
+
+
+def _searches(options: Mapping[str, Any]) -> int | None:
+    """How many searches these options allow; None where they give no size that is known."""
+    size = options.get("search_context_size")
+    return _SEARCHES.get(size) if isinstance(size, str) else None
 
 
 def _with_counted(found: HostedTools, tool: dict[str, Any], kind: str) -> HostedTools:

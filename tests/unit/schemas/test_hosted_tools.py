@@ -1,9 +1,11 @@
 """How often a request lets the vendor use tools of its own."""
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
 
+from serve_app.schemas.body import InvalidField
 from serve_app.schemas.hosted_tools import HostedTools, hosted_tools, limit_uses
 
 SEARCH, FETCH = {"type": "web_search_20250305"}, {"type": "web_fetch_20250910"}
@@ -26,7 +28,27 @@ SEARCH, FETCH = {"type": "web_search_20250305"}, {"type": "web_fetch_20250910"}
             {"tools": [{**SEARCH, "max_uses": 3}], "web_search_options": {"search_context_size": "high"}},
             HostedTools(searches=13),
         ),
+        ({"web_search_options": {"search_context_size": "medium"}}, HostedTools(searches=5)),
+        ({"web_search_options": {"search_context_size": "huge"}}, HostedTools(searches=5, lacks_uses=True)),
+        ({"web_search_options": {"search_context_size": ["low"]}}, HostedTools(searches=5, lacks_uses=True)),
+        (
+            {"tools": [SEARCH], "web_search_options": {"search_context_size": "low"}},
+            HostedTools(searches=6, lacks_uses=True),
+        ),
+        ({"tools": [FETCH, {**FETCH, "max_uses": 1}]}, HostedTools(fetched=600_000, lacks_uses=True)),
+        ({"tools": [{**SEARCH, "max_uses": 1}]}, HostedTools(searches=1)),
+        ({"tools": [{**SEARCH, "max_uses": 1000}]}, HostedTools(searches=1000)),
+        ({"tools": [{**FETCH, "max_uses": 1, "max_content_tokens": 1}]}, HostedTools(fetched=1)),
+        ({"tools": None, "web_search_options": None}, HostedTools()),
         ({"plugins": [{"id": "web"}]}, HostedTools(unbounded="plugins")),
+        ({"search_parameters": {"mode": "on"}}, HostedTools(unbounded="search_parameters")),
+        ({"enable_search": True}, HostedTools(unbounded="enable_search")),
+        ({"plugins": [], "search_parameters": None, "enable_search": False}, HostedTools()),
+        ({"tools": [{"type": "maps"}], "plugins": [{"id": "web"}]}, HostedTools(unbounded="maps")),
+        ({"tools": [{"type": "maps"}, {"type": "code"}]}, HostedTools(unbounded="maps")),
+        ({"tools": [{"googleMaps": {}}]}, HostedTools(unbounded="googleMaps")),
+        ({"tools": [{"type": 7, "googleMaps": {}}]}, HostedTools(unbounded="type")),
+        ({"tools": [{"type": "x" * 200}]}, HostedTools(unbounded="x" * 100)),
     ],
 )
 def test_uses_add_up_to_their_bound_or_to_ours(body: dict[str, Any], allowed: HostedTools) -> None:
@@ -41,6 +63,48 @@ def test_a_bound_that_is_written_in_is_the_one_that_was_counted() -> None:
 
     assert hosted_tools(body) == counted._replace(lacks_uses=False)
     assert [tool["max_uses"] for tool in body["tools"]] == [5, 3]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"tools": [{**SEARCH, "max_uses": 0}]},
+        {"tools": [{**SEARCH, "max_uses": 1001}]},
+        {"tools": [{**FETCH, "max_uses": 0}]},
+        {"tools": [{**FETCH, "max_content_tokens": 0}]},
+        {"web_search_options": ["low"]},
+    ],
+)
+def test_a_bound_that_is_none_is_refused(body: dict[str, Any]) -> None:
+    with pytest.raises(InvalidField):
+        hosted_tools(body)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"tools": None, "web_search_options": None},
+        {"tools": {**SEARCH}, "web_search_options": "low"},
+        {"tools": ["web_search", {"type": ["web_search_20250305"]}, {"type": "function"}]},
+        {"tools": [{**SEARCH, "max_uses": 3}], "web_search_options": {"search_context_size": "low"}},
+    ],
+)
+def test_nothing_is_written_where_no_bound_is_lacking(fields: dict[str, Any]) -> None:
+    as_given = deepcopy(fields)
+
+    limit_uses(fields)
+
+    assert fields == as_given
+
+
+@pytest.mark.parametrize("size", [None, "huge", ["low"], {}])
+def test_a_size_that_nobody_knows_becomes_the_one_that_is_counted(size: object) -> None:
+    fields: dict[str, Any] = {"web_search_options": {"search_context_size": size}}
+
+    limit_uses(fields)
+
+    assert fields == {"web_search_options": {"search_context_size": "medium"}}
 
 
 @pytest.mark.parametrize(
