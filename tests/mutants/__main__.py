@@ -2,8 +2,8 @@
 Change the pure core in one place at a time, and say which changes no test notices.
 
 All of it happens in a copy of the tree. One run follows the unit and property tests to learn which functions
-each of them calls (`--reuse` takes what the last run has learned); a mutant is then shown to those that call
-the changed function, the quickest first.
+each of them calls (`--reuse` takes what the last run has learned, and follows what has changed); a mutant is
+then shown to those that call the changed function, the quickest first.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from random import Random
 from time import monotonic
@@ -49,7 +50,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--minutes", type=float, default=30.0, help="begin no mutant after that (default 30)")
     parser.add_argument("--only", default="", help="only modules with this in their path: accounting, purse")
-    parser.add_argument("--reuse", action="store_true", help="of which test calls what, believe the last run")
+    parser.add_argument("--reuse", action="store_true", help="believe the last run of tests as they were")
     return parser.parse_args()
 
 
@@ -99,15 +100,23 @@ def sampled(only: str, count: int, seed: int) -> list[Mutant]:
 
 
 def learned(folder: Path, is_reused: bool) -> list[Test]:
-    if is_reused:
-        known = [Test(*fields) for fields in pickle.loads(LEARNED.read_bytes())]
-        return [test for test in known if (folder / test.file).is_file()]
-    say("following the tests, to learn what each of them calls ...")
-    began = monotonic()
-    found = watched(folder, TESTS)
-    LEARNED.parent.mkdir(exist_ok=True)
-    LEARNED.write_bytes(pickle.dumps([(test.name, test.took_s, test.places) for test in found]))
-    say(f"{len(found):,} tests, {monotonic() - began:.0f} s")
+    """The tests and what each of them calls; with `is_reused`, only changed files are followed."""
+    digests = {
+        str(path.relative_to(folder)): sha256(path.read_bytes()).hexdigest()
+        for tests in TESTS
+        for path in (folder / tests).rglob("test_*.py")
+    }
+    seen, rows = pickle.loads(LEARNED.read_bytes()) if is_reused else ({}, [])
+    changed = [file for file, digest in digests.items() if seen.get(file) != digest]
+    found = [test for test in (Test(*row) for row in rows) if seen[test.file] == digests.get(test.file)]
+    if changed:
+        say(f"following the tests of {len(changed)} files, to learn what each of them calls ...")
+        began = monotonic()
+        found += watched(folder, changed)
+        LEARNED.parent.mkdir(exist_ok=True)
+        rows = [(test.name, test.took_s, test.places) for test in found]
+        LEARNED.write_bytes(pickle.dumps((digests, rows)))
+        say(f"{len(found):,} tests, {monotonic() - began:.0f} s")
     return found
 
 
@@ -160,8 +169,7 @@ def tried(mutant: Mutant, tests: Sequence[Test], folder: Path) -> Verdict:
         path.write_text(source)
 
 
-def show(mutant: Mutant, verdict: str, detail: str) -> None:
-    source = (ROOT / mutant.path).read_text()
+def show(mutant: Mutant, source: str, verdict: str, detail: str) -> None:
     print(f"{verdict:<9} {mutant.path}:{mutant.line}  {mutant.told(source)}  ({detail})", flush=True)
 
 
@@ -181,7 +189,7 @@ def run(chosen: argparse.Namespace, folder: Path) -> None:
         verdict = tried(mutant, shown_to, folder) if shown_to else Verdict.SURVIVED
         verdicts[verdict] += 1
         detail = f"{len(shown_to)} tests, {monotonic() - began:.0f} s" if shown_to else "no test calls it"
-        show(mutant, verdict, detail)
+        show(mutant, (folder / mutant.path).read_text(), verdict, detail)
     noticed = verdicts[Verdict.KILLED] + verdicts[Verdict.TIMED_OUT]
     total = verdicts.total()
     print(f"\n{total} mutants: " + ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in Verdict))

@@ -1,4 +1,13 @@
-"""The small changes that a test should notice, found in a module's syntax tree."""
+"""
+The small changes that a test should notice, found in a module's syntax tree.
+
+Left out is what is no behaviour, or stands there already:
+
+- docstrings, lines of the log, texts and `repr` that people read;
+- imports, and the text and arguments of what is raised or asserted;
+- annotations, type aliases, type variables, and the types that `isinstance` and `cast` are given;
+- the opposite of a test that is one comparison or a `not`, which has that mutant already.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -33,7 +42,13 @@ ARITHMETIC: dict[type[ast.operator], str] = {
 }
 CALLED_INSTEAD = {"min": "max", "max": "min", "any": "all", "all": "any"}
 SPEAKS_TO_PEOPLE = ("log", "logger", "warnings")
-TOLD_TO_PEOPLE = frozenset({"description", "examples", "title", "message", "doc", "reason", "hint"})
+TOLD_TO_PEOPLE = frozenset({"description", "examples", "title", "message", "doc", "reason", "hint", "repr"})
+OPPOSITES = (ast.Eq, ast.NotEq, ast.Is, ast.IsNot, ast.In, ast.NotIn)
+GIVEN_A_TYPE = {
+    "TypeVar": slice(0, 0),
+    "isinstance": slice(0, 1),
+    "cast": slice(1, None),
+}  # and what is no type
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +105,9 @@ def _looked_into(node: ast.AST) -> Iterator[ast.AST]:
     if isinstance(node, ast.JoinedStr | ast.Raise | ast.Assert | ast.Import | ast.ImportFrom):
         return
     if isinstance(node, ast.AnnAssign):
-        yield from [node.value] if node.value else []
+        yield from [node.value] if node.value and not _is_name(node.annotation, "TypeAlias") else []
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in GIVEN_A_TYPE:
+        yield from node.args[GIVEN_A_TYPE[node.func.id]]
     elif isinstance(node, Function):
         yield from (default for default in [*node.args.defaults, *node.args.kw_defaults] if default)
         yield from node.body
@@ -116,8 +133,8 @@ def _changes_of(node: ast.AST) -> Iterator[Change]:
             yield node, str(not value)
         case ast.Constant(value=(int() | float()) as value):
             yield node, repr(value + 1)
-        case ast.IfExp():
-            yield node.test, _negated(node.test)
+        case ast.IfExp() if not _has_its_opposite(node.test):
+            yield node.test, f"not {_text(node.test)}"
         case ast.stmt():
             yield from _changes_of_statement(node)
         case _:
@@ -134,6 +151,8 @@ def _changes_of_parts(node: ast.AST) -> Iterator[Change]:
 def _changes_of_call(call: ast.Call) -> Iterator[Change]:
     if isinstance(call.func, ast.Name) and call.func.id in CALLED_INSTEAD:
         yield call.func, CALLED_INSTEAD[call.func.id]
+    if _is_name(call.func, "TypeVar"):
+        return
     for left_out in call.keywords:
         if left_out.arg and left_out.arg not in TOLD_TO_PEOPLE:
             kept = [keyword for keyword in call.keywords if keyword is not left_out]
@@ -144,9 +163,10 @@ def _changes_of_statement(node: ast.stmt) -> Iterator[Change]:
     match node:
         case ast.If(body=[ast.Return() | ast.Raise() | ast.Continue() | ast.Break()], orelse=[]):
             yield node.test, "False"
-            yield node.test, _negated(node.test)
-        case ast.If():
-            yield node.test, _negated(node.test)
+            if not _has_its_opposite(node.test):
+                yield node.test, f"not {_text(node.test)}"
+        case ast.If() if not _has_its_opposite(node.test):
+            yield node.test, f"not {_text(node.test)}"
         case ast.Return(value=ast.expr() as value) if not _is_flag_or_none(value):
             yield value, "None"
         case ast.Expr(value=ast.Call() | ast.Await()) if not _is_for_people(node):
@@ -171,9 +191,15 @@ def _is_for_people(node: ast.AST) -> bool:
     return isinstance(value, ast.Constant)
 
 
-def _negated(test: ast.expr) -> str:
-    """The opposite; that of `not …` has a mutant of its own."""
-    return f"not {_text(test)}" if not isinstance(test, ast.UnaryOp) else f"bool({_text(test.operand)})"
+def _has_its_opposite(test: ast.expr) -> bool:
+    """Whether the opposite is a mutant of the test itself."""
+    if isinstance(test, ast.Compare):
+        return len(test.ops) == 1 and isinstance(test.ops[0], OPPOSITES)
+    return isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
+
+
+def _is_name(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
 
 
 def _is_flag_or_none(node: ast.expr) -> bool:
