@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from serve_app.accounting.entry import Entry
-from serve_app.accounting.limit import Limit, Unit, Window
+from serve_app.accounting.limit import MINUTE_S, Limit, Unit, Window
 from serve_app.control.credit import FOR_EVER, Grant, Holding, Want, lending_window
 
 IDLE_S = 2.0  # credit nobody has used for so long goes back
@@ -21,7 +21,6 @@ AHEAD_S = 20.0  # or what so many seconds need, where that is more: an authority
 LOW_S = 12.0  # seconds for which there has to be credit
 CONTENT_S = 0.05  # credit ahead of need is not asked for more often
 KNOWN_S = 1.0  # what the authority said was used is gone by for so long; then somebody has to ask again
-MINUTE_S = 60.0
 LOW = 8  # requests' worth of credit at which more is asked for ahead of need
 
 Need = tuple[Limit, int]
@@ -48,15 +47,15 @@ class _Account:
 
     limit: Limit
     window: float
+    ends: float
+    touched: float
+    since: float
     free: int = 0
     reserved: int = 0
     used: int = 0
     unsent: int = 0
-    touched: float = 0.0
-    content_until: float = 0.0
-    ends: float = inf
+    content_until: float = -inf
     taken: int = 0
-    since: float = 0.0
     per_s: float = 0.0
     low: int = 0
 
@@ -373,7 +372,7 @@ class Borrower:
         if account is None:
             window = lending_window(limit, now)
             ends = inf if limit.window is not Window.MINUTE else window + MINUTE_S
-            account = self._accounts[limit.id] = _Account(limit, window, touched=now, ends=ends, since=now)
+            account = self._accounts[limit.id] = _Account(limit, window, ends, touched=now, since=now)
         else:
             self._turn(account, now)
         return account

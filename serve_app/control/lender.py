@@ -15,7 +15,7 @@ from math import inf
 
 from serve_app.accounting.entry import Entry
 from serve_app.accounting.limit import Limit, Scope, Unit, Window
-from serve_app.control.credit import Grant, Holding, Want, lending_window
+from serve_app.control.credit import FOR_EVER, Grant, Holding, Want, lending_window
 from serve_app.control.store import Spend
 
 LEASE_S = 5.0  # a router uses what it holds for so long after its last word
@@ -188,7 +188,7 @@ class Lender:
         if lent:
             self._holdings[replica_id] = {
                 **holdings,
-                **{name: self._with(holdings.get(name), name, g.amount, now) for name, g in lent.items()},
+                **{name: _with(holdings.get(name), grant) for name, grant in lent.items()},
             }
         return grants
 
@@ -221,7 +221,7 @@ class Lender:
     def _grant(self, replica_id: str, name: str, want: Want, now: float) -> Grant:
         standing = self.standing(name, now)
         if standing is None:  # a limit that is gone limits nothing; of those to come nothing is known yet
-            return Grant(want.upto, 0) if self._knows_limits else Grant(0, 0, later=True)
+            return Grant(want.upto, 0, FOR_EVER) if self._knows_limits else Grant(0, 0, later=True)
         limit, window = standing.limit, lending_window(standing.limit, now)
         used = standing.used if limit.unit is Unit.NANO_DOLLARS else standing.on_loan
         if now < self._lends_from:
@@ -250,13 +250,6 @@ class Lender:
         if claim is None:
             self._claims[name] = _Claim(replica_id, want.need, now + CLAIM_S)
         return Grant(0, used, window, later=True)
-
-    def _with(self, held: Holding | None, name: str, amount: int, now: float) -> Holding:
-        limit = self._limits.get(name)
-        window = lending_window(limit, now) if limit else 0.0
-        if held is None or held.window != window:
-            return Holding(amount, amount, window)
-        return Holding(held.drawn + amount, held.free + amount, window)
 
     def _drawn(self, limit: Limit, holdings: Mapping[str, Holding], now: float) -> int:
         """What these holdings take of the limit; a loan by the minute ends with its minute."""
@@ -327,6 +320,13 @@ class Lender:
         for threshold in sorted(_passed(account.used, limit) - account.told):
             account.told.add(threshold)
             self._on_alert(BudgetAlert(limit, threshold, account.used, account.window))
+
+
+def _with(held: Holding | None, grant: Grant) -> Holding:
+    """What is held with this grant; what was held of a window that is over has ended with it."""
+    if held is None or held.window != grant.window:
+        return Holding(grant.amount, grant.amount, grant.window)
+    return Holding(held.drawn + grant.amount, held.free + grant.amount, grant.window)
 
 
 def _passed(used: int, limit: Limit) -> set[int]:

@@ -11,7 +11,7 @@ from serve_app.accounting.price import Price
 from serve_app.accounting.usage import Tier, Usage
 from serve_app.accounting.worst_case import worst_case
 from serve_app.config.model import ModelTask
-from serve_app.purse import MAX_OUTPUT, most_usage
+from serve_app.purse import most_usage
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import targets_of
 from tests.support.settings import two_providers
@@ -36,10 +36,10 @@ CHAT = Requirements(ModelTask.CHAT_SMART, input_tokens=10)
 @pytest.mark.parametrize(
     ("wanted", "most"),
     [
-        (CHAT, Usage(10, MAX_OUTPUT)),
+        (CHAT, Usage(10, 4096)),
         (CHAT._replace(output_limit=200), Usage(10, 200)),
         (CHAT._replace(output_limit=200, answers=3), Usage(10, 600)),
-        (CHAT._replace(answers=3), Usage(10, 3 * MAX_OUTPUT)),
+        (CHAT._replace(answers=3), Usage(10, 3 * 4096)),
         (CHAT._replace(task=ModelTask.EMBEDDING, output_limit=200), Usage(10)),
         (CHAT._replace(output_limit=1, service_tier="priority"), Usage(10, 1, tier=Tier.PRIORITY)),
         (CHAT._replace(output_limit=1, service_tier="flex"), Usage(10, 1)),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from serve_app.control.pages import AT_ONCE, REMEMBERED, Pages
+from serve_app.control.pages import Pages
 from serve_app.control.port import Mark
 from serve_app.storage.journal import Journal
 from tests.support.entries import entry
@@ -10,13 +10,13 @@ from tests.support.entries import entry
 
 def test_entries_are_sent_from_the_first_on_though_there_are_more_than_are_remembered(tmp_path: Path) -> None:
     pages = Pages(Journal(tmp_path, "router-a"))
-    count = REMEMBERED + 2
+    count = 5000 + 2
     for number in range(1, count + 1):
         pages.append(entry(number), 0)
 
     sent: list[int] = []
     while batch := pages.unsent():
-        assert len(batch) <= AT_ONCE
+        assert len(batch) <= 1000
         sent += [one.number for one in batch]
         pages.heard(Mark(sent[-1], 0), anew=False)
 

@@ -8,7 +8,6 @@ import pytest
 from serve_app.accounting.limit import Limit
 from serve_app.accounting.price import FREE
 from serve_app.clock import Clock
-from serve_app.control.lender import LEASE_S
 from serve_app.control.local import LocalControl
 from serve_app.control.plane import Plane
 from serve_app.control.port import ControlUnreachable, Receipt, Report
@@ -45,7 +44,7 @@ async def router(clock: Clock, on_unavailable: str) -> tuple[Replica, Cuttable, 
 
 async def cut_off(authority: Cuttable, clock: FakeClock) -> None:
     authority.cut = True
-    clock.advance(LEASE_S + 1)
+    clock.advance(5 + 1)
 
 
 async def test_requests_go_on_within_what_was_known_to_be_left() -> None:

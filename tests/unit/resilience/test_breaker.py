@@ -5,6 +5,7 @@ import pytest
 from serve_app.config.policy import USUAL_BREAKER, BreakerPolicy
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome
+from serve_app.resilience.window import counted
 
 POLICY = BreakerPolicy(failure_threshold=3, reset_timeout=60, half_open_timeout=30, success_threshold=2)
 T0 = 1_000.0
@@ -49,6 +50,21 @@ def test_who_loses_its_attempts_again_and_again_is_not_dead_and_counts_each_time
         breaker = breaker.heard(Outcome.FAILURE, None, T0 + 60 * minutes, POLICY, "a")
 
     assert breaker.state is BreakerState.OPEN
+
+
+@pytest.mark.parametrize(("later_s", "count"), [(10.0, 1), (-10.0, 1), (10.1, 2), (-10.1, 2)])
+def test_what_a_dead_replica_had_is_lost_within_ten_seconds_whichever_clock_says_so(
+    later_s: float, count: int
+) -> None:
+    breaker = bereaved(CLOSED, "a").heard(Outcome.FAILURE, None, T0 + later_s, POLICY, "a")
+
+    assert breaker.failure_count == count
+
+
+def test_the_last_failure_is_the_latest_one_in_whatever_order_they_are_heard() -> None:
+    breaker = after(after(CLOSED, Outcome.FAILURE, at=T0 + 5), Outcome.FAILURE, at=T0 + 2)
+
+    assert (breaker.failure_count, breaker.last_failure) == (2, T0 + 5)
 
 
 def test_deaths_without_a_name_count_each() -> None:
@@ -118,6 +134,29 @@ def test_half_of_ten_calls_within_ten_seconds_open_it_though_none_fail_in_a_row(
 )
 def test_less_than_that_does_not_open_it(outcomes: list[Outcome], every_s: float) -> None:
     assert at_rate(*outcomes, every_s=every_s).state is BreakerState.CLOSED
+
+
+@pytest.mark.parametrize(("later_s", "state"), [(10, BreakerState.OPEN), (10.1, BreakerState.CLOSED)])
+def test_a_success_that_completes_the_ten_calls_opens_it_while_the_failures_are_recent(
+    later_s: float, state: BreakerState
+) -> None:
+    policy = BreakerPolicy(failure_rate=0.5, failure_rate_calls=1, failure_threshold=10)
+    breaker = CLOSED._replace(last_failure=T0, window=counted(counted((), T0 + 9, True), T0 + 9, True))
+
+    assert breaker.heard(S, None, T0 + later_s, policy).state is state
+
+
+@pytest.mark.parametrize(("failures", "state"), [(2, BreakerState.OPEN), (1, BreakerState.CLOSED)])
+def test_the_rate_that_opens_it_is_the_one_that_is_written(failures: int, state: BreakerState) -> None:
+    policy, breaker = BreakerPolicy(failure_rate=0.25, failure_rate_calls=8, failure_threshold=10), CLOSED
+    for outcome in [S] * (8 - failures) + [F] * failures:
+        breaker = breaker.heard(outcome, None, T0, policy)
+
+    assert breaker.state is state
+
+
+def test_what_opened_it_by_the_rate_is_gone_when_it_is_closed_again() -> None:
+    assert at_rate(*[S, F] * 5).window == ()
 
 
 def test_who_wants_no_rate_has_none() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve_app.resilience.silence import LONG_PROMPT, PATIENT_S, SOON_S, first_token_limit, thinks
+from serve_app.resilience.silence import first_token_limit, thinks
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,12 @@ def test_others_begin_at_once(name: str) -> None:
 @pytest.mark.parametrize(
     ("model", "asked", "tokens", "own", "limit_s"),
     [
-        ("gpt-4o", False, 100, False, SOON_S),
-        ("gpt-4o", False, LONG_PROMPT, False, SOON_S),
-        ("gpt-4o", False, LONG_PROMPT + 1, False, PATIENT_S),
-        ("claude-sonnet-4-5", True, 100, False, PATIENT_S),
-        ("o3", False, 100, False, PATIENT_S),
-        ("llama3.1:8b", False, 100, True, PATIENT_S),
+        ("gpt-4o", False, 100, False, 15),
+        ("gpt-4o", False, 32_000, False, 15),
+        ("gpt-4o", False, 32_001, False, 60),
+        ("claude-sonnet-4-5", True, 100, False, 60),
+        ("o3", False, 100, False, 60),
+        ("llama3.1:8b", False, 100, True, 60),
     ],
 )
 def test_who_needs_longer_gets_longer(

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.resilience.window import WINDOW_S, Window, calls_in, counted, failures_in
+from serve_app.resilience.window import Window, calls_in, counted, failures_in
 
 CALLS = st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=60)
 
@@ -17,10 +17,10 @@ def test_it_counts_what_ended_within_the_last_seconds_in_whatever_order(
         window = counted(window, at + 0.5, failed)
 
     newest = max((at for at, _ in calls), default=0)
-    recent = [failed for at, failed in calls if at > newest - WINDOW_S]
+    recent = [failed for at, failed in calls if at > newest - 10]
     if calls == sorted(calls, key=lambda call: call[0]):
         assert calls_in(window) == len(recent)
         assert failures_in(window) == sum(recent)
     assert calls_in(window) <= len(recent)
-    assert len(window) <= WINDOW_S
+    assert len(window) <= 10
     assert [second for second, _, _ in window] == sorted({second for second, _, _ in window})
