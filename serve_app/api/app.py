@@ -27,12 +27,13 @@ from serve_app.api.asgi import (
     Receive,
     Scope,
     Send,
+    check_said_once,
     path_within,
     printable,
     send_answer,
 )
 from serve_app.api.auth import Authorised, Keyring
-from serve_app.api.errors import error_for, error_headers, openai_error
+from serve_app.api.errors import error_for, error_headers, openai_error, speaks_openai
 from serve_app.api.health import NOT_LOOKED_AT, Exposition, metrics_routes, provider_routes, service_routes
 from serve_app.api.intake import Intake
 from serve_app.api.openai import OpenAIEndpoints, given_request_id
@@ -217,6 +218,7 @@ class Dispatcher:
     def _refusal(self, scope: Scope, path: str, needs_key: bool) -> GatewayError | None:
         """Why a request goes no further, whatever it is for."""
         try:
+            check_said_once(scope)
             self._origins.check(scope, path, needs_key)
             given_request_id(scope)
         except (Forbidden, InvalidRequest) as error:
@@ -333,10 +335,6 @@ def _route_of(scope: Scope) -> str:
     return str(getattr(whole or scope.get("route"), "path", "unmatched"))
 
 
-def _speaks_openai(request: Request) -> bool:
-    return path_within(request.scope).startswith("/v1/")
-
-
 def _is_for_admins(request: Request) -> bool:
     return path_within(request.scope).startswith(f"{ADMIN}/")
 
@@ -359,7 +357,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if _is_for_admins(request):
         word = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "INVALID_REQUEST")
         body |= {"code": word, "message": told, "details": {}}
-    if _speaks_openai(request):
+    if speaks_openai(path_within(request.scope)):
         code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code)
         facts = {"message": told, "type": "invalid_request_error", "param": None, "code": code}
         body["error"] = facts

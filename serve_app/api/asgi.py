@@ -19,6 +19,13 @@ class CallerGone(Exception):
     """The caller closed the connection before the request was read."""
 
 
+# Whoever reads the first of these and whoever reads the last must read the same: a proxy, Serve, we.
+_SAID_ONCE = frozenset({
+    b"authorization", b"x-api-key", b"host", b"origin", b"x-request-id", b"x-sekha-timeout",
+    b"x-sekha-on-stream-failure", b"content-encoding", b"content-length", b"expect", b"if-match",
+})  # fmt: skip
+
+
 def header(scope: Scope, name: bytes) -> str | None:
     """A request header by its lower-case name; the first if it came twice."""
     for key, value in scope["headers"]:
@@ -27,11 +34,27 @@ def header(scope: Scope, name: bytes) -> str | None:
     return None
 
 
+def check_said_once(scope: Scope) -> None:
+    """Raise InvalidRequest where a header that can have one value only came with two."""
+    said: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in _SAID_ONCE and said.setdefault(name, value) != value:
+            shown = name.decode()
+            raise InvalidRequest(
+                f"{shown}: came twice, with two values; send it once", param=shown, code="duplicate_header"
+            )
+
+
 def path_within(scope: Scope) -> str:
     """The path within this application, whatever prefix it is mounted under."""
     path: str = scope["path"]
     root: str = scope.get("root_path") or ""
     return path[len(root) :] if root and path.startswith(root + "/") else path
+
+
+def is_plain(text: str) -> bool:
+    """Whether a header's value is printable ASCII, so that it can be logged, and sent back as it came."""
+    return text.isascii() and text.isprintable()
 
 
 def printable(text: str, most: int = 100) -> str:

@@ -220,6 +220,6 @@ def _presented(scope: Scope) -> str:
         raise InvalidRequest(
             "Invalid authorization format: it must be 'Bearer <key>'", code="invalid_authorization"
         )
-    if not (key := key.strip()):
+    if not (key := key.strip(" \t")):
         raise Unauthenticated("No API key: nothing stands behind 'Bearer'")
     return key

@@ -1,8 +1,8 @@
 """
 Errors as callers see them.
 
-Under `/v1` they have OpenAI's shape, with `detail` beside it for callers who know FastAPI's; elsewhere
-`{"detail": …}` (contract section 1).
+Under `/v1`, and at chat's other path, they have OpenAI's shape, with `detail` beside it for callers who know
+FastAPI's; elsewhere `{"detail": …}` (contract section 1).
 """
 
 import math
@@ -45,9 +45,14 @@ def plain_error(error: GatewayError) -> bytes:
     return orjson.dumps({"detail": detail_of(error)})
 
 
+def speaks_openai(path: str) -> bool:
+    """Whether callers of this path expect OpenAI's words."""
+    return path.startswith("/v1/") or path == "/api/v1/chat/completions"
+
+
 def error_for(path: str, error: GatewayError) -> bytes:
     """The error in the shape that callers of this path expect."""
-    if path.startswith("/v1/"):
+    if speaks_openai(path):
         return openai_error(error)
     return admin_error(error) if path.startswith("/api/admin/") else plain_error(error)
 

@@ -5,6 +5,7 @@ The two hot ones are plain ASGI: no dependency solving, no response models; a bo
 is forwarded as the bytes it came in, with one member spliced in.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import NamedTuple
@@ -18,6 +19,8 @@ from serve_app.api.asgi import (
     Scope,
     Send,
     header,
+    is_plain,
+    printable,
     send_answer,
 )
 from serve_app.api.auth import Keyring
@@ -40,6 +43,9 @@ EVENT_STREAM: Headers = [
 ]
 
 LONGEST_REQUEST_ID = 128
+
+# As JSON and people write numbers; Python's `float` also reads `1_0`, `nan` and other alphabets' digits.
+_NUMBER = re.compile(r"[ \t]*\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?[ \t]*", re.ASCII | re.IGNORECASE)
 
 
 class Terms(NamedTuple):
@@ -153,11 +159,12 @@ def given_request_id(scope: Scope) -> str | None:
     answer and the id in the log must be the same. Raises InvalidRequest.
     """
     given = header(scope, b"x-request-id")
-    if not given:
+    if given is None:
         return None
-    if len(given) > LONGEST_REQUEST_ID or not (given.isascii() and given.isprintable()):
+    if not 0 < len(given) <= LONGEST_REQUEST_ID or not is_plain(given):
         raise InvalidRequest(
-            f"x-request-id: must be at most {LONGEST_REQUEST_ID} printable ASCII characters",
+            f"x-request-id: must be 1 to {LONGEST_REQUEST_ID} printable ASCII characters; without it, one is "
+            "made",
             param="x-request-id",
         )
     return given
@@ -190,7 +197,10 @@ def _policy_of(scope: Scope) -> OnStreamFailure | None:
         return OnStreamFailure(given.lower())
     except ValueError:
         there = ", ".join(OnStreamFailure)
-        raise InvalidRequest(f"x-sekha-on-stream-failure: '{given[:40]}' is none of {there}") from None
+        raise InvalidRequest(
+            f"x-sekha-on-stream-failure: '{printable(given, 40)}' is none of {there}",
+            param="x-sekha-on-stream-failure",
+        ) from None
 
 
 def _timeout_of(scope: Scope) -> float | None:
@@ -198,10 +208,10 @@ def _timeout_of(scope: Scope) -> float | None:
     given = header(scope, b"x-sekha-timeout")
     if given is None:
         return None
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = 0.0
+    seconds = float(given) if _NUMBER.fullmatch(given) else 0.0
     if not 0 < seconds < float("inf"):
-        raise InvalidRequest(f"x-sekha-timeout: '{given[:40]}' is not a positive number of seconds")
+        raise InvalidRequest(
+            f"x-sekha-timeout: '{printable(given, 40)}' is not a positive number of seconds",
+            param="x-sekha-timeout",
+        )
     return seconds

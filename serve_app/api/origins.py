@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from serve_app.api.asgi import Headers, Scope, header, printable
+from serve_app.api.asgi import Headers, Scope, header, is_plain, printable
 from serve_app.config.settings import RouterConfig
 from serve_app.errors import Forbidden
 
@@ -80,6 +80,8 @@ class Origins:
         if origin is None or not self._may_read(origin, needs_key):
             return []
         asked = header(scope, b"access-control-request-headers") or ""
+        if not is_plain(asked):
+            return []
         return [
             (b"access-control-allow-methods", _METHODS),
             (b"access-control-allow-headers", asked.encode("latin-1")),
@@ -95,6 +97,8 @@ class Origins:
         return not needs_key and is_loopback(name)
 
     def _may_read(self, origin: str, needs_key: bool) -> bool:
+        if not is_plain(origin):
+            return False  # no browser's, and it would go back in the head of the answer
         if self._pages is not None:
             return ANY in self._pages or origin.lower() in self._pages
         if needs_key:
@@ -128,7 +132,7 @@ def is_preflight(scope: Scope) -> bool:
 
 def _name_in(host: str) -> str:
     """The name in a Host header, without its port and brackets; what is no host is no name of ours."""
-    host = host.strip().lower()
+    host = host.strip(" \t").lower()
     if host.startswith("["):
         name, bracket, port = host[1:].partition("]")
         return name if bracket and (not port or _is_port(port)) else ""

@@ -49,6 +49,15 @@ async def test_case_97_what_each_kind_of_wrong_header_is_told() -> None:
     assert other.status == 400
 
 
+@pytest.mark.parametrize("space", ["\xa0", "\x85", "\x1c", "\n"])
+async def test_only_spaces_and_tabs_may_surround_a_key(space: str) -> None:
+    keys = keyring("right")
+
+    assert (await keys.caller(bearer(" right\t"))).name == "config:api-key-1"
+    for odd in (f"{space}right", f"right{space}"):
+        assert (await refusal(keys, bearer(odd))).status == 401
+
+
 async def test_where_no_key_is_configured_anyone_may_call_models() -> None:
     assert await keyring().model_caller({"headers": []}) == ANYONE
     assert await keyring().model_caller(bearer("whatever")) == ANYONE

@@ -65,7 +65,7 @@ async def test_a_gateway_without_keys_answers_under_the_names_of_loopback(http: 
     [
         "evil", "evil:5001", "localhost.evil", "127.0.0.1.evil", "10.0.0.1", "0.0.0.0", "[::]",
         "[::ffff:8.8.8.8]", "169.254.169.254", "localhost:x", "localhost:80@evil", "[::1", "",
-        "evil#localhost", "lo\xa0calhost",
+        "evil#localhost", "lo\xa0calhost", "\xa0localhost", "localhost\x85",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(("method", "path"), [("POST", CHAT), ("GET", "/v1/models"), ("GET", "/")])
@@ -126,6 +126,29 @@ async def test_what_the_configuration_allows_is_allowed_and_nothing_else(http: A
     assert "access-control-allow-origin" not in unread.headers
 
 
+@pytest.mark.parametrize(
+    "odd", ["http://localhost\r\nset-cookie: a=b", "\0http://localhost", "http://localhost\xff"]
+)
+@pytest.mark.parametrize("router", [{}, {"cors_origins": ["*"]}])
+async def test_an_origin_that_no_browser_writes_is_not_sent_back(
+    http: Any, odd: str, router: dict[str, Any]
+) -> None:
+    answer = await http(app=app_for(keyring(), **router), origin=odd.encode("latin-1"))
+
+    assert answer.status_code == 403
+    assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_a_preflight_sends_back_no_names_that_could_break_the_answers_head(http: Any) -> None:
+    answer = await http(
+        "OPTIONS", app=KEYED, origin="https://app.example", access_control_request_method="POST",
+        access_control_request_headers="a\r\nset-cookie: a=b",
+    )  # fmt: skip
+
+    assert answer.status_code == 200
+    assert "access-control-allow-headers" not in answer.headers
+
+
 async def test_a_star_allows_every_host_and_page(http: Any) -> None:
     app = app_for(keyring(), allowed_hosts=["*"], cors_origins=["*"])
 
@@ -160,9 +183,9 @@ def test_no_header_breaks_the_check(host: str, origin: str | None, needs_key: bo
         refusal = error
     origins.answer_headers(scope, needs_key)
 
-    name = host.strip().lower().partition(":")[0]
+    name = host.strip(" \t").lower().partition(":")[0]
     if refusal is None:
-        assert needs_key or is_loopback(name) or host.strip().startswith("[")
+        assert needs_key or is_loopback(name) or host.strip(" \t").startswith("[")
     else:
         assert not needs_key
         assert refusal.message.isascii()
