@@ -19,8 +19,32 @@ from typing import TypeAlias
 import pytest
 
 # What most tests import and no mutant changes: a forked process has it already.
-SHARED = ("fastapi", "httpx", "hypothesis.stateful", "litellm", "orjson", "pydantic", "ray.serve", "yaml")
-OPTIONS = ("-p", "no:cacheprovider", "--tb=line", "-W", "ignore::pytest.PytestAssertRewriteWarning")
+SHARED = (
+    "alembic.command",
+    "anyio.pytest_plugin",
+    "fastapi",
+    "httpx",
+    "hypothesis.stateful",
+    "litellm",
+    "numpy",
+    "orjson",
+    "prometheus_client",
+    "pydantic",
+    "ray.serve",
+    "sqlalchemy.orm",
+    "typer.testing",
+    "yaml",
+)
+# Of no use to these tests, and slow to load: Schemathesis.
+OPTIONS = (
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:schemathesis",
+    "--tb=line",
+    "-W",
+    "ignore::pytest.PytestAssertRewriteWarning",
+)
 
 Place: TypeAlias = tuple[str, str]  # a module's path, and the name of a function in it
 FORK = multiprocessing.get_context("fork")

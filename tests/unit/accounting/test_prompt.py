@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 
-from serve_app.accounting.prompt import Tokens, most_tokens
+from serve_app.accounting.prompt import Prompt, Tokens, most_tokens, prompt_of
 from serve_app.schemas.chat import read_chat
 
 LONG = "x" * 100_000
@@ -148,3 +148,84 @@ def test_pages_cost_more_than_their_bytes(part: dict[str, Any]) -> None:
 )
 def test_a_file_of_text_counts_by_its_bytes(part: dict[str, Any]) -> None:
     assert 100_000 <= read(user(part)).text < 101_000
+
+
+def small(prompt: Prompt) -> tuple[int, int, int, int]:
+    return prompt.low_pictures, prompt.pictures, prompt.sound, prompt.unseen
+
+
+def url(text: object, **more: object) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": text, **more}}
+
+
+@pytest.mark.parametrize(
+    ("part", "counted"),
+    [
+        ({"type": "text", "text": "hi"}, (0, 0, 0, 0)),
+        ({"type": "text", "content": [{"type": "image"}]}, (0, 0, 0, 0)),
+        ({"type": 5}, (0, 0, 0, 0)),
+        (url("https://e.org/a.png", detail="low"), (1, 0, 0, 0)),
+        (url("https://e.org/a.png", detail="auto"), (0, 1, 0, 0)),
+        ({"type": "image_url", "image_url": "https://e.org/a.png"}, (0, 1, 0, 0)),
+        ({"type": "image"}, (0, 1, 0, 0)),
+        ({"type": "input_image"}, (0, 1, 0, 0)),
+        ({"type": "input_audio"}, (0, 0, 0, 0)),
+        ({"type": "input_audio", "input_audio": {"data": 5}}, (0, 0, 0, 0)),
+        ({"type": "input_audio", "input_audio": {"data": "A" * 64, "format": "mp3"}}, (0, 0, 3, 0)),
+        ({"type": "input_audio", "input_audio": {"data": "A" * 68, "format": "mp3"}}, (0, 0, 4, 0)),
+        ({"type": "input_audio", "input_audio": {"data": "A" * 68, "format": ["wav"]}}, (0, 0, 4, 0)),
+        ({"type": "input_audio", "input_audio": {"data": "A" * 500, "format": "pcm16"}}, (0, 0, 3, 0)),
+        ({"type": "file", "file": {"file_id": "1"}}, (0, 0, 0, 1)),
+        ({"type": "input_file", "file_url": "https://e.org/a.pdf"}, (0, 0, 0, 1)),
+        ({"type": "document_url", "document_url": "data:text/plain,hi"}, (0, 0, 0, 0)),
+        ({"type": "audio_url", "audio_url": "https://e.org/a.mp3"}, (0, 0, 0, 1)),
+        ({"type": "container_upload", "file_id": "1"}, (0, 0, 0, 1)),
+        ({"type": "document", "source": {"type": "text", "data": "hi"}}, (0, 0, 0, 0)),
+        ({"type": "document", "source": {"type": "content", "content": [{"type": "image"}]}}, (0, 1, 0, 0)),
+        ({"type": "file", "data": "data:text/csv,1"}, (0, 0, 0, 0)),
+        ({"type": "file", "url": 5}, (0, 0, 0, 1)),
+    ],
+    ids=str,
+)
+def test_each_part_is_what_its_type_says(part: dict[str, Any], counted: tuple[int, int, int, int]) -> None:
+    assert small(prompt_of(0, [user(part)])) == counted
+
+
+@pytest.mark.parametrize(
+    ("part", "is_left_out"),
+    [
+        (url("data:image/png;base64,AAAA"), 26),
+        ({"type": "image_url", "image_url": "data:image/png;base64,AAAA"}, 26),
+        (url("https://e.org/a.png"), 0),
+        (url(5), 0),
+        ({"type": "input_audio", "input_audio": {"data": "A" * 64}}, 64),
+        ({"type": "image", "source": {"data": "AAAA"}}, 0),
+    ],
+    ids=str,
+)
+def test_bytes_that_are_a_picture_or_sound_are_no_text(part: dict[str, Any], is_left_out: int) -> None:
+    assert prompt_of(1000, [{"content": "hi"}, user(part)]).size == 1000 - is_left_out + 64
+    assert prompt_of(1000, [user(part)], has_tools=True).size == 1000 - is_left_out + 64 + 1024
+    assert prompt_of(10, [user(part)]).size == max(0, 10 - is_left_out) + 64
+
+
+@pytest.mark.parametrize(
+    ("prompt", "window", "most"),
+    [
+        (Prompt(50, 0, 0, 50), 100, Tokens(50, 0, 50)),
+        (Prompt(50, 0, 0, 51), 100, Tokens(50, 0, 51)),
+        (Prompt(101, 0, 0, 51), 100, Tokens(100, 0, 51)),
+        (Prompt(50, 1, 1, 101), 100, Tokens(50, 100, 100)),
+        (Prompt(50, 2, 3), None, Tokens(50, 24_000)),
+        (Prompt(50, unseen=2), None, Tokens(400_050)),
+        (Prompt(50, unseen=2), 1000, Tokens(1000)),
+    ],
+)
+def test_each_kind_of_token_is_bounded_by_the_window(
+    prompt: Prompt, window: int | None, most: Tokens
+) -> None:
+    assert most_tokens(prompt, "m", window) == most
+
+
+def test_a_picture_is_dearer_where_its_vendor_says_so() -> None:
+    assert most_tokens(Prompt(0, 1, 2), "openai/gpt-4o-mini-2024", None).pictures == 2_833 + 2 * 48_169

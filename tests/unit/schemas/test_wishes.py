@@ -39,6 +39,27 @@ def test_the_strictest_of_two_policies_counts(policy: dict[str, str]) -> None:
     assert wishes(**other, provider=policy).local_only
 
 
+def test_lists_and_names_may_be_as_long_as_their_bounds() -> None:
+    many = [f"p{number}" for number in range(64)]
+    said = wishes(models=["m" * 256] * 16, provider={"only": many, "ignore": many, "order": many})
+
+    assert said.models == ("m" * 256,)
+    assert said.provider_names == (*many, *many, *many)
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("value", [False, True])
+def test_parameters_may_be_required_beside_the_provider_and_within_it(inside: bool, value: bool) -> None:
+    flag = {"require_parameters": value}
+
+    assert wishes(**({"provider": flag} if inside else flag)).require_parameters is value
+
+
+@pytest.mark.parametrize("value", [None, False, True])
+def test_fallbacks_are_allowed_unless_they_are_not(value: bool | None) -> None:
+    assert wishes(provider={"allow_fallbacks": value}).allow_fallbacks is (value is not False)
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -55,6 +76,10 @@ def test_the_strictest_of_two_policies_counts(policy: dict[str, str]) -> None:
         ({"provider": {"order": ["p"] * 65}}, "provider.order"),
         ({"provider": {"allow_fallbacks": "false"}}, "provider.allow_fallbacks"),
         ({"provider": {"allow_fallbacks": 0}}, "provider.allow_fallbacks"),
+        ({"provider": {"only": ["p"] * 65}}, "provider.only"),
+        ({"provider": {"ignore": ["p" * 257]}}, "provider.ignore"),
+        ({"provider": {"require_parameters": "yes"}}, "provider.require_parameters"),
+        ({"require_parameters": 1}, "require_parameters"),
         ({"provider": {"data_policy": "strict"}}, "provider.data_policy"),
         ({"data_policy": True}, "data_policy"),
         ({"data_policy": ["local"]}, "data_policy"),
