@@ -720,6 +720,8 @@ def test_sums_that_can_be_no_count_are_returned_as_they_are_and_without_details(
     assert usage_of({"prompt_tokens": 9, "completion_tokens": -5, **details}) == Usage(9, -5)
     assert usage_of({"prompt_tokens": 9, "completion_tokens": 10**12 + 1}) == Usage(9, 10**12 + 1)
     assert usage_of({"prompt_tokens": 10**400}) == Usage(2**60)
+    assert usage_of({"prompt_tokens": -(10**400)}) == Usage(-(2**60))
+    assert usage_of({"prompt_tokens": 10**12, "completion_tokens": 10**12}) == Usage(10**12, 10**12)
     assert usage_of({"promptTokenCount": -1, "candidatesTokenCount": 3}) == Usage(-1, 3)
 
 

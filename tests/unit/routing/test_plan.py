@@ -181,7 +181,8 @@ def test_case_78_too_many_images_are_the_callers_mistake() -> None:
     refusal = plan(HYBRID, SMART, require_vision=True, images=11).refusal()
 
     assert isinstance(refusal, InvalidRequest)
-    assert refusal.status == 400
+    assert (refusal.status, refusal.param) == (400, "messages")
+    assert str(refusal) == "Too many images: 11, at most 10"
 
 
 def test_an_unknown_price_of_a_paid_provider_fits_no_limit() -> None:
