@@ -22,6 +22,8 @@ LEFT_TO_US = (None, "", "auto")  # a model that is chosen here
 
 NO_PARAMETERS: Mapping[str, Any] = {}
 
+_READ_AS_WELL = ("tools", "functions", "response_format")
+
 
 class ChatRequest(NamedTuple):
     """
@@ -72,15 +74,16 @@ def read_chat(raw: bytes) -> ChatRequest:
     check_fields(body)
     output = read_output(body)
     stream = bool(body.get("stream"))
+    in_parts = [message for message in messages if isinstance(message.get("content"), list)]
     return ChatRequest(
         raw=raw,
         model=body.get("model"),
         stream=stream,
         wants_usage=stream and bool((body.get("stream_options") or {}).get("include_usage")),
-        images=check_images(messages),
+        images=check_images(in_parts),
         input_tokens=estimate_tokens(_text_length(messages) + _length_of_tools(body)),
         output_tokens=(output.limit or DEFAULT_OUTPUT_TOKENS + output.thinking) * output.answers,
-        prompt=prompt_of(len(raw), messages, bool(body.get("tools") or body.get("functions"))),
+        prompt=prompt_of(len(raw), in_parts, bool(body.get("tools") or body.get("functions"))),
         output_limit=output.limit,
         thinking=output.thinking,
         answers=output.answers,
@@ -95,7 +98,7 @@ def read_chat(raw: bytes) -> ChatRequest:
         max_cost=cost_limit(body),
         context_size=whole(body, "context_size"),
         written_images=images_in_text(messages) if body.get("model") in LEFT_TO_US else 0,
-        image_links=link_schemes(messages),
+        image_links=link_schemes(in_parts),
         wishes=read_wishes(body),
         parameters=parameters_of(body),
     )
@@ -109,12 +112,19 @@ def _tier(body: dict[str, Any]) -> str | None:
 
 def _speaks(body: dict[str, Any]) -> bool:
     """Whether the answer may be more than text."""
-    return any(modality != "text" for modality in body.get("modalities") or ())
+    modalities = body.get("modalities")
+    if not modalities:
+        return False
+    return any(modality != "text" for modality in modalities)
 
 
 def _length_of_tools(body: dict[str, Any]) -> int:
     """Tools and response formats are read by the model as well, and paid for."""
-    return sum(len(dumps(body[name])) for name in ("tools", "functions", "response_format") if name in body)
+    length = 0
+    for name in _READ_AS_WELL:
+        if name in body:
+            length += len(dumps(body[name]))
+    return length
 
 
 def _text_length(messages: list[dict[str, Any]]) -> int:

@@ -24,6 +24,7 @@ _BY_MEMBER = frozenset({
 })  # fmt: skip
 # Fields that have a vendor search, and say nothing of how often.
 _UNBOUNDED = ("plugins", "search_parameters", "enable_search")
+_FIELDS = frozenset({"tools", "web_search_options", *_UNBOUNDED})
 
 
 class HostedTools(NamedTuple):
@@ -49,6 +50,8 @@ NONE = HostedTools()
 def hosted_tools(body: Mapping[str, Any]) -> HostedTools:
     """Return what the body lets the vendor run; `tools`, if there, is a list of objects."""
     found = NONE
+    if _FIELDS.isdisjoint(body):
+        return found
     for tool in body.get("tools") or ():
         kind = tool.get("type")
         if isinstance(kind, str) and _COUNTED.fullmatch(kind):

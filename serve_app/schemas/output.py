@@ -29,6 +29,12 @@ _CONTENT = frozenset({
 })  # fmt: skip
 _DEEPEST = 5
 
+# The usual fields that count nothing, under any spelling: only what is within one of them is looked at.
+_ORDINARY = frozenset({
+    "model", "messages", "stream", "temperature", "top_p", "stop", "seed", "user", "tools", "tool_choice",
+    "metadata", "models",
+})  # fmt: skip
+
 # Thinking that an effort asks for, in tokens: what LiteLLM makes of it for Anthropic.
 _EFFORT_TOKENS = {
     "minimal": 1024,
@@ -64,22 +70,21 @@ class Output(NamedTuple):
 def read_output(body: dict[str, Any]) -> Output:
     """Return what the body says; raises InvalidField for a bound that is no whole number."""
     _check_spelling(body)
-    limits: list[int] = []
-    thoughts: list[int] = []
-    answers: list[int] = []
+    limit: int | None = None
+    thinking, answers = 0, 1
     for path, name, key, holder, is_thinking in _options(body):
         if name in _LIMITS and not is_thinking:
             least = -2 if name in _UNLIMITED_BELOW_ONE else 1
             if (value := _count(path, holder[key], least)) is not None and value > 0:
-                limits.append(value)
+                limit = max(limit or 0, value)
         elif name in _LIMITS or name in _THOUGHTS:
-            thoughts.append(max(0, _count(path, holder[key], -1) or 0))
+            thinking = max(thinking, _count(path, holder[key], -1) or 0)
         elif name in _EFFORTS:
             effort = text({path: holder[key]}, path)
-            thoughts.append(_EFFORT_TOKENS.get((effort or "").casefold(), 0))
+            thinking = max(thinking, _EFFORT_TOKENS.get((effort or "").casefold(), 0))
         elif name in _ANSWERS:
-            answers.append(_count(path, holder[key], 1) or 1)
-    return Output(max(limits, default=None), max(thoughts, default=0), max(answers, default=1))
+            answers = max(answers, _count(path, holder[key], 1) or 1)
+    return Output(limit, thinking, answers)
 
 
 def bounded(fields: dict[str, Any], name: str, tokens: int | None) -> None:
@@ -115,12 +120,12 @@ def _options(
 ) -> Iterator[tuple[str, str, str, dict[str, Any], bool]]:
     """Yield path, plain name, key, holder, and whether it is about thoughts, for each option that counts."""
     for key, value in fields.items():
-        name = _plain(key)
         if isinstance(value, dict):
+            name = _plain(key)
             if name not in _CONTENT and depth < _DEEPEST:
                 inside = is_thinking or name in _THINKING
                 yield from _options(value, f"{path}{key}.", inside, depth + 1)
-        elif value is not None and name in _COUNTED:
+        elif key not in _ORDINARY and value is not None and (name := _plain(key)) in _COUNTED:
             yield f"{path}{key}", name, key, fields, is_thinking
 
 

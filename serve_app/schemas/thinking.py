@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 _NOT = frozenset({"none", "minimal", "disabled", "off", "false"})
+_FIELDS = frozenset({
+    "reasoning_effort", "reasoning", "thinking", "think", "enable_thinking", "chat_template_kwargs",
+})  # fmt: skip
 
 
 def asks_to_think(body: Mapping[str, Any]) -> bool:
@@ -13,6 +16,8 @@ def asks_to_think(body: Mapping[str, Any]) -> bool:
     OpenAI has `reasoning_effort` and `reasoning`, Anthropic `thinking`, Ollama `think`, vLLM and Qwen
     `enable_thinking`, at the top or in `chat_template_kwargs`.
     """
+    if _FIELDS.isdisjoint(body):
+        return False
     template = body.get("chat_template_kwargs")
     words = (
         body.get("reasoning_effort"),

@@ -16,7 +16,7 @@ LONGEST_NAME = 256  # characters
 
 READ_HERE = frozenset({"only", "ignore", "order", "allow_fallbacks", "data_policy", "require_parameters"})
 
-_FIELDS = ("models", "provider", "data_policy", "require_parameters")
+_FIELDS = frozenset({"models", "provider", "data_policy", "require_parameters"})
 
 
 class Wishes(NamedTuple):
@@ -48,7 +48,7 @@ NO_WISHES = Wishes()
 
 def read_wishes(body: dict[str, Any]) -> Wishes:
     """Read and check; InvalidField 422 names the field and what it should be."""
-    if not any(body.get(field) is not None for field in _FIELDS):
+    if _FIELDS.isdisjoint(body):
         return NO_WISHES
     provider = body.get("provider")
     if provider is None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from serve_app.schemas.body import InvalidField
-from serve_app.schemas.output import Output, bounded, read_output
+from serve_app.schemas.output import _COUNTED, _ORDINARY, Output, _plain, bounded, read_output
 
 
 @pytest.mark.parametrize(
@@ -89,3 +89,12 @@ def test_without_a_bound_of_ours_the_largest_of_the_request_stays() -> None:
     untouched: dict[str, Any] = {"temperature": 1}
     bounded(untouched, "max_tokens", None)
     assert untouched == {"temperature": 1}
+
+
+def test_what_is_passed_over_as_ordinary_counts_nothing() -> None:
+    assert not {name for name in _ORDINARY if _plain(name) in _COUNTED}
+
+
+@pytest.mark.parametrize("name", sorted(_ORDINARY - {"messages", "tools", "tool_choice", "metadata"}))
+def test_a_bound_within_an_ordinary_field_counts_as_within_any_other(name: str) -> None:
+    assert read_output({name: {"max_tokens": 7}}).limit == 7
