@@ -63,6 +63,8 @@ PUBLIC = frozenset(
 )
 SMALL_BODY = 1_000_000  # bytes; more than any endpoint but the hot ones has a use for
 
+INTERNAL = "Internal error; the log has the details"
+
 LONGEST_SHOWN = 200  # characters of a path in a line of the log
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -189,7 +191,7 @@ class Dispatcher:
         # A copy, because the server behind `send` goes by its own: an answer to HEAD has no body.
         asked = {**scope, "method": "GET"} if method == "HEAD" else scope
         needs_key = self._keyring.asks
-        status = 499  # the caller went away before there was an answer
+        status: int | None = None
 
         async def counted(message: Message) -> None:
             nonlocal status
@@ -205,15 +207,23 @@ class Dispatcher:
             if (refusal := self._refusal(scope, path, needs_key)) is not None:
                 await send_answer(counted, refusal.status, error_for(path, refusal), error_headers(refusal))
             elif endpoint is not None:
-                await self._served(endpoint, scope, receive, counted)
+                await endpoint(scope, receive, counted)
             elif is_preflight(scope):
                 headers = self._origins.preflight_headers(scope, needs_key)
                 await send_answer(counted, 200, b"OK", [(b"content-type", b"text/plain"), *headers])
             else:
                 await self._rest(asked, receive, counted)
+        except Exception:
+            if endpoint is None:
+                raise  # FastAPI has answered it
+            log.exception("unexpected error at %s", scope["path"])
+            if status is not None:
+                raise  # half an answer is out: break the connection rather than pretend
+            await send_answer(counted, 500, openai_error(GatewayError(INTERNAL)))
         finally:
             route = path if endpoint else _route_of(asked)
-            self._gateway.tell(HttpAnswered(method if method in METHODS else "other", route, status))
+            ended = 499 if status is None else status  # the caller went away before there was an answer
+            self._gateway.tell(HttpAnswered(method if method in METHODS else "other", route, ended))
 
     def _refusal(self, scope: Scope, path: str, needs_key: bool) -> GatewayError | None:
         """Why a request goes no further, whatever it is for."""
@@ -224,24 +234,6 @@ class Dispatcher:
         except (Forbidden, InvalidRequest) as error:
             return error
         return None
-
-    async def _served(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> None:
-        begun = False
-
-        async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            await endpoint(scope, receive, watched)
-        except Exception:
-            log.exception("unexpected error at %s", scope["path"])
-            if begun:
-                raise  # half an answer is out: break the connection rather than pretend
-            await send_answer(
-                send, 500, openai_error(GatewayError("Internal error; the log has the details"))
-            )
 
 
 class _HandOver(Response):

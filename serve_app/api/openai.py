@@ -5,11 +5,11 @@ The two hot ones are plain ASGI: no dependency solving, no response models; a bo
 is forwarded as the bytes it came in, with one member spliced in.
 """
 
+import os
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import NamedTuple
-from uuid import uuid4
 
 from serve_app.accounting.money import dollars_text
 from serve_app.api.asgi import (
@@ -148,7 +148,7 @@ class OpenAIEndpoints:
 
 def request_id_of(scope: Scope) -> str:
     """Return the request's id: the caller's own, or a new one. Raises InvalidRequest for a bad one."""
-    return given_request_id(scope) or uuid4().hex
+    return given_request_id(scope) or os.urandom(16).hex()
 
 
 def given_request_id(scope: Scope) -> str | None:

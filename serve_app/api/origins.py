@@ -20,11 +20,17 @@ ANY = "*"
 # What an orchestrator asks, by the address of a pod or a container; nothing in it is worth a lie.
 PROBED = frozenset({"/health", "/healthz", "/livez", "/readyz"})
 
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})  # as nearly everyone writes it
+
 _METHODS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 _EXPOSED = b", ".join((
     b"etag", b"retry-after", b"x-request-id", b"x-sekha-cost-usd", b"x-sekha-dropped-params",
     b"x-sekha-model", b"x-sekha-provider",
 ))  # fmt: skip
+_FOR_ANY_PAGE: Headers = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", _EXPOSED),
+]
 _VARY: tuple[bytes, bytes] = (b"vary", b"origin")
 
 
@@ -64,7 +70,7 @@ class Origins:
     def answer_headers(self, scope: Scope, needs_key: bool) -> Headers:
         """What tells a browser that the page may read the answer; nothing where it may not."""
         if self._pages is None and needs_key:
-            return [(b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", _EXPOSED)]
+            return _FOR_ANY_PAGE
         origin = header(scope, b"origin")
         if origin is None or not self._may_read(origin, needs_key):
             return [_VARY]
@@ -112,6 +118,8 @@ class Origins:
 
 def is_loopback(name: str) -> bool:
     """Return whether a host name or address can only lead to this machine."""
+    if name in _LOOPBACK:
+        return True
     name = name.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost"):
         return True
