@@ -199,7 +199,10 @@ class Bill:
 
     def _is_limited(self, target: Target) -> bool:
         """Whether a limit of tokens, or one of money that the answer needs, applies to this target."""
-        units = {limit.unit for limit in self._limits.of_attempts_at(target.provider_id, target.model_id)}
+        limits = self._limits.of_attempts_at(target.provider_id, target.model_id)
+        if not limits:
+            return False
+        units = {limit.unit for limit in limits}
         if Unit.TOKENS in units:
             return True
         if Unit.NANO_DOLLARS not in units:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from serve_app.accounting.price import Price
-from serve_app.accounting.usage import Usage
 from serve_app.config.model import ModelTask
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
@@ -34,7 +33,7 @@ class Conditions:
         if price is None:
             return None
         output = 0 if wanted.task is ModelTask.EMBEDDING else wanted.output_tokens
-        return price.cost(Usage(wanted.input_tokens, output))
+        return price.cost_of_text(wanted.input_tokens, output)
 
     def latency_s(self, target: Target) -> float | None:
         """The measured latency; None before the first answer."""

@@ -156,7 +156,9 @@ class Gateway:
 
     def limit(self, max_cost: int | None) -> int | None:
         """The stricter of the caller's limit and the configured one, in nano-dollars."""
-        return min((limit for limit in (max_cost, self._max_cost) if limit is not None), default=None)
+        if max_cost is None or self._max_cost is None:
+            return self._max_cost if max_cost is None else max_cost
+        return min(max_cost, self._max_cost)
 
     def chat_requirements(self, request: ChatRequest, caller: Caller = ANYONE) -> Requirements:
         """What a chat request asks for; ModelNotFound when it names what is not there."""
@@ -165,8 +167,9 @@ class Gateway:
         if listed and self.names.leaves_the_choice(request.model):
             intent = listed[0]
         shows_images = self._shows_images(request)
+        task = ModelTask.VISION if shows_images else intent.task
         wanted = Requirements(
-            task=ModelTask.VISION if shows_images else intent.task,
+            task=task,
             preferred_model=request.preferred_model or intent.preferred_model,
             require_vision=request.require_vision or shows_images,
             require_audio=request.require_audio,
@@ -185,8 +188,9 @@ class Gateway:
             preferred_type=backend,
             parameters=self._binding(request),
             extent=None if request.prompt is None else _extent(request, request.prompt),
+            **self._wished(task, request.wishes, [intent, *listed], caller),
         )
-        return self.allowed(self._wished(wanted, request.wishes, [intent, *listed], caller), caller)
+        return self.allowed(wanted, caller)
 
     def _binding(self, request: ChatRequest | EmbeddingRequest) -> Mapping[str, Any] | None:
         """The parameters that a target has to take; None: whatever it drops is told."""
@@ -202,25 +206,27 @@ class Gateway:
         return [meaning(name) for name in wishes.models]
 
     def _wished(
-        self, wanted: Requirements, wishes: Wishes, intents: Sequence[Intent], caller: Caller
-    ) -> Requirements:
-        """The question with the caller's own rules; InvalidRequest for a provider that is not there."""
+        self, task: ModelTask, wishes: Wishes, intents: Sequence[Intent], caller: Caller
+    ) -> dict[str, Any]:
+        """
+        The caller's own rules, as fields of `Requirements`; InvalidRequest for a provider that is not there.
+        """
         named = tuple(dict.fromkeys(intent.named for intent in intents if intent.named is not None))
         falls_back = self.settings.routing.auto_fallback and wishes.allow_fallbacks
-        is_fixed = bool(wishes.models) or not falls_back or wanted.task is ModelTask.EMBEDDING
+        is_fixed = bool(wishes.models) or not falls_back or task is ModelTask.EMBEDDING
         only = None if wishes.only is None else self._providers_called(wishes.only, caller)
         order = self._providers_called(wishes.order, caller)
         if order and not wishes.allow_fallbacks:  # these, and nobody else
             only = order if only is None else only & order
-        return wanted._replace(
-            named=named,
-            only_named=bool(named) and is_fixed,
-            falls_back=falls_back,
-            only_providers=only,
-            ignored_providers=self._providers_called(wishes.ignore, caller),
-            provider_order=wishes.order,
-            local_only=wishes.local_only,
-        )
+        return {
+            "named": named,
+            "only_named": bool(named) and is_fixed,
+            "falls_back": falls_back,
+            "only_providers": only,
+            "ignored_providers": self._providers_called(wishes.ignore, caller),
+            "provider_order": wishes.order,
+            "local_only": wishes.local_only,
+        }
 
     def _providers_called(self, names: Sequence[str], caller: Caller) -> frozenset[str]:
         """The ids of these providers, by id or type; InvalidRequest for one that the caller does not have."""
@@ -271,8 +277,9 @@ class Gateway:
             input_tokens=request.input_tokens,
             parameters=self._binding(request),
             extent=None if request.prompt is None else Extent(*request.prompt),
+            **self._wished(ModelTask.EMBEDDING, request.wishes, [intent, *listed], caller),
         )
-        return self.allowed(self._wished(wanted, request.wishes, [intent, *listed], caller), caller)
+        return self.allowed(wanted, caller)
 
     def route_requirements(
         self, task: ModelTask, request: RouteRequest, caller: Caller = ANYONE
@@ -289,8 +296,9 @@ class Gateway:
             require_audio=request.require_audio,
             max_cost=self.limit(None if request.max_cost is None else nano_dollars(request.max_cost)),
             context_size=request.context_size,
+            **self._wished(task, request.wishes, intents, caller),
         )
-        return self.allowed(self._wished(wanted, request.wishes, intents, caller), caller)
+        return self.allowed(wanted, caller)
 
     def tell(self, event: Event) -> None:
         """Let the listeners know of something that happened around the gateway."""

@@ -96,7 +96,7 @@ def most_read(target: Target, wanted: Requirements) -> Tokens:
     window = None if wanted.task is ModelTask.EMBEDDING else window_of(target)
     read = most_tokens(prompt, target.model_id, window)
     found = extent.searches * PER_SEARCH + extent.fetched
-    return read._replace(text=read.text + found)
+    return read._replace(text=read.text + found) if found else read
 
 
 def window_of(target: Target) -> int | None:

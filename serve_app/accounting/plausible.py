@@ -1,10 +1,14 @@
 """Whether a usage that a vendor reports can be true."""
 
+from typing import cast
+
 from serve_app.accounting.usage import Usage
 
 LARGEST_WINDOW = 2_000_000  # tokens, where a model's context window is not known
 MOST_IMAGES = 100_000
 MOST_SECONDS = 10_000_000
+
+_COUNTS = slice(0, Usage._fields.index("estimated"))
 
 
 def is_impossible(told: Usage, most: Usage, window: int | None, answers: int = 1, rounds: int = 1) -> bool:
@@ -18,8 +22,7 @@ def is_impossible(told: Usage, most: Usage, window: int | None, answers: int = 1
         answers: how many answers were asked for.
         rounds: how often the model may have read its prompt, with tools that the vendor runs.
     """
-    counts = (count for count in told if type(count) is int)
-    if any(count < 0 for count in counts):
+    if min(cast(tuple[int, ...], told[_COUNTS])) < 0:
         return True
     room = LARGEST_WINDOW if window is None else window
     return (

@@ -81,6 +81,11 @@ class Price:
             return whole + (together + _BOTH // 2) // _BOTH
         return whole + (tokens + MILLION // 2) // MILLION
 
+    def cost_of_text(self, read: int, written: int) -> int:
+        """What `cost` says of so many tokens of plain text, read and written."""
+        price = self.applying(Tier.STANDARD, read) if self.above or self.tiers else self
+        return price.request + (read * price.input + written * price.output + MILLION // 2) // MILLION
+
     def with_machine(self, hour: int) -> "Price":
         """The same with an hour of the machine at so many nano-dollars, at any length and in any tier."""
         return replace(

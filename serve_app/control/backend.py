@@ -31,6 +31,9 @@ class Backend(StrEnum):
     VLLM = "vllm"
 
 
+_BY_NAME: dict[str, Backend] = {backend.value: backend for backend in Backend}
+
+
 @dataclass(frozen=True, slots=True)
 class Tier:
     """A model by the name of its class; `max_tokens` is how long an answer may be unless told otherwise."""
@@ -147,7 +150,7 @@ def backends_of(settings: Settings, state: BackendState) -> Backends:
 
 def switched_by(state: BackendState) -> Backend | None:
     """The backend that an operator has switched to; None: nobody ever has."""
-    return Backend(state.current) if state.current in list(Backend) else None
+    return None if state.current is None else _BY_NAME.get(state.current)
 
 
 def moved_to(settings: Settings, state: BackendState, provider_id: str) -> str | None:

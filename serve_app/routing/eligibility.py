@@ -5,8 +5,8 @@ Two questions, asked in turn, because callers hear different answers: can it do 
 providers available"), and may it just now (else "No suitable providers available").
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from serve_app.config.model import CHAT_TASKS, ModelTask
 from serve_app.errors import LimitReached
@@ -45,8 +45,7 @@ FAILURES = frozenset({Obstacle.DISABLED, Obstacle.BREAKER})
 FOR_NOW = FAILURES | {Obstacle.COST, Obstacle.BUDGET}
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(NamedTuple):
     """A target that may not serve, with the reason in words; `error` is what a budget says to it."""
 
     candidate: Candidate

@@ -167,11 +167,14 @@ class _Sieve:
     def keep_named(self) -> bool:
         """Drop the stand-ins unless a named model can fail, or has; return whether each of them has."""
         named = [c for c in self.eligible.values() if c.named is not None]
-        failed = any(d.candidate.named is not None and d.obstacle in FAILURES for d in self.dropped)
-        if not named and not failed:
+        if not named and not self._has_failed():
             self.dropped += [Dropped(c, Obstacle.MODEL, NOT_NAMED) for c in self.eligible.values()]
             self.eligible.clear()
         return not any(candidate.is_ready for candidate in named)
+
+    def _has_failed(self) -> bool:
+        """Whether a named model would serve, had it not failed."""
+        return any(d.candidate.named is not None and d.obstacle in FAILURES for d in self.dropped)
 
 
 def make_plan(

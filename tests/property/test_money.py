@@ -129,3 +129,8 @@ def test_an_amount_survives_being_written(nano: int) -> None:
 @given(st.integers(0, 10**15))
 def test_an_amount_below_a_million_dollars_survives_being_shown(nano: int) -> None:
     assert nano_dollars(dollars(nano)) == nano
+
+
+@given(st.one_of(prices, tiered_prices()), st.integers(0, 10**7), st.integers(0, 10**7))
+def test_the_cost_of_text_is_that_of_a_usage_of_text_alone(price: Price, read: int, written: int) -> None:
+    assert price.cost_of_text(read, written) == price.cost(Usage(read, written))
