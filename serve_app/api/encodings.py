@@ -5,7 +5,7 @@ from io import BytesIO
 
 import zstandard
 
-from serve_app.api.asgi import Scope, header, printable, too_large
+from serve_app.api.asgi import Scope, printable, too_large
 from serve_app.errors import InvalidRequest
 
 WIDEST_WINDOW = 1 << 23  # bytes; what RFC 9659 lets a zstd body on the web need
@@ -19,19 +19,24 @@ def encoding_of(scope: Scope) -> str | None:
     """
     Return the name of the body's encoding; None for a plain one.
 
+    It may come as a list, over several headers, and `identity` in it says nothing.
+
     Raises:
-        InvalidRequest: 415, it is none that can be read here.
+        InvalidRequest: 415, it is none that can be read here, or there are several.
     """
-    given = (header(scope, b"content-encoding") or "").strip().lower()
-    if given in ("", "identity"):
+    lines = [value.decode("latin-1") for name, value in scope["headers"] if name == b"content-encoding"]
+    named = [name.strip().lower() for name in ",".join(lines).split(",")]
+    given = [name for name in named if name not in ("", "identity")]
+    if not given:
         return None
-    if given not in _GZIP and given != "zstd":
+    if len(given) > 1 or (given[0] not in _GZIP and given[0] != "zstd"):
+        shown = printable(", ".join(given), 40)
         raise InvalidRequest(
-            f"Content-Encoding '{printable(given, 40)}' cannot be read here; send gzip, zstd or no encoding",
+            f"Content-Encoding '{shown}' cannot be read here; send gzip or zstd alone, or no encoding",
             code="unsupported_encoding",
             status=415,
         )
-    return given
+    return given[0]
 
 
 def unpacked(raw: bytes, encoding: str, most: int) -> bytes:

@@ -182,6 +182,10 @@ PACKED = {
     "Zstd": zstandard.compress(HI[:9]) + zstandard.compress(HI[9:]),
     "identity": HI,
     "": HI,
+    "identity, gzip": gzip.compress(HI),
+    "gzip , IDENTITY,": gzip.compress(HI),
+    "identity,zstd, identity": zstandard.compress(HI),
+    "identity, identity": HI,
 }
 
 
@@ -193,8 +197,9 @@ async def test_a_compressed_body_is_read_as_what_is_in_it(
     packed = PACKED[encoding]
     if path == "/api/v1/route":
         plain = b'{"task":"chat_smart"}'
-        pack = {"g": gzip.compress, "x": gzip.compress, "z": zstandard.compress}.get(encoding[:1].lower())
-        packed = pack(plain) if pack else plain
+        packs = {"gzip": gzip.compress, "zstd": zstandard.compress}
+        pack = next((pack for name, pack in packs.items() if name in encoding.lower()), bytes)
+        packed = pack(plain)
 
     answer = await client.post(path, content=packed, headers={"content-encoding": encoding})
 
@@ -208,6 +213,8 @@ async def test_a_compressed_body_is_read_as_what_is_in_it(
     [
         ("br", HI, 415, "unsupported_encoding"),
         ("gzip, zstd", HI, 415, "unsupported_encoding"),
+        ("gzip, identity, gzip", HI, 415, "unsupported_encoding"),
+        ("identity, br", HI, 415, "unsupported_encoding"),
         ("gzip", HI, 400, "invalid_encoding"),
         ("gzip", gzip.compress(HI)[:-9], 400, "invalid_encoding"),
         ("gzip", gzip.compress(b"") * 20, 400, "invalid_encoding"),
@@ -215,7 +222,18 @@ async def test_a_compressed_body_is_read_as_what_is_in_it(
         ("gzip", gzip.compress(b" " * 40_000_000, 1), 413, "request_too_large"),
         ("zstd", zstandard.compress(b" " * 40_000_000), 413, "request_too_large"),
     ],
-    ids=["br", "two", "no gzip", "half", "members", "no zstd", "gzip bomb", "zstd bomb"],
+    ids=[
+        "br",
+        "two",
+        "twice",
+        "br in a list",
+        "no gzip",
+        "half",
+        "members",
+        "no zstd",
+        "gzip bomb",
+        "zstd bomb",
+    ],
 )
 async def test_what_cannot_be_unpacked_is_told_at_the_door(
     client: httpx.AsyncClient, encoding: str, raw: bytes, status: int, code: str
@@ -225,6 +243,20 @@ async def test_what_cannot_be_unpacked_is_told_at_the_door(
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     if status == 415:
         assert answer.headers["accept-encoding"] == "gzip, zstd"
+
+
+@pytest.mark.parametrize(
+    ("encodings", "status"),
+    [(("identity", "gzip"), 200), (("gzip", "identity"), 200), (("gzip", "gzip"), 415)],
+)
+async def test_an_encoding_may_be_told_over_several_headers(
+    client: httpx.AsyncClient, encodings: tuple[str, str], status: int
+) -> None:
+    headers = [("content-encoding", encoding) for encoding in encodings]
+
+    answer = await client.post("/v1/chat/completions", content=PACKED["gzip"], headers=headers)
+
+    assert answer.status_code == status
 
 
 def test_a_zstd_body_may_not_ask_for_more_memory_than_the_web_allows() -> None:
