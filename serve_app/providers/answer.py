@@ -4,7 +4,8 @@ from typing import Any, NamedTuple
 
 from serve_app.errors import FailureKind, UpstreamError
 from serve_app.providers.finish import finish_of, tell_unknown_finish
-from serve_app.providers.json_objects import as_json, found_in
+from serve_app.providers.json_objects import as_json, errors_in_list, found_in, parsed
+from serve_app.providers.vendor_words import is_error
 from serve_app.providers.wire_failures import broken, failure_of_ending, failure_of_error
 
 
@@ -29,7 +30,7 @@ def checked(
     if found is None:
         return _no_object(body, provider_id, secret)
     answer = found.object
-    if answer.get("error") or "error" in (answer.get("type"), answer.get("object")):
+    if is_error(answer):
         return failure_of_error(answer, provider_id, secret)
     values = answer.get(must_have)
     if not isinstance(values, list) or not values:
@@ -72,10 +73,7 @@ def end_choices(choices: list[Any], provider_id: str, secret: str | None) -> boo
 
 def _no_object(body: bytes, provider_id: str, secret: str | None) -> UpstreamError:
     """No JSON object; Google puts its errors into a list."""
-    wrapped = found_in(b'{"error":' + body + b"}") if body.lstrip()[:1] == b"[" else None
-    errors = wrapped.object["error"] if wrapped is not None else None
-    if isinstance(errors, list) and errors and isinstance(errors[0], dict) and errors[0].get("error"):
+    if (errors := errors_in_list(body)) is not None:
         return failure_of_error(errors, provider_id, secret)
-    if wrapped is not None:
-        return broken(provider_id, "sent an answer that is not a JSON object", 200)
-    return broken(provider_id, "sent an answer that is not JSON", 200)
+    is_json = body.lstrip()[:1] == b"[" and parsed(b'{"list":' + body + b"}") is not None
+    return broken(provider_id, f"sent an answer that is not {'a JSON object' if is_json else 'JSON'}", 200)

@@ -32,8 +32,13 @@ def whole_of(frames: bytes) -> dict[str, Any]:
 
 
 def frames_of(whole: dict[str, Any]) -> bytes:
+    """Return the frames of a stream that says what this chat completion says."""
+    return b"".join(b"data: " + as_json(chunk) + b"\n\n" for chunk in chunks_of(whole))
+
+
+def chunks_of(whole: dict[str, Any]) -> list[dict[str, Any]]:
     """
-    Return the frames of a stream that says what this chat completion says.
+    Return the chunks of a stream that says what this chat completion says.
 
     One chunk for each choice, one for the reasons why they ended, and one for the usage.
     """
@@ -48,7 +53,7 @@ def frames_of(whole: dict[str, Any]) -> bytes:
     chunks.append({**head, "choices": ends})
     if isinstance(whole.get("usage"), dict):
         chunks.append({**head, "choices": [], "usage": whole["usage"]})
-    return b"".join(b"data: " + as_json(chunk) + b"\n\n" for chunk in chunks)
+    return chunks
 
 
 def _add(parts: dict[str, Any], choice: dict[str, Any]) -> None:
@@ -62,7 +67,9 @@ def _add(parts: dict[str, Any], choice: dict[str, Any]) -> None:
         elif name == "function_call" and isinstance(value, dict):
             _add_function(parts.setdefault("function_call", {}), value)
         elif value is not None:
-            parts.setdefault("other", {})[name] = value
+            other = parts.setdefault("other", {})
+            is_more = isinstance(value, list) and isinstance(other.get(name), list)
+            other[name] = [*other[name], *value] if is_more else value
     logprobs = choice.get("logprobs")
     for name, values in logprobs.items() if isinstance(logprobs, dict) else ():
         if isinstance(values, list):

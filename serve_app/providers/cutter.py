@@ -1,4 +1,21 @@
-"""Server-sent events cut into blocks of whole frames."""
+"""Server-sent events cut into blocks of whole frames, and the data of a frame."""
+
+from serve_app.providers.json_objects import one_line
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def data_of(frame: bytes) -> bytes:
+    """Return the data of a frame, on one line; the standard joins its lines by line breaks."""
+    if frame[:6] == b"data: " and b"\n" not in frame:
+        return frame[6:].strip()
+    lines = [
+        line[5:].removeprefix(b" ")
+        for line in frame.removeprefix(_BOM).split(b"\n")
+        if line.startswith(b"data:")
+    ]
+    data = b"\n".join(lines).strip()
+    return one_line(data) if b"\n" in data else data
 
 
 class FrameCutter:

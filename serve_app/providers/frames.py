@@ -16,11 +16,12 @@ from serve_app.accounting.reported import usage_of
 from serve_app.accounting.usage import Usage
 from serve_app.errors import FailureKind, UpstreamError
 from serve_app.providers.counted import Said
-from serve_app.providers.cutter import FrameCutter
+from serve_app.providers.cutter import FrameCutter, data_of
 from serve_app.providers.finish import finish_of, tell_unknown_finish
-from serve_app.providers.json_objects import Found, as_json, found_in, parsed
+from serve_app.providers.json_objects import Found, as_json, errors_in_list, found_in, parsed
 from serve_app.providers.tool_calls import Numbering
-from serve_app.providers.wire_failures import broken, failure_of_ending, failure_of_error
+from serve_app.providers.vendor_words import is_error
+from serve_app.providers.wire_failures import broken, failure_of_ending, failure_of_error, no_answer
 
 logger = logging.getLogger("sekha.providers")
 
@@ -33,7 +34,6 @@ _ERROR_EVENT = re.compile(rb"(?:^|\n)event:\s*error\s*\n")
 _PART_OF_AN_ANSWER = re.compile(
     rb'"(?:choices|delta|content|text|tool_calls|arguments|refusal|reasoning\w*|finish_reason|error)\b'
 )
-_BOM = b"\xef\xbb\xbf"
 _NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?\s*')
 
 
@@ -80,6 +80,8 @@ class ChatFrames:
         self._seen: set[int] = set()
         self._finished: set[int] = set()
         self._said = said
+        self._aside: dict[str, Any] | None = None  # the first object that is no part of an answer
+        self._has_choices = False
 
     @property
     def is_complete(self) -> bool:
@@ -100,11 +102,16 @@ class ChatFrames:
         if not self.is_complete:
             if self.is_done:
                 return broken(self._provider_id, "ended its answer without a finish_reason", 200)
-            return broken(self._provider_id, "was cut off in the middle of its answer", 200)
+            return self.none_at_all("was cut off in the middle of its answer")
         if self.lost:
             what = f"sent frames that cannot be read ({self.lost}): a part of its answer may be lost"
             return broken(self._provider_id, what, 200).telling({"dropped_frames": self.dropped})
         return None
+
+    def none_at_all(self, what: str) -> UpstreamError:
+        """An answer that did not come, or not to its end; `what` is how we would put it."""
+        aside = None if self._has_choices else self._aside
+        return no_answer(aside, what, self._provider_id, self._secret, 200)
 
     def feed(self, data: bytes) -> bytes:
         """What of this goes to the caller: whole frames, maybe none."""
@@ -122,12 +129,13 @@ class ChatFrames:
         if not block or self.is_done or self.failure is not None:
             return b""
         if not _is_plain(block):
-            return self._one_by_one((_data_of(frame), None, frame) for frame in block.split(b"\n\n"))
+            return self._one_by_one((data_of(frame), None, frame) for frame in block.split(b"\n\n"))
         pieces = block[6:-2].split(b"\n\ndata: ")
         chunks = [parsed(data) for data in pieces]
         if not all(map(_is_mere_text, chunks)):
             return self._one_by_one((data, chunk, b"") for data, chunk in zip(pieces, chunks, strict=True))
         self.count += len(chunks)
+        self._has_choices = True
         if self._said or self._choices > 1:
             for chunk in chunks:
                 self._hear(chunk)
@@ -154,7 +162,7 @@ class ChatFrames:
         found = Found(chunk, data) if chunk is not None else found_in(data)
         if found is None:
             return self._look_at_no_object(data, is_error=_ERROR_EVENT.search(frame) is not None)
-        if _ERROR_EVENT.search(frame) or _is_error(found.object):
+        if _ERROR_EVENT.search(frame) or is_error(found.object):
             self.failure = failure_of_error(found.object, self._provider_id, self._secret)
             return b""
         return self._look_inside(found)
@@ -164,9 +172,8 @@ class ChatFrames:
         if is_error:
             self.failure = failure_of_error(data, self._provider_id, self._secret)
             return b""
-        wrapped = found_in(b'{"error":' + data + b"}") if data[:1] == b"[" else None
-        if wrapped is not None and b'"error"' in data:
-            self.failure = failure_of_error(wrapped.object["error"], self._provider_id, self._secret)
+        if (errors := errors_in_list(data)) is not None:
+            self.failure = failure_of_error(errors, self._provider_id, self._secret)
             return b""
         return self._drop(data)
 
@@ -176,7 +183,7 @@ class ChatFrames:
         if bare[:1] != b"{":
             return b""
         found = found_in(bare)
-        if found is not None and _is_error(found.object):
+        if found is not None and is_error(found.object):
             self.failure = failure_of_error(found.object, self._provider_id, self._secret)
             return b""
         return self._drop(bare)
@@ -185,6 +192,10 @@ class ChatFrames:
         chunk, data = found.object, found.data
         if not _is_chunk(chunk):
             return self._drop(data)
+        if chunk.get("choices"):
+            self._has_choices = True
+        elif self._aside is None:
+            self._aside = chunk
         self._hear(chunk)
         reported = chunk.get("usage")
         if reported is None and not self._wants_usage and "usage" in chunk:
@@ -260,7 +271,9 @@ def says_something(block: bytes) -> bool:
 
 def speaks(chunk: Any) -> bool:
     """As `says_something`, of one chunk; what we do not understand, the caller shall see."""
-    choices = chunk.get("choices") if isinstance(chunk, dict) else None
+    if isinstance(chunk, dict) and chunk.get("choices") is None:
+        return False  # something beside the answer, or in its place
+    choices = chunk["choices"] if isinstance(chunk, dict) else None
     if not isinstance(choices, list) or not choices:
         return True
     return any(
@@ -332,14 +345,6 @@ def _is_chunk(chunk: dict[str, Any]) -> bool:
     )
 
 
-def _data_of(frame: bytes) -> bytes:
-    """The data of a frame, on one line: between JSON's words a line break is as good as a space."""
-    if frame[:6] == b"data: " and b"\n" not in frame:
-        return frame[6:].strip()
-    lines = [line[5:].strip() for line in frame.removeprefix(_BOM).split(b"\n") if line.startswith(b"data:")]
-    return b" ".join(lines)
-
-
 def _without_empty_usage(data: bytes) -> bytes:
     """The data without a usage that is null, as nearly all chunks of a stream have it."""
     for written in (b',"usage":null', b', "usage": null'):
@@ -357,7 +362,3 @@ def _choices_in(chunk: dict[str, Any] | None) -> list[dict[str, Any]]:
 def _index_of(choice: dict[str, Any]) -> int:
     index = choice.get("index")
     return index if isinstance(index, int) else 0
-
-
-def _is_error(chunk: dict[str, Any]) -> bool:
-    return bool(chunk.get("error")) or "error" in (chunk.get("type"), chunk.get("object"))

@@ -44,6 +44,32 @@ def found_in(data: bytes) -> Found | None:
     return Found(mended, as_json(mended), was_mended=True)
 
 
+def errors_in_list(data: bytes) -> list[Any] | None:
+    """Return the list in this JSON where it holds an error, as Google writes one; else None."""
+    if data.lstrip()[:1] != b"[" or b'"error"' not in data:
+        return None
+    wrapped = found_in(b'{"list":' + data + b"}")
+    errors = wrapped.object["list"] if wrapped is not None else None
+    if isinstance(errors, list) and any(isinstance(part, dict) and part.get("error") for part in errors):
+        return errors
+    return None
+
+
+def one_line(data: bytes) -> bytes:
+    """
+    Return this JSON without a line break.
+
+    Between JSON's words a line break is as good as a space. Within a text it is a part of the text that its
+    writer has not escaped.
+    """
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
+        if isinstance(found := _loosely(data, strict=False), dict | list):
+            return as_json(found)
+    return data.replace(b"\n", b" ")
+
+
 def as_json(value: Any) -> bytes:
     """Return the value as JSON; half an emoji stays an escape."""
     try:
@@ -52,9 +78,9 @@ def as_json(value: Any) -> bytes:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
-def _loosely(data: bytes) -> Any:
+def _loosely(data: bytes, strict: bool = True) -> Any:
     try:
-        return json.loads(data, parse_constant=lambda _: None, parse_float=_finite)
+        return json.loads(data, parse_constant=lambda _: None, parse_float=_finite, strict=strict)
     except (ValueError, RecursionError):
         return None
 

@@ -12,7 +12,7 @@ from serve_app.errors import UpstreamError
 from serve_app.providers.finish import retold, tell_unknown_finish
 from serve_app.providers.frames import frame_of
 from serve_app.providers.overheard import Overheard
-from serve_app.providers.wire_failures import broken, failure_of_ending, failure_of_error
+from serve_app.providers.wire_failures import broken, failure_of_ending, failure_of_error, no_answer
 
 # LiteLLM's own additions to OpenAI's answers.
 _PRIVATE = frozenset({"provider_specific_fields", "hidden_params", "response_ms"})
@@ -56,6 +56,30 @@ def text_length(chunk: dict[str, Any]) -> int:
     return sum(len(choice["delta"].get("content") or "") for choice in chunk["choices"])
 
 
+def failure_heard(
+    heard: Overheard | None, provider_id: str, secret: str | None, status: int | None
+) -> UpstreamError | None:
+    """The error that the vendor told, or that a part of its answer could not be read; None: neither."""
+    if heard is None:
+        return None
+    if heard.error is not None:
+        return failure_of_error(heard.error, provider_id, secret, status)
+    if heard.lost:
+        what = f"sent frames that cannot be read ({heard.lost}): a part of its answer may be lost"
+        return broken(provider_id, what, status).telling({"dropped_frames": heard.lost})
+    return None
+
+
+def nothing_heard(
+    heard: Overheard | None, what: str, provider_id: str, secret: str | None, status: int | None
+) -> UpstreamError:
+    """An answer that did not come, or not to its end; `what` is how we would put it."""
+    if (failure := failure_heard(heard, provider_id, secret, status)) is not None:
+        return failure
+    aside = None if heard is None or heard.tells_finish or heard.finishes else heard.aside
+    return no_answer(aside, what, provider_id, secret, status)
+
+
 def shortfall(
     ended: Sequence[dict[str, Any]],
     heard: Overheard | None,
@@ -68,10 +92,10 @@ def shortfall(
 
     A word that LiteLLM got wrong is put right in its choice.
     """
-    if heard is None or not ended:
+    if (failure := failure_heard(heard, provider_id, secret, status)) is not None:
+        return failure
+    if heard is None:
         return None
-    if heard.error is not None:
-        return failure_of_error(heard.error, provider_id, secret, status)
     if not heard.tells_finish and not heard.finishes:
         return None  # a vendor whose answers nobody here can read but LiteLLM
     for choice in ended:

@@ -20,10 +20,11 @@ import orjson
 
 from serve_app.errors import FailureKind, UpstreamError, internal_error, upstream_error
 from serve_app.providers.limits import OutOfTime, out_of_time
+from serve_app.providers.litellm_chunks import failure_heard, nothing_heard
 from serve_app.providers.litellm_http import AnswerTooLong, Exchange
 from serve_app.providers.vendor_words import SILENT, VendorWords, words_in
 from serve_app.providers.verdict import kind_of
-from serve_app.providers.wire_failures import broken, failure_of_error, failure_of_words, retry_after_s
+from serve_app.providers.wire_failures import broken, failure_of_words, retry_after_s
 
 # From the special to the general: several of them inherit from BadRequestError.
 _BY_CLASS: tuple[tuple[type[Exception], FailureKind], ...] = (
@@ -82,8 +83,8 @@ def failure_of_litellm(
         megabytes = exchange.answer_limit / 1024**2
         what = f"sent an answer of more than {megabytes:g} MB (max_answer_mb)"
         return broken(provider_id, what, exchange.status)
-    if exchange.heard is not None and exchange.heard.error is not None:
-        return failure_of_error(exchange.heard.error, provider_id, secret, exchange.status)
+    if (told := failure_heard(exchange.heard, provider_id, secret, exchange.status)) is not None:
+        return told
     if not exchange.was_sent and _was_not_sent(links):
         return _before_it_was_sent(links, provider_id, exchange.request_id)
     status = _upstream_status(links) if exchange.status is None else _told_status(links, exchange.status)
@@ -91,8 +92,11 @@ def failure_of_litellm(
     kind = _kind(links, status) if exchange.status is None else _kind_of_answer(links, status, said)
     if exchange.status is None and isinstance(exchange.failure, httpx.TransportError):
         kind = FailureKind.UNREACHABLE
-    if said.message is None and kind in _CALLERS:
-        # LiteLLM's wording is passed on only where the request was at fault: elsewhere it holds addresses.
+    if kind is FailureKind.BROKEN and exchange.status == 200 and exchange.failure is None:
+        return nothing_heard(exchange.heard, "failed to answer", provider_id, secret, 200)
+    if said.message is None and kind in _CALLERS and exchange.heard is None:
+        # LiteLLM's wording is passed on only where the request was at fault and nobody has read the answer:
+        # elsewhere it holds addresses, or the answer as it came.
         said = replace(said, message=_PREFIXES.sub("", str(links[0])))
     wait_s = _retry_after_s(links, exchange, now)
     otherwise = f"Provider '{provider_id}' {_WORDS.get(kind, 'failed to answer')}"

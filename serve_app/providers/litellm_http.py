@@ -10,7 +10,7 @@ Importing this module imports LiteLLM, which takes seconds: only `litellm_provid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 import openai
@@ -18,7 +18,7 @@ from litellm.litellm_core_utils.prompt_templates import image_handling
 from litellm.llms.custom_httpx import aiohttp_transport
 
 from serve_app.providers.limits import Limit, OutOfTime, within
-from serve_app.providers.overheard import Overheard, Separators
+from serve_app.providers.overheard import Overheard
 
 
 class AnswerTooLong(Exception):
@@ -30,9 +30,11 @@ class Exchange:
     """
     The network's side of one call.
 
-    `status` and `headers` are those of the answer, once its head is there, and `heard` is what it says;
-    `failure` is what the network did to us, and `was_sent` whether a request has left at all. A vendor whose
-    SDK brings a network of its own leaves all five as they were.
+    `status` and `headers` are those of the answer, once its head is there, and `heard` is what it says; any
+    success is a 200. `failure` is what the network did to us, and `was_sent` whether a request has left at
+    all. A vendor whose SDK brings a network of its own leaves all five as they were.
+
+    `asks_stream` is what was asked for. Where `replayed` is there, it is the answer, and nothing is sent.
     """
 
     connect_s: float
@@ -44,6 +46,17 @@ class Exchange:
     was_sent: bool = False
     heard: Overheard | None = None
     request_id: str = ""
+    asks_stream: bool = False
+    replayed: bytes | None = None
+
+    @property
+    def came_otherwise(self) -> bytes:
+        """A stream that came where a whole answer was asked for, or the other way round; empty: neither."""
+        return self.heard.other_form if self.heard is not None else b""
+
+    def replay(self) -> "Exchange":
+        """The call to make so that LiteLLM reads what came otherwise: nothing leaves with it."""
+        return replace(self, asks_stream=not self.asks_stream, replayed=self.came_otherwise, heard=None)
 
 
 # The call that the running task is making: LiteLLM has no place to hand it through.
@@ -58,6 +71,8 @@ class OneRequest(aiohttp_transport.LiteLLMAiohttpTransport):  # type: ignore[mis
         sending = super().handle_async_request
         if exchange is None:
             return await sending(request)  # type: ignore[no-any-return]
+        if exchange.replayed is not None:
+            return _replayed(exchange, exchange.replayed, request)
         exchange.was_sent = True
         request.headers["accept-encoding"] = "identity"  # what is packed cannot be overheard
         limits = {"connect": exchange.connect_s, "pool": exchange.connect_s}
@@ -68,13 +83,24 @@ class OneRequest(aiohttp_transport.LiteLLMAiohttpTransport):  # type: ignore[mis
             raise _given_up(exchange, OutOfTime(Limit.CONNECT, exchange.connect_s), request) from error
         except (OutOfTime, httpx.TransportError) as error:
             raise _given_up(exchange, error, request) from error
+        is_success = response.is_success
+        if is_success:
+            response.status_code = 200  # LiteLLM takes no other
         exchange.status, exchange.headers = response.status_code, dict(response.headers)
-        if _is_text(response):
-            exchange.heard = Overheard(not response.is_success, exchange.answer_limit)
+        if _is_readable(response):
+            exchange.heard = Overheard(not is_success, exchange.asks_stream, _is_lines(response))
         response.headers["x-should-retry"] = "false"  # OpenAI's SDK takes the upstream's word for it
         response.headers.pop("location", None)  # a redirect would be followed, with our key
         response.stream = _Body(response, exchange, request)
         return response
+
+
+def _replayed(exchange: Exchange, body: bytes, request: httpx.Request) -> httpx.Response:
+    kind = "text/event-stream" if exchange.asks_stream else "application/json"
+    response = httpx.Response(200, headers={"content-type": kind}, stream=httpx.ByteStream(body))
+    exchange.heard = Overheard(is_refusal=False, asks_stream=exchange.asks_stream)
+    response.stream = _Body(response, exchange, request)
+    return response
 
 
 class _Body(httpx.AsyncByteStream):
@@ -82,25 +108,23 @@ class _Body(httpx.AsyncByteStream):
 
     def __init__(self, response: httpx.Response, exchange: Exchange, request: httpx.Request) -> None:
         self._stream = response.stream
-        self._is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
+        self._is_stream = exchange.asks_stream
         self._exchange = exchange
         self._request = request
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         heard = self._exchange.heard
-        separators = Separators()
         async with aclosing(self._within_limits()) as pieces:
             async for piece in pieces:
                 if heard is None:
                     yield piece
                     continue
-                heard.feed(piece)
-                if shown := separators.feed(piece):
+                if shown := heard.feed(piece):
                     yield shown
-        if heard is not None:
-            heard.end()
-            if rest := separators.end():
-                yield rest
+                if heard.pending > self._exchange.answer_limit:
+                    raise _given_up(self._exchange, AnswerTooLong(), self._request)
+        if heard is not None and (rest := heard.end()):
+            yield rest
 
     async def _within_limits(self) -> AsyncGenerator[bytes, None]:
         size = 0
@@ -122,11 +146,16 @@ class _Body(httpx.AsyncByteStream):
         await self._stream.aclose()  # type: ignore[union-attr]
 
 
-def _is_text(response: httpx.Response) -> bool:
+def _is_readable(response: httpx.Response) -> bool:
     """Whether it can be read, and written otherwise: Amazon's streams of events have checksums."""
-    kind = response.headers.get("content-type", "text/plain")
     packed = response.headers.get("content-encoding", "identity") != "identity"
-    return not packed and (kind.startswith("text/") or "json" in kind)
+    return not packed and "amazon" not in response.headers.get("content-type", "")
+
+
+def _is_lines(response: httpx.Response) -> bool:
+    """Whether it says that it has one object in each line."""
+    kind = response.headers.get("content-type", "")
+    return any(name in kind for name in ("ndjson", "jsonl", "json-seq", "jsonlines"))
 
 
 def _given_up(exchange: Exchange, failure: Exception, request: httpx.Request) -> openai.APIConnectionError:

@@ -10,7 +10,6 @@ import logging
 import os
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -19,6 +18,7 @@ import orjson
 from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import ConfigError, FailureKind, UpstreamError, upstream_error
+from serve_app.providers.assembly import chunks_of, whole_of
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.bodies import (
     Fitted,
@@ -30,13 +30,22 @@ from serve_app.providers.bodies import (
 )
 from serve_app.providers.catalogue import Vendor
 from serve_app.providers.counted import counted, listener_for, said_in
-from serve_app.providers.frames import speaks
+from serve_app.providers.frames import frame_of, speaks
 from serve_app.providers.keys import missing_key
 from serve_app.providers.limits import USAGE_S, Limit, OutOfTime, within
-from serve_app.providers.litellm_chunks import ended_in, openai_form, shortfall, shown, text_length
+from serve_app.providers.litellm_chunks import (
+    ended_in,
+    failure_heard,
+    nothing_heard,
+    openai_form,
+    shortfall,
+    shown,
+    text_length,
+)
+from serve_app.providers.litellm_opened import Ended, Opened
 from serve_app.providers.litellm_request import Address, LiteLlmRequests
 from serve_app.providers.probe import listed_models, look, paid_question
-from serve_app.providers.wire_failures import broken, clean, too_much_of_nothing
+from serve_app.providers.wire_failures import clean, too_much_of_nothing
 
 logger = logging.getLogger("sekha.providers")
 
@@ -55,30 +64,6 @@ _LISTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "anthropic": ("x-api-key", {"anthropic-version": "2023-06-01"}),
     "gemini": ("Authorization", {}),
 }
-
-
-@dataclass(slots=True)
-class _Opened:
-    """
-    A stream of which the first token has arrived, with the chunks that came before it.
-
-    `finished` are the choices that have told why they ended; `is_over`: no more is waited for.
-    """
-
-    stream: Any
-    exchange: Any
-    first: list[dict[str, Any]]
-    choices: int
-    dropped: tuple[str, ...]
-    finished: set[int] = field(default_factory=set)
-    is_over: bool = False
-
-    @property
-    def is_whole(self) -> bool:
-        # LiteLLM keeps an end back that came with text, until the stream closes; it knows of one choice.
-        heard = self.exchange.heard
-        really = heard.finishes if heard and heard.tells_finish else self.stream.received_finish_reason
-        return (self.choices == 1 and bool(really)) or len(self.finished) >= self.choices
 
 
 class LiteLlmProvider:
@@ -160,21 +145,53 @@ class LiteLlmProvider:
         started = self._clock.monotonic()
         exchange = self._exchange(call)
         self._give_threads()
-        asking = getattr(self._litellm, verb)(**self._requests.arguments(request.fields))
         try:
-            body = openai_form(await within(call.timeout_s, Limit.WHOLE, asking))
+            asking = self._answered(verb, request.fields, exchange)
+            body = await within(call.timeout_s, Limit.WHOLE, asking)
         except Exception as error:  # noqa: BLE001 - see _failure
             return self._failure(error, exchange)
-        if not (body.get("choices") or body.get("data")):
-            return broken(self._config.id, "sent an answer with nothing in it", exchange.status)
-        if (failure := self._shortfall(body.get("choices", ()), exchange)) is not None:
-            return failure
+        if isinstance(body, UpstreamError):
+            return body
         upstream_s = self._since(started)
         usage = usage_in(body) or await counted(call, said_in(body))
         chars = chars_in(body) if usage is None else 0
         return Answer(orjson.dumps(body), usage, upstream_s, chars, dropped=request.dropped)
 
-    async def _open(self, call: Call) -> _Opened | UpstreamError:
+    async def _answered(
+        self, verb: str, fields: dict[str, Any], exchange: Any
+    ) -> dict[str, Any] | UpstreamError:
+        """A whole answer; one that came as a stream is gathered."""
+        try:
+            body = openai_form(await getattr(self._litellm, verb)(**self._requests.arguments(fields)))
+        except Exception:
+            if not exchange.came_otherwise or verb != "acompletion":
+                raise
+        if exchange.came_otherwise and verb == "acompletion":
+            return await self._gathered(fields, self._replay(exchange))
+        if not (body.get("choices") or body.get("data")):
+            return self._nothing("sent an answer with nothing in it", exchange)
+        if "data" in body and exchange.heard is not None and exchange.heard.was_mended:
+            return self._nothing("sent a vector with a number that is none", exchange)
+        return self._shortfall(body.get("choices", ()), exchange) or body
+
+    async def _gathered(self, fields: dict[str, Any], replay: Any) -> dict[str, Any] | UpstreamError:
+        """The whole answer in a stream that nobody asked for."""
+        fields = dict(fields)
+        ask_for_stream(fields)
+        stream = await self._litellm.acompletion(**self._requests.arguments(fields))
+        frames, has_ended = b"", False
+        try:
+            while isinstance(chunk := await self._next(stream, replay), dict):
+                frames += frame_of(chunk)
+                has_ended = has_ended or bool(ended_in(chunk))
+        finally:
+            await stream.aclose()
+        if chunk is not None:
+            return chunk
+        whole = whole_of(frames)
+        return whole if has_ended else self._nothing("was cut off in the middle of its answer", replay)
+
+    async def _open(self, call: Call) -> Opened | UpstreamError:
         """Wait for the first token: until it is there, the request can still go to another target."""
         if self._missing_key is not None:
             return self._keyless()
@@ -182,34 +199,48 @@ class LiteLlmProvider:
         if isinstance(request, UpstreamError):
             return request
         ask_for_stream(request.fields)
-        exchange = self._exchange(call)
+        exchange = self._exchange(call, asks_stream=True)
         try:
             return await within(call.timeout_s, Limit.FIRST_TOKEN, self._first(request, exchange))
         except Exception as error:  # noqa: BLE001 - see _failure
             return self._failure(error, exchange)
 
-    async def _first(self, request: Fitted, exchange: Any) -> _Opened | UpstreamError:
+    async def _first(self, request: Fitted, exchange: Any) -> Opened | UpstreamError:
+        """The stream, once it has begun; a whole answer that came instead is made into one."""
         self._give_threads()
+        try:
+            opened = await self._begun(request, exchange)
+        except Exception:
+            if not exchange.came_otherwise:
+                raise
+        if not exchange.came_otherwise:
+            return opened
+        fields, replay = dict(request.fields), self._replay(exchange)
+        ask_for_whole(fields)
+        body = await self._answered("acompletion", fields, replay)
+        if isinstance(body, UpstreamError):
+            return body
+        return Opened(Ended(), replay, chunks_of(body), choices_in(fields), request.dropped)
+
+    async def _begun(self, request: Fitted, exchange: Any) -> Opened | UpstreamError:
         stream = await self._litellm.acompletion(**self._requests.arguments(request.fields))
-        opened: _Opened | None = None
+        opened: Opened | None = None
         first, size = [], 0
         try:
             while isinstance(chunk := await self._next(stream, exchange), dict):
                 first.append(chunk)
                 if speaks(chunk):
-                    opened = _Opened(stream, exchange, first, choices_in(request.fields), request.dropped)
+                    opened = Opened(stream, exchange, first, choices_in(request.fields), request.dropped)
                     return opened
                 size += len(orjson.dumps(chunk))
                 if size > exchange.answer_limit:
                     return too_much_of_nothing(self._config.id, exchange.answer_limit)
-            return chunk or broken(
-                self._config.id, "ended its stream before the first token", exchange.status
-            )
+            return chunk or self._nothing("ended its stream before the first token", exchange)
         finally:
             if opened is None:
                 await stream.aclose()
 
-    async def _later(self, opened: _Opened, idle_s: float) -> dict[str, Any] | UpstreamError | None:
+    async def _later(self, opened: Opened, idle_s: float) -> dict[str, Any] | UpstreamError | None:
         """
         As `_next`, but silence is waited out no longer than `idle_s`.
 
@@ -234,29 +265,39 @@ class LiteLlmProvider:
         try:
             chunk = openai_form(await anext(stream))
         except StopAsyncIteration:
-            return None
+            return failure_heard(exchange.heard, self._config.id, self._api_key, exchange.status)
         except Exception as error:  # noqa: BLE001 - see _failure
             return self._failure(error, exchange)
         ended = [choice for choice in chunk["choices"] if choice.get("finish_reason")]
         # A stream that was cut gets a made-up "stop" from LiteLLM; the wrapper knows what really came.
         really = stream.received_finish_reason or stream.intermittent_finish_reason
         if ended and really is None:
-            return broken(self._config.id, "was cut off in the middle of its answer", exchange.status)
-        return self._shortfall(ended, exchange) or chunk
+            return self._nothing("was cut off in the middle of its answer", exchange)
+        return (self._shortfall(ended, exchange) if ended else None) or chunk
+
+    def _nothing(self, what: str, exchange: Any) -> UpstreamError:
+        return nothing_heard(exchange.heard, what, self._config.id, self._api_key, exchange.status)
 
     def _shortfall(self, ended: Sequence[dict[str, Any]], exchange: Any) -> UpstreamError | None:
         return shortfall(ended, exchange.heard, self._config.id, self._api_key, exchange.status)
 
-    def _exchange(self, call: Call) -> Any:
+    def _exchange(self, call: Call, asks_stream: bool = False) -> Any:
         """Where the network takes its limits from, and leaves what happened, for the call that follows."""
         exchange = self._http.Exchange(
             self._config.connect_timeout_s,
             call.first_byte_s,
             self._config.max_answer_mb * 1024**2,
             request_id=call.request_id,
+            asks_stream=asks_stream,
         )
         self._http.CURRENT.set(exchange)
         return exchange
+
+    def _replay(self, exchange: Any) -> Any:
+        """For the call that follows, in which LiteLLM reads again what came in the other form."""
+        replay = exchange.replay()
+        self._http.CURRENT.set(replay)
+        return replay
 
     def _give_threads(self) -> None:
         if not self._has_threads:

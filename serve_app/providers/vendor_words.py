@@ -34,12 +34,16 @@ _TEXTS = (
     "error_description",
     "error_message",
     "errorMessage",
+    "status_msg",  # MiniMax
     "title",
 )
 # Where its code is found, and other words for programs.
 _CODES = ("code", "error_code", "errorCode", "type", "__type", "status", "reason", "object", "name")
 # Where there may be another error, which says more.
-_INNER = ("error", "errors", "innererror", "inner_error", "raw", "cause", "details", "metadata", "exception")
+_INNER = (
+    *("error", "errors", "innererror", "inner_error", "raw", "cause", "details", "metadata", "exception"),
+    "base_resp",  # MiniMax
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,14 @@ class VendorWords:
 
 
 SILENT = VendorWords()
+
+
+def is_error(said: Mapping[str, Any]) -> bool:
+    """Whether an object in an answer tells of a failure: by an `error`, its type, or MiniMax's status."""
+    if said.get("error") or "error" in (said.get("type"), said.get("object")):
+        return True
+    told = said.get("base_resp")
+    return isinstance(told, dict) and told.get("status_code") not in (None, 0, "0", "")
 
 
 def words_in(said: Any) -> VendorWords:
@@ -179,6 +191,8 @@ class _Reader:
         code = error.get("code")
         if isinstance(code, str) and code and _http_status(code) is None:
             self._code = self._code or code[:WORD_LIMIT]
+        if (status := _minimax_status(error)) is not None:
+            self._code = self._code or str(status)
         param = error.get("param")
         if isinstance(param, str) and param:
             self._param = self._param or param[:WORD_LIMIT]
@@ -216,6 +230,14 @@ def _words_of(error: Mapping[str, Any]) -> Iterator[str]:
         word = error.get(name)
         if isinstance(word, str) and word and len(word) <= WORD_LIMIT:
             yield word.lower().rpartition("#")[2]  # Amazon puts a namespace before it
+    if (status := _minimax_status(error)) is not None:
+        yield f"minimax:{status}"
+
+
+def _minimax_status(error: Mapping[str, Any]) -> int | None:
+    """MiniMax's own number for a failure, which stands beside a `status_msg`."""
+    status = error.get("status_code") if "status_msg" in error else None
+    return status if type(status) is int and 0 < status < 10**6 else None
 
 
 def _filtered(found: Any) -> Iterator[str]:

@@ -95,6 +95,18 @@ _IN_AN_ANSWER = {
     "invalid_argument": FailureKind.REJECTED,
     "validationexception": FailureKind.REJECTED,
     "request_too_large": FailureKind.REJECTED,
+    "minimax:1001": FailureKind.TIMEOUT,
+    "minimax:1002": FailureKind.RATE_LIMITED,
+    "minimax:1004": FailureKind.AUTH,
+    "minimax:1008": FailureKind.OUT_OF_CREDIT,
+    "minimax:1026": FailureKind.CONTENT_FILTER,  # what was asked
+    "minimax:1027": FailureKind.CONTENT_FILTER,  # what was answered
+    "minimax:1039": FailureKind.RATE_LIMITED,  # tokens per minute
+    "minimax:1041": FailureKind.RATE_LIMITED,  # connections
+    "minimax:2013": FailureKind.REJECTED,
+    "minimax:2045": FailureKind.RATE_LIMITED,
+    "minimax:2049": FailureKind.AUTH,
+    "minimax:2056": FailureKind.RATE_LIMITED,
 }
 
 _TOO_LONG = re.compile(

@@ -252,7 +252,7 @@ class WireProvider:
             if first and (block or (frames.is_complete and frames.failure is None)):
                 opened = _Opened(response, frames, bytes(first), said, request.dropped)
                 return opened
-            return frames.failure or broken(self._config.id, "ended its stream before the first token", 200)
+            return frames.failure or frames.none_at_all("ended its stream before the first token")
         finally:
             if opened is None:
                 response.close()

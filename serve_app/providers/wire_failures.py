@@ -64,6 +64,19 @@ def failure_of_error(
     return failure_of_words(said, kind, provider_id, said.status or status, None, secret, otherwise)
 
 
+def no_answer(
+    said: dict[str, Any] | None, what: str, provider_id: str, secret: str | None, status: int | None
+) -> UpstreamError:
+    """
+    An answer that never came to be one, in the vendor's words if it said something else.
+
+    `said` is the object that came in its place, and `what` is how we would put it.
+    """
+    if said is None:
+        return broken(provider_id, what, status)
+    return failure_of_error(said, provider_id, secret, status, f"Provider '{provider_id}' {what}")
+
+
 def failure_of_ending(
     said: Any, kind: FailureKind, provider_id: str, secret: str | None = None
 ) -> UpstreamError:

@@ -368,6 +368,229 @@ async def test_an_error_within_a_stream_is_of_the_kind_it_says_and_keeps_its_wor
     assert (items[-1].failure, items[-1].message) == (kind, "busy")
 
 
+# What LiteLLM would not read, or would read as something else
+
+OTHERS = ["anthropic", "gemini", "hosted_vllm"]
+GOOD = {"anthropic": "end_turn", "gemini": "STOP"}
+KINDS = [JSON, EVENTS, "text/plain", "application/octet-stream"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("type_", OTHERS)
+async def test_either_form_is_read_for_the_other_through_litellm_under_any_name(
+    type_: str, kind: str
+) -> None:
+    stream, body = ended(type_, GOOD.get(type_, "stop"))
+    async with saying(type_, body, kind) as (provider, upstream):
+        items = await items_of(provider, call("hi", wants_usage=True))
+    answer = await whole(type_, stream, kind)
+
+    assert upstream.seen == 1
+    assert isinstance(items[-1], StreamEnd), items[-1]
+    assert items[-1].usage is not None
+    assert items[-1].usage.output_tokens == 2
+    assert text_in(items) == "Hello"
+    told = [choice["finish_reason"] for c in chunks_in(items) for choice in c["choices"]]
+    assert [reason for reason in told if reason] == ["stop"]
+    assert isinstance(answer, Answer), answer
+    assert finish_in(answer) == "stop"
+    assert json.loads(answer.body)["choices"][0]["message"]["content"] == "Hello"
+    assert json.loads(answer.body)["object"] == "chat.completion"
+
+
+@pytest.mark.parametrize("type_", OTHERS)
+async def test_the_other_form_must_be_whole_too(type_: str) -> None:
+    stream, body = ended(type_, None)
+
+    for failure in (await whole(type_, stream), (await streamed(type_, body, JSON))[-1]):
+        assert isinstance(failure, UpstreamError)
+        assert failure.failure is FailureKind.BROKEN
+
+
+async def test_a_call_of_a_tool_survives_the_change_of_form() -> None:
+    block = {"type": "tool_use", "id": "t1", "name": "f", "input": {"a": 1}}
+    body = json.dumps({**json.loads(message("tool_use")), "content": [block]}).encode()
+
+    items = await streamed("anthropic", body, JSON, tools=[FUNCTION])
+
+    assert isinstance(items[-1], StreamEnd)
+    (found,) = [c for chunk in chunks_in(items) for c in chunk["choices"][0]["delta"].get("tool_calls", ())]
+    assert (found["index"], found["id"], found["function"]["name"]) == (0, "t1", "f")
+    assert json.loads(found["function"]["arguments"]) == {"a": 1}
+
+
+SECRET = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        ({"detail": f"on fire, {SECRET}"}, FailureKind.BROKEN, "on fire, ***"),
+        ({"message": "odd", "code": "weird"}, FailureKind.BROKEN, "odd"),
+        ({"error": "odd"}, FailureKind.BROKEN, "odd"),
+        ({"error": {"type": "overloaded_error", "message": "busy"}}, FailureKind.OVERLOADED, "busy"),
+        ([{"error": {"code": 429, "message": "slow"}}], FailureKind.RATE_LIMITED, "slow"),
+        (
+            {"success": False, "errors": [{"code": 7000, "message": "no route"}]},
+            FailureKind.BROKEN,
+            "no route",
+        ),
+        ({"base_resp": {"status_code": 1002, "status_msg": "slow"}}, FailureKind.RATE_LIMITED, "slow"),
+        ({"base_resp": {"status_code": 2013, "status_msg": "no"}}, FailureKind.REJECTED, "no"),
+        (
+            {"choices": None, "base_resp": {"status_code": 1027, "status_msg": "no"}},
+            FailureKind.CONTENT_FILTER,
+            "no",
+        ),
+        (
+            {"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}},
+            FailureKind.OUT_OF_CREDIT,
+            "Provider 'p' refused: the gateway's account there is out of credit (HTTP 200)",
+        ),
+    ],
+)
+@pytest.mark.parametrize("type_", ["openai", *OTHERS])
+async def test_an_error_of_any_shape_in_place_of_an_answer_keeps_its_words_and_its_kind(
+    type_: str, said: Any, kind: FailureKind, words: str
+) -> None:
+    body = json.dumps(said).encode()
+
+    for failure in (
+        await whole(type_, body),
+        (await streamed(type_, body, JSON))[-1],
+        (await streamed(type_, sse(said)))[-1],
+    ):
+        assert isinstance(failure, UpstreamError)
+        assert (failure.failure, failure.message) == (
+            kind,
+            words if type_ != "openai" else words.removesuffix(" (HTTP 200)"),
+        )
+
+
+@pytest.mark.parametrize("type_", ["openai", *OTHERS])
+async def test_a_status_of_minimax_that_says_good_is_no_error(type_: str) -> None:
+    stream, body = ended(type_, GOOD.get(type_, "stop"))
+    good = {"base_resp": {"status_code": 0, "status_msg": ""}}
+
+    assert finish_in(await whole(type_, json.dumps({**json.loads(body), **good}).encode())) == "stop"
+    assert isinstance((await streamed(type_, stream))[-1], StreamEnd)
+
+
+@pytest.mark.parametrize("usage", [None, "x", [], 5, {}, {"input_tokens": None}], ids=repr)
+@pytest.mark.parametrize("place", ["message_start", "message_delta", "message"])
+async def test_a_usage_of_anthropics_that_is_none_costs_no_answer(usage: Any, place: str) -> None:
+    if place == "message":
+        answer = await whole(
+            "anthropic", json.dumps({**json.loads(message("end_turn")), "usage": usage}).encode()
+        )
+        assert finish_in(answer) == "stop"
+        return
+    events = [json.loads(frame.partition(b"data: ")[2]) for frame in anthropic().split(b"\n\n") if frame]
+    for event in events:
+        if event["type"] == place:
+            (event["message"] if place == "message_start" else event)["usage"] = usage
+
+    items = await streamed("anthropic", b"".join(sse(event, name=event["type"]) for event in events))
+
+    assert text_in(items) == "Hello"
+    assert isinstance(items[-1], StreamEnd), items[-1]
+
+
+@pytest.mark.parametrize("usage", [None, "x", [], {}, {"promptTokenCount": None}, "absent"], ids=repr)
+async def test_a_usage_of_geminis_that_is_none_costs_no_answer(usage: Any) -> None:
+    said = {**gemini("STOP"), "usageMetadata": usage}
+    if usage == "absent":
+        del said["usageMetadata"]
+
+    items = await streamed("gemini", sse(said))
+
+    assert text_in(items) == "Hello"
+    assert isinstance(items[-1], StreamEnd), items[-1]
+    assert finish_in(await whole("gemini", json.dumps(said).encode())) == "stop"
+
+
+@pytest.mark.parametrize("type_", ["openai", *OTHERS])
+async def test_a_frame_that_cannot_be_read_leaves_the_answer_without_an_end(type_: str) -> None:
+    stream, _ = ended(type_, GOOD.get(type_, "stop"))
+
+    items = await streamed(type_, stream.replace(b'"Hel', b"Hel"))
+
+    assert isinstance(items[-1], UpstreamError)
+    assert items[-1].failure is FailureKind.BROKEN
+    assert "cannot be read" in items[-1].message
+    assert all(choice.get("finish_reason") is None for c in chunks_in(items) for choice in c["choices"])
+
+
+@pytest.mark.parametrize("type_", ["openai", *OTHERS])
+async def test_a_text_that_is_cut_over_two_lines_of_data_has_a_line_break_there(type_: str) -> None:
+    stream, _ = ended(type_, GOOD.get(type_, "stop"))
+
+    items = await streamed(type_, stream.replace(b'"Hel', b'"H\ndata: el').replace(b', "', b',\ndata: "'))
+
+    assert isinstance(items[-1], StreamEnd), items[-1]
+    assert text_in(items) == "H\nello"
+
+
+@pytest.mark.parametrize("type_", ["openai", *OTHERS])
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity"])
+async def test_a_number_that_is_none_costs_no_answer(type_: str, number: bytes) -> None:
+    stream, body = ended(type_, GOOD.get(type_, "stop"))
+
+    items = await streamed(type_, stream.replace(b'"m"', b'"m", "x": ' + number))
+
+    assert text_in(items) == "Hello"
+    assert isinstance(items[-1], StreamEnd), items[-1]
+    assert finish_in(await whole(type_, body.replace(b'"m"', b'"m", "x": ' + number))) == "stop"
+
+
+@pytest.mark.parametrize("type_", OTHERS)
+@pytest.mark.parametrize(
+    "status", ["201 Created", "203 Non-Authoritative Information", "206 Partial Content"]
+)
+async def test_any_success_is_read_through_litellm(type_: str, status: str) -> None:
+    stream, body = ended(type_, GOOD.get(type_, "stop"))
+
+    assert finish_in(await whole(type_, body, status=status)) == "stop"
+    assert isinstance((await streamed(type_, stream, status=status))[-1], StreamEnd)
+
+
+@pytest.mark.parametrize("type_", OTHERS)
+async def test_a_refusal_without_words_does_not_repeat_its_body(type_: str) -> None:
+    body = b'{"choices": "a secret plan"}'
+
+    for failure in (
+        await whole(type_, body, status="400 No"),
+        (await streamed(type_, body, JSON, "400 No"))[-1],
+    ):
+        assert isinstance(failure, UpstreamError)
+        assert (failure.failure, failure.upstream_status) == (FailureKind.REJECTED, 400)
+        assert failure.message == "Provider 'p' rejected the request"
+
+
+@pytest.mark.parametrize(
+    ("type_", "body"),
+    [
+        (
+            "hosted_vllm",
+            '{"object":"list","model":"m","data":[{"object":"embedding","index":0,"embedding":[%s]}]}',
+        ),
+        ("gemini", '{"embeddings":[{"values":[%s]}]}'),
+    ],
+)
+async def test_the_numbers_of_a_vector_keep_their_form_and_must_be_numbers(type_: str, body: str) -> None:
+    async def embedded(numbers: str) -> Answer | UpstreamError:
+        async with saying(type_, (body % numbers).encode(), JSON) as (provider, _):
+            asked = call("hi")._replace(model="embedder", body=b'{"input":["a cat"]}')
+            return await provider.embed(asked)
+
+    answer, failure = await embedded("5.0,5,-0.0,0.1"), await embedded("1.0,NaN")
+
+    assert isinstance(answer, Answer)
+    assert b'"embedding":[5.0,5,-0.0,0.1]' in answer.body
+    assert isinstance(failure, UpstreamError)
+    assert failure.message == "Provider 'p' sent a vector with a number that is none"
+
+
 # Who is to blame
 
 USER = [{"role": "user", "content": "hi"}]

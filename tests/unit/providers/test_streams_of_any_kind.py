@@ -9,11 +9,13 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from serve_app.providers.cutter import data_of
 from serve_app.providers.frames import ChatFrames, says_something
-from serve_app.providers.overheard import Overheard, Separators
+from serve_app.providers.overheard import Overheard
 
 MANY = int(os.environ.get("SEKHA_FUZZ_EXAMPLES", "200"))
 
@@ -154,20 +156,81 @@ def test_whatever_an_upstream_sends_comes_out_as_whole_frames_that_can_be_read(
 
 @settings(max_examples=MANY, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(texts=st.lists(TEXTS, max_size=6), data=st.data())
-def test_separators_are_escaped_wherever_they_are_cut_and_nothing_else_is_touched(
+def test_a_translator_reads_every_text_wherever_it_is_cut_and_however_it_splits_lines(
     texts: list[str], data: Any
 ) -> None:
     frames = [
-        b"data: " + json.dumps({"t": text}, ensure_ascii=False).encode("utf-8", "replace") for text in texts
+        b"event: x\ndata: " + json.dumps({"t": text}, ensure_ascii=False).encode("utf-8", "replace")
+        for text in texts
     ]
-    separators = Separators()
+    heard = Overheard(is_refusal=False, asks_stream=True)
 
-    pieces = [separators.feed(piece) for piece in sent(data.draw, frames)]
-    shown = (b"".join(pieces) + separators.end()).decode()
+    pieces = [heard.feed(piece) for piece in sent(data.draw, frames)]
+    shown = (b"".join(pieces) + heard.end()).decode()
 
     lines = [line for line in shown.splitlines() if line.startswith("data: ")]
     read = [json.loads(line.removeprefix("data: "))["t"] for line in lines]
-    assert read == [json.loads(frame[6:])["t"] for frame in frames]
+    assert read == [json.loads(data_of(frame))["t"] for frame in frames]
+    assert shown.count("event: x\n") == len(frames)
+    assert heard.lost == 0
+    assert heard.pending == 0
+
+
+@settings(max_examples=MANY, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(text=st.text(alphabet=st.sampled_from('ab\n"\\ {}'), max_size=12), data=st.data())
+def test_both_readers_join_the_lines_of_a_frame_alike(text: str, data: Any) -> None:
+    chunk = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+    raw = json.dumps(chunk, indent=data.draw(st.sampled_from([None, 0, 2]))).replace("\\n", "\n")
+    frame = b"\n".join(b"data: " + line.encode() for line in raw.split("\n"))
+    reader, heard = ChatFrames("p", wants_usage=True), Overheard(is_refusal=False, asks_stream=True)
+
+    shown = reader.feed(frame + b"\n\n")
+    read = heard.feed(frame + b"\n\n")
+
+    assert shown == read
+    if "\\" not in text:  # else a line break may stand behind a backslash, where there is nothing to be read
+        (said,) = whole_frames([shown])
+        assert json.loads(said[6:]) == chunk
+    assert bool(reader.lost) == bool(heard.lost)
+
+
+PARTS = {"a": 1, "b": [1, 2], "stop_reason": "end_turn", "type": "message"}
+
+
+@pytest.mark.parametrize("asks_stream", [False, True])
+@pytest.mark.parametrize("indent", [None, 2])
+@given(data=st.data())
+def test_an_answer_in_one_piece_is_the_whole_or_another_form(
+    asks_stream: bool, indent: int | None, data: Any
+) -> None:
+    body = (
+        b" \n"
+        + json.dumps(PARTS, indent=indent).encode()
+        + data.draw(st.sampled_from([b"", b"\n", b"\n\n "]))
+    )
+    heard = Overheard(is_refusal=False, asks_stream=asks_stream)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=6)))
+
+    shown = b"".join(heard.feed(body[a:b]) for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True))
+    shown += heard.end()
+
+    assert heard.finishes == {0: "end_turn"}
+    if asks_stream:
+        assert (shown, json.loads(heard.other_form)) == (b"", PARTS)
+    else:
+        assert (json.loads(shown), heard.other_form) == ({**PARTS, "usage": {}}, b"")
+
+
+@pytest.mark.parametrize("is_lines", [False, True], ids=["not told", "told"])
+def test_an_object_in_each_line_is_passed_on_line_by_line(is_lines: bool) -> None:
+    heard = Overheard(is_refusal=False, asks_stream=True, is_lines=is_lines)
+
+    shown = [heard.feed(piece) for piece in (b'{"t":1}\n', b'{"t":2}\n{"t"', b':"\xe2\x80\xa8"}\n{"t":4}')]
+    shown.append(heard.end())
+
+    first = [b'{"t":1}\n', b'{"t":2}\n'] if is_lines else [b"", b'{"t":1}\n{"t":2}\n']
+    assert shown == [*first, b'{"t":"\\u2028"}\n', b'{"t":4}']
+    assert heard.other_form == b""
 
 
 @settings(max_examples=MANY, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -178,7 +241,7 @@ def test_why_an_answer_ended_is_heard_wherever_it_is_cut(reason: str, noise: lis
         delta = json.dumps({"type": "content_block_delta", "delta": {"text": f'stop_reason "error" {text}'}})
         frames.append(b"data: " + delta.encode())
     ended = {"type": "message_delta", "delta": {"stop_reason": reason}}
-    heard = Overheard(is_refusal=False, most=1e6)
+    heard = Overheard(is_refusal=False, asks_stream=True)
 
     for piece in sent(data.draw, [*frames, b"data: " + json.dumps(ended).encode()]):
         heard.feed(piece)
