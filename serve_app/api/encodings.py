@@ -5,7 +5,7 @@ from io import BytesIO
 
 import zstandard
 
-from serve_app.api.asgi import Scope, printable, too_large
+from serve_app.api.asgi import Scope, header, printable, too_large
 from serve_app.errors import InvalidRequest
 
 WIDEST_WINDOW = 1 << 23  # bytes; what RFC 9659 lets a zstd body on the web need
@@ -19,13 +19,12 @@ def encoding_of(scope: Scope) -> str | None:
     """
     Return the name of the body's encoding; None for a plain one.
 
-    It may come as a list, over several headers, and `identity` in it says nothing.
+    It may come as a list, and `identity` in it says nothing.
 
     Raises:
         InvalidRequest: 415, it is none that can be read here, or there are several.
     """
-    lines = [value.decode("latin-1") for name, value in scope["headers"] if name == b"content-encoding"]
-    named = [name.strip().lower() for name in ",".join(lines).split(",")]
+    named = [name.strip().lower() for name in (header(scope, b"content-encoding") or "").split(",")]
     given = [name for name in named if name not in ("", "identity")]
     if not given:
         return None

@@ -245,20 +245,6 @@ async def test_what_cannot_be_unpacked_is_told_at_the_door(
         assert answer.headers["accept-encoding"] == "gzip, zstd"
 
 
-@pytest.mark.parametrize(
-    ("encodings", "status"),
-    [(("identity", "gzip"), 200), (("gzip", "identity"), 200), (("gzip", "gzip"), 415)],
-)
-async def test_an_encoding_may_be_told_over_several_headers(
-    client: httpx.AsyncClient, encodings: tuple[str, str], status: int
-) -> None:
-    headers = [("content-encoding", encoding) for encoding in encodings]
-
-    answer = await client.post("/v1/chat/completions", content=PACKED["gzip"], headers=headers)
-
-    assert answer.status_code == status
-
-
 def test_a_zstd_body_may_not_ask_for_more_memory_than_the_web_allows() -> None:
     wide = zstandard.ZstdCompressor(
         compression_params=zstandard.ZstdCompressionParameters(window_log=27, write_content_size=False)
