@@ -161,10 +161,10 @@ def given_request_id(scope: Scope) -> str | None:
     given = header(scope, b"x-request-id")
     if given is None:
         return None
-    if not 0 < len(given) <= LONGEST_REQUEST_ID or not is_plain(given):
+    if not 0 < len(given) <= LONGEST_REQUEST_ID or not is_plain(given) or given != given.strip():
         raise InvalidRequest(
-            f"x-request-id: must be 1 to {LONGEST_REQUEST_ID} printable ASCII characters; without it, one is "
-            "made",
+            f"x-request-id: must be 1 to {LONGEST_REQUEST_ID} printable ASCII characters, with no space at "
+            "either end; without it, one is made",
             param="x-request-id",
         )
     return given

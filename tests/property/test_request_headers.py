@@ -134,7 +134,7 @@ def credentials() -> st.SearchStrategy[tuple[bytes, bytes]]:
 VALID: dict[bytes, st.SearchStrategy[bytes]] = {
     b"host": st.sampled_from([b"localhost", b"127.0.0.1:5001", b"[::1]:1", b"gateway.example"]),
     b"origin": st.sampled_from([b"http://localhost:3000", b"https://[::1]", b"https://app.example"]),
-    b"x-request-id": st.sampled_from([b"abc-1", b"a b", b"~" * 128]),
+    b"x-request-id": st.sampled_from([b"abc-1", b"a b", b"a ", b"~" * 128]),
     b"x-sekha-timeout": NUMBERS,
     b"x-sekha-on-stream-failure": st.sampled_from([b"error", b"resume", b"hold"]),
     b"content-type": st.sampled_from([b"text/plain; charset=utf-16", b"multipart/form-data"]),

@@ -113,7 +113,7 @@ def test_no_path_that_is_served_has_a_hint(path: str) -> None:
         assert hint_for(path) is None
 
 
-@pytest.mark.parametrize("given", ["x" * 129, "caf\xe9", "\xff", "tab\there", ""])
+@pytest.mark.parametrize("given", ["x" * 129, "caf\xe9", "\xff", "tab\there", "", " ", "a ", " a"])
 @pytest.mark.parametrize(("method", "path"), [("POST", "/v1/chat/completions"), ("GET", "/health")])
 async def test_a_request_id_that_could_not_be_logged_is_refused(method: str, path: str, given: str) -> None:
     answer = await asked(method, path, **{"x-request-id": given.encode("latin-1")})
