@@ -124,12 +124,12 @@ def tests_for(mutant: Mutant, tests: Iterable[Test], folder: Path) -> list[Test]
     """
     The tests that call the function, quickest first, as many as there is time for.
 
-    What the import of a module runs matters to whoever imports it or calls any of it.
+    What the import of a module runs, a function that no test calls among it, matters to whoever imports the
+    module or calls any of it.
     """
-    if mutant.function:
-        place = (mutant.path, mutant.function)
-        reaching = [test for test in tests if place in test.places]
-    else:
+    place = (mutant.path, mutant.function)
+    reaching = [test for test in tests if place in test.places]
+    if not reaching:
         module = mutant.path.removesuffix(".py").replace("/", ".")
         imported = re.compile(rf"\bfrom {re.escape(module)} import\b")
         files = {test.file for test in tests}

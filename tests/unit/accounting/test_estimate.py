@@ -123,3 +123,20 @@ def test_costs_are_rounded_to_six_decimals() -> None:
 def test_another_price_list_may_be_asked() -> None:
     assert estimate_cost("gemini-2.5-flash", 1000, catalogue=PriceCatalogue()) == 0.0
     assert estimate_cost("gemini-2.5-flash", 1000) > 0.0
+
+
+def test_what_writes_nothing_pays_for_what_is_read_alone() -> None:
+    assert estimate_cost("gpt-4o", 1000) == estimate_cost("gpt-4o", 1000, 0) == 0.005
+    assert estimate_cost_from_text("gpt-4o", "x" * 4000) == 0.005
+    assert compare_costs(["gpt-4o"], 1000) == {"gpt-4o": 0.005}
+    assert find_cheapest_model(["gpt-4o"], 1000, max_cost=0.005) == "gpt-4o"
+    assert find_cheapest_model(["gpt-4o"], 1000, max_cost=0.004999) is None
+
+
+def test_a_text_may_be_embedded_and_asked_of_another_price_list() -> None:
+    assert estimate_cost_from_text("text-embedding-3-small", "x" * 4000, 500, is_embedding=True) == 0.00002
+    assert estimate_cost_from_text("gemini-2.5-flash", "x" * 4000, catalogue=PriceCatalogue()) == 0.0
+    assert compare_costs(["gemini-2.5-flash"], 1000, catalogue=PriceCatalogue()) == {"gemini-2.5-flash": 0.0}
+    assert find_cheapest_model(["gemini-2.5-flash", "gpt-4o"], 1000, catalogue=PriceCatalogue()) == "gpt-4o"
+    assert get_model_pricing("gemini-2.5-flash", PriceCatalogue()) is None
+    assert get_model_pricing("gemini-2.5-flash") is not None

@@ -5,10 +5,21 @@ import pytest
 from serve_app.accounting.limit import Limit, Unit, Window
 from serve_app.accounting.usage import Usage
 from serve_app.control.borrower import Borrower, Shortage
-from serve_app.control.credit import FOR_EVER, Grant, Holding, Want
+from serve_app.control.credit import Grant, Holding, Want
+from tests.support.borrowing import (
+    AT_ONCE,
+    EVERY,
+    MINUTE,
+    NOW,
+    REQUESTS,
+    TOKENS,
+    WEALTH,
+    held,
+    lent,
+    window_of,
+)
 from tests.support.entries import entry
 
-NOW = 1_000.0
 BUDGET = Limit("gateway/total", Unit.NANO_DOLLARS, Window.TOTAL, 100)
 
 
@@ -38,31 +49,6 @@ def test_what_was_reserved_on_trust_and_cancelled_is_no_credit() -> None:
 
     assert borrower.reserve([(BUDGET, 2)], NOW) is None
     assert borrower.reserve([(BUDGET, 1)], NOW) is not None, "what was lent is"
-
-
-REQUESTS = Limit("gateway/requests", Unit.REQUESTS, Window.MINUTE, 1000)
-TOKENS = Limit("gateway/tokens", Unit.TOKENS, Window.MINUTE, 1000)
-AT_ONCE = Limit("gateway/concurrent", Unit.CONCURRENT, Window.TOTAL, 1000)
-WEALTH = Limit("gateway/wealth", Unit.NANO_DOLLARS, Window.TOTAL, 1000)
-EVERY = (WEALTH, REQUESTS, TOKENS, AT_ONCE)
-MINUTE = 960.0  # the one of NOW
-
-
-def window_of(limit: Limit) -> float:
-    return MINUTE if limit.window is Window.MINUTE else FOR_EVER
-
-
-def lent(limit: Limit, amount: int) -> Borrower:
-    """A router with so much credit, which has asked for no more than that."""
-    borrower = Borrower()
-    borrower.ask([(limit, amount)], NOW)
-    borrower.take({limit.id: Grant(amount, 0, window_of(limit))}, {limit.id: Want(amount, amount)}, NOW)
-    borrower.wants()
-    return borrower
-
-
-def held(borrower: Borrower, limit: Limit, at: float = NOW) -> Holding | None:
-    return borrower.holdings(at).get(limit.id)
 
 
 @pytest.mark.parametrize("limit", EVERY, ids=lambda limit: limit.unit)
@@ -190,85 +176,6 @@ def test_what_is_under_way_is_held_however_long_it_takes(limit: Limit) -> None:
     borrower.reserve([(limit, 4)], NOW)
 
     assert held(borrower, limit, NOW + 2.1) == Holding(4, 0, window_of(limit))
-
-
-def test_what_is_missing_is_asked_for_with_what_64_requests_more_would_need() -> None:
-    borrower = lent(WEALTH, 10)
-
-    borrower.ask([(WEALTH, 10)], NOW)
-    assert borrower.wants() == {}
-    borrower.ask([(WEALTH, 13)], NOW)
-    assert borrower.wants() == {WEALTH.id: Want(3, 3 + 64 * 13)}
-    assert borrower.wants() == {}, "once"
-
-
-def test_several_who_wait_ask_for_the_least_that_helps_one_of_them_and_for_what_spares_all() -> None:
-    borrower = Borrower()
-    for amount in (5, 3, 4):
-        borrower.ask([(WEALTH, amount)], NOW)
-
-    assert borrower.wants() == {WEALTH.id: Want(3, 5 + 64 * 5 + 3 + 4)}
-
-
-@pytest.mark.parametrize(("amount", "asks"), [(8, False), (9, True)])
-def test_credit_for_less_than_eight_more_requests_is_little_and_more_is_asked_for(
-    amount: int, asks: bool
-) -> None:
-    borrower = lent(WEALTH, 72)
-
-    hold = borrower.reserve([(WEALTH, amount)], NOW)
-
-    assert hold is not None
-    assert hold.leaves_little is asks
-    assert borrower.wants() == ({WEALTH.id: Want(0, 64 * amount)} if asks else {})
-
-
-def test_more_is_asked_for_ahead_of_need_once_in_a_twentieth_of_a_second() -> None:
-    borrower = lent(WEALTH, 10)
-    asked = []
-    for after in (0.0, 0.04, 0.051):
-        borrower.reserve([(WEALTH, 2)], NOW + after)
-        asked.append(borrower.wants())
-
-    assert asked == [{WEALTH.id: Want(0, 128)}, {}, {WEALTH.id: Want(0, 128)}]
-
-
-def test_where_there_is_no_plenty_more_is_asked_for_ahead_of_need_once_in_a_second() -> None:
-    borrower = lent(WEALTH, 10)
-    borrower.take({WEALTH.id: Grant(2, 0)}, {WEALTH.id: Want(0, 128)}, NOW)
-    asked = []
-    for after in (0.0, 0.99, 1.01):
-        borrower.reserve([(WEALTH, 2)], NOW + after)
-        asked.append(borrower.wants())
-
-    assert asked[:2] == [{}, {}]
-    assert asked[2]
-
-
-def reserving(limit: Limit, credit: int) -> Borrower:
-    """A router that has reserved 100 in the last two seconds."""
-    borrower = lent(limit, credit)
-    for _ in range(10):
-        assert borrower.reserve([(limit, 10)], NOW + 0.5) is not None
-    borrower.wants()
-    return borrower
-
-
-def test_less_than_twelve_seconds_as_busy_as_the_last_ones_need_is_little_and_twenty_are_asked_for() -> None:
-    enough, little = (reserving(WEALTH, 100 + left) for left in (607, 606))
-
-    assert enough.reserve([(WEALTH, 1)], NOW + 2.0) is not None
-    assert enough.wants() == {}
-    assert little.reserve([(WEALTH, 1)], NOW + 2.0) is not None
-    assert little.wants() == {WEALTH.id: Want(0, 1010)}
-
-
-def test_places_are_free_again_soon_and_none_are_asked_for_by_the_second() -> None:
-    borrower = reserving(AT_ONCE, 100 + 10)
-
-    borrower.reserve([(AT_ONCE, 1)], NOW + 1.0)
-
-    assert borrower.wants() == {}
 
 
 @pytest.mark.parametrize("limit", EVERY, ids=lambda limit: limit.unit)

@@ -1,0 +1,30 @@
+"""Limits of every unit, and routers that were lent some of them."""
+
+from serve_app.accounting.limit import Limit, Unit, Window
+from serve_app.control.borrower import Borrower
+from serve_app.control.credit import FOR_EVER, Grant, Holding, Want
+
+NOW = 1_000.0
+REQUESTS = Limit("gateway/requests", Unit.REQUESTS, Window.MINUTE, 1000)
+TOKENS = Limit("gateway/tokens", Unit.TOKENS, Window.MINUTE, 1000)
+AT_ONCE = Limit("gateway/concurrent", Unit.CONCURRENT, Window.TOTAL, 1000)
+WEALTH = Limit("gateway/wealth", Unit.NANO_DOLLARS, Window.TOTAL, 1000)
+EVERY = (WEALTH, REQUESTS, TOKENS, AT_ONCE)
+MINUTE = 960.0  # the one of NOW
+
+
+def window_of(limit: Limit) -> float:
+    return MINUTE if limit.window is Window.MINUTE else FOR_EVER
+
+
+def lent(limit: Limit, amount: int) -> Borrower:
+    """A router with so much credit, which has asked for no more than that."""
+    borrower = Borrower()
+    borrower.ask([(limit, amount)], NOW)
+    borrower.take({limit.id: Grant(amount, 0, window_of(limit))}, {limit.id: Want(amount, amount)}, NOW)
+    borrower.wants()
+    return borrower
+
+
+def held(borrower: Borrower, limit: Limit, at: float = NOW) -> Holding | None:
+    return borrower.holdings(at).get(limit.id)
