@@ -129,3 +129,75 @@ def test_a_tier_is_any_chat_that_the_vendor_serves_rather_than_nothing() -> None
 
     assert names.tier_at("haiku", "openai") == Intent(ModelTask.CHAT_LARGE)
     assert names.tier_at("haiku", "anthropic") == Intent(ModelTask.CHAT_SMALL), "for an error that says so"
+
+
+def names_of(**tasks: str) -> ModelNames:
+    models = [{"model_id": name, "task": task} for name, task in tasks.items()]
+    offered = {"llm_providers": [{"id": "p", "type": "openai", "models": models}], "default_models": {}}
+    return ModelNames(targets_of(settings(offered)))
+
+
+@pytest.mark.parametrize(
+    ("name", "is_model", "for_many", "is_left_to_us"),
+    [
+        (None, False, None, True),
+        ("", False, False, True),
+        ("auto", False, True, True),
+        ("haiku", False, True, True),
+        ("chat_smart", False, True, False),
+        ("embedding", False, True, False),
+        ("m", True, False, False),
+        ("p/m", True, False, False),
+        ("opus", True, False, False),  # a model of that name is configured
+        ("gpt-9", False, False, False),
+    ],
+)
+def test_a_name_is_of_one_model_or_of_many_or_leaves_us_the_choice(
+    name: str | None, is_model: bool, for_many: bool | None, is_left_to_us: bool
+) -> None:
+    names = names_of(m="chat_smart", opus="chat_small")
+
+    assert names.leaves_the_choice(name) is is_left_to_us
+    if name is not None:
+        assert (names.is_model(name), names.stands_for_many(name)) == (is_model, for_many)
+
+
+def test_known_are_models_once_the_tasks_that_are_served_and_auto() -> None:
+    assert ModelNames(targets_of(settings(LOCAL))).known == (
+        "nomic-embed-text", "llama3.1:8b", "chat_small", "chat_smart", "embedding", "auto",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("served", "tier", "task"),
+    [
+        ("chat_small", "haiku", ModelTask.CHAT_SMALL),
+        ("chat_smart", "haiku", ModelTask.CHAT_SMALL),
+        ("chat_smart", "opus", ModelTask.CHAT_SMART),
+        ("chat_large", "opus", ModelTask.CHAT_LARGE),
+        ("chat_small", "opus", ModelTask.CHAT_SMART),
+        ("chat_small", "qwen", ModelTask.CHAT_SMALL),
+        ("chat_smart", "qwen", ModelTask.CHAT_SMART),
+        ("chat_small", "sonnet", ModelTask.CHAT_SMART),
+    ],
+)
+def test_a_tier_is_the_first_of_its_tasks_that_is_served_or_its_last(
+    served: str, tier: str, task: ModelTask
+) -> None:
+    assert names_of(m=served).chat(tier).task is task
+    assert names_of(m=served).chat(tier).preferred_model is not None
+
+
+@pytest.mark.parametrize(
+    ("served", "tier", "task"),
+    [
+        ("chat_small", "haiku", ModelTask.CHAT_SMALL),
+        ("chat_smart", "haiku", ModelTask.CHAT_SMART),
+        ("chat_large", "haiku", ModelTask.CHAT_LARGE),
+        ("chat_small", "opus", ModelTask.CHAT_SMALL),
+        ("embedding", "opus", ModelTask.CHAT_LARGE),
+    ],
+)
+def test_at_one_vendor_a_tier_is_any_chat_that_it_serves(served: str, tier: str, task: ModelTask) -> None:
+    assert names_of(m=served).tier_at(tier, "openai") == Intent(task)
+    assert names_of(m=served).tier_at(tier, "other") == names_of(m="embedding").tier_at(tier, "openai")

@@ -98,3 +98,100 @@ def test_what_is_passed_over_as_ordinary_counts_nothing() -> None:
 @pytest.mark.parametrize("name", sorted(_ORDINARY - {"messages", "tools", "tool_choice", "metadata"}))
 def test_a_bound_within_an_ordinary_field_counts_as_within_any_other(name: str) -> None:
     assert read_output({name: {"max_tokens": 7}}).limit == 7
+
+
+LIMITS = [
+    "max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens", "max_new_tokens",
+    "max_tokens_to_sample", "max_generated_tokens", "num_predict", "n_predict",
+]  # fmt: skip
+THOUGHTS = [
+    "budget_tokens",
+    "thinking_budget",
+    "thinkingBudget",
+    "thinking_token_budget",
+    "max_reasoning_tokens",
+]
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_each_vendors_name_for_the_bound_is_one(name: str) -> None:
+    body = {name: 9, "options": {"extra": {name: 7}}}
+
+    assert read_output(body) == Output(9)
+    bounded(body, "max_tokens", None)
+    assert body == {"options": {"extra": {}}, "max_tokens": 9}
+
+
+@pytest.mark.parametrize("name", THOUGHTS)
+def test_each_vendors_name_for_the_bound_of_thoughts_is_one_and_stays(name: str) -> None:
+    body: dict[str, Any] = {name: 9, "options": {name: 12}}
+
+    assert read_output(body) == Output(None, 12)
+    bounded(body, "max_tokens", 5)
+    assert body == {name: 9, "options": {name: 12}, "max_tokens": 5}
+
+
+@pytest.mark.parametrize("name", ["n", "N", "best_of", "candidate_count", "num_return_sequences"])
+def test_each_vendors_name_for_the_number_of_answers_is_one(name: str) -> None:
+    assert read_output({name: 3}) == Output(answers=3)
+    assert read_output({name: None}) == Output()
+    with pytest.raises(InvalidField):
+        read_output({name: 0})
+
+
+@pytest.mark.parametrize(
+    ("effort", "tokens"),
+    [
+        ("none", 0),
+        ("minimal", 1024),
+        ("low", 1024),
+        ("Medium", 2048),
+        ("high", 4096),
+        ("xhigh", 8192),
+        ("max", 16_384),
+        ("unheard-of", 0),
+    ],
+)
+def test_an_effort_asks_for_so_many_tokens_of_thinking(effort: str, tokens: int) -> None:
+    assert read_output({"reasoning_effort": effort}) == Output(None, tokens)
+    assert read_output({"reasoning": {"effort": effort}}) == Output(None, tokens)
+
+
+@pytest.mark.parametrize("name", ["num_predict", "n_predict"])
+@pytest.mark.parametrize(("value", "limit"), [(-2, None), (-1, None), (0, None), (1, 1)])
+def test_a_server_of_ones_own_may_write_without_a_bound(name: str, value: int, limit: int | None) -> None:
+    assert read_output({name: value}) == Output(limit)
+
+
+def test_an_option_is_found_five_objects_deep_and_no_deeper() -> None:
+    deep: dict[str, Any] = {"max_tokens": 9}
+    for _ in range(4):
+        deep = {"options": deep}
+
+    assert read_output(deep) == Output(9)
+    assert read_output({"options": deep}) == Output()
+
+
+def test_a_bound_that_is_named_deep_within_is_refused_with_its_path() -> None:
+    with pytest.raises(InvalidField) as refused:
+        read_output({"extra_body": {"options": {"max_tokens": "many"}}})
+
+    assert refused.value.param == "extra_body.options.max_tokens"
+
+
+@pytest.mark.parametrize(
+    ("fields", "left"),
+    [
+        ({"N": 4}, {"n": 4}),
+        ({"N": "many"}, {"n": 1}),
+        ({"n": 3, "N": 2}, {"n": 3}),
+        ({"n": 3}, {"n": 3}),
+        ({"max_tokens": 0}, {}),
+        ({"max_tokens": "many"}, {}),
+        ({"max_tokens": 5.0, "Max_Tokens": 3}, {"max_tokens": 5}),
+    ],
+)
+def test_of_what_is_spelled_in_several_ways_one_is_sent(fields: dict[str, Any], left: dict[str, Any]) -> None:
+    bounded(fields, "max_tokens", None)
+
+    assert fields == left
