@@ -304,3 +304,26 @@ def test_what_the_authority_has_said_is_remembered_with_its_window() -> None:
     borrower.take(grants, borrower.wants(), 90_000.0)
 
     assert borrower.used == {DAILY.id: (86_400.0, 60), REQUESTS.id: (90_000.0, 7)}
+
+
+@pytest.mark.parametrize("what", ["asks", "reserves", "trusts", "settles", "is granted", "nothing"])
+def test_credit_is_idle_from_the_last_time_on_that_anything_was_done_with_it(what: str) -> None:
+    borrower = lent(WEALTH, 10)
+    hold = borrower.reserve([(WEALTH, 1)], NOW)
+    assert hold is not None
+    match what:
+        case "asks":
+            borrower.ask([(WEALTH, 1)], NOW + 1)
+        case "reserves":
+            borrower.reserve([(WEALTH, 1)], NOW + 1)
+        case "trusts":
+            borrower.trust([(WEALTH, 1)], NOW + 1)
+        case "settles":
+            borrower.settle(hold, None, NOW + 1)
+        case "is granted":
+            borrower.take({WEALTH.id: Grant(1, 0)}, {WEALTH.id: Want(1, 1)}, NOW + 1)
+
+    still = held(borrower, WEALTH, NOW + 2.5)
+
+    assert still is not None
+    assert bool(still.free) is (what != "nothing")

@@ -7,9 +7,10 @@ import pytest
 
 from serve_app.errors import InvalidRequest
 from serve_app.schemas.chat import read_chat
+from serve_app.schemas.chat_fields import CHECKS
 from serve_app.schemas.embeddings import read_embedding
 from serve_app.schemas.exact import dumps
-from serve_app.schemas.parts import PARTS
+from serve_app.schemas.parts import PARTS, check_part
 
 HI: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
 F = {"name": "f"}
@@ -159,3 +160,128 @@ def test_an_embeddings_body_is_checked_likewise(more: dict[str, Any]) -> None:
         read_embedding(dumps({"input": "hi", **more}))
 
     assert refused.value.status == 422
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most", "step"),
+    [
+        ("max_cost", 0, 1_000_000_000, 0.5),
+        ("context_size", 1, 2_147_483_647, 1),
+        ("temperature", 0, 2, 0.01),
+        ("top_p", 0, 1, 0.01),
+        ("min_p", 0, 1, 0.01),
+        ("presence_penalty", -2, 2, 0.01),
+        ("frequency_penalty", -2, 2, 0.01),
+        ("n", 1, 128, 1),
+        ("max_tokens", 1, 2_147_483_647, 1),
+        ("max_completion_tokens", 1, 2_147_483_647, 1),
+    ],
+)
+def test_a_number_may_be_as_small_and_as_large_as_its_bounds(
+    name: str, least: int, most: int, step: float
+) -> None:
+    for allowed in (least, most, None):
+        read_chat(dumps({**HI, name: allowed}))
+    for beyond in (least - step, most + step):
+        refused = refusal({**HI, name: beyond})
+        assert (refused.status, refused.param) == (422, name)
+
+
+@pytest.mark.parametrize("name", sorted(CHECKS))
+def test_every_field_of_the_table_may_be_null_and_not_just_anything(name: str) -> None:
+    read_chat(dumps({**HI, name: None}))
+
+    wrong: Any = [[[]]] if name != "stop" else {"a": 1}
+    assert refusal({**HI, name: wrong}).param in (name, f"{name}.type")
+
+
+@pytest.mark.parametrize("name", ["seed", "top_k", "top_logprobs"])
+def test_a_whole_number_without_bounds_may_be_any(name: str) -> None:
+    for number in (-(10**12), 0, 10**12, 5.0):
+        read_chat(dumps({**HI, name: number}))
+    assert refusal({**HI, name: 0.5}).param == name
+
+
+PASSES = [
+    {"stop": "a"}, {"stop": []}, {"modalities": ["text"]}, {"stream_options": {}},
+    {"stream_options": {"include_usage": None}}, {"stream_options": {"include_usage": False}},
+    {"logit_bias": {}}, {"logit_bias": {"5": 0.5}}, {"tools": []}, {"tools": [{"type": None}]},
+    {"functions": [F]}, {"functions": [{**F, "description": "d", "parameters": {}, "strict": False}]},
+    {"tool_choice": {}}, {"tool_choice": {"type": "function", "function": F}},
+    {"tool_choice": {"function": F}}, {"function_call": "auto"}, {"function_call": F},
+    {"response_format": {"type": "text"}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("more", PASSES, ids=str)
+def test_the_least_that_a_field_needs_is_enough(more: dict[str, Any]) -> None:
+    read_chat(dumps({**HI, **more}))
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"stop": ["a", 5]}, "stop"),
+        ({"modalities": ["text", 5]}, "modalities"),
+        ({"tools": [{}, 5]}, "tools"),
+        ({"functions": [F, {"name": ""}]}, "functions[1].name"),
+        ({"functions": [F, 5]}, "functions"),
+        ({"tools": [{}, {"type": 5}]}, "tools[1].type"),
+        ({"logit_bias": {"5": True}}, "logit_bias"),
+        ({"tool_choice": {"type": 5}}, "tool_choice"),
+        ({"tool_choice": {"type": "function", "function": {"name": 5}}}, "tool_choice.function.name"),
+        ({"function_call": 5}, "function_call"),
+        ({"function_call": {"name": 5}}, "function_call"),
+        ({"response_format": {"type": 5}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema", "json_schema": 5}}, "response_format.json_schema"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": 5, "schema": {}}}},
+            "response_format.json_schema.name",
+        ),
+        (message(refusal=5), "messages[0].refusal"),
+        (message(tool_calls=[{"type": 5}]), "messages[0].tool_calls[0].type"),
+        (message(tool_calls=[{"type": None}]), "messages[0].tool_calls[0].function"),
+        (message(tool_calls=[{"type": "custom", "function": 5}]), "messages[0].tool_calls[0].function"),
+        (message(function_call={"name": 5}), "messages[0].function_call"),
+        (message(function_call={**F, "arguments": 5}), "messages[0].function_call.arguments"),
+        ({"messages": [{"role": "user", "content": "hi", "name": 5}]}, "messages[0].name"),
+        ({"messages": [*HI["messages"], *message(name=5)["messages"]]}, "messages[1].name"),
+        ({"messages": []}, "messages"),
+        ({"messages": None}, "messages"),
+        ({"messages": "hi"}, "messages"),
+        ({"messages": ["hi"]}, "messages"),
+        ({"messages": [{"content": "hi"}]}, "messages"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages"),
+        ({"messages": [{"role": "user", "content": {}}]}, "messages"),
+        ({"messages": [{"role": "user", "content": ["hi"]}]}, "messages"),
+        (part(type=5), "messages"),
+        (part(type="text"), "messages"),
+        (part(type="tool_use", name=5), "messages[0].content[0].name"),
+        (part(type="thinking", thinking=5), "messages[0].content[0].thinking"),
+        (part(type="audio_url", audio_url={"url": 5}), "messages[0].content[0].audio_url.url"),
+        (part(type="file", file={"file_id": 5}), "messages[0].content[0].file.file_id"),
+    ],
+)
+def test_what_a_field_lacks_is_refused_at_its_place(more: dict[str, Any], param: str) -> None:
+    assert refusal({**HI, **more}).param == param
+
+
+@pytest.mark.parametrize("kind", [kind for kind, needed in PARTS.items() if needed])
+def test_a_part_needs_what_its_type_stands_for_in_one_of_the_ways_it_may_be_written(kind: str) -> None:
+    needed = PARTS[kind]
+    assert needed is not None
+    field, types = needed
+    examples: dict[type, Any] = {str: "x", dict: {}, list: []}
+    for a_type, example in examples.items():
+        written = {"type": kind, field: example}
+        if a_type in types:
+            check_part(written, "here")
+        elif kind != "text":
+            with pytest.raises(InvalidRequest, match=f"here.{field}: a part of type {kind} needs"):
+                check_part(written, "here")
+
+
+def test_what_a_part_may_be_is_told_and_an_endless_type_is_cut() -> None:
+    assert refusal(part(type="video_url", video_url=5)).message.endswith("needs an object or a text here")
+    assert refusal(part(type="thinking")).message.endswith("needs a text or a list here")
+    assert "'" + "y" * 100 + "'" in refusal(part(type="y" * 101)).message

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from serve_app.errors import InvalidRequest
-from serve_app.schemas.images import check_images, count_images
+from serve_app.schemas.images import check_images, count_images, images_in_text, link_schemes
 
 PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG").decode()
 
@@ -95,3 +95,75 @@ def test_an_image_over_the_limit_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="over the limit"):
         check_images(shown("data:image/png;base64," + "A" * 4_000_004), max_image_mb=3)
     check_images(shown("data:image/png;base64," + "A" * 4_000_000), max_image_mb=3)
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("HTTPS://a.example/1.png", "is neither an http(s) link nor a data: URI"),
+        ("https://a.example/a.txt?x=.png", "is not an image"),
+        ("http://a.example/a.PDF", "is not an image"),
+        ("ftp://" + "a" * 200, "'ftp://" + "a" * 94 + "' is neither"),
+        (
+            "data:text/png;base64,AAAA",
+            "a data: URI must be a base64 image in one of: jpg, jpeg, png, gif, webp",
+        ),
+        ("data:image/svg;base64,AAAA", "must be a base64 image"),
+        ("data:image/png;base64,A", "does not decode"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong_with_the_image(url: str, told: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        check_images(shown("https://a.example/good.png", url))
+
+    assert told in refused.value.message
+    assert refused.value.param == "messages"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [f"data:image/{kind};base64,AAAA" for kind in ("jpg", "jpeg", "PNG", "gif", "webp")]
+    + ["https://a.example/a.pdf.png", "https://a.example/?file=a.pdf", PIXEL],
+)
+def test_what_may_be_an_image_passes(url: str) -> None:
+    assert check_images(shown(url)) == 1
+
+
+@pytest.mark.parametrize("image", [None, 5, {}, {"url": 5}, {"url": ""}, "", []], ids=str)
+def test_a_part_without_its_address_is_refused(image: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"needs image_url\.url"):
+        check_images([{"role": "user", "content": [{"type": "image_url", "image_url": image}]}])
+
+
+def test_an_image_may_be_written_as_its_bare_address() -> None:
+    bare = [{"role": "user", "content": [{"type": "image_url", "image_url": "https://a.example/1"}]}]
+
+    assert check_images(bare) == 1
+    assert link_schemes(bare) == {"https"}
+
+
+def test_the_schemes_of_links_are_told_and_data_is_no_link() -> None:
+    both = shown("https://a.example/1", "http://a.example/2", PIXEL)
+
+    assert link_schemes(both) == {"https", "http"}
+    assert link_schemes(shown(PIXEL)) == frozenset()
+    assert link_schemes([{"content": [{"type": "image_url"}]}, {"content": None}, "hi"]) == frozenset()
+
+
+def test_the_limit_of_an_image_is_twenty_megabytes_and_what_it_has_is_told() -> None:
+    twenty = "data:image/png;base64," + "A" * 26_666_664
+
+    assert check_images(shown(twenty)) == 1
+    with pytest.raises(InvalidRequest, match=r"an image of 20\.0 MB is over the limit of 20 MB"):
+        check_images(shown(twenty + "AAAA"))
+
+
+@pytest.mark.parametrize("ending", ["jpg", "jpeg", "png", "gif", "bmp", "webp", "svg", "JPG"])
+def test_each_ending_of_a_picture_is_one_and_what_stands_around_it_is_not_looked_at(ending: str) -> None:
+    for before, after in (("(", ")"), ("<", ">"), ("'", "'"), ("[", "]"), ("", "!"), ("", ";"), ("", ".,")):
+        assert images_in_text(said(f"{before}https://a.example/x.{ending}{after}")) == 1
+
+
+@pytest.mark.parametrize("content", [None, 5, [], [{"type": "text", "text": "https://a/1.png"}]], ids=str)
+def test_only_a_content_that_is_plain_text_is_looked_through(content: Any) -> None:
+    assert images_in_text([{"role": "user", "content": content}, "https://a/1.png"]) == 0
