@@ -129,6 +129,12 @@ def test_time_and_tokens_are_rounded_together_once() -> None:
     assert price.cost(Usage(1, machine_ms=1)) == 1
 
 
+def test_time_is_rounded_half_up_too() -> None:
+    assert FREE.with_machine(1_800_000).cost(Usage(machine_ms=1)) == 1
+    assert FREE.with_machine(1_799_999).cost(Usage(machine_ms=1)) == 0
+    assert Price(250_000).with_machine(900_000).cost(Usage(1, machine_ms=1)) == 1
+
+
 def test_a_machines_hour_costs_the_same_at_every_length_and_in_every_tier() -> None:
     longer, flex = Price(2), Price(3, above=((10, Price(4)),))
     price = Price(0, above=((10, longer),), tiers=((Tier.FLEX, flex),)).with_machine(3_600_000)

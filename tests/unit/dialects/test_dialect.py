@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from serve_app.config.parameters import OUTPUT_LIMITS, Parameters
 from serve_app.config.provider import ProviderConfig
-from serve_app.dialects.dialect import GONE, NEUTRAL, Dialect, told
+from serve_app.dialects.dialect import GONE, NEUTRAL, Dialect, matters, told
 from serve_app.dialects.table import ROWS, dialect_for, dialect_of
 
 HI = [{"role": "user", "content": "hi"}]
@@ -299,3 +299,33 @@ def test_messages_that_are_none_are_left_as_they_are(type_: str, messages: Any) 
 
     assert dialect_of(type_, "m").fit(fields) == ()
     assert fields["messages"] == messages
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after", "is_lost"),
+    [
+        ("seed", None, GONE, False),
+        ("seed", None, 5, False),
+        ("seed", 5, GONE, True),
+        ("seed", 5, 5, False),
+        ("seed", 5, 6, True),
+        ("n", 1, GONE, False),  # asks for nothing special
+        ("n", 1, 2, True),
+        ("n", True, GONE, True),  # is not 1
+        ("logprobs", False, GONE, False),
+        ("logprobs", 0, GONE, True),
+        ("logprobs", False, 0, True),
+        ("made_up", 1, GONE, True),
+    ],
+)
+def test_something_is_lost_unless_it_was_null_neutral_or_stays(
+    name: str, before: Any, after: Any, is_lost: bool
+) -> None:
+    assert matters(name, before, after) is is_lost
+
+
+def test_names_in_a_header_are_clean_sorted_once_and_no_more_than_32() -> None:
+    assert told(["b", "a", "b"]) == ("a", "b")
+    assert told(["x y\r\nz", "é", "", "a-b.c_d"]) == ("_", "a-b.c_d", "x_y__z")
+    assert told(["n" * 65]) == ("n" * 64,)
+    assert len(told(str(number) for number in range(40))) == 32

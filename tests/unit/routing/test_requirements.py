@@ -1,0 +1,18 @@
+"""What a request asks of a target where it says nothing: as little as may be."""
+
+from serve_app.config.model import ModelTask
+from serve_app.routing.requirements import Extent, Requirements
+
+
+def test_a_request_that_says_nothing_asks_for_nothing_special() -> None:
+    plain = Requirements(ModelTask.CHAT_SMART)
+
+    asked = {name: value for name, value in plain._asdict().items() if value}
+    assert asked == {
+        "task": ModelTask.CHAT_SMART,
+        "falls_back": True,
+        "input_tokens": 1000,
+        "output_tokens": 500,
+        "answers": 1,
+    }
+    assert not any(Extent(0))
