@@ -118,6 +118,15 @@ def test_the_classic_table_wins_over_the_price_file(tmp_path: Path) -> None:
     assert catalogue.price("new-2031-01-02") == catalogue.price("new")
 
 
+def test_the_table_says_of_each_model_whether_it_makes_vectors() -> None:
+    vectors = {name for name, entry in TABLE.items() if entry.embedding}
+
+    assert vectors == {
+        "text-embedding-3-large", "text-embedding-3-small", "text-embedding-ada-002", "nomic-embed-text",
+        "mxbai-embed-large",
+    }  # fmt: skip
+
+
 def test_what_this_provider_charges_comes_before_what_others_do(tmp_path: Path) -> None:
     catalogue = listing(
         tmp_path, **{"m": row(1e-6), "groq/m": row(3e-6), "together_ai/Qwen/Qwen2.5-7B-Instruct": row(4e-6)}

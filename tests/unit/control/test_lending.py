@@ -148,6 +148,14 @@ def test_a_claim_that_nobody_has_come_for_ends_after_half_a_second() -> None:
     assert lender.recalls(NOW + 0.5) == {}
 
 
+def test_what_nobody_has_come_for_is_called_back_no_more() -> None:
+    lender = lending()
+    lender.hear("idle", {BUDGET.id: Holding(90, 90)}, {}, NOW)
+    asks(lender, "first", BUDGET.id, Want(70, 70))
+
+    assert lender.recalls(NOW + 0.5) == {}
+
+
 def test_credit_of_another_limit_stays_claimed_when_one_claimant_is_served() -> None:
     lender = lending()
     lender.hear("idle", {BUDGET.id: Holding(90, 90), RATE.id: Holding(90, 90, MINUTE)}, {}, NOW)
