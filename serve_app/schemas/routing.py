@@ -9,7 +9,7 @@ from serve_app.config.model import ModelTask
 from serve_app.schemas.body import MOST_DOLLARS, MOST_TOKENS
 from serve_app.schemas.wishes import LONGEST_NAME, MOST_MODELS, MOST_PROVIDERS, Wishes
 
-Dollars = Annotated[float, Field(strict=True, ge=0, le=MOST_DOLLARS, allow_inf_nan=False)]
+Dollars = Annotated[float, Field(strict=True, ge=0, le=MOST_DOLLARS)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
 ProviderNames = Annotated[list[Name], Field(max_length=MOST_PROVIDERS)]
 
