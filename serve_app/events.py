@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from serve_app.accounting.usage import Usage
 from serve_app.errors import LimitReached, UpstreamError
+from serve_app.pricing.usage import Usage
 from serve_app.providers.base import HealthStatus
 
 

@@ -16,9 +16,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from serve_app import __version__
-from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.routes import PREFIX as ADMIN
 from serve_app.api.admin.routes import admin_routes
+from serve_app.api.admin.service import Desk
 from serve_app.api.asgi import (
     JSON,
     ASGIApp,
@@ -45,11 +45,11 @@ from serve_app.caller import ANYONE, Caller
 from serve_app.clock import Clock
 from serve_app.errors import Forbidden, GatewayError, InvalidRequest, ModelNotFound
 from serve_app.events import HttpAnswered
-from serve_app.gateway import Gateway
-from serve_app.lookout import EndpointLook, Lookout
+from serve_app.formats.json_body import BOM, parse_json
+from serve_app.gateway.gateway import Gateway
 from serve_app.providers.base import Health
+from serve_app.providers.health_monitor import EndpointLook, Lookout
 from serve_app.routing.target import Target
-from serve_app.schemas.body import BOM, parse_json
 
 log = logging.getLogger("sekha.api")
 

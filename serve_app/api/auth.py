@@ -21,7 +21,7 @@ from serve_app.clock import Clock
 from serve_app.config.auth import AuthConfig
 from serve_app.config.key import PREFIX, digest_of
 from serve_app.config.settings import Settings
-from serve_app.control.book import NO_EPOCH, Book, book_of
+from serve_app.control.runtime_config import NO_EPOCH, Book, book_of
 from serve_app.errors import Forbidden, GatewayUnavailable, InvalidRequest, Unauthenticated
 
 log = logging.getLogger("sekha.auth")

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Response
 from serve_app import __version__
 from serve_app.clock import Clock
 from serve_app.config.model import CHAT_TASKS, ModelTask
-from serve_app.control.book import NO_EPOCH
-from serve_app.control.port import ControlUnreachable, Totals
+from serve_app.control.protocol import ControlUnreachable, Totals
+from serve_app.control.runtime_config import NO_EPOCH
 from serve_app.errors import GatewayUnavailable
-from serve_app.gateway import Gateway
-from serve_app.lookout import Lookout
+from serve_app.formats.routing_api import BreakerView, HealthView, HostedView, ProvidersView, ProviderView
+from serve_app.gateway.gateway import Gateway
 from serve_app.providers.base import Health, HealthStatus
+from serve_app.providers.health_monitor import Lookout
 from serve_app.resilience.breaker import Breaker, BreakerState
-from serve_app.schemas.routing import BreakerView, HealthView, HostedView, ProvidersView, ProviderView
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
 

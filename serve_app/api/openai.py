@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import NamedTuple
 
-from serve_app.accounting.money import dollars_text
 from serve_app.api.asgi import (
     CallerGone,
     Headers,
@@ -26,15 +25,16 @@ from serve_app.api.asgi import (
 from serve_app.api.auth import Keyring
 from serve_app.api.errors import error_headers, openai_error
 from serve_app.api.intake import Intake
-from serve_app.api.sse import DONE, event, spliced, with_member
 from serve_app.caller import ANYONE, Caller, Role
 from serve_app.config.routing import OnStreamFailure
 from serve_app.errors import BudgetExceeded, GatewayError, InvalidRequest, UpstreamError
-from serve_app.gateway import Gateway
-from serve_app.routed import METADATA, Routed, metadata
-from serve_app.schemas.chat import read_chat
-from serve_app.schemas.embeddings import read_embedding
-from serve_app.streams.chat_stream import ChatStream
+from serve_app.formats.openai_chat.request import read_chat
+from serve_app.formats.openai_embeddings import read_embedding
+from serve_app.formats.sse import DONE, event, spliced, with_member
+from serve_app.gateway.gateway import Gateway
+from serve_app.gateway.response import ChatStream
+from serve_app.gateway.routing_info import METADATA, Routed, metadata
+from serve_app.pricing.money import dollars_text
 
 EVENT_STREAM: Headers = [
     (b"content-type", b"text/event-stream; charset=utf-8"),

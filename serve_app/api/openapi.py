@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from serve_app.schemas.body import MOST_TOKENS
+from serve_app.formats.json_body import MOST_TOKENS
 
 Schema = dict[str, Any]
 

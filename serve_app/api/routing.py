@@ -4,15 +4,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from serve_app.accounting.money import dollars
 from serve_app.api.auth import Authorised
 from serve_app.caller import Caller
 from serve_app.config.model import ModelTask
 from serve_app.errors import InvalidRequest
-from serve_app.gateway import Gateway
+from serve_app.formats.routing_api import FallbackChoice, ModelEntry, RouteAnswer, RouteRequest
+from serve_app.gateway.gateway import Gateway
+from serve_app.pricing.money import dollars
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.requirements import Requirements
-from serve_app.schemas.routing import FallbackChoice, ModelEntry, RouteAnswer, RouteRequest
 
 
 def routing_routes(gateway: Gateway, authorised: Authorised) -> APIRouter:

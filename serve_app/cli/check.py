@@ -9,8 +9,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from serve_app.accounting.money import dollars
-from serve_app.accounting.price import Price
 from serve_app.cli.configured import CANNOT_START, ConfigOption, configured, fail
 from serve_app.cli.prices import note_of_list
 from serve_app.cli.stored_keys import note_of_stored_keys
@@ -20,7 +18,9 @@ from serve_app.config.load import Loaded
 from serve_app.config.settings import Settings
 from serve_app.config.upgrading import touching
 from serve_app.errors import ConfigError
-from serve_app.prices import prices_of
+from serve_app.pricing.money import dollars
+from serve_app.pricing.price import Price
+from serve_app.pricing.target_prices import prices_of
 from serve_app.providers.catalogue import vendor
 from serve_app.providers.keys import key_of, missing_key
 

@@ -7,28 +7,28 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from serve_app.accounting.limit import Limit
-from serve_app.accounting.money import dollars, nano_dollars
 from serve_app.caller import ANYONE
 from serve_app.cli.configured import CANNOT_START, ConfigOption, configured, fail
 from serve_app.cli.tables import show
 from serve_app.clock import SystemClock
-from serve_app.conditions import Conditions
 from serve_app.config.data_policy import DataPolicy
 from serve_app.config.model import CHAT_TASKS, ModelTask
 from serve_app.config.override import BackendState
 from serve_app.config.settings import Settings
 from serve_app.control.backend import local_at
-from serve_app.control.book import book_of
-from serve_app.control.borrower import Shortage
-from serve_app.control.refusal import refusal_of
+from serve_app.control.runtime_config import book_of
 from serve_app.errors import LimitReached
-from serve_app.prices import prices_of
-from serve_app.purse import Purse
+from serve_app.gateway.budget_filter import Purse
+from serve_app.limits.client import Shortage
+from serve_app.limits.limit import Limit
+from serve_app.limits.refusals import refusal_of
+from serve_app.pricing.money import dollars, nano_dollars
+from serve_app.pricing.target_prices import prices_of
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
 from serve_app.routing.target import Target, defaults_by_task, targets_of
+from serve_app.routing.target_stats import Conditions
 
 
 def explain(

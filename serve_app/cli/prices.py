@@ -15,9 +15,15 @@ from urllib.parse import urlsplit
 import aiohttp
 import typer
 
-from serve_app.accounting.money import dollars
-from serve_app.accounting.price import Price
-from serve_app.accounting.stored_list import (
+from serve_app.cli.admin import FAILED
+from serve_app.cli.configured import ConfigOption, configured, fail
+from serve_app.cli.rows import Format, FormatOption, show_rows
+from serve_app.config.pricing import PriceTable, stored_list
+from serve_app.config.settings import Settings
+from serve_app.errors import ConfigError
+from serve_app.pricing.money import dollars
+from serve_app.pricing.price import Price
+from serve_app.pricing.stored_list import (
     BUNDLED_ON,
     BUNDLED_RELEASE,
     LARGEST,
@@ -26,13 +32,7 @@ from serve_app.accounting.stored_list import (
     validated,
     wrapped,
 )
-from serve_app.cli.admin import FAILED
-from serve_app.cli.configured import ConfigOption, configured, fail
-from serve_app.cli.rows import Format, FormatOption, show_rows
-from serve_app.config.pricing import PriceTable, stored_list
-from serve_app.config.settings import Settings
-from serve_app.errors import ConfigError
-from serve_app.prices import operators_list, prices_of
+from serve_app.pricing.target_prices import operators_list, prices_of
 
 OLD_DAYS = 90
 WITHIN_S = 60.0

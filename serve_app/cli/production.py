@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from serve_app.cli.processes import RUN_VARIABLE
-from serve_app.haproxy.launcher import ADDRESS_VARIABLE, BINARY_VARIABLE, REAL_BINARY_VARIABLE
+from serve_app.deployments.haproxy.launcher import ADDRESS_VARIABLE, BINARY_VARIABLE, REAL_BINARY_VARIABLE
 
 # For a HAProxy without our launcher. Serve's template splices requests: a body that comes after its head
 # bypasses HAProxy, which then does not always notice that the caller has left (3 to 5 times in 100). There is
@@ -86,7 +86,8 @@ def launcher(folder: Path) -> Path:
         return installed
     written = folder / LAUNCHER
     python = shlex.quote(sys.executable)
-    written.write_text(f'#!/bin/sh\nexec {python} -m serve_app.haproxy.launcher "$@"\n', encoding="utf-8")
+    command = f'exec {python} -m serve_app.deployments.haproxy.launcher "$@"'
+    written.write_text(f"#!/bin/sh\n{command}\n", encoding="utf-8")
     written.chmod(0o700)
     return written
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from serve_app.config.settings import Settings
 from serve_app.config.storage import store_url
-from serve_app.control.book import book_of
-from serve_app.control.store import StoreUnavailable
+from serve_app.control.runtime_config import book_of
+from serve_app.ledger.store import StoreUnavailable
 from serve_app.storage.database import database_url
 from serve_app.storage.sql import SqlStore
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from serve_app.schemas.exact import dumps
+from serve_app.formats.exact_json import dumps
 
 Messages = str | Sequence[Mapping[str, Any]]
 

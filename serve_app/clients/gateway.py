@@ -23,11 +23,11 @@ from ray.serve.exceptions import BackPressureError, RayServeException
 
 from serve_app.caller import NOBODY
 from serve_app.clients.bodies import Messages, chat_body, embedding_body
-from serve_app.clients.chunks import chunks_in
 from serve_app.clients.cluster import JOIN_WITHIN_S, join_cluster
 from serve_app.config.routing import OnStreamFailure
-from serve_app.deployments.handles import TROUBLES, BySize
+from serve_app.deployments.handle_method import TROUBLES, BySize
 from serve_app.errors import GatewayError, GatewayUnavailable
+from serve_app.formats.openai_chat.chunks import chunks_in
 
 ANSWER_WITHIN_S = 300.0  # what a gateway gives a request unless told otherwise
 GRACE_S = 30.0  # on top of it, so that the gateway is the one to say that time is up

@@ -68,7 +68,7 @@ class ProviderConfig(Scaling):
     `local`, for type `vllm`: the gateway hosts the model itself, instead of asking a server at `base_url`.
     `hourly_rate` is what an hour of its machine costs, in US dollars; None: nobody says, and nothing counts.
     `local_data`: what is sent here stays on machines of one's own; None: decided by type and address.
-    `parameters` says which parameters it takes, where the table in `dialects/table.py` is wrong about it.
+    `parameters` says which parameters it takes, where `providers/dialects/table.py` is wrong about it.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_-]+$")

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from serve_app.clock import Clock
 from serve_app.config.policy import BreakerPolicy
-from serve_app.control.port import Control, ControlUnreachable, Observation
+from serve_app.control.protocol import Control, ControlUnreachable, Observation
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome
 

@@ -18,23 +18,24 @@ from ray.exceptions import GetTimeoutError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from serve_app import __version__
-from serve_app.accounting.entry import Entry
 from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
 from serve_app.config.storage import StorageConfig, state_folder, store_url
-from serve_app.control.book import Book
+from serve_app.control.admin_quota import Allowance
 from serve_app.control.capacity import Presence
-from serve_app.control.lender import BudgetAlert
-from serve_app.control.local import LocalControl
-from serve_app.control.plane import Plane
-from serve_app.control.port import ControlUnreachable, Mark, Overtaken, Receipt, Report, Snapshot, Totals
-from serve_app.control.quota import Allowance
-from serve_app.control.store import Change, Record, Spend, StoreUnavailable
-from serve_app.deployments.collector import collect_seldom, set_aside
+from serve_app.control.control_plane import Plane
+from serve_app.control.local_control_plane import LocalControl
+from serve_app.control.protocol import ControlUnreachable, Overtaken, Receipt, Report, Snapshot, Totals
+from serve_app.control.runtime_config import Book
+from serve_app.deployments.gc_tuning import collect_seldom, set_aside
 from serve_app.errors import AdminLimitReached
+from serve_app.ledger.entry import Entry
+from serve_app.ledger.mark import Mark
+from serve_app.ledger.store import Change, Record, Spend, StoreUnavailable
+from serve_app.limits.allocator import BudgetAlert
 from serve_app.observability.logs import configure_logs, log_breaker_change, log_budget_alert
 from serve_app.observability.webhook import Webhook
-from serve_app.prices import prices_of
+from serve_app.pricing.target_prices import prices_of
 from serve_app.resilience.breaker import Breaker
 from serve_app.storage.folder import own_folder
 from serve_app.storage.locked import locked_if_free

@@ -22,24 +22,24 @@ from ray.serve.llm.deployment import LLMServer
 from ray.serve.llm.openai_api_models import ChatCompletionRequest
 from vllm.exceptions import VLLMClientError
 
-from serve_app.accounting.entry import Entry
-from serve_app.accounting.money import nano_dollars
-from serve_app.accounting.occupancy import Occupancy
-from serve_app.accounting.upkeep import Upkeep
 from serve_app.clock import SystemClock
 from serve_app.config.local_model import Device, LocalModelConfig
 from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
 from serve_app.config.storage import StorageConfig
 from serve_app.control.capacity import Presence
-from serve_app.control.port import ControlUnreachable
+from serve_app.control.protocol import ControlUnreachable
 from serve_app.deployments.control import Visitor
 from serve_app.deployments.options import deployment_options
 from serve_app.errors import UpstreamError
+from serve_app.ledger.entry import Entry
+from serve_app.ledger.idle_time import Upkeep
 from serve_app.observability.logs import configure_logs
+from serve_app.pricing.money import nano_dollars
+from serve_app.pricing.occupancy import Occupancy
 from serve_app.providers.base import Answer, Call, Health, Provider, StreamItem
-from serve_app.providers.local import LocalProvider, Said
 from serve_app.providers.metered import MeteredProvider
+from serve_app.providers.vllm_engine import LocalProvider, Said
 
 SPEAKS_EVERY_S = 1.0
 ACCOUNTS_EVERY_S = 60.0

@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator
 
 from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig
-from serve_app.deployments.collector import collect_seldom
+from serve_app.deployments.gc_tuning import collect_seldom
 from serve_app.errors import UpstreamError, internal_error
 from serve_app.observability.logs import configure_logs
 from serve_app.providers.base import Answer, Call, Health, StreamItem
-from serve_app.providers.build import build_provider
+from serve_app.providers.factory import build_provider
 
 log = logging.getLogger("sekha.provider")
 

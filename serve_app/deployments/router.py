@@ -17,26 +17,27 @@ from ray.serve.exceptions import RayServeException
 from serve_app.api.app import build_api
 from serve_app.api.asgi import ASGIApp
 from serve_app.api.auth import Keyring
-from serve_app.api.sse import spliced, with_member
 from serve_app.caller import NOBODY, Caller
 from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig, Transport
 from serve_app.config.routing import OnStreamFailure
 from serve_app.config.settings import Settings
 from serve_app.config.storage import OnUnavailable, state_folder
-from serve_app.control.journal import Journal as JournalPort
-from serve_app.control.journal import JournalFull, MemoryJournal
-from serve_app.control.local import LocalControl
-from serve_app.control.plane import Plane
-from serve_app.control.port import Control
-from serve_app.control.replica import Replica
-from serve_app.deployments.clients import HandleProvider
-from serve_app.deployments.collector import collect_seldom
+from serve_app.control.cache import Replica
+from serve_app.control.control_plane import Plane
+from serve_app.control.local_control_plane import LocalControl
+from serve_app.control.protocol import Control
 from serve_app.deployments.control import ControlClient
+from serve_app.deployments.gc_tuning import collect_seldom
+from serve_app.deployments.provider_handle import HandleProvider
 from serve_app.errors import Forbidden, GatewayError
-from serve_app.gateway import Gateway, Reply
-from serve_app.heir import Heir
-from serve_app.lookout import Lookout, free_to_look_at
+from serve_app.formats.openai_chat.request import read_chat
+from serve_app.formats.openai_embeddings import read_embedding
+from serve_app.formats.sse import spliced, with_member
+from serve_app.gateway.gateway import Gateway, Reply
+from serve_app.gateway.routing_info import METADATA, metadata
+from serve_app.ledger.journal import Journal as JournalPort
+from serve_app.ledger.journal import JournalFull, MemoryJournal
 from serve_app.observability.logs import (
     configure_logs,
     log_breaker_change,
@@ -44,14 +45,13 @@ from serve_app.observability.logs import (
     log_event,
 )
 from serve_app.observability.metrics import MetricsListener, exposition
-from serve_app.prices import prices_of
+from serve_app.pricing.target_prices import prices_of
 from serve_app.providers.base import Provider, StreamEnd
-from serve_app.providers.build import build_provider
-from serve_app.providers.endpoint import look_at_endpoint
-from serve_app.routed import METADATA, metadata
-from serve_app.schemas.chat import read_chat
-from serve_app.schemas.embeddings import read_embedding
-from serve_app.storage.journal import Journal
+from serve_app.providers.endpoint_check import look_at_endpoint
+from serve_app.providers.factory import build_provider
+from serve_app.providers.health_monitor import Lookout, free_to_look_at
+from serve_app.storage.journal_file import Journal
+from serve_app.storage.journal_recovery import Heir
 
 JOURNALS = "journals"  # within the state folder
 

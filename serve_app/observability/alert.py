@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from serve_app.accounting.money import dollars
-from serve_app.control.lender import BudgetAlert
+from serve_app.limits.allocator import BudgetAlert
+from serve_app.pricing.money import dollars
 
 _LEVELS = {75: "warning", 90: "critical"}
 

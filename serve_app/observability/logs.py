@@ -12,10 +12,7 @@ from typing import Any
 
 import orjson
 
-from serve_app.accounting.money import dollars, dollars_text
-from serve_app.accounting.usage import Usage
-from serve_app.control.lender import BudgetAlert
-from serve_app.control.plane import BreakerChanged
+from serve_app.control.control_plane import BreakerChanged
 from serve_app.errors import FailureKind, redacted
 from serve_app.events import (
     AttemptFailed,
@@ -25,7 +22,10 @@ from serve_app.events import (
     RequestFailed,
     RequestServed,
 )
+from serve_app.limits.allocator import BudgetAlert
 from serve_app.observability.alert import alert_facts
+from serve_app.pricing.money import dollars, dollars_text
+from serve_app.pricing.usage import Usage
 from serve_app.providers.base import HealthStatus
 from serve_app.resilience.breaker import BreakerState
 

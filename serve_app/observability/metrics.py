@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
-from serve_app.accounting.limit import Unit, owner_in
-from serve_app.accounting.money import dollars
-from serve_app.accounting.usage import Usage
-from serve_app.control.lender import Standing
-from serve_app.control.plane import ALERTS
-from serve_app.control.port import Totals
+from serve_app.control.control_plane import ALERTS
+from serve_app.control.protocol import Totals
 from serve_app.control.tally import BUCKETS_S, IN_FLIGHT, Histogram, Tally
 from serve_app.events import (
     AttemptFailed,
@@ -27,8 +23,12 @@ from serve_app.events import (
     RequestFailed,
     RequestServed,
 )
+from serve_app.gateway.request_context import UNDER_WAY
+from serve_app.limits.allocator import Standing
+from serve_app.limits.limit import Unit, owner_in
+from serve_app.pricing.money import dollars
+from serve_app.pricing.usage import Usage
 from serve_app.resilience.breaker import BreakerState
-from serve_app.trip import UNDER_WAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import orjson
 from serve_app.clock import Clock
 from serve_app.config.secret import Secret
 from serve_app.config.settings import Settings
-from serve_app.control.lender import BudgetAlert
+from serve_app.limits.allocator import BudgetAlert
 from serve_app.observability.alert import alert_facts
 
 TIMEOUT_S = 5.0

@@ -18,8 +18,8 @@ from enum import StrEnum
 from math import inf
 from typing import NamedTuple, Protocol
 
-from serve_app.accounting.usage import Usage
 from serve_app.errors import UpstreamError
+from serve_app.pricing.usage import Usage
 
 
 class Call(NamedTuple):

@@ -3,17 +3,17 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from serve_app.accounting.reported import usage_of
-from serve_app.accounting.usage import Usage
 from serve_app.config.provider import ProviderConfig
-from serve_app.dialects.dialect import Dialect
-from serve_app.dialects.table import dialect_for
+from serve_app.formats.exact_json import loads
+from serve_app.formats.json_body import HINTS, WHOLE_NUMBERS
+from serve_app.formats.openai_chat.hosted_tools import limit_uses
+from serve_app.formats.openai_chat.output import bounded
+from serve_app.formats.routing_fields import READ_HERE
+from serve_app.pricing.reported_usage import usage_of
+from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Call
-from serve_app.schemas.body import HINTS, WHOLE_NUMBERS
-from serve_app.schemas.exact import loads
-from serve_app.schemas.hosted_tools import limit_uses
-from serve_app.schemas.output import bounded
-from serve_app.schemas.wishes import READ_HERE
+from serve_app.providers.dialects.dialect import Dialect
+from serve_app.providers.dialects.table import dialect_for
 
 # What is read here, and means the same to a vendor that has providers behind it.
 _ALSO_THEIRS = frozenset({"allow_fallbacks", "require_parameters"})

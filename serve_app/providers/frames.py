@@ -12,16 +12,21 @@ from typing import Any
 
 import orjson
 
-from serve_app.accounting.reported import usage_of
-from serve_app.accounting.usage import Usage
 from serve_app.errors import FailureKind, UpstreamError
-from serve_app.providers.counted import Said
-from serve_app.providers.cutter import FrameCutter, data_of
-from serve_app.providers.finish import finish_of, tell_unknown_finish
+from serve_app.pricing.reported_usage import usage_of
+from serve_app.pricing.usage import Usage
+from serve_app.providers.counted_usage import Said
+from serve_app.providers.finish_reasons import finish_of, tell_unknown_finish
+from serve_app.providers.frame_cutter import FrameCutter, data_of
 from serve_app.providers.json_objects import Found, as_json, errors_in_list, found_in, parsed
+from serve_app.providers.openai_compatible.failures import (
+    broken,
+    failure_of_ending,
+    failure_of_error,
+    no_answer,
+)
 from serve_app.providers.tool_calls import Numbering
 from serve_app.providers.vendor_words import is_error
-from serve_app.providers.wire_failures import broken, failure_of_ending, failure_of_error, no_answer
 
 logger = logging.getLogger("sekha.providers")
 

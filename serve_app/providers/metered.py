@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import replace
 from math import ceil
 
-from serve_app.accounting.occupancy import Occupancy
 from serve_app.clock import Clock
 from serve_app.errors import UpstreamError
+from serve_app.pricing.occupancy import Occupancy
 from serve_app.providers.base import Answer, Call, Health, Provider, StreamEnd, StreamItem
 
 

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serve_app.accounting.usage import CHARS_PER_TOKEN
+from serve_app.pricing.usage import CHARS_PER_TOKEN
 
 if TYPE_CHECKING:
     from tiktoken import Encoding

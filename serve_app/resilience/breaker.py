@@ -9,7 +9,7 @@ One circuit breaker, as a plain value: no clock, no lock, no Ray.
     half_open -- a probe fails --------------------------------->  open, for twice as long
 
 Every method gives back the breaker as it is afterwards. A router keeps a copy and replays what it has seen
-since (see `control/replica.py`); the authority's copy is the truth.
+since (see `control/cache.py`); the authority's copy is the truth.
 """
 
 from enum import StrEnum

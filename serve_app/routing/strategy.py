@@ -5,8 +5,8 @@ from importlib import import_module
 from random import Random
 from typing import Protocol
 
+from serve_app.config.plugins import find
 from serve_app.config.routing import StrategyName
-from serve_app.plugins import find
 from serve_app.routing.candidate import Candidate
 
 

@@ -7,9 +7,9 @@ from math import ceil
 from serve_app.config.model import ModelTask, VisionCapabilities
 from serve_app.config.override import ProviderOverride
 from serve_app.config.settings import DefaultModels, Settings
-from serve_app.dialects.dialect import Dialect
-from serve_app.dialects.table import dialect_for
 from serve_app.providers.catalogue import ANY_LINK, vendor
+from serve_app.providers.dialects.dialect import Dialect
+from serve_app.providers.dialects.table import dialect_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from serve_app.control.store import StoreUnavailable
 from serve_app.errors import ConfigError
+from serve_app.ledger.store import StoreUnavailable
 from serve_app.storage.folder import make_private
 
 # In one INSERT. Each number of rows is a statement of its own, and drivers keep a hundred of them, prepared:

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from serve_app.accounting.entry import Entry, EntryOutcome
-from serve_app.accounting.usage import Usage
+from serve_app.ledger.entry import Entry, EntryOutcome
+from serve_app.pricing.usage import Usage
 
 MOST = 2**53  # of anything counted; also what JSON's readers agree on. In nano-dollars: nine million dollars
 

@@ -12,9 +12,9 @@ from sqlalchemy import Row, Table, Text, case, delete, inspect, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from serve_app.accounting.entry import CORRECTION, IDLE, Entry, EntryOutcome
-from serve_app.accounting.limit import DAY_S, Window
-from serve_app.control.store import Change, Record, Spend
+from serve_app.ledger.entry import CORRECTION, IDLE, Entry, EntryOutcome
+from serve_app.ledger.store import Change, Record, Spend
+from serve_app.limits.limit import DAY_S, Window
 from serve_app.storage.database import cut_off_after, database_url, engine_for, prepare_file, troubles
 from serve_app.storage.lines import clean, entry_fields, entry_of, tokens
 from serve_app.storage.schema import is_up_to_date, upgrade

@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from serve_app.accounting.entry import EntryOutcome
-from serve_app.accounting.usage import Usage
 from serve_app.api.asgi import Scope, header
 from serve_app.api.auth import Keyring
-from serve_app.bill import Bill, Item
 from serve_app.caller import ANYONE, Caller
 from serve_app.cli.main import app
 from serve_app.cli.production import PRODUCTION
 from serve_app.clock import Clock
 from serve_app.config.settings import Settings
-from serve_app.control.borrower import Hold
-from serve_app.control.replica import Replica
+from serve_app.control.cache import Replica
+from serve_app.gateway.charging import Bill, Item
+from serve_app.ledger.entry import EntryOutcome
+from serve_app.limits.client import Hold
+from serve_app.pricing.usage import Usage
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
 
@@ -72,7 +72,7 @@ def main() -> None:
 
     class Router(graph.RouterDeployment):  # type: ignore[misc]  # Serve's decorators know no types
         async def __init__(self, settings: Settings, handles: Mapping[str, Any]) -> None:  # type: ignore[misc]
-            trip: Any = import_module("serve_app.trip")
+            trip: Any = import_module("serve_app.gateway.request_context")
             router: Any = import_module("serve_app.deployments.router")
             trip.Bill, router.Keyring = bill_of, OpenKeyring
             await super().__init__(settings, handles)

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from serve_app.errors import FailureKind, ProviderTimeoutError, UpstreamError
-from serve_app.providers import litellm_provider, probe, wire
+from serve_app.providers import health_check
 from serve_app.providers.base import Answer, Provider, StreamEnd, StreamHead
+from serve_app.providers.litellm import provider as litellm_provider
+from serve_app.providers.openai_compatible import provider as wire
 from tests.contract.test_providers import KEY, build, call, chunks_in, items_of, orders, text_in, until
 from tests.support.raw import Line, RawUpstream, Talk, deaf_address, raw_upstream
 from tests.support.upstream import ScriptedUpstream
@@ -298,7 +300,7 @@ async def test_one_of_two_answers_that_has_ended_is_not_the_whole(
 async def test_a_list_of_models_that_never_ends_is_not_read_to_its_end(
     type_: str, announced: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(probe, "LIST_LIMIT", 100_000)
+    monkeypatch.setattr(health_check, "LIST_LIMIT", 100_000)
 
     async def talk(line: Line) -> None:
         await line.reader.readuntil(b"\r\n\r\n")

@@ -13,10 +13,10 @@ import pytest
 
 from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig
-from serve_app.dialects.table import dialect_of
 from serve_app.errors import ConfigError, FailureKind, UpstreamError
 from serve_app.providers.base import Answer, Call, Provider, StreamEnd, StreamHead
-from serve_app.providers.build import build_provider
+from serve_app.providers.dialects.table import dialect_of
+from serve_app.providers.factory import build_provider
 from tests.support.items import items_of, text_in
 from tests.support.upstream import ScriptedUpstream
 

@@ -22,10 +22,10 @@ import pytest
 from serve_app.api.app import build_api
 from serve_app.config.routing import OnStreamFailure
 from serve_app.config.settings import Settings
+from serve_app.deployments.embedded import local_gateway
 from serve_app.events import Event, RequestServed
-from serve_app.inprocess import local_gateway
 from serve_app.observability.metrics import exposition
-from serve_app.providers.build import build_provider
+from serve_app.providers.factory import build_provider
 from tests.support.jumping import JUMPING, LoopClock
 from tests.support.keyrings import keyring
 from tests.support.upstream import ScriptedUpstream

@@ -19,13 +19,13 @@ import pytest
 from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
 from serve_app.errors import UpstreamError
+from serve_app.formats.openai_chat.request import read_chat
+from serve_app.formats.openai_embeddings import read_embedding
 from serve_app.providers.base import Provider, StreamEnd
-from serve_app.providers.build import build_provider
-from serve_app.providers.local import LocalProvider
-from serve_app.schemas.chat import read_chat
-from serve_app.schemas.embeddings import read_embedding
+from serve_app.providers.factory import build_provider
+from serve_app.providers.vllm_engine import LocalProvider
 from tests.support.engine import HttpEngine
-from tests.support.gateways import House
+from tests.support.harness import House
 from tests.support.upstream import ScriptedUpstream
 
 pytestmark = [

@@ -8,15 +8,15 @@ from typing import Any
 import orjson
 import pytest
 
-from serve_app.accounting.entry import Entry, EntryOutcome
-from serve_app.accounting.money import NANO
 from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
 from serve_app.config.storage import store_url
-from serve_app.inprocess import LocalGateway, local_gateway
-from serve_app.providers.build import build_provider
-from serve_app.schemas.chat import read_chat
-from serve_app.schemas.embeddings import read_embedding
+from serve_app.deployments.embedded import LocalGateway, local_gateway
+from serve_app.formats.openai_chat.request import read_chat
+from serve_app.formats.openai_embeddings import read_embedding
+from serve_app.ledger.entry import Entry, EntryOutcome
+from serve_app.pricing.money import NANO
+from serve_app.providers.factory import build_provider
 from serve_app.storage.sql import SqlStore
 from tests.support.upstream import ScriptedUpstream
 

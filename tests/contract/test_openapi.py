@@ -17,8 +17,8 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
-from serve_app.accounting.usage import Usage
 from serve_app.config.model import ModelTask
+from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamEnd, StreamHead, StreamItem
 from tests.support import operators
 from tests.support.keyrings import keyring

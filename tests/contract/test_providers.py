@@ -32,8 +32,8 @@ from serve_app.errors import (
     UpstreamError,
 )
 from serve_app.providers.base import Answer, Call, Health, Provider, StreamEnd, StreamHead
-from serve_app.providers.build import build_provider
-from serve_app.providers.local import LocalProvider
+from serve_app.providers.factory import build_provider
+from serve_app.providers.vllm_engine import LocalProvider
 from tests.support.engine import HttpEngine
 from tests.support.items import chunks_in, items_of, text_in
 from tests.support.upstream import ScriptedUpstream

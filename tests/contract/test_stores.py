@@ -24,13 +24,13 @@ from hypothesis import strategies as st
 from sqlalchemy import event, make_url
 from sqlalchemy.exc import IntegrityError
 
-from serve_app.accounting.entry import Entry, EntryOutcome
-from serve_app.accounting.limit import Window
-from serve_app.accounting.usage import Usage
-from serve_app.control.store import Change, Record, Spend, Store, StoreUnavailable
 from serve_app.errors import ConfigError
-from serve_app.storage.journal import Journal
-from serve_app.storage.orphan import orphans
+from serve_app.ledger.entry import Entry, EntryOutcome
+from serve_app.ledger.store import Change, Record, Spend, Store, StoreUnavailable
+from serve_app.limits.limit import Window
+from serve_app.pricing.usage import Usage
+from serve_app.storage.journal_file import Journal
+from serve_app.storage.orphaned_journal import orphans
 from serve_app.storage.schema import StoreTooNew
 from serve_app.storage.sql import SqlStore
 from serve_app.storage.tables import METADATA

@@ -18,10 +18,10 @@ from serve_app.api.app import build_api
 from serve_app.api.auth import Keyring
 from serve_app.clock import SystemClock
 from serve_app.config.load import load
-from serve_app.inprocess import local_gateway
+from serve_app.deployments.embedded import local_gateway
 from serve_app.observability.metrics import exposition
-from serve_app.providers.build import build_provider
-from serve_app.providers.endpoint import look_at_endpoint
+from serve_app.providers.endpoint_check import look_at_endpoint
+from serve_app.providers.factory import build_provider
 
 
 class Announced(uvicorn.Server):

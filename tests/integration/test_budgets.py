@@ -22,12 +22,12 @@ import httpx
 import pytest
 import ray
 
-from serve_app.accounting.money import nano_dollars
 from serve_app.clients.gateway import GatewayClient
 from serve_app.config.load import load_settings
-from serve_app.control.lender import Standing
 from serve_app.deployments.control import NAMESPACE, name_of
 from serve_app.errors import BudgetExceeded, Forbidden
+from serve_app.limits.allocator import Standing
+from serve_app.pricing.money import nano_dollars
 from tests.support.api import Api, eventually
 from tests.support.postgres import OwnServer, own_postgres
 from tests.support.serving import Cluster, gateway_config, replicas_of

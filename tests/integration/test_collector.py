@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import ray
 
-from serve_app.deployments.collector import THRESHOLDS, collect_seldom, set_aside
+from serve_app.deployments.gc_tuning import THRESHOLDS, collect_seldom, set_aside
 from tests.support.api import Api
 
 THE_GATEWAYS_OWN = 50_000  # objects of its modules and settings; Python itself sets a few hundred aside

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from serve_app.clients.chunks import text_in
 from serve_app.clients.gateway import GatewayClient
-from serve_app.deployments.handles import LARGE_BODY
+from serve_app.deployments.handle_method import LARGE_BODY
 from serve_app.errors import FailureKind, GatewayUnavailable, ModelNotFound, UpstreamError
+from serve_app.formats.openai_chat.chunks import text_in
 from tests.support.api import Api, eventually, text_of
 from tests.support.upstream import ScriptedUpstream
 

@@ -25,7 +25,7 @@ import pytest
 from serve_app.config.key import digest_of
 from serve_app.config.load import load_settings
 from tests.support.api import Api, eventually, user
-from tests.support.gossip import Gossip
+from tests.support.key_echo_upstream import Gossip
 from tests.support.serving import CANARIES, Cluster, gateway_config, inline
 
 PROVIDER, CALLER = CANARIES["SEKHA_TEST_PROVIDER_KEY"], CANARIES["SEKHA_TEST_CALLER_KEY"]

@@ -29,8 +29,8 @@ LEARNED = ROOT / ".bench" / "mutants"
 TESTS = ("tests/unit", "tests/property")
 # What waits for nothing and talks to nobody, or only through a clock and a lock that it is given.
 PURE = (
-    "serve_app/bill.py",
-    "serve_app/purse.py",
+    "serve_app/gateway/charging.py",
+    "serve_app/gateway/budget_filter.py",
     "serve_app/{accounting,dialects,resilience,routing,schemas,streams}/*.py",
     "serve_app/control/{amendment,book,borrower,breakers,capacity,costs,credit,endpoint_addresses}.py",
     "serve_app/control/{lender,loans,machines,pages,plane,quota,refusal,tally}.py",

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from serve_app.config.key import new_key
 from serve_app.config.override import PriceOverride
 from serve_app.config.tenant import TenantConfig
-from serve_app.control.amendment import (
+from serve_app.control.config_change import (
     Amendment,
     key_changed,
     key_created,
@@ -19,9 +19,9 @@ from serve_app.control.amendment import (
     tenant_removed,
     tenant_set,
 )
-from serve_app.control.book import Book, book_of
-from serve_app.control.store import Record
+from serve_app.control.runtime_config import Book, book_of
 from serve_app.errors import InvalidRequest
+from serve_app.ledger.store import Record
 from tests.support.settings import two_providers
 
 SETTINGS = two_providers(tenants=[{"id": "t0", "budgets": {"limit": 5}}])

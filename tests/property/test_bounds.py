@@ -10,20 +10,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiktoken import Encoding
 
-from serve_app.accounting.prompt import most_tokens
-from serve_app.bill import Bill
 from serve_app.caller import ANYONE
 from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig
+from serve_app.formats.openai_chat.request import read_chat
+from serve_app.gateway.charging import Bill
+from serve_app.pricing.prompt import most_tokens
 from serve_app.providers.base import Call
-from serve_app.providers.build import build_provider
-from serve_app.providers.local import LocalProvider
+from serve_app.providers.factory import build_provider
 from serve_app.providers.tokenizer import CL100K, O200K, _encoding
+from serve_app.providers.vllm_engine import LocalProvider
 from serve_app.routing.target import Target
-from serve_app.schemas.chat import read_chat
 from tests.support.clock import FakeClock
 from tests.support.engine import HttpEngine
-from tests.support.gateways import House, ListedProvider
+from tests.support.harness import House, ListedProvider
 from tests.support.settings import settings as settings_of
 from tests.support.upstream import ScriptedUpstream
 

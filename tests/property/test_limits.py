@@ -15,14 +15,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from serve_app.accounting.entry import Entry, EntryOutcome
-from serve_app.accounting.limit import Limit, Scope, Unit, Window
-from serve_app.accounting.usage import Usage
-from serve_app.control.borrower import Borrower, Hold, Need
-from serve_app.control.credit import Grant, Holding, Want
-from serve_app.control.lender import EXPIRES_S, LEASE_S, Lender
-from serve_app.control.loans import CREDIT_WITHIN_S
-from serve_app.control.store import Spend
+from serve_app.ledger.entry import Entry, EntryOutcome
+from serve_app.ledger.store import Spend
+from serve_app.limits.allocator import EXPIRES_S, LEASE_S, Lender
+from serve_app.limits.client import Borrower, Hold, Need
+from serve_app.limits.limit import Limit, Scope, Unit, Window
+from serve_app.limits.messages import Grant, Holding, Want
+from serve_app.limits.reservations import CREDIT_WITHIN_S
+from serve_app.pricing.usage import Usage
 
 START = datetime(2023, 11, 30, 23, 59, 57, 500_000, UTC).timestamp()  # a day and a month end soon
 DAY_S, MINUTE_S = 86_400, 60

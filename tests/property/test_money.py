@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.accounting.money import dollars, dollars_text, nano_dollars
-from serve_app.accounting.price import Price
-from serve_app.accounting.reported import usage_of
-from serve_app.accounting.usage import Tier, Usage
+from serve_app.pricing.money import dollars, dollars_text, nano_dollars
+from serve_app.pricing.price import Price
+from serve_app.pricing.reported_usage import usage_of
+from serve_app.pricing.usage import Tier, Usage
 
 KINDS = (
     "input", "output", "cached_read", "cache_write_5m", "cache_write_1h", "reasoning", "audio_input",

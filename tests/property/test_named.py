@@ -8,14 +8,14 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.accounting.usage import Usage
 from serve_app.caller import Caller
 from serve_app.config.policy import BreakerPolicy
 from serve_app.errors import FailureKind, GatewayError, UpstreamError, upstream_error
+from serve_app.formats.openai_chat.request import read_chat
+from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, Call
-from serve_app.schemas.chat import read_chat
 from tests.support.clock import FakeClock
-from tests.support.gateways import House, ListedProvider
+from tests.support.harness import House, ListedProvider
 from tests.support.settings import settings
 
 Asked = tuple[str, str, bool]  # provider, model, and whether it failed through its own fault

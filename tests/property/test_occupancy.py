@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.accounting.occupancy import Occupancy
+from serve_app.pricing.occupancy import Occupancy
 
 # After so many milliseconds somebody comes (None), or one of those that are there leaves.
 happenings = st.lists(st.tuples(st.integers(0, 50_000), st.none() | st.integers(0, 30)), max_size=60)

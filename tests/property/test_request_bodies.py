@@ -17,16 +17,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serve_app.api.app import build_api
+from serve_app.formats.exact_json import dumps
+from serve_app.formats.openai_chat.fields import CHECKS
+from serve_app.formats.openai_chat.parts import PARTS
 from serve_app.observability.metrics import exposition
 from serve_app.providers.base import Answer, Call
 from serve_app.providers.bodies import fields_of
-from serve_app.providers.scripted import ScriptedProvider
-from serve_app.schemas.chat_fields import CHECKS
-from serve_app.schemas.exact import dumps
-from serve_app.schemas.parts import PARTS
+from serve_app.providers.simulator import ScriptedProvider
 from tests.support.api import PIXEL
 from tests.support.clock import FakeClock
-from tests.support.gateways import House
+from tests.support.harness import House
 from tests.support.keyrings import keyring
 from tests.support.settings import two_providers
 

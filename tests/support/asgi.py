@@ -17,9 +17,9 @@ from serve_app.api.asgi import Headers
 from serve_app.api.auth import Keyring
 from serve_app.observability.metrics import exposition
 from serve_app.providers.catalogue import VENDORS
-from serve_app.providers.wire import WireProvider
+from serve_app.providers.openai_compatible.provider import WireProvider
 from tests.support.clock import FakeClock
-from tests.support.gateways import House
+from tests.support.harness import House
 from tests.support.settings import two_providers
 
 OURS = "sk-the-gateways-own-key"  # which the upstream is shown

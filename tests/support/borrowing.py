@@ -1,8 +1,8 @@
 """Limits of every unit, and routers that were lent some of them."""
 
-from serve_app.accounting.limit import Limit, Unit, Window
-from serve_app.control.borrower import Borrower
-from serve_app.control.credit import FOR_EVER, Grant, Holding, Want
+from serve_app.limits.client import Borrower
+from serve_app.limits.limit import Limit, Unit, Window
+from serve_app.limits.messages import FOR_EVER, Grant, Holding, Want
 
 NOW = 1_000.0
 REQUESTS = Limit("gateway/requests", Unit.REQUESTS, Window.MINUTE, 1000)

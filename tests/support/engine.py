@@ -5,7 +5,7 @@ from typing import Any
 
 import aiohttp
 
-from serve_app.providers.local import Said
+from serve_app.providers.vllm_engine import Said
 
 
 class HttpEngine:

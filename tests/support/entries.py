@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from serve_app.accounting.entry import Entry, EntryOutcome
-from serve_app.accounting.usage import Usage
-from serve_app.control.journal import Begun
+from serve_app.ledger.entry import Entry, EntryOutcome
+from serve_app.ledger.journal import Begun
+from serve_app.pricing.usage import Usage
 
 NOON = 1_789_560_000.5  # 16 September 2026, 12:00 UTC, and a bit
 

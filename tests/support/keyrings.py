@@ -6,8 +6,8 @@ from typing import Any
 from serve_app.api.auth import Keyring
 from serve_app.clock import Clock
 from serve_app.config.key import KeyConfig
-from serve_app.control.book import Book, book_of
-from serve_app.control.store import Record
+from serve_app.control.runtime_config import Book, book_of
+from serve_app.ledger.store import Record
 from tests.support.clock import FakeClock
 from tests.support.settings import two_providers
 

@@ -10,23 +10,23 @@ from typing import Any
 
 import httpx
 
-from serve_app.accounting.entry import Entry
 from serve_app.api.app import build_api
 from serve_app.api.auth import Keyring
 from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
-from serve_app.control.lender import BudgetAlert
-from serve_app.control.local import LocalControl
-from serve_app.control.plane import Plane
-from serve_app.control.replica import Replica
-from serve_app.gateway import Gateway
-from serve_app.lookout import Lookout
+from serve_app.control.cache import Replica
+from serve_app.control.control_plane import Plane
+from serve_app.control.local_control_plane import LocalControl
+from serve_app.gateway.gateway import Gateway
+from serve_app.ledger.entry import Entry
+from serve_app.limits.allocator import BudgetAlert
 from serve_app.observability.metrics import MetricsListener, exposition
-from serve_app.prices import prices_of
+from serve_app.pricing.target_prices import prices_of
 from serve_app.providers.base import Provider
-from serve_app.providers.endpoint import look_at_endpoint
+from serve_app.providers.endpoint_check import look_at_endpoint
+from serve_app.providers.health_monitor import Lookout
 from serve_app.storage.sql import SqlStore
-from tests.support.gateways import ListedProvider
+from tests.support.harness import ListedProvider
 
 ADMIN, READER, USER = "sk-the-admin", "sk-the-reader", "sk-the-user"
 KEYS = {

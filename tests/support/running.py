@@ -10,7 +10,7 @@ import uvicorn
 
 from serve_app.config.settings import Settings
 from tests.support.api import eventually
-from tests.support.gateways import ListedProvider
+from tests.support.harness import ListedProvider
 from tests.support.operators import office
 from tests.support.serving import HOST, free_port
 

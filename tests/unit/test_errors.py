@@ -8,7 +8,7 @@ import pytest
 from serve_app.api.in_flight import TooMuchInFlight
 from serve_app.clients.bridge import CircuitOpen
 from serve_app.control.backend import BackendNotConfigured
-from serve_app.control.port import ControlUnreachable
+from serve_app.control.protocol import ControlUnreachable
 from serve_app.errors import (
     AdminLimitReached,
     BudgetExceeded,
@@ -40,7 +40,7 @@ from serve_app.errors import (
     internal_error,
     upstream_error,
 )
-from serve_app.schemas.body import InvalidField
+from serve_app.formats.json_body import InvalidField
 
 EXAMPLES = [
     SekhaError("anything"),

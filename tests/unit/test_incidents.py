@@ -29,7 +29,7 @@ FORBIDDEN_CALLS = re.compile(
 )
 ALLOWED_CALLS = frozenset({"re.compile"})
 # Before anything is served: the gateway's own process, and HAProxy, which Serve starts through our launcher.
-OUR_OWN_PROCESSES = {"cli/serve.py": {"os.fork"}, "haproxy/launcher.py": {"os.execv"}}
+OUR_OWN_PROCESSES = {"cli/serve.py": {"os.fork"}, "deployments/haproxy/launcher.py": {"os.execv"}}
 WRITTEN_SQL = frozenset(
     {"text", "execute", "exec_driver_sql", "executescript", "executemany", "literal_column"}
 )
@@ -89,7 +89,7 @@ def test_code_is_imported_by_name_only_from_a_list_of_ours() -> None:
         file.relative_to(ROOT).as_posix() for file in FILES if "import_module" in file.read_text("utf-8")
     }
 
-    assert users == {"routing/strategy.py"}  # by serve_app/plugins.py
+    assert users == {"routing/strategy.py"}  # by serve_app/config/plugins.py
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
@@ -178,19 +178,19 @@ class Without:
 sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 
 import serve_app
-others = ("serve_app.providers.litellm_", "serve_app.storage.migrations", "serve_app.deployments.local_model")
+others = ("serve_app.providers.litellm.", "serve_app.storage.migrations", "serve_app.deployments.local_model")
 for module in pkgutil.walk_packages(serve_app.__path__, "serve_app."):
     if not module.name.startswith(others):
         importlib.import_module(module.name)
-import serve_app.providers.litellm_provider  # LiteLLM itself only when one is built
+import serve_app.providers.litellm.provider  # LiteLLM itself only when one is built
 
 from serve_app.app import graph
 from serve_app.clock import SystemClock
 from serve_app.config.load import load_settings
 from serve_app.errors import ConfigError
-from serve_app.inprocess import local_gateway
-from serve_app.providers.build import build_provider
-from serve_app.schemas.chat import read_chat
+from serve_app.deployments.embedded import local_gateway
+from serve_app.providers.factory import build_provider
+from serve_app.formats.openai_chat.request import read_chat
 
 settings = load_settings({"llm_providers": [
     {"id": "a", "type": "scripted", "models": [{"model_id": "m", "task": "chat_smart"}]},

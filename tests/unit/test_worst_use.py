@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 
-from serve_app.accounting.limit import Limit, Scope, Unit, Window
-from serve_app.accounting.price import FREE, Price
 from serve_app.caller import ANYONE
 from serve_app.config.model import ModelTask
 from serve_app.errors import BudgetExceeded, LimitReached, PriceUnknown
-from serve_app.purse import (
+from serve_app.gateway.budget_filter import (
     Output,
     Purse,
     longest_of,
@@ -21,6 +19,8 @@ from serve_app.purse import (
     searches_of,
     window_of,
 )
+from serve_app.limits.limit import Limit, Scope, Unit, Window
+from serve_app.pricing.price import FREE, Price
 from serve_app.routing.requirements import Extent, Requirements
 from serve_app.routing.target import Target, targets_of
 from tests.support.settings import two_providers

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.deployments.clients import HandleProvider
+from serve_app.deployments.provider_handle import HandleProvider
 from serve_app.errors import FailureKind, UpstreamError
 from serve_app.providers.base import Answer, Call, HealthStatus, StreamEnd, StreamHead
 from tests.support.api import Api, text_of

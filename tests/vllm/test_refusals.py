@@ -15,7 +15,7 @@ from serve_app.deployments import local_model
 from serve_app.deployments.local_model import LocalModelDeployment, VllmEngine
 from serve_app.errors import UpstreamError
 from serve_app.providers.base import Call, StreamItem
-from serve_app.providers.local import LocalProvider
+from serve_app.providers.vllm_engine import LocalProvider
 
 pytestmark = pytest.mark.anyio
 

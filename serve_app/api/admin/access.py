@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import Request, Response
 
-from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.service import Desk
 from serve_app.api.auth import Keyring, check_unconfined
 from serve_app.api.errors import limit_headers
 from serve_app.caller import Caller, Role

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.desk import Desk
-from serve_app.api.admin.moment import Moment, moment_of, shown_moment
+from serve_app.api.admin.service import Desk
+from serve_app.api.admin.timestamps import Moment, moment_of, shown_moment
 from serve_app.caller import Caller
-from serve_app.control.store import Change
+from serve_app.ledger.store import Change
 
 MOST = 1000
 

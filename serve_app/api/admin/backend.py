@@ -13,9 +13,9 @@ from fastapi import APIRouter, Depends, Path, Request
 from pydantic import Field
 
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.endpoint_guard import EndpointGuard
-from serve_app.api.admin.moment import shown_moment
+from serve_app.api.admin.service import Desk
+from serve_app.api.admin.timestamps import shown_moment
 from serve_app.caller import Caller
 from serve_app.config.base import Config
 from serve_app.control.backend import (
@@ -26,10 +26,10 @@ from serve_app.control.backend import (
     backends_of,
     tidy,
 )
-from serve_app.control.local import SWITCHED
-from serve_app.control.store import Record
-from serve_app.lookout import EndpointLook
+from serve_app.control.local_control_plane import SWITCHED
+from serve_app.ledger.store import Record
 from serve_app.providers.base import Health, HealthStatus
+from serve_app.providers.health_monitor import EndpointLook
 
 
 class SwitchWanted(Config):

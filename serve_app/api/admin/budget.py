@@ -5,16 +5,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.desk import Desk
-from serve_app.api.admin.epoch import IfMatch, tell_epoch
-from serve_app.api.admin.money import gateway_budget, in_dollars, spent_in_window, told
+from serve_app.api.admin.amounts import gateway_budget, in_dollars, spent_in_window, told
+from serve_app.api.admin.revision import IfMatch, tell_epoch
+from serve_app.api.admin.service import Desk
 from serve_app.caller import Caller
 from serve_app.config.amounts import Dollars
 from serve_app.config.base import Config
 from serve_app.config.tenant import BudgetConfig, BudgetWindow
-from serve_app.control.amendment import Amendment
-from serve_app.control.book import Book, limit_id
-from serve_app.control.store import Record
+from serve_app.control.config_change import Amendment
+from serve_app.control.runtime_config import Book, limit_id
+from serve_app.ledger.store import Record
 
 
 class BudgetWanted(Config):

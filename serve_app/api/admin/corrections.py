@@ -11,22 +11,22 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
-from serve_app.accounting.entry import CORRECTION, Entry, EntryOutcome
-from serve_app.accounting.limit import DAY_S, Window
-from serve_app.accounting.money import nano_dollars
-from serve_app.accounting.usage import Usage
 from serve_app.api.admin.access import Access
+from serve_app.api.admin.amounts import in_dollars
 from serve_app.api.admin.costs import shown_entry
-from serve_app.api.admin.desk import Desk
-from serve_app.api.admin.epoch import IfMatch, epoch_in, tell_epoch
-from serve_app.api.admin.moment import moment_of
-from serve_app.api.admin.money import in_dollars
+from serve_app.api.admin.revision import IfMatch, epoch_in, tell_epoch
+from serve_app.api.admin.service import Desk
+from serve_app.api.admin.timestamps import moment_of
 from serve_app.caller import Caller
 from serve_app.config.amounts import CorrectedDollars
 from serve_app.config.base import Config
-from serve_app.control.book import Book
-from serve_app.control.port import Overtaken
+from serve_app.control.protocol import Overtaken
+from serve_app.control.runtime_config import Book
 from serve_app.errors import InvalidRequest
+from serve_app.ledger.entry import CORRECTION, Entry, EntryOutcome
+from serve_app.limits.limit import DAY_S, Window
+from serve_app.pricing.money import nano_dollars
+from serve_app.pricing.usage import Usage
 
 REMEMBERED = 1000  # lines of the audit in which a correction that is sent again is recognised
 

@@ -7,13 +7,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from serve_app.accounting.entry import Entry
-from serve_app.accounting.limit import Window
-from serve_app.accounting.money import dollars_text
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.desk import Desk
-from serve_app.api.admin.moment import Moment, moment_of, shown_moment
-from serve_app.api.admin.money import (
+from serve_app.api.admin.amounts import (
     gateway_budget,
     in_dollars,
     spent,
@@ -21,11 +16,16 @@ from serve_app.api.admin.money import (
     spent_in_window,
     told,
 )
+from serve_app.api.admin.service import Desk
+from serve_app.api.admin.timestamps import Moment, moment_of, shown_moment
 from serve_app.caller import Caller
 from serve_app.control.backend import Backend, backends_of
-from serve_app.control.costs import By, Sum, broken_down
-from serve_app.control.machines import Machine
+from serve_app.control.machine_report import Machine
 from serve_app.errors import Forbidden, InvalidRequest
+from serve_app.ledger.cost_report import By, Sum, broken_down
+from serve_app.ledger.entry import Entry
+from serve_app.limits.limit import Window
+from serve_app.pricing.money import dollars_text
 
 USUALLY_BY = "provider,model"
 _TEXT = {"type": "string"}

@@ -6,16 +6,16 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.desk import Desk
-from serve_app.api.admin.epoch import IfMatch, tell_epoch
-from serve_app.api.admin.moment import END_OF_TIME
+from serve_app.api.admin.revision import IfMatch, tell_epoch
+from serve_app.api.admin.service import Desk
+from serve_app.api.admin.timestamps import END_OF_TIME
 from serve_app.caller import NOBODY, Caller, Role
 from serve_app.config.base import Config
 from serve_app.config.data_policy import DataPolicy
 from serve_app.config.key import new_key
 from serve_app.config.model import ModelTask
 from serve_app.config.tenant import TENANT_ID, Budgets, Rates
-from serve_app.control.amendment import key_changed, key_created, key_of, key_revoked
+from serve_app.control.config_change import key_changed, key_created, key_of, key_revoked
 from serve_app.errors import InvalidRequest
 
 

@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 
-from serve_app.accounting.limit import Limit, Unit
-from serve_app.accounting.money import dollars
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.service import Desk
 from serve_app.caller import Caller
-from serve_app.control.lender import Standing
+from serve_app.limits.allocator import Standing
+from serve_app.limits.limit import Limit, Unit
+from serve_app.pricing.money import dollars
 
 
 def limit_routes(desk: Desk, access: Access) -> APIRouter:

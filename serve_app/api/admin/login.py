@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.desk import Desk
+from serve_app.api.admin.service import Desk
 from serve_app.api.auth import Keyring
 from serve_app.caller import Caller
 

@@ -6,16 +6,16 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
 
-from serve_app.accounting.entry import Entry, EntryOutcome
-from serve_app.accounting.limit import Window
 from serve_app.api.admin.access import Access
+from serve_app.api.admin.amounts import in_dollars
 from serve_app.api.admin.costs import shown_entry
-from serve_app.api.admin.desk import Desk
-from serve_app.api.admin.moment import Moment, moment_of
-from serve_app.api.admin.money import in_dollars
+from serve_app.api.admin.service import Desk
+from serve_app.api.admin.timestamps import Moment, moment_of
 from serve_app.caller import Caller
-from serve_app.control.costs import UNKNOWN, By, Sum, broken_down, by_type
 from serve_app.errors import InvalidRequest
+from serve_app.ledger.cost_report import UNKNOWN, By, Sum, broken_down, by_type
+from serve_app.ledger.entry import Entry, EntryOutcome
+from serve_app.limits.limit import Window
 from serve_app.routing.intent import TIERS
 
 MEASURED = 1000  # the newest calls, of which the average latency is made

@@ -4,15 +4,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 
-from serve_app.accounting.money import NANO
-from serve_app.accounting.price import MILLION, Price
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.desk import Desk
-from serve_app.api.admin.epoch import IfMatch, tell_epoch
+from serve_app.api.admin.revision import IfMatch, tell_epoch
+from serve_app.api.admin.service import Desk
 from serve_app.caller import Caller
 from serve_app.config.override import PriceOverride
-from serve_app.control.amendment import price_removed, price_set, unknown
-from serve_app.control.book import Book
+from serve_app.control.config_change import price_removed, price_set, unknown
+from serve_app.control.runtime_config import Book
+from serve_app.pricing.money import NANO
+from serve_app.pricing.price import MILLION, Price
 
 
 def price_routes(desk: Desk, access: Access) -> APIRouter:

@@ -7,16 +7,16 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Depends, Response
 
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.desk import Desk
-from serve_app.api.admin.epoch import IfMatch, tell_epoch
+from serve_app.api.admin.revision import IfMatch, tell_epoch
+from serve_app.api.admin.service import Desk
 from serve_app.api.health import providers_view
 from serve_app.caller import Caller
 from serve_app.config.override import ProviderOverride
 from serve_app.config.provider import ProviderConfig
-from serve_app.control.amendment import provider_changed, unknown
-from serve_app.control.book import Book
-from serve_app.control.port import ControlUnreachable
-from serve_app.schemas.routing import ProviderView
+from serve_app.control.config_change import provider_changed, unknown
+from serve_app.control.protocol import ControlUnreachable
+from serve_app.control.runtime_config import Book
+from serve_app.formats.routing_api import ProviderView
 
 
 def provider_admin_routes(desk: Desk, access: Access) -> APIRouter:

@@ -8,7 +8,6 @@ from serve_app.api.admin.backend import BackendLooks, backend_routes
 from serve_app.api.admin.budget import budget_routes
 from serve_app.api.admin.corrections import correction_routes
 from serve_app.api.admin.costs import costs_routes
-from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.endpoint_guard import EndpointGuard
 from serve_app.api.admin.keys import key_routes
 from serve_app.api.admin.limits import limit_routes
@@ -16,10 +15,11 @@ from serve_app.api.admin.login import login_routes
 from serve_app.api.admin.metrics import metrics_routes
 from serve_app.api.admin.prices import price_routes
 from serve_app.api.admin.providers import provider_admin_routes
+from serve_app.api.admin.service import Desk
 from serve_app.api.admin.status import status_routes
 from serve_app.api.admin.tenants import tenant_routes
 from serve_app.api.auth import Keyring
-from serve_app.lookout import EndpointLook
+from serve_app.providers.health_monitor import EndpointLook
 
 PREFIX = "/api/admin"
 

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 
 from serve_app.api.admin.access import Access
+from serve_app.api.admin.amounts import gateway_budget, in_dollars, spent_in_window, told
 from serve_app.api.admin.backend import current_backend
-from serve_app.api.admin.desk import Desk
 from serve_app.api.admin.metrics import summary
-from serve_app.api.admin.money import gateway_budget, in_dollars, spent_in_window, told
+from serve_app.api.admin.service import Desk
 from serve_app.caller import Caller
 from serve_app.control.backend import Backend, backends_of
-from serve_app.control.lender import ALERT_AT
+from serve_app.limits.allocator import ALERT_AT
 
 
 def status_routes(desk: Desk, access: Access) -> APIRouter:

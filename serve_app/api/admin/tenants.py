@@ -5,15 +5,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Response
 
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.desk import Desk
-from serve_app.api.admin.epoch import IfMatch, tell_epoch
+from serve_app.api.admin.revision import IfMatch, tell_epoch
+from serve_app.api.admin.service import Desk
 from serve_app.caller import Caller
 from serve_app.config.base import Config
 from serve_app.config.data_policy import DataPolicy
 from serve_app.config.model import ModelTask
 from serve_app.config.tenant import TENANT_ID, Budgets, Rates, TenantConfig
-from serve_app.control.amendment import checked, tenant_changed, tenant_of, tenant_removed, tenant_set
-from serve_app.control.book import Book
+from serve_app.control.config_change import checked, tenant_changed, tenant_of, tenant_removed, tenant_set
+from serve_app.control.runtime_config import Book
 
 
 class WantedTenant(Config):

@@ -12,14 +12,6 @@ The gateway's parts under the names of seed 000, for Python code written for its
     )
 """
 
-from serve_app.accounting.estimate import (
-    ModelPricing,
-    compare_costs,
-    estimate_cost,
-    estimate_cost_from_text,
-    find_cheapest_model,
-    get_model_pricing,
-)
 from serve_app.clients.bridge.circuit_breaker import CircuitBreaker, CircuitOpen, CircuitState
 from serve_app.clients.bridge.messages import (
     CachedModelInfo,
@@ -38,6 +30,14 @@ from serve_app.errors import (
     ProviderError,
     ProviderRateLimitError,
     ProviderTimeoutError,
+)
+from serve_app.pricing.estimate import (
+    ModelPricing,
+    compare_costs,
+    estimate_cost,
+    estimate_cost_from_text,
+    find_cheapest_model,
+    get_model_pricing,
 )
 
 __all__ = [

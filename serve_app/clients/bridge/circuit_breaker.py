@@ -12,7 +12,7 @@ from typing import Any
 
 from serve_app.clock import Clock, SystemClock
 from serve_app.config.policy import BreakerPolicy
-from serve_app.control.plane import BreakerChanged
+from serve_app.control.control_plane import BreakerChanged
 from serve_app.errors import FailureKind, InvalidRequest, UpstreamError
 from serve_app.observability.logs import log_breaker_change
 from serve_app.resilience.breaker import Breaker, BreakerState

@@ -11,20 +11,20 @@ from uuid import uuid4
 
 import orjson
 
-from serve_app.accounting.usage import Usage, estimate_tokens
 from serve_app.clients.bridge.circuit_breaker import SYSTEM_CLOCK
 from serve_app.clients.bridge.messages import ChatMessage, ChatResponse, EmbeddingResponse, ModelInfo
-from serve_app.clients.chunks import chunks_in, text_in
 from serve_app.clock import Clock
 from serve_app.config.model import ModelConfig
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import UpstreamError
+from serve_app.formats.exact_json import dumps
+from serve_app.formats.openai_chat.chunks import chunks_in, text_in
+from serve_app.formats.openai_chat.images import check_images
+from serve_app.pricing.usage import Usage, estimate_tokens
 from serve_app.providers.base import Answer, Call, Provider
-from serve_app.providers.build import build_provider
 from serve_app.providers.catalogue import vendor
-from serve_app.providers.wire_failures import broken
-from serve_app.schemas.exact import dumps
-from serve_app.schemas.images import check_images
+from serve_app.providers.factory import build_provider
+from serve_app.providers.openai_compatible.failures import broken
 
 
 class LlmProvider(ABC):

@@ -12,24 +12,24 @@ from functools import cached_property
 from random import Random
 from typing import Any, TypeVar
 
-from serve_app.accounting.money import dollars, nano_dollars
-from serve_app.accounting.price import Price
 from serve_app.clients.bridge.circuit_breaker import SYSTEM_CLOCK, CircuitBreaker
 from serve_app.clients.bridge.messages import CachedModelInfo, RoutingResult
 from serve_app.clients.bridge.provider import LiteLlmProvider, LlmProvider, model_info
 from serve_app.clock import Clock
-from serve_app.conditions import Conditions
 from serve_app.config.load import load_settings
 from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
 from serve_app.errors import InvalidRequest
-from serve_app.prices import classic_prices_of
+from serve_app.formats.routing_api import ModelEntry
+from serve_app.pricing.money import dollars, nano_dollars
+from serve_app.pricing.price import Price
+from serve_app.pricing.target_prices import classic_prices_of
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import Strategy, load_strategy
 from serve_app.routing.target import Target, defaults_by_task, targets_of
-from serve_app.schemas.routing import ModelEntry
+from serve_app.routing.target_stats import Conditions
 
 T = TypeVar("T")
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+from serve_app.clients.embedded import OwnGateway
 from serve_app.clients.model_router.config import USUAL, LLMProviderConfig, Usual
 from serve_app.clients.model_router.messages import (
     Conversation,
@@ -18,7 +19,6 @@ from serve_app.clients.model_router.messages import (
     vector_of,
 )
 from serve_app.clients.model_router.provider import LLMProvider
-from serve_app.clients.own import OwnGateway
 from serve_app.clock import Clock, SystemClock
 from serve_app.config.settings import Settings
 from serve_app.errors import ConfigError

@@ -3,10 +3,10 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from serve_app.accounting.catalogue import classic_catalogue
-from serve_app.accounting.price import FREE, Price
 from serve_app.clients.model_router.config import LLMProviderConfig
 from serve_app.clients.model_router.messages import Conversation, EmbeddingResponse, LLMResponse
+from serve_app.pricing.price import FREE, Price
+from serve_app.pricing.price_list import classic_catalogue
 from serve_app.providers.catalogue import vendor
 
 

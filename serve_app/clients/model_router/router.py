@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 from typing import Any, TypeVar
 
-from serve_app.accounting.usage import Usage
 from serve_app.clients.model_router.config import LLMProviderConfig
 from serve_app.clients.model_router.gateway_provider import GatewayProvider
 from serve_app.clients.model_router.messages import Conversation, EmbeddingResponse, LLMMessage, LLMResponse
@@ -21,6 +20,7 @@ from serve_app.clients.model_router.running_provider import RUNNING, RunningGate
 from serve_app.clock import Clock, SystemClock
 from serve_app.config.model import ModelTask
 from serve_app.config.routing import StrategyName
+from serve_app.pricing.usage import Usage
 from serve_app.resilience.latency import Latency
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.strategy import Strategy, load_strategy

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from serve_app.clients.discovery import running_gateway_client
 from serve_app.clients.model_router.config import LLMProviderConfig
 from serve_app.clients.model_router.messages import (
     Conversation,
@@ -13,8 +14,7 @@ from serve_app.clients.model_router.messages import (
     vector_of,
 )
 from serve_app.clients.model_router.provider import LLMProvider
-from serve_app.clients.nearest import running_gateway_client
-from serve_app.clients.port import GatewayPort
+from serve_app.clients.protocol import GatewayPort
 from serve_app.errors import GatewayUnavailable
 
 RUNNING = "sekha"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from serve_app.accounting.money import dollars
-from serve_app.accounting.usage import Usage
+from serve_app.pricing.money import dollars
+from serve_app.pricing.usage import Usage
 
 MOST_RECENT = 100
 NOTHING = Usage()

@@ -16,18 +16,18 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
-from serve_app.accounting.catalogue import classic_catalogue
-from serve_app.accounting.reported import usage_of
-from serve_app.accounting.usage import Usage, estimate_tokens
-from serve_app.clients.chunks import text_in
-from serve_app.clients.nearest import running_gateway_client
-from serve_app.clients.own import OwnGateway
-from serve_app.clients.port import GatewayPort
+from serve_app.clients.discovery import running_gateway_client
+from serve_app.clients.embedded import OwnGateway
+from serve_app.clients.protocol import GatewayPort
 from serve_app.clients.unified.calls import CallBook, CallMade, in_dollars
 from serve_app.clients.unified.configuration import budget_in, hourly_rate_in, settings_of
 from serve_app.clock import Clock, SystemClock
 from serve_app.control.backend import Backend, Backends, Tier, backend_named
 from serve_app.errors import GatewayError, InvalidRequest
+from serve_app.formats.openai_chat.chunks import text_in
+from serve_app.pricing.price_list import classic_catalogue
+from serve_app.pricing.reported_usage import usage_of
+from serve_app.pricing.usage import Usage, estimate_tokens
 from serve_app.providers.base import Health, HealthStatus
 
 TEMPERATURE = 0.7  # unless told otherwise (seed 004)

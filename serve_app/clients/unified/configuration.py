@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from serve_app.accounting.money import dollars, nano_dollars
 from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
 from serve_app.control.backend import OFFERED, Backend, Backends
 from serve_app.errors import ConfigError
+from serve_app.pricing.money import dollars, nano_dollars
 
 TIMEOUT_S = 60.0  # of one call (seed 004)
 

@@ -13,7 +13,6 @@ import orjson
 import pytest
 import zstandard
 
-from serve_app.accounting.usage import Usage
 from serve_app.api.app import build_api
 from serve_app.api.asgi import Message, Scope, announced_length
 from serve_app.api.encodings import unpacked
@@ -23,9 +22,10 @@ from serve_app.caller import Caller
 from serve_app.config.settings import RouterConfig
 from serve_app.errors import InvalidRequest
 from serve_app.observability.metrics import exposition
+from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer
 from tests.support.clock import FakeClock
-from tests.support.gateways import House, ListedProvider
+from tests.support.harness import House, ListedProvider
 from tests.support.keyrings import keyring
 from tests.support.settings import two_providers
 

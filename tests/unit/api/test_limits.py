@@ -9,15 +9,15 @@ import httpx
 import orjson
 import pytest
 
-from serve_app.accounting.usage import Usage
 from serve_app.api.app import build_api
 from serve_app.api.errors import admin_error, error_headers
 from serve_app.deployments.router import RouterDeployment
 from serve_app.errors import BudgetExceeded, RateLimitExceeded
 from serve_app.observability.metrics import exposition
+from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, StreamEnd, StreamHead
 from tests.support.clock import FakeClock
-from tests.support.gateways import House, ListedProvider
+from tests.support.harness import House, ListedProvider
 from tests.support.keyrings import keyring
 from tests.support.settings import two_providers
 

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.accounting.usage import Usage
 from serve_app.api.app import build_api
 from serve_app.api.auth import Keyring
 from serve_app.api.origins import Origins, is_loopback
 from serve_app.config.settings import RouterConfig
 from serve_app.errors import Forbidden
 from serve_app.observability.metrics import exposition
+from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer
 from tests.support.clock import FakeClock
-from tests.support.gateways import House, ListedProvider
+from tests.support.harness import House, ListedProvider
 from tests.support.keyrings import keyring
 from tests.support.settings import two_providers
 

@@ -11,7 +11,7 @@ from serve_app.api.unknown_path import hint_for
 from serve_app.events import HttpAnswered
 from serve_app.observability.metrics import exposition
 from tests.support.clock import FakeClock
-from tests.support.gateways import House, ListedProvider
+from tests.support.harness import House, ListedProvider
 from tests.support.keyrings import keyring
 from tests.support.settings import two_providers
 from tests.unit.api.test_security import app_for, routes_of

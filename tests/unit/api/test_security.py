@@ -11,7 +11,7 @@ from serve_app.api.app import PUBLIC, Dispatcher, Guarded, build_api
 from serve_app.api.auth import Keyring
 from serve_app.observability.metrics import exposition
 from tests.support.clock import FakeClock
-from tests.support.gateways import House, ListedProvider
+from tests.support.harness import House, ListedProvider
 from tests.support.keyrings import keyring
 from tests.support.settings import two_providers
 

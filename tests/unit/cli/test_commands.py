@@ -18,8 +18,8 @@ from serve_app.config.key import new_key
 from serve_app.config.key import revoked as revoke
 from serve_app.config.load import load
 from serve_app.config.storage import LEDGER_FILE
-from serve_app.control.store import Change, Record
 from serve_app.errors import ConfigError
+from serve_app.ledger.store import Change, Record
 from serve_app.storage.sql import SqlStore
 from tests.support import commands
 

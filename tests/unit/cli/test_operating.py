@@ -16,12 +16,12 @@ from click.testing import Result
 from rich.cells import cell_len
 from typer.testing import CliRunner
 
-from serve_app.accounting.usage import Usage
 from serve_app.cli.main import app
 from serve_app.cli.rows import Format, show_rows
+from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer
 from tests.support.api import eventually
-from tests.support.gateways import ListedProvider
+from tests.support.harness import ListedProvider
 from tests.support.operators import ADMIN
 from tests.support.running import running
 from tests.support.serving import NOWHERE

@@ -13,11 +13,11 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from serve_app.accounting import stored_list
 from serve_app.cli.main import app
 from serve_app.cli.prices import note_of_list
 from serve_app.config.load import load
-from serve_app.prices import prices_of
+from serve_app.pricing import stored_list
+from serve_app.pricing.target_prices import prices_of
 
 HYBRID = str(Path(__file__).parents[3] / "configs" / "hybrid.yaml")
 ROW = {"mode": "chat", "input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6}

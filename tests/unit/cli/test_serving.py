@@ -16,7 +16,7 @@ from serve_app.cli.state import usable_state
 from serve_app.config.storage import StorageConfig
 from serve_app.errors import ConfigError
 from serve_app.storage.folder import make_private, own_folder
-from serve_app.storage.journal import Journal
+from serve_app.storage.journal_file import Journal
 
 
 def mode_of(path: Path) -> int:

@@ -12,7 +12,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from serve_app.caller import NOBODY
 from serve_app.clients.gateway import GRACE_S, GatewayClient
 from serve_app.config.routing import OnStreamFailure
-from serve_app.deployments.handles import LARGE_BODY
+from serve_app.deployments.handle_method import LARGE_BODY
 from serve_app.errors import FailureKind, GatewayError, GatewayUnavailable, ModelNotFound, upstream_error
 
 pytestmark = pytest.mark.anyio

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.accounting.catalogue import litellm_price_file
 from serve_app.config.discover import ServedModels, discovered
 from serve_app.config.load import Loaded, load
 from serve_app.config.secret import Secret
 from serve_app.config.served_models import ollama_models, vllm_models
 from serve_app.config.settings import DefaultModels
 from serve_app.config.vendor_models import VENDOR_MODELS, VendorModels
+from serve_app.pricing.price_list import litellm_price_file
 from serve_app.routing.intent import ModelNames
 from serve_app.routing.target import targets_of
 

@@ -12,7 +12,6 @@ import yaml
 from pydantic import BaseModel
 from ray.serve.schema import ServeDeploySchema
 
-from serve_app.accounting.catalogue import litellm_price_file
 from serve_app.config.admin import AdminConfig
 from serve_app.config.alerts import AlertsConfig
 from serve_app.config.auth import AuthConfig, CallerKey, JwtConfig
@@ -33,6 +32,7 @@ from serve_app.config.storage import StorageConfig
 from serve_app.config.tenant import BudgetConfig, RateConfig, TenantConfig
 from serve_app.config.vendor_models import VENDOR_MODELS
 from serve_app.errors import ConfigError
+from serve_app.pricing.price_list import litellm_price_file
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")

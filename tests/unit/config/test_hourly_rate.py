@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from serve_app.accounting.price import FREE
 from serve_app.config.load import load
 from serve_app.config.provider import OWN_MACHINES
 from serve_app.config.settings import Settings
 from serve_app.errors import ConfigError
-from serve_app.prices import prices_of
+from serve_app.pricing.price import FREE
+from serve_app.pricing.target_prices import prices_of
 from serve_app.providers.catalogue import VENDORS
 
 MODELS = [{"model_id": "qwen", "task": "chat_smart"}]

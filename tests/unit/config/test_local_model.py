@@ -10,7 +10,7 @@ from serve_app.config.load import load
 from serve_app.config.local_model import Device, LocalModelConfig
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import ConfigError
-from serve_app.providers.build import build_provider
+from serve_app.providers.factory import build_provider
 
 BASE = {"model_id": "llama", "task": "chat_small"}
 OTHER = {"model_id": "qwen", "task": "chat_small"}

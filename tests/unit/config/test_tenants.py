@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from serve_app.accounting.money import nano_dollars
 from serve_app.caller import Role
 from serve_app.config.key import digest_of, new_key, revoked
 from serve_app.config.load import load_settings
 from serve_app.config.secret import Secret
 from serve_app.config.tenant import BudgetConfig, BudgetWindow
 from serve_app.errors import ConfigError
+from serve_app.pricing.money import nano_dollars
 from tests.support.settings import LOCAL
 
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from serve_app.accounting.catalogue import TABLE, bundled_catalogue
 from serve_app.config.affected import REPRICED
 from serve_app.config.load import load
 from serve_app.config.upgrading import CHANGES, as_markdown, touching
+from serve_app.pricing.price_list import TABLE, bundled_catalogue
 from tests.support.settings import HYBRID, LOCAL
 
 PAGE = (Path(__file__).parents[3] / "docs" / "upgrading.md").read_text(encoding="utf-8")

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from serve_app.accounting.limit import Limit, Scope, Unit, Window
-from serve_app.accounting.money import nano_dollars
-from serve_app.control.lender import BudgetAlert, Lender
-from serve_app.control.store import Spend
+from serve_app.ledger.store import Spend
+from serve_app.limits.allocator import BudgetAlert, Lender
+from serve_app.limits.limit import Limit, Scope, Unit, Window
+from serve_app.pricing.money import nano_dollars
 from tests.support.entries import entry
 
 START = datetime(2026, 9, 29, tzinfo=UTC).timestamp()

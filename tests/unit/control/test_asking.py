@@ -2,9 +2,9 @@
 
 import pytest
 
-from serve_app.accounting.limit import Limit
-from serve_app.control.borrower import Borrower
-from serve_app.control.credit import Grant, Want
+from serve_app.limits.client import Borrower
+from serve_app.limits.limit import Limit
+from serve_app.limits.messages import Grant, Want
 from tests.support.borrowing import AT_ONCE, NOW, WEALTH, lent
 
 

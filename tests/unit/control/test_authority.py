@@ -4,11 +4,12 @@ import pytest
 
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.settings import Settings
-from serve_app.control.book import book_of
-from serve_app.control.credit import Holding, Want
-from serve_app.control.plane import BreakerChanged, Plane
-from serve_app.control.port import Mark, Observation, Report, Snapshot
-from serve_app.prices import prices_of
+from serve_app.control.control_plane import BreakerChanged, Plane
+from serve_app.control.protocol import Observation, Report, Snapshot
+from serve_app.control.runtime_config import book_of
+from serve_app.ledger.mark import Mark
+from serve_app.limits.messages import Holding, Want
+from serve_app.pricing.target_prices import prices_of
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome
 from tests.support.entries import entry

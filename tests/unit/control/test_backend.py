@@ -2,7 +2,6 @@
 
 import pytest
 
-from serve_app.accounting.money import nano_dollars
 from serve_app.config.override import BackendState
 from serve_app.control.backend import (
     Backend,
@@ -13,6 +12,7 @@ from serve_app.control.backend import (
     moved_to,
 )
 from serve_app.errors import InvalidRequest
+from serve_app.pricing.money import nano_dollars
 from tests.support.settings import settings
 
 HOUR = 3600.0

@@ -9,7 +9,7 @@ import pytest
 from serve_app.config.policy import BreakerPolicy
 from serve_app.control import breakers as module
 from serve_app.control.breakers import Admission, Breakers
-from serve_app.control.port import ControlUnreachable, Observation
+from serve_app.control.protocol import ControlUnreachable, Observation
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome
 from tests.support.clock import FakeClock

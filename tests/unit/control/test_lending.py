@@ -2,9 +2,9 @@
 
 import pytest
 
-from serve_app.accounting.limit import Limit, Unit, Window
-from serve_app.control.credit import FOR_EVER, Grant, Holding, Want
-from serve_app.control.lender import Lender
+from serve_app.limits.allocator import Lender
+from serve_app.limits.limit import Limit, Unit, Window
+from serve_app.limits.messages import FOR_EVER, Grant, Holding, Want
 from tests.support.entries import entry
 
 MINUTE = 1_789_560_000.0

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from serve_app.accounting.limit import Limit
-from serve_app.accounting.price import FREE
 from serve_app.clock import Clock
-from serve_app.control.local import LocalControl
-from serve_app.control.plane import Plane
-from serve_app.control.port import ControlUnreachable, Receipt, Report
-from serve_app.control.replica import Replica
+from serve_app.control.cache import Replica
+from serve_app.control.control_plane import Plane
+from serve_app.control.local_control_plane import LocalControl
+from serve_app.control.protocol import ControlUnreachable, Receipt, Report
 from serve_app.errors import GatewayUnavailable, RateLimitExceeded
-from serve_app.prices import prices_of
+from serve_app.limits.limit import Limit
+from serve_app.pricing.price import FREE
+from serve_app.pricing.target_prices import prices_of
 from tests.support.clock import FakeClock
 from tests.support.settings import two_providers
 

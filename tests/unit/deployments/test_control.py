@@ -14,7 +14,7 @@ from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
 from serve_app.config.storage import StorageConfig
 from serve_app.control.capacity import Presence
-from serve_app.control.port import ControlUnreachable, Report, Snapshot
+from serve_app.control.protocol import ControlUnreachable, Report, Snapshot
 from serve_app.deployments import control
 from serve_app.deployments.control import ControlActor, Visitor
 from tests.support.entries import entry

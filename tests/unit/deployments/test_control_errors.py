@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from serve_app.config.storage import StorageConfig
-from serve_app.control.book import Book
-from serve_app.control.port import Overtaken, Snapshot
-from serve_app.control.quota import Allowance
-from serve_app.control.store import Change, StoreUnavailable
+from serve_app.control.admin_quota import Allowance
+from serve_app.control.protocol import Overtaken, Snapshot
+from serve_app.control.runtime_config import Book
 from serve_app.deployments.control import ControlActor
 from serve_app.errors import AdminLimitReached
+from serve_app.ledger.store import Change, StoreUnavailable
 from serve_app.storage.schema import StoreTooNew
 from serve_app.storage.sql import SqlStore
 from tests.support.settings import two_providers

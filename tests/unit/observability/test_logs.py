@@ -6,12 +6,12 @@ import logging
 import orjson
 import pytest
 
-from serve_app.accounting.limit import Limit, Unit, Window
-from serve_app.accounting.usage import Usage
-from serve_app.control.lender import BudgetAlert
 from serve_app.errors import FailureKind, RateLimitExceeded, upstream_error
 from serve_app.events import AttemptFailed, Event, HealthChanged, RequestFailed, RequestServed
+from serve_app.limits.allocator import BudgetAlert
+from serve_app.limits.limit import Limit, Unit, Window
 from serve_app.observability.logs import JsonFormatter, log_budget_alert, log_event
+from serve_app.pricing.usage import Usage
 from serve_app.providers.base import HealthStatus
 
 SERVED = RequestServed(

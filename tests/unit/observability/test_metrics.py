@@ -5,17 +5,17 @@ from collections.abc import Sequence
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serve_app.accounting.limit import Limit, Unit, Window
-from serve_app.accounting.usage import Usage
-from serve_app.control.book import book_of
-from serve_app.control.lender import Standing
-from serve_app.control.plane import Plane
-from serve_app.control.port import Totals
+from serve_app.control.control_plane import Plane
+from serve_app.control.protocol import Totals
+from serve_app.control.runtime_config import book_of
 from serve_app.control.tally import Tally
 from serve_app.errors import BudgetExceeded, LimitReached, PriceUnknown, RateLimitExceeded
 from serve_app.events import HttpAnswered, RequestFailed, RequestServed
+from serve_app.limits.allocator import Standing
+from serve_app.limits.limit import Limit, Unit, Window
 from serve_app.observability.metrics import MetricsListener, exposition
-from serve_app.prices import prices_of
+from serve_app.pricing.target_prices import prices_of
+from serve_app.pricing.usage import Usage
 from serve_app.resilience.breaker import Breaker, BreakerState
 from tests.support.entries import entry
 from tests.support.settings import two_providers

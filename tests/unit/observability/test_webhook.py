@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from serve_app.accounting.limit import Limit, Unit, Window
-from serve_app.control.lender import BudgetAlert
+from serve_app.limits.allocator import BudgetAlert
+from serve_app.limits.limit import Limit, Unit, Window
 from serve_app.observability.webhook import WAITS_S, Webhook
 from tests.support.clock import FakeClock
 from tests.support.settings import two_providers

@@ -9,11 +9,11 @@ import pytest
 from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import ConfigError
-from serve_app.providers.build import build_provider
 from serve_app.providers.catalogue import VENDORS, Adapter, vendor
+from serve_app.providers.factory import build_provider
 from serve_app.providers.keys import key_of, missing_key
-from serve_app.providers.scripted import ScriptedProvider
-from serve_app.providers.wire import WireProvider, versioned
+from serve_app.providers.openai_compatible.provider import WireProvider, versioned
+from serve_app.providers.simulator import ScriptedProvider
 
 
 def config(type_: str, **fields: Any) -> ProviderConfig:
@@ -119,7 +119,7 @@ def test_a_key_that_is_needed_and_missing_is_named(asked: ProviderConfig, named:
 def test_the_catalogue_costs_the_router_nothing_to_import() -> None:
     heavy = "{'aiohttp', 'litellm', 'ray'} & set(sys.modules)"
     code = (
-        f"import sys, serve_app.providers.catalogue, serve_app.providers.build; assert not {heavy}, {heavy}"
+        f"import sys, serve_app.providers.catalogue, serve_app.providers.factory; assert not {heavy}, {heavy}"
     )
 
     subprocess.run([sys.executable, "-c", code], check=True)

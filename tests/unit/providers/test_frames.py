@@ -6,8 +6,8 @@ from typing import Any
 import orjson
 import pytest
 
-from serve_app.accounting.usage import Usage
 from serve_app.errors import FailureKind
+from serve_app.pricing.usage import Usage
 from serve_app.providers.frames import FRAME_LIMIT, ChatFrames, frame_of, says_something
 
 RATE_LIMITED = FailureKind.RATE_LIMITED

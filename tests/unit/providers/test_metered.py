@@ -6,15 +6,15 @@ from contextlib import aclosing
 
 import pytest
 
-from serve_app.accounting.occupancy import Occupancy
-from serve_app.accounting.usage import Usage
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
+from serve_app.pricing.occupancy import Occupancy
+from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, Call, StreamEnd, StreamHead, StreamItem
-from serve_app.providers.build import build_provider
+from serve_app.providers.factory import build_provider
 from serve_app.providers.metered import MeteredProvider
 from tests.support.clock import FakeClock
-from tests.support.gateways import ListedProvider
+from tests.support.harness import ListedProvider
 
 pytestmark = pytest.mark.anyio
 

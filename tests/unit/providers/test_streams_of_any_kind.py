@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serve_app.providers.cutter import data_of
+from serve_app.providers.frame_cutter import data_of
 from serve_app.providers.frames import ChatFrames, says_something
-from serve_app.providers.overheard import Overheard
+from serve_app.providers.litellm.overheard import Overheard
 
 MANY = int(os.environ.get("SEKHA_FUZZ_EXAMPLES", "200"))
 

@@ -10,8 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serve_app.errors import FailureKind, UpstreamError, redacted
+from serve_app.providers.openai_compatible.failures import (
+    MESSAGE_LIMIT,
+    failure_of_error,
+    failure_of_response,
+)
 from serve_app.providers.vendor_words import WORD_LIMIT, words_in
-from serve_app.providers.wire_failures import MESSAGE_LIMIT, failure_of_error, failure_of_response
 
 NOW = 1_700_000_000.0
 MANY = int(os.environ.get("SEKHA_FUZZ_EXAMPLES", "200"))

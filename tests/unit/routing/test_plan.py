@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from serve_app.accounting.usage import Usage
 from serve_app.config.model import ModelTask
 from serve_app.errors import InvalidRequest, NoProvidersAvailable, NoSuitableProviders
-from serve_app.prices import prices_of
+from serve_app.pricing.target_prices import prices_of
+from serve_app.pricing.usage import Usage
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from serve_app.config.model import ModelTask
-from serve_app.dialects.dialect import Dialect
 from serve_app.errors import (
     BudgetExceeded,
     CostLimitReached,
@@ -17,6 +16,7 @@ from serve_app.errors import (
     NoSuitableProviders,
     PriceUnknown,
 )
+from serve_app.providers.dialects.dialect import Dialect
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.eligibility import FOR_NOW, Dropped, Obstacle
 from serve_app.routing.refusal import advice_of, named_refusal, refusal_for_all

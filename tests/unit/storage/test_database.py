@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from serve_app.control.store import StoreUnavailable
+from serve_app.ledger.store import StoreUnavailable
 from serve_app.storage.database import database_url, prepare_file, troubles
 
 

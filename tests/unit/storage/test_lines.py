@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve_app.accounting.usage import Tier, Usage
+from serve_app.pricing.usage import Tier, Usage
 from serve_app.storage.lines import clean, entry_fields, entry_of, tokens, usage_fields, usage_of
 from tests.support.entries import entry
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.accounting.usage import Usage
+from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer
 from tests.support import operators
-from tests.support.gateways import ListedProvider
+from tests.support.harness import ListedProvider
 from tests.support.operators import ADMIN, Office
 from tests.support.settings import two_providers
 

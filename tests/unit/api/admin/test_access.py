@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from serve_app.control.store import StoreUnavailable
+from serve_app.ledger.store import StoreUnavailable
 from tests.support.keyrings import SECRET
 from tests.support.operators import ADMIN, KEYS, READER, USER, Office, office, two_backends
 

@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 import pytest
 
-from serve_app.accounting.usage import Usage
 from serve_app.clock import SystemClock
 from serve_app.errors import FailureKind, upstream_error
+from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, Health
 from serve_app.providers.catalogue import VENDORS
-from serve_app.providers.wire import WireProvider
-from tests.support.gateways import ListedProvider
+from serve_app.providers.openai_compatible.provider import WireProvider
+from tests.support.harness import ListedProvider
 from tests.support.operators import KEYS, SONNET, USER, Office, office, soon, two_backends
 from tests.support.upstream import ScriptedUpstream
 

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from serve_app.accounting.entry import Entry
-from serve_app.control.borrower import KNOWN_S
+from serve_app.ledger.entry import Entry
+from serve_app.limits.client import KNOWN_S
 from tests.support.entries import entry
 from tests.support.operators import ADMIN, Office
 

@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from serve_app.accounting.money import nano_dollars
-from serve_app.accounting.usage import Usage
+from serve_app.pricing.money import nano_dollars
+from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer
 from tests.support.entries import entry
-from tests.support.gateways import ListedProvider
+from tests.support.harness import ListedProvider
 from tests.support.operators import KEYS, QWEN, SONNET, USER, Office, office, soon, two_backends
 from tests.support.settings import settings
 

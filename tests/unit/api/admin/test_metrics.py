@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from serve_app.accounting.entry import EntryOutcome
-from serve_app.accounting.usage import Usage
+from serve_app.ledger.entry import EntryOutcome
+from serve_app.pricing.usage import Usage
 from tests.support.entries import entry
 from tests.support.operators import QWEN, SONNET, Office, office, two_backends
 

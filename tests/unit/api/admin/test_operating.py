@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.control.port import Observation
+from serve_app.control.protocol import Observation
 from serve_app.resilience.outcome import Outcome
 from tests.support.operators import Office
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from serve_app.accounting.entry import Entry
-from serve_app.accounting.money import nano_dollars
-from serve_app.accounting.usage import Usage
+from serve_app.ledger.entry import Entry
+from serve_app.pricing.money import nano_dollars
+from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer
 from tests.support import operators
 from tests.support.entries import entry
-from tests.support.gateways import ListedProvider
+from tests.support.harness import ListedProvider
 from tests.support.operators import ADMIN, Office
 from tests.support.settings import two_providers
 from tests.unit.api.admin.test_access import READS

@@ -1,8 +1,8 @@
 """What a client's calls came to, in the words of seed 004's admin API."""
 
-from serve_app.accounting.money import nano_dollars
-from serve_app.accounting.usage import Usage
 from serve_app.clients.unified.calls import MOST_RECENT, CallBook, CallMade
+from serve_app.pricing.money import nano_dollars
+from serve_app.pricing.usage import Usage
 
 HAIKU = CallMade(1000.0, "anthropic", "haiku", 0.5, Usage(1000, 500), nano_dollars("0.000875"))
 OPUS = CallMade(1001.0, "anthropic", "opus", 1.5, Usage(100, 50), nano_dollars("0.00525"))

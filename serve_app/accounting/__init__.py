@@ -1,1 +1,0 @@
-"""What things cost: pure, in integer nano-dollars."""

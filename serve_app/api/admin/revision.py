@@ -1,0 +1,31 @@
+"""Which book an operator has seen: `ETag` in an answer, `If-Match` with a change."""
+
+from typing import Annotated
+
+from fastapi import Header, Response
+
+from serve_app.control.runtime_config import Book
+from serve_app.errors import InvalidRequest
+
+IfMatch = Annotated[
+    str | None,
+    Header(
+        description="The epoch that ETag told: refused with 412 if there is a newer one.",
+        json_schema_extra={"type": "string", "pattern": r'^(\*|(W/)?"?[0-9]{1,18}"?)$'},
+    ),
+]
+
+
+def tell_epoch(response: Response, book: Book) -> None:
+    """Say of which epoch the book is now."""
+    response.headers["etag"] = f'"{book.epoch}"'
+
+
+def epoch_in(if_match: str | None) -> int | None:
+    """The epoch that a change is for; None: for any. InvalidRequest 400 for what is none."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    text = if_match.strip().removeprefix("W/").strip('"')
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise InvalidRequest("If-Match must be an epoch, as ETag tells it", "If-Match", "invalid_epoch")
+    return int(text)

@@ -1,0 +1,169 @@
+"""Where an operator's wishes arrive: what the ledger and the book say now, and changes that are audited."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from serve_app.api.admin.revision import epoch_in
+from serve_app.caller import Caller
+from serve_app.clock import Clock
+from serve_app.config.settings import Settings
+from serve_app.control.admin_quota import Allowance
+from serve_app.control.config_change import Amend
+from serve_app.control.protocol import ControlUnreachable, Overtaken, Totals
+from serve_app.control.runtime_config import Book
+from serve_app.errors import GatewayUnavailable, InvalidRequest
+from serve_app.gateway.gateway import Gateway
+from serve_app.ledger.entry import Entry
+from serve_app.ledger.store import Change, Record, Spend, StoreUnavailable
+from serve_app.providers.health_monitor import Lookout
+
+RETRY_AFTER_S = 1.0
+APPEND_TRIES = 50
+APPEND_LOOKS_S = 0.1
+TRIES = 20  # each time somebody else was faster
+
+log = logging.getLogger("sekha.admin")
+
+
+class Desk:
+    """
+    The authority, for operators of one gateway.
+
+    Every call raises GatewayUnavailable when the authority or its store does not answer, and
+    AdminLimitReached when something was done too often.
+    """
+
+    def __init__(self, gateway: Gateway, lookout: Lookout, clock: Clock) -> None:
+        self.gateway = gateway
+        self.lookout = lookout
+        self.clock = clock
+
+    @property
+    def settings(self) -> Settings:
+        return self.gateway.settings
+
+    async def book(self) -> Book:
+        """The book as it is now: what this router knows may be a second old."""
+        with _own_errors():
+            return await self.gateway.control.authority.book()
+
+    async def change(
+        self,
+        caller: Caller,
+        action: str,
+        subject: str,
+        records: Sequence[Record],
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+        epoch: int | None = None,
+    ) -> Book:
+        """
+        Change something for good, in the caller's name, with a line in the audit and in the log.
+
+        `before` and `after` are plain JSON without secrets. `records` may be empty: then it is a deed that is
+        audited. Who has decided by a book names its `epoch`, and gets Overtaken when there is a newer one.
+        """
+        change = Change(self.clock.now(), caller.name, action, subject, before, after)
+        with _own_errors():
+            book = await self.gateway.control.change(records, change, epoch)
+        facts = {"event": action, "user": caller.name, "subject": subject, "before": before, "after": after}
+        log.info("%s: %s", action, subject, extra={"facts": facts})
+        return book
+
+    async def amend(self, caller: Caller, amend: Amend, if_match: str | None = None) -> Book:
+        """
+        Change the book by what `amend` makes of it, and again if somebody else was faster.
+
+        So the last one wins, and the audit has what each of them really found. Raises what `amend` does, and
+        InvalidRequest 412 when `if_match` names another epoch than the book's.
+        """
+        expected = epoch_in(if_match)
+        for _ in range(TRIES):
+            book = await self.book()
+            if expected not in (None, book.epoch):
+                raise InvalidRequest(
+                    f"Somebody else changed something: the epoch is {book.epoch}, not {expected}. Look again",
+                    "If-Match",
+                    "changed_meanwhile",
+                    412,
+                )
+            what = amend(book)
+            try:
+                return await self.change(
+                    caller, what.action, what.subject, [what.record], what.before, what.after, book.epoch
+                )
+            except Overtaken:
+                continue
+        raise GatewayUnavailable("Too many operators change something just now", RETRY_AFTER_S)
+
+    async def append(self, entry: Entry) -> None:
+        """
+        Append an entry to the ledger, and return once it is in the store.
+
+        Safe to call again with the same entry. Raises GatewayUnavailable when the store does not take it in
+        time; then it may have been counted, and the same call settles that.
+        """
+        with _own_errors():
+            for _ in range(APPEND_TRIES):
+                if (await self.gateway.control.authority.adopt([entry])).written >= entry.number:
+                    return
+                await self.clock.sleep(APPEND_LOOKS_S)
+        raise GatewayUnavailable("The store has not taken the entry yet; send the same again", RETRY_AFTER_S)
+
+    async def asked(self, caller: Caller) -> Allowance:
+        """Count a request of this caller."""
+        with _own_errors():
+            return await self.gateway.control.authority.asked(caller.name)
+
+    async def spends(
+        self, since: float = 0.0, until: float | None = None, tenant: str | None = None
+    ) -> Sequence[Spend]:
+        """The ledger's sums of the days from `since` to before `until`, of everybody or of one tenant."""
+        with _own_errors():
+            spends = await self.gateway.control.authority.spends(since, until)
+        return spends if tenant is None else [spend for spend in spends if spend.tenant == tenant]
+
+    async def entries(
+        self, limit: int = 100, tenant: str | None = None, before: float | None = None
+    ) -> Sequence[Entry]:
+        """The ledger's newest lines."""
+        with _own_errors():
+            return await self.gateway.control.authority.entries(limit, tenant, before)
+
+    async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
+        """The audit's newest lines."""
+        with _own_errors():
+            return await self.gateway.control.authority.changes(limit, before)
+
+    async def totals(self) -> Totals:
+        """The cluster's numbers, as counted since the authority was started."""
+        with _own_errors():
+            return await self.gateway.control.totals()
+
+    async def reset_breaker(self, caller: Caller, provider_id: str) -> bool:
+        """
+        Close a provider's breaker and forget its failures; False for an unknown provider.
+
+        It is audited first: no deed is to be without its line.
+        """
+        if provider_id not in {provider.id for provider in self.settings.llm_providers}:
+            return False
+        before = self.gateway.control.breakers.of(provider_id)
+        was = {"state": before.state.value, "failure_count": before.failure_count}
+        await self.change(caller, "breaker_reset", f"breaker:{provider_id}", (), was, {"state": "closed"})
+        with _own_errors():
+            await self.gateway.control.authority.reset_breaker(provider_id)
+        return True
+
+
+@contextmanager
+def _own_errors() -> Iterator[None]:
+    """What can be missing, in the words of HTTP: 503, whoever asks and whatever for."""
+    try:
+        yield
+    except ControlUnreachable as error:
+        raise GatewayUnavailable(f"The control actor does not answer: {error}", RETRY_AFTER_S) from error
+    except StoreUnavailable as error:
+        raise GatewayUnavailable(f"The store does not answer: {error}", RETRY_AFTER_S) from error

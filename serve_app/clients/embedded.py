@@ -1,0 +1,189 @@
+"""
+A gateway of one's own: the same calls as to a running one, answered in this process, without Ray.
+
+Connections and tasks belong to one event loop, and every `asyncio.run` brings a new one: the gateway is
+started anew in each, when it is first called there. What the authority knows outlives them.
+"""
+
+import asyncio
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from serve_app.clients.bodies import Messages, chat_body, embedding_body
+from serve_app.clock import Clock
+from serve_app.config.provider import ProviderConfig
+from serve_app.config.settings import Settings
+from serve_app.deployments.embedded import Authority, LocalGateway, local_gateway
+from serve_app.errors import GatewayError
+from serve_app.events import Listener
+from serve_app.formats.openai_chat.chunks import chunks_in
+from serve_app.formats.openai_chat.request import read_chat
+from serve_app.formats.openai_embeddings import read_embedding
+from serve_app.gateway.gateway import Gateway, Reply
+from serve_app.gateway.routing_info import METADATA, metadata
+from serve_app.providers.base import Health, Provider
+from serve_app.providers.factory import build_provider
+
+
+@dataclass(slots=True, eq=False)
+class _Started:
+    """A gateway of one configuration, and how many calls are under way in it."""
+
+    local: LocalGateway
+    settings: Settings
+    calls: int = 0
+
+
+@dataclass(slots=True)
+class _Loop:
+    """What belongs to one event loop; its providers to the end, as a later configuration may want them."""
+
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    providers: dict[ProviderConfig, Provider] = field(default_factory=dict)
+    started: _Started | None = None
+
+
+class OwnGateway:
+    """
+    Answers as `GatewayClient` does; what the gateway refuses is raised as the GatewayError it is.
+
+    `environ` is where keys are looked up, and whether there is a place for a ledger (see `inprocess`).
+    `configure` takes another configuration: calls that are under way end as they began, the next one goes by
+    it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        environ: Mapping[str, str],
+        clock: Clock,
+        rng: Random,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        self.settings = settings
+        self._environ = environ
+        self._clock = clock
+        self._rng = rng
+        self._listeners = listeners
+        self._authority = Authority(environ, clock)
+        self._loops: dict[AbstractEventLoop, _Loop] = {}
+
+    def configure(self, settings: Settings) -> None:
+        """From the next call on."""
+        self.settings = settings
+
+    async def chat(self, messages: Messages, model: str | None = None, **fields: Any) -> dict[str, Any]:
+        """One whole chat completion, in OpenAI's words."""
+        request = read_chat(chat_body(messages, model, fields))
+        async with self._in_use() as local:
+            reply = await local.gateway.chat(request, uuid4().hex)
+        return _told(reply, local.gateway)
+
+    async def chat_stream(
+        self, messages: Messages, model: str | None = None, **fields: Any
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """A chat completion in chunks; stop early with `aclose()`, and the model stops as well."""
+        request = read_chat(chat_body(messages, model, {**fields, "stream": True}))
+        async with (
+            self._in_use() as local,
+            aclosing(await local.gateway.chat_stream(request, uuid4().hex)) as stream,
+        ):
+            untold = local.gateway.settings.routing.metadata
+            async for item in stream:
+                if isinstance(item, GatewayError):
+                    raise item
+                if isinstance(item, bytes):
+                    for chunk in chunks_in(item):
+                        if untold and stream.routed:
+                            chunk[METADATA] = metadata(stream.routed)
+                            untold = False
+                        yield chunk
+
+    async def embed(
+        self,
+        input: str | Sequence[Any],  # noqa: A002 (OpenAI's name for it)
+        model: str | None = None,
+        **fields: Any,
+    ) -> dict[str, Any]:
+        """Vectors for a text or for several, as OpenAI's embedding list."""
+        request = read_embedding(embedding_body(input, model, fields))
+        async with self._in_use() as local:
+            reply = await local.gateway.embed(request, uuid4().hex)
+        return _told(reply, local.gateway)
+
+    async def health(self) -> Mapping[str, Health]:
+        """The last look at each provider, by its id; a look is taken where that one has grown old."""
+        async with self._in_use() as local:
+            return dict(await local.lookout.report())
+
+    async def aclose(self) -> None:
+        """End what runs in this event loop; the next call starts anew."""
+        here = self._loops.pop(asyncio.get_running_loop(), None)
+        if here is None:
+            return
+        if here.started is not None:
+            await here.started.local.stop()
+        await asyncio.gather(*(provider.aclose() for provider in here.providers.values()))
+
+    @asynccontextmanager
+    async def _in_use(self) -> AsyncIterator[LocalGateway]:
+        here = self._here()
+        started = await self._started(here)
+        started.calls += 1
+        try:
+            yield started.local
+        finally:
+            started.calls -= 1
+            if not started.calls and started is not here.started:
+                await started.local.stop()
+
+    async def _started(self, here: _Loop) -> _Started:
+        async with here.changing:
+            last = here.started
+            if last is not None and last.settings is self.settings:
+                return last
+            settings = self.settings
+            local = await local_gateway(
+                settings,
+                self._providers(settings, here),
+                self._clock,
+                self._rng,
+                self._listeners,
+                self._environ,
+                self._authority,
+            )
+            here.started = _Started(local, settings)
+            if last is not None and not last.calls:
+                await last.local.stop()
+            return here.started
+
+    def _providers(self, settings: Settings, here: _Loop) -> dict[str, Provider]:
+        for config in settings.llm_providers:
+            if config not in here.providers:
+                here.providers[config] = build_provider(config, self._environ, self._clock)
+        return {config.id: here.providers[config] for config in settings.llm_providers}
+
+    def _here(self) -> _Loop:
+        """This loop's; of those that are closed nobody can end any more what was theirs."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._loops:
+            for other in [other for other in self._loops if other.is_closed()]:
+                if (started := self._loops.pop(other).started) is not None:
+                    started.local.abandon()
+            self._loops[loop] = _Loop()
+        return self._loops[loop]
+
+
+def _told(reply: Reply, gateway: Gateway) -> dict[str, Any]:
+    """The answer, with a word about who gave it and what it cost, as over HTTP."""
+    answer: dict[str, Any] = orjson.loads(reply.body)
+    if gateway.settings.routing.metadata:
+        answer[METADATA] = metadata(reply.routed)
+    return answer

@@ -1,0 +1,364 @@
+"""
+The authority: the one place where breakers, prices and counts are true.
+
+Pure: time is an argument, nothing waits, nothing is sent. `deployments/control.py` gives it a process of its
+own; without Ray it lives in the gateway's.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from serve_app.config.policy import BreakerPolicy
+from serve_app.config.settings import Settings
+from serve_app.control.capacity import Capacity, Presence, Register
+from serve_app.control.protocol import Observation, Receipt, Report, Snapshot, Totals
+from serve_app.control.runtime_config import Book
+from serve_app.control.tally import Gauges, Key, Tally
+from serve_app.ledger.entry import Entry
+from serve_app.ledger.mark import Mark
+from serve_app.ledger.store import Spend
+from serve_app.limits.allocator import EXPIRES_S, BudgetAlert, Lender
+from serve_app.limits.limit import owner_in
+from serve_app.pricing.price import Price
+from serve_app.resilience.breaker import Breaker, BreakerState
+from serve_app.resilience.latency import Latency
+from serve_app.resilience.speed import Speed
+
+SILENT_AFTER_S = 15.0  # a router that has not reported for so long is gone; its gauges go with it
+FORGOTTEN_AFTER_S = 3600.0  # by then no report of it can still be on its way
+SILENT_JOURNAL_S = 30 * 86_400.0  # as long as the store knows how far a journal has come
+ALERTS = "sekha_budget_alerts"
+MOST_UNWRITTEN = 100_000  # entries kept while the store is down; the rest wait in the routers' journals
+
+COUNTED_EVERY_S = 0.5  # requests at the models that we host; less than the second between a replica's words
+
+Pricer = Callable[[Settings], Mapping[str, Price | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerChanged:
+    """A breaker moved from one state to another, worth a line in the log."""
+
+    provider_id: str
+    before: BreakerState
+    after: BreakerState
+    failures: int
+
+
+class Plane:
+    """
+    Holds the truth for one gateway.
+
+    `price_of` reads the price list for a configuration: target name to price. `on_change` hears of every
+    breaker that changes state, `on_alert` of every budget that passes a threshold.
+    """
+
+    def __init__(
+        self,
+        generation: str,
+        price_of: Pricer,
+        on_change: Callable[[BreakerChanged], None] = lambda _: None,
+        on_alert: Callable[[BudgetAlert], None] = lambda _: None,
+    ) -> None:
+        self._generation = generation
+        self._price_of = price_of
+        self._on_change = on_change
+        self._settings: Settings | None = None
+        self._policy = BreakerPolicy()
+        self._breakers: dict[str, Breaker] = {}
+        self._prices: Mapping[str, Price | None] = {}
+        self._latencies: dict[str, Latency] = {}
+        self._speeds: dict[str, Speed] = {}
+        self._cooling: dict[str, float] = {}
+        self._applied: dict[str, int] = {}
+        self._heard_at: dict[str, float] = {}
+        self._gauges: dict[str, Gauges] = {}
+        self._tally = Tally()
+        self._on_alert = on_alert
+        self._lender = Lender(self._alert)
+        self._book: Book | None = None
+        self._marks: dict[str, Mark] = {}
+        self._counted: dict[str, int] = {}
+        self._marked_at: dict[str, float] = {}
+        self._restored: Mapping[str, int] = {}
+        self._unwritten: deque[Entry] = deque()
+        self._is_stored = True
+        self._register = Register()
+        self._capacities: Mapping[str, Capacity] = {}
+        self._announced_at = 0.0
+        self.is_restored = False
+        self.version = 1
+
+    @property
+    def settings(self) -> Settings | None:
+        """What the newest router was told; None before the first has come."""
+        return self._settings
+
+    @property
+    def book(self) -> Book | None:
+        """Tenants, keys and limits as they are; None before the first router has come."""
+        return self._book
+
+    def hello(self, replica_id: str, settings: Settings, known: Snapshot, now: float) -> Snapshot:
+        """
+        Take in a router: its settings count if they are new, and so does what it remembers.
+
+        An authority that was started anew knows nothing; the first router to come back brings the breakers as
+        they were, and who has asked for patience. What is known here already wins over what is remembered
+        there.
+        """
+        if settings != self._settings:
+            self._settings = settings
+            self._policy = settings.circuit_breaker
+            configured = {provider.id for provider in settings.llm_providers}
+            self._breakers = {p: b for p, b in self._breakers.items() if p in configured}
+            self._prices = self._price_of(settings)
+            self.version += 1
+        for provider in settings.llm_providers:
+            if provider.id not in self._breakers:
+                self._breakers[provider.id] = known.breakers.get(provider.id) or Breaker(last_change=now)
+                self.version += 1
+        for target, until in known.cooling.items():
+            self._cool(target, until, now)
+        self._register.recall(known.capacities, now)
+        self.look_around(now)
+        self._forget(now)
+        self._mark(replica_id, now)
+        self._heard_at[replica_id] = now
+        return self.snapshot(now)
+
+    def report(self, report: Report, now: float) -> Receipt:
+        """
+        Take in a report, once.
+
+        Entries and holdings are told anew each time, so they are taken as they come; only those of a report
+        that was overtaken by a later one are left.
+        """
+        is_overtaken = report.sequence < self._applied.get(report.replica_id, 0)
+        # Who has not heard of a new beginning goes on where the former authority was: taken in, that would
+        # hide what is missing in between. It is sent again from the mark that goes out with this receipt.
+        if report.after <= self._mark(report.replica_id, now).taken:
+            self.take(report.entries, now)
+        grants = {}
+        if not is_overtaken:
+            recalled = self._lender.recalls(now)
+            grants = self._lender.hear(report.replica_id, report.holdings, report.wants, now)
+            if any(recalled.get(name) != by for name, by in self._lender.recalls(now).items()):
+                self.version += 1
+        if report.sequence > self._applied.get(report.replica_id, 0):
+            self._applied[report.replica_id] = report.sequence
+            for observation in report.observations:
+                self._hear(observation, now)
+            self._tally.add(report.tally)
+        self._gauges[report.replica_id] = report.gauges
+        self._heard_at[report.replica_id] = now
+        return Receipt(self.snapshot(now), grants)
+
+    def attend(self, presence: Presence, now: float) -> None:
+        """A replica of a model that we host is there."""
+        self._register.hear(presence, now)
+        self.look_around(now)
+
+    def look_around(self, now: float) -> None:
+        """
+        See whether replicas have come, gone, or fallen silent, and how many requests they have.
+
+        The former is news at once. The latter is always changing: every router would be woken by every word
+        of every replica.
+        """
+        capacities = self._register.capacities(now)
+        if capacities == self._capacities:
+            return
+        if abs(now - self._announced_at) < COUNTED_EVERY_S and _who(capacities) == _who(self._capacities):
+            return
+        self._capacities, self._announced_at = capacities, now
+        self.version += 1
+
+    def take(self, entries: Sequence[Entry], now: float) -> Mark:
+        """Take in entries of one journal, in order, each once; how far that journal has come by now."""
+        if not entries:
+            return Mark()
+        journal = entries[0].journal
+        mark = self._mark(journal, now)
+        counted, taken = self._counted[journal], mark.taken
+        try:
+            for entry in entries:
+                if entry.journal != journal:
+                    raise ValueError(f"entries of {journal} and of {entry.journal} in one batch")
+                if entry.number > counted:
+                    counted = entry.number
+                    self._lender.spend(entry, now)
+                if entry.number > taken and len(self._unwritten) < MOST_UNWRITTEN:
+                    self._unwritten.append(entry)
+                    taken = entry.number
+        finally:  # whatever happens to one, those before it are not counted again
+            self._counted[journal] = counted
+            self._marks[journal] = Mark(taken, mark.written)
+        return self._marks[journal]
+
+    def unwritten(self, most: int) -> list[Entry]:
+        """The oldest entries that are not in the store yet."""
+        return list(islice(self._unwritten, most))
+
+    def written(self, entries: Sequence[Entry]) -> None:
+        """These, which were the oldest, are in the store now."""
+        last: dict[str, int] = {}
+        for entry in entries:
+            if self._unwritten and self._unwritten[0] is entry:
+                self._unwritten.popleft()
+                last[entry.journal] = entry.number
+        for journal, number in last.items():
+            if mark := self._marks.get(journal):  # else it has been silent for a month, and is forgotten
+                self._marks[journal] = Mark(mark.taken, max(mark.written, number))
+
+    def restore(
+        self, spends: Iterable[Spend], written: Mapping[str, int], now: float, is_alone: bool = False
+    ) -> None:
+        """
+        Begin with what the store has; everything else is sent again by those who have it in their journals.
+
+        Who had credit of a former authority gets the time to say so, before any is lent anew; `is_alone`:
+        nobody had. It counts as a new beginning for the routers, too: what they have told since the last one
+        may be counted no more.
+        """
+        self._generation += "+"
+        self.is_restored = True
+        self._restored = written
+        self._unwritten.clear()
+        for journal in self._marks:
+            number = written.get(journal, 0)
+            self._marks[journal] = Mark(number, number)
+            self._counted[journal] = number
+        # Routers that are known here were counted before, and say it again.
+        others = bool(written or self._marks) and not is_alone
+        self._lender.restore(spends, now, silence_s=EXPIRES_S if others else 0.0)
+        self.version += 1
+
+    def wait_for_routers(self, now: float) -> None:
+        """Lend nothing until those who have credit of a former authority have had the time to say so."""
+        self._lender.lend_from(now + EXPIRES_S)
+
+    def store_answers(self, answers: bool) -> None:
+        """Whether the store takes what comes: where nothing may go unaccounted, routers have to know."""
+        if answers is not self._is_stored:
+            self._is_stored = answers
+            self.version += 1
+
+    def remember(self, known: Snapshot, now: float) -> None:
+        """Where the store cannot say what was used, believe a router."""
+        if not self._is_stored and not self.is_restored:  # else it is told again, entry by entry
+            self._lender.remember(known.used, now)
+
+    def set_book(self, book: Book, now: float) -> None:
+        """These are the tenants, keys and limits from now on."""
+        self._book = book
+        self._lender.set_limits(book.limits, now)
+        self.version += 1
+
+    def _mark(self, journal: str, now: float) -> Mark:
+        self._marked_at[journal] = now
+        mark = self._marks.get(journal)
+        if mark is None:
+            number = self._restored.get(journal, 0)
+            mark = self._marks[journal] = Mark(number, number)
+            self._counted[journal] = number
+        return mark
+
+    def _alert(self, alert: BudgetAlert) -> None:
+        self._tally.count(ALERTS, (owner_in(alert.limit.id), str(alert.threshold)))
+        self._on_alert(alert)
+
+    def probe(self, provider_id: str, now: float) -> float | None:
+        """Give out the one probe of a half-open breaker: its name, for the one who gets it."""
+        breaker = self._breakers.get(provider_id)
+        probed = breaker.probed(now, self._policy) if breaker else None
+        if probed is None:
+            return None
+        self._set(provider_id, probed)
+        return probed.probe_until
+
+    def reset_breaker(self, provider_id: str, now: float) -> Breaker | None:
+        """Close a breaker and forget its failures: as it was before, None for an unknown provider."""
+        before = self._breakers.get(provider_id)
+        if before is not None:
+            self._set(provider_id, Breaker(last_change=now))
+            self.version += 1
+        return before
+
+    def snapshot(self, now: float) -> Snapshot:
+        """The state at this moment."""
+        for provider_id, breaker in self._breakers.items():
+            self._set(provider_id, breaker.looked_at(now, self._policy))
+        means = ((name, latency.mean_s) for name, latency in self._latencies.items())
+        return Snapshot(
+            generation=self._generation,
+            version=self.version,
+            breakers=dict(self._breakers),
+            prices=self._prices,
+            latencies={name: mean for name, mean in means if mean is not None},
+            applied=dict(self._applied),
+            cooling={name: until for name, until in self._cooling.items() if until > now},
+            epoch=self._book.epoch if self._book else -1,
+            recalls=self._lender.recalls(now),
+            marks={name: mark for name, mark in self._marks.items() if name in self._heard_at},
+            is_stored=self._is_stored,
+            capacities=self._capacities,
+            speeds={name: p95 for name, speed in self._speeds.items() if (p95 := speed.p95) is not None},
+        )
+
+    def totals(self, now: float) -> Totals:
+        """The cluster's numbers; a router that fell silent no longer has anything in flight."""
+        self._forget(now)
+        alive = [r for r, at in self._heard_at.items() if now - at <= SILENT_AFTER_S]
+        gauges: dict[Key, float] = {}
+        for replica_id in alive:
+            for key, value in self._gauges.get(replica_id, {}).items():
+                gauges[key] = gauges.get(key, 0) + value
+        tally = Tally()
+        tally.add(self._tally)
+        standings = self._lender.standings(now)
+        return Totals(tally, gauges, self.snapshot(now).breakers, len(alive), standings)
+
+    def _forget(self, now: float) -> None:
+        for replica_id in [r for r, at in self._heard_at.items() if now - at > FORGOTTEN_AFTER_S]:
+            for known in (self._heard_at, self._gauges, self._applied):
+                known.pop(replica_id, None)
+        # An heir may come later than that, and must not count again what was counted.
+        for journal in [j for j, at in self._marked_at.items() if now - at > SILENT_JOURNAL_S]:
+            for marked in (self._marked_at, self._marks, self._counted):
+                marked.pop(journal, None)
+
+    def _hear(self, seen: Observation, now: float) -> None:
+        breaker = self._breakers.get(seen.provider_id)
+        if breaker is None:
+            return  # a provider of a configuration that is gone
+        at = min(seen.at, now)  # a router whose clock is ahead must not hold a breaker open for longer
+        if seen.latency_s is not None:
+            self._latencies.setdefault(seen.target, Latency()).add(seen.latency_s, at)
+        if seen.tokens_per_s is not None:
+            self._speeds.setdefault(seen.target, Speed()).add(seen.tokens_per_s, at)
+        if seen.cool_until is not None:
+            self._cool(seen.target, seen.cool_until - (seen.at - at), now)
+        breaker = breaker.looked_at(at, self._policy)
+        self._set(seen.provider_id, breaker.heard(seen.outcome, seen.probe, at, self._policy, seen.lost_with))
+
+    def _cool(self, target: str, until: float, now: float) -> None:
+        """A shorter wait never ends a longer one."""
+        if until > max(now, self._cooling.get(target, 0.0)):
+            self._cooling[target] = until
+            self.version += 1
+
+    def _set(self, provider_id: str, breaker: Breaker) -> None:
+        before = self._breakers[provider_id]
+        self._breakers[provider_id] = breaker
+        if (breaker.state, breaker.probe_until) != (before.state, before.probe_until):
+            self.version += 1
+        if breaker.state is not before.state:
+            self._on_change(BreakerChanged(provider_id, before.state, breaker.state, breaker.failure_count))
+
+
+def _who(capacities: Mapping[str, Capacity]) -> Mapping[str, tuple[int, int]]:
+    """Which replicas are there, whatever they have to do."""
+    return {name: (capacity.ready, capacity.starting) for name, capacity in capacities.items()}

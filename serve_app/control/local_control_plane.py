@@ -1,0 +1,363 @@
+"""
+The authority in one process: the plane, the store it writes to, and who waits for news.
+
+The control actor runs this; a gateway without Ray, and tests, have it in their own process.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+
+from serve_app.clock import Clock
+from serve_app.config.admin import AdminConfig
+from serve_app.config.settings import Settings
+from serve_app.control.admin_quota import Allowance, Quotas
+from serve_app.control.capacity import Presence
+from serve_app.control.control_plane import Plane
+from serve_app.control.protocol import ControlUnreachable, Overtaken, Receipt, Report, Snapshot, Totals
+from serve_app.control.runtime_config import NO_EPOCH, Book, book_of
+from serve_app.errors import AdminLimitReached
+from serve_app.ledger.entry import Entry
+from serve_app.ledger.mark import Mark
+from serve_app.ledger.store import Change, Record, Spend, Store, StoreUnavailable
+from serve_app.resilience.breaker import Breaker
+
+WRITE_EVERY_S = 0.2
+TRY_AGAIN_S = 1.0
+BATCH = 2000  # entries in one transaction
+PRUNE_EVERY_S = 3600.0
+MOST_COUNTED = 10_000  # changes that are read at the start, to know how many the last hour had
+SWITCHED = "backend_switched"  # the action of a change that counts against the limit of switches
+ALWAYS = frozenset({"key_revoked"})  # actions that wait for no limit: a key that leaked is refused at once
+ITSELF = "gateway"  # whoever changes something in that name is bound by no limit
+
+log = logging.getLogger("sekha.control")
+
+
+class LocalControl:
+    """
+    A `Control` around a plane, and the only one who writes to its store.
+
+    Without a store nothing outlives the plane, and operators can change nothing. A plane that has been
+    restored goes on as it is. `is_alone`: no router of another process knows this authority, or knew a former
+    one.
+    """
+
+    def __init__(
+        self, plane: Plane, clock: Clock, store: Store | None = None, is_alone: bool = False
+    ) -> None:
+        self._plane = plane
+        self._clock = clock
+        self._store = store
+        self._is_alone = is_alone
+        self._news = asyncio.Event()
+        self._records: dict[tuple[str, str], Record] = {}
+        self._epoch = 0
+        self._is_restored = store is None
+        self._writing: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
+        self._is_doubtful = False
+        self._quotas = Quotas()
+        self._pruned_at = clock.monotonic()
+
+    # --- life -----------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Take up what the store has, and begin to write; a store that is down is tried again later."""
+        if self._store is not None and self._writing is None:
+            try:
+                await self._restore(self._store)
+            except StoreUnavailable as error:
+                log.error("the store does not answer, going on without: %s", error)
+                self._plane.store_answers(False)
+                if not self._is_alone:
+                    self._plane.wait_for_routers(self._clock.now())
+            self._writing = asyncio.create_task(self._write_for_ever(self._store))
+
+    async def stop(self) -> None:
+        """Write what can be written, and let go of the store."""
+        if self._store is None or self._writing is None:
+            return
+        self._writing.cancel()
+        await asyncio.gather(self._writing, return_exceptions=True)
+        self._writing = None
+        await self.write()
+        await self._store.close()
+
+    async def write(self) -> None:
+        """Write now what waits to be written, if the store takes it."""
+        if self._store is not None and self._is_restored:
+            with contextlib.suppress(StoreUnavailable):
+                await self._write(self._store)
+
+    # --- what routers ask -----------------------------------------------------------------------------
+
+    async def hello(self, replica_id: str, settings: Settings, known: Snapshot) -> Snapshot:
+        is_new = settings != self._plane.settings
+        self._plane.hello(replica_id, settings, known, self._clock.now())
+        if is_new:
+            self._set_book()
+        self._plane.remember(known, self._clock.now())
+        self._wake()
+        return self._plane.snapshot(self._clock.now())
+
+    async def report(self, report: Report) -> Receipt:
+        self._plane.look_around(self._clock.now())
+        receipt = self._plane.report(report, self._clock.now())
+        self._forget_unless_stored()
+        self._wake()
+        return receipt
+
+    async def attend(self, presence: Presence) -> None:
+        self._plane.attend(presence, self._clock.now())
+        self._wake()
+
+    async def adopt(self, entries: Sequence[Entry]) -> Mark:
+        mark = self._plane.take(entries, self._clock.now())
+        self._forget_unless_stored()
+        return mark
+
+    async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
+        snapshot = self._plane.snapshot(self._clock.now())
+        if (snapshot.generation, snapshot.version) == (generation, version):
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+            snapshot = self._plane.snapshot(self._clock.now())
+        return snapshot
+
+    async def probe(self, provider_id: str) -> float | None:
+        granted = self._plane.probe(provider_id, self._clock.now())
+        self._wake()
+        return granted
+
+    async def totals(self) -> Totals:
+        return self._plane.totals(self._clock.now())
+
+    async def book(self) -> Book:
+        if self._plane.book is None:
+            raise ControlUnreachable("no router has told the configuration yet")
+        if not self._is_restored:
+            raise ControlUnreachable("the store has not told yet what operators have set")
+        return self._plane.book
+
+    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
+        store = self._restored_store()
+        async with self._changing:
+            if self._is_doubtful:
+                await self._read_again(store)
+            if epoch not in (None, self._epoch):
+                raise Overtaken(f"the book is of epoch {self._epoch} by now, not {epoch}")
+            self._check(change)
+            self._is_doubtful = True  # what fails, or is given up, may have been written all the same
+            self._epoch = await store.change(records, change)
+            self._is_doubtful = False
+            self._count(change, self._clock.now())
+            self._keep(records)
+        self._set_book()
+        self._wake()
+        return await self.book()
+
+    # --- what operators ask ---------------------------------------------------------------------------
+
+    async def asked(self, who: str) -> Allowance:
+        name, limit = f"requests:{who}", self._admin.requests_per_hour
+        left = self._left("requests of this admin", name, limit)
+        self._quotas.count(name, self._clock.now())
+        return Allowance(limit, left.remaining - 1, left.resets_at)
+
+    async def spends(self, since: float = 0.0, until: float | None = None) -> Sequence[Spend]:
+        return await self._restored_store().spends(since, until)
+
+    async def entries(
+        self, limit: int = 100, tenant: str | None = None, before: float | None = None
+    ) -> Sequence[Entry]:
+        return await self._restored_store().entries(limit, tenant, before)
+
+    async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
+        return await self._restored_store().changes(limit, before)
+
+    async def reset_breaker(self, provider_id: str) -> Breaker | None:
+        before = self._plane.reset_breaker(provider_id, self._clock.now())
+        self._wake()
+        return before
+
+    async def _begin_vllm_hours(self) -> None:
+        """Write down when an endpoint of vLLM that is configured was first known: from then on it is paid."""
+        settings, book = self._plane.settings, self._plane.book
+        if settings is None or book is None or self._store is None or not self._is_restored:
+            return
+        endpoint = settings.backends.vllm_endpoint
+        if endpoint is None or book.backend.vllm_since is not None:
+            return
+        now = self._clock.now()
+        state = {"vllm_endpoint": book.backend.vllm_endpoint, "vllm_since": now}
+        change = Change(now, ITSELF, "vllm_hours_begun", "backend:vllm", None, {"endpoint": endpoint})
+        with contextlib.suppress(Overtaken):  # then an operator may have set another: look again
+            await self.change([Record("backend", "vllm", state)], change, book.epoch)
+
+    @property
+    def _admin(self) -> AdminConfig:
+        settings = self._plane.settings
+        return settings.admin if settings else AdminConfig()
+
+    def _check(self, change: Change) -> None:
+        """Raise AdminLimitReached for a change that is one too many."""
+        if change.who == ITSELF or change.action in ALWAYS:
+            return
+        self._left("changes", "changes", self._admin.changes_per_hour)
+        if change.action == SWITCHED:
+            self._left("switches of the backend", SWITCHED, self._admin.switches_per_hour)
+
+    def _count(self, change: Change, at: float) -> None:
+        if change.who == ITSELF:
+            return
+        self._quotas.count("changes", at)
+        if change.action == SWITCHED:
+            self._quotas.count(SWITCHED, at)
+
+    def _left(self, what: str, name: str, limit: int) -> Allowance:
+        now = self._clock.now()
+        left = self._quotas.left(name, limit, now)
+        if not left.remaining:
+            raise AdminLimitReached(what, limit, left.resets_at, left.resets_at - now)
+        return left
+
+    def _restored_store(self) -> Store:
+        if self._store is None or not self._is_restored:
+            raise StoreUnavailable("the store is not there")
+        return self._store
+
+    # --- the store ------------------------------------------------------------------------------------
+
+    async def _restore(self, store: Store) -> None:
+        await store.open()
+        if not self._plane.is_restored:
+            written, spends = await store.written(), await store.spends()
+            while (
+                since := await store.written()
+            ) != written:  # a former authority's last word came in between
+                written, spends = since, await store.spends()
+            self._plane.restore(spends, written, self._clock.now(), self._is_alone)
+        self._epoch, records = await store.records()
+        changes = await store.changes(limit=MOST_COUNTED)
+        self._keep(records)
+        self._is_restored = True
+        self._quotas = Quotas()
+        for change in reversed(changes):
+            self._count(change, change.at)
+        self._set_book()
+        self._wake()
+
+    async def _read_again(self, store: Store) -> None:
+        """Take up what the store has after a change of which nobody knows whether it is in there."""
+        epoch, records = await store.records()
+        self._epoch, self._is_doubtful = epoch, False
+        self._records.clear()
+        self._keep(records)
+        self._set_book()
+        self._wake()
+
+    async def _write_for_ever(self, store: Store) -> None:
+        is_down = not self._is_restored
+        while True:
+            try:
+                if not self._is_restored:
+                    await self._restore(store)
+                if self._is_doubtful:
+                    async with self._changing:
+                        await self._read_again(store)
+                wrote = await self._write(store)
+                await self._begin_vllm_hours()
+                if is_down:
+                    is_down = False
+                    log.info("the store answers again")
+                    self._plane.store_answers(True)
+                    self._wake()
+                await self._prune(store)
+            except Exception as error:  # a mistake of ours must not end this either: nobody else writes
+                if not is_down:
+                    trace = None if isinstance(error, StoreUnavailable) else error
+                    log.error(
+                        "the store takes nothing, entries wait in the routers' journals: %s",
+                        error,
+                        exc_info=trace,
+                    )
+                is_down = True
+                self._plane.store_answers(False)
+                self._wake()
+                await self._clock.sleep(TRY_AGAIN_S)
+                continue
+            if wrote < BATCH:
+                await self._clock.sleep(WRITE_EVERY_S)
+
+    async def _write(self, store: Store) -> int:
+        batch = self._plane.unwritten(BATCH)
+        if batch:
+            try:
+                await store.write(batch)
+            except StoreUnavailable:
+                raise
+            except Exception:  # noqa: BLE001 - raised again where it is not for one entry's sake
+                await self._write_singly(store, batch)
+            self._plane.written(batch)
+        return len(batch)
+
+    async def _write_singly(self, store: Store, batch: Sequence[Entry]) -> None:
+        """
+        Leave out what the store refuses, so that it keeps nothing else from being written.
+
+        But not where it refuses everything: then the fault is not the entries'.
+        """
+        refused: list[tuple[Entry, Exception]] = []
+        for entry in batch:
+            try:
+                await store.write([entry])
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised or logged below
+                refused.append((entry, error))
+        if len(refused) == len(batch):
+            raise refused[0][1]
+        for entry, why in refused:
+            log.error("the store refuses an entry, which is left out: %r: %s", entry, why)
+
+    async def _prune(self, store: Store) -> None:
+        if self._clock.monotonic() - self._pruned_at > PRUNE_EVERY_S:
+            self._pruned_at = self._clock.monotonic()
+            try:
+                await store.prune(self._clock.now())
+            except StoreUnavailable as error:  # what is written every moment says whether it is down
+                log.warning("the store was not relieved of what is old, until the next time: %s", error)
+
+    def _forget_unless_stored(self) -> None:
+        """Without a store nobody has to wait until something is written down."""
+        if self._store is None:
+            self._plane.written(self._plane.unwritten(BATCH))
+
+    def _keep(self, records: Sequence[Record]) -> None:
+        for record in records:
+            if record.body is None:
+                self._records.pop((record.kind, record.id), None)
+            else:
+                self._records[record.kind, record.id] = record
+
+    def _set_book(self) -> None:
+        settings = self._plane.settings
+        if settings is not None:
+            # Of no epoch until the store has told its records: no router gives up what it knows for less.
+            epoch = self._epoch if self._is_restored else NO_EPOCH
+            book = book_of(settings, tuple(self._records.values()), epoch)
+            self._plane.set_book(book, self._clock.now())
+
+    def _wake(self) -> None:
+        """Wake every watcher if there is something newer than what they sleep on."""
+        if self._plane.version != self._woken_at:
+            self._woken_at = self._plane.version
+            self._news.set()
+            self._news = asyncio.Event()
+
+    _woken_at = 0

@@ -1,0 +1,94 @@
+"""
+What machines of one's own came to: their hours, whose they were, and what that makes of a token.
+
+Pure: the ledger's sums in, nano-dollars out.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from serve_app.config.settings import Settings
+from serve_app.control.backend import first_vllm
+from serve_app.ledger.cost_report import Sum
+from serve_app.ledger.entry import NOT_A_TENANT
+from serve_app.ledger.store import Spend
+from serve_app.pricing.money import nano_dollars
+from serve_app.pricing.price import FREE, HOUR_MS, MILLION
+from serve_app.pricing.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """
+    The machine of one provider in one span.
+
+    `hourly` is what an hour costs, in nano-dollars. `up_ms` is for how long it was there to be paid, None
+    where nobody counts that; `used_ms` what requests had of it, and `tokens` what they read and wrote.
+    """
+
+    hourly: int
+    up_ms: int | None
+    used_ms: int = 0
+    tokens: int = 0
+
+    @property
+    def hours(self) -> float | None:
+        return None if self.up_ms is None else self.up_ms / HOUR_MS
+
+    @property
+    def cost(self) -> int | None:
+        """What has to be paid for it, whoever used it."""
+        return None if self.up_ms is None else self._cost_of(self.up_ms)
+
+    @property
+    def attributed(self) -> int:
+        """What of that was used by requests."""
+        return self._cost_of(self.used_ms)
+
+    @property
+    def idle(self) -> int | None:
+        """The rest. Never below zero: replicas that do not see each other may count a moment twice."""
+        return None if self.cost is None else max(0, self.cost - self.attributed)
+
+    @property
+    def per_million_tokens(self) -> int | None:
+        """What a million tokens really cost, with the idle hours as far as they are counted."""
+        paid = self.attributed if self.cost is None else self.cost
+        return round(paid * MILLION / self.tokens) if self.tokens else None
+
+    def _cost_of(self, milliseconds: int) -> int:
+        return FREE.with_machine(self.hourly).cost(Usage(machine_ms=milliseconds))
+
+
+def machines_of(settings: Settings, spends: Iterable[Spend], vllm_up_ms: int | None) -> dict[str, Machine]:
+    """
+    The machines that are paid by the hour, by provider id.
+
+    `vllm_up_ms` is how long the one behind seed 004's vLLM was there, None where no endpoint is known. Those
+    that we host have their idle time in the ledger; of all others nobody counts the hours.
+    """
+    sums: dict[str, Sum] = {}
+    idle_ms: dict[str, int] = {}
+    for spend in spends:
+        if spend.tenant == NOT_A_TENANT:
+            idle_ms[spend.provider_id] = idle_ms.get(spend.provider_id, 0) + spend.machine_ms
+        else:
+            sums.setdefault(spend.provider_id, Sum()).add(spend)
+    vllm, found = first_vllm(settings), {}
+    for provider in settings.llm_providers:
+        up_ms = vllm_up_ms if provider is vllm else None
+        rate = provider.hourly_rate
+        its = sums.get(provider.id, Sum())
+        if provider.local is not None and rate:
+            up_ms = its.machine_ms + idle_ms.get(provider.id, 0)
+        if rate or up_ms is not None:
+            hourly = hourly_of_vllm(settings) if provider is vllm else nano_dollars(rate or 0)
+            found[provider.id] = Machine(hourly, up_ms, its.machine_ms, its.tokens)
+    return found
+
+
+def hourly_of_vllm(settings: Settings) -> int:
+    """What an hour of seed 004's vLLM costs, in nano-dollars; its provider's own word comes first."""
+    vllm = first_vllm(settings)
+    own = None if vllm is None else vllm.hourly_rate
+    return nano_dollars(settings.backends.vllm_hourly_rate if own is None else own)

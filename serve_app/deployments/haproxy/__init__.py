@@ -1,0 +1,1 @@
+"""The HAProxy that Ray Serve starts, with a hardened configuration."""

@@ -1,0 +1,148 @@
+"""`POST /v1/chat/completions`, as far as the gateway must understand it (contract 1.4)."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from serve_app.formats.exact_json import dumps
+from serve_app.formats.json_body import BOM, cost_limit, parameters_of, parse_body, whole
+from serve_app.formats.openai_chat.fields import check_fields
+from serve_app.formats.openai_chat.hosted_tools import NONE, HostedTools, hosted_tools
+from serve_app.formats.openai_chat.images import check_images, images_in_text, link_schemes
+from serve_app.formats.openai_chat.messages import messages_of
+from serve_app.formats.openai_chat.output import read_output
+from serve_app.formats.openai_chat.thinking import asks_to_think
+from serve_app.formats.routing_fields import NO_WISHES, Wishes, read_wishes
+from serve_app.pricing.prompt import Prompt, prompt_of
+from serve_app.pricing.usage import estimate_tokens
+
+DEFAULT_OUTPUT_TOKENS = 500  # contract 3.3: what an answer is reckoned at when nobody set a limit
+
+LEFT_TO_US = (None, "", "auto")  # a model that is chosen here
+
+
+NO_PARAMETERS: Mapping[str, Any] = {}
+
+_READ_AS_WELL = ("tools", "functions", "response_format")
+
+
+class ChatRequest(NamedTuple):
+    """
+    A chat request: the caller's bytes, and what routing needs to know of them.
+
+    `input_tokens` is estimated at four bytes a token over everything that is text; `prompt` is what bounds
+    the tokens that a vendor may count. `output_limit` is the most tokens one answer may have, None where the
+    caller says nothing, `thinking` how many of them are asked for to think; `answers` is how many are asked
+    for, `tools` what the vendor may run itself. `speaks`: the answer may be sound or pictures;
+    `writes_cache`: parts of the input are marked to be kept. `thinks`: the model is asked to reason
+    first. `max_cost` is in nano-dollars. `images` counts the image parts, `written_images` the links and
+    data URIs of images that stand in plain text, which are looked for where the model is left to the gateway.
+    `image_links` are the schemes of the images that are web addresses.
+    """
+
+    raw: bytes
+    model: str | None
+    stream: bool
+    wants_usage: bool
+    images: int
+    input_tokens: int
+    output_tokens: int
+    prompt: Prompt | None = None
+    output_limit: int | None = None
+    thinking: int = 0
+    answers: int = 1
+    tools: HostedTools = NONE
+    speaks: bool = False
+    service_tier: str | None = None
+    writes_cache: bool = False
+    thinks: bool = False
+    preferred_model: str | None = None
+    require_vision: bool = False
+    require_audio: bool = False
+    max_cost: int | None = None
+    context_size: int | None = None
+    written_images: int = 0
+    image_links: frozenset[str] = frozenset()
+    wishes: Wishes = NO_WISHES
+    parameters: Mapping[str, Any] = NO_PARAMETERS
+
+
+def read_chat(raw: bytes) -> ChatRequest:
+    """Parse and check; InvalidRequest (400, 413) and InvalidField (422) say what is wrong."""
+    raw = raw.removeprefix(BOM)
+    body = parse_body(raw)
+    messages = messages_of(body)
+    check_fields(body)
+    output = read_output(body)
+    stream = bool(body.get("stream"))
+    in_parts = [message for message in messages if isinstance(message.get("content"), list)]
+    return ChatRequest(
+        raw=raw,
+        model=body.get("model"),
+        stream=stream,
+        wants_usage=stream and bool((body.get("stream_options") or {}).get("include_usage")),
+        images=check_images(in_parts),
+        input_tokens=estimate_tokens(_text_length(messages) + _length_of_tools(body)),
+        output_tokens=(output.limit or DEFAULT_OUTPUT_TOKENS + output.thinking) * output.answers,
+        prompt=prompt_of(len(raw), in_parts, bool(body.get("tools") or body.get("functions"))),
+        output_limit=output.limit,
+        thinking=output.thinking,
+        answers=output.answers,
+        tools=hosted_tools(body),
+        speaks=_speaks(body),
+        service_tier=_tier(body),
+        writes_cache=b'"cache_control"' in raw,
+        thinks=asks_to_think(body),
+        preferred_model=body.get("preferred_model"),
+        require_vision=bool(body.get("require_vision")),
+        require_audio=bool(body.get("require_audio")),
+        max_cost=cost_limit(body),
+        context_size=whole(body, "context_size"),
+        written_images=images_in_text(messages) if body.get("model") in LEFT_TO_US else 0,
+        image_links=link_schemes(in_parts),
+        wishes=read_wishes(body),
+        parameters=parameters_of(body),
+    )
+
+
+def _tier(body: dict[str, Any]) -> str | None:
+    """Some vendors let it be other than a text, and then it changes no price that we know of."""
+    tier = body.get("service_tier")
+    return tier if isinstance(tier, str) else None
+
+
+def _speaks(body: dict[str, Any]) -> bool:
+    """Whether the answer may be more than text."""
+    modalities = body.get("modalities")
+    if not modalities:
+        return False
+    return any(modality != "text" for modality in modalities)
+
+
+def _length_of_tools(body: dict[str, Any]) -> int:
+    """Tools and response formats are read by the model as well, and paid for."""
+    length = 0
+    for name in _READ_AS_WELL:
+        if name in body:
+            length += len(dumps(body[name]))
+    return length
+
+
+def _text_length(messages: list[dict[str, Any]]) -> int:
+    """Bytes of all text in the messages; pictures, sound and files are no text."""
+    length = 0
+    for message in messages:
+        for name, value in message.items():
+            if name == "role":
+                continue
+            if isinstance(value, str):
+                length += _bytes(value)
+            elif name == "content" and value:
+                length += sum(_bytes(part["text"]) for part in value if part["type"] == "text")
+            elif isinstance(value, dict | list) and value and name != "audio":
+                length += len(dumps(value))
+    return length
+
+
+def _bytes(written: str) -> int:
+    """Of its UTF-8, which is longer than its characters where it is not English."""
+    return len(written) if written.isascii() else len(written.encode("utf-8", "surrogatepass"))

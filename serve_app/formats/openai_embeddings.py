@@ -1,0 +1,78 @@
+"""`POST /v1/embeddings`, as far as the gateway must understand it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from serve_app.formats.json_body import (
+    BOM,
+    MOST_TOKENS,
+    InvalidField,
+    cost_limit,
+    parameters_of,
+    parse_body,
+    text,
+    tokens,
+)
+from serve_app.formats.routing_fields import NO_WISHES, Wishes, read_wishes
+from serve_app.pricing.prompt import Prompt
+from serve_app.pricing.usage import estimate_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """An embeddings request: the caller's bytes, and what routing needs to know of them."""
+
+    raw: bytes
+    model: str | None
+    input_tokens: int
+    prompt: Prompt | None = None
+    preferred_model: str | None = None
+    max_cost: int | None = None
+    wishes: Wishes = NO_WISHES
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_embedding(raw: bytes) -> EmbeddingRequest:
+    """Parse and check; InvalidRequest (400, 413) and InvalidField (422) say what is wrong."""
+    raw = raw.removeprefix(BOM)
+    body = parse_body(raw)
+    if "input" not in body:
+        raise InvalidField("input", "Field required", "missing")
+    tokens(body, "dimensions")
+    text(body, "encoding_format")
+    text(body, "user")
+    return EmbeddingRequest(
+        raw=raw,
+        model=text(body, "model"),
+        input_tokens=_tokens(body["input"]),
+        prompt=Prompt(len(raw)),
+        preferred_model=text(body, "preferred_model"),
+        max_cost=cost_limit(body),
+        wishes=read_wishes(body),
+        parameters=parameters_of(body),
+    )
+
+
+def _tokens(value: Any) -> int:
+    """A text, a list of texts, a list of tokens, or a list of those: OpenAI takes all four."""
+    if isinstance(value, str):
+        return estimate_tokens(len(value))
+    if isinstance(value, list) and value:
+        if all(isinstance(item, str) for item in value):
+            return sum(estimate_tokens(len(item)) for item in value)
+        if _are_tokens(value):
+            return len(value)
+        if all(isinstance(item, list) and item and _are_tokens(item) for item in value):
+            return sum(len(item) for item in value)
+    raise InvalidField("input", "Input should be a text, a list of texts, or lists of tokens", "input_type")
+
+
+def _are_tokens(value: list[Any]) -> bool:
+    return all(_is_token(item) for item in value)
+
+
+def _is_token(item: Any) -> bool:
+    """JSON has one kind of number: 5.0 is a whole one."""
+    is_whole = type(item) is int or (type(item) is float and item.is_integer())
+    return is_whole and 0 <= item <= MOST_TOKENS

@@ -1,0 +1,167 @@
+"""The words of `/api/v1`: models, route, provider health (contract 1.1, 1.2)."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
+
+from serve_app.config.data_policy import DataPolicy, strictest
+from serve_app.config.model import ModelTask
+from serve_app.formats.json_body import MOST_DOLLARS, MOST_TOKENS
+from serve_app.formats.routing_fields import LONGEST_NAME, MOST_MODELS, MOST_PROVIDERS, Wishes
+
+Dollars = Annotated[float, Field(strict=True, ge=0, le=MOST_DOLLARS)]
+Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
+ProviderNames = Annotated[list[Name], Field(max_length=MOST_PROVIDERS)]
+
+
+def _a_number(value: Any) -> Any:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ValueError("Input should be a number")
+    return value
+
+
+# 5.0 is a whole number in JSON; "5" and true are none.
+Positive = Annotated[int, Field(ge=1, le=MOST_TOKENS), BeforeValidator(_a_number)]
+
+
+class Words(BaseModel):
+    """Unknown fields of a request are ignored, as the contract asks."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+
+class ModelEntry(Words):
+    """One (provider, model, task) entry of the configuration."""
+
+    model_id: str
+    provider_id: str
+    task: str
+    context_window: int
+    dimension: int | None
+    supports_vision: bool = False
+    supports_audio: bool = False
+
+
+class ProviderWords(Words):
+    """Which providers may serve a request: ids or types. What is not read here is ignored."""
+
+    only: ProviderNames | None = None
+    ignore: ProviderNames | None = None
+    order: ProviderNames | None = None
+    allow_fallbacks: StrictBool | None = None
+    data_policy: DataPolicy | None = None
+
+
+class RouteRequest(Words):
+    """
+    A question to the router; nothing is called. `max_cost` is in US dollars.
+
+    `model` and `models` are named as in a request, `preferred_model` is a wish.
+    """
+
+    task: str = Field(json_schema_extra={"enum": [task.value for task in ModelTask]})
+    model: Name | None = None
+    models: Annotated[list[Name], Field(max_length=MOST_MODELS)] | None = None
+    provider: ProviderWords | None = None
+    data_policy: DataPolicy | None = None
+    preferred_model: str | None = None
+    require_vision: StrictBool = False
+    require_audio: StrictBool = False
+    max_cost: Dollars | None = None
+    context_size: Positive | None = None
+    include_fallbacks: StrictBool = False
+
+    @property
+    def wishes(self) -> Wishes:
+        """The caller's own rules, as of a request."""
+        provider = self.provider or ProviderWords()
+        policies = (self.data_policy, provider.data_policy)
+        return Wishes(
+            models=tuple(dict.fromkeys(self.models or ())),
+            only=None if provider.only is None else tuple(provider.only),
+            ignore=tuple(provider.ignore or ()),
+            order=tuple(dict.fromkeys(provider.order or ())),
+            allow_fallbacks=provider.allow_fallbacks is not False,
+            local_only=strictest(policies) is DataPolicy.LOCAL,
+        )
+
+
+class FallbackChoice(Words):
+    """A target that would be tried next."""
+
+    provider_id: str
+    model_id: str
+    estimated_cost: float | None
+    provider_type: str
+
+
+class RouteAnswer(FallbackChoice):
+    """The target a request would go to. A cost is null when nobody knows the price."""
+
+    reason: str
+    fallbacks: list[FallbackChoice] | None = None
+
+
+class BreakerView(Words):
+    """A circuit breaker, with the seed's keys and the reference's beside them."""
+
+    state: str
+    failure_count: int
+    success_count: int
+    last_failure_time: str | None
+    last_failure: str | None
+    last_state_change: str
+    time_since_failure: float | None
+
+
+class HostedView(Words):
+    """
+    How much runs of a model that the gateway hosts itself.
+
+    `state` says what becomes of one more request: `warm` it is served now, `saturated` and `starting` it goes
+    elsewhere where it may, `cold` likewise, and a replica is started for those that come after. `running`
+    counts the requests that `replicas` work on or have waiting.
+    """
+
+    state: str
+    replicas: int
+    starting: int
+    running: int
+
+
+class ProviderView(Words):
+    """
+    One provider's health.
+
+    `status` is `healthy` when its breaker is closed, unless the last look at its upstream found it ill:
+    `error` says how. `last_check` is null where nobody has looked, because asking would cost tokens.
+    `local` is null where the model runs elsewhere.
+    """
+
+    provider_type: str
+    status: str
+    latency_ms: float | None = None
+    error: str | None = None
+    last_check: str | None = None
+    circuit_breaker: BreakerView
+    circuit_breaker_state: str
+    models_count: int
+    local: HostedView | None = None
+
+
+class ProvidersView(Words):
+    """All providers' health; `healthy` counts closed breakers."""
+
+    providers: dict[str, ProviderView]
+    total_providers: int
+    healthy_providers: int
+    total_models: int
+
+
+class HealthView(Words):
+    """`GET /health`."""
+
+    status: str
+    ollama_status: dict[str, Any]
+    models_loaded: list[str]
+    timestamp: str

@@ -1,0 +1,215 @@
+"""
+The bill of one request: what is set aside before each attempt, and what the attempt came to.
+
+Nothing is sent that has not been set aside and written down; nothing is set aside that is not let go of.
+"""
+
+from dataclasses import dataclass
+
+from serve_app.caller import Caller
+from serve_app.clock import Clock
+from serve_app.control.cache import Replica
+from serve_app.errors import PriceUnknown
+from serve_app.gateway.budget_filter import Output, longest_of, most_usage, output_of, unpriced_use, worst_at
+from serve_app.ledger.entry import Entry, EntryOutcome
+from serve_app.ledger.journal import Begun
+from serve_app.limits.client import Hold, Need
+from serve_app.limits.limit import Unit
+from serve_app.pricing.money import MOST_NANO
+from serve_app.pricing.usage import Usage
+from serve_app.routing.requirements import Requirements
+from serve_app.routing.target import Target
+
+
+@dataclass(slots=True)
+class Item:
+    """One attempt on the bill, settled once; `ticket` is its place in the journal."""
+
+    target: Target
+    attempt: int
+    hold: Hold | None
+    ticket: int
+    is_settled: bool = False
+
+
+class Bill:
+    """Charges one request to its caller, within the limits that there are for that."""
+
+    def __init__(
+        self,
+        request_id: str,
+        operation: str,
+        wanted: Requirements,
+        caller: Caller,
+        control: Replica,
+        clock: Clock,
+    ) -> None:
+        self._request_id = request_id
+        self._operation = operation
+        self._wanted = wanted
+        self._caller = caller
+        self._control = control
+        self._clock = clock
+        self._limits = control.limits_for(caller)
+        self._most: dict[str, Usage] = {}
+        self._worst: dict[str, tuple[Usage, int | None]] = {}
+        self._outputs: dict[str, Output] = {}
+        self._entered: Hold | None = None
+        self._is_open = False
+
+    async def open(self, within_s: float) -> None:
+        """Count the request against its caller's limits, once; raises LimitReached and GatewayUnavailable."""
+        if self._is_open:
+            return
+        self._is_open = True
+        if needs := [(limit, 1) for limit in self._limits.of_requests]:
+            self._entered = await self._control.loans.reserve(needs, within_s)
+
+    def close(self) -> None:
+        """The request is over: another one of its caller may come."""
+        if self._entered is not None:
+            self._control.loans.settle(self._entered)
+
+    async def reserve(self, target: Target, within_s: float) -> Hold | None:
+        """
+        Set aside what an attempt at this target may use at worst; None where no limit asks for it.
+
+        What costs nothing needs no money: a free model serves on an empty budget. Raises LimitReached, and
+        GatewayUnavailable when nobody knows what is left.
+        """
+        limits = self._limits.of_attempts_at(target.provider_id, target.model_id)
+        if not limits:
+            return None
+        most, cost = self.at_worst(target)
+        price = self._control.price(target.name)
+        needs: list[Need] = []
+        for limit in limits:
+            if limit.unit is Unit.NANO_DOLLARS:
+                if cost is None or price is None:
+                    raise PriceUnknown(target.name, limit.id)
+                if unpriced := unpriced_use(price, target, self._wanted, limit.id):
+                    raise unpriced
+                amount = cost
+            else:
+                amount = most.total_tokens if limit.unit is Unit.TOKENS else 1
+            if amount:
+                needs.append((limit, amount))
+        return await self._control.loans.reserve(needs, within_s) if needs else None
+
+    def release(self, hold: Hold | None) -> None:
+        """Nothing was sent."""
+        if hold is not None:
+            self._control.loans.cancel(hold)
+
+    def item(self, target: Target, attempt: int, hold: Hold | None) -> Item:
+        """Write down that an attempt begins; GatewayUnavailable when it has to be and cannot."""
+        most, cost = self.at_worst(target)
+        begun = Begun(
+            request_id=self._request_id,
+            attempt=attempt,
+            at=self._clock.now(),
+            tenant=self._caller.tenant,
+            caller=self._caller.name,
+            provider_id=target.provider_id,
+            model_id=target.model_id,
+            task=self._wanted.task,
+            operation=self._operation,
+            usage=most,
+            cost=cost,
+        )
+        return Item(target, attempt, hold, self._control.begin(begun))
+
+    def settle(
+        self,
+        item: Item,
+        usage: Usage | None,
+        outcome: EntryOutcome,
+        latency_s: float,
+        first_token_s: float | None = None,
+    ) -> int | None:
+        """
+        Write down what an attempt came to, and let go of the rest of what was set aside for it.
+
+        Without usage it came to nothing. Its cost in nano-dollars, None when nobody knows the price.
+        """
+        cost = 0 if usage is None else self._cost(item.target, usage)
+        if item.is_settled:
+            return cost
+        item.is_settled = True
+        journal, number = self._control.next_page()
+        entry = Entry(
+            journal=journal,
+            number=number,
+            request_id=self._request_id,
+            attempt=item.attempt,
+            at=self._clock.now(),
+            tenant=self._caller.tenant,
+            caller=self._caller.name,
+            provider_id=item.target.provider_id,
+            model_id=item.target.model_id,
+            task=self._wanted.task,
+            operation=self._operation,
+            usage=usage or Usage(),
+            cost=cost,
+            outcome=outcome,
+            latency_s=latency_s,
+            first_token_s=first_token_s,
+        )
+        self._control.account(entry, item.ticket, item.hold)
+        return cost
+
+    def at_worst(self, target: Target) -> tuple[Usage, int | None]:
+        """The most an attempt may use, and cost (None without a price), worked out once for each target."""
+        known = self._worst.get(target.name)
+        if known is None:
+            most, cost = self.most(target), None
+            if price := self._control.price(target.name):
+                most = worst_at(price, most, self._wanted)
+                cost = price.cost(most)
+            known = self._worst[target.name] = most, cost
+        return known
+
+    def most(self, target: Target) -> Usage:
+        """The same in plain kinds of token."""
+        known = self._most.get(target.name)
+        if known is None:
+            known = self._most[target.name] = most_usage(target, self._wanted, self._output(target))
+        return known
+
+    def sends(self, target: Target) -> int | None:
+        """The bound of an answer's tokens that goes into the request, as it was reserved."""
+        return self._output(target).sent
+
+    def longest(self, target: Target) -> int | None:
+        """The most tokens of all answers together; None where nothing bounds them."""
+        sent = self._output(target).sent
+        return longest_of(target) if sent is None else self._output(target).most * self._wanted.answers
+
+    def limits_tools(self, target: Target) -> bool:
+        """Whether tools of the vendor's get a bound where the caller has set none."""
+        extent = self._wanted.extent
+        return extent is not None and extent.lacks_uses and self._is_limited(target)
+
+    def _output(self, target: Target) -> Output:
+        known = self._outputs.get(target.name)
+        if known is None:
+            known = output_of(target, self._wanted, self._is_limited(target))
+            self._outputs[target.name] = known
+        return known
+
+    def _is_limited(self, target: Target) -> bool:
+        """Whether a limit of tokens, or one of money that the answer needs, applies to this target."""
+        limits = self._limits.of_attempts_at(target.provider_id, target.model_id)
+        if not limits:
+            return False
+        units = {limit.unit for limit in limits}
+        if Unit.TOKENS in units:
+            return True
+        if Unit.NANO_DOLLARS not in units:
+            return False
+        price = self._control.price(target.name)
+        return price is None or price.charges_for_output
+
+    def _cost(self, target: Target, usage: Usage) -> int | None:
+        price = self._control.price(target.name)
+        return None if price is None else min(price.cost(usage), MOST_NANO)

@@ -1,0 +1,372 @@
+"""
+One attempt after the other, until a target answers: whole answers, streams and vectors alike.
+
+Nobody here knows what is asked for; `ask` does. What follows a failure is decided by `resilience/retry.py`.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from math import inf
+from random import Random
+from typing import TypeVar
+
+from serve_app.clock import Clock
+from serve_app.config.provider import Transport
+from serve_app.config.settings import Settings
+from serve_app.control.backend import Backend, moved_to
+from serve_app.control.cache import Replica
+from serve_app.errors import (
+    FailureKind,
+    GatewayError,
+    LimitReached,
+    UpstreamError,
+    internal_error,
+    upstream_error,
+)
+from serve_app.gateway.request_context import Attempt, Limits, Trip
+from serve_app.gateway.successors import advised
+from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead, StreamItem
+from serve_app.resilience.retry import JITTER, Again, Move, Outlook, Tried, next_step
+from serve_app.resilience.silence import first_token_limit
+from serve_app.routing.candidate import Candidate
+from serve_app.routing.eligibility import Obstacle
+from serve_app.routing.plan import Plan
+from serve_app.routing.target import Target
+
+A = TypeVar("A")
+
+Ask = Callable[[Provider, Call, Attempt], Awaitable[A | UpstreamError]]
+OpenStream = tuple[StreamHead, AsyncGenerator[StreamItem, None]]
+
+LOOKS_EVERY_S = 1.0  # whether a machine of ours is still there, while an answer of it is waited for
+NO_HURRY = 0.9  # of the usual time: what was spent before the first attempt does not make it a hurried one
+
+log = logging.getLogger("sekha.gateway")
+
+
+class Engine:
+    """Tries the targets of a plan; the only place that does."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        providers: Mapping[str, Provider],
+        control: Replica,
+        clock: Clock,
+        rng: Random,
+        wakers: Mapping[str, Callable[[], None]] | None = None,
+    ) -> None:
+        self._providers = providers
+        self._wakers = wakers or {}
+        self._configs = {provider.id: provider for provider in settings.llm_providers}
+        # Serve keeps a queue for a provider that has replicas of its own; nobody does for one that runs here.
+        self._most_at_once = {
+            provider.id: provider.max_ongoing_requests
+            for provider in settings.llm_providers
+            if provider.transport is Transport.INLINE
+        }
+        self._settings = settings
+        self._request_timeout = settings.routing.request_timeout
+        self._passes_filter = settings.routing.fallback_on_content_filter
+        self._control = control
+        self._clock = clock
+        self._rng = rng
+
+    async def answer(self, trip: Trip, ask: Ask[A]) -> tuple[Attempt, A]:
+        """
+        The first answer that one of the trip's remaining targets gives; raises what the caller should hear.
+
+        Called again after an answer has broken off, it goes on with the targets that are left then.
+        """
+        if not trip.plan.ordered:
+            raise (None if trip.plan.wanted.named else trip.plan.unpaid) or self.refusal(trip.plan)
+        await trip.bill.open(trip.remaining_s)
+        self._wake(trip.plan)  # not for those who are refused: a machine costs money
+        while trip.remaining_s > 0.0 and (candidate := self._choose(trip)) is not None:
+            found = await self._try(trip, candidate, ask)
+            if not isinstance(found, Move):
+                return found
+            trip.leave(candidate, found)
+        raise advised(trip.last_word(), trip.plan)
+
+    def passes_on(self, trip: Trip, broken: Attempt, error: UpstreamError) -> bool:
+        """Leave the target whose answer broke off; return whether another one may go on with it."""
+        tried = Tried(error, broken.retries, has_begun=True)
+        policy = self._configs[broken.provider_id].retry
+        step = next_step(tried, policy, self._outlook(trip, broken.candidate), chance=0.0)
+        move = step if isinstance(step, Move) else Move.NEXT
+        trip.leave(broken.candidate, move)
+        return move is not Move.END
+
+    def answer_limit(self, provider_id: str) -> float:
+        """The most bytes that an answer of this provider may have."""
+        return self._configs[provider_id].max_answer_mb * 1024**2
+
+    def refusal(self, plan: Plan) -> GatewayError:
+        """What the caller hears when the plan has nobody to ask, and when it makes sense to come back."""
+        closed = (d.candidate.target.provider_id for d in plan.dropped if d.obstacle is Obstacle.BREAKER)
+        return plan.refusal(min(map(self._control.breakers.opens_in_s, closed), default=None))
+
+    def _wake(self, plan: Plan) -> None:
+        """Let machines start for those who would be asked if they were there; others answer meanwhile."""
+        for candidate in plan.missed:
+            if wake := self._wakers.get(candidate.target.provider_id):
+                wake()
+
+    def _choose(self, trip: Trip) -> Candidate | None:
+        """The best of what is left; who has asked for patience comes after those who have not."""
+        askable = trip.askable
+        if not askable:
+            return None
+        chosen = askable[0]
+        if trip.falls_back and self._control.breakers.cooling_s(chosen.target.name):
+            # It is rate limited: whoever stands in for it may be asked.
+            chosen = min(trip.left, key=lambda other: self._control.breakers.cooling_s(other.target.name))
+            trip.passes_over = trip.passes_over or chosen is not askable[0]
+        trip.left = [other for other in trip.left if other is not chosen]
+        return chosen
+
+    async def _try(self, trip: Trip, candidate: Candidate, ask: Ask[A]) -> tuple[Attempt, A] | Move:
+        """Ask one target, and again as often as that makes sense."""
+        target = candidate.target
+        policy = self._configs[target.provider_id].retry
+        retries = 0
+        wait_s = 0.0
+        while True:
+            if not await self._waited(trip, target, wait_s):
+                return Move.NEXT
+            try:
+                attempt = await self._admitted(trip, candidate, retries)
+            except LimitReached as reached:
+                trip.turned_away(reached)
+                return Move.NEXT
+            if attempt is None:
+                trip.not_there(target)
+                return Move.NEXT
+            began = self._clock.monotonic()
+            answer = await self._asked(trip, attempt, ask)
+            if not isinstance(answer, UpstreamError):
+                return attempt, answer
+            took_s = self._clock.monotonic() - began
+            tried = Tried(answer, retries, took_s, has_begun=attempt.frames > 0)
+            step = next_step(tried, policy, self._outlook(trip, candidate), self._rng.random())
+            if not isinstance(step, Again):
+                trip.failed(attempt, answer)
+                return step
+            trip.failed(attempt, answer, retry_in_s=step.after_s)
+            wait_s = step.after_s
+            retries += 1
+
+    def _outlook(self, trip: Trip, candidate: Candidate) -> Outlook:
+        # Who has to be waited for while a machine starts is no reason to hurry on.
+        has_other = any(self._may_serve(other) for other in trip.after(candidate) if other.is_ready)
+        stands_in = trip.stands_in(candidate.target)
+        return Outlook(trip.remaining_s, has_other, stands_in, self._passes_filter)
+
+    async def _admitted(self, trip: Trip, candidate: Candidate, retries: int) -> Attempt | None:
+        """The next attempt at a target; None when its breaker says no. Raises LimitReached."""
+        target = candidate.target
+        hold = await trip.bill.reserve(target, trip.remaining_s)
+        admission = None
+        try:
+            admission = await self._control.admit(target.provider_id)
+            if admission is not None:
+                return trip.attempt(candidate, admission, retries, self._limits(trip, candidate), hold)
+        except BaseException:
+            trip.bill.release(hold)
+            if admission is not None:
+                self._control.breakers.decline(admission)
+            raise
+        trip.bill.release(hold)
+        return None
+
+    async def _waited(self, trip: Trip, target: Target, wait_s: float) -> bool:
+        """
+        Let the wait pass, and what the target asked for in the meantime, in answer to others.
+
+        False, without waiting, when the deadline or `retry_after_max_s` does not allow it.
+        """
+        patience_s = self._configs[target.provider_id].retry.retry_after_max_s
+        while True:
+            cooling_s = self._control.breakers.cooling_s(target.name)
+            if not (wait_s or cooling_s):
+                return True
+            if cooling_s > patience_s or max(wait_s, cooling_s) >= trip.remaining_s:
+                trip.put_off(target, max(wait_s, cooling_s))
+                return False
+            # Those who waited together must not come back together.
+            apart_s = cooling_s * (1 + JITTER * self._rng.random())
+            await self._clock.sleep(max(wait_s, apart_s if apart_s < trip.remaining_s else cooling_s))
+            wait_s = 0.0
+
+    def _limits(self, trip: Trip, candidate: Candidate) -> Limits:
+        """
+        How long this attempt may take.
+
+        A stream has to begin within its target's first-token limit, as long as somebody else could be asked
+        then; the last target may use what remains.
+        """
+        config = self._configs[candidate.target.provider_id]
+        left_s = trip.remaining_s
+        own_s = self._first_token_s(trip, candidate.target) if trip.streams else config.timeout
+        hurried = left_s < NO_HURRY * min(own_s, self._request_timeout)
+        if not trip.streams:
+            return Limits(min(left_s, own_s), config.first_byte_timeout_s or own_s, hurried=hurried)
+        return Limits(
+            min(left_s, own_s) if self._has_other(trip, candidate) else left_s,
+            config.first_byte_timeout_s or left_s,
+            config.stream_idle_timeout_s,
+            hurried=hurried,
+        )
+
+    def _first_token_s(self, trip: Trip, target: Target) -> float:
+        config, wanted = self._configs[target.provider_id], trip.plan.wanted
+        return first_token_limit(
+            config.first_token_timeout_s,
+            target.model_id,
+            is_asked_to_think=wanted.thinks,
+            input_tokens=wanted.input_tokens,
+            is_own=config.may_load_first,
+        )
+
+    def _has_other(self, trip: Trip, candidate: Candidate) -> bool:
+        """Whether another target could be asked if this one fails."""
+        return any(self._may_serve(other) for other in trip.after(candidate))
+
+    def _may_serve(self, candidate: Candidate) -> bool:
+        target = candidate.target
+        patience_s = self._configs[target.provider_id].retry.retry_after_max_s
+        return (
+            not self._control.breakers.is_open(target.provider_id)
+            and self._control.breakers.cooling_s(target.name) <= patience_s
+        )
+
+    def _moved_to(self, target: Target) -> str | None:
+        """Where to ask instead of at the configured address, if an operator has said so."""
+        if target.provider_type != Backend.VLLM:
+            return None
+        return moved_to(self._settings, self._control.book.backend, target.provider_id)
+
+    def _is_local(self, target: Target, moved_to: str | None) -> bool:
+        """Whether the data of a request stays here, also where the target was moved after it was planned."""
+        return self._configs[target.provider_id].keeps_data_local(moved_to)
+
+    async def _asked(self, trip: Trip, attempt: Attempt, ask: Ask[A]) -> A | UpstreamError:
+        """Ask; an exception of our own code ends the request, and says nothing about the provider."""
+        target, limits = attempt.candidate.target, attempt.limits
+        moved_to = self._moved_to(target)
+        if trip.plan.wanted.local_only and not self._is_local(target, moved_to):
+            message = f"Provider '{target.provider_id}' was moved to an address that is not local"
+            return upstream_error(message, target.provider_id, FailureKind.NOT_FOUND)
+        call = Call(
+            target.model_id,
+            trip.raw,
+            limits.timeout_s,
+            trip.request_id,
+            trip.wants_usage,
+            limits.first_byte_s,
+            limits.idle_s,
+            moved_to,
+            trip.bill.sends(target),
+            trip.bill.limits_tools(target),
+        )
+        provider = self._providers[target.provider_id]
+        if trip.in_flight_at(target.provider_id) >= self._most_at_once.get(target.provider_id, inf):
+            message = f"As many requests as provider '{target.provider_id}' may have are under way"
+            return upstream_error(message, target.provider_id, FailureKind.SATURATED, retry_after_s=1.0)
+        with trip.asking(attempt):
+            try:
+                if self._may_be_lost(trip, attempt.candidate):
+                    return await self._unless_gone(target.provider_id, ask(provider, call, attempt))
+                return await ask(provider, call, attempt)
+            except Exception:
+                log.exception(
+                    "request %s: our code failed at provider '%s'", trip.request_id, target.provider_id
+                )
+                return internal_error(target.provider_id, trip.request_id)
+
+    def _may_be_lost(self, trip: Trip, candidate: Candidate) -> bool:
+        """Whether it was a machine of ours that was there, and somebody else could be asked if it is not."""
+        hosted = self._configs[candidate.target.provider_id].local is not None
+        return hosted and candidate.is_ready and bool(trip.after(candidate))
+
+    async def _unless_gone(
+        self, provider_id: str, answering: Awaitable[A | UpstreamError]
+    ) -> A | UpstreamError:
+        """
+        The answer; but it is not waited for any more when nobody is there to give it.
+
+        A request that waits for a machine that has died would else wait for the next one to start.
+        """
+        coming = asyncio.ensure_future(answering)
+        looking: asyncio.Future[None] | None = None
+        try:
+            while not coming.done():
+                looking = asyncio.ensure_future(self._clock.sleep(LOOKS_EVERY_S))
+                await asyncio.wait((coming, looking), return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done() and not self._control.capacity(provider_id).ready:
+                    message = f"The machine of provider '{provider_id}' is gone"
+                    return upstream_error(message, provider_id, FailureKind.SATURATED, retry_after_s=1.0)
+            return coming.result()
+        finally:
+            for task in (coming, looking):
+                if task is not None and not task.done():
+                    task.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+
+async def open_stream(provider: Provider, call: Call, attempt: Attempt) -> OpenStream | UpstreamError:
+    """Start a stream and wait for its first word; until then falling back is still possible."""
+    stream = provider.chat_stream(call)
+    try:
+        first = await anext(stream, None)
+    except BaseException:
+        await stream.aclose()
+        raise
+    if isinstance(first, StreamHead):
+        attempt.dropped = first.dropped
+        return first, stream
+    await stream.aclose()
+    return first if isinstance(first, UpstreamError) else no_ending(attempt.provider_id)
+
+
+async def whole_stream(
+    provider: Provider, call: Call, attempt: Attempt, within_s: float, most: float
+) -> tuple[StreamHead, list[bytes], StreamEnd] | UpstreamError:
+    """A stream of at most so many bytes, read to its end within so many seconds; nobody sees it before."""
+    try:
+        async with asyncio.timeout(within_s):
+            opened = await open_stream(provider, call, attempt)
+            if isinstance(opened, UpstreamError):
+                return opened
+            head, stream = opened
+            blocks: list[bytes] = []
+            try:
+                async for item in stream:
+                    if isinstance(item, bytes):
+                        blocks.append(item)
+                        attempt.listen(item)
+                        if (most := most - len(item)) < 0:
+                            return _too_much(attempt.provider_id)
+                    elif isinstance(item, StreamEnd):
+                        return head, blocks, item
+                    elif isinstance(item, UpstreamError):
+                        return item
+            finally:
+                await stream.aclose()
+    except TimeoutError:
+        attempt.ran_into_deadline = True
+        message = f"Provider '{attempt.provider_id}' was not done when the request's time was up"
+        return upstream_error(message, attempt.provider_id, FailureKind.TIMEOUT)
+    return no_ending(attempt.provider_id)
+
+
+def no_ending(provider_id: str) -> UpstreamError:
+    """The failure of a provider whose stream neither ended nor failed."""
+    return upstream_error("The stream stopped without an ending", provider_id, FailureKind.BROKEN)
+
+
+def _too_much(provider_id: str) -> UpstreamError:
+    message = f"Provider '{provider_id}' sent a longer answer than max_answer_mb allows"
+    return upstream_error(message, provider_id, FailureKind.BROKEN)

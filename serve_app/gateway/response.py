@@ -1,0 +1,36 @@
+"""The stream that a caller of the gateway reads."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+from serve_app.errors import GatewayError
+from serve_app.gateway.routing_info import Routed
+from serve_app.providers.base import StreamEnd
+
+Items = AsyncGenerator[bytes | StreamEnd | GatewayError, None]
+
+
+class ChatStream:
+    """
+    A stream that has begun, or one that is held back.
+
+    It gives blocks of whole SSE frames, then the StreamEnd, or a GatewayError if the answer was cut short.
+    `routed` is None as long as an answer that is held back has not come. Close it in any case: what lies
+    behind it is let go then, also when nothing was read yet.
+    """
+
+    def __init__(self, routed: Routed | None, items: Items, leave: Callable[[], Awaitable[None]]) -> None:
+        self.routed = routed
+        self._items = items
+        self._leave = leave
+        self._begun = False
+
+    def __aiter__(self) -> Items:
+        self._begun = True
+        return self._items
+
+    async def aclose(self) -> None:
+        """Let go of the stream; a generator that was never started would not clean up by itself."""
+        if not self._begun:
+            self._begun = True
+            await self._leave()
+        await self._items.aclose()

@@ -1,0 +1,99 @@
+"""A stream of which nothing is handed on before it is whole."""
+
+import asyncio
+
+from serve_app.clock import Clock
+from serve_app.errors import GatewayError, UpstreamError
+from serve_app.gateway.executor import Engine, whole_stream
+from serve_app.gateway.request_context import Attempt, Trip
+from serve_app.gateway.response import ChatStream, Items
+from serve_app.gateway.routing_info import Routed
+from serve_app.gateway.streaming.finish import settle
+from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead
+
+COMMENT = b": the answer is held back until it is whole\n\n"
+COMMENT_EVERY_S = 5.0  # what lies between us and the caller may close a connection that is silent for longer
+
+
+async def held(engine: Engine, trip: Trip, clock: Clock) -> ChatStream:
+    """
+    The whole stream of the first target that finishes one.
+
+    What is there soon, an answer or a refusal, is told as ever. Else the stream begins with comments, and an
+    error can no longer be raised.
+    """
+    hold = _Hold(engine, trip, clock)
+    try:
+        is_done = await hold.wait()
+    except BaseException:
+        await hold.leave()
+        raise
+    stream = ChatStream(hold.whole()[0] if is_done else None, hold.items(), hold.leave)
+    hold.stream = stream
+    return stream
+
+
+class _Hold:
+    """An answer that is being gathered while the caller waits."""
+
+    def __init__(self, engine: Engine, trip: Trip, clock: Clock) -> None:
+        self._engine = engine
+        self._trip = trip
+        self._clock = clock
+        self._gathering = asyncio.create_task(self._gather())
+        self.stream: ChatStream | None = None
+
+    async def wait(self) -> bool:
+        """Whether the answer has come, or failed, before it is time for the next comment."""
+        tick = asyncio.ensure_future(self._clock.sleep(COMMENT_EVERY_S))
+        try:
+            await asyncio.wait({self._gathering, tick}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            tick.cancel()
+        return self._gathering.done()
+
+    def whole(self) -> tuple[Routed, list[bytes], StreamEnd]:
+        """What was gathered; raises what the caller should hear."""
+        return self._gathering.result()
+
+    async def items(self) -> Items:
+        """Comments until the answer is whole, then all of it at once."""
+        try:
+            while not self._gathering.done():
+                yield COMMENT
+                await self.wait()
+            try:
+                routed, blocks, end = self.whole()
+            except GatewayError as error:
+                yield error
+                return
+            if self.stream is not None:
+                self.stream.routed = routed
+            for block in blocks:
+                yield block
+            yield end
+        finally:
+            await self.leave()
+
+    async def leave(self) -> None:
+        """The caller is gone: nobody needs to go on."""
+        self._gathering.cancel()
+        await asyncio.wait({self._gathering})
+        if not self._gathering.cancelled():
+            self._gathering.exception()  # else asyncio complains that nobody has heard of it
+
+    async def _gather(self) -> tuple[Routed, list[bytes], StreamEnd]:
+        trip = self._trip
+        with trip.under_way():
+            attempt, (head, blocks, end) = await self._engine.answer(trip, self._read_whole)
+        first_token_s = trip.elapsed_s - (end.upstream_s - head.upstream_s)  # when it could have been shown
+        cost, last = settle(trip, attempt, head, end, first_token_s, blocks[0] if blocks else b"")
+        if last:
+            blocks.append(last)
+        return trip.routed(attempt, cost), blocks, end
+
+    async def _read_whole(
+        self, provider: Provider, call: Call, attempt: Attempt
+    ) -> tuple[StreamHead, list[bytes], StreamEnd] | UpstreamError:
+        most = self._engine.answer_limit(attempt.provider_id)
+        return await whole_stream(provider, call, attempt, self._trip.remaining_s, most)

@@ -1,0 +1,142 @@
+"""A stream that is handed on as it comes."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from serve_app.errors import FailureKind, GatewayError, UpstreamError, internal_error, upstream_error
+from serve_app.gateway.executor import Engine, OpenStream, no_ending, open_stream
+from serve_app.gateway.request_context import Attempt, Trip
+from serve_app.gateway.response import ChatStream, Items
+from serve_app.gateway.streaming.finish import settle
+from serve_app.gateway.streaming.resume import Continuation, Differs, Told
+from serve_app.providers.base import StreamEnd, StreamHead
+
+log = logging.getLogger("sekha.gateway")
+
+
+async def flowing(engine: Engine, trip: Trip, resumes: bool) -> ChatStream:
+    """
+    The stream of the first target that begins to answer; raises what the caller should hear when none does.
+
+    `resumes`: when it breaks off, the next target goes on where it stopped.
+    """
+    with trip.under_way():
+        attempt, opened = await engine.answer(trip, open_stream)
+    flow = _Flow(engine, trip, attempt, opened, Told() if resumes else None)
+    return ChatStream(trip.routed(attempt), flow.items(), flow.leave)
+
+
+class _Flow:
+    """One answer, from the target that has begun it and, where it is resumed, from those after it."""
+
+    def __init__(
+        self, engine: Engine, trip: Trip, attempt: Attempt, opened: OpenStream, told: Told | None
+    ) -> None:
+        self._engine = engine
+        self._trip = trip
+        self._attempt: Attempt | None = attempt
+        self._head, self._stream = opened
+        self._told = told
+        self._continuation: Continuation | None = None
+        self._first_token_s = trip.elapsed_s
+        self._first_block = b""
+        self._ending: StreamEnd | UpstreamError
+
+    async def leave(self) -> None:
+        """Let go of a stream that nobody began to read."""
+        try:
+            await self._stream.aclose()
+        finally:
+            self._trip.abandoned(self._attempt)
+
+    async def items(self) -> Items:
+        """Hand on what comes, and settle when it ends, however it ends."""
+        trip, settled = self._trip, False
+        broke_off: UpstreamError | None = None
+        try:
+            while attempt := self._attempt:
+                async with aclosing(self._from_one(attempt)) as blocks:
+                    async for block in blocks:
+                        yield block
+                ending = self._ending
+                if isinstance(ending, StreamEnd):
+                    settled = True
+                    _, last = settle(
+                        trip, attempt, self._head, ending, self._first_token_s, self._first_block
+                    )
+                    if last:
+                        yield last
+                    yield ending
+                    return
+                broke_off = broke_off or ending  # the caller hears why it broke off at first
+                trip.failed(attempt, ending)
+                self._attempt = None
+                if not await self._goes_on(attempt, ending):
+                    settled = True
+                    trip.refused(broke_off)
+                    yield broke_off
+        finally:
+            if not settled:
+                trip.abandoned(self._attempt or trip.current)
+
+    async def _from_one(self, attempt: Attempt) -> AsyncGenerator[bytes, None]:
+        """What one target gives; how it ended is in `_ending` then."""
+        self._ending = no_ending(attempt.provider_id)
+        with self._trip.in_flight(attempt):
+            try:
+                async for item in self._stream:
+                    if isinstance(item, bytes):
+                        attempt.listen(item)
+                        if shown := self._shown(item):
+                            yield shown
+                    elif not isinstance(item, StreamHead):
+                        self._ending = item
+                        break
+                if isinstance(self._ending, StreamEnd) and not self._is_whole:
+                    raise Differs
+            except Differs:
+                self._ending = _differs(attempt.provider_id)
+            except Exception:
+                request_id = self._trip.request_id
+                log.exception(
+                    "request %s: our code failed in a stream of '%s'", request_id, attempt.provider_id
+                )
+                self._ending = internal_error(attempt.provider_id, request_id)
+            finally:
+                await self._stream.aclose()
+
+    def _shown(self, block: bytes) -> bytes:
+        """What of a block goes to the caller."""
+        if self._continuation is not None:
+            block = self._continuation.feed(block)
+        if self._told is not None:
+            self._told.listen(block)
+        self._first_block = self._first_block or block
+        return block
+
+    @property
+    def _is_whole(self) -> bool:
+        return self._continuation is None or self._continuation.has_caught_up
+
+    async def _goes_on(self, broken: Attempt, error: UpstreamError) -> bool:
+        """Whether another target than the broken one has begun to answer, so that the stream can go on."""
+        if self._told is None or not self._told.can_continue:
+            return False
+        if not self._engine.passes_on(self._trip, broken, error):
+            return False
+        self._trip.begin_again()
+        try:
+            self._attempt, opened = await self._engine.answer(self._trip, open_stream)
+        except GatewayError:
+            return False
+        self._head, self._stream = opened
+        self._continuation = Continuation(self._told)
+        self._first_block = b""
+        return True
+
+
+def _differs(provider_id: str) -> UpstreamError:
+    """Not the provider's failure: it had every right to answer in other words."""
+    message = f"Provider '{provider_id}' does not go on where the answer broke off"
+    return upstream_error(message, provider_id, FailureKind.REJECTED)

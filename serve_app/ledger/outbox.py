@@ -1,0 +1,103 @@
+"""What one router has to account for: in its journal first, and then on its way to the authority."""
+
+import logging
+from collections import deque
+from itertools import islice
+
+from serve_app.ledger.entry import Entry
+from serve_app.ledger.journal import Begun, Journal, JournalFull
+from serve_app.ledger.mark import Mark
+
+AT_ONCE = 1000  # entries in one report
+REMEMBERED = 5000  # entries kept in memory too; older ones are read from the journal
+
+log = logging.getLogger("sekha.control")
+
+
+class Pages:
+    """
+    The entries of one router, from their making until they are in the store.
+
+    While the journal cannot be written, entries wait in memory, and are written down as soon as it can.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._recent: deque[Entry] = deque(maxlen=REMEMBERED)
+        self._waiting: deque[tuple[Entry, int]] = deque()
+        self._mark = Mark()
+
+    @property
+    def name(self) -> str:
+        """The journal's name."""
+        return self._journal.name
+
+    @property
+    def taken(self) -> int:
+        """Up to which number the authority has the entries, as far as it has said."""
+        return self._mark.taken
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something is not in the store yet."""
+        return bool(self._waiting) or self._mark.written < self._journal.last
+
+    def begin(self, begun: Begun) -> int | None:
+        """Write down that an attempt is about to begin: its ticket, None when that cannot be written."""
+        try:
+            return self._journal.opened(begun)
+        except (JournalFull, OSError) as error:
+            log.error("the journal cannot be written: %s", error)
+            return None
+
+    @property
+    def next_number(self) -> int:
+        """The number that the next entry has to have."""
+        return self._journal.last + len(self._waiting) + 1
+
+    def append(self, entry: Entry, ticket: int) -> None:
+        """Write down the next entry."""
+        self._waiting.append((entry, ticket))
+        self._write()
+
+    def unsent(self) -> tuple[Entry, ...]:
+        """The first entries that the authority has not taken in, in order."""
+        self._write()
+        after = self._mark.taken
+        if after >= self._journal.last:
+            return ()
+        if self._recent and self._recent[0].number <= after + 1:
+            skipped = after + 1 - self._recent[0].number
+            return tuple(islice(self._recent, skipped, skipped + AT_ONCE))
+        try:
+            return tuple(self._journal.pending(after, AT_ONCE))
+        except OSError as error:
+            log.error("the journal cannot be read: %s", error)
+            return ()
+
+    def heard(self, mark: Mark, anew: bool) -> None:
+        """How far the authority has come; `anew`: it was started again, and may have gone back."""
+        if not anew:
+            taken, written = max(mark.taken, self._mark.taken), max(mark.written, self._mark.written)
+            mark = Mark(taken, written)
+        if mark.written > self._mark.written:
+            try:
+                self._journal.written(mark.written)
+            except (JournalFull, OSError) as error:  # it only is longer than it has to be
+                log.error("the journal cannot be trimmed: %s", error)
+        self._mark = mark
+
+    def close(self) -> None:
+        """Let go of the journal; what is not in the store yet stays there for an heir."""
+        self._journal.close()
+
+    def _write(self) -> None:
+        while self._waiting:
+            entry, ticket = self._waiting[0]
+            try:
+                self._journal.append(entry, ticket)
+            except (JournalFull, OSError) as error:
+                log.error("the journal cannot be written, %d entries wait: %s", len(self._waiting), error)
+                return
+            self._waiting.popleft()
+            self._recent.append(entry)

@@ -1,0 +1,334 @@
+"""
+The authority's side of limits: what is used, what is on loan, and to whom.
+
+Pure: time is an argument. For every limit holds, at any time,
+
+    used + on loan <= amount
+
+so that a limit is exact however many routers there are (architecture D2). What a router settles moves from
+"on loan" to "used" in one step: the report that brings the entries also says what it still holds.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from math import inf
+
+from serve_app.ledger.entry import Entry
+from serve_app.ledger.store import Spend
+from serve_app.limits.limit import Limit, Scope, Unit, Window
+from serve_app.limits.messages import FOR_EVER, Grant, Holding, Want, lending_window
+
+LEASE_S = 5.0  # a router uses what it holds for so long after its last word
+EXPIRES_S = 8.0  # and only then is it taken for lost: clocks and messages may be late
+SCARCE_S = 3.0  # after credit was called back, it is lent out by the piece for so long
+CLAIM_S = 0.5  # what comes back is kept for so long for the router it was called back for
+ALERT_AT = (75, 90, 100)  # percent (seed 004)
+
+Payer = tuple[str, str, str, str]  # tenant, caller, provider, model
+Spent = dict[float, dict[tuple[str, str], int]]  # by day, and by provider and model
+
+NOBODYS: Mapping[str, Holding] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetAlert:
+    """Spend has reached `threshold` percent of a budget, for the first time in its window; nano-dollars."""
+
+    limit: Limit
+    threshold: int
+    used: int
+    window: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a limit stands at one moment, in its unit; `window` is when the present one began."""
+
+    limit: Limit
+    used: int
+    on_loan: int
+    window: float
+
+    @property
+    def left(self) -> int:
+        """What could still be lent."""
+        return max(0, self.limit.amount - self.used - self.on_loan)
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """Credit that was called back from others, for this router."""
+
+    replica_id: str
+    need: int
+    until: float
+
+
+@dataclass(slots=True)
+class _Account:
+    """One limit's money spent in one window, which `ends` then, and the thresholds it has passed."""
+
+    window: float
+    ends: float
+    used: int
+    told: set[int] = field(default_factory=set)
+
+
+class Lender:
+    """
+    Lends credit to routers, takes it back, and counts what was spent.
+
+    `on_alert` hears of budgets that pass 75, 90 and 100 percent, once each in a window.
+    """
+
+    def __init__(self, on_alert: Callable[[BudgetAlert], None] = lambda _: None) -> None:
+        self._on_alert = on_alert
+        self._limits: dict[str, Limit] = {}
+        self._knows_limits = False
+        self._budgets: dict[tuple[str | None, str | None], list[Limit]] = {}
+        self._holdings: dict[str, Mapping[str, Holding]] = {}
+        self._heard_at: dict[str, float] = {}
+        self._sums: dict[str, dict[str, Spent]] = {}  # by tenant and caller: most limits are of one
+        self._accounts: dict[str, _Account] = {}
+        self._paid_by: dict[Payer, tuple[Limit, ...]] = {}  # as far as somebody has paid since they were set
+        self._scarce_until: dict[str, float] = {}
+        self._is_back = False
+        self._lends_from = 0.0
+        self._claims: dict[str, _Claim] = {}
+
+    # --- what there is --------------------------------------------------------------------------------
+
+    def set_limits(self, limits: Iterable[Limit], now: float) -> None:
+        """These are the limits from now on; what was used of a limit is known, also of one that is new."""
+        self._knows_limits = True
+        before, was_told = self._limits, self._is_back
+        self._is_back = False
+        self._limits = {limit.id: limit for limit in limits}
+        for name, limit in self._limits.items():
+            old = before.get(name)
+            if old is None or (old.scope, old.window, old.unit) != (limit.scope, limit.window, limit.unit):
+                self._accounts.pop(name, None)
+            elif old.amount != limit.amount and (account := self._accounts.get(name)):
+                account.told &= _passed(account.used, limit)
+        for name in before.keys() - self._limits.keys():
+            self._accounts.pop(name, None)
+        self._budgets, self._paid_by = {}, {}
+        for limit in self._limits.values():
+            if limit.unit is Unit.NANO_DOLLARS:
+                owner = (limit.scope.tenant, limit.scope.caller)
+                self._budgets.setdefault(owner, []).append(limit)
+                account = self._account(limit, now)
+                if was_told:
+                    account.told |= _passed(account.used, limit)
+                self._tell(limit, account)
+
+    def restore(self, spends: Iterable[Spend], now: float, silence_s: float) -> None:
+        """
+        Begin with what the store knows.
+
+        Nothing is lent for `silence_s`: routers that hold credit of a former authority have to say so first.
+        What has passed a threshold by then was told before, also of limits that are only set after this.
+        """
+        self._sums = {}
+        for spend in spends:
+            self._add(spend.day, spend, spend.cost)
+        self._accounts = {}
+        self._is_back = not self._limits
+        self._lends_from = now + silence_s
+        for limit in self._limits.values():
+            if limit.unit is Unit.NANO_DOLLARS:
+                account = self._account(limit, now)
+                account.told = _passed(account.used, limit)
+
+    def lend_from(self, at: float) -> None:
+        """Nothing is lent before that."""
+        self._lends_from = at
+
+    def remember(self, used: Mapping[str, tuple[float, int]], now: float) -> None:
+        """
+        Believe what a router remembers was used, by limit, in the window that began then.
+
+        For an authority that cannot read its store: better than to begin at nothing.
+        """
+        for name, (window, amount) in used.items():
+            limit = self._limits.get(name)
+            if limit is not None and limit.unit is Unit.NANO_DOLLARS:
+                account = self._account(limit, now)
+                if account.window == window:
+                    account.used = max(account.used, amount)
+
+    def spend(self, entry: Entry, now: float) -> None:
+        """Count what an attempt has cost."""
+        if not entry.cost:
+            return
+        payer = (entry.tenant, entry.caller, entry.provider_id, entry.model_id)
+        limits = self._paid_by.get(payer)
+        if limits is None:
+            limits = self._paid_by[payer] = tuple(self._budgets_of(payer))
+        for limit in limits:
+            account = self._account(limit, now)
+            if entry.at >= account.window:
+                account.used += entry.cost
+                if entry.cost < 0:
+                    account.told &= _passed(account.used, limit)
+                self._tell(limit, account)
+        self._add(Window.DAY.start(entry.at), entry, entry.cost)
+
+    # --- lending --------------------------------------------------------------------------------------
+
+    def hear(
+        self, replica_id: str, holdings: Mapping[str, Holding], wants: Mapping[str, Want], now: float
+    ) -> dict[str, Grant]:
+        """What this router holds from now on, and the answer to what it wants besides."""
+        self._expire(now)
+        self._holdings[replica_id] = holdings
+        self._heard_at[replica_id] = now
+        grants = {name: self._grant(replica_id, name, want, now) for name, want in wants.items()}
+        lent = {name: grant for name, grant in grants.items() if grant.amount}
+        if lent:
+            self._holdings[replica_id] = {
+                **holdings,
+                **{name: _with(holdings.get(name), grant) for name, grant in lent.items()},
+            }
+        return grants
+
+    def recalls(self, now: float) -> dict[str, str]:
+        """The limits of which free credit is wanted back, and the router that is waiting for it."""
+        for name in [name for name, claim in self._claims.items() if claim.until <= now]:
+            del self._claims[name]
+        return {name: claim.replica_id for name, claim in self._claims.items()}
+
+    def standing(self, name: str, now: float) -> Standing | None:
+        """How a limit stands; None when there is none of that name."""
+        limit = self._limits.get(name)
+        if limit is None:
+            return None
+        on_loan = sum(self._drawn(limit, holdings, now) for holdings in self._holdings.values())
+        used = self._account(limit, now).used if limit.unit is Unit.NANO_DOLLARS else 0
+        return Standing(limit, used, on_loan, limit.window.start(now))
+
+    def standings(self, now: float) -> list[Standing]:
+        """How all limits stand."""
+        self._expire(now)
+        found = (self.standing(name, now) for name in self._limits)
+        return [standing for standing in found if standing is not None]
+
+    def forget(self, replica_id: str) -> None:
+        """This router has gone and told what it held: nothing."""
+        self._holdings.pop(replica_id, None)
+        self._heard_at.pop(replica_id, None)
+
+    def _grant(self, replica_id: str, name: str, want: Want, now: float) -> Grant:
+        standing = self.standing(name, now)
+        if standing is None:  # a limit that is gone limits nothing; of those to come nothing is known yet
+            return Grant(want.upto, 0, FOR_EVER) if self._knows_limits else Grant(0, 0, later=True)
+        limit, window = standing.limit, lending_window(standing.limit, now)
+        used = standing.used if limit.unit is Unit.NANO_DOLLARS else standing.on_loan
+        if now < self._lends_from:
+            return Grant(0, used, window, later=True)
+        scarce = self._scarce_until.get(name, 0.0) > now
+        claim = self._claims.get(name)
+        if claim is not None and (claim.until <= now or claim.replica_id == replica_id):
+            claim = None
+        left = standing.left - (claim.need if claim else 0)
+        if not want.need:
+            ahead = 0 if scarce else min(want.upto, left // (2 * len(self._holdings)))
+            return Grant(max(0, ahead), used, window)
+        if left >= want.need:
+            self._claims = {n: c for n, c in self._claims.items() if n != name or c is claim}
+            share = left // (2 * len(self._holdings))
+            amount = want.need if scarce else max(want.need, min(want.upto, share))
+            return Grant(amount, used, window)
+        idle = sum(
+            holdings[name].free
+            for other, holdings in self._holdings.items()
+            if other != replica_id and name in holdings and self._drawn(limit, holdings, now)
+        )
+        if standing.left + idle < want.need:
+            return Grant(0, used, window)
+        self._scarce_until[name] = now + SCARCE_S
+        if claim is None:
+            self._claims[name] = _Claim(replica_id, want.need, now + CLAIM_S)
+        return Grant(0, used, window, later=True)
+
+    def _drawn(self, limit: Limit, holdings: Mapping[str, Holding], now: float) -> int:
+        """What these holdings take of the limit; a loan by the minute ends with its minute."""
+        held = holdings.get(limit.id)
+        if held is None or held.window != lending_window(limit, now):
+            return 0
+        return max(0, held.drawn)
+
+    def _expire(self, now: float) -> None:
+        """
+        A router that is silent for too long has lost its loans.
+
+        But what it may have used within this minute stays used.
+        """
+        for replica_id in [r for r, at in self._heard_at.items() if now - at > EXPIRES_S]:
+            minute = Window.MINUTE.start(now)
+            kept = {name: h for name, h in self._holdings[replica_id].items() if h.window == minute}
+            if kept:
+                self._holdings[replica_id] = {
+                    name: Holding(held.drawn, 0, held.window) for name, held in kept.items()
+                }
+            else:
+                self.forget(replica_id)
+
+    # --- counting -------------------------------------------------------------------------------------
+
+    def _account(self, limit: Limit, now: float) -> _Account:
+        """The account of the present window, summed up where it is new."""
+        account = self._accounts.get(limit.id)
+        if account is None or not account.window <= now < account.ends:
+            window, ends = limit.window.start(now), limit.window.end(now) or inf
+            account = self._accounts[limit.id] = _Account(window, ends, self._sum(limit.scope, window))
+        return account
+
+    def _budgets_of(self, payer: Payer) -> Iterator[Limit]:
+        """The budgets that count what this one spends, without looking at those of others."""
+        tenant, caller, *_ = payer
+        for owner in ((None, None), (None, caller), (tenant, None), (tenant, caller)):
+            for limit in self._budgets.get(owner, ()):
+                if limit.scope.covers(*payer):
+                    yield limit
+
+    def _sum(self, scope: Scope, since: float) -> int:
+        return sum(
+            cost
+            for tenant, caller, days in self._sums_within(scope)
+            for day, costs in days.items()
+            if day >= since
+            for target, cost in costs.items()
+            if scope.covers(tenant, caller, *target)
+        )
+
+    def _sums_within(self, scope: Scope) -> Iterator[tuple[str, str, Spent]]:
+        """The sums of those who may be in this scope, without looking at the others."""
+        for tenant in self._sums if scope.tenant is None else (scope.tenant,):
+            callers = self._sums.get(tenant, {})
+            for caller in callers if scope.caller is None else (scope.caller,):
+                yield tenant, caller, callers.get(caller, {})
+
+    def _add(self, day: float, of: Entry | Spend, cost: int) -> None:
+        costs = self._sums.setdefault(of.tenant, {}).setdefault(of.caller, {}).setdefault(day, {})
+        target = (of.provider_id, of.model_id)
+        costs[target] = costs.get(target, 0) + cost
+
+    def _tell(self, limit: Limit, account: _Account) -> None:
+        if 100 * account.used < ALERT_AT[0] * limit.amount:
+            return  # as nearly always
+        for threshold in sorted(_passed(account.used, limit) - account.told):
+            account.told.add(threshold)
+            self._on_alert(BudgetAlert(limit, threshold, account.used, account.window))
+
+
+def _with(held: Holding | None, grant: Grant) -> Holding:
+    """What is held with this grant; what was held of a window that is over has ended with it."""
+    if held is None or held.window != grant.window:
+        return Holding(grant.amount, grant.amount, grant.window)
+    return Holding(held.drawn + grant.amount, held.free + grant.amount, grant.window)
+
+
+def _passed(used: int, limit: Limit) -> set[int]:
+    """The thresholds that this much spent has reached, exactly."""
+    return {threshold for threshold in ALERT_AT if 100 * used >= threshold * limit.amount}

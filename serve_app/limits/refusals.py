@@ -1,0 +1,28 @@
+"""A limit that is reached, as the caller hears it."""
+
+from serve_app.errors import BudgetExceeded, LimitReached, RateLimitExceeded
+from serve_app.limits.client import Shortage
+from serve_app.limits.limit import Unit
+from serve_app.pricing.money import dollars
+
+SOON_S = 1.0  # when one of those under way may be done
+
+
+def refusal_of(short: Shortage, now: float) -> LimitReached:
+    """402 for money, 429 for what comes back with the next minute, or when others are done."""
+    limit = short.limit
+    ends = limit.window.end(now)
+    resets_in_s = None if ends is None else ends - now
+    if limit.unit is Unit.NANO_DOLLARS:
+        return BudgetExceeded(
+            limit.id,
+            limit.window,
+            dollars(limit.amount),
+            dollars(short.used),
+            dollars(short.need),
+            resets_in_s,
+        )
+    remaining = max(0, limit.amount - short.used) if limit.unit is Unit.TOKENS else 0
+    return RateLimitExceeded(
+        limit.id, limit.unit, limit.amount, remaining, SOON_S if resets_in_s is None else resets_in_s
+    )

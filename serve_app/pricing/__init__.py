@@ -1,0 +1,1 @@
+"""Money, usage and prices: what an answer used, and what it costs."""

@@ -1,0 +1,168 @@
+"""
+One row of LiteLLM's price file as a price (US dollars for one token there).
+
+    <kind>                             the plain price; `_KINDS` says which kinds are read
+    <kind>_above_<n>k_tokens           of requests that read more than that
+    <kind>_priority, _flex, _batches   of a service tier
+    <kind>_above_<n>k_tokens_<tier>    both
+    tiered_pricing                     a list of such rows, each for a range of tokens read
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, TypeGuard
+
+from serve_app.pricing.money import nano_dollars
+from serve_app.pricing.price import MILLION, Price
+from serve_app.pricing.usage import Tier
+
+_KINDS = {
+    "input": "input_cost_per_token",
+    "output": "output_cost_per_token",
+    "cached_read": "cache_read_input_token_cost",
+    "cache_write_5m": "cache_creation_input_token_cost",
+    "cache_write_1h": "cache_creation_input_token_cost_above_1hr",
+    "reasoning": "output_cost_per_reasoning_token",
+    "audio_input": "input_cost_per_audio_token",
+    "audio_output": "output_cost_per_audio_token",
+    "image_input": "input_cost_per_image_token",
+    "image_output": "output_cost_per_image_token",
+}
+_TIERS = {Tier.PRIORITY: "_priority", Tier.FLEX: "_flex", Tier.BATCH: "_batches"}
+_LONG = re.compile(r"(?:input|output)_cost_per_token(_above_(\d+)(k?)_tokens)(?:_[a-z]+)?")
+
+_WRITING = frozenset({"chat", "completion", "responses"})
+_NOT_WRITING = frozenset({"embedding", "image_generation", "audio_transcription"})  # they may lack an output
+_WHOLE = {  # what is paid for by the piece, and by which of the row's fields, the first that is there
+    ("embedding", "image"): ("input_cost_per_image",),
+    ("image_generation", "image"): ("output_cost_per_image",),
+    ("audio_transcription", "second"): ("output_cost_per_second", "input_cost_per_second"),
+    ("embedding", "request"): ("input_cost_per_request", "input_cost_per_query"),
+    ("chat", "request"): ("input_cost_per_request",),
+}
+
+Row = Mapping[str, Any]
+Kinds = dict[str, Any]  # whole numbers by the names of `Price`
+
+
+def per_million(dollars: float | str | Decimal, tokens: int) -> int:
+    """US dollars for so many tokens as nano-dollars per million tokens."""
+    return nano_dollars(Decimal(str(dollars)) * (MILLION // tokens))
+
+
+def price_of(row: Row) -> Price | None:
+    """
+    What the row says; None where it tells no price that a request here could be charged by.
+
+    A row of zeros is no price either: in that file it says as often "not known" as it says "free".
+    """
+    mode = row.get("mode")
+    if mode not in _WRITING and mode not in _NOT_WRITING:
+        return None
+    ranges = row.get("tiered_pricing")
+    price = _by_range(ranges) if isinstance(ranges, list) and ranges else _by_kind(row, mode)
+    return None if price is None or price.is_free else price.with_search(_search(row))
+
+
+def max_output_of(row: Row) -> int | None:
+    """How many tokens the model writes at most in one answer; None where the row does not say."""
+    most = row.get("max_output_tokens", 0)
+    return int(most) or None if _is_amount(most) else None
+
+
+def max_input_of(row: Row) -> int | None:
+    """How many tokens the model reads at most; None where the row does not say."""
+    most = row.get("max_input_tokens", 0)
+    return int(most) or None if _is_amount(most) else None
+
+
+def _search(row: Row) -> int | None:
+    """Nano-dollars for one search, at the dearest of the sizes; None where the row does not say."""
+    sizes = row.get("search_context_cost_per_query")
+    prices = [price for price in sizes.values() if _is_amount(price)] if isinstance(sizes, Mapping) else []
+    return nano_dollars(max(prices)) if prices else None
+
+
+def _by_kind(row: Row, mode: str) -> Price | None:
+    plain: Kinds = _kinds(row, "", "")
+    whole: Kinds = dict(_whole(row, mode))
+    if mode in _NOT_WRITING and ("input" in plain or whole):
+        plain = {"input": 0, "output": 0, **plain}
+    if "input" not in plain or "output" not in plain:
+        return None
+    spans = sorted({(_tokens(found), found[1]) for key in row if (found := _LONG.fullmatch(key))})
+    tiers = tuple(
+        (tier, _price(row, plain, spans, suffix, whole))
+        for tier, suffix in _TIERS.items()
+        if f"{_KINDS['input']}{suffix}" in row or f"{_KINDS['output']}{suffix}" in row
+    )
+    return _price(row, plain, spans, "", whole, tiers)
+
+
+def _price(
+    row: Row,
+    plain: Kinds,
+    spans: list[tuple[int, str]],
+    suffix: str,
+    whole: Kinds,
+    tiers: tuple[tuple[Tier, Price], ...] = (),
+) -> Price:
+    """The prices of one tier, at every length."""
+    usual = _over(plain, _kinds(row, "", suffix)) if suffix else plain
+    above = []
+    for least, span in spans:
+        longer = _over(usual, _kinds(row, span, ""))
+        if suffix:
+            # Where the list leaves out a long request in a tier, the dearer of its two halves is believed.
+            longer = {kind: max(amount, usual.get(kind, 0)) for kind, amount in longer.items()}
+            longer = _over(longer, _kinds(row, span, suffix))
+        above.append((least, Price(**{**longer, **whole})))
+    return Price(**{**usual, **whole}, above=tuple(above), tiers=tiers)
+
+
+def _over(usual: Kinds, special: Kinds) -> Kinds:
+    """The special prices, and the usual ones for what they leave out."""
+    prices = {**usual, **special}
+    if "output" in special and "reasoning" not in special:
+        prices.pop("reasoning", None)  # then it costs what this output does
+    if "cache_write_5m" in special and "cache_write_1h" in prices:
+        prices["cache_write_1h"] = max(prices["cache_write_1h"], prices["cache_write_5m"])
+    return prices
+
+
+def _by_range(ranges: list[Any]) -> Price | None:
+    steps: list[tuple[int, Kinds]] = []
+    for step in ranges:
+        span = step.get("range") if isinstance(step, Mapping) else None
+        kinds = _kinds(step, "", "") if span else {}
+        if not isinstance(span, list) or not {"input", "output"} <= kinds.keys():
+            return None
+        steps.append((int(span[0]), kinds))
+    (_, first), *longer = steps
+    return Price(**first, above=tuple((least, Price(**kinds)) for least, kinds in longer))
+
+
+def _kinds(row: Row, span: str, suffix: str) -> Kinds:
+    """What the row says of each kind, for this length and tier alone."""
+    return {
+        kind: per_million(amount, 1)
+        for kind, name in _KINDS.items()
+        if (amount := row.get(f"{name}{span}{suffix}")) is not None and _is_amount(amount)
+    }
+
+
+def _whole(row: Row, mode: str) -> Iterator[tuple[str, int]]:
+    for (priced, what), names in _WHOLE.items():
+        if priced == mode:
+            amount = next((row[name] for name in names if _is_amount(row.get(name))), 0)
+            if amount:
+                yield what, nano_dollars(amount)
+
+
+def _tokens(found: re.Match[str]) -> int:
+    return int(found[2]) * (1000 if found[3] else 1)
+
+
+def _is_amount(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0

@@ -1,0 +1,258 @@
+"""
+What vendors say was used, sorted into buckets that do not overlap.
+
+    OpenAI, chat and embeddings    `prompt_tokens` holds what was cached, written and heard,
+                                   `completion_tokens` the reasoning; so with vLLM, Ollama's /v1,
+                                   OpenRouter, and LiteLLM's translations of the others
+      DeepSeek                     `prompt_cache_hit_tokens` is the cached part, beside the details
+      xAI, Gemini's /openai        reasoning is beside `completion_tokens`; only `total_tokens` has it
+    OpenAI, other endpoints        the same in other words: `input_tokens`, `output_tokens`; or `seconds`
+    Anthropic                      `input_tokens` is without what came from the cache or went into it
+    Gemini                         `promptTokenCount` is with the cached, thoughts beside the candidates
+    Ollama's /api                  `prompt_eval_count`, `eval_count`
+
+What was read is the vendor's own sum, whatever the details say: details that exceed it are cut to fit.
+"""
+
+from collections.abc import Iterable, Mapping
+from math import ceil, isfinite
+from typing import Any
+
+from serve_app.pricing.usage import Tier, Usage, tier_of
+
+MOST = 10**12  # more of anything is a mistake, and would not fit into a ledger
+
+# The sums that nothing may be below zero or above `MOST` in: read, and written.
+_READ = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_eval_count")
+_WRITTEN = ("completion_tokens", "output_tokens", "candidatesTokenCount", "eval_count")
+
+_DETAILS = ("prompt_tokens_details", "completion_tokens_details")
+_PLAIN = frozenset(("prompt_tokens", "completion_tokens", "total_tokens", *_DETAILS))
+
+
+def usage_of(reported: Mapping[str, Any] | None, service_tier: object = None) -> Usage | None:
+    """
+    Read a vendor's usage, in whichever words it is told; `service_tier` is what the answer around it says.
+
+    None when there is none, when its sums are not numbers (a provider's slip must not cost the answer), and
+    when all of them are zero: no answer is made of nothing, but LiteLLM says so of one that told no usage.
+    Sums that are negative or too large are returned as they are: whoever charges for them has to say so.
+    """
+    if not reported:
+        return None
+    tier = tier_of(reported.get("service_tier") or service_tier)
+    try:
+        if (wrong := _out_of_range(reported)) is not None:
+            return wrong
+        usage = _read(reported, tier)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if searches := _searches(reported):
+        usage = usage._replace(searches=searches)
+    return usage if usage.total_tokens or usage.seconds or usage.images else None
+
+
+def _out_of_range(reported: Mapping[str, Any]) -> Usage | None:
+    """The two sums as they are told, where one of them can be no count; else None."""
+    read = _raw(reported, _READ)
+    written = _raw(reported, _WRITTEN)
+    return None if 0 <= read <= MOST and 0 <= written <= MOST else Usage(read, written)
+
+
+def _raw(reported: Mapping[str, Any], names: tuple[str, ...]) -> int:
+    """The first of these sums that is told, cut to 61 bits; ValueError when it is no number."""
+    for name in names:
+        value = reported.get(name)
+        if value is not None:
+            if type(value) is not int:
+                value = float(value)
+                if not isfinite(value):
+                    raise ValueError(f"'{name}' is no count: {value!r}")
+            return max(-(2**60), min(2**60, ceil(value)))
+    return 0
+
+
+def _searches(reported: Mapping[str, Any]) -> int:
+    """Searches that the vendor ran: Anthropic's, Gemini's through LiteLLM, Perplexity's, xAI's sources."""
+    return (
+        _part(_details(reported, "server_tool_use"), "web_search_requests")
+        or _part(_details(reported, "prompt_tokens_details"), "web_search_requests")
+        or _part(reported, "num_search_queries")
+        or _part(reported, "num_sources_used")
+    )
+
+
+def _read(reported: Mapping[str, Any], tier: Tier) -> Usage:
+    if "promptTokenCount" in reported or "candidatesTokenCount" in reported:
+        return _gemini(reported, tier)
+    if "prompt_eval_count" in reported or "eval_count" in reported:
+        return _ollama(reported)
+    if "prompt_tokens" in reported or "completion_tokens" in reported:
+        return _openai_chat(reported, tier)
+    if "cache_read_input_tokens" in reported or "cache_creation_input_tokens" in reported:
+        return _anthropic(reported, tier)
+    return _openai(reported, tier)
+
+
+def _openai_chat(reported: Mapping[str, Any], tier: Tier) -> Usage:
+    read, written = _sum(reported, "prompt_tokens"), _sum(reported, "completion_tokens")
+    inputs = _details(reported, "prompt_tokens_details")
+    outputs = _details(reported, "completion_tokens_details")
+    is_plain = reported.keys() <= _PLAIN and not any(inputs.values()) and not any(outputs.values())
+    if is_plain and _part(reported, "total_tokens") <= read + written:  # as nearly always
+        return Usage(read, written, tier=tier)
+    reasoning = _part(outputs, "reasoning_tokens") or _part(reported, "reasoning_tokens")
+    beside = max(0, _part(reported, "total_tokens") - read - written)
+    if beside and (beside == reasoning or not outputs):
+        reasoning = beside
+        written += beside
+    cached = (
+        _part(inputs, "cached_tokens")
+        or _part(reported, "cache_read_input_tokens")
+        or _part(reported, "prompt_cache_hit_tokens")
+        or _part(reported, "cached_tokens")
+    )
+    stored = (
+        _part(inputs, "cache_write_tokens")
+        or _part(inputs, "cache_creation_tokens")
+        or _part(reported, "cache_creation_input_tokens")
+    )
+    held = _details(inputs, "cache_creation_token_details") or _details(reported, "cache_creation")
+    return _sorted(read, written, cached, _held(stored, held), reasoning, inputs, outputs, tier)
+
+
+def _openai(reported: Mapping[str, Any], tier: Tier) -> Usage:
+    """Responses, transcriptions, pictures."""
+    inputs = _details(reported, "input_tokens_details") or _details(reported, "input_token_details")
+    outputs = _details(reported, "output_tokens_details") or _details(reported, "output_token_details")
+    usage = _sorted(
+        _sum(reported, "input_tokens"),
+        _sum(reported, "output_tokens"),
+        _part(inputs, "cached_tokens"),
+        (_part(inputs, "cache_write_tokens"), 0),
+        _part(outputs, "reasoning_tokens"),
+        inputs,
+        outputs,
+        tier,
+    )
+    return usage if usage.total_tokens else Usage(seconds=_sum(reported, "seconds"), tier=tier)
+
+
+def _anthropic(reported: Mapping[str, Any], tier: Tier) -> Usage:
+    stored = _part(reported, "cache_creation_input_tokens")
+    for_5m, for_1h = _held(stored, _details(reported, "cache_creation"))
+    return Usage(
+        input=_sum(reported, "input_tokens"),
+        output=_sum(reported, "output_tokens"),
+        cached_read=_part(reported, "cache_read_input_tokens"),
+        cache_write_5m=for_5m,
+        cache_write_1h=for_1h,
+        tier=tier,
+    )
+
+
+def _gemini(reported: Mapping[str, Any], tier: Tier) -> Usage:
+    read = _sum(reported, "promptTokenCount")
+    of_cache = _modalities(reported.get("cacheTokensDetails"))
+    inputs = {**_modalities(reported.get("promptTokensDetails")), "cached_tokens_details": of_cache}
+    thoughts = _part(reported, "thoughtsTokenCount")
+    return _sorted(
+        read + _part(reported, "toolUsePromptTokenCount"),
+        _sum(reported, "candidatesTokenCount") + thoughts,
+        min(read, _part(reported, "cachedContentTokenCount")),
+        (0, 0),
+        thoughts,
+        inputs,
+        _modalities(reported.get("candidatesTokensDetails")),
+        tier,
+    )
+
+
+def _ollama(reported: Mapping[str, Any]) -> Usage:
+    return Usage(_sum(reported, "prompt_eval_count"), _sum(reported, "eval_count"))
+
+
+def _sorted(
+    read: int,
+    written: int,
+    cached: int,
+    stored: tuple[int, int],
+    reasoning: int,
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, Any],
+    tier: Tier,
+) -> Usage:
+    """Two sums taken apart: every detail gets at most what those before it have left."""
+    from_cache = _details(inputs, "cached_tokens_details")
+    audio = _part(inputs, "audio_tokens") - _part(from_cache, "audio_tokens")
+    image = _part(inputs, "image_tokens") - _part(from_cache, "image_tokens")
+    (cached, for_5m, for_1h, audio, image), text = _shared(read, (cached, *stored, audio, image))
+    (reasoning, audio_output, image_output), output = _shared(
+        written, (reasoning, _part(outputs, "audio_tokens"), _part(outputs, "image_tokens"))
+    )
+    return Usage(
+        input=text,
+        output=output,
+        cached_read=cached,
+        cache_write_5m=for_5m,
+        cache_write_1h=for_1h,
+        reasoning=reasoning,
+        audio_input=audio,
+        audio_output=audio_output,
+        image_input=image,
+        image_output=image_output,
+        images=_part(inputs, "image_count"),
+        tier=tier,
+    )
+
+
+def _shared(whole: int, wanted: Iterable[int]) -> tuple[list[int], int]:
+    """What each gets of the whole, in turn, and what is left of it."""
+    shares = []
+    for amount in wanted:
+        shares.append(min(max(0, amount), whole))
+        whole -= shares[-1]
+    return shares, whole
+
+
+def _held(stored: int, details: Mapping[str, Any]) -> tuple[int, int]:
+    """What was put into the cache, for five minutes and for an hour; unless it is told, the former."""
+    for_5m = _part(details, "ephemeral_5m_input_tokens")
+    for_1h = _part(details, "ephemeral_1h_input_tokens")
+    return max(for_5m, stored - for_1h), for_1h
+
+
+def _modalities(counts: object) -> dict[str, Any]:
+    """Gemini's counts by modality, in OpenAI's words."""
+    found: dict[str, Any] = {}
+    for count in counts if isinstance(counts, list) else ():
+        if isinstance(count, Mapping):
+            name = f"{str(count.get('modality')).lower()}_tokens"
+            found[name] = found.get(name, 0) + _part(count, "tokenCount")
+    return found
+
+
+def _details(reported: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    details = reported.get(name)
+    return details if isinstance(details, Mapping) else {}
+
+
+def _sum(reported: Mapping[str, Any], name: str) -> int:
+    """One of the sums; TypeError, ValueError or OverflowError when it is no number."""
+    value = reported.get(name)
+    if value is None:
+        return 0
+    if type(value) is int and 0 <= value <= MOST:  # as nearly all of them are
+        return value
+    number = float(value)
+    if not isfinite(number) or number > MOST:
+        raise ValueError(f"'{name}' is no count: {value!r}")
+    return max(0, ceil(number))
+
+
+def _part(reported: Mapping[str, Any], name: str) -> int:
+    """One of the details: what is no number there counts as nothing."""
+    try:
+        return _sum(reported, name)
+    except (TypeError, ValueError, OverflowError):
+        return 0

@@ -1,0 +1,75 @@
+"""The price of every configured target: the vendor's terms, the price list, and the operator's overrides."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from serve_app.config.model import ModelConfig
+from serve_app.config.pricing import PriceTable, stored_list
+from serve_app.config.provider import ProviderConfig
+from serve_app.config.settings import Settings
+from serve_app.errors import ConfigError
+from serve_app.pricing.money import nano_dollars
+from serve_app.pricing.price import Price
+from serve_app.pricing.price_list import (
+    PriceCatalogue,
+    bundled_catalogue,
+    classic_catalogue,
+    target_price,
+)
+from serve_app.pricing.stored_list import catalogue_at
+from serve_app.providers.catalogue import vendor
+
+
+def prices_of(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, Price | None]:
+    """
+    Return the price by target name (`provider_id/model_id`), None where nobody knows it.
+
+    `environ` says where the state folder is, and with it a list that an operator gave; without it only the
+    bundled list counts. Raises ConfigError for a stored list that cannot be read.
+    """
+    catalogue = catalogue_of(settings, environ)
+    return {
+        f"{provider.id}/{model.model_id}": _price_at(provider, model, catalogue)
+        for provider in settings.llm_providers
+        for model in provider.models
+    }
+
+
+def classic_prices_of(settings: Settings) -> dict[str, Price | None]:
+    """Return the same by the classic list, for the classes of version 1."""
+    return {
+        f"{provider.id}/{model.model_id}": _price_at(provider, model, classic_catalogue())
+        for provider in settings.llm_providers
+        for model in provider.models
+    }
+
+
+def catalogue_of(settings: Settings, environ: Mapping[str, str] | None) -> PriceCatalogue:
+    """Return the list that the gateway goes by; ConfigError where a stored one cannot be read."""
+    classic = settings.pricing.table is PriceTable.CLASSIC
+    path = None if environ is None else operators_list(settings, environ)
+    if path is None:
+        return classic_catalogue() if classic else bundled_catalogue()
+    try:
+        return catalogue_at(path, classic=classic)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"the price list {path} cannot be read ({error}): give it anew with 'sekha prices update', or "
+            "take it away with 'sekha prices reset'"
+        ) from error
+
+
+def operators_list(settings: Settings, environ: Mapping[str, str]) -> Path | None:
+    """Return the list that an operator has stored on this machine; None where there is none."""
+    try:
+        path = stored_list(settings.storage, environ)
+    except ConfigError:  # no home and no folder: then nothing is stored anywhere
+        return None
+    return path if path.is_file() else None
+
+
+def _price_at(provider: ProviderConfig, model: ModelConfig, catalogue: PriceCatalogue) -> Price | None:
+    price = target_price(provider.type, vendor(provider.type).is_free, model, catalogue)
+    if price is None or not provider.hourly_rate:
+        return price
+    return price.with_machine(nano_dollars(provider.hourly_rate))

@@ -1,0 +1,1 @@
+"""What each vendor and family of models takes of a request."""

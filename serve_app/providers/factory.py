@@ -1,0 +1,49 @@
+"""From a configuration to the object that speaks to the upstream."""
+
+from collections.abc import Mapping
+
+from serve_app.clock import Clock
+from serve_app.config.provider import ProviderConfig
+from serve_app.errors import ConfigError
+from serve_app.providers.base import Provider
+from serve_app.providers.catalogue import Adapter, vendor
+from serve_app.providers.keys import key_of
+from serve_app.providers.metered import MeteredProvider
+
+
+def build_provider(config: ProviderConfig, environ: Mapping[str, str], clock: Clock) -> Provider:
+    """
+    The provider that this configuration describes, not yet connected.
+
+    `environ` is where keys are looked up. Where an hour of its machine costs something, it is metered.
+    """
+    built = _built(config, environ, clock)
+    return MeteredProvider(built, clock) if config.hourly_rate else built
+
+
+def _built(config: ProviderConfig, environ: Mapping[str, str], clock: Clock) -> Provider:
+    """
+    The adapter.
+
+    Adapters are imported here and not above, because LiteLLM takes seconds to load and only its own
+    providers need it.
+    """
+    if config.local is not None:
+        raise ConfigError(f"provider '{config.id}' hosts a model: that takes Ray Serve, and nothing less")
+    row = vendor(config.type)
+    key = key_of(config, row, environ)
+    match row.adapter:
+        case Adapter.SCRIPTED:
+            from serve_app.providers.simulator import ScriptedProvider
+
+            return ScriptedProvider(config, clock)
+        case Adapter.LITELLM:
+            from serve_app.providers.litellm.provider import LiteLlmProvider
+
+            return LiteLlmProvider(config, row, key, clock)
+        case Adapter.WIRE:
+            from serve_app.providers.openai_compatible.provider import WireProvider
+
+            if (config.base_url or row.base_url) is None:
+                raise ConfigError(f"provider '{config.id}' of type '{config.type}' needs a base_url")
+            return WireProvider(config, row, key, clock)

@@ -1,0 +1,242 @@
+"""
+What went wrong behind LiteLLM, in the gateway's words.
+
+Told by what HTTP said where that was noted (`litellm_http`), because LiteLLM's exceptions mean different
+things at different vendors; else by the exception's class, and by what lies beneath it. LiteLLM's own
+exceptions never leave this process: they do not survive being pickled.
+
+Importing this module imports LiteLLM, which takes seconds: only `litellm_provider` does, once it must.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import httpx
+import litellm
+import orjson
+
+from serve_app.errors import FailureKind, UpstreamError, internal_error, upstream_error
+from serve_app.providers.failure_kinds import kind_of
+from serve_app.providers.litellm.chunks import failure_heard, nothing_heard
+from serve_app.providers.litellm.http import AnswerTooLong, Exchange
+from serve_app.providers.openai_compatible.failures import broken, failure_of_words, retry_after_s
+from serve_app.providers.timeouts import OutOfTime, out_of_time
+from serve_app.providers.vendor_words import SILENT, VendorWords, words_in
+
+# From the special to the general: several of them inherit from BadRequestError.
+_BY_CLASS: tuple[tuple[type[Exception], FailureKind], ...] = (
+    (litellm.ContextWindowExceededError, FailureKind.CONTEXT_LENGTH),
+    (litellm.ContentPolicyViolationError, FailureKind.CONTENT_FILTER),
+    (litellm.RateLimitError, FailureKind.RATE_LIMITED),
+    (litellm.AuthenticationError, FailureKind.AUTH),
+    (litellm.PermissionDeniedError, FailureKind.AUTH),
+    (litellm.NotFoundError, FailureKind.NOT_FOUND),
+    (litellm.LiteLLMUnknownProvider, FailureKind.NOT_FOUND),
+    (litellm.Timeout, FailureKind.TIMEOUT),
+    (TimeoutError, FailureKind.TIMEOUT),
+)
+
+# What a 400 may be besides a rejected request: Gemini says with it that our key is wrong.
+_OF_A_REJECTION = frozenset({FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER, FailureKind.AUTH})
+
+_WORDS = {
+    FailureKind.TIMEOUT: "took too long to answer",
+    FailureKind.RATE_LIMITED: "asks us to slow down",
+    FailureKind.OVERLOADED: "is overloaded",
+    FailureKind.UNREACHABLE: "cannot be reached",
+    FailureKind.AUTH: "refused our key",
+    FailureKind.NOT_FOUND: "does not have this model",
+    FailureKind.CONTEXT_LENGTH: "finds the request too long for this model",
+    FailureKind.CONTENT_FILTER: "refused the request for what it says",
+    FailureKind.REJECTED: "rejected the request",
+}
+
+_TOLD_IN_STREAMS = frozenset({429, 503, 529})
+
+# Faults of a program, not of a request.
+_OURS = (RecursionError, MemoryError, ImportError, NameError, AssertionError, NotImplementedError)
+_NETWORKS = ("botocore", "google.auth", "urllib3", "requests", "grpc")
+
+_CALLERS = (FailureKind.REJECTED, FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER)
+
+WHY_LIMIT = 200  # characters of LiteLLM's words about a request that it cannot translate
+_REPEATED = re.compile(r"[{\[\n]|Received|Arguments|File an issue|input=")
+_QUOTED = re.compile(r"'[^']{40,}'?|\"[^\"]{40,}\"?")
+
+# "litellm.BadRequestError: AnthropicException - …"
+_PREFIXES = re.compile(r"^(?:litellm\.)?\w+Error: (?:\w+ - )?")
+
+
+def failure_of_litellm(
+    error: Exception, exchange: Exchange, provider_id: str, *, now: float, secret: str | None = None
+) -> UpstreamError:
+    """An exception out of LiteLLM as a value; `now` is seconds since the epoch, for a Retry-After date."""
+    links = list(_chain(error))
+    for link in (*links, exchange.failure):
+        # A refusal that is slow to explain itself is still a refusal.
+        if isinstance(link, OutOfTime) and exchange.status in (None, 200):
+            return out_of_time(provider_id, link.limit, link.limit_s)
+    if isinstance(exchange.failure, AnswerTooLong):
+        megabytes = exchange.answer_limit / 1024**2
+        what = f"sent an answer of more than {megabytes:g} MB (max_answer_mb)"
+        return broken(provider_id, what, exchange.status)
+    if (told := failure_heard(exchange.heard, provider_id, secret, exchange.status)) is not None:
+        return told
+    if not exchange.was_sent and _was_not_sent(links):
+        return _before_it_was_sent(links, provider_id, exchange.request_id)
+    status = _upstream_status(links) if exchange.status is None else _told_status(links, exchange.status)
+    said = _said(links, exchange)
+    kind = _kind(links, status) if exchange.status is None else _kind_of_answer(links, status, said)
+    if exchange.status is None and isinstance(exchange.failure, httpx.TransportError):
+        kind = FailureKind.UNREACHABLE
+    if kind is FailureKind.BROKEN and exchange.status == 200 and exchange.failure is None:
+        return nothing_heard(exchange.heard, "failed to answer", provider_id, secret, 200)
+    if said.message is None and kind in _CALLERS and exchange.heard is None:
+        # LiteLLM's wording is passed on only where the request was at fault and nobody has read the answer:
+        # elsewhere it holds addresses, or the answer as it came.
+        said = replace(said, message=_PREFIXES.sub("", str(links[0])))
+    wait_s = _retry_after_s(links, exchange, now)
+    otherwise = f"Provider '{provider_id}' {_WORDS.get(kind, 'failed to answer')}"
+    return failure_of_words(said, kind, provider_id, status, wait_s, secret, otherwise)
+
+
+def _was_not_sent(links: list[BaseException]) -> bool:
+    """
+    Whether nothing has left, not even by a network that a vendor's SDK has brought along.
+
+    A class of LiteLLM's that speaks of the vendor's state, or a status that no class of LiteLLM's made up,
+    means that somebody was asked, or that a key is missing.
+    """
+    if any(isinstance(link, class_) for link in links for class_, _ in _BY_CLASS):
+        return False
+    if any(isinstance(link, httpx.TransportError | aiohttp.ClientError) for link in links):
+        return False
+    if any(isinstance(link, OSError) or type(link).__module__.startswith(_NETWORKS) for link in links):
+        return False
+    return not any(isinstance(link, litellm.ServiceUnavailableError) for link in links)
+
+
+def _before_it_was_sent(links: list[BaseException], provider_id: str, request_id: str) -> UpstreamError:
+    """
+    LiteLLM refused a request, or stumbled over it: it cannot be expressed in the vendor's words.
+
+    What is no fault of a request's is ours. Nothing of the request is repeated, nor logged.
+    """
+    if any(isinstance(link, _OURS) for link in links):
+        return internal_error(provider_id, request_id)
+    why = _why(links)
+    return upstream_error(
+        f"The request cannot be translated for provider '{provider_id}'{f': {why}' if why else ''}",
+        provider_id,
+        FailureKind.REJECTED,
+        code="request_not_translatable",
+    )
+
+
+def _why(links: list[BaseException]) -> str:
+    """What LiteLLM says about a request that it cannot translate, up to where it repeats the request."""
+    for link in reversed(links):
+        if isinstance(link, KeyError) and link.args and isinstance(link.args[0], str):
+            return f"'{link.args[0]}' is missing" if link.args[0].isidentifier() else ""
+    texts = [_PREFIXES.sub("", str(getattr(link, "message", None) or link)) for link in links]
+    told = next((text for text in texts if text), "")
+    told = _REPEATED.split(told, maxsplit=1)[0].strip(" :-.,=(")
+    return _QUOTED.sub("…", told)[:WHY_LIMIT]
+
+
+def _told_status(links: list[BaseException], status: int) -> int:
+    """
+    The status of the answer; for an error in the middle of a stream, the one it speaks of.
+
+    After a 200, LiteLLM makes up statuses for whatever it cannot read: only those that it never does count.
+    """
+    if status != 200:
+        return status
+    inner = _upstream_status(links)
+    return inner if inner in _TOLD_IN_STREAMS else status
+
+
+def _kind_of_answer(links: list[BaseException], status: int | None, said: VendorWords) -> FailureKind:
+    """What an answer with this status was: the vendor's reasons for refusing a request, LiteLLM knows."""
+    if status is None or status < 400:
+        return FailureKind.BROKEN
+    kind = kind_of(status, said)
+    if kind is FailureKind.REJECTED:
+        for class_, special in _BY_CLASS:
+            if special in _OF_A_REJECTION and any(isinstance(link, class_) for link in links):
+                return special
+    return kind
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception and what it was raised from, outermost first."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = getattr(error, "original_exception", None) or error.__cause__ or error.__context__
+
+
+def _kind(links: list[BaseException], status: int | None) -> FailureKind:
+    for link in links:
+        for class_, kind in _BY_CLASS:
+            if isinstance(link, class_):
+                return kind
+    if any(isinstance(link, aiohttp.ClientPayloadError | orjson.JSONDecodeError) for link in links):
+        return FailureKind.BROKEN
+    if any(isinstance(link, httpx.TimeoutException) for link in links):
+        return FailureKind.TIMEOUT
+    if any(isinstance(link, httpx.TransportError) for link in links):
+        return FailureKind.UNREACHABLE
+    if status is not None:
+        return kind_of(status)
+    if isinstance(links[0], litellm.ServiceUnavailableError) and len(links) == 1:
+        return FailureKind.OVERLOADED
+    return FailureKind.BROKEN
+
+
+def _upstream_status(links: list[BaseException]) -> int | None:
+    """
+    The status that the upstream sent, from the innermost exception that knows one.
+
+    LiteLLM's own exceptions are not asked unless an answer came: they say 500 where there was none, and 500
+    for 529.
+    """
+    if any(isinstance(link, httpx.TransportError) for link in links):
+        return None
+    for link in reversed(links):
+        status = getattr(link, "status_code", None)
+        is_litellms = type(link).__module__ == litellm.exceptions.__name__
+        if isinstance(status, int) and not (is_litellms and _headers_of(link) is None):
+            return status
+    return None
+
+
+def _headers_of(link: BaseException) -> Any:
+    """The headers of the answer that the exception was made from; None or empty where there was no answer."""
+    return getattr(link, "litellm_response_headers", None)
+
+
+def _retry_after_s(links: list[BaseException], exchange: Exchange, now: float) -> float | None:
+    if exchange.headers:
+        return retry_after_s(exchange.headers, now)
+    for link in links:
+        for headers in (_headers_of(link), getattr(getattr(link, "response", None), "headers", None)):
+            if headers and (seconds := retry_after_s(headers, now)) is not None:
+                return seconds
+    return None
+
+
+def _said(links: list[BaseException], exchange: Exchange) -> VendorWords:
+    """The vendor's own words: the body of its refusal, or what LiteLLM has kept of it."""
+    if exchange.heard is not None and exchange.heard.refusal:
+        return words_in(exchange.heard.refusal)
+    for link in links:
+        for body in (getattr(link, "body", None), getattr(link, "message", None)):
+            is_json = isinstance(body, dict) or (isinstance(body, str) and body.lstrip()[:1] in ("{", "["))
+            if is_json and (said := words_in(body)).message is not None:
+                return said
+    return SILENT

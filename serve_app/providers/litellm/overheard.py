@@ -1,0 +1,249 @@
+"""
+What a vendor says on the wire, heard beside a translator that would not pass it on.
+
+LiteLLM makes up a `stop` for an answer that was cut, has one word for many endings, and statuses of its own
+for errors in a stream; it stumbles over a usage that is null, and leaves out what it cannot read. Here the
+vendor's own words are kept, and what LiteLLM gets to read is written as it reads it. Pure: bytes in, bytes
+and facts out.
+"""
+
+import re
+from typing import Any
+
+from serve_app.providers.body_form import Form, form_of
+from serve_app.providers.frame_cutter import FrameCutter, data_of
+from serve_app.providers.json_objects import as_json, errors_in_list, found_in, parsed
+from serve_app.providers.vendor_words import MOST_READ, is_error
+
+_ERROR_EVENT = re.compile(rb"(?:^|\n)event:\s*error\s*(?:\n|$)")
+_PART_OF_AN_ANSWER = re.compile(
+    rb'"(?:choices|candidates|delta|content|text|tool_calls|arguments|finish_?[rR]eason|stop_?[rR]eason)\b'
+)
+# Line ends to whoever splits lines as Python does. In JSON they stand within strings only.
+_SEPARATORS = (
+    (b"\xe2\x80\xa8", b"\\u2028"),
+    (b"\xe2\x80\xa9", b"\\u2029"),
+    (b"\xc2\x85", b"\\u0085"),
+)
+_BOM = b"\xef\xbb\xbf"
+_USAGES = ("usage", "usageMetadata")
+
+
+class Overheard:
+    """
+    One answer as it goes by: `feed` and `end` give back what the translator is to read of it.
+
+    `finishes` are the vendor's reasons by choice. `tells_finish` is True once it is known that this vendor
+    gives one for every choice; `error` is an error in an answer that had begun well, `refusal` the body of
+    one that had not. `lost` counts what could not be read and may have been a part of the answer, `aside` is
+    the first object that was none. `was_mended`: a number was none, and is null now.
+
+    An answer in one piece is kept to its end. Where it is the other of a stream and a whole answer than was
+    asked for, it is `other_form`, and the translator gets nothing.
+    """
+
+    def __init__(self, is_refusal: bool, asks_stream: bool, is_lines: bool = False) -> None:
+        self.finishes: dict[int, str] = {}
+        self.tells_finish = False
+        self.error: Any = None
+        self.refusal = b""
+        self.lost = 0
+        self.aside: dict[str, Any] | None = None
+        self.was_mended = False
+        self.other_form = b""
+        self._is_refusal = is_refusal
+        self._asks_stream = asks_stream
+        self._is_lines: bool | None = is_lines or None  # one object in each line; None: not known yet
+        self._form = Form.UNTOLD
+        self._cutter = FrameCutter()
+        self._rest = bytearray()
+
+    @property
+    def pending(self) -> int:
+        """Bytes that are kept until there is more of them."""
+        return len(self._rest) + self._cutter.pending
+
+    def feed(self, piece: bytes) -> bytes:
+        """Return what can be passed on by now."""
+        if self._is_refusal:
+            self.refusal += piece[: MOST_READ - len(self.refusal)]
+            return piece
+        if self._form is Form.UNTOLD:
+            piece = bytes(self._rest) + piece
+            self._rest.clear()
+            self._form = form_of(piece)
+            if self._form is not Form.UNTOLD:
+                piece = piece.removeprefix(_BOM)
+        if self._form is Form.OTHER:
+            return piece
+        if self._form is Form.EVENTS and self._asks_stream:
+            return self._frames(self._cutter.feed(piece))
+        self._rest += piece
+        return self._lines() if self._form is Form.JSON and self._asks_stream else b""
+
+    def end(self) -> bytes:
+        """The answer is over: return the rest."""
+        rest = bytes(self._rest)
+        self._rest.clear()
+        if self._form is Form.EVENTS and self._asks_stream:
+            return self._frames(self._cutter.end())
+        if self._form is Form.EVENTS:
+            self.other_form = rest
+            return b""
+        if self._form is Form.JSON:
+            return self._line(rest) if self._is_lines else self._one_piece(rest)
+        return rest
+
+    # In one piece
+
+    def _one_piece(self, body: bytes) -> bytes:
+        found = found_in(body)
+        if found is None:
+            self.error = errors_in_list(body)
+            return body
+        self._note(found.object)
+        if self._asks_stream:
+            if self.error is None:
+                self.other_form = body
+            return b""
+        self.was_mended = found.was_mended
+        return as_json(found.object) if self._mend(found.object) or found.was_mended else body
+
+    # Line by line
+
+    def _lines(self) -> bytes:
+        """Whole lines, once it is clear that each holds an object of its own."""
+        if self._is_lines is None:
+            line, _, more = bytes(self._rest).lstrip().partition(b"\n")
+            if more.strip():
+                self._is_lines = parsed(line) is not None
+        end = self._rest.rfind(b"\n") + 1
+        if not self._is_lines or not end:
+            return b""
+        lines = bytes(self._rest[:end])
+        del self._rest[:end]
+        return b"".join(self._line(line) + b"\n" for line in lines.split(b"\n") if line.strip())
+
+    def _line(self, line: bytes) -> bytes:
+        found = found_in(line)
+        if found is None:
+            return line
+        self._note(found.object)
+        return _escaped(as_json(found.object) if self._mend(found.object) else found.data)
+
+    # Frame by frame
+
+    def _frames(self, block: bytes) -> bytes:
+        return b"".join(self._frame(frame) for frame in block.split(b"\n\n") if frame.strip())
+
+    def _frame(self, frame: bytes) -> bytes:
+        data = data_of(frame)
+        if not data:
+            bare = parsed(frame.strip()) if frame.strip()[:1] == b"{" else None
+            if bare is not None and is_error(bare):
+                self._note(bare)
+            return frame + b"\n\n"
+        found = found_in(data)
+        if found is not None:
+            if _ERROR_EVENT.search(frame):
+                self.error = self.error or found.object
+            self._note(found.object)
+            changed = self._mend(found.object)
+            return _written(frame, as_json(found.object) if changed else found.data)
+        if (errors := errors_in_list(data)) is not None or _ERROR_EVENT.search(frame):
+            self.error = self.error or errors or data
+            return b""
+        if data[:1] == b"{" or _PART_OF_AN_ANSWER.search(data):
+            self.lost += 1
+            return b""
+        return _written(frame, data)
+
+    # What is said
+
+    def _note(self, said: dict[str, Any]) -> None:
+        kind = said.get("type")
+        if is_error(said):
+            self.error = self.error or said
+        known = len(self.finishes)
+        for name, reason in (("candidates", "finishReason"), ("choices", "finish_reason")):
+            for place, choice in enumerate(_objects(said.get(name))):
+                self.tells_finish = True
+                index = choice.get("index", place)
+                self._ended(index if isinstance(index, int) else place, choice.get(reason))
+                # A whole answer in a frame of a stream would be taken for an empty piece.
+                self.lost += self._asks_stream and bool(choice.get("message")) and "delta" not in choice
+        feedback = said.get("promptFeedback")
+        if isinstance(feedback, dict) and feedback.get("blockReason"):
+            self.tells_finish = True
+            self._ended(0, "SAFETY")  # Gemini refuses a prompt with an answer of no candidates
+        if kind in ("message_start", "message"):
+            self.tells_finish = True
+        if kind == "message":
+            self._ended(0, said.get("stop_reason"))
+        elif kind == "message_delta" and isinstance(said.get("delta"), dict):
+            self._ended(0, said["delta"].get("stop_reason"))
+        elif kind == "message-end" and isinstance(said.get("delta"), dict):
+            self._ended(0, said["delta"].get("finish_reason"))
+        elif "choices" not in said:
+            self._ended(0, said.get("stopReason") or said.get("finish_reason"))
+        if self.aside is None and not self.tells_finish and len(self.finishes) == known:
+            self.aside = said
+
+    def _ended(self, index: int, reason: Any) -> None:
+        if isinstance(reason, str) and reason:
+            self.finishes[index] = reason
+
+    def _mend(self, said: dict[str, Any]) -> bool:
+        """Leave out a usage, or a count in it, that is none; True when the object has changed."""
+        kind = said.get("type")
+        begun = said.get("message") if kind == "message_start" else None
+        changed = _without_odd_usage(said)
+        # LiteLLM reads no answer without a usage, and takes an empty one for none.
+        if isinstance(begun, dict):
+            changed |= _without_odd_usage(begun)
+            changed |= _given(begun, "usage")
+        if kind == "message":
+            changed |= _given(said, "usage")
+        if "candidates" in said and not self._asks_stream:
+            changed |= _given(said, "usageMetadata")
+        return changed
+
+
+def _without_odd_usage(said: dict[str, Any]) -> bool:
+    """Whether there was a usage, or a count in it, that is none and is gone now."""
+    changed = False
+    for name in _USAGES:
+        usage = said.get(name)
+        if isinstance(usage, dict):
+            if None in usage.values():
+                said[name] = {count: value for count, value in usage.items() if value is not None}
+                changed = True
+        elif name in said and (usage is not None or "choices" not in said):
+            del said[name]
+            changed = True
+    return changed
+
+
+def _given(said: dict[str, Any], name: str) -> bool:
+    """Whether there was none of that name; there is an empty one now."""
+    if name in said:
+        return False
+    said[name] = {}
+    return True
+
+
+def _written(frame: bytes, data: bytes) -> bytes:
+    """The frame with this data, each in one line to every reader of lines."""
+    others = (line for line in frame.split(b"\n") if line.startswith((b"event:", b"id:", b"retry:")))
+    return b"\n".join((*others, b"data: " + _escaped(data), b"\n"))
+
+
+def _escaped(data: bytes) -> bytes:
+    for raw, escaped in _SEPARATORS:
+        if raw in data:
+            data = data.replace(raw, escaped)
+    return data
+
+
+def _objects(values: Any) -> list[dict[str, Any]]:
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []

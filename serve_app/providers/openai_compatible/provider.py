@@ -1,0 +1,399 @@
+"""
+Any OpenAI-compatible upstream, over one pooled HTTP session.
+
+Answers and streams are passed on as the bytes they came in; what is read on the way is whether they are
+whole, and what they used. They are known by their first words, whatever they are called. An upstream that
+does not tell its usage is counted after, where its tokenizer is known.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from serve_app.clock import Clock
+from serve_app.config.provider import ProviderConfig
+from serve_app.errors import FailureKind, UpstreamError, upstream_error
+from serve_app.formats.exact_json import dumps
+from serve_app.pricing.usage import CHARS_PER_TOKEN
+from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
+from serve_app.providers.bodies import (
+    Fitted,
+    ask_for_stream,
+    ask_for_whole,
+    chars_in,
+    choices_in,
+    dialects_of,
+    fitted,
+    inputs_in,
+    usage_in,
+)
+from serve_app.providers.body_form import Form, form_of
+from serve_app.providers.catalogue import Vendor
+from serve_app.providers.counted_usage import Said, counted, listener_for, said_in
+from serve_app.providers.frames import DONE, ChatFrames, says_something
+from serve_app.providers.health_check import listed_models, look
+from serve_app.providers.json_objects import as_json
+from serve_app.providers.keys import missing_key
+from serve_app.providers.openai_compatible.failures import (
+    NETWORK,
+    broken,
+    clean,
+    failure_of_exception,
+    failure_of_response,
+    too_much,
+    too_much_of_nothing,
+)
+from serve_app.providers.openai_compatible.usage_asked import Place, UsageAsked
+from serve_app.providers.reading import read_at_most
+from serve_app.providers.stream_conversion import frames_of, whole_of
+from serve_app.providers.timeouts import USAGE_S, Limit, OutOfTime, within
+from serve_app.providers.whole_answer import checked
+
+KEEPALIVE_S = 60.0  # how long an idle connection is kept for the next request
+LAST_WORDS_S = 0.05  # how long to wait for the end after [DONE], so that the connection can be used again
+REFUSAL_S = 2.0  # how long to wait for the words of a refusal: its status has said the most
+REFUSAL_LIMIT = 1024**2  # bytes of those words
+
+_VERSION = re.compile(r"/v\d+(alpha|beta)?\d*$")
+
+
+def versioned(base_url: str) -> str:
+    """The address that paths are appended to: `/v1` is added unless the path ends in a version already."""
+    base_url = base_url.rstrip("/")
+    return base_url if _VERSION.search(urlsplit(base_url).path) else f"{base_url}/v1"
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A stream of which the first chunk has arrived."""
+
+    response: aiohttp.ClientResponse
+    frames: ChatFrames
+    first: bytes
+    said: Said | None
+    dropped: tuple[str, ...]
+
+
+class WireProvider:
+    """Speaks OpenAI's words to one upstream; the session opens with the first call."""
+
+    def __init__(self, config: ProviderConfig, vendor: Vendor, api_key: str | None, clock: Clock) -> None:
+        self._config = config
+        self._clock = clock
+        self._keeps_provider = vendor.reads_provider_preferences
+        self._base_url = versioned(config.base_url or vendor.base_url or "")
+        self._api_key = api_key
+        self._missing_key = missing_key(config, vendor, api_key)
+        self._answer_limit = config.max_answer_mb * 1024**2
+        self._dialect = dialects_of(config)
+        self._usage_asked = UsageAsked()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def chat(self, call: Call) -> Answer | UpstreamError:
+        request = fitted(call, self._dialect(call.model), self._keeps_provider)
+        ask_for_whole(request.fields)
+        return await self._whole("/chat/completions", call, request, must_have="choices")
+
+    async def embed(self, call: Call) -> Answer | UpstreamError:
+        request = fitted(call, self._dialect(call.model), self._keeps_provider)
+        rows = inputs_in(request.fields)
+        return await self._whole("/embeddings", call, request, must_have="data", rows=rows)
+
+    async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
+        """
+        A chat completion in blocks of whole frames.
+
+        Closing the generator closes the connection at once, and the upstream stops working.
+        """
+        started = self._clock.monotonic()
+        opened = await self._open(call)
+        if isinstance(opened, UpstreamError):
+            yield opened
+            return
+        try:
+            yield StreamHead(self._since(started), opened.dropped)
+            yield opened.first
+            while block := await self._next(opened, call.idle_s):
+                yield block
+            yield await self._last_item(call, opened, started)
+        finally:
+            opened.response.close()
+
+    async def health(self) -> Health:
+        return await look(self._config, self._clock, self._missing_key, self._models)
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    # One request, one whole answer
+
+    async def _whole(
+        self, path: str, call: Call, request: Fitted, must_have: str, rows: int | None = None
+    ) -> Answer | UpstreamError:
+        if self._missing_key is not None:
+            return self._keyless()
+        started = self._clock.monotonic()
+        try:
+            body = await within(call.timeout_s, Limit.WHOLE, self._body(path, call, request.fields))
+        except NETWORK as error:
+            return failure_of_exception(error, self._config.id)
+        if isinstance(body, UpstreamError):
+            return body
+        upstream_s = self._since(started)
+        whole = checked(body, self._config.id, must_have, rows, self._api_key)
+        if isinstance(whole, UpstreamError):
+            return whole
+        usage = usage_in(whole.answer) or await counted(call, said_in(whole.answer))
+        chars = chars_in(whole.answer) if usage is None else 0
+        return Answer(whole.body, usage, upstream_s, chars, dropped=request.dropped)
+
+    async def _body(self, path: str, call: Call, fields: dict[str, Any]) -> bytes | UpstreamError:
+        response = await self._post(path, call, fields)
+        try:
+            if not _is_success(response):
+                return await self._refusal(response)
+            body = await read_at_most(self._answer_limit, response)
+        except (aiohttp.ClientError, OSError):
+            return broken(self._config.id, "was cut off in the middle of its answer", response.status)
+        finally:
+            response.close()
+        if body is None:
+            return too_much(self._config.id, self._answer_limit)
+        match form_of(body):
+            case Form.JSON:
+                return body
+            case Form.EVENTS if path == "/chat/completions":
+                return self._gathered(body, choices_in(fields))
+        if response.content_type.endswith("json"):
+            return broken(self._config.id, "sent an answer that is not JSON", response.status)
+        return broken(self._config.id, f"sent '{self._type_of(response)}' instead of JSON", response.status)
+
+    def _gathered(self, events: bytes, choices: int) -> bytes | UpstreamError:
+        """The whole answer in a stream that nobody asked for."""
+        frames = ChatFrames(self._config.id, True, choices, self._api_key, self._answer_limit)
+        shown = frames.feed(events) + frames.end()
+        return frames.shortfall or as_json(whole_of(shown))
+
+    # One request, many frames
+
+    async def _open(self, call: Call) -> _Opened | UpstreamError:
+        """Wait for the first chunk: until it is there, the request can still go to another target."""
+        if self._missing_key is not None:
+            return self._keyless()
+        dialect = self._dialect(call.model)
+        request = fitted(call, dialect, self._keeps_provider)
+        place = (call.api_base, call.model)
+        asks = dialect.include_usage and self._usage_asked.may_ask(place)
+        ask_for_stream(request.fields, asks)
+        try:
+            return await within(call.timeout_s, Limit.FIRST_TOKEN, self._asked(call, request, place, asks))
+        except NETWORK as error:
+            return failure_of_exception(error, self._config.id)
+
+    async def _asked(
+        self, call: Call, request: Fitted, place: Place, asks_usage: bool
+    ) -> _Opened | UpstreamError:
+        """The stream; a refusal that may be for asking about usage is followed by one try without."""
+        response = await self._post("/chat/completions", call, request.fields)
+        if _is_success(response):
+            if asks_usage:
+                self._usage_asked.passed(place)
+            return await self._first(call, request, response)
+        refusal = await self._refused(response)
+        if not (asks_usage and self._usage_asked.is_worth_a_try_without(place, refusal)):
+            return refusal
+        ask_for_stream(request.fields, with_usage=False)
+        response = await self._post("/chat/completions", call, request.fields)
+        if _is_success(response):
+            self._usage_asked.passed_without(place)
+            return await self._first(call, request, response)
+        response.close()
+        self._usage_asked.refused_without(place)
+        return refusal
+
+    async def _refused(self, response: aiohttp.ClientResponse) -> UpstreamError:
+        try:
+            return await self._refusal(response)
+        finally:
+            response.close()
+
+    async def _first(
+        self, call: Call, request: Fitted, response: aiohttp.ClientResponse
+    ) -> _Opened | UpstreamError:
+        opened: _Opened | None = None
+        try:
+            said = listener_for(call)
+            frames = ChatFrames(
+                self._config.id,
+                call.wants_usage,
+                choices_in(request.fields),
+                self._api_key,
+                self._answer_limit,
+                said,
+            )
+            begun = await self._beginning(response)
+            if isinstance(begun, UpstreamError):
+                return begun
+            block = frames.feed(begun)
+            first = bytearray(block)
+            while not says_something(block):
+                if len(first) > self._answer_limit:
+                    return too_much_of_nothing(self._config.id, self._answer_limit)
+                if not (block := await self._more(response, frames)):
+                    break
+                first += block
+            if first and (block or (frames.is_complete and frames.failure is None)):
+                opened = _Opened(response, frames, bytes(first), said, request.dropped)
+                return opened
+            return frames.failure or frames.none_at_all("ended its stream before the first token")
+        finally:
+            if opened is None:
+                response.close()
+
+    async def _beginning(self, response: aiohttp.ClientResponse) -> bytes | UpstreamError:
+        """The first bytes of a stream, whatever they are called; all of a whole answer, made into one."""
+        begun = b""
+        try:
+            while form_of(begun) is Form.UNTOLD and (piece := await response.content.readany()):
+                begun += piece
+            match form_of(begun):
+                case Form.JSON:
+                    rest = await read_at_most(self._answer_limit - len(begun), response)
+                    if rest is None:
+                        return too_much(self._config.id, self._answer_limit)
+                    whole = checked(begun + rest, self._config.id, "choices", secret=self._api_key)
+                    return whole if isinstance(whole, UpstreamError) else frames_of(whole.answer) + DONE
+                case Form.OTHER if response.content_type != "text/event-stream":
+                    what = f"sent '{self._type_of(response)}' instead of a stream"
+                    return broken(self._config.id, what, response.status)
+        except (aiohttp.ClientError, OSError):
+            pass  # cut off: what is there is not enough to be an answer, and the frames will say so
+        return begun
+
+    def _type_of(self, response: aiohttp.ClientResponse) -> str:
+        """What it calls its answer, as it wrote that: aiohttp's small letters would hide our key."""
+        written = response.headers.get("Content-Type", response.content_type)
+        return clean(written.partition(";")[0], self._api_key)
+
+    async def _next(self, opened: _Opened, idle_s: float) -> bytes:
+        """As `_more`, but silence is waited out no longer than `idle_s`; comments are silence too."""
+        if opened.frames.is_complete:
+            idle_s = min(idle_s, USAGE_S)
+        try:
+            return await within(idle_s, Limit.IDLE, self._more(opened.response, opened.frames))
+        except OutOfTime as error:
+            if not opened.frames.is_complete:
+                opened.frames.failure = failure_of_exception(error, self._config.id)
+            return b""
+
+    async def _more(self, response: aiohttp.ClientResponse, frames: ChatFrames) -> bytes:
+        """Everything that has arrived since, once there is something to show; empty: that was all."""
+        content = response.content
+        try:
+            while not (frames.is_done or frames.failure):
+                data = await content.readany()
+                if not data:
+                    return frames.end()
+                if block := frames.feed(data):
+                    return block
+            if frames.is_done:
+                await _read_to_the_end(content)
+        except (aiohttp.ClientError, OSError):
+            pass  # cut off: whether the answer was whole by then, the frames know
+        return b""
+
+    async def _last_item(self, call: Call, opened: _Opened, started: float) -> StreamEnd | UpstreamError:
+        frames = opened.frames
+        if (failure := frames.shortfall) is not None:
+            return failure
+        upstream_s = self._since(started)
+        usage = frames.usage or await counted(call, opened.said)
+        return StreamEnd(usage, upstream_s, frames.count * CHARS_PER_TOKEN, frames.dropped)
+
+    # The connection
+
+    async def _post(self, path: str, call: Call, fields: dict[str, Any]) -> aiohttp.ClientResponse:
+        """The head of the answer; the body is still to be read."""
+        headers = {"Content-Type": "application/json"}
+        if call.api_base is None:
+            headers |= self._authorization()
+        if call.request_id:
+            headers["X-Request-Id"] = call.request_id
+        posting = self._opened_session().post(
+            (call.api_base or self._base_url) + path,
+            data=dumps(fields),
+            headers=headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(connect=self._config.connect_timeout_s),
+        )
+        try:
+            return await within(call.first_byte_s, Limit.FIRST_BYTE, posting)
+        except aiohttp.ConnectionTimeoutError as error:
+            raise OutOfTime(Limit.CONNECT, self._config.connect_timeout_s) from error
+
+    async def _models(self) -> tuple[str, ...] | UpstreamError:
+        return await listed_models(
+            self._opened_session(),
+            f"{self._base_url}/models",
+            self._authorization(),
+            self._config.id,
+            now=self._clock.now(),
+            secret=self._api_key,
+        )
+
+    def _opened_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+        return self._session
+
+    def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> UpstreamError:
+        return failure_of_response(
+            response.status,
+            response.headers,
+            await _words_of(response),
+            self._config.id,
+            now=self._clock.now(),
+            secret=self._api_key,
+        )
+
+    def _keyless(self) -> UpstreamError:
+        return upstream_error(self._missing_key or "", self._config.id, FailureKind.AUTH)
+
+    def _since(self, started: float) -> float:
+        return self._clock.monotonic() - started
+
+
+def _is_success(response: aiohttp.ClientResponse) -> bool:
+    return 200 <= response.status < 300
+
+
+async def _words_of(response: aiohttp.ClientResponse) -> bytes:
+    """What a refusal says, as far as it is short and comes soon."""
+    try:
+        async with asyncio.timeout(REFUSAL_S):
+            return await read_at_most(REFUSAL_LIMIT, response) or b""
+    except (aiohttp.ClientError, OSError):
+        return b""
+
+
+async def _read_to_the_end(content: aiohttp.StreamReader) -> None:
+    """A connection goes back to the pool only when its answer has been read to the end."""
+    try:
+        async with asyncio.timeout(LAST_WORDS_S):
+            while await content.readany():
+                pass
+    except TimeoutError:
+        pass  # the upstream keeps it open; it will be closed instead

@@ -1,0 +1,214 @@
+"""
+A model in this very process: its engine speaks OpenAI's words, and nothing goes over a network.
+
+What the engine says is read as that of any upstream: whether it is whole, what it used, what went wrong.
+"""
+
+import logging
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from serve_app.clock import Clock
+from serve_app.config.provider import ProviderConfig
+from serve_app.errors import FailureKind, UpstreamError, upstream_error
+from serve_app.pricing.usage import CHARS_PER_TOKEN
+from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamEnd, StreamHead, StreamItem
+from serve_app.providers.bodies import (
+    ask_for_stream,
+    ask_for_whole,
+    chars_in,
+    choices_in,
+    dialects_of,
+    fitted,
+    inputs_in,
+    usage_in,
+)
+from serve_app.providers.frames import ChatFrames, says_something
+from serve_app.providers.openai_compatible.failures import broken, too_much, too_much_of_nothing
+from serve_app.providers.timeouts import USAGE_S, Limit, OutOfTime, out_of_time, within
+from serve_app.providers.whole_answer import checked
+
+Said = AsyncGenerator[bytes, None]
+
+log = logging.getLogger("sekha.provider")
+
+
+class Engine(Protocol):
+    """
+    What runs a model.
+
+    A question is the fields of a request in OpenAI's words. It is answered by one JSON object, or by frames
+    of server-sent events where it asks for a stream; what goes wrong is said in OpenAI's error object.
+    Closing the generator ends the work.
+    """
+
+    def chat(self, fields: dict[str, Any], request_id: str) -> Said:
+        """A chat completion."""
+
+    def embed(self, fields: dict[str, Any], request_id: str) -> Said:
+        """Vectors, as OpenAI's embedding list."""
+
+    async def check(self) -> None:
+        """Raise when the engine is dead."""
+
+
+@dataclass(slots=True)
+class _Opened:
+    """A stream of which the first token has arrived."""
+
+    frames: ChatFrames
+    first: bytes
+
+
+class LocalProvider:
+    """Speaks to an engine; `running` is how many requests it works on, or has waiting, at this moment."""
+
+    def __init__(self, config: ProviderConfig, engine: Engine, clock: Clock) -> None:
+        self._config = config
+        self._engine = engine
+        self._clock = clock
+        self._answer_limit = config.max_answer_mb * 1024**2
+        self._dialect = dialects_of(config)
+        self.running = 0
+
+    async def chat(self, call: Call) -> Answer | UpstreamError:
+        fields, dropped = fitted(call, self._dialect(call.model))
+        ask_for_whole(fields)
+        return await self._whole(call, self._engine.chat(fields, call.request_id), "choices", dropped)
+
+    async def embed(self, call: Call) -> Answer | UpstreamError:
+        fields, dropped = fitted(call, self._dialect(call.model))
+        said = self._engine.embed(fields, call.request_id)
+        return await self._whole(call, said, "data", dropped, rows=inputs_in(fields))
+
+    async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
+        """A chat completion in blocks of whole frames; closing the generator frees the engine at once."""
+        started = self._clock.monotonic()
+        fields, dropped = fitted(call, self._dialect(call.model))
+        ask_for_stream(fields)
+        frames = ChatFrames(
+            self._config.id, call.wants_usage, choices_in(fields), frame_limit=self._answer_limit
+        )
+        with self._at_work():
+            async with aclosing(self._engine.chat(fields, call.request_id)) as said:
+                first = await self._first(call, said, frames)
+                if isinstance(first, UpstreamError):
+                    yield first
+                    return
+                yield StreamHead(self._since(started), dropped)
+                yield first
+                while block := await self._next(call.idle_s, said, frames):
+                    yield block
+                yield self._last_item(frames, started)
+
+    async def health(self) -> Health:
+        """Whether the engine lives; whoever can ask it has found it started."""
+        started = self._clock.monotonic()
+        models = tuple(dict.fromkeys(model.model_id for model in self._config.models))
+        try:
+            await self._engine.check()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the engine cannot be used
+            failure = self._failed(error)
+            return Health(HealthStatus.UNHEALTHY, None, failure.message, (), self._clock.now())
+        latency_ms = round(self._since(started) * 1000, 1)
+        return Health(HealthStatus.HEALTHY, latency_ms, None, models, self._clock.now())
+
+    async def aclose(self) -> None:
+        """Nothing to close: the engine is the deployment's."""
+
+    async def _whole(
+        self,
+        call: Call,
+        said: Said,
+        must_have: str,
+        dropped: tuple[str, ...],
+        rows: int | None = None,
+    ) -> Answer | UpstreamError:
+        started = self._clock.monotonic()
+        with self._at_work():
+            async with aclosing(said):
+                try:
+                    answering = within(call.first_byte_s, Limit.FIRST_BYTE, anext(said, b""))
+                    body = await within(call.timeout_s, Limit.WHOLE, answering)
+                except Exception as error:  # noqa: BLE001 - see _failed
+                    return self._failed(error)
+        if len(body) > self._answer_limit:
+            return too_much(self._config.id, self._answer_limit)
+        whole = checked(body, self._config.id, must_have, rows)
+        if isinstance(whole, UpstreamError):
+            return whole
+        usage = usage_in(whole.answer)
+        chars = chars_in(whole.answer) if usage is None else 0
+        return Answer(whole.body, usage, self._since(started), chars, dropped=dropped)
+
+    async def _first(self, call: Call, said: Said, frames: ChatFrames) -> bytes | UpstreamError:
+        """What there is by the first token: until it is there, the request can still go to another target."""
+        try:
+            return await within(call.timeout_s, Limit.FIRST_TOKEN, self._until_it_speaks(call, said, frames))
+        except Exception as error:  # noqa: BLE001
+            return self._failed(error)
+
+    async def _until_it_speaks(self, call: Call, said: Said, frames: ChatFrames) -> bytes | UpstreamError:
+        first = bytearray()
+        piece = await within(call.first_byte_s, Limit.FIRST_BYTE, anext(said, b""))
+        if piece and not piece.startswith(b"data:"):  # it has not begun a stream: this is why not
+            refusal = checked(piece, self._config.id, "choices")
+            if isinstance(refusal, UpstreamError):
+                return refusal
+            return broken(self._config.id, "sent a whole answer instead of a stream", 200)
+        while piece:
+            block = frames.feed(piece)
+            first += block
+            if says_something(block):
+                return bytes(first)
+            if len(first) > self._answer_limit:
+                return too_much_of_nothing(self._config.id, self._answer_limit)
+            if frames.is_done or frames.failure:
+                break
+            piece = await anext(said, b"")
+        if first and frames.is_complete and frames.failure is None:
+            return bytes(first)
+        return frames.failure or broken(self._config.id, "ended its stream before the first token", 200)
+
+    async def _next(self, idle_s: float, said: Said, frames: ChatFrames) -> bytes:
+        """The frames that follow; empty: that was all, and the frames know how it ended."""
+        while not (frames.is_done or frames.failure):
+            limit_s = min(idle_s, USAGE_S) if frames.is_complete else idle_s
+            try:
+                piece = await within(limit_s, Limit.IDLE, anext(said, b""))
+            except Exception as error:  # noqa: BLE001
+                failure = self._failed(error)
+                if not frames.is_complete:  # else it is whole, and only its usage is not told
+                    frames.failure = failure
+                return b""
+            if not piece:
+                return frames.end()
+            if block := frames.feed(piece):
+                return block
+        return b""
+
+    def _last_item(self, frames: ChatFrames, started: float) -> StreamEnd | UpstreamError:
+        if (failure := frames.shortfall) is not None:
+            return failure
+        return StreamEnd(frames.usage, self._since(started), frames.count * CHARS_PER_TOKEN, frames.dropped)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
+
+    def _failed(self, error: Exception) -> UpstreamError:
+        """An engine that raises is dead or has a fault; either is for the log, and another one may answer."""
+        if isinstance(error, OutOfTime):
+            return out_of_time(self._config.id, error.limit, error.limit_s)
+        log.error("provider '%s': its engine failed", self._config.id, exc_info=error)
+        message = f"The engine of provider '{self._config.id}' failed: {type(error).__name__}"
+        return upstream_error(message, self._config.id, FailureKind.BROKEN)
+
+    def _since(self, started: float) -> float:
+        return self._clock.monotonic() - started

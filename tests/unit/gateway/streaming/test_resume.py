@@ -1,0 +1,127 @@
+"""Where one answer breaks off, another goes on: what is told twice is left out."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve_app.gateway.streaming.resume import Continuation, Differs, Told, usage_frame
+from serve_app.pricing.usage import Usage
+
+
+def frame(delta: dict[str, Any], chunk_id: str = "a", finish: str | None = None, index: int = 0) -> bytes:
+    choice = {"index": index, "delta": delta, "finish_reason": finish}
+    return b"data: " + orjson.dumps({"id": chunk_id, "model": chunk_id, "choices": [choice]}) + b"\n\n"
+
+
+def frames(texts: Sequence[str], chunk_id: str = "a") -> list[bytes]:
+    return [
+        frame({"role": "assistant", "content": ""}, chunk_id),
+        *(frame({"content": text}, chunk_id) for text in texts),
+    ]
+
+
+def told(*texts: str) -> Told:
+    made = Told()
+    for block in frames(texts):
+        made.listen(block)
+    return made
+
+
+def text_of(blocks: bytes) -> str:
+    chunks = [orjson.loads(line[6:]) for line in blocks.split(b"\n\n") if line]
+    return "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"])
+
+
+def test_what_the_caller_has_is_left_out_and_the_rest_comes_under_the_old_id() -> None:
+    news = Continuation(told("One ", "two ")).feed(
+        b"".join(frames(["One", " two three", " four"], "b")) + frame({}, "b", "stop")
+    )
+
+    assert text_of(news) == "three four"
+    chunks = [orjson.loads(line[6:]) for line in news.split(b"\n\n") if line]
+    assert {chunk["id"] for chunk in chunks} == {"a"}
+    assert {chunk["model"] for chunk in chunks} == {"b"}
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("other", [["Two "], ["One tw", "elve"], ["one two "]])
+def test_another_answer_is_noticed(other: list[str]) -> None:
+    with pytest.raises(Differs):
+        Continuation(told("One ", "two ")).feed(b"".join(frames(other, "b")))
+
+
+def test_an_answer_that_ends_before_it_has_caught_up_is_another_one() -> None:
+    with pytest.raises(Differs):
+        Continuation(told("One two")).feed(frame({"content": "One"}, "b", "stop"))
+
+
+def test_an_answer_without_a_finish_has_not_caught_up_until_it_is_as_long() -> None:
+    going_on = Continuation(told("One two"))
+
+    assert going_on.feed(frame({"content": "One"}, "b")) == b""
+    assert not going_on.has_caught_up
+    going_on.feed(frame({"content": " two"}, "b"))
+    assert going_on.has_caught_up
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        frame({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": ""}}]}),
+        frame({"reasoning_content": "hm"}),
+        frame({"content": "x"}, index=1),
+    ],
+)
+def test_only_the_text_of_one_choice_can_be_carried_on(block: bytes) -> None:
+    made = told("One ")
+    made.listen(block)
+
+    assert not made.can_continue
+    with pytest.raises(Differs):
+        Continuation(told("")).feed(block)
+
+
+def test_a_usage_is_passed_on_though_it_says_nothing() -> None:
+    block = b'data: {"id":"b","choices":[],"usage":{"total_tokens":3}}\n\n'
+
+    assert b'"total_tokens":3' in Continuation(told("One")).feed(block)
+
+
+def test_a_frame_that_is_not_json_is_left_out() -> None:
+    made = told("One ")
+    made.listen(b'data: {"choices": [{"del}\n\n')
+
+    assert made.text == "One "
+    assert made.can_continue
+
+
+def test_a_usage_that_was_not_told_comes_in_the_words_of_the_first_chunk() -> None:
+    last = usage_frame(frame({"content": "One"}), Usage(3, 4, estimated=True))
+
+    chunk = orjson.loads(last[6:])
+    assert (chunk["id"], chunk["model"], chunk["choices"]) == ("a", "a", [])
+    assert chunk["usage"] == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+
+
+def pieces(text: str, cuts: Sequence[int]) -> list[str]:
+    edges = sorted({0, len(text), *(cut % (len(text) + 1) for cut in cuts)})
+    return [text[a:b] for a, b in itertools.pairwise(edges)]
+
+
+@given(st.text(max_size=40), st.integers(0, 40), st.lists(st.integers(0, 40)), st.lists(st.integers(0, 40)))
+def test_the_caller_has_the_whole_text_once_wherever_it_broke_off_and_however_it_was_cut(
+    text: str, broke_off: int, first_cuts: list[int], second_cuts: list[int]
+) -> None:
+    sent = text[:broke_off]
+    made = told(*pieces(sent, first_cuts))
+    going_on = Continuation(made)
+
+    news = b"".join(going_on.feed(block) for block in frames(pieces(text, second_cuts), "b"))
+
+    assert sent + text_of(news) == text
+    assert going_on.has_caught_up

@@ -1,0 +1,53 @@
+"""A router's pages of the ledger: what it remembers is no more than a shorter way to what is on disk."""
+
+from pathlib import Path
+
+from serve_app.ledger.entry import Entry
+from serve_app.ledger.mark import Mark
+from serve_app.ledger.outbox import Pages
+from serve_app.storage.journal_file import Journal
+from tests.support.entries import entry
+
+
+class ReadJournal(Journal):
+    """Notes from where on it was read."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        super().__init__(folder, name)
+        self.read_after: list[int] = []
+
+    def pending(self, after: int = 0, limit: int = 1000) -> list[Entry]:
+        self.read_after.append(after)
+        return super().pending(after, limit)
+
+
+def test_the_last_five_thousand_entries_are_in_memory_and_those_before_are_read_from_the_journal(
+    tmp_path: Path,
+) -> None:
+    journal = ReadJournal(tmp_path, "router-a")
+    pages = Pages(journal)
+    for number in range(1, 5002 + 1):
+        pages.append(entry(number), 0)
+
+    for taken, first in ((0, 1), (1, 2), (2, 3), (5001, 5002)):
+        pages.heard(Mark(taken, 0), anew=False)
+        assert pages.unsent()[0].number == first
+
+    assert journal.read_after == [0, 1]
+    pages.close()
+
+
+def test_entries_are_sent_from_the_first_on_though_there_are_more_than_are_remembered(tmp_path: Path) -> None:
+    pages = Pages(Journal(tmp_path, "router-a"))
+    count = 5000 + 2
+    for number in range(1, count + 1):
+        pages.append(entry(number), 0)
+
+    sent: list[int] = []
+    while batch := pages.unsent():
+        assert len(batch) <= 1000
+        sent += [one.number for one in batch]
+        pages.heard(Mark(sent[-1], 0), anew=False)
+
+    assert sent == list(range(1, count + 1))
+    pages.close()
