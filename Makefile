@@ -63,7 +63,7 @@ soak: install ## ten minutes of traffic and faults; what grows, what leaks, what
 chaos: install ## kill parts of it under load, one by one; who notices, and for how long (ARGS="--only router,control")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-mutants: install ## change the pure core, one place at a time; what no test notices (ARGS="--sample 150 --only accounting")
+mutants: install ## change the pure core, one place at a time; what no test notices (ARGS="--sample 150 --only pricing")
 	$(BIN)/python -m tests.mutants $(ARGS)
 
 lock: ## renew both lock files (needs uv; nothing younger than a week gets in)

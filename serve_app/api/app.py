@@ -18,7 +18,7 @@ from starlette.routing import Match
 from serve_app import __version__
 from serve_app.api.admin.routes import PREFIX as ADMIN
 from serve_app.api.admin.routes import admin_routes
-from serve_app.api.admin.service import Desk
+from serve_app.api.admin.service import AdminService
 from serve_app.api.asgi import (
     JSON,
     ASGIApp,
@@ -48,7 +48,7 @@ from serve_app.events import HttpAnswered
 from serve_app.formats.json_body import BOM, parse_json
 from serve_app.gateway.gateway import Gateway
 from serve_app.providers.base import Health
-from serve_app.providers.health_monitor import EndpointLook, Lookout
+from serve_app.providers.health_monitor import EndpointLook, HealthMonitor
 from serve_app.routing.target import Target
 
 log = logging.getLogger("sekha.api")
@@ -74,7 +74,7 @@ Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 def build_api(
     gateway: Gateway,
-    lookout: Lookout,
+    health_monitor: HealthMonitor,
     keyring: Keyring,
     clock: Clock,
     exposition: Exposition,
@@ -98,9 +98,9 @@ def build_api(
         "/api/v1/chat/completions": endpoints.chat,
         "/v1/embeddings": endpoints.embeddings,
     }
-    app = _documented(gateway, lookout, keyring, clock, exposition, hot)
-    desk = Desk(gateway, lookout, clock)
-    app.include_router(admin_routes(desk, keyring, look_at_endpoint or unseen))
+    app = _documented(gateway, health_monitor, keyring, clock, exposition, hot)
+    service = AdminService(gateway, health_monitor, clock)
+    app.include_router(admin_routes(service, keyring, look_at_endpoint or unseen))
     app.openapi = lambda: completed(app, public)  # type: ignore[method-assign]
     rest = Guarded(app, keyring, public, intake)
     return Dispatcher(hot, rest, gateway, keyring)
@@ -249,7 +249,7 @@ class _HandOver(Response):
 
 def _documented(
     gateway: Gateway,
-    lookout: Lookout,
+    health_monitor: HealthMonitor,
     keyring: Keyring,
     clock: Clock,
     exposition: Exposition,
@@ -260,12 +260,12 @@ def _documented(
     authorised = keyring.require()
     needs_key = [Depends(authorised)]
     open_metrics = gateway.settings.auth.public_metrics
-    app.include_router(service_routes(gateway, lookout, clock))
+    app.include_router(service_routes(gateway, health_monitor, clock))
     app.include_router(
         metrics_routes(gateway, exposition),
         dependencies=[] if open_metrics else [Depends(keyring.require_view())],
     )
-    app.include_router(provider_routes(gateway, lookout, clock), dependencies=needs_key)
+    app.include_router(provider_routes(gateway, health_monitor, clock), dependencies=needs_key)
     app.include_router(routing_routes(gateway, authorised))
     app.include_router(_openai_routes(gateway, hot, authorised), dependencies=needs_key)
     app.add_exception_handler(GatewayError, _gateway_error)

@@ -21,7 +21,7 @@ from serve_app.clock import Clock
 from serve_app.config.auth import AuthConfig
 from serve_app.config.key import PREFIX, digest_of
 from serve_app.config.settings import Settings
-from serve_app.control.runtime_config import NO_EPOCH, Book, book_of
+from serve_app.control.runtime_config import NO_REVISION, RuntimeConfig, runtime_config_of
 from serve_app.errors import Forbidden, GatewayUnavailable, InvalidRequest, Unauthenticated
 
 log = logging.getLogger("sekha.auth")
@@ -57,7 +57,9 @@ class Keyring:
     admins do takes an admin's key even there. Keys that are configured but cannot be found let nobody in.
     """
 
-    def __init__(self, config: AuthConfig, environ: Mapping[str, str], clock: Clock, book: Book) -> None:
+    def __init__(
+        self, config: AuthConfig, environ: Mapping[str, str], clock: Clock, runtime_config: RuntimeConfig
+    ) -> None:
         self._is_open = config.is_open
         self._clock = clock
         self._wrong_keys = WrongKeys(clock)
@@ -65,28 +67,30 @@ class Keyring:
         self._tokens = tokens_of(config.jwt, environ, clock) if config.jwt else None
         if not (self._configured or self._tokens or self._is_open):
             log.error("caller keys are configured, but none was found: nobody is let in")
-        self.take(book)
+        self.take(runtime_config)
 
     @classmethod
     def of(cls, settings: Settings, environ: Mapping[str, str], clock: Clock) -> "Keyring":
         """The keys a configuration refers to, looked up now."""
-        return cls(settings.auth, environ, clock, book_of(settings, (), 0))
+        return cls(settings.auth, environ, clock, runtime_config_of(settings, (), 0))
 
-    def take(self, book: Book) -> None:
+    def take(self, runtime_config: RuntimeConfig) -> None:
         """From now on this book counts: its keys, its revocations, its tenants."""
         # A dictionary of digests tells nothing by how long a look-up takes: whoever guesses at keys cannot
         # choose the digests that they try.
         known = {
-            digest: Known(book.caller(name, tenant, role))
+            digest: Known(runtime_config.caller(name, tenant, role))
             for digest, (name, tenant, role) in self._configured.items()
-            if digest not in book.revoked and book.has_tenant(tenant)
+            if digest not in runtime_config.revoked and runtime_config.has_tenant(tenant)
         }
-        for digest, key in book.by_digest.items():
-            known[digest] = Known(book.caller_of(key), inf if key.expires_at is None else key.expires_at)
-        self._book = book
+        for digest, key in runtime_config.by_digest.items():
+            known[digest] = Known(
+                runtime_config.caller_of(key), inf if key.expires_at is None else key.expires_at
+            )
+        self._runtime_config = runtime_config
         self._known = known
         self._by_name = {entry.caller.name: entry for entry in known.values()}
-        self._asks = not self._is_open or bool(book.keys)
+        self._asks = not self._is_open or bool(runtime_config.keys)
         self._has_admins = self._tokens is not None or any(
             entry.caller.role is Role.ADMIN for entry in known.values()
         )
@@ -118,7 +122,7 @@ class Keyring:
             except Unauthenticated:
                 await self._wrong_keys.slow_down(_address_of(scope))
                 raise
-        if self._book.epoch == NO_EPOCH and key.startswith(PREFIX):
+        if self._runtime_config.revision == NO_REVISION and key.startswith(PREFIX):
             raise GatewayUnavailable("Keys that were made while the gateway ran are not known yet", 1.0)
         await self._wrong_keys.slow_down(_address_of(scope))
         raise Unauthenticated("Invalid API key")
@@ -166,9 +170,9 @@ class Keyring:
             if known is None:
                 raise Unauthenticated("The key that this token was given out for is no longer good")
             return self._unless_expired(known)
-        if not self._book.has_tenant(claims.tenant):
+        if not self._runtime_config.has_tenant(claims.tenant):
             raise Forbidden("This token names no tenant that there is")
-        return self._book.caller(claims.name, claims.tenant, claims.role)
+        return self._runtime_config.caller(claims.name, claims.tenant, claims.role)
 
     def _unless_expired(self, known: Known) -> Caller:
         if self._clock.now() >= known.expires_at:

@@ -11,12 +11,12 @@ from serve_app import __version__
 from serve_app.clock import Clock
 from serve_app.config.model import CHAT_TASKS, ModelTask
 from serve_app.control.protocol import ControlUnreachable, Totals
-from serve_app.control.runtime_config import NO_EPOCH
+from serve_app.control.runtime_config import NO_REVISION
 from serve_app.errors import GatewayUnavailable
 from serve_app.formats.routing_api import BreakerView, HealthView, HostedView, ProvidersView, ProviderView
 from serve_app.gateway.gateway import Gateway
 from serve_app.providers.base import Health, HealthStatus
-from serve_app.providers.health_monitor import Lookout
+from serve_app.providers.health_monitor import HealthMonitor
 from serve_app.resilience.breaker import Breaker, BreakerState
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
@@ -34,7 +34,7 @@ FEATURES = [
 ]
 
 
-def service_routes(gateway: Gateway, lookout: Lookout, clock: Clock) -> APIRouter:
+def service_routes(gateway: Gateway, health_monitor: HealthMonitor, clock: Clock) -> APIRouter:
     """What anyone may ask: who this is and whether it is well."""
     routes = APIRouter(tags=["service"])
 
@@ -57,7 +57,7 @@ def service_routes(gateway: Gateway, lookout: Lookout, clock: Clock) -> APIRoute
     @routes.get("/readyz")
     async def ready(response: Response) -> dict[str, Any]:
         """Answer 200 once the control plane's state was loaded; later outages do not show here."""
-        if gateway.control.book.epoch == NO_EPOCH:
+        if gateway.control.runtime_config.revision == NO_REVISION:
             response.status_code = 503
             return {"status": "starting"}
         return {"status": "ready"}
@@ -66,7 +66,7 @@ def service_routes(gateway: Gateway, lookout: Lookout, clock: Clock) -> APIRoute
     @routes.get("/health")
     async def health() -> HealthView:
         """Healthy while at least one provider's breaker is closed; degraded otherwise, still with a 200."""
-        views = providers_view(gateway, lookout.seen, clock)
+        views = providers_view(gateway, health_monitor.seen, clock)
         return HealthView(
             status="healthy" if views.healthy_providers else "degraded",
             ollama_status=_models_status(gateway, views),
@@ -77,7 +77,7 @@ def service_routes(gateway: Gateway, lookout: Lookout, clock: Clock) -> APIRoute
     @routes.get("/api/v1/health")
     async def short_health() -> dict[str, Any]:
         """The same in short, by provider."""
-        views = providers_view(gateway, lookout.seen, clock)
+        views = providers_view(gateway, health_monitor.seen, clock)
         return {
             "status": "healthy" if views.healthy_providers else "degraded",
             "version": __version__,
@@ -95,7 +95,7 @@ def service_routes(gateway: Gateway, lookout: Lookout, clock: Clock) -> APIRoute
     return routes
 
 
-def provider_routes(gateway: Gateway, lookout: Lookout, clock: Clock) -> APIRouter:
+def provider_routes(gateway: Gateway, health_monitor: HealthMonitor, clock: Clock) -> APIRouter:
     """The providers' health, in full."""
     routes = APIRouter(tags=["service"])
 
@@ -104,7 +104,7 @@ def provider_routes(gateway: Gateway, lookout: Lookout, clock: Clock) -> APIRout
         """Every provider with its breaker, as the whole cluster sees it."""
         with suppress(ControlUnreachable):  # then this router's own view must do
             await gateway.control.flush()
-        return providers_view(gateway, await lookout.report(), clock)
+        return providers_view(gateway, await health_monitor.report(), clock)
 
     return routes
 

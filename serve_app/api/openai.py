@@ -32,8 +32,8 @@ from serve_app.formats.openai_chat.request import read_chat
 from serve_app.formats.openai_embeddings import read_embedding
 from serve_app.formats.sse import DONE, event, spliced, with_member
 from serve_app.gateway.gateway import Gateway
-from serve_app.gateway.response import ChatStream
-from serve_app.gateway.routing_info import METADATA, Routed, metadata
+from serve_app.gateway.response import ResponseStream
+from serve_app.gateway.routing_info import METADATA, RoutingInfo, metadata
 from serve_app.pricing.money import dollars_text
 
 EVENT_STREAM: Headers = [
@@ -109,12 +109,12 @@ class OpenAIEndpoints:
         reply = await self._gateway.embed(request, terms.request_id, terms.timeout_s, terms.caller)
         await self._send_whole(reply.body, reply.routed, send)
 
-    async def _send_whole(self, body: bytes, routed: Routed, send: Send) -> None:
+    async def _send_whole(self, body: bytes, routed: RoutingInfo, send: Send) -> None:
         if self._tells_metadata:
             body = spliced(body, METADATA, metadata(routed))
         await send_answer(send, 200, body, routed_headers(routed))
 
-    async def _send_stream(self, stream: ChatStream, caller: Caller, send: Send) -> None:
+    async def _send_stream(self, stream: ResponseStream, caller: Caller, send: Send) -> None:
         """
         Forward the blocks as they come. A whole answer ends with [DONE]; one cut short ends with an error
         event and without it, so that nobody takes half an answer for a whole one.
@@ -142,7 +142,7 @@ class OpenAIEndpoints:
         if not isinstance(error, BudgetExceeded) or caller.role is not Role.USER:
             return error
         own = (f"tenant:{caller.tenant}/", f"key:{caller.name}/")
-        shares = any(tenant != caller.tenant for tenant in self._gateway.control.book.tenants)
+        shares = any(tenant != caller.tenant for tenant in self._gateway.control.runtime_config.tenants)
         return error.without_totals() if shares and not error.limit_id.startswith(own) else error
 
 
@@ -170,7 +170,7 @@ def given_request_id(scope: Scope) -> str | None:
     return given
 
 
-def routed_headers(routed: Routed) -> Headers:
+def routed_headers(routed: RoutingInfo) -> Headers:
     """Which target answered, and what it cost; of a stream, which is not over yet, the estimate."""
     cost = routed.actual_cost if routed.actual_cost is not None else routed.estimated_cost
     headers = [

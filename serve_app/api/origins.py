@@ -45,7 +45,7 @@ class Origins:
 
     def __init__(self, config: RouterConfig) -> None:
         self._hosts = None if config.allowed_hosts is None else _lowered(config.allowed_hosts)
-        self._pages = None if config.cors_origins is None else _lowered(config.cors_origins)
+        self._outbox = None if config.cors_origins is None else _lowered(config.cors_origins)
 
     def check(self, scope: Scope, path: str, needs_key: bool) -> None:
         """Raise Forbidden for a host that is not ours, or a foreign page where no key is asked for."""
@@ -69,7 +69,7 @@ class Origins:
 
     def answer_headers(self, scope: Scope, needs_key: bool) -> Headers:
         """What tells a browser that the page may read the answer; nothing where it may not."""
-        if self._pages is None and needs_key:
+        if self._outbox is None and needs_key:
             return _FOR_ANY_PAGE
         origin = header(scope, b"origin")
         if origin is None or not self._may_read(origin, needs_key):
@@ -105,8 +105,8 @@ class Origins:
     def _may_read(self, origin: str, needs_key: bool) -> bool:
         if not is_plain(origin):
             return False  # no browser's, and it would go back in the head of the answer
-        if self._pages is not None:
-            return ANY in self._pages or origin.lower() in self._pages
+        if self._outbox is not None:
+            return ANY in self._outbox or origin.lower() in self._outbox
         if needs_key:
             return True
         try:

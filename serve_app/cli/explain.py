@@ -16,10 +16,10 @@ from serve_app.config.model import CHAT_TASKS, ModelTask
 from serve_app.config.override import BackendState
 from serve_app.config.settings import Settings
 from serve_app.control.backend import local_at
-from serve_app.control.runtime_config import book_of
+from serve_app.control.runtime_config import runtime_config_of
 from serve_app.errors import LimitReached
-from serve_app.gateway.budget_filter import Purse
-from serve_app.limits.client import Shortage
+from serve_app.gateway.budget_filter import BudgetFilter
+from serve_app.limits.client import Shortfall
 from serve_app.limits.limit import Limit
 from serve_app.limits.refusals import refusal_of
 from serve_app.pricing.money import dollars, nano_dollars
@@ -28,7 +28,7 @@ from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
 from serve_app.routing.target import Target, defaults_by_task, targets_of
-from serve_app.routing.target_stats import Conditions
+from serve_app.routing.target_stats import TargetStats
 
 
 def explain(
@@ -72,7 +72,7 @@ def explain(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
     )
-    conditions = Conditions(prices_of(settings, os.environ).get, frozenset(down or ()).__contains__)
+    conditions = TargetStats(prices_of(settings, os.environ).get, frozenset(down or ()).__contains__)
     plan = make_plan(
         wanted,
         local_at(targets_of(settings), settings, BackendState()),
@@ -88,15 +88,15 @@ def explain(
         raise typer.Exit(CANNOT_START)
 
 
-def _full_purse(settings: Settings) -> Purse:
+def _full_purse(settings: Settings) -> BudgetFilter:
     """The budgets for everyone as if nothing had been spent of them: a command asks no running gateway."""
     now = SystemClock().now()
 
     def refusal(limit: Limit, amount: int) -> LimitReached | None:
-        return refusal_of(Shortage(limit, amount, 0), now) if amount > limit.amount else None
+        return refusal_of(Shortfall(limit, amount, 0), now) if amount > limit.amount else None
 
-    budgets = book_of(settings, (), 0).limits_for(ANYONE).budgets
-    return Purse(
+    budgets = runtime_config_of(settings, (), 0).limits_for(ANYONE).budgets
+    return BudgetFilter(
         ANYONE, [(budget, budget.amount) for budget in budgets], prices_of(settings, os.environ).get, refusal
     )
 
@@ -113,7 +113,7 @@ def _refuse_unknown(settings: Settings, wanted: list[str], down: list[str]) -> N
             fail(f"no model '{model}': there are {', '.join(dict.fromkeys(models))}", CANNOT_START)
 
 
-def _table(plan: Plan, conditions: Conditions) -> Table:
+def _table(plan: Plan, conditions: TargetStats) -> Table:
     table = Table(
         "", "target", "type", "priority", "estimated cost", "why", title=f"Plan for {plan.wanted.task}"
     )

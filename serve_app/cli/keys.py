@@ -9,7 +9,7 @@ import typer
 from serve_app.caller import Role
 from serve_app.cli.admin import DEFAULT_URL, FAILED, Admin, KeyFileOption, UrlOption
 from serve_app.cli.configured import fail
-from serve_app.cli.rows import Format, FormatOption, moment, show_rows
+from serve_app.cli.rows import Format, FormatOption, show_rows, timestamp
 from serve_app.cli.wanted import (
     BudgetsOption,
     DataPolicyOption,
@@ -80,7 +80,7 @@ def _row(key: dict[str, Any]) -> dict[str, Any]:
     """The key as the gateway tells it, its times readable, and whether it is good."""
     expires, gone = key.get("expires_at"), key.get("revoked_at")
     state = "revoked" if gone is not None else "expired" if expires and expires <= time.time() else "good"
-    return {**key, "state": state, "expires": moment(expires), "revoked": moment(gone)}
+    return {**key, "state": state, "expires": timestamp(expires), "revoked": timestamp(gone)}
 
 
 def _end(expires: str | None) -> float | None:

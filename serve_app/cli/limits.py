@@ -1,7 +1,7 @@
 """`sekha limits`: every budget and rate, and how it stands."""
 
 from serve_app.cli.admin import DEFAULT_URL, Admin, KeyFileOption, UrlOption
-from serve_app.cli.rows import Format, FormatOption, moment, show_rows
+from serve_app.cli.rows import Format, FormatOption, show_rows, timestamp
 
 COLUMNS = ("id", "unit", "window", "amount", "used", "on_loan", "left", "begins_anew")
 
@@ -11,4 +11,4 @@ def limits(
 ) -> None:
     """Every budget and rate, and how it stands: used, on loan to routers, left."""
     told = Admin(url, admin_key_file).get("limits")["limits"]
-    show_rows([{**limit, "begins_anew": moment(limit["resets_at"])} for limit in told], COLUMNS, form)
+    show_rows([{**limit, "begins_anew": timestamp(limit["resets_at"])} for limit in told], COLUMNS, form)

@@ -47,7 +47,7 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], form: F
             show(table)
 
 
-def moment(seconds: float | None) -> str | None:
+def timestamp(seconds: float | None) -> str | None:
     """A moment as people read it, in UTC; from seconds since the epoch."""
     if seconds is None:
         return None

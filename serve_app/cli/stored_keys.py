@@ -7,7 +7,7 @@ from pathlib import Path
 
 from serve_app.config.settings import Settings
 from serve_app.config.storage import store_url
-from serve_app.control.runtime_config import book_of
+from serve_app.control.runtime_config import runtime_config_of
 from serve_app.ledger.store import StoreUnavailable
 from serve_app.storage.database import database_url
 from serve_app.storage.sql import SqlStore
@@ -37,7 +37,7 @@ async def _note(settings: Settings, store: SqlStore) -> str | None:
     finally:
         await store.close()
     now = time.time()
-    keys = book_of(settings, records, 0).keys.values()
+    keys = runtime_config_of(settings, records, 0).keys.values()
     if not keys:
         return None
     good = sum(k.revoked_at is None and (k.expires_at is None or k.expires_at > now) for k in keys)

@@ -26,7 +26,7 @@ from serve_app.events import Listener
 from serve_app.formats.openai_chat.chunks import chunks_in
 from serve_app.formats.openai_chat.request import read_chat
 from serve_app.formats.openai_embeddings import read_embedding
-from serve_app.gateway.gateway import Gateway, Reply
+from serve_app.gateway.gateway import Gateway, Response
 from serve_app.gateway.routing_info import METADATA, metadata
 from serve_app.providers.base import Health, Provider
 from serve_app.providers.factory import build_provider
@@ -50,7 +50,7 @@ class _Loop:
     started: _Started | None = None
 
 
-class OwnGateway:
+class EmbeddedGateway:
     """
     Answers as `GatewayClient` does; what the gateway refuses is raised as the GatewayError it is.
 
@@ -121,7 +121,7 @@ class OwnGateway:
     async def health(self) -> Mapping[str, Health]:
         """The last look at each provider, by its id; a look is taken where that one has grown old."""
         async with self._in_use() as local:
-            return dict(await local.lookout.report())
+            return dict(await local.health_monitor.report())
 
     async def aclose(self) -> None:
         """End what runs in this event loop; the next call starts anew."""
@@ -181,7 +181,7 @@ class OwnGateway:
         return self._loops[loop]
 
 
-def _told(reply: Reply, gateway: Gateway) -> dict[str, Any]:
+def _told(reply: Response, gateway: Gateway) -> dict[str, Any]:
     """The answer, with a word about who gave it and what it cost, as over HTTP."""
     answer: dict[str, Any] = orjson.loads(reply.body)
     if gateway.settings.routing.metadata:

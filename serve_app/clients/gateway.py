@@ -25,7 +25,7 @@ from serve_app.caller import NOBODY
 from serve_app.clients.bodies import Messages, chat_body, embedding_body
 from serve_app.clients.cluster import JOIN_WITHIN_S, join_cluster
 from serve_app.config.routing import OnStreamFailure
-from serve_app.deployments.handle_method import TROUBLES, BySize
+from serve_app.deployments.handle_method import TROUBLES, HandleMethod
 from serve_app.errors import GatewayError, GatewayUnavailable
 from serve_app.formats.openai_chat.chunks import chunks_in
 
@@ -133,11 +133,11 @@ class GatewayClient:
                     self._router = _Router(self._handle or running_gateway(self.app_name, within_s))
             return self._router
 
-    def _sent(self, method: BySize, body: bytes, *more: OnStreamFailure | None) -> Any:
+    def _sent(self, method: HandleMethod, body: bytes, *more: OnStreamFailure | None) -> Any:
         with self._own_words():
             return method.remote(len(body), body, uuid4().hex, self._timeout_s, self._tenant, *more)
 
-    async def _asked(self, method: BySize, body: bytes) -> dict[str, Any]:
+    async def _asked(self, method: HandleMethod, body: bytes) -> dict[str, Any]:
         response = self._sent(method, body)
         with self._own_words():
             async with asyncio.timeout(self._timeout_s + GRACE_S):
@@ -154,7 +154,7 @@ class GatewayClient:
                 item = await anext(stream, None)
         return None if item is None else _unless_error(item)
 
-    def _waited_for(self, method: BySize, body: bytes) -> dict[str, Any]:
+    def _waited_for(self, method: HandleMethod, body: bytes) -> dict[str, Any]:
         response = self._sent(method, body)
         with self._own_words():
             return _read(response.result(timeout_s=self._timeout_s + GRACE_S))
@@ -183,9 +183,9 @@ class _Router:
         # loop, and could not wait for an answer.
         if not handle.is_initialized:
             handle._init(_run_router_in_separate_loop=True)
-        self.chat = BySize(handle, "chat")
-        self.chat_stream = BySize(handle, "chat_stream", stream=True)
-        self.embed = BySize(handle, "embed", large_answers=True)
+        self.chat = HandleMethod(handle, "chat")
+        self.chat_stream = HandleMethod(handle, "chat_stream", stream=True)
+        self.embed = HandleMethod(handle, "embed", large_answers=True)
 
 
 def running_gateway(app_name: str, within_s: float = JOIN_WITHIN_S) -> Any:

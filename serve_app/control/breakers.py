@@ -82,7 +82,7 @@ class Breakers:
         breaker = self._known[provider_id]
         if breaker.state is not BreakerState.OPEN:
             return breaker
-        return breaker.looked_at(self._clock.now(), self._policy)
+        return breaker.at(self._clock.now(), self._policy)
 
     def is_open(self, provider_id: str) -> bool:
         """Whether the breaker keeps requests away at this moment."""
@@ -163,7 +163,7 @@ class Breakers:
             self._replay(seen)
 
     def _replay(self, seen: Observation) -> None:
-        looked = self._known[seen.provider_id].looked_at(seen.at, self._policy)
+        looked = self._known[seen.provider_id].at(seen.at, self._policy)
         heard = looked.heard(seen.outcome, seen.probe, seen.at, self._policy, seen.lost_with)
         self._set(seen.provider_id, heard)
 

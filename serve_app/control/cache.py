@@ -19,18 +19,18 @@ from serve_app.config.storage import OnUnavailable
 from serve_app.control.breakers import Admission, Breakers
 from serve_app.control.capacity import Capacity, Warmth, warmth_of
 from serve_app.control.protocol import Control, ControlUnreachable, Report, Snapshot, Totals
-from serve_app.control.runtime_config import NO_EPOCH, Book, book_of
+from serve_app.control.runtime_config import NO_REVISION, RuntimeConfig, runtime_config_of
 from serve_app.control.tally import IN_FLIGHT, Key, Tally
 from serve_app.errors import GatewayUnavailable
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.journal import Begun, Journal, MemoryJournal
 from serve_app.ledger.mark import Mark
-from serve_app.ledger.outbox import AT_ONCE, Pages
+from serve_app.ledger.outbox import AT_ONCE, Outbox
 from serve_app.ledger.store import Change, Record
 from serve_app.limits.caller_limits import CallerLimits
-from serve_app.limits.client import Hold
+from serve_app.limits.client import Reservation
 from serve_app.limits.messages import Want
-from serve_app.limits.reservations import Loans
+from serve_app.limits.reservations import Reservations
 from serve_app.pricing.price import Price
 from serve_app.resilience.speed import UNMEASURED
 
@@ -44,24 +44,24 @@ AT_LEAST_ASKED_S = 0.25  # where that does not help: the authority lends nothing
 log = logging.getLogger("sekha.control")
 
 
-class Replica:
+class ControlCache:
     """
     One router's view of the control plane.
 
-    `breakers` say who may be asked, `loans` what may be spent; `book`, `tally` and `gauges` are to be read
-    and counted in as they are.
+    `breakers` say which providers may be called, `reservations` what may be spent. `runtime_config`, `tally`
+    and `gauges` are read, and counted in, directly.
     """
 
     def __init__(
         self,
-        replica_id: str,
+        router_id: str,
         settings: Settings,
         control: Control,
         clock: Clock,
         prices: Mapping[str, Price | None],
         journal: Journal | None = None,
     ) -> None:
-        self._id = replica_id
+        self._id = router_id
         self._settings = settings
         self._control = control
         self._clock = clock
@@ -72,7 +72,7 @@ class Replica:
         self._sequence = 0
         self._urgent = asyncio.Event()
         self._denies = settings.storage.on_unavailable is OnUnavailable.DENY
-        self.loans = Loans(clock, not self._denies, self._urgent.set)
+        self.reservations = Reservations(clock, not self._denies, self._urgent.set)
         providers = [provider.id for provider in settings.llm_providers]
         self.breakers = Breakers(providers, settings.circuit_breaker, control, clock, self._urgent.set)
         self._reporting = asyncio.Lock()
@@ -82,11 +82,11 @@ class Replica:
         self.tally = Tally()
         self.gauges: dict[Key, float] = {}
         self._reported_gauges: dict[Key, float] = {}
-        self.book = book_of(settings, (), NO_EPOCH)
+        self.runtime_config = runtime_config_of(settings, (), NO_REVISION)
         self._book_from = ""  # the generation of the authority that it came from
-        self._pages = Pages(journal or MemoryJournal(replica_id))
-        self._borrower = self.loans.borrower
-        self._on_new_book: list[Callable[[Book], None]] = []
+        self._outbox = Outbox(journal or MemoryJournal(router_id))
+        self._lease_client = self.reservations.lease_client
+        self._on_new_book: list[Callable[[RuntimeConfig], None]] = []
 
     # --- what a request reads -------------------------------------------------------------------------
 
@@ -98,7 +98,7 @@ class Replica:
         another configuration, as it does while one replaces the other, it is what this router's own settings
         say.
         """
-        if (set_by_operator := self.book.price_of.get(target)) is not None:
+        if (set_by_operator := self.runtime_config.price_of.get(target)) is not None:
             return set_by_operator
         return self.configured_price(target)
 
@@ -135,14 +135,14 @@ class Replica:
         """Whether a replica of it is there to be asked, busy or not; who is not hosted here always is."""
         return provider_id not in self._hosted or self.capacity(provider_id).ready > 0
 
-    def on_new_book(self, listener: Callable[[Book], None]) -> None:
+    def on_runtime_config(self, listener: Callable[[RuntimeConfig], None]) -> None:
         """Call this with the present book, and with every new one."""
         self._on_new_book.append(listener)
-        listener(self.book)
+        listener(self.runtime_config)
 
     def limits_for(self, caller: Caller) -> CallerLimits:
         """Every limit that may hold this caller back."""
-        return self.book.limits_for(caller)
+        return self.runtime_config.limits_for(caller)
 
     # --- what operators do ----------------------------------------------------------------------------
 
@@ -151,17 +151,19 @@ class Replica:
         """For what is not on the way of a request: what the ledger, the audit and the present book say."""
         return self._control
 
-    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
+    async def change(
+        self, records: Sequence[Record], change: Change, revision: int | None = None
+    ) -> RuntimeConfig:
         """As in `Control`; this router goes by it at once, the others with the next news."""
-        book = await self._control.change(records, change, epoch)
-        self._take_book(book)
-        return book
+        runtime_config = await self._control.change(records, change, revision)
+        self._take_book(runtime_config)
+        return runtime_config
 
     # --- what a request does --------------------------------------------------------------------------
 
     async def admit(self, provider_id: str) -> Admission | None:
         """Leave to send; None when the breaker says no, or an operator has switched the provider off."""
-        if not self.book.is_enabled(provider_id):
+        if not self.runtime_config.is_enabled(provider_id):
             return None  # since this request was planned
         return await self.breakers.admit(provider_id)
 
@@ -171,20 +173,20 @@ class Replica:
             raise GatewayUnavailable(
                 "The ledger's store does not answer, and nothing may go unaccounted", 1.0
             )
-        ticket = self._pages.begin(begun)
+        ticket = self._outbox.begin(begun)
         if self._denies and ticket is None:
             raise GatewayUnavailable("The journal cannot be written, and nothing may go unaccounted", 1.0)
         return ticket or 0
 
     def next_page(self) -> tuple[str, int]:
         """The journal that the next entry goes into, and its number there."""
-        return self._pages.name, self._pages.next_number
+        return self._outbox.name, self._outbox.next_number
 
-    def account(self, entry: Entry, ticket: int, hold: Hold | None) -> None:
+    def account(self, entry: Entry, ticket: int, reservation: Reservation | None) -> None:
         """Write down how an attempt ended, and give back what it did not need of its hold."""
-        self._pages.append(entry, ticket)
-        if hold is not None:
-            self.loans.settle(hold, entry)
+        self._outbox.append(entry, ticket)
+        if reservation is not None:
+            self.reservations.settle(reservation, entry)
 
     # --- life -----------------------------------------------------------------------------------------
 
@@ -202,10 +204,10 @@ class Replica:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
-        self._borrower.lose_free()
+        self._lease_client.lose_free()
         with contextlib.suppress(ControlUnreachable):
             await self.flush()
-        self._pages.close()
+        self._outbox.close()
 
     def abandon(self) -> list[Report]:
         """
@@ -213,10 +215,10 @@ class Replica:
 
         Its journal is let go of, for an heir.
         """
-        self._borrower.lose_free()
+        self._lease_client.lose_free()
         unheard = [self._unacknowledged, self._next_report()]
         reports = [self._as_of_now(report, {}) for report in unheard if report is not None]
-        self._pages.close()
+        self._outbox.close()
         return reports
 
     def check(self) -> None:
@@ -244,10 +246,10 @@ class Replica:
             self._snapshot,
             breakers=dict(self.breakers.known),
             cooling=dict(self.breakers.cooling),
-            used=dict(self._borrower.used),
+            used=dict(self._lease_client.used),
         )
         try:
-            self.take(await self._control.hello(self._id, self._settings, known))
+            self.take(await self._control.register(self._id, self._settings, known))
             await self._read_book()
         except ControlUnreachable as error:
             log.warning("the control actor is unreachable, going on with what is known: %s", error)
@@ -269,8 +271,8 @@ class Replica:
                 or self.tally
                 or self._unacknowledged
                 or self._gauges_moved
-                or self._pages.has_news
-                or self._borrower.holds_any
+                or self._outbox.has_news
+                or self._lease_client.holds_any
             )
             if idle and self._clock.monotonic() - self._reported_at < HEARTBEAT_S:
                 continue
@@ -278,7 +280,7 @@ class Replica:
                 await self.flush()
                 self._reported_at = self._clock.monotonic()
             except ControlUnreachable:
-                self.loans.answer()  # they have to ask again: what was wanted is forgotten
+                self.reservations.answer()  # they have to ask again: what was wanted is forgotten
                 await self._clock.sleep(RETRY_AFTER_S)
 
     async def _watch_for_ever(self) -> None:
@@ -303,52 +305,52 @@ class Replica:
         A report that has to be sent again therefore gets them anew.
         """
         asked_at = self._clock.monotonic()
-        wants = self._borrower.wants()
+        wants = self._lease_client.wants()
         self._unacknowledged = report = self._as_of_now(report, wants)
         receipt = await self._control.report(report)
         self._unacknowledged = None
-        self.loans.heard(asked_at)
+        self.reservations.heard(asked_at)
         if receipt.snapshot.generation == self._snapshot.generation:
             self.take(receipt.snapshot)
         else:
             await self.introduce()
         # After the snapshot: that calls back what was held before, and not what comes with it.
-        self._borrower.take(receipt.grants, wants, self._clock.now())
-        if len(report.entries) == AT_ONCE and self._pages.taken >= report.entries[-1].number:
+        self._lease_client.take(receipt.grants, wants, self._clock.now())
+        if len(report.entries) == AT_ONCE and self._outbox.taken >= report.entries[-1].number:
             self._urgent.set()  # there may be as many again, and whoever counts waits for them
         if any(grant.later for grant in receipt.grants.values()):
-            asyncio.get_running_loop().call_later(self._asked_back_s, self.loans.answer)
+            asyncio.get_running_loop().call_later(self._asked_back_s, self.reservations.answer)
             self._asked_back_s = min(2 * self._asked_back_s, AT_LEAST_ASKED_S)
         else:
             self._asked_back_s = ASKED_BACK_S
-            self.loans.answer()
+            self.reservations.answer()
 
     def _as_of_now(self, report: Report, wants: Mapping[str, Want]) -> Report:
-        entries = self._pages.unsent()
+        entries = self._outbox.unsent()
         if entries:
-            self._borrower.sent(entries[-1].number)
-        holdings = self._borrower.holdings(self._clock.now())
-        return replace(report, entries=entries, after=self._pages.taken, holdings=holdings, wants=wants)
+            self._lease_client.sent(entries[-1].number)
+        leases = self._lease_client.leases(self._clock.now())
+        return replace(report, entries=entries, after=self._outbox.taken, leases=leases, wants=wants)
 
     async def _read_book(self) -> None:
         """Take up the tenants, keys and limits that the authority has, if ours are older."""
-        if self._snapshot.epoch in (NO_EPOCH, self.book.epoch):
+        if self._snapshot.revision in (NO_REVISION, self.runtime_config.revision):
             return
-        self._take_book(await self._control.book())
+        self._take_book(await self._control.runtime_config())
 
-    def _take_book(self, book: Book) -> None:
+    def _take_book(self, runtime_config: RuntimeConfig) -> None:
         generation = self._snapshot.generation
-        if book.epoch < self.book.epoch and generation == self._book_from:
+        if runtime_config.revision < self.runtime_config.revision and generation == self._book_from:
             return  # overtaken on its way by a newer one
         self._book_from = generation
-        known = {limit.id: limit for limit in self.book.limits}
-        changed = [limit.id for limit in book.limits if known.get(limit.id, limit) != limit]
-        if self._borrower.give_back(changed):  # a limit that was lowered holds for what was lent, too
+        known = {limit.id: limit for limit in self.runtime_config.limits}
+        changed = [limit.id for limit in runtime_config.limits if known.get(limit.id, limit) != limit]
+        if self._lease_client.give_back(changed):  # a limit that was lowered holds for what was lent, too
             self._urgent.set()
-        self.book = book
-        self._borrower.forgive()
+        self.runtime_config = runtime_config
+        self._lease_client.forgive()
         for listener in self._on_new_book:
-            listener(self.book)
+            listener(self.runtime_config)
 
     def _next_report(self) -> Report:
         self._sequence += 1
@@ -367,9 +369,9 @@ class Replica:
             return  # overtaken on its way by a newer one
         self._snapshot = snapshot
         anew = snapshot.generation != known.generation
-        self._pages.heard(snapshot.marks.get(self._id, Mark()), anew)
+        self._outbox.heard(snapshot.marks.get(self._id, Mark()), anew)
         wanted_back = [name for name, by in snapshot.recalls.items() if by != self._id]
-        if self._borrower.give_back(wanted_back):
+        if self._lease_client.give_back(wanted_back):
             self._urgent.set()
         sent = self._unacknowledged
         is_missing = sent is not None and snapshot.applied.get(self._id, 0) < sent.sequence

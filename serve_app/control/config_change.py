@@ -18,7 +18,7 @@ from serve_app.config.key import KeyConfig, revoked
 from serve_app.config.override import PriceOverride, ProviderOverride
 from serve_app.config.settings import Settings, doubtful_limits
 from serve_app.config.tenant import TenantConfig
-from serve_app.control.runtime_config import Book
+from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.errors import InvalidRequest
 from serve_app.ledger.store import Record
 
@@ -26,7 +26,7 @@ C = TypeVar("C", bound=Config)
 
 
 @dataclass(frozen=True, slots=True)
-class Amendment:
+class ConfigChange:
     """One change: what is recorded, and what the audit says of it, which is never a key or its digest."""
 
     action: str
@@ -36,120 +36,130 @@ class Amendment:
     after: Mapping[str, Any] | None = None
 
 
-Amend = Callable[[Book], Amendment]
+Amend = Callable[[RuntimeConfig], ConfigChange]
 
 
 # --- keys ---------------------------------------------------------------------------------------------
 
 
-def key_of(book: Book, id_: str) -> KeyConfig:
+def key_of(runtime_config: RuntimeConfig, id_: str) -> KeyConfig:
     """The key of this id, also one that was revoked; raises InvalidRequest 404."""
-    if id_ not in book.keys:
+    if id_ not in runtime_config.keys:
         raise unknown("key", id_)
-    return book.keys[id_]
+    return runtime_config.keys[id_]
 
 
-def key_created(book: Book, settings: Settings, key: KeyConfig) -> Amendment:
+def key_created(runtime_config: RuntimeConfig, settings: Settings, key: KeyConfig) -> ConfigChange:
     """A new key; InvalidRequest: 409 when its id was ever used, 422 when it names what is not there."""
-    if book.is_taken(key):
+    if runtime_config.is_taken(key):
         raise _conflict(f"There is, or was, a key '{key.id}': an id is never used twice", "key_exists")
-    if not book.has_tenant(key.tenant):
+    if not runtime_config.has_tenant(key.tenant):
         raise _unfit("tenant", f"There is no tenant '{key.tenant}': make it first")
-    _check_rights(book, settings, f"key '{key.id}'", key)
-    return Amendment("key_created", f"key:{key.id}", _record("key", key.id, key), None, key.shown())
+    _check_rights(runtime_config, settings, f"key '{key.id}'", key)
+    return ConfigChange("key_created", f"key:{key.id}", _record("key", key.id, key), None, key.shown())
 
 
-def key_changed(book: Book, settings: Settings, id_: str, fields: Mapping[str, Any]) -> Amendment:
+def key_changed(
+    runtime_config: RuntimeConfig, settings: Settings, id_: str, fields: Mapping[str, Any]
+) -> ConfigChange:
     """These fields of a key, anew; InvalidRequest: 409 for one that was revoked, 422 for bad values."""
-    before = key_of(book, id_)
+    before = key_of(runtime_config, id_)
     if before.revoked_at is not None:
         raise _conflict(f"The key '{id_}' is revoked, for ever: make another one", "key_revoked")
     after = checked(KeyConfig, {**before.model_dump(), **fields})
-    _check_rights(book, settings, f"key '{id_}'", after)
+    _check_rights(runtime_config, settings, f"key '{id_}'", after)
     record = _record("key", id_, after)
-    return Amendment("key_changed", f"key:{id_}", record, before.shown(), after.shown())
+    return ConfigChange("key_changed", f"key:{id_}", record, before.shown(), after.shown())
 
 
-def key_revoked(book: Book, id_: str, now: float) -> Amendment:
+def key_revoked(runtime_config: RuntimeConfig, id_: str, now: float) -> ConfigChange:
     """The key, good for nothing from now on; its record stays, so that it never comes back."""
-    before = key_of(book, id_)
+    before = key_of(runtime_config, id_)
     after = revoked(before, now)
     record = _record("key", id_, after)
-    return Amendment("key_revoked", f"key:{id_}", record, before.shown(), after.shown())
+    return ConfigChange("key_revoked", f"key:{id_}", record, before.shown(), after.shown())
 
 
 # --- tenants ------------------------------------------------------------------------------------------
 
 
-def tenant_of(book: Book, id_: str) -> TenantConfig:
+def tenant_of(runtime_config: RuntimeConfig, id_: str) -> TenantConfig:
     """The tenant of this id; raises InvalidRequest 404."""
-    if id_ not in book.tenants:
+    if id_ not in runtime_config.tenants:
         raise unknown("tenant", id_)
-    return book.tenants[id_]
+    return runtime_config.tenants[id_]
 
 
-def tenant_set(book: Book, settings: Settings, tenant: TenantConfig) -> Amendment:
+def tenant_set(runtime_config: RuntimeConfig, settings: Settings, tenant: TenantConfig) -> ConfigChange:
     """A tenant as it shall be from now on, new or not; InvalidRequest 422 for what it names in vain."""
-    _check_rights(book, settings, f"tenant '{tenant.id}'", tenant)
-    before = book.tenants.get(tenant.id)
+    _check_rights(runtime_config, settings, f"tenant '{tenant.id}'", tenant)
+    before = runtime_config.tenants.get(tenant.id)
     record = _record("tenant", tenant.id, tenant)
-    return Amendment("tenant_set", f"tenant:{tenant.id}", record, _plain(before), _plain(tenant))
+    return ConfigChange("tenant_set", f"tenant:{tenant.id}", record, _plain(before), _plain(tenant))
 
 
-def tenant_changed(book: Book, settings: Settings, id_: str, fields: Mapping[str, Any]) -> Amendment:
+def tenant_changed(
+    runtime_config: RuntimeConfig, settings: Settings, id_: str, fields: Mapping[str, Any]
+) -> ConfigChange:
     """These fields of a tenant, anew; InvalidRequest: 404, 422 for bad values."""
-    before = tenant_of(book, id_)
-    return tenant_set(book, settings, checked(TenantConfig, {**before.model_dump(), **fields}))
+    before = tenant_of(runtime_config, id_)
+    return tenant_set(runtime_config, settings, checked(TenantConfig, {**before.model_dump(), **fields}))
 
 
-def tenant_removed(book: Book, settings: Settings, id_: str) -> Amendment:
+def tenant_removed(runtime_config: RuntimeConfig, settings: Settings, id_: str) -> ConfigChange:
     """
     No such tenant any more, or the configured one again.
 
     InvalidRequest: 404, and 409 while there are keys that would be good for nothing then, or when it is only
     configured.
     """
-    before = tenant_of(book, id_)
+    before = tenant_of(runtime_config, id_)
     configured = next((tenant for tenant in settings.tenants if tenant.id == id_), None)
     if configured == before:
         raise _conflict(
             f"The tenant '{id_}' is in the configuration: it can only be taken out there", "tenant_configured"
         )
-    keys = [key.id for key in book.keys.values() if key.tenant == id_ and key.revoked_at is None]
+    keys = [key.id for key in runtime_config.keys.values() if key.tenant == id_ and key.revoked_at is None]
     if keys and configured is None and id_ != NOBODY:
         named = ", ".join(sorted(keys)[:10])
         raise _conflict(f"The tenant '{id_}' still has keys: revoke them first ({named})", "tenant_in_use")
     record = Record("tenant", id_, None)
-    return Amendment("tenant_removed", f"tenant:{id_}", record, _plain(before), _plain(configured))
+    return ConfigChange("tenant_removed", f"tenant:{id_}", record, _plain(before), _plain(configured))
 
 
 # --- prices and providers -----------------------------------------------------------------------------
 
 
-def price_set(book: Book, settings: Settings, target: str, price: PriceOverride) -> Amendment:
+def price_set(
+    runtime_config: RuntimeConfig, settings: Settings, target: str, price: PriceOverride
+) -> ConfigChange:
     """A target's price from now on; raises InvalidRequest 404 for a target that is not configured."""
     if target not in _targets_of(settings):
         raise unknown("target", target)
     record = _record("price", target, price)
-    return Amendment("price_set", f"price:{target}", record, _plain(book.prices.get(target)), _plain(price))
+    return ConfigChange(
+        "price_set", f"price:{target}", record, _plain(runtime_config.prices.get(target)), _plain(price)
+    )
 
 
-def price_removed(book: Book, target: str) -> Amendment:
+def price_removed(runtime_config: RuntimeConfig, target: str) -> ConfigChange:
     """The configured price again; raises InvalidRequest 404 where there is no other one."""
-    if target not in book.prices:
+    if target not in runtime_config.prices:
         raise unknown("price", target)
-    before = _plain(book.prices[target])
-    return Amendment("price_removed", f"price:{target}", Record("price", target, None), before, None)
+    before = _plain(runtime_config.prices[target])
+    return ConfigChange("price_removed", f"price:{target}", Record("price", target, None), before, None)
 
 
-def provider_changed(book: Book, settings: Settings, id_: str, fields: Mapping[str, Any]) -> Amendment:
+def provider_changed(
+    runtime_config: RuntimeConfig, settings: Settings, id_: str, fields: Mapping[str, Any]
+) -> ConfigChange:
     """These of a provider's overrides, anew; what is None is as configured. Raises InvalidRequest 404."""
     if id_ not in {provider.id for provider in settings.llm_providers}:
         raise unknown("provider", id_)
-    before = book.providers.get(id_, ProviderOverride())
+    before = runtime_config.providers.get(id_, ProviderOverride())
     after = checked(ProviderOverride, {**before.model_dump(), **fields})
     record = _record("provider", id_, None if after == ProviderOverride() else after)
-    return Amendment("provider_changed", f"provider:{id_}", record, _plain(before), _plain(after))
+    return ConfigChange("provider_changed", f"provider:{id_}", record, _plain(before), _plain(after))
 
 
 # --- what they share ----------------------------------------------------------------------------------
@@ -165,9 +175,11 @@ def checked(kind: type[C], fields: Mapping[str, Any]) -> C:
         raise _unfit(where or None, f"{where or 'the body'}: {first['msg']}") from None
 
 
-def _check_rights(book: Book, settings: Settings, owner: str, of: KeyConfig | TenantConfig) -> None:
+def _check_rights(
+    runtime_config: RuntimeConfig, settings: Settings, owner: str, of: KeyConfig | TenantConfig
+) -> None:
     for name in of.models or ():
-        if name not in book.model_names:
+        if name not in runtime_config.model_names:
             raise _unfit("models", f"The {owner} names model '{name}', which no provider has")
     for field, limits in (("budgets", of.budgets), ("rates", of.rates)):
         for wrong in doubtful_limits(f"A limit of the {owner}", limits, settings.llm_providers):

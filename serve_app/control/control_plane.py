@@ -14,12 +14,12 @@ from serve_app.config.policy import BreakerPolicy
 from serve_app.config.settings import Settings
 from serve_app.control.capacity import Capacity, Presence, Register
 from serve_app.control.protocol import Observation, Receipt, Report, Snapshot, Totals
-from serve_app.control.runtime_config import Book
+from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.control.tally import Gauges, Key, Tally
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.mark import Mark
 from serve_app.ledger.store import Spend
-from serve_app.limits.allocator import EXPIRES_S, BudgetAlert, Lender
+from serve_app.limits.allocator import EXPIRES_S, BudgetAlert, LeaseAllocator
 from serve_app.limits.limit import owner_in
 from serve_app.pricing.price import Price
 from serve_app.resilience.breaker import Breaker, BreakerState
@@ -47,7 +47,7 @@ class BreakerChanged:
     failures: int
 
 
-class Plane:
+class ControlPlane:
     """
     Holds the truth for one gateway.
 
@@ -77,8 +77,8 @@ class Plane:
         self._gauges: dict[str, Gauges] = {}
         self._tally = Tally()
         self._on_alert = on_alert
-        self._lender = Lender(self._alert)
-        self._book: Book | None = None
+        self._allocator = LeaseAllocator(self._alert)
+        self._runtime_config: RuntimeConfig | None = None
         self._marks: dict[str, Mark] = {}
         self._counted: dict[str, int] = {}
         self._marked_at: dict[str, float] = {}
@@ -97,11 +97,11 @@ class Plane:
         return self._settings
 
     @property
-    def book(self) -> Book | None:
+    def runtime_config(self) -> RuntimeConfig | None:
         """Tenants, keys and limits as they are; None before the first router has come."""
-        return self._book
+        return self._runtime_config
 
-    def hello(self, replica_id: str, settings: Settings, known: Snapshot, now: float) -> Snapshot:
+    def register(self, router_id: str, settings: Settings, known: Snapshot, now: float) -> Snapshot:
         """
         Take in a router: its settings count if they are new, and so does what it remembers.
 
@@ -125,8 +125,8 @@ class Plane:
         self._register.recall(known.capacities, now)
         self.look_around(now)
         self._forget(now)
-        self._mark(replica_id, now)
-        self._heard_at[replica_id] = now
+        self._mark(router_id, now)
+        self._heard_at[router_id] = now
         return self.snapshot(now)
 
     def report(self, report: Report, now: float) -> Receipt:
@@ -136,27 +136,27 @@ class Plane:
         Entries and holdings are told anew each time, so they are taken as they come; only those of a report
         that was overtaken by a later one are left.
         """
-        is_overtaken = report.sequence < self._applied.get(report.replica_id, 0)
+        is_overtaken = report.sequence < self._applied.get(report.router_id, 0)
         # Who has not heard of a new beginning goes on where the former authority was: taken in, that would
         # hide what is missing in between. It is sent again from the mark that goes out with this receipt.
-        if report.after <= self._mark(report.replica_id, now).taken:
+        if report.after <= self._mark(report.router_id, now).taken:
             self.take(report.entries, now)
         grants = {}
         if not is_overtaken:
-            recalled = self._lender.recalls(now)
-            grants = self._lender.hear(report.replica_id, report.holdings, report.wants, now)
-            if any(recalled.get(name) != by for name, by in self._lender.recalls(now).items()):
+            recalled = self._allocator.recalls(now)
+            grants = self._allocator.hear(report.router_id, report.leases, report.wants, now)
+            if any(recalled.get(name) != by for name, by in self._allocator.recalls(now).items()):
                 self.version += 1
-        if report.sequence > self._applied.get(report.replica_id, 0):
-            self._applied[report.replica_id] = report.sequence
+        if report.sequence > self._applied.get(report.router_id, 0):
+            self._applied[report.router_id] = report.sequence
             for observation in report.observations:
                 self._hear(observation, now)
             self._tally.add(report.tally)
-        self._gauges[report.replica_id] = report.gauges
-        self._heard_at[report.replica_id] = now
+        self._gauges[report.router_id] = report.gauges
+        self._heard_at[report.router_id] = now
         return Receipt(self.snapshot(now), grants)
 
-    def attend(self, presence: Presence, now: float) -> None:
+    def heartbeat(self, presence: Presence, now: float) -> None:
         """A replica of a model that we host is there."""
         self._register.hear(presence, now)
         self.look_around(now)
@@ -189,7 +189,7 @@ class Plane:
                     raise ValueError(f"entries of {journal} and of {entry.journal} in one batch")
                 if entry.number > counted:
                     counted = entry.number
-                    self._lender.spend(entry, now)
+                    self._allocator.spend(entry, now)
                 if entry.number > taken and len(self._unwritten) < MOST_UNWRITTEN:
                     self._unwritten.append(entry)
                     taken = entry.number
@@ -233,12 +233,12 @@ class Plane:
             self._counted[journal] = number
         # Routers that are known here were counted before, and say it again.
         others = bool(written or self._marks) and not is_alone
-        self._lender.restore(spends, now, silence_s=EXPIRES_S if others else 0.0)
+        self._allocator.restore(spends, now, silence_s=EXPIRES_S if others else 0.0)
         self.version += 1
 
     def wait_for_routers(self, now: float) -> None:
         """Lend nothing until those who have credit of a former authority have had the time to say so."""
-        self._lender.lend_from(now + EXPIRES_S)
+        self._allocator.lend_from(now + EXPIRES_S)
 
     def store_answers(self, answers: bool) -> None:
         """Whether the store takes what comes: where nothing may go unaccounted, routers have to know."""
@@ -249,12 +249,12 @@ class Plane:
     def remember(self, known: Snapshot, now: float) -> None:
         """Where the store cannot say what was used, believe a router."""
         if not self._is_stored and not self.is_restored:  # else it is told again, entry by entry
-            self._lender.remember(known.used, now)
+            self._allocator.remember(known.used, now)
 
-    def set_book(self, book: Book, now: float) -> None:
+    def set_book(self, runtime_config: RuntimeConfig, now: float) -> None:
         """These are the tenants, keys and limits from now on."""
-        self._book = book
-        self._lender.set_limits(book.limits, now)
+        self._runtime_config = runtime_config
+        self._allocator.set_limits(runtime_config.limits, now)
         self.version += 1
 
     def _mark(self, journal: str, now: float) -> Mark:
@@ -290,7 +290,7 @@ class Plane:
     def snapshot(self, now: float) -> Snapshot:
         """The state at this moment."""
         for provider_id, breaker in self._breakers.items():
-            self._set(provider_id, breaker.looked_at(now, self._policy))
+            self._set(provider_id, breaker.at(now, self._policy))
         means = ((name, latency.mean_s) for name, latency in self._latencies.items())
         return Snapshot(
             generation=self._generation,
@@ -300,8 +300,8 @@ class Plane:
             latencies={name: mean for name, mean in means if mean is not None},
             applied=dict(self._applied),
             cooling={name: until for name, until in self._cooling.items() if until > now},
-            epoch=self._book.epoch if self._book else -1,
-            recalls=self._lender.recalls(now),
+            revision=self._runtime_config.revision if self._runtime_config else -1,
+            recalls=self._allocator.recalls(now),
             marks={name: mark for name, mark in self._marks.items() if name in self._heard_at},
             is_stored=self._is_stored,
             capacities=self._capacities,
@@ -313,18 +313,18 @@ class Plane:
         self._forget(now)
         alive = [r for r, at in self._heard_at.items() if now - at <= SILENT_AFTER_S]
         gauges: dict[Key, float] = {}
-        for replica_id in alive:
-            for key, value in self._gauges.get(replica_id, {}).items():
+        for router_id in alive:
+            for key, value in self._gauges.get(router_id, {}).items():
                 gauges[key] = gauges.get(key, 0) + value
         tally = Tally()
         tally.add(self._tally)
-        standings = self._lender.standings(now)
-        return Totals(tally, gauges, self.snapshot(now).breakers, len(alive), standings)
+        limit_statuses = self._allocator.limit_statuses(now)
+        return Totals(tally, gauges, self.snapshot(now).breakers, len(alive), limit_statuses)
 
     def _forget(self, now: float) -> None:
-        for replica_id in [r for r, at in self._heard_at.items() if now - at > FORGOTTEN_AFTER_S]:
+        for router_id in [r for r, at in self._heard_at.items() if now - at > FORGOTTEN_AFTER_S]:
             for known in (self._heard_at, self._gauges, self._applied):
-                known.pop(replica_id, None)
+                known.pop(router_id, None)
         # An heir may come later than that, and must not count again what was counted.
         for journal in [j for j, at in self._marked_at.items() if now - at > SILENT_JOURNAL_S]:
             for marked in (self._marked_at, self._marks, self._counted):
@@ -341,7 +341,7 @@ class Plane:
             self._speeds.setdefault(seen.target, Speed()).add(seen.tokens_per_s, at)
         if seen.cool_until is not None:
             self._cool(seen.target, seen.cool_until - (seen.at - at), now)
-        breaker = breaker.looked_at(at, self._policy)
+        breaker = breaker.at(at, self._policy)
         self._set(seen.provider_id, breaker.heard(seen.outcome, seen.probe, at, self._policy, seen.lost_with))
 
     def _cool(self, target: str, until: float, now: float) -> None:

@@ -14,9 +14,9 @@ from serve_app.config.admin import AdminConfig
 from serve_app.config.settings import Settings
 from serve_app.control.admin_quota import Allowance, Quotas
 from serve_app.control.capacity import Presence
-from serve_app.control.control_plane import Plane
+from serve_app.control.control_plane import ControlPlane
 from serve_app.control.protocol import ControlUnreachable, Overtaken, Receipt, Report, Snapshot, Totals
-from serve_app.control.runtime_config import NO_EPOCH, Book, book_of
+from serve_app.control.runtime_config import NO_REVISION, RuntimeConfig, runtime_config_of
 from serve_app.errors import AdminLimitReached
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.mark import Mark
@@ -35,7 +35,7 @@ ITSELF = "gateway"  # whoever changes something in that name is bound by no limi
 log = logging.getLogger("sekha.control")
 
 
-class LocalControl:
+class LocalControlPlane:
     """
     A `Control` around a plane, and the only one who writes to its store.
 
@@ -45,7 +45,7 @@ class LocalControl:
     """
 
     def __init__(
-        self, plane: Plane, clock: Clock, store: Store | None = None, is_alone: bool = False
+        self, plane: ControlPlane, clock: Clock, store: Store | None = None, is_alone: bool = False
     ) -> None:
         self._plane = plane
         self._clock = clock
@@ -53,7 +53,7 @@ class LocalControl:
         self._is_alone = is_alone
         self._news = asyncio.Event()
         self._records: dict[tuple[str, str], Record] = {}
-        self._epoch = 0
+        self._revision = 0
         self._is_restored = store is None
         self._writing: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
@@ -93,9 +93,9 @@ class LocalControl:
 
     # --- what routers ask -----------------------------------------------------------------------------
 
-    async def hello(self, replica_id: str, settings: Settings, known: Snapshot) -> Snapshot:
+    async def register(self, router_id: str, settings: Settings, known: Snapshot) -> Snapshot:
         is_new = settings != self._plane.settings
-        self._plane.hello(replica_id, settings, known, self._clock.now())
+        self._plane.register(router_id, settings, known, self._clock.now())
         if is_new:
             self._set_book()
         self._plane.remember(known, self._clock.now())
@@ -109,11 +109,11 @@ class LocalControl:
         self._wake()
         return receipt
 
-    async def attend(self, presence: Presence) -> None:
-        self._plane.attend(presence, self._clock.now())
+    async def heartbeat(self, presence: Presence) -> None:
+        self._plane.heartbeat(presence, self._clock.now())
         self._wake()
 
-    async def adopt(self, entries: Sequence[Entry]) -> Mark:
+    async def submit_recovered(self, entries: Sequence[Entry]) -> Mark:
         mark = self._plane.take(entries, self._clock.now())
         self._forget_unless_stored()
         return mark
@@ -137,29 +137,31 @@ class LocalControl:
     async def totals(self) -> Totals:
         return self._plane.totals(self._clock.now())
 
-    async def book(self) -> Book:
-        if self._plane.book is None:
+    async def runtime_config(self) -> RuntimeConfig:
+        if self._plane.runtime_config is None:
             raise ControlUnreachable("no router has told the configuration yet")
         if not self._is_restored:
             raise ControlUnreachable("the store has not told yet what operators have set")
-        return self._plane.book
+        return self._plane.runtime_config
 
-    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
+    async def change(
+        self, records: Sequence[Record], change: Change, revision: int | None = None
+    ) -> RuntimeConfig:
         store = self._restored_store()
         async with self._changing:
             if self._is_doubtful:
                 await self._read_again(store)
-            if epoch not in (None, self._epoch):
-                raise Overtaken(f"the book is of epoch {self._epoch} by now, not {epoch}")
+            if revision not in (None, self._revision):
+                raise Overtaken(f"the book is of epoch {self._revision} by now, not {revision}")
             self._check(change)
             self._is_doubtful = True  # what fails, or is given up, may have been written all the same
-            self._epoch = await store.change(records, change)
+            self._revision = await store.change(records, change)
             self._is_doubtful = False
             self._count(change, self._clock.now())
             self._keep(records)
         self._set_book()
         self._wake()
-        return await self.book()
+        return await self.runtime_config()
 
     # --- what operators ask ---------------------------------------------------------------------------
 
@@ -187,17 +189,17 @@ class LocalControl:
 
     async def _begin_vllm_hours(self) -> None:
         """Write down when an endpoint of vLLM that is configured was first known: from then on it is paid."""
-        settings, book = self._plane.settings, self._plane.book
-        if settings is None or book is None or self._store is None or not self._is_restored:
+        settings, runtime_config = self._plane.settings, self._plane.runtime_config
+        if settings is None or runtime_config is None or self._store is None or not self._is_restored:
             return
         endpoint = settings.backends.vllm_endpoint
-        if endpoint is None or book.backend.vllm_since is not None:
+        if endpoint is None or runtime_config.backend.vllm_since is not None:
             return
         now = self._clock.now()
-        state = {"vllm_endpoint": book.backend.vllm_endpoint, "vllm_since": now}
+        state = {"vllm_endpoint": runtime_config.backend.vllm_endpoint, "vllm_since": now}
         change = Change(now, ITSELF, "vllm_hours_begun", "backend:vllm", None, {"endpoint": endpoint})
         with contextlib.suppress(Overtaken):  # then an operator may have set another: look again
-            await self.change([Record("backend", "vllm", state)], change, book.epoch)
+            await self.change([Record("backend", "vllm", state)], change, runtime_config.revision)
 
     @property
     def _admin(self) -> AdminConfig:
@@ -242,7 +244,7 @@ class LocalControl:
             ) != written:  # a former authority's last word came in between
                 written, spends = since, await store.spends()
             self._plane.restore(spends, written, self._clock.now(), self._is_alone)
-        self._epoch, records = await store.records()
+        self._revision, records = await store.records()
         changes = await store.changes(limit=MOST_COUNTED)
         self._keep(records)
         self._is_restored = True
@@ -254,8 +256,8 @@ class LocalControl:
 
     async def _read_again(self, store: Store) -> None:
         """Take up what the store has after a change of which nobody knows whether it is in there."""
-        epoch, records = await store.records()
-        self._epoch, self._is_doubtful = epoch, False
+        revision, records = await store.records()
+        self._revision, self._is_doubtful = revision, False
         self._records.clear()
         self._keep(records)
         self._set_book()
@@ -349,9 +351,9 @@ class LocalControl:
         settings = self._plane.settings
         if settings is not None:
             # Of no epoch until the store has told its records: no router gives up what it knows for less.
-            epoch = self._epoch if self._is_restored else NO_EPOCH
-            book = book_of(settings, tuple(self._records.values()), epoch)
-            self._plane.set_book(book, self._clock.now())
+            revision = self._revision if self._is_restored else NO_REVISION
+            runtime_config = runtime_config_of(settings, tuple(self._records.values()), revision)
+            self._plane.set_book(runtime_config, self._clock.now())
 
     def _wake(self) -> None:
         """Wake every watcher if there is something newer than what they sleep on."""

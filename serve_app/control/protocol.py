@@ -7,13 +7,13 @@ from typing import NamedTuple, Protocol
 from serve_app.config.settings import Settings
 from serve_app.control.admin_quota import Allowance
 from serve_app.control.capacity import Capacity, Presence
-from serve_app.control.runtime_config import Book
+from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.control.tally import Gauges, Tally
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.mark import Mark
 from serve_app.ledger.store import Change, Record, Spend
-from serve_app.limits.allocator import Standing
-from serve_app.limits.messages import Grant, Holding, Want
+from serve_app.limits.allocator import LimitStatus
+from serve_app.limits.messages import Grant, Lease, Want
 from serve_app.pricing.price import Price
 from serve_app.resilience.breaker import Breaker
 from serve_app.resilience.outcome import Outcome
@@ -47,17 +47,17 @@ class Report:
 
     `sequence` grows by one; a report that comes twice is taken in once (architecture D2). `entries` are those
     of its journal that the authority has not taken in yet, in order, which are all that follow number
-    `after`; `holdings` the whole of the credit it has, and `wants` what it needs besides.
+    `after`; `leases` the whole of the credit it has, and `wants` what it needs besides.
     """
 
-    replica_id: str
+    router_id: str
     sequence: int
     observations: tuple[Observation, ...] = ()
     tally: Tally = field(default_factory=Tally)
     gauges: Gauges = field(default_factory=dict)
     entries: tuple[Entry, ...] = ()
     after: int = 0
-    holdings: Mapping[str, Holding] = field(default_factory=dict)
+    leases: Mapping[str, Lease] = field(default_factory=dict)
     wants: Mapping[str, Want] = field(default_factory=dict)
 
 
@@ -67,7 +67,7 @@ class Snapshot:
     The authority's state at one version, never changed afterwards.
 
     `generation` differs after the authority was started anew. `applied` says, for each router, the last
-    report that is in here. `cooling` says until when targets want to be left alone. `epoch` is that of the
+    report that is in here. `cooling` says until when targets want to be left alone. `revision` is that of the
     book; who has an older one asks for it. `recalls` names the limits whose free credit is wanted back, and
     by whom; `marks` says how far the routers' journals have come, `is_stored` whether the store takes what
     comes; `capacities` how much runs of the models that we host ourselves, by provider. `used` is only a
@@ -82,7 +82,7 @@ class Snapshot:
     latencies: Mapping[str, float] = field(default_factory=dict)
     applied: Mapping[str, int] = field(default_factory=dict)
     cooling: Mapping[str, float] = field(default_factory=dict)
-    epoch: int = -1
+    revision: int = -1
     recalls: Mapping[str, str] = field(default_factory=dict)
     marks: Mapping[str, Mark] = field(default_factory=dict)
     is_stored: bool = True
@@ -107,7 +107,7 @@ class Totals:
     gauges: Gauges
     breakers: Mapping[str, Breaker]
     replicas: int
-    standings: Sequence[Standing] = ()
+    limit_statuses: Sequence[LimitStatus] = ()
 
 
 class ControlUnreachable(Exception):
@@ -121,26 +121,28 @@ class Overtaken(Exception):
 class Control(Protocol):
     """The authority, seen from a router. Every call raises ControlUnreachable when it is not there."""
 
-    async def hello(self, replica_id: str, settings: Settings, known: Snapshot) -> Snapshot:
+    async def register(self, router_id: str, settings: Settings, known: Snapshot) -> Snapshot:
         """Introduce a router, its settings, and what it knew of a former authority."""
 
     async def report(self, report: Report) -> Receipt:
         """Hand over what was seen; the answer contains it."""
 
-    async def adopt(self, entries: Sequence[Entry]) -> Mark:
+    async def submit_recovered(self, entries: Sequence[Entry]) -> Mark:
         """Hand over entries of a journal whose router is gone; how far that journal has come by now."""
 
-    async def attend(self, presence: Presence) -> None:
+    async def heartbeat(self, presence: Presence) -> None:
         """Let a replica of a model that we host say that it is there."""
 
-    async def book(self) -> Book:
+    async def runtime_config(self) -> RuntimeConfig:
         """Tenants, keys, limits and whatever else operators can change while the gateway runs."""
 
-    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
+    async def change(
+        self, records: Sequence[Record], change: Change, revision: int | None = None
+    ) -> RuntimeConfig:
         """
         Change some of it, for good.
 
-        Who has decided by a book names its `epoch`, and gets Overtaken when there is a newer one by now.
+        Who has decided by a book names its `revision`, and gets Overtaken when there is a newer one by now.
         Raises StoreUnavailable when it cannot be written down, and AdminLimitReached when there were as many
         changes within the last hour as there may be.
         """

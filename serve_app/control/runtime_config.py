@@ -29,7 +29,7 @@ from serve_app.pricing.money import nano_dollars
 from serve_app.pricing.price import Price
 from serve_app.pricing.price_list import operators_price
 
-NO_EPOCH = -1  # of a book made of the configuration alone: what operators have set is not known
+NO_REVISION = -1  # of a book made of the configuration alone: what operators have set is not known
 
 log = logging.getLogger("sekha.control")
 
@@ -38,7 +38,7 @@ _Names = Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True)
-class Book:
+class RuntimeConfig:
     """
     Everything that may change while the gateway runs, as of one epoch.
 
@@ -46,7 +46,7 @@ class Book:
     `prices` is by target name. `model_names` leads from every name of a model, to its full ones.
     """
 
-    epoch: int
+    revision: int
     keys: Mapping[str, KeyConfig]
     tenants: Mapping[str, TenantConfig]
     limits: tuple[Limit, ...]
@@ -145,7 +145,7 @@ class Book:
         return frozenset(full for name in names for full in self.model_names.get(name, ()))
 
 
-def book_of(settings: Settings, records: Iterable[Record], epoch: int) -> Book:
+def runtime_config_of(settings: Settings, records: Iterable[Record], revision: int) -> RuntimeConfig:
     """
     The configuration with the records over it.
 
@@ -158,8 +158,8 @@ def book_of(settings: Settings, records: Iterable[Record], epoch: int) -> Book:
     keys = {key.id: key for key in _read(KeyConfig, "key", kept).values()}
     backends = _read(BackendState, "backend", kept)
     names = _model_names(settings)
-    return Book(
-        epoch=epoch,
+    return RuntimeConfig(
+        revision=revision,
         keys=keys,
         tenants=tenants,
         limits=(

@@ -23,11 +23,11 @@ from serve_app.config.settings import Settings
 from serve_app.config.storage import StorageConfig, state_folder, store_url
 from serve_app.control.admin_quota import Allowance
 from serve_app.control.capacity import Presence
-from serve_app.control.control_plane import Plane
-from serve_app.control.local_control_plane import LocalControl
+from serve_app.control.control_plane import ControlPlane
+from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.control.protocol import ControlUnreachable, Overtaken, Receipt, Report, Snapshot, Totals
-from serve_app.control.runtime_config import Book
-from serve_app.deployments.gc_tuning import collect_seldom, set_aside
+from serve_app.control.runtime_config import RuntimeConfig
+from serve_app.deployments.gc_tuning import set_aside, tune_gc
 from serve_app.errors import AdminLimitReached
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.mark import Mark
@@ -58,14 +58,16 @@ class ControlActor:
     def __init__(self, app_name: str, log_level: str, storage: StorageConfig) -> None:
         configure_logs(log_level)
         clock = SystemClock()
-        plane = Plane(uuid4().hex, partial(prices_of, environ=os.environ), log_breaker_change, self._alert)
+        plane = ControlPlane(
+            uuid4().hex, partial(prices_of, environ=os.environ), log_breaker_change, self._alert
+        )
         url = store_url(storage, os.environ, app_name)
         self._is_ours = _locked(state_folder(storage, os.environ, app_name))
         store = SqlStore(url, storage.timeout_s, storage.retention_days)
-        self._control = LocalControl(plane, clock, store)
+        self._control = LocalControlPlane(plane, clock, store)
         self._webhook = Webhook(lambda: plane.settings, os.environ, clock)
         self._starting: asyncio.Task[None] | None = None
-        collect_seldom()
+        tune_gc()
         set_aside()
 
     async def version(self) -> str:
@@ -77,30 +79,30 @@ class ControlActor:
             self._starting = asyncio.create_task(self._control.start())
         await asyncio.shield(self._starting)
 
-    async def hello(self, replica_id: str, settings: Settings, known: Snapshot) -> Snapshot:
+    async def register(self, router_id: str, settings: Settings, known: Snapshot) -> Snapshot:
         await self.start()
-        return await self._control.hello(replica_id, settings, known)
+        return await self._control.register(router_id, settings, known)
 
     async def report(self, report: Report) -> Receipt:
         await self.start()
         return await self._control.report(report)
 
-    async def adopt(self, entries: Sequence[Entry]) -> Mark:
+    async def submit_recovered(self, entries: Sequence[Entry]) -> Mark:
         await self.start()
-        return await self._control.adopt(entries)
+        return await self._control.submit_recovered(entries)
 
-    async def attend(self, presence: Presence) -> None:
-        await self._control.attend(presence)
+    async def heartbeat(self, presence: Presence) -> None:
+        await self._control.heartbeat(presence)
 
     async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
         return await self._control.watch(generation, version, timeout_s)
 
-    async def book(self) -> Book:
-        return await self._control.book()
+    async def runtime_config(self) -> RuntimeConfig:
+        return await self._control.runtime_config()
 
     async def change(
         self, records: Sequence[Record], change: Change, epoch: int | None = None
-    ) -> Book | Refusal:
+    ) -> RuntimeConfig | Refusal:
         """As in `Control`, but the errors come as values, here and below: they keep their type (D1)."""
         return await self._or_error(self._control.change(records, change, epoch))
 
@@ -189,27 +191,29 @@ class ControlClient:
         self._storage = storage
         self._actor: Any = None
 
-    async def hello(self, replica_id: str, settings: Settings, known: Snapshot) -> Snapshot:
-        answer: Snapshot = await self._ask("hello", replica_id, settings, known)
+    async def register(self, router_id: str, settings: Settings, known: Snapshot) -> Snapshot:
+        answer: Snapshot = await self._ask("register", router_id, settings, known)
         return answer
 
     async def report(self, report: Report) -> Receipt:
         answer: Receipt = await self._ask("report", report, at_most_s=RECEIPT_WITHIN_S)
         return answer
 
-    async def adopt(self, entries: Sequence[Entry]) -> Mark:
-        answer: Mark = await self._ask("adopt", entries)
+    async def submit_recovered(self, entries: Sequence[Entry]) -> Mark:
+        answer: Mark = await self._ask("submit_recovered", entries)
         return answer
 
-    async def attend(self, presence: Presence) -> None:
-        await self._ask("attend", presence, at_most_s=RECEIPT_WITHIN_S)
+    async def heartbeat(self, presence: Presence) -> None:
+        await self._ask("heartbeat", presence, at_most_s=RECEIPT_WITHIN_S)
 
-    async def book(self) -> Book:
-        answer: Book = await self._ask("book")
+    async def runtime_config(self) -> RuntimeConfig:
+        answer: RuntimeConfig = await self._ask("runtime_config")
         return answer
 
-    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
-        answer: Book = await self._ask_or_raise("change", records, change, epoch)
+    async def change(
+        self, records: Sequence[Record], change: Change, epoch: int | None = None
+    ) -> RuntimeConfig:
+        answer: RuntimeConfig = await self._ask_or_raise("change", records, change, epoch)
         return answer
 
     async def asked(self, who: str) -> Allowance:
@@ -289,7 +293,7 @@ class ControlClient:
         ).remote(self._app_name, self._log_level, self._storage)
 
 
-class Visitor(ControlClient):
+class ReadOnlyControlClient(ControlClient):
     """
     The control actor, seen from a replica of a model, which only has something to say.
 

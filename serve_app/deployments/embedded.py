@@ -22,9 +22,9 @@ from uuid import uuid4
 from serve_app.clock import Clock
 from serve_app.config.settings import Settings
 from serve_app.config.storage import is_kept, state_folder, store_url
-from serve_app.control.cache import Replica
-from serve_app.control.control_plane import Plane
-from serve_app.control.local_control_plane import LocalControl
+from serve_app.control.cache import ControlCache
+from serve_app.control.control_plane import ControlPlane
+from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.control.protocol import ControlUnreachable
 from serve_app.events import Listener
 from serve_app.gateway.gateway import Gateway
@@ -36,9 +36,9 @@ from serve_app.observability.metrics import MetricsListener
 from serve_app.observability.webhook import Webhook
 from serve_app.pricing.target_prices import prices_of
 from serve_app.providers.base import Provider
-from serve_app.providers.health_monitor import Lookout, free_to_look_at
+from serve_app.providers.health_monitor import HealthMonitor, free_to_look_at
 from serve_app.storage.journal_file import Journal
-from serve_app.storage.journal_recovery import Heir
+from serve_app.storage.journal_recovery import JournalRecovery
 
 JOURNALS = "journals"
 OWN = "local"  # the folder that all gateways within processes of this machine share
@@ -49,7 +49,7 @@ class Authority:
 
     def __init__(self, environ: Mapping[str, str], clock: Clock) -> None:
         self.clock = clock
-        self.plane = Plane(uuid4().hex, prices_of, log_breaker_change, self._alert)
+        self.plane = ControlPlane(uuid4().hex, prices_of, log_breaker_change, self._alert)
         self.webhook = Webhook(lambda: self.plane.settings, environ, clock)
 
     def _alert(self, alert: BudgetAlert) -> None:
@@ -62,18 +62,18 @@ class LocalGateway:
     """A gateway that has been started in one event loop, with what surrounds it."""
 
     gateway: Gateway
-    lookout: Lookout
-    control: Replica
+    health_monitor: HealthMonitor
+    control: ControlCache
     providers: Mapping[str, Provider]
     authority: Authority
-    local: LocalControl
-    heir: Heir | None
+    local: LocalControlPlane
+    journal_recovery: JournalRecovery | None
 
     async def stop(self) -> None:
         """Report and write down what is left, and end; the providers stay connected, for whoever is next."""
-        await self.lookout.stop()
-        if self.heir is not None:
-            await self.heir.stop()
+        await self.health_monitor.stop()
+        if self.journal_recovery is not None:
+            await self.journal_recovery.stop()
             with contextlib.suppress(ControlUnreachable):
                 await self.control.flush()
             await self.local.write()  # then the journal is not needed any more, and goes
@@ -110,11 +110,11 @@ async def local_gateway(
     authority = authority or Authority(environ, clock)
     name = uuid4().hex
     store, journals = _kept(settings, environ)
-    local = LocalControl(authority.plane, clock, store, is_alone=True)
+    local = LocalControlPlane(authority.plane, clock, store, is_alone=True)
     await local.start()
     journal = MemoryJournal(name) if journals is None else Journal(journals, name)
-    control = Replica(name, settings, local, clock, prices_of(settings), journal)
-    heir = None if journals is None else Heir(journals, local, clock)
+    control = ControlCache(name, settings, local, clock, prices_of(settings), journal)
+    journal_recovery = None if journals is None else JournalRecovery(journals, local, clock)
     metrics = MetricsListener(lambda: control.tally)
     gateway = Gateway(settings, providers, control, clock, rng, [metrics, log_event, *listeners])
     from serve_app.providers.endpoint_check import (
@@ -122,12 +122,12 @@ async def local_gateway(
     )
 
     look = partial(look_at_endpoint, clock=clock)
-    lookout = Lookout(settings.health, providers, clock, rng, gateway.tell, gateway.moved, look)
+    health_monitor = HealthMonitor(settings.health, providers, clock, rng, gateway.tell, gateway.moved, look)
     await control.start()
-    lookout.attend(control.breakers, free_to_look_at(settings))
-    if heir is not None:
-        heir.start()
-    return LocalGateway(gateway, lookout, control, providers, authority, local, heir)
+    health_monitor.watch(control.breakers, free_to_look_at(settings))
+    if journal_recovery is not None:
+        journal_recovery.start()
+    return LocalGateway(gateway, health_monitor, control, providers, authority, local, journal_recovery)
 
 
 def _kept(settings: Settings, environ: Mapping[str, str]) -> tuple[Store | None, Path | None]:

@@ -17,7 +17,7 @@ import ray
 THRESHOLDS = (10_000, 1, 1)
 
 
-def collect_seldom() -> None:
+def tune_gc() -> None:
     """Look for garbage among new objects, and seldom."""
     if _is_an_actor():
         gc.set_threshold(*THRESHOLDS)

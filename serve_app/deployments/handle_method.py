@@ -27,7 +27,7 @@ _OVER_GRPC = {
 }
 
 
-class BySize:
+class HandleMethod:
     """
     One method of a deployment, called the way that suits the size of the body.
 

@@ -29,11 +29,11 @@ from serve_app.config.settings import Settings
 from serve_app.config.storage import StorageConfig
 from serve_app.control.capacity import Presence
 from serve_app.control.protocol import ControlUnreachable
-from serve_app.deployments.control import Visitor
+from serve_app.deployments.control import ReadOnlyControlClient
 from serve_app.deployments.options import deployment_options
 from serve_app.errors import UpstreamError
 from serve_app.ledger.entry import Entry
-from serve_app.ledger.idle_time import Upkeep
+from serve_app.ledger.idle_time import IdleTime
 from serve_app.observability.logs import configure_logs
 from serve_app.pricing.money import nano_dollars
 from serve_app.pricing.occupancy import Occupancy
@@ -111,12 +111,12 @@ class LocalModelDeployment:
     ) -> None:
         configure_logs(log_level)
         context = serve.get_replica_context()
-        self._control = Visitor(context.app_name, log_level, storage)
+        self._control = ReadOnlyControlClient(context.app_name, log_level, storage)
         self._config = config
         self._name = context.replica_id.unique_id
         self._clock = SystemClock()
         self._occupancy = Occupancy()
-        self._upkeep = _upkeep(config, self._name, self._clock.monotonic())
+        self._idle_time = _idle_time(config, self._name, self._clock.monotonic())
         self._unwritten: deque[Entry] = deque(maxlen=MOST_UNWRITTEN)
         self._local: LocalProvider | None = None
         self._provider: Provider | None = None
@@ -131,7 +131,7 @@ class LocalModelDeployment:
             await self._say_goodbye()  # Serve ends this process without asking
             raise
         self._provider = self._local = LocalProvider(config, VllmEngine(self._server.engine), self._clock)
-        if self._upkeep is not None:
+        if self._idle_time is not None:
             self._provider = MeteredProvider(self._local, self._clock, self._occupancy)
         await self._speak()  # before Serve counts us in: then routers know as soon as it does
 
@@ -187,21 +187,21 @@ class LocalModelDeployment:
         running = 0 if self._local is None else self._local.running
         presence = Presence(self._name, self._config.id, self._local is not None, running, is_leaving)
         try:
-            await self._control.attend(presence)
+            await self._control.heartbeat(presence)
         except ControlUnreachable as error:
             log.debug("provider '%s': nobody hears that it is there: %s", self._config.id, error)
 
     async def _account(self) -> None:
         """Have the ledger take what idle time has cost; sent again until it is stored."""
-        if self._upkeep is None:
+        if self._idle_time is None:
             return
         now = self._clock.monotonic()
-        if entry := self._upkeep.entry(self._clock.now(), now, self._occupancy.busy_s(now)):
+        if entry := self._idle_time.entry(self._clock.now(), now, self._occupancy.busy_s(now)):
             self._unwritten.append(entry)
         if not self._unwritten:
             return
         try:
-            mark = await self._control.adopt(tuple(self._unwritten))
+            mark = await self._control.submit_recovered(tuple(self._unwritten))
         except ControlUnreachable as error:
             log.warning("provider '%s': its idle time waits to be accounted: %s", self._config.id, error)
             return
@@ -209,12 +209,12 @@ class LocalModelDeployment:
             self._unwritten.popleft()
 
 
-def _upkeep(config: ProviderConfig, name: str, since: float) -> Upkeep | None:
+def _idle_time(config: ProviderConfig, name: str, since: float) -> IdleTime | None:
     """Where an hour has a price."""
     if not config.hourly_rate:
         return None
     hourly = nano_dollars(config.hourly_rate)
-    return Upkeep(f"idle-{name}", config.id, config.hosted_model, hourly, since)
+    return IdleTime(f"idle-{name}", config.id, config.hosted_model, hourly, since)
 
 
 def local_model(config: ProviderConfig, local: LocalModelConfig, settings: Settings) -> Application:

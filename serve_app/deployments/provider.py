@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig
-from serve_app.deployments.gc_tuning import collect_seldom
+from serve_app.deployments.gc_tuning import tune_gc
 from serve_app.errors import UpstreamError, internal_error
 from serve_app.observability.logs import configure_logs
 from serve_app.providers.base import Answer, Call, Health, StreamItem
@@ -26,7 +26,7 @@ class ProviderDeployment:
 
     def __init__(self, config: ProviderConfig, log_level: str) -> None:
         configure_logs(log_level)
-        collect_seldom()
+        tune_gc()
         self._id = config.id
         self._provider = build_provider(config, os.environ, SystemClock())
 

@@ -9,10 +9,10 @@ from typing import Any
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-from serve_app.deployments.handle_method import TROUBLES, BySize
+from serve_app.deployments.handle_method import TROUBLES, HandleMethod
 from serve_app.errors import FailureKind, ReplicaLost, UpstreamError, internal_error, upstream_error
 from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamItem
-from serve_app.providers.timeouts import Limit, OutOfTime, out_of_time, within
+from serve_app.providers.timeouts import OutOfTime, Timeout, out_of_time, within
 
 GRACE_S = 2.0  # on top of an attempt's own bound, for the way there and back
 
@@ -30,10 +30,10 @@ class HandleProvider:
     def __init__(self, provider_id: str, handle: Any) -> None:
         self._id = provider_id
         self._handle = handle
-        self._chat = BySize(handle, "chat")
-        self._stream = BySize(handle, "chat_stream", stream=True)
-        self._embed = BySize(handle, "embed", large_answers=True)
-        self._health = BySize(handle, "health")
+        self._chat = HandleMethod(handle, "chat")
+        self._stream = HandleMethod(handle, "chat_stream", stream=True)
+        self._embed = HandleMethod(handle, "embed", large_answers=True)
+        self._health = HandleMethod(handle, "health")
         self._waking: asyncio.Task[None] | None = None
         self._told_why: type[Exception] | None = None
 
@@ -45,13 +45,13 @@ class HandleProvider:
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         stream = None
-        limit_s, limit = call.timeout_s, Limit.FIRST_TOKEN
+        limit_s, limit = call.timeout_s, Timeout.FIRST_TOKEN
         try:
             stream = self._stream.remote(len(call.body), call)
             while True:
                 item: StreamItem = await within(limit_s + GRACE_S, limit, anext(stream))
                 yield item
-                limit_s, limit = call.idle_s, Limit.IDLE
+                limit_s, limit = call.idle_s, Timeout.IDLE
         except StopAsyncIteration:
             pass
         except Exception as error:  # noqa: BLE001 (see _translated)
@@ -102,11 +102,13 @@ class HandleProvider:
             self._waking.cancel()
             await asyncio.gather(self._waking, return_exceptions=True)
 
-    async def _answer(self, method: BySize, call: Call) -> Answer | UpstreamError:
+    async def _answer(self, method: HandleMethod, call: Call) -> Answer | UpstreamError:
         try:
             response = method.remote(len(call.body), call)
             try:
-                answer: Answer | UpstreamError = await within(call.timeout_s + GRACE_S, Limit.WHOLE, response)
+                answer: Answer | UpstreamError = await within(
+                    call.timeout_s + GRACE_S, Timeout.WHOLE, response
+                )
             except BaseException:
                 response.cancel()  # nobody waits for it any more; nor shall the replica, or the upstream
                 raise

@@ -23,18 +23,18 @@ from serve_app.config.provider import ProviderConfig, Transport
 from serve_app.config.routing import OnStreamFailure
 from serve_app.config.settings import Settings
 from serve_app.config.storage import OnUnavailable, state_folder
-from serve_app.control.cache import Replica
-from serve_app.control.control_plane import Plane
-from serve_app.control.local_control_plane import LocalControl
+from serve_app.control.cache import ControlCache
+from serve_app.control.control_plane import ControlPlane
+from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.control.protocol import Control
 from serve_app.deployments.control import ControlClient
-from serve_app.deployments.gc_tuning import collect_seldom
+from serve_app.deployments.gc_tuning import tune_gc
 from serve_app.deployments.provider_handle import HandleProvider
 from serve_app.errors import Forbidden, GatewayError
 from serve_app.formats.openai_chat.request import read_chat
 from serve_app.formats.openai_embeddings import read_embedding
 from serve_app.formats.sse import spliced, with_member
-from serve_app.gateway.gateway import Gateway, Reply
+from serve_app.gateway.gateway import Gateway, Response
 from serve_app.gateway.routing_info import METADATA, metadata
 from serve_app.ledger.journal import Journal as JournalPort
 from serve_app.ledger.journal import JournalFull, MemoryJournal
@@ -49,9 +49,9 @@ from serve_app.pricing.target_prices import prices_of
 from serve_app.providers.base import Provider, StreamEnd
 from serve_app.providers.endpoint_check import look_at_endpoint
 from serve_app.providers.factory import build_provider
-from serve_app.providers.health_monitor import Lookout, free_to_look_at
+from serve_app.providers.health_monitor import HealthMonitor, free_to_look_at
 from serve_app.storage.journal_file import Journal
-from serve_app.storage.journal_recovery import Heir
+from serve_app.storage.journal_recovery import JournalRecovery
 
 JOURNALS = "journals"  # within the state folder
 
@@ -69,7 +69,7 @@ class RouterDeployment:
 
     def __init__(self, settings: Settings, handles: Mapping[str, Any]) -> None:
         configure_logs(settings.log_level)
-        collect_seldom()
+        tune_gc()
         clock = SystemClock()
         providers: dict[str, Provider] = {
             provider.id: build_provider(provider, os.environ, clock)
@@ -81,8 +81,8 @@ class RouterDeployment:
         name = uuid4().hex  # of this life of a router, and of its journal
         control, journals = _connected(settings)
         journal = _journal(journals, name, settings.storage.on_unavailable)
-        self._control = Replica(name, settings, control, clock, prices_of(settings, os.environ), journal)
-        self._heir = None if journals is None else Heir(journals, control, clock)
+        self._control = ControlCache(name, settings, control, clock, prices_of(settings, os.environ), journal)
+        self._journal_recovery = None if journals is None else JournalRecovery(journals, control, clock)
         metrics = MetricsListener(lambda: self._control.tally)
         rng = Random()
         wakers = {
@@ -93,23 +93,25 @@ class RouterDeployment:
         self._gateway = Gateway(settings, providers, self._control, clock, rng, [metrics, log_event], wakers)
         awake = {p.id: providers[p.id] for p in settings.llm_providers if not _may_sleep(p)}
         self._look = partial(look_at_endpoint, clock=clock)
-        self._lookout = Lookout(
+        self._health_monitor = HealthMonitor(
             settings.health, awake, clock, rng, self._gateway.tell, self._gateway.moved, self._look
         )
         self._free = free_to_look_at(settings)
         self._keyring = Keyring.of(settings, os.environ, clock)
-        self._control.on_new_book(self._keyring.take)
+        self._control.on_runtime_config(self._keyring.take)
         self._providers = providers
         self._clock = clock
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
         """Serve calls this once, on the replica's loop: say hello to the control actor, begin to look."""
         await self._control.start()
-        self._lookout.start()
-        self._lookout.attend(self._control.breakers, self._free)
-        if self._heir is not None:
-            self._heir.start()
-        return build_api(self._gateway, self._lookout, self._keyring, self._clock, exposition, self._look)
+        self._health_monitor.start()
+        self._health_monitor.watch(self._control.breakers, self._free)
+        if self._journal_recovery is not None:
+            self._journal_recovery.start()
+        return build_api(
+            self._gateway, self._health_monitor, self._keyring, self._clock, exposition, self._look
+        )
 
     async def chat(
         self, body: bytes, request_id: str, timeout_s: float | None = None, tenant: str = NOBODY
@@ -157,7 +159,7 @@ class RouterDeployment:
                 if not isinstance(item, StreamEnd):
                     yield item
 
-    def _told(self, reply: Reply) -> bytes:
+    def _told(self, reply: Response) -> bytes:
         """The answer, with a word about who gave it and what it cost, as over HTTP."""
         if not self._gateway.settings.routing.metadata:
             return reply.body
@@ -165,25 +167,25 @@ class RouterDeployment:
 
     def _caller(self, tenant: str) -> Caller:
         """Who calls through a handle is within the cluster's trust, and says itself who pays."""
-        book = self._control.book
-        if not book.has_tenant(tenant):
+        runtime_config = self._control.runtime_config
+        if not runtime_config.has_tenant(tenant):
             raise Forbidden(f"There is no tenant '{tenant}' here")
-        return book.caller("handle", tenant)
+        return runtime_config.caller("handle", tenant)
 
     async def check_health(self) -> None:
         """Serve asks now and then; a router that answers and reports is well, whatever its providers do."""
         self._control.check()
-        self._lookout.check()
-        if self._heir is not None:
-            self._heir.check()
+        self._health_monitor.check()
+        if self._journal_recovery is not None:
+            self._journal_recovery.check()
 
     async def __del__(self) -> None:
         """Serve awaits this when it retires a replica, started or not: report what is not reported yet."""
         if not hasattr(self, "_providers"):
             return
-        await self._lookout.stop()
-        if self._heir is not None:
-            await self._heir.stop()
+        await self._health_monitor.stop()
+        if self._journal_recovery is not None:
+            await self._journal_recovery.stop()
         await self._control.stop()
         await asyncio.gather(*(provider.aclose() for provider in self._providers.values()))
 
@@ -215,9 +217,9 @@ def _connected(settings: Settings) -> tuple[Control, Path | None]:
     try:
         context = serve.get_replica_context()
     except RayServeException:
-        plane = Plane(
+        plane = ControlPlane(
             uuid4().hex, partial(prices_of, environ=os.environ), log_breaker_change, log_budget_alert
         )
-        return LocalControl(plane, SystemClock()), None
+        return LocalControlPlane(plane, SystemClock()), None
     client = ControlClient(context.app_name, settings.log_level, settings.storage)
     return client, state_folder(settings.storage, os.environ, context.app_name) / JOURNALS

@@ -24,13 +24,13 @@ def _a_number(value: Any) -> Any:
 Positive = Annotated[int, Field(ge=1, le=MOST_TOKENS), BeforeValidator(_a_number)]
 
 
-class Words(BaseModel):
+class ApiModel(BaseModel):
     """Unknown fields of a request are ignored, as the contract asks."""
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
 
-class ModelEntry(Words):
+class ModelEntry(ApiModel):
     """One (provider, model, task) entry of the configuration."""
 
     model_id: str
@@ -42,7 +42,7 @@ class ModelEntry(Words):
     supports_audio: bool = False
 
 
-class ProviderWords(Words):
+class ProviderWords(ApiModel):
     """Which providers may serve a request: ids or types. What is not read here is ignored."""
 
     only: ProviderNames | None = None
@@ -52,7 +52,7 @@ class ProviderWords(Words):
     data_policy: DataPolicy | None = None
 
 
-class RouteRequest(Words):
+class RouteRequest(ApiModel):
     """
     A question to the router; nothing is called. `max_cost` is in US dollars.
 
@@ -86,7 +86,7 @@ class RouteRequest(Words):
         )
 
 
-class FallbackChoice(Words):
+class FallbackChoice(ApiModel):
     """A target that would be tried next."""
 
     provider_id: str
@@ -102,7 +102,7 @@ class RouteAnswer(FallbackChoice):
     fallbacks: list[FallbackChoice] | None = None
 
 
-class BreakerView(Words):
+class BreakerView(ApiModel):
     """A circuit breaker, with the seed's keys and the reference's beside them."""
 
     state: str
@@ -114,7 +114,7 @@ class BreakerView(Words):
     time_since_failure: float | None
 
 
-class HostedView(Words):
+class HostedView(ApiModel):
     """
     How much runs of a model that the gateway hosts itself.
 
@@ -129,7 +129,7 @@ class HostedView(Words):
     running: int
 
 
-class ProviderView(Words):
+class ProviderView(ApiModel):
     """
     One provider's health.
 
@@ -149,7 +149,7 @@ class ProviderView(Words):
     local: HostedView | None = None
 
 
-class ProvidersView(Words):
+class ProvidersView(ApiModel):
     """All providers' health; `healthy` counts closed breakers."""
 
     providers: dict[str, ProviderView]
@@ -158,7 +158,7 @@ class ProvidersView(Words):
     total_models: int
 
 
-class HealthView(Words):
+class HealthView(ApiModel):
     """`GET /health`."""
 
     status: str

@@ -157,7 +157,7 @@ def _limits_of(model_id: str, provider_type: str) -> tuple[int | None, int | Non
     return catalogue.max_input(model_id, provider_type), catalogue.max_output(model_id, provider_type)
 
 
-class Purse:
+class BudgetFilter:
     """
     The budgets of one caller.
 

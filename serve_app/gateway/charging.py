@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from serve_app.caller import Caller
 from serve_app.clock import Clock
-from serve_app.control.cache import Replica
+from serve_app.control.cache import ControlCache
 from serve_app.errors import PriceUnknown
 from serve_app.gateway.budget_filter import Output, longest_of, most_usage, output_of, unpriced_use, worst_at
 from serve_app.ledger.entry import Entry, EntryOutcome
 from serve_app.ledger.journal import Begun
-from serve_app.limits.client import Hold, Need
+from serve_app.limits.client import Need, Reservation
 from serve_app.limits.limit import Unit
 from serve_app.pricing.money import MOST_NANO
 from serve_app.pricing.usage import Usage
@@ -22,17 +22,17 @@ from serve_app.routing.target import Target
 
 
 @dataclass(slots=True)
-class Item:
+class AttemptCharge:
     """One attempt on the bill, settled once; `ticket` is its place in the journal."""
 
     target: Target
     attempt: int
-    hold: Hold | None
+    reservation: Reservation | None
     ticket: int
     is_settled: bool = False
 
 
-class Bill:
+class RequestCharges:
     """Charges one request to its caller, within the limits that there are for that."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Bill:
         operation: str,
         wanted: Requirements,
         caller: Caller,
-        control: Replica,
+        control: ControlCache,
         clock: Clock,
     ) -> None:
         self._request_id = request_id
@@ -54,7 +54,7 @@ class Bill:
         self._most: dict[str, Usage] = {}
         self._worst: dict[str, tuple[Usage, int | None]] = {}
         self._outputs: dict[str, Output] = {}
-        self._entered: Hold | None = None
+        self._entered: Reservation | None = None
         self._is_open = False
 
     async def open(self, within_s: float) -> None:
@@ -63,14 +63,14 @@ class Bill:
             return
         self._is_open = True
         if needs := [(limit, 1) for limit in self._limits.of_requests]:
-            self._entered = await self._control.loans.reserve(needs, within_s)
+            self._entered = await self._control.reservations.reserve(needs, within_s)
 
     def close(self) -> None:
         """The request is over: another one of its caller may come."""
         if self._entered is not None:
-            self._control.loans.settle(self._entered)
+            self._control.reservations.settle(self._entered)
 
-    async def reserve(self, target: Target, within_s: float) -> Hold | None:
+    async def reserve(self, target: Target, within_s: float) -> Reservation | None:
         """
         Set aside what an attempt at this target may use at worst; None where no limit asks for it.
 
@@ -94,14 +94,14 @@ class Bill:
                 amount = most.total_tokens if limit.unit is Unit.TOKENS else 1
             if amount:
                 needs.append((limit, amount))
-        return await self._control.loans.reserve(needs, within_s) if needs else None
+        return await self._control.reservations.reserve(needs, within_s) if needs else None
 
-    def release(self, hold: Hold | None) -> None:
+    def release(self, reservation: Reservation | None) -> None:
         """Nothing was sent."""
-        if hold is not None:
-            self._control.loans.cancel(hold)
+        if reservation is not None:
+            self._control.reservations.cancel(reservation)
 
-    def item(self, target: Target, attempt: int, hold: Hold | None) -> Item:
+    def charge(self, target: Target, attempt: int, reservation: Reservation | None) -> AttemptCharge:
         """Write down that an attempt begins; GatewayUnavailable when it has to be and cannot."""
         most, cost = self.at_worst(target)
         begun = Begun(
@@ -117,11 +117,11 @@ class Bill:
             usage=most,
             cost=cost,
         )
-        return Item(target, attempt, hold, self._control.begin(begun))
+        return AttemptCharge(target, attempt, reservation, self._control.begin(begun))
 
     def settle(
         self,
-        item: Item,
+        charge: AttemptCharge,
         usage: Usage | None,
         outcome: EntryOutcome,
         latency_s: float,
@@ -132,21 +132,21 @@ class Bill:
 
         Without usage it came to nothing. Its cost in nano-dollars, None when nobody knows the price.
         """
-        cost = 0 if usage is None else self._cost(item.target, usage)
-        if item.is_settled:
+        cost = 0 if usage is None else self._cost(charge.target, usage)
+        if charge.is_settled:
             return cost
-        item.is_settled = True
+        charge.is_settled = True
         journal, number = self._control.next_page()
         entry = Entry(
             journal=journal,
             number=number,
             request_id=self._request_id,
-            attempt=item.attempt,
+            attempt=charge.attempt,
             at=self._clock.now(),
             tenant=self._caller.tenant,
             caller=self._caller.name,
-            provider_id=item.target.provider_id,
-            model_id=item.target.model_id,
+            provider_id=charge.target.provider_id,
+            model_id=charge.target.model_id,
             task=self._wanted.task,
             operation=self._operation,
             usage=usage or Usage(),
@@ -155,7 +155,7 @@ class Bill:
             latency_s=latency_s,
             first_token_s=first_token_s,
         )
-        self._control.account(entry, item.ticket, item.hold)
+        self._control.account(entry, charge.ticket, charge.reservation)
         return cost
 
     def at_worst(self, target: Target) -> tuple[Usage, int | None]:

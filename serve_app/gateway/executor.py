@@ -15,7 +15,7 @@ from serve_app.clock import Clock
 from serve_app.config.provider import Transport
 from serve_app.config.settings import Settings
 from serve_app.control.backend import Backend, moved_to
-from serve_app.control.cache import Replica
+from serve_app.control.cache import ControlCache
 from serve_app.errors import (
     FailureKind,
     GatewayError,
@@ -24,10 +24,10 @@ from serve_app.errors import (
     internal_error,
     upstream_error,
 )
-from serve_app.gateway.request_context import Attempt, Limits, Trip
+from serve_app.gateway.request_context import Attempt, AttemptTimeouts, RequestContext
 from serve_app.gateway.successors import advised
 from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead, StreamItem
-from serve_app.resilience.retry import JITTER, Again, Move, Outlook, Tried, next_step
+from serve_app.resilience.retry import JITTER, NextStep, Outlook, Retry, Tried, next_step
 from serve_app.resilience.silence import first_token_limit
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.eligibility import Obstacle
@@ -45,14 +45,14 @@ NO_HURRY = 0.9  # of the usual time: what was spent before the first attempt doe
 log = logging.getLogger("sekha.gateway")
 
 
-class Engine:
+class Executor:
     """Tries the targets of a plan; the only place that does."""
 
     def __init__(
         self,
         settings: Settings,
         providers: Mapping[str, Provider],
-        control: Replica,
+        control: ControlCache,
         clock: Clock,
         rng: Random,
         wakers: Mapping[str, Callable[[], None]] | None = None,
@@ -73,31 +73,33 @@ class Engine:
         self._clock = clock
         self._rng = rng
 
-    async def answer(self, trip: Trip, ask: Ask[A]) -> tuple[Attempt, A]:
+    async def answer(self, context: RequestContext, ask: Ask[A]) -> tuple[Attempt, A]:
         """
         The first answer that one of the trip's remaining targets gives; raises what the caller should hear.
 
         Called again after an answer has broken off, it goes on with the targets that are left then.
         """
-        if not trip.plan.ordered:
-            raise (None if trip.plan.wanted.named else trip.plan.unpaid) or self.refusal(trip.plan)
-        await trip.bill.open(trip.remaining_s)
-        self._wake(trip.plan)  # not for those who are refused: a machine costs money
-        while trip.remaining_s > 0.0 and (candidate := self._choose(trip)) is not None:
-            found = await self._try(trip, candidate, ask)
-            if not isinstance(found, Move):
+        if not context.plan.ordered:
+            raise (None if context.plan.wanted.named else context.plan.budget_refusal) or self.refusal(
+                context.plan
+            )
+        await context.charges.open(context.remaining_s)
+        self._wake(context.plan)  # not for those who are refused: a machine costs money
+        while context.remaining_s > 0.0 and (candidate := self._choose(context)) is not None:
+            found = await self._try(context, candidate, ask)
+            if not isinstance(found, NextStep):
                 return found
-            trip.leave(candidate, found)
-        raise advised(trip.last_word(), trip.plan)
+            context.leave(candidate, found)
+        raise advised(context.last_word(), context.plan)
 
-    def passes_on(self, trip: Trip, broken: Attempt, error: UpstreamError) -> bool:
+    def passes_on(self, context: RequestContext, broken: Attempt, error: UpstreamError) -> bool:
         """Leave the target whose answer broke off; return whether another one may go on with it."""
         tried = Tried(error, broken.retries, has_begun=True)
         policy = self._configs[broken.provider_id].retry
-        step = next_step(tried, policy, self._outlook(trip, broken.candidate), chance=0.0)
-        move = step if isinstance(step, Move) else Move.NEXT
-        trip.leave(broken.candidate, move)
-        return move is not Move.END
+        step = next_step(tried, policy, self._outlook(context, broken.candidate), chance=0.0)
+        move = step if isinstance(step, NextStep) else NextStep.FALLBACK
+        context.leave(broken.candidate, move)
+        return move is not NextStep.GIVE_UP
 
     def answer_limit(self, provider_id: str) -> float:
         """The most bytes that an answer of this provider may have."""
@@ -114,74 +116,78 @@ class Engine:
             if wake := self._wakers.get(candidate.target.provider_id):
                 wake()
 
-    def _choose(self, trip: Trip) -> Candidate | None:
+    def _choose(self, context: RequestContext) -> Candidate | None:
         """The best of what is left; who has asked for patience comes after those who have not."""
-        askable = trip.askable
+        askable = context.askable
         if not askable:
             return None
         chosen = askable[0]
-        if trip.falls_back and self._control.breakers.cooling_s(chosen.target.name):
+        if context.falls_back and self._control.breakers.cooling_s(chosen.target.name):
             # It is rate limited: whoever stands in for it may be asked.
-            chosen = min(trip.left, key=lambda other: self._control.breakers.cooling_s(other.target.name))
-            trip.passes_over = trip.passes_over or chosen is not askable[0]
-        trip.left = [other for other in trip.left if other is not chosen]
+            chosen = min(context.left, key=lambda other: self._control.breakers.cooling_s(other.target.name))
+            context.passes_over = context.passes_over or chosen is not askable[0]
+        context.left = [other for other in context.left if other is not chosen]
         return chosen
 
-    async def _try(self, trip: Trip, candidate: Candidate, ask: Ask[A]) -> tuple[Attempt, A] | Move:
+    async def _try(
+        self, context: RequestContext, candidate: Candidate, ask: Ask[A]
+    ) -> tuple[Attempt, A] | NextStep:
         """Ask one target, and again as often as that makes sense."""
         target = candidate.target
         policy = self._configs[target.provider_id].retry
         retries = 0
         wait_s = 0.0
         while True:
-            if not await self._waited(trip, target, wait_s):
-                return Move.NEXT
+            if not await self._waited(context, target, wait_s):
+                return NextStep.FALLBACK
             try:
-                attempt = await self._admitted(trip, candidate, retries)
+                attempt = await self._admitted(context, candidate, retries)
             except LimitReached as reached:
-                trip.turned_away(reached)
-                return Move.NEXT
+                context.turned_away(reached)
+                return NextStep.FALLBACK
             if attempt is None:
-                trip.not_there(target)
-                return Move.NEXT
+                context.not_there(target)
+                return NextStep.FALLBACK
             began = self._clock.monotonic()
-            answer = await self._asked(trip, attempt, ask)
+            answer = await self._asked(context, attempt, ask)
             if not isinstance(answer, UpstreamError):
                 return attempt, answer
             took_s = self._clock.monotonic() - began
             tried = Tried(answer, retries, took_s, has_begun=attempt.frames > 0)
-            step = next_step(tried, policy, self._outlook(trip, candidate), self._rng.random())
-            if not isinstance(step, Again):
-                trip.failed(attempt, answer)
+            step = next_step(tried, policy, self._outlook(context, candidate), self._rng.random())
+            if not isinstance(step, Retry):
+                context.failed(attempt, answer)
                 return step
-            trip.failed(attempt, answer, retry_in_s=step.after_s)
+            context.failed(attempt, answer, retry_in_s=step.after_s)
             wait_s = step.after_s
             retries += 1
 
-    def _outlook(self, trip: Trip, candidate: Candidate) -> Outlook:
+    def _outlook(self, context: RequestContext, candidate: Candidate) -> Outlook:
         # Who has to be waited for while a machine starts is no reason to hurry on.
-        has_other = any(self._may_serve(other) for other in trip.after(candidate) if other.is_ready)
-        stands_in = trip.stands_in(candidate.target)
-        return Outlook(trip.remaining_s, has_other, stands_in, self._passes_filter)
+        has_other = any(self._may_serve(other) for other in context.after(candidate) if other.is_ready)
+        stands_in = context.stands_in(candidate.target)
+        return Outlook(context.remaining_s, has_other, stands_in, self._passes_filter)
 
-    async def _admitted(self, trip: Trip, candidate: Candidate, retries: int) -> Attempt | None:
+    async def _admitted(self, context: RequestContext, candidate: Candidate, retries: int) -> Attempt | None:
         """The next attempt at a target; None when its breaker says no. Raises LimitReached."""
         target = candidate.target
-        hold = await trip.bill.reserve(target, trip.remaining_s)
+        reservation = await context.charges.reserve(target, context.remaining_s)
         admission = None
         try:
             admission = await self._control.admit(target.provider_id)
             if admission is not None:
-                return trip.attempt(candidate, admission, retries, self._limits(trip, candidate), hold)
+                return context.attempt(
+                    candidate, admission, retries, self._limits(context, candidate), reservation
+                )
         except BaseException:
-            trip.bill.release(hold)
+            context.charges.release(reservation)
             if admission is not None:
                 self._control.breakers.decline(admission)
             raise
-        trip.bill.release(hold)
+        context.charges.release(reservation)
         return None
 
-    async def _waited(self, trip: Trip, target: Target, wait_s: float) -> bool:
+    async def _waited(self, context: RequestContext, target: Target, wait_s: float) -> bool:
         """
         Let the wait pass, and what the target asked for in the meantime, in answer to others.
 
@@ -192,15 +198,15 @@ class Engine:
             cooling_s = self._control.breakers.cooling_s(target.name)
             if not (wait_s or cooling_s):
                 return True
-            if cooling_s > patience_s or max(wait_s, cooling_s) >= trip.remaining_s:
-                trip.put_off(target, max(wait_s, cooling_s))
+            if cooling_s > patience_s or max(wait_s, cooling_s) >= context.remaining_s:
+                context.put_off(target, max(wait_s, cooling_s))
                 return False
             # Those who waited together must not come back together.
             apart_s = cooling_s * (1 + JITTER * self._rng.random())
-            await self._clock.sleep(max(wait_s, apart_s if apart_s < trip.remaining_s else cooling_s))
+            await self._clock.sleep(max(wait_s, apart_s if apart_s < context.remaining_s else cooling_s))
             wait_s = 0.0
 
-    def _limits(self, trip: Trip, candidate: Candidate) -> Limits:
+    def _limits(self, context: RequestContext, candidate: Candidate) -> AttemptTimeouts:
         """
         How long this attempt may take.
 
@@ -208,20 +214,20 @@ class Engine:
         then; the last target may use what remains.
         """
         config = self._configs[candidate.target.provider_id]
-        left_s = trip.remaining_s
-        own_s = self._first_token_s(trip, candidate.target) if trip.streams else config.timeout
+        left_s = context.remaining_s
+        own_s = self._first_token_s(context, candidate.target) if context.streams else config.timeout
         hurried = left_s < NO_HURRY * min(own_s, self._request_timeout)
-        if not trip.streams:
-            return Limits(min(left_s, own_s), config.first_byte_timeout_s or own_s, hurried=hurried)
-        return Limits(
-            min(left_s, own_s) if self._has_other(trip, candidate) else left_s,
+        if not context.streams:
+            return AttemptTimeouts(min(left_s, own_s), config.first_byte_timeout_s or own_s, hurried=hurried)
+        return AttemptTimeouts(
+            min(left_s, own_s) if self._has_other(context, candidate) else left_s,
             config.first_byte_timeout_s or left_s,
             config.stream_idle_timeout_s,
             hurried=hurried,
         )
 
-    def _first_token_s(self, trip: Trip, target: Target) -> float:
-        config, wanted = self._configs[target.provider_id], trip.plan.wanted
+    def _first_token_s(self, context: RequestContext, target: Target) -> float:
+        config, wanted = self._configs[target.provider_id], context.plan.wanted
         return first_token_limit(
             config.first_token_timeout_s,
             target.model_id,
@@ -230,9 +236,9 @@ class Engine:
             is_own=config.may_load_first,
         )
 
-    def _has_other(self, trip: Trip, candidate: Candidate) -> bool:
+    def _has_other(self, context: RequestContext, candidate: Candidate) -> bool:
         """Whether another target could be asked if this one fails."""
-        return any(self._may_serve(other) for other in trip.after(candidate))
+        return any(self._may_serve(other) for other in context.after(candidate))
 
     def _may_serve(self, candidate: Candidate) -> bool:
         target = candidate.target
@@ -246,50 +252,50 @@ class Engine:
         """Where to ask instead of at the configured address, if an operator has said so."""
         if target.provider_type != Backend.VLLM:
             return None
-        return moved_to(self._settings, self._control.book.backend, target.provider_id)
+        return moved_to(self._settings, self._control.runtime_config.backend, target.provider_id)
 
     def _is_local(self, target: Target, moved_to: str | None) -> bool:
         """Whether the data of a request stays here, also where the target was moved after it was planned."""
         return self._configs[target.provider_id].keeps_data_local(moved_to)
 
-    async def _asked(self, trip: Trip, attempt: Attempt, ask: Ask[A]) -> A | UpstreamError:
+    async def _asked(self, context: RequestContext, attempt: Attempt, ask: Ask[A]) -> A | UpstreamError:
         """Ask; an exception of our own code ends the request, and says nothing about the provider."""
         target, limits = attempt.candidate.target, attempt.limits
         moved_to = self._moved_to(target)
-        if trip.plan.wanted.local_only and not self._is_local(target, moved_to):
+        if context.plan.wanted.local_only and not self._is_local(target, moved_to):
             message = f"Provider '{target.provider_id}' was moved to an address that is not local"
             return upstream_error(message, target.provider_id, FailureKind.NOT_FOUND)
         call = Call(
             target.model_id,
-            trip.raw,
+            context.raw,
             limits.timeout_s,
-            trip.request_id,
-            trip.wants_usage,
+            context.request_id,
+            context.wants_usage,
             limits.first_byte_s,
             limits.idle_s,
             moved_to,
-            trip.bill.sends(target),
-            trip.bill.limits_tools(target),
+            context.charges.sends(target),
+            context.charges.limits_tools(target),
         )
         provider = self._providers[target.provider_id]
-        if trip.in_flight_at(target.provider_id) >= self._most_at_once.get(target.provider_id, inf):
+        if context.in_flight_at(target.provider_id) >= self._most_at_once.get(target.provider_id, inf):
             message = f"As many requests as provider '{target.provider_id}' may have are under way"
             return upstream_error(message, target.provider_id, FailureKind.SATURATED, retry_after_s=1.0)
-        with trip.asking(attempt):
+        with context.asking(attempt):
             try:
-                if self._may_be_lost(trip, attempt.candidate):
+                if self._may_be_lost(context, attempt.candidate):
                     return await self._unless_gone(target.provider_id, ask(provider, call, attempt))
                 return await ask(provider, call, attempt)
             except Exception:
                 log.exception(
-                    "request %s: our code failed at provider '%s'", trip.request_id, target.provider_id
+                    "request %s: our code failed at provider '%s'", context.request_id, target.provider_id
                 )
-                return internal_error(target.provider_id, trip.request_id)
+                return internal_error(target.provider_id, context.request_id)
 
-    def _may_be_lost(self, trip: Trip, candidate: Candidate) -> bool:
+    def _may_be_lost(self, context: RequestContext, candidate: Candidate) -> bool:
         """Whether it was a machine of ours that was there, and somebody else could be asked if it is not."""
         hosted = self._configs[candidate.target.provider_id].local is not None
-        return hosted and candidate.is_ready and bool(trip.after(candidate))
+        return hosted and candidate.is_ready and bool(context.after(candidate))
 
     async def _unless_gone(
         self, provider_id: str, answering: Awaitable[A | UpstreamError]

@@ -18,19 +18,19 @@ from serve_app.config.model import ModelTask
 from serve_app.config.routing import OnStreamFailure, StrategyName
 from serve_app.config.settings import Settings
 from serve_app.control.backend import OFFERED, Backend, local_at, moved_to, switched_by
-from serve_app.control.cache import Replica
-from serve_app.control.runtime_config import Book
+from serve_app.control.cache import ControlCache
+from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.errors import GatewayError, InvalidRequest, ModelNotAllowed, ModelNotFound
 from serve_app.events import Event, Listener, RequestFailed
 from serve_app.formats.openai_chat.request import ChatRequest
 from serve_app.formats.openai_embeddings import EmbeddingRequest
 from serve_app.formats.routing_api import RouteRequest
 from serve_app.formats.routing_fields import Wishes
-from serve_app.gateway.budget_filter import Purse
-from serve_app.gateway.executor import Ask, Engine
-from serve_app.gateway.request_context import Trip
-from serve_app.gateway.response import ChatStream
-from serve_app.gateway.routing_info import Routed
+from serve_app.gateway.budget_filter import BudgetFilter
+from serve_app.gateway.executor import Ask, Executor
+from serve_app.gateway.request_context import RequestContext
+from serve_app.gateway.response import ResponseStream
+from serve_app.gateway.routing_info import RoutingInfo
 from serve_app.gateway.streaming.buffered import held
 from serve_app.gateway.streaming.passthrough import flowing
 from serve_app.pricing.money import nano_dollars
@@ -43,15 +43,15 @@ from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Extent, Requirements
 from serve_app.routing.strategy import load_strategy
 from serve_app.routing.target import Target, defaults_by_task, overridden, targets_of
-from serve_app.routing.target_stats import Conditions
+from serve_app.routing.target_stats import TargetStats
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Response:
     """A whole answer, as bytes in OpenAI's words."""
 
     body: bytes
-    routed: Routed
+    routed: RoutingInfo
 
 
 class Gateway:
@@ -65,7 +65,7 @@ class Gateway:
         self,
         settings: Settings,
         providers: Mapping[str, Provider],
-        control: Replica,
+        control: ControlCache,
         clock: Clock,
         rng: Random,
         listeners: Sequence[Listener] = (),
@@ -78,47 +78,51 @@ class Gateway:
         self._providers = providers
         self._defaults = defaults_by_task(settings.default_models)
         self._strategy = load_strategy(settings.routing.strategy)
-        self._thrifty = load_strategy(StrategyName.CHEAPEST)
-        self._conditions = Conditions(
+        self._cheapest = load_strategy(StrategyName.CHEAPEST)
+        self._conditions = TargetStats(
             control.price, control.breakers.is_open, control.latency_s, control.is_ready
         )
         self._clock = clock
         self._rng = rng
-        self._engine = Engine(settings, providers, control, clock, rng, wakers)
+        self._executor = Executor(settings, providers, control, clock, rng, wakers)
         self._listeners = listeners
         limit = settings.routing.max_cost_per_request
         self._max_cost = None if limit is None else nano_dollars(limit)
         self._local_only = settings.routing.data_policy is DataPolicy.LOCAL
         self.targets = self._configured
-        control.on_new_book(self._take)
+        control.on_runtime_config(self._take)
 
-    def _take(self, book: Book) -> None:
+    def _take(self, runtime_config: RuntimeConfig) -> None:
         """From now on targets are as operators want them; requests that are under way keep their plan."""
-        at_home = local_at(self._configured, self.settings, book.backend)
-        self.targets = overridden(at_home, book.providers)
+        at_home = local_at(self._configured, self.settings, runtime_config.backend)
+        self.targets = overridden(at_home, runtime_config.providers)
 
     def moved(self, provider_id: str) -> str | None:
         """Return where calls to this provider go instead of where it is configured; None: there."""
-        return moved_to(self.settings, self.control.book.backend, provider_id)
+        return moved_to(self.settings, self.control.runtime_config.backend, provider_id)
 
     # --- deciding -------------------------------------------------------------------------------------
 
     def plan(self, wanted: Requirements, caller: Caller = ANYONE) -> Plan:
         """Who may serve this, best first, and why the others may not."""
         wanted = self.allowed(wanted, caller)
-        control, purse, strategy = self.control, None, self._strategy
+        control, budget_filter, strategy = self.control, None, self._strategy
         if budgets := control.limits_for(caller).budgets:
-            purse = Purse(caller, control.loans.left(budgets), control.price, control.loans.foreseen)
+            budget_filter = BudgetFilter(
+                caller, control.reservations.left(budgets), control.price, control.reservations.foreseen
+            )
             below = self.settings.routing.cheaper_below_percent
-            if below is not None and purse.is_low(below):
-                strategy = self._thrifty
-        return make_plan(wanted, self.targets, self._conditions, strategy, self._rng, self._defaults, purse)
+            if below is not None and budget_filter.is_low(below):
+                strategy = self._cheapest
+        return make_plan(
+            wanted, self.targets, self._conditions, strategy, self._rng, self._defaults, budget_filter
+        )
 
     def route(self, wanted: Requirements, caller: Caller = ANYONE) -> tuple[Plan, Candidate]:
         """The plan and its first choice; raises the refusal that a caller should hear."""
         plan = self.plan(wanted, caller)
         if not plan.ordered:
-            raise self._engine.refusal(plan)
+            raise self._executor.refusal(plan)
         return plan, plan.ordered[0]
 
     def targets_for(self, caller: Caller) -> tuple[Target, ...]:
@@ -256,7 +260,7 @@ class Gateway:
 
     def _intent(self, name: str | None) -> tuple[Intent, Backend | None]:
         """What a name means, and the backend that operators have switched to where that has a say."""
-        backend = switched_by(self.control.book.backend)
+        backend = switched_by(self.control.runtime_config.backend)
         if backend is None or not self.names.leaves_the_choice(name):
             return self.names.chat(name), None
         offered = [tier.name for tier in OFFERED[backend]]
@@ -313,12 +317,12 @@ class Gateway:
         request_id: str,
         timeout_s: float | None = None,
         caller: Caller = ANYONE,
-    ) -> Reply:
+    ) -> Response:
         """A whole chat completion; raises GatewayError with what the caller should hear."""
         with self._understanding(request_id, "chat", caller):
             wanted = self.chat_requirements(request, caller)
-        trip = self._trip("chat", wanted, request.raw, request_id, timeout_s, caller)
-        return await self._whole_answer(trip, lambda provider, call, _: provider.chat(call))
+        context = self._context("chat", wanted, request.raw, request_id, timeout_s, caller)
+        return await self._whole_answer(context, lambda provider, call, _: provider.chat(call))
 
     async def embed(
         self,
@@ -326,12 +330,12 @@ class Gateway:
         request_id: str,
         timeout_s: float | None = None,
         caller: Caller = ANYONE,
-    ) -> Reply:
+    ) -> Response:
         """Vectors; raises GatewayError likewise."""
         with self._understanding(request_id, "embeddings", caller):
             wanted = self.embedding_requirements(request, caller)
-        trip = self._trip("embeddings", wanted, request.raw, request_id, timeout_s, caller)
-        return await self._whole_answer(trip, lambda provider, call, _: provider.embed(call))
+        context = self._context("embeddings", wanted, request.raw, request_id, timeout_s, caller)
+        return await self._whole_answer(context, lambda provider, call, _: provider.embed(call))
 
     async def chat_stream(
         self,
@@ -340,7 +344,7 @@ class Gateway:
         timeout_s: float | None = None,
         on_failure: OnStreamFailure | None = None,
         caller: Caller = ANYONE,
-    ) -> ChatStream:
+    ) -> ResponseStream:
         """
         A chat completion in pieces; raises GatewayError likewise.
 
@@ -348,21 +352,21 @@ class Gateway:
         """
         with self._understanding(request_id, "chat", caller):
             wanted = self.chat_requirements(request, caller)
-        trip = self._trip(
+        context = self._context(
             "chat", wanted, request.raw, request_id, timeout_s, caller, True, request.wants_usage
         )
         policy = on_failure or self.settings.routing.on_stream_failure
         if policy is OnStreamFailure.HOLD:
-            return await held(self._engine, trip, self._clock)
-        return await flowing(self._engine, trip, resumes=policy is OnStreamFailure.RESUME)
+            return await held(self._executor, context, self._clock)
+        return await flowing(self._executor, context, resumes=policy is OnStreamFailure.RESUME)
 
-    async def _whole_answer(self, trip: Trip, ask: Ask[Answer]) -> Reply:
-        with trip.under_way():
-            attempt, answer = await self._engine.answer(trip, ask)
+    async def _whole_answer(self, context: RequestContext, ask: Ask[Answer]) -> Response:
+        with context.under_way():
+            attempt, answer = await self._executor.answer(context, ask)
         attempt.dropped = answer.dropped
-        usage = trip.used(attempt, answer.usage, answer.output_chars, answer.machine_ms)
-        cost = trip.served(attempt, usage, answer.upstream_s)
-        return Reply(answer.body, trip.routed(attempt, cost))
+        usage = context.used(attempt, answer.usage, answer.output_chars, answer.machine_ms)
+        cost = context.served(attempt, usage, answer.upstream_s)
+        return Response(answer.body, context.routed(attempt, cost))
 
     @contextmanager
     def _understanding(self, request_id: str, operation: str, caller: Caller) -> Iterator[None]:
@@ -384,7 +388,7 @@ class Gateway:
             is_mine = any(error.name in (t.model_id, t.name) for t in self.targets_for(caller))
             raise ModelNotFound(error.name, known, error.serves if is_mine else ()) from None
 
-    def _trip(
+    def _context(
         self,
         operation: str,
         wanted: Requirements,
@@ -394,9 +398,9 @@ class Gateway:
         caller: Caller = ANYONE,
         streams: bool = False,
         wants_usage: bool = False,
-    ) -> Trip:
+    ) -> RequestContext:
         limit = self.settings.routing.request_timeout
-        return Trip(
+        return RequestContext(
             request_id=request_id,
             operation=operation,
             plan=self.plan(wanted, caller),

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from serve_app.caller import ANYONE, Caller
 from serve_app.clock import Clock
 from serve_app.control.breakers import Admission
-from serve_app.control.cache import Replica
+from serve_app.control.cache import ControlCache
 from serve_app.control.protocol import Observation
 from serve_app.control.tally import IN_FLIGHT
 from serve_app.errors import (
@@ -28,16 +28,16 @@ from serve_app.errors import (
     UpstreamError,
 )
 from serve_app.events import AttemptFailed, Event, Listener, RequestAbandoned, RequestFailed, RequestServed
-from serve_app.gateway.charging import Bill, Item
-from serve_app.gateway.routing_info import Routed
+from serve_app.gateway.charging import AttemptCharge, RequestCharges
+from serve_app.gateway.routing_info import RoutingInfo
 from serve_app.gateway.successors import successors
-from serve_app.gateway.usage_estimator import Reckoning
+from serve_app.gateway.usage_estimator import UsageEstimator
 from serve_app.ledger.entry import EntryOutcome
-from serve_app.limits.client import Hold
+from serve_app.limits.client import Reservation
 from serve_app.pricing.usage import Usage, chars_said
 from serve_app.resilience.deadline import Deadline
 from serve_app.resilience.outcome import Outcome, outcome_of
-from serve_app.resilience.retry import Move
+from serve_app.resilience.retry import NextStep
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.eligibility import place_of
 from serve_app.routing.plan import Plan
@@ -51,7 +51,7 @@ MOST_OUTAGE_S = 60.0  # of a 503, which guesses when its trouble ends; a breaker
 _REACHED_NOBODY = (FailureKind.UNREACHABLE, FailureKind.SATURATED)
 
 
-class Limits(NamedTuple):
+class AttemptTimeouts(NamedTuple):
     """
     How long one attempt may take, in seconds, as `providers.base.Call` has it.
 
@@ -71,7 +71,7 @@ class Attempt:
 
     `number` counts the attempts of the request, `retries` those before this one at the same target.
     `output_chars` is how much text of an answer has come so far, as far as we know, and `frames` in how many
-    pieces; `ran_into_deadline` that it was still coming when the request's time was up. `item` is its place
+    pieces; `ran_into_deadline` that it was still coming when the request's time was up. `charge` is its place
     on the bill, `began` the moment from which it is at its target, on the monotonic clock; None while a
     machine has yet to start for it. `dropped` are the caller's parameters that the target did not get.
     """
@@ -80,8 +80,8 @@ class Attempt:
     admission: Admission
     number: int
     retries: int
-    limits: Limits
-    item: Item
+    limits: AttemptTimeouts
+    charge: AttemptCharge
     began: float | None
     output_chars: int = 0
     frames: int = 0
@@ -98,7 +98,7 @@ class Attempt:
         self.frames += block.count(b"\n\n")
 
 
-class Trip:
+class RequestContext:
     """
     The mutable part of serving one request.
 
@@ -116,7 +116,7 @@ class Trip:
         plan: Plan,
         raw: bytes,
         timeout_s: float,
-        control: Replica,
+        control: ControlCache,
         clock: Clock,
         listeners: Sequence[Listener],
         streams: bool = False,
@@ -142,8 +142,8 @@ class Trip:
         self.current: Attempt | None = None
         self._put_off: list[tuple[Target, float]] = []
         self._turned_away: list[LimitReached] = []
-        self.bill = Bill(request_id, operation, plan.wanted, caller, control, clock)
-        self._reckoning = Reckoning(plan.wanted, self.bill, control, clock)
+        self.charges = RequestCharges(request_id, operation, plan.wanted, caller, control, clock)
+        self._usage_estimator = UsageEstimator(plan.wanted, self.charges, control, clock)
         self._control = control
         self._clock = clock
         self._listeners = listeners
@@ -170,9 +170,9 @@ class Trip:
 
     def after(self, failing: Candidate) -> list[Candidate]:
         """Who may be asked if this one fails."""
-        return successors(self.plan, self.left, failing, Move.NEXT, was_asked=True)
+        return successors(self.plan, self.left, failing, NextStep.FALLBACK, was_asked=True)
 
-    def leave(self, candidate: Candidate, move: Move = Move.NEXT) -> None:
+    def leave(self, candidate: Candidate, move: NextStep = NextStep.FALLBACK) -> None:
         """Drop who may not be asked after this one."""
         was_asked = candidate.target.name in self._asked
         self.left = successors(self.plan, self.left, candidate, move, was_asked=was_asked)
@@ -192,14 +192,19 @@ class Trip:
         self._turned_away.append(reached)
 
     def attempt(
-        self, candidate: Candidate, admission: Admission, retries: int, limits: Limits, hold: Hold | None
+        self,
+        candidate: Candidate,
+        admission: Admission,
+        retries: int,
+        limits: AttemptTimeouts,
+        reservation: Reservation | None,
     ) -> Attempt:
         """The next attempt, on the bill; GatewayUnavailable when it has to be written down and cannot be."""
-        item = self.bill.item(candidate.target, self.attempts + 1, hold)
+        charge = self.charges.charge(candidate.target, self.attempts + 1, reservation)
         self.attempts += 1
         has_machine = self._control.has_machine(candidate.target.provider_id)
         began = self._clock.monotonic() if has_machine else None
-        return Attempt(candidate, admission, self.attempts, retries, limits, item, began)
+        return Attempt(candidate, admission, self.attempts, retries, limits, charge, began)
 
     def put_off(self, target: Target, wait_s: float) -> None:
         """This target was not asked, because it wants to be left alone for longer than we may wait."""
@@ -226,10 +231,10 @@ class Trip:
             attempt,
             Outcome.SUCCESS,
             upstream_s,
-            tokens_per_s=self._reckoning.tokens_per_s(attempt.began, usage),
+            tokens_per_s=self._usage_estimator.tokens_per_s(attempt.began, usage),
         )
-        cost = self.bill.settle(attempt.item, usage, EntryOutcome.SERVED, self.elapsed_s, first_token_s)
-        self.bill.close()
+        cost = self.charges.settle(attempt.charge, usage, EntryOutcome.SERVED, self.elapsed_s, first_token_s)
+        self.charges.close()
         self._tell(
             RequestServed(
                 request_id=self.request_id,
@@ -263,13 +268,13 @@ class Trip:
         if isinstance(error, ReplicaLost):
             outcome = EntryOutcome.LOST
             # What it had written nobody knows; but for how long it was there, we do.
-            usage = self.bill.at_worst(target)[0]._replace(machine_ms=self._guessed_machine_ms(attempt))
+            usage = self.charges.at_worst(target)[0]._replace(machine_ms=self._guessed_machine_ms(attempt))
         else:
             if attempt.frames:
-                usage = self._reckoning.so_far(target, attempt.frames, attempt.output_chars)
+                usage = self._usage_estimator.so_far(target, attempt.frames, attempt.output_chars)
             if error.failure not in _REACHED_NOBODY and (machine_ms := self._guessed_machine_ms(attempt)):
                 usage = (usage or Usage(estimated=True))._replace(machine_ms=machine_ms)
-        cost = self.bill.settle(attempt.item, usage, outcome, self.elapsed_s)
+        cost = self.charges.settle(attempt.charge, usage, outcome, self.elapsed_s)
         self._tell(
             AttemptFailed(
                 request_id=self.request_id,
@@ -287,8 +292,8 @@ class Trip:
     def refused(self, error: GatewayError) -> None:
         """The caller hears this instead of an answer, or instead of the rest of one."""
         if self.current is not None:  # a mistake of ours, in the middle of an attempt
-            self.bill.settle(self.current.item, None, EntryOutcome.FAILED, self.elapsed_s)
-        self.bill.close()
+            self.charges.settle(self.current.charge, None, EntryOutcome.FAILED, self.elapsed_s)
+        self.charges.close()
         # A provider may call its errors what it likes; as a label that would grow without bound.
         code = error.label if isinstance(error, UpstreamError) else error.code
         self._tell(
@@ -311,12 +316,12 @@ class Trip:
             self._observe(attempt, Outcome.IGNORED)
             target = attempt.candidate.target
             if attempt.frames:
-                usage = self._reckoning.so_far(target, attempt.frames, attempt.output_chars)
+                usage = self._usage_estimator.so_far(target, attempt.frames, attempt.output_chars)
             else:
-                usage = self._reckoning.by_time(target, attempt.began)
+                usage = self._usage_estimator.by_time(target, attempt.began)
             usage = usage._replace(machine_ms=self._guessed_machine_ms(attempt))
-            cost = self.bill.settle(attempt.item, usage, EntryOutcome.ABANDONED, self.elapsed_s)
-        self.bill.close()
+            cost = self.charges.settle(attempt.charge, usage, EntryOutcome.ABANDONED, self.elapsed_s)
+        self.charges.close()
         self._tell(
             RequestAbandoned(
                 request_id=self.request_id,
@@ -400,16 +405,16 @@ class Trip:
         why = "every breaker that would let a request through has its one probe out"
         return NoSuitableProviders(self.plan.wanted.task, why, PROBED_AGAIN_AFTER_S)
 
-    def routed(self, attempt: Attempt, cost: int | None = None) -> Routed:
+    def routed(self, attempt: Attempt, cost: int | None = None) -> RoutingInfo:
         """What the caller is told about the target that answers; `cost` once it is known."""
         chosen, wanted = attempt.candidate, self.plan.wanted
         reason = self.plan.reason(chosen)
         images = wanted.images + wanted.written_images
-        return Routed(chosen.target, wanted.task, reason, chosen.cost, cost, images, attempt.dropped)
+        return RoutingInfo(chosen.target, wanted.task, reason, chosen.cost, cost, images, attempt.dropped)
 
     def used(self, attempt: Attempt, told: Usage | None, output_chars: int, machine_ms: int) -> Usage:
         """What an answer used, as far as its provider said; tokens are reckoned where it did not."""
-        usage = self._reckoning.used(attempt.candidate.target, attempt.began, told, output_chars)
+        usage = self._usage_estimator.used(attempt.candidate.target, attempt.began, told, output_chars)
         return usage._replace(machine_ms=machine_ms) if machine_ms else usage
 
     def _guessed_machine_ms(self, attempt: Attempt) -> int:

@@ -3,13 +3,13 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from serve_app.errors import GatewayError
-from serve_app.gateway.routing_info import Routed
+from serve_app.gateway.routing_info import RoutingInfo
 from serve_app.providers.base import StreamEnd
 
 Items = AsyncGenerator[bytes | StreamEnd | GatewayError, None]
 
 
-class ChatStream:
+class ResponseStream:
     """
     A stream that has begun, or one that is held back.
 
@@ -18,7 +18,9 @@ class ChatStream:
     behind it is let go then, also when nothing was read yet.
     """
 
-    def __init__(self, routed: Routed | None, items: Items, leave: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, routed: RoutingInfo | None, items: Items, leave: Callable[[], Awaitable[None]]
+    ) -> None:
         self.routed = routed
         self._items = items
         self._leave = leave

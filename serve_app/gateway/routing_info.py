@@ -9,7 +9,7 @@ from serve_app.routing.target import Target
 METADATA = "sekha_metadata"  # the member of an answer that says who gave it
 
 
-class Routed(NamedTuple):
+class RoutingInfo(NamedTuple):
     """
     Which target answered, and why that one.
 
@@ -26,7 +26,7 @@ class Routed(NamedTuple):
     dropped: tuple[str, ...] = ()
 
 
-def metadata(routed: Routed) -> dict[str, Any]:
+def metadata(routed: RoutingInfo) -> dict[str, Any]:
     """Return the `sekha_metadata` of an answer."""
     target = routed.target
     told: dict[str, Any] = {

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from serve_app.errors import FailureKind, GatewayError, LimitReached, UpstreamError
-from serve_app.resilience.retry import Move
+from serve_app.resilience.retry import NextStep
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.plan import Plan
 from serve_app.routing.refusal import advice_of
@@ -13,7 +13,7 @@ E = TypeVar("E", bound=GatewayError)
 
 
 def successors(
-    plan: Plan, left: Iterable[Candidate], behind: Candidate, move: Move, *, was_asked: bool
+    plan: Plan, left: Iterable[Candidate], behind: Candidate, move: NextStep, *, was_asked: bool
 ) -> list[Candidate]:
     """
     Return those of `left` that may still be asked after the target that is left behind.
@@ -21,12 +21,12 @@ def successors(
     `was_asked`: it failed, or asked for patience; a target that a breaker or a limit turned the request away
     from was not eligible after all, and then even without fallback the next one is the first.
     """
-    if move is Move.END:
+    if move is NextStep.GIVE_UP:
         return []
     remaining = list(left)
     if was_asked and not plan.wanted.falls_back:
         remaining = [other for other in remaining if _is_named_later(other, behind)]
-    if move is Move.LARGER:
+    if move is NextStep.LARGER_CONTEXT:
         remaining = [
             other
             for other in remaining

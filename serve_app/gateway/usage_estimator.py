@@ -5,9 +5,9 @@ from math import ceil
 
 from serve_app.clock import Clock
 from serve_app.config.model import ModelTask
-from serve_app.control.cache import Replica
+from serve_app.control.cache import ControlCache
 from serve_app.gateway.budget_filter import always_searches, window_of
-from serve_app.gateway.charging import Bill
+from serve_app.gateway.charging import RequestCharges
 from serve_app.pricing.plausible_usage import is_impossible
 from serve_app.pricing.usage import Usage, dearer_tier, estimate_tokens
 from serve_app.routing.requirements import Requirements
@@ -20,7 +20,7 @@ ROUNDS = 100  # how often a model may read its prompt, with tools that the vendo
 log = logging.getLogger("sekha.gateway")
 
 
-class Reckoning:
+class UsageEstimator:
     """
     Reckons for one request.
 
@@ -28,9 +28,11 @@ class Reckoning:
     machine has yet to start for it.
     """
 
-    def __init__(self, wanted: Requirements, bill: Bill, control: Replica, clock: Clock) -> None:
+    def __init__(
+        self, wanted: Requirements, charges: RequestCharges, control: ControlCache, clock: Clock
+    ) -> None:
         self._wanted = wanted
-        self._bill = bill
+        self._charges = charges
         self._control = control
         self._clock = clock
 
@@ -67,7 +69,7 @@ class Reckoning:
 
         Some upstreams send a token in a frame, others a sentence, and others all there was before it, too.
         """
-        most = self._bill.most(target).output_tokens
+        most = self._charges.most(target).output_tokens
         return self._with(max(frames, min(estimate_tokens(chars), most)))
 
     def by_time(self, target: Target, began: float | None) -> Usage:
@@ -81,7 +83,7 @@ class Reckoning:
             return self._with(0)
         elapsed_s = max(0.0, self._clock.monotonic() - began)
         written = ceil(elapsed_s * self._control.tokens_per_s(target.name))
-        longest = self._bill.longest(target)
+        longest = self._charges.longest(target)
         return self._with(written if longest is None else min(written, longest))
 
     def tokens_per_s(self, began: float | None, usage: Usage) -> float | None:
@@ -106,4 +108,4 @@ class Reckoning:
         extent, answers = self._wanted.extent, self._wanted.answers
         hosted = extent is not None and bool(extent.searches or extent.fetched or extent.unbounded_tool)
         rounds = ROUNDS if hosted or always_searches(target) else 1
-        return is_impossible(told, self._bill.most(target), window_of(target), answers, rounds)
+        return is_impossible(told, self._charges.most(target), window_of(target), answers, rounds)

@@ -5,7 +5,7 @@ from serve_app.pricing.price import FREE
 from serve_app.pricing.usage import Usage
 
 
-class Upkeep:
+class IdleTime:
     """
     Writes down the idle time of one machine: with its requests' shares, all of its time is in the ledger.
 

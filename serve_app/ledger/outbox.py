@@ -14,7 +14,7 @@ REMEMBERED = 5000  # entries kept in memory too; older ones are read from the jo
 log = logging.getLogger("sekha.control")
 
 
-class Pages:
+class Outbox:
     """
     The entries of one router, from their making until they are in the store.
 

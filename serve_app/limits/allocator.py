@@ -16,7 +16,7 @@ from math import inf
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.store import Spend
 from serve_app.limits.limit import Limit, Scope, Unit, Window
-from serve_app.limits.messages import FOR_EVER, Grant, Holding, Want, lending_window
+from serve_app.limits.messages import FOR_EVER, Grant, Lease, Want, lending_window
 
 LEASE_S = 5.0  # a router uses what it holds for so long after its last word
 EXPIRES_S = 8.0  # and only then is it taken for lost: clocks and messages may be late
@@ -27,7 +27,7 @@ ALERT_AT = (75, 90, 100)  # percent (seed 004)
 Payer = tuple[str, str, str, str]  # tenant, caller, provider, model
 Spent = dict[float, dict[tuple[str, str], int]]  # by day, and by provider and model
 
-NOBODYS: Mapping[str, Holding] = {}
+NOBODYS: Mapping[str, Lease] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class BudgetAlert:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LimitStatus:
     """How a limit stands at one moment, in its unit; `window` is when the present one began."""
 
     limit: Limit
@@ -59,7 +59,7 @@ class Standing:
 class _Claim:
     """Credit that was called back from others, for this router."""
 
-    replica_id: str
+    router_id: str
     need: int
     until: float
 
@@ -74,7 +74,7 @@ class _Account:
     told: set[int] = field(default_factory=set)
 
 
-class Lender:
+class LeaseAllocator:
     """
     Lends credit to routers, takes it back, and counts what was spent.
 
@@ -86,7 +86,7 @@ class Lender:
         self._limits: dict[str, Limit] = {}
         self._knows_limits = False
         self._budgets: dict[tuple[str | None, str | None], list[Limit]] = {}
-        self._holdings: dict[str, Mapping[str, Holding]] = {}
+        self._leases: dict[str, Mapping[str, Lease]] = {}
         self._heard_at: dict[str, float] = {}
         self._sums: dict[str, dict[str, Spent]] = {}  # by tenant and caller: most limits are of one
         self._accounts: dict[str, _Account] = {}
@@ -177,18 +177,18 @@ class Lender:
     # --- lending --------------------------------------------------------------------------------------
 
     def hear(
-        self, replica_id: str, holdings: Mapping[str, Holding], wants: Mapping[str, Want], now: float
+        self, router_id: str, leases: Mapping[str, Lease], wants: Mapping[str, Want], now: float
     ) -> dict[str, Grant]:
         """What this router holds from now on, and the answer to what it wants besides."""
         self._expire(now)
-        self._holdings[replica_id] = holdings
-        self._heard_at[replica_id] = now
-        grants = {name: self._grant(replica_id, name, want, now) for name, want in wants.items()}
+        self._leases[router_id] = leases
+        self._heard_at[router_id] = now
+        grants = {name: self._grant(router_id, name, want, now) for name, want in wants.items()}
         lent = {name: grant for name, grant in grants.items() if grant.amount}
         if lent:
-            self._holdings[replica_id] = {
-                **holdings,
-                **{name: _with(holdings.get(name), grant) for name, grant in lent.items()},
+            self._leases[router_id] = {
+                **leases,
+                **{name: _with(leases.get(name), grant) for name, grant in lent.items()},
             }
         return grants
 
@@ -196,64 +196,64 @@ class Lender:
         """The limits of which free credit is wanted back, and the router that is waiting for it."""
         for name in [name for name, claim in self._claims.items() if claim.until <= now]:
             del self._claims[name]
-        return {name: claim.replica_id for name, claim in self._claims.items()}
+        return {name: claim.router_id for name, claim in self._claims.items()}
 
-    def standing(self, name: str, now: float) -> Standing | None:
+    def limit_status(self, name: str, now: float) -> LimitStatus | None:
         """How a limit stands; None when there is none of that name."""
         limit = self._limits.get(name)
         if limit is None:
             return None
-        on_loan = sum(self._drawn(limit, holdings, now) for holdings in self._holdings.values())
+        on_loan = sum(self._drawn(limit, leases, now) for leases in self._leases.values())
         used = self._account(limit, now).used if limit.unit is Unit.NANO_DOLLARS else 0
-        return Standing(limit, used, on_loan, limit.window.start(now))
+        return LimitStatus(limit, used, on_loan, limit.window.start(now))
 
-    def standings(self, now: float) -> list[Standing]:
+    def limit_statuses(self, now: float) -> list[LimitStatus]:
         """How all limits stand."""
         self._expire(now)
-        found = (self.standing(name, now) for name in self._limits)
-        return [standing for standing in found if standing is not None]
+        found = (self.limit_status(name, now) for name in self._limits)
+        return [limit_status for limit_status in found if limit_status is not None]
 
-    def forget(self, replica_id: str) -> None:
+    def forget(self, router_id: str) -> None:
         """This router has gone and told what it held: nothing."""
-        self._holdings.pop(replica_id, None)
-        self._heard_at.pop(replica_id, None)
+        self._leases.pop(router_id, None)
+        self._heard_at.pop(router_id, None)
 
-    def _grant(self, replica_id: str, name: str, want: Want, now: float) -> Grant:
-        standing = self.standing(name, now)
-        if standing is None:  # a limit that is gone limits nothing; of those to come nothing is known yet
+    def _grant(self, router_id: str, name: str, want: Want, now: float) -> Grant:
+        limit_status = self.limit_status(name, now)
+        if limit_status is None:  # a limit that is gone limits nothing; of those to come nothing is known yet
             return Grant(want.upto, 0, FOR_EVER) if self._knows_limits else Grant(0, 0, later=True)
-        limit, window = standing.limit, lending_window(standing.limit, now)
-        used = standing.used if limit.unit is Unit.NANO_DOLLARS else standing.on_loan
+        limit, window = limit_status.limit, lending_window(limit_status.limit, now)
+        used = limit_status.used if limit.unit is Unit.NANO_DOLLARS else limit_status.on_loan
         if now < self._lends_from:
             return Grant(0, used, window, later=True)
         scarce = self._scarce_until.get(name, 0.0) > now
         claim = self._claims.get(name)
-        if claim is not None and (claim.until <= now or claim.replica_id == replica_id):
+        if claim is not None and (claim.until <= now or claim.router_id == router_id):
             claim = None
-        left = standing.left - (claim.need if claim else 0)
+        left = limit_status.left - (claim.need if claim else 0)
         if not want.need:
-            ahead = 0 if scarce else min(want.upto, left // (2 * len(self._holdings)))
+            ahead = 0 if scarce else min(want.upto, left // (2 * len(self._leases)))
             return Grant(max(0, ahead), used, window)
         if left >= want.need:
             self._claims = {n: c for n, c in self._claims.items() if n != name or c is claim}
-            share = left // (2 * len(self._holdings))
+            share = left // (2 * len(self._leases))
             amount = want.need if scarce else max(want.need, min(want.upto, share))
             return Grant(amount, used, window)
         idle = sum(
-            holdings[name].free
-            for other, holdings in self._holdings.items()
-            if other != replica_id and name in holdings and self._drawn(limit, holdings, now)
+            leases[name].free
+            for other, leases in self._leases.items()
+            if other != router_id and name in leases and self._drawn(limit, leases, now)
         )
-        if standing.left + idle < want.need:
+        if limit_status.left + idle < want.need:
             return Grant(0, used, window)
         self._scarce_until[name] = now + SCARCE_S
         if claim is None:
-            self._claims[name] = _Claim(replica_id, want.need, now + CLAIM_S)
+            self._claims[name] = _Claim(router_id, want.need, now + CLAIM_S)
         return Grant(0, used, window, later=True)
 
-    def _drawn(self, limit: Limit, holdings: Mapping[str, Holding], now: float) -> int:
+    def _drawn(self, limit: Limit, leases: Mapping[str, Lease], now: float) -> int:
         """What these holdings take of the limit; a loan by the minute ends with its minute."""
-        held = holdings.get(limit.id)
+        held = leases.get(limit.id)
         if held is None or held.window != lending_window(limit, now):
             return 0
         return max(0, held.drawn)
@@ -264,15 +264,15 @@ class Lender:
 
         But what it may have used within this minute stays used.
         """
-        for replica_id in [r for r, at in self._heard_at.items() if now - at > EXPIRES_S]:
+        for router_id in [r for r, at in self._heard_at.items() if now - at > EXPIRES_S]:
             minute = Window.MINUTE.start(now)
-            kept = {name: h for name, h in self._holdings[replica_id].items() if h.window == minute}
+            kept = {name: h for name, h in self._leases[router_id].items() if h.window == minute}
             if kept:
-                self._holdings[replica_id] = {
-                    name: Holding(held.drawn, 0, held.window) for name, held in kept.items()
+                self._leases[router_id] = {
+                    name: Lease(held.drawn, 0, held.window) for name, held in kept.items()
                 }
             else:
-                self.forget(replica_id)
+                self.forget(router_id)
 
     # --- counting -------------------------------------------------------------------------------------
 
@@ -322,11 +322,11 @@ class Lender:
             self._on_alert(BudgetAlert(limit, threshold, account.used, account.window))
 
 
-def _with(held: Holding | None, grant: Grant) -> Holding:
+def _with(held: Lease | None, grant: Grant) -> Lease:
     """What is held with this grant; what was held of a window that is over has ended with it."""
     if held is None or held.window != grant.window:
-        return Holding(grant.amount, grant.amount, grant.window)
-    return Holding(held.drawn + grant.amount, held.free + grant.amount, grant.window)
+        return Lease(grant.amount, grant.amount, grant.window)
+    return Lease(held.drawn + grant.amount, held.free + grant.amount, grant.window)
 
 
 def _passed(used: int, limit: Limit) -> set[int]:

@@ -12,7 +12,7 @@ from math import inf
 
 from serve_app.ledger.entry import Entry
 from serve_app.limits.limit import MINUTE_S, Limit, Unit, Window
-from serve_app.limits.messages import FOR_EVER, Grant, Holding, Want, lending_window
+from serve_app.limits.messages import FOR_EVER, Grant, Lease, Want, lending_window
 
 IDLE_S = 2.0  # credit nobody has used for so long goes back
 REFUSED_S = 0.25  # a refusal is not asked for again for so long
@@ -27,7 +27,7 @@ Need = tuple[Limit, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Shortage:
+class Shortfall:
     """A limit that does not allow what was asked, in its unit; `used` is as the authority knows it."""
 
     limit: Limit
@@ -69,7 +69,7 @@ class _Account:
 
 
 @dataclass(slots=True)
-class Hold:
+class Reservation:
     """
     What one request, or one attempt, has reserved of which accounts in which windows, until it is settled.
 
@@ -110,7 +110,7 @@ class _Told:
 
 
 @dataclass(slots=True)
-class Borrower:
+class LeaseClient:
     """The credit of one router."""
 
     _accounts: dict[str, _Account] = field(default_factory=dict)
@@ -122,7 +122,7 @@ class Borrower:
 
     # --- what a request does --------------------------------------------------------------------------
 
-    def reserve(self, needs: Sequence[Need], now: float) -> Hold | None:
+    def reserve(self, needs: Sequence[Need], now: float) -> Reservation | None:
         """
         Reserve all of it, or nothing: None when some credit is missing.
 
@@ -141,9 +141,9 @@ class Borrower:
             is_plenty = free >= LOW * amount and free >= account.low  # nearly always
             if not (is_plenty and now - account.since < 1.0) and self._asks_ahead(account, amount, now):
                 leaves_little = True
-        return Hold(parts, leaves_little=leaves_little)
+        return Reservation(parts, leaves_little=leaves_little)
 
-    def trust(self, needs: Sequence[Need], now: float) -> Hold | None:
+    def trust(self, needs: Sequence[Need], now: float) -> Reservation | None:
         """
         Reserve without credit, within what was last known to be left: None where that has no room for it.
 
@@ -158,9 +158,9 @@ class Borrower:
         for account, amount, _ in parts:
             account.reserved += amount
             account.touched = now
-        return Hold(parts, on_trust=True)
+        return Reservation(parts, on_trust=True)
 
-    def shortage(self, needs: Sequence[Need], now: float) -> Shortage | None:
+    def shortfall(self, needs: Sequence[Need], now: float) -> Shortfall | None:
         """The first limit of which the authority has said, just now, that there is not as much left."""
         for limit, amount in needs:
             refusal = self._refusals.get(limit.id)
@@ -173,22 +173,22 @@ class Borrower:
             if amount - free >= refusal.need:
                 # Of a rate, what we hold and have not used was told as used, too.
                 unused = 0 if limit.unit is Unit.NANO_DOLLARS else free
-                return Shortage(limit, amount, refusal.used - unused)
+                return Shortfall(limit, amount, refusal.used - unused)
         return None
 
-    def foreseen(self, limit: Limit, amount: int, now: float) -> Shortage | None:
+    def foreseen(self, limit: Limit, amount: int, now: float) -> Shortfall | None:
         """
         What will be said to so much of a budget, as far as it is known without asking.
 
         What is spent stays spent, so that an amount above the rest need not be asked for; but not for long,
         as the window may end.
         """
-        if short := self.shortage(((limit, amount),), now):
+        if short := self.shortfall(((limit, amount),), now):
             return short
         told = self._told.get(limit.id)
         if told is None or now - told.at > KNOWN_S or amount <= limit.amount - told.used:
             return None
-        return Shortage(limit, amount, told.used)
+        return Shortfall(limit, amount, told.used)
 
     def left(self, limit: Limit, now: float) -> int:
         """How much of a budget is left, for all that has been said of it in this window."""
@@ -206,25 +206,25 @@ class Borrower:
             if missing > 0:
                 self._ask(limit, missing, missing + AHEAD * amount)
 
-    def settle(self, hold: Hold, entry: Entry | None, now: float) -> None:
+    def settle(self, reservation: Reservation, entry: Entry | None, now: float) -> None:
         """
         End a hold, once: what the entry says was used stays used, the rest is credit again.
 
         Without an entry nothing was used; a request that was counted stays counted.
         """
-        if not hold.is_open:
+        if not reservation.is_open:
             return
-        hold.is_open = False
+        reservation.is_open = False
         cost = (entry.cost or 0) if entry else 0
         owing = []
-        for account, amount, window in hold.parts:
+        for account, amount, window in reservation.parts:
             if not account.window <= now < account.ends:
                 self._turn(account, now)
             if account.window != window:
                 continue  # of a minute that is over
             unit = account.limit.unit
             account.reserved -= amount
-            lent = 0 if hold.on_trust else amount
+            lent = 0 if reservation.on_trust else amount
             account.touched = now
             if unit is Unit.NANO_DOLLARS:
                 account.free = max(0, account.free + lent - cost)
@@ -244,16 +244,16 @@ class Borrower:
         if entry and owing:
             self._owe(entry.number, cost, owing)
 
-    def cancel(self, hold: Hold, now: float) -> None:
+    def cancel(self, reservation: Reservation, now: float) -> None:
         """End a hold of which nothing was sent, once: all of it is credit again, requests as well."""
-        if not hold.is_open:
+        if not reservation.is_open:
             return
-        hold.is_open = False
-        for account, amount, window in hold.parts:
+        reservation.is_open = False
+        for account, amount, window in reservation.parts:
             self._turn(account, now)
             if account.window == window:
                 account.reserved -= amount
-                account.free += 0 if hold.on_trust else amount
+                account.free += 0 if reservation.on_trust else amount
 
     # --- what the authority hears, and says -----------------------------------------------------------
 
@@ -269,7 +269,7 @@ class Borrower:
             for account in owing:
                 account.unsent -= cost
 
-    def holdings(self, now: float) -> dict[str, Holding]:
+    def leases(self, now: float) -> dict[str, Lease]:
         """The whole of what is held at this moment; idle credit is given back by not naming it."""
         for name, account in list(self._accounts.items()):
             self._turn(account, now)
@@ -279,7 +279,7 @@ class Borrower:
             if not (account.free or account.reserved or account.used or account.unsent):
                 del self._accounts[name]
         return {
-            name: Holding(
+            name: Lease(
                 account.free + account.reserved + account.used + account.unsent,
                 max(0, account.free),
                 account.window,

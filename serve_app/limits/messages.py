@@ -11,7 +11,7 @@ from serve_app.limits.limit import Limit, Window
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class Lease:
     """
     What one router has of one limit, at the moment it says so.
 

@@ -1,14 +1,14 @@
 """A limit that is reached, as the caller hears it."""
 
 from serve_app.errors import BudgetExceeded, LimitReached, RateLimitExceeded
-from serve_app.limits.client import Shortage
+from serve_app.limits.client import Shortfall
 from serve_app.limits.limit import Unit
 from serve_app.pricing.money import dollars
 
 SOON_S = 1.0  # when one of those under way may be done
 
 
-def refusal_of(short: Shortage, now: float) -> LimitReached:
+def refusal_of(short: Shortfall, now: float) -> LimitReached:
     """402 for money, 429 for what comes back with the next minute, or when others are done."""
     limit = short.limit
     ends = limit.window.end(now)

@@ -13,14 +13,14 @@ from serve_app.clock import Clock
 from serve_app.errors import GatewayUnavailable, LimitReached
 from serve_app.ledger.entry import Entry
 from serve_app.limits.allocator import LEASE_S
-from serve_app.limits.client import Borrower, Hold, Need
+from serve_app.limits.client import LeaseClient, Need, Reservation
 from serve_app.limits.limit import Limit
 from serve_app.limits.refusals import refusal_of
 
 CREDIT_WITHIN_S = 2.0  # a request waits for credit that others hold, or for an authority that starts anew
 
 
-class Loans:
+class Reservations:
     """
     The credit of one router, as its requests see it.
 
@@ -34,9 +34,9 @@ class Loans:
         self._report = report
         self._answered = asyncio.Event()
         self._heard_at = clock.monotonic()
-        self.borrower = Borrower()
+        self.lease_client = LeaseClient()
 
-    async def reserve(self, needs: Sequence[Need], within_s: float) -> Hold:
+    async def reserve(self, needs: Sequence[Need], within_s: float) -> Reservation:
         """
         Reserve all of these, out of the credit that is held here; where that is short, more is asked for.
 
@@ -48,46 +48,50 @@ class Loans:
             now = self._clock.now()
             is_alone = self._clock.monotonic() - self._heard_at > LEASE_S
             if is_alone:
-                self.borrower.lose_free()
-            if hold := self.borrower.reserve(needs, now):
-                if hold.leaves_little:
+                self.lease_client.lose_free()
+            if reservation := self.lease_client.reserve(needs, now):
+                if reservation.leaves_little:
                     self._report()
-                return hold
-            if short := self.borrower.shortage(needs, now):
+                return reservation
+            if short := self.lease_client.shortfall(needs, now):
                 raise refusal_of(short, now)
             left_s = until - self._clock.monotonic()
-            if self._trusts and (is_alone or left_s <= 0) and (hold := self.borrower.trust(needs, now)):
+            if (
+                self._trusts
+                and (is_alone or left_s <= 0)
+                and (reservation := self.lease_client.trust(needs, now))
+            ):
                 self._report()
-                return hold
+                return reservation
             if left_s <= 0:
                 limit, _ = needs[0]
                 raise GatewayUnavailable(
                     f"Nobody can say just now how much is left of the limit '{limit.id}'", retry_after_s=1.0
                 )
-            self.borrower.ask(needs, now)
+            self.lease_client.ask(needs, now)
             answered = self._answered
             self._report()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
                     await answered.wait()
 
-    def settle(self, hold: Hold, entry: Entry | None = None) -> None:
+    def settle(self, reservation: Reservation, entry: Entry | None = None) -> None:
         """End a hold, with what the entry says was used; without one nothing was, but a count stays."""
-        self.borrower.settle(hold, entry, self._clock.now())
+        self.lease_client.settle(reservation, entry, self._clock.now())
 
-    def cancel(self, hold: Hold) -> None:
+    def cancel(self, reservation: Reservation) -> None:
         """Give back a hold of which nothing was sent."""
-        self.borrower.cancel(hold, self._clock.now())
+        self.lease_client.cancel(reservation, self._clock.now())
 
     def foreseen(self, limit: Limit, amount: int) -> LimitReached | None:
         """The refusal that this much of a limit is known to meet; None where one has to ask."""
         now = self._clock.now()
-        short = self.borrower.foreseen(limit, amount, now)
+        short = self.lease_client.foreseen(limit, amount, now)
         return None if short is None else refusal_of(short, now)
 
     def left(self, budgets: Iterable[Limit]) -> list[tuple[Limit, int]]:
         """How much of each budget is left, for all that this router has heard."""
-        now, left_of = self._clock.now(), self.borrower.left
+        now, left_of = self._clock.now(), self.lease_client.left
         return [(limit, left_of(limit, now)) for limit in budgets]
 
     def heard(self, at: float) -> None:

@@ -24,7 +24,7 @@ from serve_app.events import (
     RequestServed,
 )
 from serve_app.gateway.request_context import UNDER_WAY
-from serve_app.limits.allocator import Standing
+from serve_app.limits.allocator import LimitStatus
 from serve_app.limits.limit import Unit, owner_in
 from serve_app.pricing.money import dollars
 from serve_app.pricing.usage import Usage
@@ -89,7 +89,7 @@ GAUGES = {
     ),
 }
 
-BUDGETS: dict[str, tuple[str, Callable[[Standing], int]]] = {
+BUDGETS: dict[str, tuple[str, Callable[[LimitStatus], int]]] = {
     "sekha_budget_used_usd": ("US dollars spent of a budget in its present window.", lambda s: s.used),
     "sekha_budget_on_loan_usd": (
         "US dollars of a budget that routers hold for requests.",
@@ -97,7 +97,7 @@ BUDGETS: dict[str, tuple[str, Callable[[Standing], int]]] = {
     ),
     "sekha_budget_limit_usd": ("US dollars that a budget allows in a window.", lambda s: s.limit.amount),
 }
-RATES: dict[str, tuple[str, Callable[[Standing], int]]] = {
+RATES: dict[str, tuple[str, Callable[[LimitStatus], int]]] = {
     "sekha_limit_used": ("What of a rate is used, or held by routers for requests.", lambda s: s.on_loan),
     "sekha_limit_amount": ("What a rate allows in a minute, or at once.", lambda s: s.limit.amount),
 }
@@ -198,19 +198,19 @@ class _Totals:
 
     def _limits(self) -> Iterator[Metric]:
         """How limits stand, but those of single keys: there may be any number of these."""
-        shown = [s for s in self._totals.standings if owner_in(s.limit.id) != "key"]
+        shown = [s for s in self._totals.limit_statuses if owner_in(s.limit.id) != "key"]
         for name, (what, amount) in BUDGETS.items():
             gauge = GaugeMetricFamily(name, what, labels=("limit", "window"))
-            for standing in shown:
-                if standing.limit.unit is Unit.NANO_DOLLARS:
-                    labels = (standing.limit.id, standing.limit.window)
-                    gauge.add_metric(labels, dollars(amount(standing)))
+            for limit_status in shown:
+                if limit_status.limit.unit is Unit.NANO_DOLLARS:
+                    labels = (limit_status.limit.id, limit_status.limit.window)
+                    gauge.add_metric(labels, dollars(amount(limit_status)))
             yield gauge
         for name, (what, amount) in RATES.items():
             gauge = GaugeMetricFamily(name, what, labels=("limit", "unit"))
-            for standing in shown:
-                if standing.limit.unit is not Unit.NANO_DOLLARS:
-                    gauge.add_metric((standing.limit.id, standing.limit.unit), amount(standing))
+            for limit_status in shown:
+                if limit_status.limit.unit is not Unit.NANO_DOLLARS:
+                    gauge.add_metric((limit_status.limit.id, limit_status.limit.unit), amount(limit_status))
             yield gauge
 
     def _breakers(self) -> Metric:

@@ -42,8 +42,8 @@ def _built(config: ProviderConfig, environ: Mapping[str, str], clock: Clock) -> 
 
             return LiteLlmProvider(config, row, key, clock)
         case Adapter.WIRE:
-            from serve_app.providers.openai_compatible.provider import WireProvider
+            from serve_app.providers.openai_compatible.provider import OpenAICompatibleProvider
 
             if (config.base_url or row.base_url) is None:
                 raise ConfigError(f"provider '{config.id}' of type '{config.type}' needs a base_url")
-            return WireProvider(config, row, key, clock)
+            return OpenAICompatibleProvider(config, row, key, clock)

@@ -62,7 +62,7 @@ class Outages(Protocol):
         """Call this with the id of every provider whose breaker opens."""
 
 
-class Lookout:
+class HealthMonitor:
     """
     Looks at every provider it is given, and tells when one turns from well to ill or back.
 
@@ -123,7 +123,7 @@ class Lookout:
         """Begin to look."""
         self._tasks = [asyncio.create_task(self._watch(provider_id)) for provider_id in self._providers]
 
-    def attend(self, outages: Outages, free: Iterable[str]) -> None:
+    def watch(self, outages: Outages, free: Iterable[str]) -> None:
         """
         Look at those of these providers that are left alone, and say when one is found well.
 

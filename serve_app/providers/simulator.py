@@ -21,7 +21,7 @@ from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamE
 from serve_app.providers.bodies import choices_in, fields_of
 from serve_app.providers.failure_kinds import kind_of
 from serve_app.providers.frames import frame_of
-from serve_app.providers.timeouts import Limit, out_of_time
+from serve_app.providers.timeouts import Timeout, out_of_time
 
 _WORDS = re.compile(r"\w+")
 _PIECES = re.compile(r"\s*\S+|\s+$")
@@ -44,7 +44,7 @@ class ScriptedProvider:
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         started = self._clock.monotonic()
-        if failure := await self._prelude(call, Limit.FIRST_TOKEN):
+        if failure := await self._prelude(call, Timeout.FIRST_TOKEN):
             yield failure
             return
         reply = Reply(call, self._script)
@@ -53,7 +53,7 @@ class ScriptedProvider:
             if number and self._script.chunk_delay_s:
                 await self._clock.sleep(min(self._script.chunk_delay_s, call.idle_s))
                 if self._script.chunk_delay_s > call.idle_s:
-                    yield out_of_time(self._config.id, Limit.IDLE, call.idle_s)
+                    yield out_of_time(self._config.id, Timeout.IDLE, call.idle_s)
                     return
             yield frame_of(chunk)
         if call.wants_usage:
@@ -96,12 +96,12 @@ class ScriptedProvider:
     async def aclose(self) -> None:
         """Nothing is open."""
 
-    async def _prelude(self, call: Call, last: Limit = Limit.WHOLE) -> UpstreamError | None:
+    async def _prelude(self, call: Call, last: Timeout = Timeout.WHOLE) -> UpstreamError | None:
         """The time before the first byte, and the failure that may come instead of it."""
         script, name = self._script, self._config.id
         limit_s, limit = call.timeout_s, last
         if call.first_byte_s < limit_s:
-            limit_s, limit = call.first_byte_s, Limit.FIRST_BYTE
+            limit_s, limit = call.first_byte_s, Timeout.FIRST_BYTE
         latency_s = math.inf if script.stall else script.latency_s
         await self._clock.sleep(min(latency_s, limit_s))
         if latency_s > limit_s:

@@ -22,7 +22,7 @@ T = TypeVar("T")
 USAGE_S = 2.0
 
 
-class Limit(Enum):
+class Timeout(Enum):
     """The setting that a limit comes from, and the sentence for when it has run out."""
 
     CONNECT = "connect_timeout_s", "could not be connected to within {} s"
@@ -35,13 +35,13 @@ class Limit(Enum):
 class OutOfTime(TimeoutError):
     """One of our own limits ran out."""
 
-    def __init__(self, limit: Limit, limit_s: float) -> None:
+    def __init__(self, limit: Timeout, limit_s: float) -> None:
         super().__init__(limit, limit_s)
         self.limit = limit
         self.limit_s = limit_s
 
 
-async def within(limit_s: float, limit: Limit, coming: Awaitable[T]) -> T:
+async def within(limit_s: float, limit: Timeout, coming: Awaitable[T]) -> T:
     """What is `coming`; `OutOfTime` when it takes longer. Timeouts of somebody else's pass as they are."""
     try:
         async with asyncio.timeout(None if limit_s == inf else limit_s) as scope:
@@ -52,7 +52,7 @@ async def within(limit_s: float, limit: Limit, coming: Awaitable[T]) -> T:
         raise
 
 
-def out_of_time(provider_id: str, limit: Limit, limit_s: float) -> UpstreamError:
+def out_of_time(provider_id: str, limit: Timeout, limit_s: float) -> UpstreamError:
     """
     The failure of a limit of ours.
 

@@ -27,7 +27,7 @@ from serve_app.providers.bodies import (
 )
 from serve_app.providers.frames import ChatFrames, says_something
 from serve_app.providers.openai_compatible.failures import broken, too_much, too_much_of_nothing
-from serve_app.providers.timeouts import USAGE_S, Limit, OutOfTime, out_of_time, within
+from serve_app.providers.timeouts import USAGE_S, OutOfTime, Timeout, out_of_time, within
 from serve_app.providers.whole_answer import checked
 
 Said = AsyncGenerator[bytes, None]
@@ -35,7 +35,7 @@ Said = AsyncGenerator[bytes, None]
 log = logging.getLogger("sekha.provider")
 
 
-class Engine(Protocol):
+class ModelEngine(Protocol):
     """
     What runs a model.
 
@@ -65,7 +65,7 @@ class _Opened:
 class LocalProvider:
     """Speaks to an engine; `running` is how many requests it works on, or has waiting, at this moment."""
 
-    def __init__(self, config: ProviderConfig, engine: Engine, clock: Clock) -> None:
+    def __init__(self, config: ProviderConfig, engine: ModelEngine, clock: Clock) -> None:
         self._config = config
         self._engine = engine
         self._clock = clock
@@ -130,8 +130,8 @@ class LocalProvider:
         with self._at_work():
             async with aclosing(said):
                 try:
-                    answering = within(call.first_byte_s, Limit.FIRST_BYTE, anext(said, b""))
-                    body = await within(call.timeout_s, Limit.WHOLE, answering)
+                    answering = within(call.first_byte_s, Timeout.FIRST_BYTE, anext(said, b""))
+                    body = await within(call.timeout_s, Timeout.WHOLE, answering)
                 except Exception as error:  # noqa: BLE001 - see _failed
                     return self._failed(error)
         if len(body) > self._answer_limit:
@@ -146,13 +146,15 @@ class LocalProvider:
     async def _first(self, call: Call, said: Said, frames: ChatFrames) -> bytes | UpstreamError:
         """What there is by the first token: until it is there, the request can still go to another target."""
         try:
-            return await within(call.timeout_s, Limit.FIRST_TOKEN, self._until_it_speaks(call, said, frames))
+            return await within(
+                call.timeout_s, Timeout.FIRST_TOKEN, self._until_it_speaks(call, said, frames)
+            )
         except Exception as error:  # noqa: BLE001
             return self._failed(error)
 
     async def _until_it_speaks(self, call: Call, said: Said, frames: ChatFrames) -> bytes | UpstreamError:
         first = bytearray()
-        piece = await within(call.first_byte_s, Limit.FIRST_BYTE, anext(said, b""))
+        piece = await within(call.first_byte_s, Timeout.FIRST_BYTE, anext(said, b""))
         if piece and not piece.startswith(b"data:"):  # it has not begun a stream: this is why not
             refusal = checked(piece, self._config.id, "choices")
             if isinstance(refusal, UpstreamError):
@@ -177,7 +179,7 @@ class LocalProvider:
         while not (frames.is_done or frames.failure):
             limit_s = min(idle_s, USAGE_S) if frames.is_complete else idle_s
             try:
-                piece = await within(limit_s, Limit.IDLE, anext(said, b""))
+                piece = await within(limit_s, Timeout.IDLE, anext(said, b""))
             except Exception as error:  # noqa: BLE001
                 failure = self._failed(error)
                 if not frames.is_complete:  # else it is whole, and only its usage is not told

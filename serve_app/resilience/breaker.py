@@ -35,9 +35,9 @@ class Breaker(NamedTuple):
     Times are seconds since the epoch.
 
     `failure_count` counts failures in a row. `probe_until`: a probe is out and has until then to report; that
-    moment is also its name, by which its report is told from one that comes late. `mourned`: replicas of ours
-    whose death is among the failures in a row, each with its moment. `openings` counts how often it has
-    opened since it was last closed; `window` holds the calls of the last seconds, while it is closed.
+    moment is also its name, by which its report is told from one that comes late. `counted_deaths`: replicas
+    of ours whose death is among the failures in a row, each with its moment. `openings` counts how often it
+    has opened since it was last closed; `window` holds the calls of the last seconds, while it is closed.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -46,11 +46,11 @@ class Breaker(NamedTuple):
     last_failure: float | None = None
     last_change: float = 0.0
     probe_until: float | None = None
-    mourned: tuple[tuple[str, float], ...] = ()
+    counted_deaths: tuple[tuple[str, float], ...] = ()
     openings: int = 0
     window: Window = ()
 
-    def looked_at(self, now: float, policy: BreakerPolicy) -> "Breaker":
+    def at(self, now: float, policy: BreakerPolicy) -> "Breaker":
         """The breaker as it is at `now`: an open one whose time is up is half open."""
         if self.state is BreakerState.OPEN and now >= self.opens_at(policy):
             return self._entered(BreakerState.HALF_OPEN, now)
@@ -87,7 +87,7 @@ class Breaker(NamedTuple):
         A probe that has not reported within `half_open_timeout` is forgotten, so that one lost probe never
         keeps a recovered provider out (contract 3.4).
         """
-        breaker = self.looked_at(now, policy)
+        breaker = self.at(now, policy)
         if breaker.state is not BreakerState.HALF_OPEN or breaker.probe_is_out(now):
             return None
         return breaker._replace(probe_until=now + policy.half_open_timeout)
@@ -122,7 +122,7 @@ class Breaker(NamedTuple):
                 succeeded = self._replace(
                     failure_count=0,
                     success_count=self.success_count + 1,
-                    mourned=(),
+                    counted_deaths=(),
                     window=counted(self.window, now, failed=False),
                 )
                 return succeeded._tripped(now, policy)
@@ -132,7 +132,9 @@ class Breaker(NamedTuple):
                 failed = self._replace(
                     failure_count=self.failure_count + 1,
                     last_failure=max(now, self.last_failure or now),
-                    mourned=self.mourned if lost_with is None else (*self.mourned, (lost_with, now)),
+                    counted_deaths=self.counted_deaths
+                    if lost_with is None
+                    else (*self.counted_deaths, (lost_with, now)),
                     window=counted(self.window, now, failed=True),
                 )
                 return failed._tripped(now, policy)
@@ -165,7 +167,7 @@ class Breaker(NamedTuple):
         return self._replace(failure_count=failures)._entered(BreakerState.OPEN, now)
 
     def _has_mourned(self, replica: str | None, now: float) -> bool:
-        return any(name == replica and abs(now - at) <= SAME_DEATH_S for name, at in self.mourned)
+        return any(name == replica and abs(now - at) <= SAME_DEATH_S for name, at in self.counted_deaths)
 
     def _entered(self, state: BreakerState, now: float) -> "Breaker":
         failures = 0 if state is BreakerState.CLOSED else self.failure_count
@@ -176,7 +178,7 @@ class Breaker(NamedTuple):
             success_count=0,
             last_change=now,
             probe_until=None,
-            mourned=(),
+            counted_deaths=(),
             openings=openings,
             window=(),
         )

@@ -23,18 +23,18 @@ REFUSAL = 400  # the lowest HTTP status with which an upstream says no
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retry:
     """Ask the same target once more, `after_s` seconds from now."""
 
     after_s: float
 
 
-class Move(StrEnum):
+class NextStep(StrEnum):
     """Leave this target."""
 
-    NEXT = "next"  # for the next one
-    LARGER = "larger"  # for the next one that is another model with a larger context window
-    END = "end"  # and ask nobody else
+    FALLBACK = "next"  # for the next one
+    LARGER_CONTEXT = "larger"  # for the next one that is another model with a larger context window
+    GIVE_UP = "end"  # and ask nobody else
 
 
 class Tried(NamedTuple):
@@ -66,32 +66,32 @@ class Outlook(NamedTuple):
     passes_filter: bool = False
 
 
-def next_step(tried: Tried, policy: RetryPolicy, outlook: Outlook, chance: float) -> Again | Move:
+def next_step(tried: Tried, policy: RetryPolicy, outlook: Outlook, chance: float) -> Retry | NextStep:
     """Return what to do about a failure; `chance` is in [0, 1)."""
     error = tried.error
     match error.failure:
         case FailureKind.INTERNAL:
-            return Move.END  # it would fail in the same way wherever it is sent
+            return NextStep.GIVE_UP  # it would fail in the same way wherever it is sent
         case FailureKind.CONTEXT_LENGTH:
-            return Move.LARGER
+            return NextStep.LARGER_CONTEXT
         case FailureKind.CONTENT_FILTER:  # what one vendor has flagged is shown to no other
-            return Move.NEXT if outlook.passes_filter else Move.END
+            return NextStep.FALLBACK if outlook.passes_filter else NextStep.GIVE_UP
         case FailureKind.REJECTED:
-            return Move.NEXT if outlook.stands_in else Move.END
+            return NextStep.FALLBACK if outlook.stands_in else NextStep.GIVE_UP
     is_quick = outlook.has_other and policy.patience is Patience.LAST_TARGET
     most = min(1, policy.max_retries) if is_quick else policy.max_retries
     if tried.retries >= most or not _may_pass(tried, is_quick):
-        return Move.NEXT
+        return NextStep.FALLBACK
     announced_s = error.retry_after_s or 0.0
     longest_s = policy.retry_after_max_s
     if outlook.has_other:
         longest_s = min(longest_s, policy.retry_after_short_s)
     if announced_s > longest_s:
-        return Move.NEXT
+        return NextStep.FALLBACK
     delay_s = _delay(error, tried.retries, policy)
     usual_s = min(QUICK_S, delay_s) if is_quick else delay_s
     wait_s = (announced_s or usual_s) * (1 + JITTER * chance)
-    return Again(wait_s) if wait_s < outlook.remaining_s else Move.NEXT
+    return Retry(wait_s) if wait_s < outlook.remaining_s else NextStep.FALLBACK
 
 
 def _may_pass(tried: Tried, is_quick: bool) -> bool:

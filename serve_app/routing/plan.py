@@ -33,7 +33,7 @@ from serve_app.routing.strategy import Strategy
 from serve_app.routing.target import Target
 
 
-class Conditions(Protocol):
+class TargetStats(Protocol):
     """What is known at this moment about targets: prices, breakers, latencies."""
 
     def cost(self, target: Target, wanted: Requirements) -> int | None:
@@ -49,7 +49,7 @@ class Conditions(Protocol):
         """Whether a request would be worked on at once, and not wait for a machine."""
 
 
-class Purse(Protocol):
+class BudgetFilter(Protocol):
     """What the caller may still spend, as far as it is known."""
 
     def refusal(self, target: Target, wanted: Requirements, estimate: int | None) -> LimitReached | None:
@@ -94,7 +94,7 @@ class Plan:
         return f"Selected by strategy {self.strategy} (priority {chosen.priority})"
 
     @property
-    def unpaid(self) -> LimitReached | None:
+    def budget_refusal(self) -> LimitReached | None:
         """What the first budget says, where budgets are all that stands in the way."""
         held_back = [d for d in self.dropped if d.obstacle in FOR_NOW]
         errors = [dropped.error for dropped in held_back]
@@ -115,14 +115,18 @@ class _Sieve:
     """Sorts targets for one request into those that may serve it and those that may not."""
 
     def __init__(
-        self, wanted: Requirements, conditions: Conditions, default_model: str | None, purse: Purse | None
+        self,
+        wanted: Requirements,
+        conditions: TargetStats,
+        default_model: str | None,
+        budget_filter: BudgetFilter | None,
     ) -> None:
         self.eligible: dict[str, Candidate] = {}
         self.dropped: list[Dropped] = []
         self._wanted = wanted
         self._conditions = conditions
         self._default_model = default_model
-        self._purse = purse
+        self._budget_filter = budget_filter
 
     def take(self, target: Target) -> None:
         """Put one target where it belongs; a model under several tasks is one candidate."""
@@ -156,10 +160,10 @@ class _Sieve:
         """
         if self._wanted.max_cost is not None and (dear := too_dear(candidate, self._wanted.max_cost)):
             return Dropped(candidate, *dear)
-        if self._purse is not None:
-            unpaid = self._purse.refusal(candidate.target, self._wanted, candidate.cost)
-            if unpaid:
-                return Dropped(candidate, Obstacle.BUDGET, unpaid.reason, unpaid)
+        if self._budget_filter is not None:
+            budget_refusal = self._budget_filter.refusal(candidate.target, self._wanted, candidate.cost)
+            if budget_refusal:
+                return Dropped(candidate, Obstacle.BUDGET, budget_refusal.reason, budget_refusal)
         if (candidate.is_open or not candidate.target.is_enabled) and (failure := unavailable(candidate)):
             return Dropped(candidate, *failure)
         return None
@@ -180,21 +184,21 @@ class _Sieve:
 def make_plan(
     wanted: Requirements,
     targets: Iterable[Target],
-    conditions: Conditions,
+    conditions: TargetStats,
     strategy: Strategy,
     rng: Random,
     defaults: Mapping[ModelTask, str] | None = None,
-    purse: Purse | None = None,
+    budget_filter: BudgetFilter | None = None,
 ) -> Plan:
     """
     Drop who may not serve, order the rest (contract 3.1).
 
     A model listed under several tasks is one candidate: the entry for the wanted task speaks for it.
-    `purse` is the caller's; None: nothing it spends is limited.
+    `budget_filter` is the caller's; None: nothing it spends is limited.
     """
     targets = tuple(targets)
     default_model = (defaults or {}).get(wanted.task)
-    sieve = _sieved(_Sieve(wanted, conditions, default_model, purse), targets)
+    sieve = _sieved(_Sieve(wanted, conditions, default_model, budget_filter), targets)
     named_failed = bool(wanted.named) and sieve.keep_named()
     ordered = strategy.order(list(sieve.eligible.values()), rng)
     # Stable: the caller's wish comes before the operators', and both before any strategy's; but who is there
@@ -207,7 +211,7 @@ def make_plan(
     def elsewhere() -> tuple[Candidate, ...]:
         # Whatever it is listed under: a caller who names a model may as well name this one.
         anyone = wanted._replace(named=tuple(target.name for target in targets), only_named=True)
-        others = _sieved(_Sieve(anyone, conditions, default_model, purse), targets).eligible.values()
+        others = _sieved(_Sieve(anyone, conditions, default_model, budget_filter), targets).eligible.values()
         return tuple(sorted(others, key=lambda c: (c.target.priority, c.rank)))
 
     return Plan(wanted, strategy.name, tuple(ordered), tuple(sieve.dropped), missed, named_failed, elsewhere)

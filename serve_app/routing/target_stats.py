@@ -8,7 +8,7 @@ from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
 
 
-class Conditions:
+class TargetStats:
     """
     Prices and latencies by target name, the rest by provider id, each from wherever it is kept.
 

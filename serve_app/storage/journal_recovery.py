@@ -10,7 +10,7 @@ from pathlib import Path
 from serve_app.clock import Clock
 from serve_app.control.protocol import Control, ControlUnreachable
 from serve_app.ledger.entry import Entry
-from serve_app.storage.orphaned_journal import Orphan, orphans
+from serve_app.storage.orphaned_journal import OrphanedJournal, orphans
 
 LOOK_EVERY_S = 2.0  # below the life of a lease: what was spent is known before its credit is lent anew
 ASK_EVERY_S = 0.5
@@ -19,7 +19,7 @@ AT_ONCE = 1000
 log = logging.getLogger("sekha.control")
 
 
-class Heir:
+class JournalRecovery:
     """Looks for journals that nobody holds, and hands their entries to the authority."""
 
     def __init__(self, folder: Path, control: Control, clock: Clock) -> None:
@@ -54,7 +54,7 @@ class Heir:
                 log.error("journals cannot be looked through: %s", error)
             await self._clock.sleep(LOOK_EVERY_S)
 
-    async def _take_over(self, orphan: Orphan) -> None:
+    async def _take_over(self, orphan: OrphanedJournal) -> None:
         try:
             if orphan.torn:
                 log.warning("%d lines of journal %s cannot be read", orphan.torn, orphan.name)
@@ -73,11 +73,11 @@ class Heir:
 
     async def _hand_over(self, entries: Sequence[Entry]) -> None:
         """Tell it until it is in the store: the journal is what we would have to tell it from again."""
-        while (await self._control.adopt(entries)).written < entries[-1].number:
+        while (await self._control.submit_recovered(entries)).written < entries[-1].number:
             await self._clock.sleep(ASK_EVERY_S)
 
 
-async def _next(found: Iterator[Orphan]) -> Orphan | None:
+async def _next(found: Iterator[OrphanedJournal]) -> OrphanedJournal | None:
     """The next one, read in a thread. That cannot be cancelled: what it brings too late is let go of."""
     reading = asyncio.ensure_future(asyncio.to_thread(next, found, None))
     try:

@@ -12,7 +12,7 @@ from serve_app.storage.lines import entry_of, usage_of
 from serve_app.storage.locked import locked_if_free
 
 
-def orphans(folder: Path) -> Iterator["Orphan"]:
+def orphans(folder: Path) -> Iterator["OrphanedJournal"]:
     """
     The journals in the folder that nobody holds, each held by us from when it is given out.
 
@@ -33,7 +33,7 @@ def orphans(folder: Path) -> Iterator["Orphan"]:
         raise trouble
 
 
-class Orphan:
+class OrphanedJournal:
     """
     A dead router's journal, read only. `torn` counts the lines that make no sense.
 
@@ -110,9 +110,9 @@ class Orphan:
                 self.safe = max(self.safe, safe)
 
 
-def _held(folder: Path, name: str, lock: int) -> Orphan:
+def _held(folder: Path, name: str, lock: int) -> OrphanedJournal:
     try:
-        return Orphan(folder, name, lock)
+        return OrphanedJournal(folder, name, lock)
     except BaseException:  # else nobody could ever take it, not even we
         os.close(lock)
         raise

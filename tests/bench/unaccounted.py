@@ -18,30 +18,30 @@ from serve_app.cli.main import app
 from serve_app.cli.production import PRODUCTION
 from serve_app.clock import Clock
 from serve_app.config.settings import Settings
-from serve_app.control.cache import Replica
-from serve_app.gateway.charging import Bill, Item
+from serve_app.control.cache import ControlCache
+from serve_app.gateway.charging import AttemptCharge, RequestCharges
 from serve_app.ledger.entry import EntryOutcome
-from serve_app.limits.client import Hold
+from serve_app.limits.client import Reservation
 from serve_app.pricing.usage import Usage
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
 
 
-class NoBill(Bill):
+class NoBill(RequestCharges):
     """A bill that nobody writes."""
 
     async def open(self, within_s: float) -> None:
         return
 
-    async def reserve(self, target: Target, within_s: float) -> Hold | None:
+    async def reserve(self, target: Target, within_s: float) -> Reservation | None:
         return None
 
-    def item(self, target: Target, attempt: int, hold: Hold | None) -> Item:
-        return Item(target, attempt, hold, 0)
+    def item(self, target: Target, attempt: int, hold: Reservation | None) -> AttemptCharge:
+        return AttemptCharge(target, attempt, hold, 0)
 
     def settle(
         self,
-        item: Item,
+        item: AttemptCharge,
         usage: Usage | None,
         outcome: EntryOutcome,
         latency_s: float,
@@ -51,11 +51,11 @@ class NoBill(Bill):
 
 
 def bill_of(
-    request_id: str, operation: str, wanted: Requirements, caller: Caller, control: Replica, clock: Clock
-) -> Bill:
+    request_id: str, operation: str, wanted: Requirements, caller: Caller, control: ControlCache, clock: Clock
+) -> RequestCharges:
     """Nobody's for who showed no key."""
     # Ray copies ANYONE into the router with both of us, and so it is the one that OpenKeyring lets in.
-    kind = NoBill if caller is ANYONE else Bill
+    kind = NoBill if caller is ANYONE else RequestCharges
     return kind(request_id, operation, wanted, caller, control, clock)
 
 
@@ -74,7 +74,7 @@ def main() -> None:
         async def __init__(self, settings: Settings, handles: Mapping[str, Any]) -> None:  # type: ignore[misc]
             trip: Any = import_module("serve_app.gateway.request_context")
             router: Any = import_module("serve_app.deployments.router")
-            trip.Bill, router.Keyring = bill_of, OpenKeyring
+            trip.RequestCharges, router.Keyring = bill_of, OpenKeyring
             await super().__init__(settings, handles)
 
     graph.RouterDeployment = Router

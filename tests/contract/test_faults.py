@@ -25,7 +25,7 @@ from serve_app.providers.base import Provider, StreamEnd
 from serve_app.providers.factory import build_provider
 from serve_app.providers.vllm_engine import LocalProvider
 from tests.support.engine import HttpEngine
-from tests.support.harness import House
+from tests.support.harness import Harness
 from tests.support.upstream import ScriptedUpstream
 
 pytestmark = [
@@ -188,13 +188,13 @@ class Scene:
 
     first: ScriptedUpstream
     last: ScriptedUpstream
-    house: House
+    harness: Harness
     providers: dict[str, Provider]
 
     async def ending(self, asked: str, within_s: float) -> End:
         """Ask: who answers or breaks off, or what the caller hears instead."""
         try:
-            how = await ASK[asked](self.house, within_s)
+            how = await ASK[asked](self.harness, within_s)
         except UpstreamError as error:
             how = f"{error.status} {error.code} of {error.provider_id}"
         return End(how, len(self.first.asked), len(self.last.asked))
@@ -267,7 +267,7 @@ async def scene(
         else build_provider(config, {}, clock)
         for config, upstream in zip(settings.llm_providers, (first, last), strict=True)
     }
-    return Scene(first, last, await House(settings, providers, clock).open(), providers)
+    return Scene(first, last, await Harness(settings, providers, clock).open(), providers)
 
 
 def configuration(name: str, place: int, type_: str, asked: str, url: str) -> dict[str, Any]:
@@ -289,27 +289,27 @@ def hosted(adapter: str) -> dict[str, Any]:
     return {"base_url": None, "api_key": None, "local": {}} if adapter == LOCAL else {}
 
 
-async def chat(house: House, within_s: float) -> str:
+async def chat(harness: Harness, within_s: float) -> str:
     body = {"messages": [{"role": "user", "content": TEXT}]}
-    reply = await house.gateway.chat(read_chat(json.dumps(body).encode()), "r", within_s)
+    reply = await harness.gateway.chat(read_chat(json.dumps(body).encode()), "r", within_s)
     who, told = reply.routed.target.provider_id, json.loads(reply.body)
     assert told["model"] == f"{who}-model"
     assert told["choices"][0]["message"]["content"] == f"Hello from {who}-model: {TEXT}"
     return f"{who} answers"
 
 
-async def embedding(house: House, within_s: float) -> str:
+async def embedding(harness: Harness, within_s: float) -> str:
     asked = read_embedding(json.dumps({"input": TEXT}).encode())
-    reply = await house.gateway.embed(asked, "r", within_s)
+    reply = await harness.gateway.embed(asked, "r", within_s)
     who, told = reply.routed.target.provider_id, json.loads(reply.body)
     assert told["model"].endswith(f"{who}-model")
     assert len(told["data"][0]["embedding"]) == 8
     return f"{who} answers"
 
 
-async def stream(house: House, within_s: float) -> str:
+async def stream(harness: Harness, within_s: float) -> str:
     body = {"messages": [{"role": "user", "content": TEXT}], "stream": True}
-    begun = await house.gateway.chat_stream(read_chat(json.dumps(body).encode()), "r", within_s)
+    begun = await harness.gateway.chat_stream(read_chat(json.dumps(body).encode()), "r", within_s)
     who, items = begun.routed.target.provider_id, [item async for item in begun]
     await begun.aclose()
     *blocks, end = items

@@ -39,9 +39,9 @@ async def serve(config: str | None) -> None:
     providers = {p.id: build_provider(p, environ, clock) for p in settings.llm_providers}
     local = await local_gateway(settings, providers, clock, Random(), environ=environ)
     keyring = Keyring.of(settings, environ, clock)
-    local.control.on_new_book(keyring.take)
+    local.control.on_runtime_config(keyring.take)
     look = partial(look_at_endpoint, clock=clock)
-    app = build_api(local.gateway, local.lookout, keyring, clock, exposition, look)
+    app = build_api(local.gateway, local.health_monitor, keyring, clock, exposition, look)
     port = settings.port
     told = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off", ws="none")
     await Announced(told).serve()

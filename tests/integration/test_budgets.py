@@ -26,7 +26,7 @@ from serve_app.clients.gateway import GatewayClient
 from serve_app.config.load import load_settings
 from serve_app.deployments.control import NAMESPACE, name_of
 from serve_app.errors import BudgetExceeded, Forbidden
-from serve_app.limits.allocator import Standing
+from serve_app.limits.allocator import LimitStatus
 from serve_app.pricing.money import nano_dollars
 from tests.support.api import Api, eventually
 from tests.support.postgres import OwnServer, own_postgres
@@ -51,10 +51,10 @@ class Bank:
     ledger: Callable[[], tuple[int, int]]
     folder: Path
 
-    def standings(self) -> dict[str, Standing]:
+    def limit_statuses(self) -> dict[str, LimitStatus]:
         """How the limits stand, by id, as the authority has it."""
         totals = ray.get(self.actor.totals.remote(), timeout=10)
-        return {standing.limit.id: standing for standing in totals.standings}
+        return {limit_status.limit.id: limit_status for limit_status in totals.limit_statuses}
 
     @property
     def actor(self) -> Any:
@@ -66,9 +66,9 @@ class Bank:
 
         A router that was killed spent money that the authority only hears of from its journal.
         """
-        standing = self.standings()["gateway/total"]
+        limit_status = self.limit_statuses()["gateway/total"]
         journals = len(list(self.folder.glob("*/journals/*.lock")))
-        return standing.on_loan == 0 and self.ledger()[1] == standing.used and journals == ROUTERS
+        return limit_status.on_loan == 0 and self.ledger()[1] == limit_status.used and journals == ROUTERS
 
 
 def provider(upstream: ScriptedUpstream, transport: str) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def test_of_200_callers_at_once_exactly_as_many_are_served_as_the_budget_has_roo
     assert asked(upstream) == AFFORDABLE
     eventually(bank.is_quiet)
     assert bank.ledger() == (AFFORDABLE, AFFORDABLE * PRICE)
-    assert bank.standings()["gateway/total"].used == AFFORDABLE * PRICE
+    assert bank.limit_statuses()["gateway/total"].used == AFFORDABLE * PRICE
 
 
 @pytest.mark.timeout(400)
@@ -295,4 +295,4 @@ def test_who_calls_too_often_hears_when_to_come_back(
 
     assert set(outcomes) == {"200", "429"}
     assert outcomes["200"] >= 2
-    eventually(lambda: bank.standings()["gateway/concurrent"].on_loan == 0)
+    eventually(lambda: bank.limit_statuses()["gateway/concurrent"].on_loan == 0)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import ray
 
-from serve_app.deployments.gc_tuning import THRESHOLDS, collect_seldom, set_aside
+from serve_app.deployments.gc_tuning import THRESHOLDS, set_aside, tune_gc
 from tests.support.api import Api
 
 THE_GATEWAYS_OWN = 50_000  # objects of its modules and settings; Python itself sets a few hundred aside
@@ -38,7 +38,7 @@ def test_every_process_that_serves_collects_seldom_and_not_what_it_started_with(
 def test_a_process_that_is_not_ours_is_left_as_it_is(cluster: object) -> None:
     before = collector(None)
 
-    collect_seldom()
+    tune_gc()
     set_aside()
 
     assert collector(None) == before

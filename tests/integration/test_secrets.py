@@ -25,7 +25,7 @@ import pytest
 from serve_app.config.key import digest_of
 from serve_app.config.load import load_settings
 from tests.support.api import Api, eventually, user
-from tests.support.key_echo_upstream import Gossip
+from tests.support.key_echo_upstream import KeyEchoUpstream
 from tests.support.serving import CANARIES, Cluster, gateway_config, inline
 
 PROVIDER, CALLER = CANARIES["SEKHA_TEST_PROVIDER_KEY"], CANARIES["SEKHA_TEST_CALLER_KEY"]
@@ -46,7 +46,7 @@ class Scene:
 
     api: Api
     storeless: Api
-    gossip: Gossip
+    key_echo_upstream: KeyEchoUpstream
     folder: Path
     secrets: dict[str, str] = field(default_factory=dict)
     answers: list[httpx.Response] = field(default_factory=list)
@@ -87,14 +87,14 @@ class Scene:
 def scene(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     """Everything has happened; what is left is to look for traces."""
     folder = tmp_path_factory.mktemp("ledger")
-    with Gossip() as gossip:
-        (hook := folder.parent / "hook").write_text(f"{gossip.url}/hook/{HOOK}")
-        config = _config(gossip.url)
+    with KeyEchoUpstream() as key_echo_upstream:
+        (hook := folder.parent / "hook").write_text(f"{key_echo_upstream.url}/hook/{HOOK}")
+        config = _config(key_echo_upstream.url)
         settings = {**config, "storage": {"folder": str(folder)}, "alerts": {"webhook": f"${{file:{hook}}}"}}
         api = cluster.gateway(load_settings(settings, {}), "guarded")
         storage = {"url": "${SEKHA_TEST_STORE_URL}", "folder": str(folder / "other"), "timeout_s": 1}
         storeless = cluster.gateway(load_settings({**config, "storage": storage}, {}), "storeless")
-        scene = Scene(api, storeless, gossip, folder)
+        scene = Scene(api, storeless, key_echo_upstream, folder)
         scene.secrets = {
             **{name: text for name, text in CANARIES.items() if name != "SEKHA_TEST_STORE_URL"},
             "the store's password": "canary-store-2f6ac1",
@@ -227,7 +227,7 @@ def _operators_look_and_change(scene: Scene) -> None:
     scene.ask("PUT", "/api/admin/tenants/them", {"budgets": {"limit": 5}}, ADMIN)
     scene.ask("POST", "/api/admin/backend/switch", {"backend": "vllm"}, ADMIN)
     scene.ask("POST", "/api/admin/vllm/endpoint", {"endpoint": f"http://x:{ADMIN}@127.0.0.1:9"}, ADMIN)  # 400
-    scene.ask("POST", "/api/admin/vllm/endpoint", {"endpoint": scene.gossip.url}, ADMIN)
+    scene.ask("POST", "/api/admin/vllm/endpoint", {"endpoint": scene.key_echo_upstream.url}, ADMIN)
     paths = scene.ask("GET", "/openapi.json").json()["paths"]
     for path in [path for path, methods in paths.items() if "/admin/" in path and "get" in methods]:
         for key in (ADMIN, READER, CALLER, None):
@@ -279,7 +279,7 @@ def _money_runs_out(scene: Scene) -> None:
     spent = scene.ask("GET", "/api/admin/costs", key=ADMIN).json()["total"]
     scene.ask("POST", "/api/admin/budget", {"budget_limit": spent + 0.1}, ADMIN)
     eventually(lambda: scene.chat("chat_smart", "good").status_code == 402)
-    eventually(lambda: f"/hook/{HOOK}" in scene.gossip.heard.paths)
+    eventually(lambda: f"/hook/{HOOK}" in scene.key_echo_upstream.heard.paths)
 
 
 def _children() -> list[psutil.Process]:
@@ -319,7 +319,7 @@ def digests(scene: Scene) -> dict[str, str]:
 
 def test_everything_happened_that_can_happen_to_a_request(scene: Scene) -> None:
     statuses = {answer.status_code for answer in scene.answers}
-    heard = scene.gossip.heard
+    heard = scene.key_echo_upstream.heard
 
     assert statuses >= {200, 400, 401, 402, 403, 404, 405, 409, 412, 413, 422, 429, 502, 503}
     assert heard.keys == {PROVIDER, LITERAL}  # the keys were used, so there was something to leak
@@ -327,7 +327,7 @@ def test_everything_happened_that_can_happen_to_a_request(scene: Scene) -> None:
 
 def test_an_upstream_hears_its_own_key_and_nobody_elses(scene: Scene) -> None:
     others = {name: s for name, s in scene.secrets.items() if s not in (PROVIDER, LITERAL, HOOK)}
-    heard = {str(n): text.encode() for n, text in enumerate(scene.gossip.heard.all)}
+    heard = {str(n): text.encode() for n, text in enumerate(scene.key_echo_upstream.heard.all)}
 
     assert found_in(others, heard) == []
 

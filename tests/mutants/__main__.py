@@ -29,11 +29,11 @@ LEARNED = ROOT / ".bench" / "mutants"
 TESTS = ("tests/unit", "tests/property")
 # What waits for nothing and talks to nobody, or only through a clock and a lock that it is given.
 PURE = (
-    "serve_app/gateway/charging.py",
-    "serve_app/gateway/budget_filter.py",
-    "serve_app/{accounting,dialects,resilience,routing,schemas,streams}/*.py",
-    "serve_app/control/{amendment,book,borrower,breakers,capacity,costs,credit,endpoint_addresses}.py",
-    "serve_app/control/{lender,loans,machines,pages,plane,quota,refusal,tally}.py",
+    "serve_app/gateway/{charging,budget_filter}.py",
+    "serve_app/{pricing,limits,ledger,resilience,routing,providers/dialects}/*.py",
+    "serve_app/{formats,formats/openai_chat,gateway/streaming}/*.py",
+    "serve_app/control/{admin_quota,breakers,capacity,config_change,control_plane,endpoint_addresses}.py",
+    "serve_app/control/{machine_report,runtime_config,tally}.py",
 )
 NEAR = 3  # tests whose files are run before all others, as most mutants go no further
 SHOWN_FOR_S = 30.0  # of tests, by the time they take without a change; the quickest come first
@@ -49,7 +49,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=150, help="how many mutants (default 150; 0: all)")
     parser.add_argument("--seed", type=int, default=1, help="of the sample")
     parser.add_argument("--minutes", type=float, default=30.0, help="begin no mutant after that (default 30)")
-    parser.add_argument("--only", default="", help="only modules with this in their path: accounting, purse")
+    parser.add_argument("--only", default="", help="only modules with this in their path: pricing, limits")
     parser.add_argument("--reuse", action="store_true", help="believe the last run of tests as they were")
     return parser.parse_args()
 

@@ -14,7 +14,7 @@ from serve_app.caller import ANYONE
 from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig
 from serve_app.formats.openai_chat.request import read_chat
-from serve_app.gateway.charging import Bill
+from serve_app.gateway.charging import RequestCharges
 from serve_app.pricing.prompt import most_tokens
 from serve_app.providers.base import Call
 from serve_app.providers.factory import build_provider
@@ -23,7 +23,7 @@ from serve_app.providers.vllm_engine import LocalProvider
 from serve_app.routing.target import Target
 from tests.support.clock import FakeClock
 from tests.support.engine import HttpEngine
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.settings import settings as settings_of
 from tests.support.upstream import ScriptedUpstream
 
@@ -113,8 +113,8 @@ class Adapters:
         config = settings_of(
             {"llm_providers": offered, "default_models": {}}, budgets={"limit": 1e9, "window": "total"}
         )
-        house = House(config, {each["id"]: ListedProvider() for each in offered}, FakeClock())
-        self.house = self.loop.run_until_complete(house.open())
+        harness = Harness(config, {each["id"]: ListedProvider() for each in offered}, FakeClock())
+        self.harness = self.loop.run_until_complete(harness.open())
         self.providers = {each["id"]: self._built(each) for each in offered}
 
     def _built(self, offered: dict[str, Any]) -> Any:
@@ -125,25 +125,25 @@ class Adapters:
         return build_provider(ProviderConfig(**offered), {}, SystemClock())
 
     def target(self, type_: str) -> Target:
-        return next(each for each in self.house.gateway.targets if each.provider_id == type_)
+        return next(each for each in self.harness.gateway.targets if each.provider_id == type_)
 
-    def sent(self, type_: str, body: dict[str, Any]) -> tuple[Bill, dict[str, Any]]:
+    def sent(self, type_: str, body: dict[str, Any]) -> tuple[RequestCharges, dict[str, Any]]:
         """What the upstream gets of this body, and the bill on which it was reserved."""
         request = read_chat(json.dumps(body).encode())
-        wanted = self.house.gateway.chat_requirements(request)
-        control = self.house.control
-        bill = Bill("r", "chat", wanted, ANYONE, control, FakeClock())
+        wanted = self.harness.gateway.chat_requirements(request)
+        control = self.harness.control
+        charges = RequestCharges("r", "chat", wanted, ANYONE, control, FakeClock())
         target = self.target(type_)
         call = Call(
             target.model_id,
             request.raw,
             5.0,
-            output_tokens=bill.sends(target),
-            limits_tools=bill.limits_tools(target),
+            output_tokens=charges.sends(target),
+            limits_tools=charges.limits_tools(target),
         )
         self.upstream.requests.clear()
         self.loop.run_until_complete(self._ask(self.providers[type_], call, bool(body.get("stream"))))
-        return bill, self.upstream.last.json
+        return charges, self.upstream.last.json
 
     async def _ask(self, provider: Any, call: Call, streams: bool) -> None:
         if not streams:
@@ -172,12 +172,12 @@ def adapters() -> Iterator[Adapters]:
 def test_no_answer_may_be_longer_than_what_was_reserved_for_it(
     adapters: Adapters, type_: str, body: dict[str, Any]
 ) -> None:
-    bill, sent = adapters.sent(type_, body)
+    charges, sent = adapters.sent(type_, body)
 
     bounds = list(allowed(sent))
     assert len(bounds) == 1, "exactly one is sent, also where the caller set none"
     answers = sent.get("n", 1)
-    assert bounds[0] * answers <= bill.most(adapters.target(type_)).output_tokens
+    assert bounds[0] * answers <= charges.most(adapters.target(type_)).output_tokens
     asked = [*allowed({name: value for name, value in body.items() if name != "thinking"})]
     assert not asked or bounds[0] >= max(asked), "no answer is cut shorter than was asked"
 
@@ -200,9 +200,9 @@ def test_no_answer_may_be_longer_than_what_was_reserved_for_it(
 def test_the_largest_bound_counts_and_is_the_one_that_is_sent(
     adapters: Adapters, type_: str, body: dict[str, Any], reserved: int
 ) -> None:
-    bill, sent = adapters.sent(type_, {"messages": [{"role": "user", "content": "hi"}], **body})
+    charges, sent = adapters.sent(type_, {"messages": [{"role": "user", "content": "hi"}], **body})
 
-    assert bill.most(adapters.target(type_)).output_tokens == reserved
+    assert charges.most(adapters.target(type_)).output_tokens == reserved
     assert [bound * sent.get("n", 1) for bound in allowed(sent)] == [reserved]
 
 
@@ -212,10 +212,10 @@ def test_what_is_sent_allows_no_more_searches_than_were_reserved(adapters: Adapt
     for given_uses, uses in ((None, 5), (3, 3)):
         offered = tool if given_uses is None else {**tool, "max_uses": given_uses}
         body = {"messages": [{"role": "user", "content": "hi"}], "tools": [offered]}
-        bill, sent = adapters.sent("anthropic", body)
+        charges, sent = adapters.sent("anthropic", body)
 
         assert [each["max_uses"] for each in sent["tools"]] == [uses]
-        assert bill.most(adapters.target("anthropic")).searches == uses
+        assert charges.most(adapters.target("anthropic")).searches == uses
 
 
 # What is read

@@ -49,7 +49,7 @@ class World(RuleBasedStateMachine):
 
     @rule()
     def somebody_looks(self) -> None:
-        self._becomes(self.breaker.looked_at(self.now, self.policy))
+        self._becomes(self.breaker.at(self.now, self.policy))
 
     @rule(began_ago_s=st.floats(0, 20))
     def a_check_finds_the_provider_well(self, began_ago_s: float) -> None:
@@ -103,7 +103,7 @@ class World(RuleBasedStateMachine):
     def counts_are_never_negative_and_open_means_a_failure_was_seen(self) -> None:
         assert self.breaker.failure_count >= 0
         assert self.breaker.success_count >= 0
-        assert len(self.breaker.mourned) <= self.breaker.failure_count, "it grows without bound"
+        assert len(self.breaker.counted_deaths) <= self.breaker.failure_count, "it grows without bound"
         if self.breaker.state is not BreakerState.CLOSED:
             assert self.breaker.last_failure is not None
             assert self.breaker.failure_count > 0
@@ -150,7 +150,7 @@ def after_an_outage(history: list[tuple[float, Outcome | None]]) -> tuple[Breake
     for later_s, outcome in history:
         now += later_s
         probed = breaker.probed(now, USUAL_BREAKER)
-        breaker = (probed or breaker).looked_at(now, USUAL_BREAKER)
+        breaker = (probed or breaker).at(now, USUAL_BREAKER)
         if outcome is not None:
             breaker = breaker.heard(outcome, breaker.probe_until if probed else None, now, USUAL_BREAKER)
     return breaker, now
@@ -159,7 +159,7 @@ def after_an_outage(history: list[tuple[float, Outcome | None]]) -> tuple[Breake
 def seconds_until_closed(breaker: Breaker, recovered_at: float, checks: bool) -> float:
     """Return how long a provider that is well now is left alone, when somebody asks every second."""
     now = checked_at = recovered_at
-    while breaker.looked_at(now, USUAL_BREAKER).state is not BreakerState.CLOSED:
+    while breaker.at(now, USUAL_BREAKER).state is not BreakerState.CLOSED:
         now += 1.0
         if checks and now >= checked_at + USUAL_BREAKER.check_interval_s:
             breaker, checked_at = breaker.heard(Outcome.WELL, None, now, USUAL_BREAKER), now

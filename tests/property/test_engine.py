@@ -16,7 +16,7 @@ from serve_app.formats.openai_chat.request import read_chat
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, Call
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.settings import two_providers
 
 REQUEST = read_chat(orjson.dumps({"messages": [{"role": "user", "content": "hi"}]}))
@@ -104,7 +104,7 @@ def test_attempts_end_with_the_deadline_are_bounded_and_keep_announced_waits(
     )
 
     async def run() -> None:
-        made = await House(config, dict(scripted), clock).open()
+        made = await Harness(config, dict(scripted), clock).open()
         for timeout_s in timeouts:
             before = {name: len(provider.asked) for name, provider in scripted.items()}
             started, told = clock.monotonic(), len(made.events)
@@ -135,7 +135,7 @@ def test_every_kind_of_failure_ends_a_request_that_nobody_can_serve(kind: Failur
     failing = {name: Scripted(name, clock, [Behaviour(0, kind, None)]) for name in ("first", "second")}
 
     async def run() -> None:
-        made = await House(two_providers(), dict(failing), clock).open()
+        made = await Harness(two_providers(), dict(failing), clock).open()
         with pytest.raises(UpstreamError) as caught:
             await made.gateway.chat(REQUEST, "r")
         told, status = caught.value, LAST_WORDS[kind]

@@ -17,10 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from serve_app.ledger.entry import Entry, EntryOutcome
 from serve_app.ledger.store import Spend
-from serve_app.limits.allocator import EXPIRES_S, LEASE_S, Lender
-from serve_app.limits.client import Borrower, Hold, Need
+from serve_app.limits.allocator import EXPIRES_S, LEASE_S, LeaseAllocator
+from serve_app.limits.client import LeaseClient, Need, Reservation
 from serve_app.limits.limit import Limit, Scope, Unit, Window
-from serve_app.limits.messages import Grant, Holding, Want
+from serve_app.limits.messages import Grant, Lease, Want
 from serve_app.limits.reservations import CREDIT_WITHIN_S
 from serve_app.pricing.usage import Usage
 
@@ -58,7 +58,7 @@ class Asked:
 class Reserved:
     """A request under way since this moment."""
 
-    hold: Hold
+    hold: Reservation
     asked: Asked
     at: float
     on_trust: bool = False
@@ -69,7 +69,7 @@ class Router:
     """One router, its journal, and what it has on its way."""
 
     name: str
-    borrower: Borrower = field(default_factory=Borrower)
+    lease_client: LeaseClient = field(default_factory=LeaseClient)
     entries: list[Entry] = field(default_factory=list)
     taken: int = 0
     under_way: list[Reserved] = field(default_factory=list)
@@ -89,9 +89,9 @@ class Cluster(RuleBasedStateMachine):
         self.now = START
         self.stored: list[Entry] = []
         self.counted: dict[str, int] = {}
-        self.lender = Lender()
-        self.lender.set_limits(LIMITS, self.now)
-        self.lender.restore((), self.now, 0.0)
+        self.allocator = LeaseAllocator()
+        self.allocator.set_limits(LIMITS, self.now)
+        self.allocator.restore((), self.now, 0.0)
         self.routers = [Router(name) for name in "abc"]
         self.admitted: Counter[int] = Counter()  # requests out of credit, by minute
         self.tokens: Counter[int] = Counter()
@@ -110,10 +110,10 @@ class Cluster(RuleBasedStateMachine):
     def tries_to_reserve(self, at: int, asked: Asked) -> bool:
         router = self.routers[at]
         if self.now - router.heard_at > LEASE_S:
-            router.borrower.lose_free()
-        hold = router.borrower.reserve(asked.needs, self.now)
+            router.lease_client.lose_free()
+        hold = router.lease_client.reserve(asked.needs, self.now)
         if hold is None:
-            router.borrower.ask(asked.needs, self.now)
+            router.lease_client.ask(asked.needs, self.now)
             return False
         router.under_way.append(Reserved(hold, asked, self.now))
         self.admitted[minute_of(self.now)] += 1
@@ -128,9 +128,9 @@ class Cluster(RuleBasedStateMachine):
             return
         self.now = max(self.now, router.heard_at + LEASE_S + 0.1)
         self.those_at_work_report()
-        router.borrower.lose_free()
+        router.lease_client.lose_free()
         for each in asked:
-            if hold := router.borrower.trust(each.needs, self.now):
+            if hold := router.lease_client.trust(each.needs, self.now):
                 router.under_way.append(Reserved(hold, each, self.now, on_trust=True))
 
     @rule(at=routers, share=st.floats(0, 1))
@@ -141,7 +141,7 @@ class Cluster(RuleBasedStateMachine):
             tokens = int(ended.asked.tokens * share)
             entry = entry_of(router, int(ended.asked.cost * share), tokens, ended.asked.tenant, self.now)
             router.entries.append(entry)
-            router.borrower.settle(ended.hold, entry, self.now)
+            router.lease_client.settle(ended.hold, entry, self.now)
             if ended.on_trust:
                 self.on_trust.add((entry.journal, entry.number))
             elif minute_of(ended.at) == minute_of(self.now):
@@ -153,7 +153,7 @@ class Cluster(RuleBasedStateMachine):
         router = self.routers[at]
         if router.under_way:
             ended = router.under_way.pop()
-            router.borrower.cancel(ended.hold, self.now)
+            router.lease_client.cancel(ended.hold, self.now)
             if minute_of(ended.at) == minute_of(self.now) and not ended.on_trust:
                 self.admitted[minute_of(self.now)] -= 1
                 self.tokens[minute_of(self.now)] -= ended.asked.tokens
@@ -163,29 +163,29 @@ class Cluster(RuleBasedStateMachine):
         router = self.routers[at]
         entries = [entry for entry in router.entries if entry.number > router.taken]
         if entries:
-            router.borrower.sent(entries[-1].number)
-        wants = router.borrower.wants()
-        holdings = router.borrower.holdings(self.now)
+            router.lease_client.sent(entries[-1].number)
+        wants = router.lease_client.wants()
+        leases = router.lease_client.leases(self.now)
         if arrives:
-            grants = self.hears(router, entries, holdings, wants)
+            grants = self.hears(router, entries, leases, wants)
             if comes_back:
                 router.taken = self.counted.get(router.name, 0)
                 router.heard_at = self.now
-                router.borrower.take(grants, wants, self.now)
-                recalled = self.lender.recalls(self.now)
-                router.borrower.give_back(name for name, by in recalled.items() if by != router.name)
+                router.lease_client.take(grants, wants, self.now)
+                recalled = self.allocator.recalls(self.now)
+                router.lease_client.give_back(name for name, by in recalled.items() if by != router.name)
 
     def hears(
-        self, router: Router, entries: list[Entry], holdings: dict[str, Holding], wants: dict[str, Want]
+        self, router: Router, entries: list[Entry], leases: dict[str, Lease], wants: dict[str, Want]
     ) -> dict[str, Grant]:
         self.counts(router, entries)
-        return self.lender.hear(router.name, holdings, wants, self.now)
+        return self.allocator.hear(router.name, leases, wants, self.now)
 
     def counts(self, router: Router, entries: list[Entry]) -> None:
         for entry in entries:
             if entry.number > self.counted.get(router.name, 0):
                 self.counted[router.name] = entry.number
-                self.lender.spend(entry, self.now)
+                self.allocator.spend(entry, self.now)
                 self.stored.append(entry)
 
     @rule(at=routers)
@@ -237,9 +237,9 @@ class Cluster(RuleBasedStateMachine):
         if minute_of(self.died_at) == minute_of(self.now):
             self.unknown.add(minute_of(self.now))
         self.came_up_at = self.now
-        self.lender = Lender()
-        self.lender.set_limits(LIMITS, self.now)
-        self.lender.restore(spends_of(self.stored), self.now, LEASE_S)
+        self.allocator = LeaseAllocator()
+        self.allocator.set_limits(LIMITS, self.now)
+        self.allocator.restore(spends_of(self.stored), self.now, LEASE_S)
         self.all_report()
 
     def all_report(self) -> None:
@@ -260,7 +260,7 @@ class Cluster(RuleBasedStateMachine):
             assert self.now < until, f"after {within_s} s {waiting} are still waiting"
             self.all_report()
             for at, asked in waiting:
-                short = self.routers[at].borrower.shortage(asked.needs, self.now)
+                short = self.routers[at].lease_client.shortfall(asked.needs, self.now)
                 assert not (is_soon and short), "refused what there is"
             self.now += STEP_S
 
@@ -322,10 +322,10 @@ class Cluster(RuleBasedStateMachine):
             self.all_report()
             self.now += EXPIRES_S + 61
         for limit in LIMITS:
-            standing = self.lender.standing(limit.id, self.now)
-            assert standing is not None
-            assert standing.on_loan == 0
-            assert standing.used == (self.spent(limit, self.all_entries()) if limit in BUDGETS else 0)
+            limit_status = self.allocator.limit_status(limit.id, self.now)
+            assert limit_status is not None
+            assert limit_status.on_loan == 0
+            assert limit_status.used == (self.spent(limit, self.all_entries()) if limit in BUDGETS else 0)
 
     def all_entries(self) -> Iterator[Entry]:
         yield from self.stored

@@ -15,7 +15,7 @@ from serve_app.formats.openai_chat.request import read_chat
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, Call
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.settings import settings
 
 Asked = tuple[str, str, bool]  # provider, model, and whether it failed through its own fault
@@ -118,7 +118,7 @@ def test_a_named_model_answers_unless_it_failed_a_pinned_one_always_and_what_is_
     here = {p["id"]: Recorded(p["id"], list(kind), asked) for p, kind in zip(providers, kinds, strict=True)}
 
     async def run() -> None:
-        made = await House(config, dict(here), FakeClock()).open()
+        made = await Harness(config, dict(here), FakeClock()).open()
         for name, shown, fields in requests:
             content = [{"type": "image_url", "image_url": {"url": shown}}] if shown else "hi"
             body = {"messages": [{"role": "user", "content": content}], "model": name, **fields}

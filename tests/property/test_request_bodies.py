@@ -26,7 +26,7 @@ from serve_app.providers.bodies import fields_of
 from serve_app.providers.simulator import ScriptedProvider
 from tests.support.api import PIXEL
 from tests.support.clock import FakeClock
-from tests.support.harness import House
+from tests.support.harness import Harness
 from tests.support.keyrings import keyring
 from tests.support.settings import two_providers
 
@@ -86,8 +86,8 @@ class App:
             ]},
             default_models={},
         )  # fmt: skip
-        self.house = House(configured, {p.id: Reader(p, clock) for p in configured.llm_providers}, clock)  # type: ignore[misc]
-        app = build_api(self.house.gateway, self.house.lookout, keyring(), clock, exposition)
+        self.harness = Harness(configured, {p.id: Reader(p, clock) for p in configured.llm_providers}, clock)  # type: ignore[misc]
+        app = build_api(self.harness.gateway, self.harness.health_monitor, keyring(), clock, exposition)
         transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
         self.client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
         self.loop = asyncio.new_event_loop()
@@ -96,7 +96,7 @@ class App:
         return self.loop.run_until_complete(self.client.post(path, content=raw))
 
     def failures(self) -> list[int]:
-        return [self.house.control.breakers.of(name).failure_count for name in ("first", "second")]
+        return [self.harness.control.breakers.of(name).failure_count for name in ("first", "second")]
 
 
 APP = App()

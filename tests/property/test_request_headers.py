@@ -307,7 +307,7 @@ def check_upstream(running: Running, question: Question) -> None:
 def check_id(running: Running, answer: Answered) -> None:
     """The id in the answer is the one in the log, and at the upstream, and can be printed."""
     told = [value.decode("latin-1") for name, value in answer.headers if name == b"x-request-id"]
-    logged = [e.request_id for e in running.house.events if hasattr(e, "request_id")]
+    logged = [e.request_id for e in running.harness.events if hasattr(e, "request_id")]
     known = logged + [headers["x-request-id"] for headers, _ in running.upstream.seen]
     assert known == told[:1] * len(known)
     if answer.status == 200 or known:
@@ -339,7 +339,7 @@ def test_no_header_is_a_failure_opens_a_door_or_comes_back_broken(gateways: Gate
             assert may_be_let_in(question)
         if running.upstream.seen and kind == "keyless":
             assert all(map(LOOPBACK.fullmatch, question.all(b"host")))
-        assert [running.house.control.breakers.of(name).failure_count for name in ("first", "second")] == [
+        assert [running.harness.control.breakers.of(name).failure_count for name in ("first", "second")] == [
             0,
             0,
         ]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from serve_app.config.policy import RetryPolicy
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
-from serve_app.resilience.retry import JITTER, QUICK_S, Again, Move, Outlook, Tried, next_step
+from serve_app.resilience.retry import JITTER, QUICK_S, NextStep, Outlook, Retry, Tried, next_step
 
 KINDS = st.sampled_from(FailureKind)
 STATUSES = st.none() | st.integers(400, 599)
@@ -38,7 +38,7 @@ def test_a_retry_is_within_the_deadline_and_the_policy_and_never_before_its_time
     outlook = Outlook(left_s, stands_in=stands_in, passes_filter=passes_filter)
     step = next_step(Tried(error, retries), policy, outlook, chance)
 
-    if isinstance(step, Move):
+    if isinstance(step, NextStep):
         return
     assert 0 <= step.after_s < left_s
     assert retries < policy.max_retries
@@ -55,7 +55,7 @@ def test_a_target_is_left_after_no_more_than_its_retries(
     attempts = 1
     while isinstance(
         step := next_step(Tried(error, attempts - 1), policy, Outlook(left_s, stands_in=stands_in), chance),
-        Again,
+        Retry,
     ):
         left_s -= step.after_s
         attempts += 1
@@ -70,7 +70,7 @@ def test_where_nobody_announces_a_wait_the_next_is_never_shorter(
 ) -> None:
     error = upstream_error("no", "p", kind)
     steps = [next_step(Tried(error, n), policy, Outlook(1e9), chance) for n in (retries, retries + 1)]
-    waits = [step.after_s for step in steps if isinstance(step, Again)]
+    waits = [step.after_s for step in steps if isinstance(step, Retry)]
 
     assert waits == sorted(waits)
 
@@ -83,10 +83,10 @@ def test_every_failure_has_an_answer_and_a_caller_to_hear_it(
     outlook = Outlook(1e9, stands_in=stands_in, passes_filter=passes_filter)
     step = next_step(Tried(error), RetryPolicy(), outlook, 0.0)
 
-    assert isinstance(step, Again | Move)
-    assert isinstance(step, Again) <= error.retryable
+    assert isinstance(step, Retry | NextStep)
+    assert isinstance(step, Retry) <= error.retryable
     is_ours = kind is FailureKind.INTERNAL
-    assert error.callers_fault or is_ours or step is not Move.END
+    assert error.callers_fault or is_ours or step is not NextStep.GIVE_UP
 
 
 @given(KINDS, STATUSES, CHANCES, st.floats(0, 600))
@@ -95,7 +95,7 @@ def test_while_another_target_can_be_asked_all_waits_together_are_short(
 ) -> None:
     error, waited_s, retries = upstream_error("no", "p", kind, status), 0.0, 0
     outlook = Outlook(1e9, has_other=True)
-    while isinstance(step := next_step(Tried(error, retries, took_s), RetryPolicy(), outlook, chance), Again):
+    while isinstance(step := next_step(Tried(error, retries, took_s), RetryPolicy(), outlook, chance), Retry):
         waited_s += step.after_s
         retries += 1
 
@@ -111,4 +111,4 @@ def test_a_target_that_was_silent_or_cut_is_never_asked_again(
     silent = Tried(upstream_error("no", "p", FailureKind.TIMEOUT), took_s=15.0)
 
     for tried in (cut, silent):
-        assert not isinstance(next_step(tried, policy, Outlook(1e9, other), chance), Again)
+        assert not isinstance(next_step(tried, policy, Outlook(1e9, other), chance), Retry)

@@ -17,9 +17,9 @@ from serve_app.api.asgi import Headers
 from serve_app.api.auth import Keyring
 from serve_app.observability.metrics import exposition
 from serve_app.providers.catalogue import VENDORS
-from serve_app.providers.openai_compatible.provider import WireProvider
+from serve_app.providers.openai_compatible.provider import OpenAICompatibleProvider
 from tests.support.clock import FakeClock
-from tests.support.harness import House
+from tests.support.harness import Harness
 from tests.support.settings import two_providers
 
 OURS = "sk-the-gateways-own-key"  # which the upstream is shown
@@ -117,16 +117,16 @@ class Running:
         configured = two_providers(vendor, auth=auth, router=router)
         row = VENDORS["openai_compatible"]
         self._providers: Any = {
-            p.id: WireProvider(p, row, OURS, self.clock) for p in configured.llm_providers
+            p.id: OpenAICompatibleProvider(p, row, OURS, self.clock) for p in configured.llm_providers
         }
-        self.house = House(configured, self._providers, self.clock)
+        self.harness = Harness(configured, self._providers, self.clock)
         self.keys = Keyring.of(configured, {}, self.clock)
-        app = build_api(self.house.gateway, self.house.lookout, self.keys, self.clock, exposition)
+        app = build_api(self.harness.gateway, self.harness.health_monitor, self.keys, self.clock, exposition)
         self.app = with_request_id(app)
 
     async def open(self) -> None:
-        await self.house.open()
-        self.keys.take(self.house.control.book)
+        await self.harness.open()
+        self.keys.take(self.harness.control.runtime_config)
 
     async def close(self) -> None:
         for provider in self._providers.values():
@@ -135,7 +135,7 @@ class Running:
     async def asked(self, question: Question) -> Answered:
         """The answer; a TimeoutError when there is none within a time that no request here takes."""
         self.clock.advance(3600)
-        self.house.events.clear()
+        self.harness.events.clear()
         self.upstream.seen.clear()
         answered = Answered()
         messages = [{"type": "http.request", "body": question.body, "more_body": False}]

@@ -1,8 +1,8 @@
 """Limits of every unit, and routers that were lent some of them."""
 
-from serve_app.limits.client import Borrower
+from serve_app.limits.client import LeaseClient
 from serve_app.limits.limit import Limit, Unit, Window
-from serve_app.limits.messages import FOR_EVER, Grant, Holding, Want
+from serve_app.limits.messages import FOR_EVER, Grant, Lease, Want
 
 NOW = 1_000.0
 REQUESTS = Limit("gateway/requests", Unit.REQUESTS, Window.MINUTE, 1000)
@@ -17,14 +17,14 @@ def window_of(limit: Limit) -> float:
     return MINUTE if limit.window is Window.MINUTE else FOR_EVER
 
 
-def lent(limit: Limit, amount: int) -> Borrower:
+def lent(limit: Limit, amount: int) -> LeaseClient:
     """A router with so much credit, which has asked for no more than that."""
-    borrower = Borrower()
-    borrower.ask([(limit, amount)], NOW)
-    borrower.take({limit.id: Grant(amount, 0, window_of(limit))}, {limit.id: Want(amount, amount)}, NOW)
-    borrower.wants()
-    return borrower
+    lease_client = LeaseClient()
+    lease_client.ask([(limit, amount)], NOW)
+    lease_client.take({limit.id: Grant(amount, 0, window_of(limit))}, {limit.id: Want(amount, amount)}, NOW)
+    lease_client.wants()
+    return lease_client
 
 
-def held(borrower: Borrower, limit: Limit, at: float = NOW) -> Holding | None:
-    return borrower.holdings(at).get(limit.id)
+def held(lease_client: LeaseClient, limit: Limit, at: float = NOW) -> Lease | None:
+    return lease_client.leases(at).get(limit.id)

@@ -5,9 +5,9 @@ from random import Random
 
 from serve_app.clock import Clock
 from serve_app.config.settings import Settings
-from serve_app.control.cache import Replica
-from serve_app.control.control_plane import Plane
-from serve_app.control.local_control_plane import LocalControl
+from serve_app.control.cache import ControlCache
+from serve_app.control.control_plane import ControlPlane
+from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.errors import UpstreamError
 from serve_app.events import Event
 from serve_app.gateway.gateway import Gateway
@@ -16,7 +16,7 @@ from serve_app.observability.logs import log_event
 from serve_app.observability.metrics import MetricsListener
 from serve_app.pricing.target_prices import prices_of
 from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamItem
-from serve_app.providers.health_monitor import Lookout
+from serve_app.providers.health_monitor import HealthMonitor
 
 
 class ListedProvider:
@@ -61,7 +61,7 @@ class ListedProvider:
         return answer
 
 
-class House:
+class Harness:
     """A gateway with what surrounds it: the authority, one replica, and what listeners heard."""
 
     def __init__(
@@ -72,17 +72,17 @@ class House:
         store: Store | None = None,
         wakers: Mapping[str, Callable[[], None]] | None = None,
     ) -> None:
-        self.plane = Plane("generation-1", prices_of)
-        self.authority = LocalControl(self.plane, clock, store)
-        self.control = Replica("replica-1", settings, self.authority, clock, prices_of(settings))
+        self.plane = ControlPlane("generation-1", prices_of)
+        self.authority = LocalControlPlane(self.plane, clock, store)
+        self.control = ControlCache("replica-1", settings, self.authority, clock, prices_of(settings))
         self.providers = providers
         self.events: list[Event] = []
         metrics = MetricsListener(lambda: self.control.tally)
         listeners = [self.events.append, metrics, log_event]
         self.gateway = Gateway(settings, providers, self.control, clock, Random(7), listeners, wakers)
-        self.lookout = Lookout(settings.health, providers, clock, Random(7), self.gateway.tell)
+        self.health_monitor = HealthMonitor(settings.health, providers, clock, Random(7), self.gateway.tell)
 
-    async def open(self) -> "House":
+    async def open(self) -> "Harness":
         """Say hello, so that prices and breakers are known; no background task runs."""
         await self.control.introduce()
         return self

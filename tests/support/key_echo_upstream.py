@@ -28,8 +28,8 @@ class Heard:
     all: list[str] = field(default_factory=list)
 
 
-class Gossip:
-    """`with Gossip() as gossip:` runs it in threads of its own; `gossip.url` is where."""
+class KeyEchoUpstream:
+    """`with Gossip() as gossip:` runs it in threads of its own; `key_echo_upstream.url` is where."""
 
     def __init__(self) -> None:
         self.heard = Heard()
@@ -37,7 +37,7 @@ class Gossip:
         self._server = ThreadingHTTPServer((HOST, 0), handler)
         self.url = f"http://{HOST}:{self._server.server_port}"
 
-    def __enter__(self) -> "Gossip":
+    def __enter__(self) -> "KeyEchoUpstream":
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 

@@ -6,7 +6,7 @@ from typing import Any
 from serve_app.api.auth import Keyring
 from serve_app.clock import Clock
 from serve_app.config.key import KeyConfig
-from serve_app.control.runtime_config import Book, book_of
+from serve_app.control.runtime_config import RuntimeConfig, runtime_config_of
 from serve_app.ledger.store import Record
 from tests.support.clock import FakeClock
 from tests.support.settings import two_providers
@@ -26,7 +26,7 @@ def keyring(
     return Keyring.of(settings, {}, clock or FakeClock())
 
 
-def book_with(*keys: KeyConfig, tenants: Sequence[dict[str, Any]] = (), epoch: int = 1) -> Book:
+def book_with(*keys: KeyConfig, tenants: Sequence[dict[str, Any]] = (), revision: int = 1) -> RuntimeConfig:
     """A book in which these keys and tenants stand."""
     records = [Record("key", key.id, key.model_dump(mode="json")) for key in keys]
-    return book_of(two_providers(tenants=list(tenants)), records, epoch)
+    return runtime_config_of(two_providers(tenants=list(tenants)), records, revision)

@@ -14,9 +14,9 @@ from serve_app.api.app import build_api
 from serve_app.api.auth import Keyring
 from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
-from serve_app.control.cache import Replica
-from serve_app.control.control_plane import Plane
-from serve_app.control.local_control_plane import LocalControl
+from serve_app.control.cache import ControlCache
+from serve_app.control.control_plane import ControlPlane
+from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.gateway.gateway import Gateway
 from serve_app.ledger.entry import Entry
 from serve_app.limits.allocator import BudgetAlert
@@ -24,7 +24,7 @@ from serve_app.observability.metrics import MetricsListener, exposition
 from serve_app.pricing.target_prices import prices_of
 from serve_app.providers.base import Provider
 from serve_app.providers.endpoint_check import look_at_endpoint
-from serve_app.providers.health_monitor import Lookout
+from serve_app.providers.health_monitor import HealthMonitor
 from serve_app.storage.sql import SqlStore
 from tests.support.harness import ListedProvider
 
@@ -82,25 +82,25 @@ class Office:
         self.clock = clock
         self.alerts: list[BudgetAlert] = []
         self.store = store
-        self.authority = LocalControl(
-            Plane("generation-1", prices_of, on_alert=self.alerts.append), clock, store
+        self.authority = LocalControlPlane(
+            ControlPlane("generation-1", prices_of, on_alert=self.alerts.append), clock, store
         )
         self.providers = providers
         self.settings = settings
         self.routers = [self._router(f"router-{number}") for number in (1, 2)]
 
-    def _router(self, name: str) -> tuple[Replica, Any]:
+    def _router(self, name: str) -> tuple[ControlCache, Any]:
         settings, clock = self.settings, self.clock
-        control = Replica(name, settings, self.authority, clock, prices_of(settings))
+        control = ControlCache(name, settings, self.authority, clock, prices_of(settings))
         metrics = MetricsListener(lambda: control.tally)
         gateway = Gateway(settings, self.providers, control, clock, Random(7), [metrics])
         look = partial(look_at_endpoint, clock=clock)
-        lookout = Lookout(
+        health_monitor = HealthMonitor(
             settings.health, self.providers, clock, Random(7), gateway.tell, gateway.moved, look
         )
         keyring = Keyring.of(settings, {}, clock)
-        control.on_new_book(keyring.take)
-        return control, build_api(gateway, lookout, keyring, clock, exposition, look)
+        control.on_runtime_config(keyring.take)
+        return control, build_api(gateway, health_monitor, keyring, clock, exposition, look)
 
     def client(self, key: str | None = ADMIN, router: int = 0) -> httpx.AsyncClient:
         """Somebody with this key before one of the two routers; to be closed by nobody: it opens nothing."""
@@ -110,7 +110,7 @@ class Office:
 
     async def spent(self, entries: Sequence[Entry]) -> None:
         """These attempts are in the ledger."""
-        await self.authority.adopt(entries)
+        await self.authority.submit_recovered(entries)
         assert self.store is not None
         await self.authority._write(self.store)
 

@@ -83,8 +83,8 @@ RINGS = {
         "pydantic orjson",
     ),
     "cli": (
-        "errors caller clock config pricing routing limits ledger control gateway.budget_filter providers app "
-        "deployments storage",
+        "errors caller clock config pricing routing limits ledger control gateway.budget_filter providers "
+        "app deployments storage",
         "ray typer rich aiohttp orjson",
     ),
 }

@@ -10,8 +10,8 @@ from serve_app.caller import ANYONE
 from serve_app.config.model import ModelTask
 from serve_app.errors import BudgetExceeded, LimitReached, PriceUnknown
 from serve_app.gateway.budget_filter import (
+    BudgetFilter,
     Output,
-    Purse,
     longest_of,
     most_read,
     most_usage,
@@ -154,13 +154,13 @@ def test_of_an_embedding_nobody_says_that_it_fits_the_window() -> None:
     assert most_read(OWN, asking()._replace(extent=Extent(900_000))).text == 100_000
 
 
-class Desk:
+class AdminService:
     """Prices and refusals for one purse, and what it was asked for."""
 
     def __init__(self, price: Price | None, *left: tuple[Limit, int]) -> None:
         self.asked: list[tuple[str, int]] = []
         self.price = price
-        self.purse = Purse(ANYONE, left, lambda _: self.price, self._refusal)
+        self.budget_filter = BudgetFilter(ANYONE, left, lambda _: self.price, self._refusal)
 
     def _refusal(self, limit: Limit, cost: int) -> LimitReached | None:
         self.asked.append((limit.id, cost))
@@ -173,8 +173,8 @@ SMALL = asking(output_limit=10)
 
 def looks(wanted: Requirements, target: Target = OWN, estimate: int | None = 20, left: int = 2_000) -> bool:
     """Whether the purse looks at what a request may cost at worst."""
-    desk = Desk(CHEAP, (BUDGET, left))
-    desk.purse.refusal(target, wanted, estimate)
+    desk = AdminService(CHEAP, (BUDGET, left))
+    desk.budget_filter.refusal(target, wanted, estimate)
     return bool(desk.asked)
 
 
@@ -200,8 +200,8 @@ def test_with_a_hundred_times_the_estimate_left_nobody_looks_closer() -> None:
     ids=str,
 )
 def test_what_cannot_be_estimated_from_text_is_always_looked_at(special: Mapping[str, Any]) -> None:
-    desk = Desk(CHEAP.with_search(1), (BUDGET, 10**6))
-    desk.purse.refusal(OWN, SMALL._replace(extent=Extent(**{"size": 160, **special})), 1)
+    desk = AdminService(CHEAP.with_search(1), (BUDGET, 10**6))
+    desk.budget_filter.refusal(OWN, SMALL._replace(extent=Extent(**{"size": 160, **special})), 1)
 
     assert desk.asked
     assert not looks(SMALL._replace(extent=Extent(160)), left=10**6)
@@ -210,8 +210,8 @@ def test_what_cannot_be_estimated_from_text_is_always_looked_at(special: Mapping
 
 def test_so_is_a_machines_time_and_a_model_that_always_searches() -> None:
     assert looks(SMALL, replace(OWN, machine_ms=1), left=10**6)
-    desk = Desk(CHEAP.with_search(1), (BUDGET, 10**6))
-    desk.purse.refusal(replace(OWN, model_id="sonar"), SMALL, 1)
+    desk = AdminService(CHEAP.with_search(1), (BUDGET, 10**6))
+    desk.budget_filter.refusal(replace(OWN, model_id="sonar"), SMALL, 1)
     assert desk.asked
 
 
@@ -221,29 +221,29 @@ def test_the_first_budget_that_has_no_room_says_so_and_only_those_that_are_scarc
     plenty = replace(BUDGET, id="gateway/month")
     others = replace(BUDGET, id="provider:other/day", scope=Scope(provider="other"))
     second = replace(BUDGET, id="gateway/second")
-    desk = Desk(CHEAP, (plenty, 10**6), (others, 0), (BUDGET, 0), (second, 0))
+    desk = AdminService(CHEAP, (plenty, 10**6), (others, 0), (BUDGET, 0), (second, 0))
 
-    assert desk.purse.refusal(OWN, SMALL, 20) is None
+    assert desk.budget_filter.refusal(OWN, SMALL, 20) is None
     assert desk.asked == [(BUDGET.id, 50), (second.id, 50)]
 
     desk.asked.clear()
-    refused = desk.purse.refusal(OWN, asking(output_limit=461), 20)
+    refused = desk.budget_filter.refusal(OWN, asking(output_limit=461), 20)
     assert isinstance(refused, BudgetExceeded)
     assert desk.asked == [(BUDGET.id, 501)]
 
 
 def test_a_scarce_budget_wants_a_price() -> None:
-    desk = Desk(None, (BUDGET, 0))
-    refused = desk.purse.refusal(OWN, SMALL, 20)
+    desk = AdminService(None, (BUDGET, 0))
+    refused = desk.budget_filter.refusal(OWN, SMALL, 20)
 
     assert isinstance(refused, PriceUnknown)
     assert refused.limit_id == BUDGET.id
 
 
 def test_what_costs_nothing_is_never_refused() -> None:
-    desk = Desk(FREE, (BUDGET, 0))
+    desk = AdminService(FREE, (BUDGET, 0))
 
-    assert desk.purse.refusal(OWN, SMALL, 20) is None
+    assert desk.budget_filter.refusal(OWN, SMALL, 20) is None
     assert not desk.asked
 
 
@@ -264,7 +264,7 @@ def test_a_tool_of_the_vendors_needs_a_price_under_a_budget(
 ) -> None:
     wanted = CHAT._replace(extent=extent, output_limit=10)
 
-    refused = Desk(price, (BUDGET, 0)).purse.refusal(OWN, wanted, None)
+    refused = AdminService(price, (BUDGET, 0)).budget_filter.refusal(OWN, wanted, None)
 
     assert (refused is None or isinstance(refused, BudgetExceeded)) is (reason is None)
     if reason is not None:
@@ -276,10 +276,10 @@ def test_a_tool_of_the_vendors_needs_a_price_under_a_budget(
 def test_a_budget_is_low_below_its_percentage(left: int, is_low: bool) -> None:
     full = replace(BUDGET, id="gateway/month")
 
-    assert Desk(CHEAP, (full, 1_000_000), (BUDGET, left)).purse.is_low(20) is is_low
+    assert AdminService(CHEAP, (full, 1_000_000), (BUDGET, left)).budget_filter.is_low(20) is is_low
 
 
 def test_a_budget_for_one_provider_alone_makes_nothing_low() -> None:
     one = replace(BUDGET, scope=Scope(provider="other"))
 
-    assert not Desk(CHEAP, (one, 0)).purse.is_low(20)
+    assert not AdminService(CHEAP, (one, 0)).budget_filter.is_low(20)

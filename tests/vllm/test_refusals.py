@@ -72,10 +72,10 @@ class Visits:
     def __init__(self) -> None:
         self.told: list[Presence] = []
 
-    async def attend(self, presence: Presence) -> None:
+    async def heartbeat(self, presence: Presence) -> None:
         self.told.append(presence)
 
-    async def adopt(self, entries: Any) -> Any:
+    async def submit_recovered(self, entries: Any) -> Any:
         return SimpleNamespace(written=entries[-1].number)
 
 
@@ -98,9 +98,9 @@ async def test_a_replica_whose_engine_does_not_start_says_that_it_leaves(
 ) -> None:
     """Serve ends its process without another word, and it would seem to be starting for minutes."""
     visits = Visits()
-    context = SimpleNamespace(app_name="app", replica_id=SimpleNamespace(unique_id="r"))
+    context = SimpleNamespace(app_name="app", router_id=SimpleNamespace(unique_id="r"))
     monkeypatch.setattr(local_model.serve, "get_replica_context", lambda: context)
-    monkeypatch.setattr(local_model, "Visitor", lambda *_: visits)
+    monkeypatch.setattr(local_model, "ReadOnlyControlClient", lambda *_: visits)
     monkeypatch.setattr(local_model.LLMServer, "sync_init", lambda _: Broken())
     replica = Quiet.__new__(Quiet)
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import Request, Response
 
-from serve_app.api.admin.service import Desk
+from serve_app.api.admin.service import AdminService
 from serve_app.api.auth import Keyring, check_unconfined
 from serve_app.api.errors import limit_headers
 from serve_app.caller import Caller, Role
@@ -21,21 +21,21 @@ class Access:
     An admin's key is asked for even where no other key is configured, and every request counts.
     """
 
-    def __init__(self, keyring: Keyring, desk: Desk) -> None:
-        self.any_reader = _counted(keyring, Role.READ, desk)
-        self.reader = _counted(keyring, Role.READ, desk, unconfined=True)
-        self.admin = _counted(keyring, Role.ADMIN, desk)
+    def __init__(self, keyring: Keyring, service: AdminService) -> None:
+        self.any_reader = _counted(keyring, Role.READ, service)
+        self.reader = _counted(keyring, Role.READ, service, unconfined=True)
+        self.admin = _counted(keyring, Role.ADMIN, service)
 
 
-def _counted(keyring: Keyring, role: Role, desk: Desk, *, unconfined: bool = False) -> Counted:
+def _counted(keyring: Keyring, role: Role, service: AdminService, *, unconfined: bool = False) -> Counted:
     authorised = keyring.require(role)
 
     async def caller(request: Request, response: Response) -> Caller:
         who = await authorised(request)
         if unconfined:
             check_unconfined(who)
-        left = await desk.asked(who)
-        for name, value in limit_headers(left.limit, left.remaining, left.resets_at - desk.clock.now()):
+        left = await service.asked(who)
+        for name, value in limit_headers(left.limit, left.remaining, left.resets_at - service.clock.now()):
             response.headers[name.decode()] = value.decode()
         return who
 

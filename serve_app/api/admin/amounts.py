@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from serve_app.api.admin.service import Desk
+from serve_app.api.admin.service import AdminService
 from serve_app.control.backend import Backend, Backends, backends_of, first_vllm
 from serve_app.control.machine_report import Machine, hourly_of_vllm, machines_of
-from serve_app.control.runtime_config import Book
+from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.ledger.cost_report import Sum, by_type
 from serve_app.ledger.store import Spend
 from serve_app.limits.limit import Limit, Scope, Unit, Window
@@ -41,41 +41,47 @@ class Money:
         return self.by_type.get(backend, 0) + (self.idle if backend is Backend.VLLM else 0)
 
 
-def gateway_budget(book: Book, tenant: str | None = None) -> Limit | None:
+def gateway_budget(runtime_config: RuntimeConfig, tenant: str | None = None) -> Limit | None:
     """The budget that binds everyone together, or all of a tenant; of several windows the longest."""
     scope = Scope(tenant)
-    budgets = [limit for limit in book.limits if limit.unit is Unit.NANO_DOLLARS and limit.scope == scope]
+    budgets = [
+        limit for limit in runtime_config.limits if limit.unit is Unit.NANO_DOLLARS and limit.scope == scope
+    ]
     return min(budgets, key=lambda limit: _SHOWN_FIRST.index(limit.window), default=None)
 
 
-def spent(spends: Sequence[Spend], desk: Desk, backends: Backends, since: float, until: float) -> Money:
+def spent(
+    spends: Sequence[Spend], service: AdminService, backends: Backends, since: float, until: float
+) -> Money:
     """What these sums and the hours between two moments come to."""
-    types = {provider.id: provider.type for provider in desk.settings.llm_providers}
+    types = {provider.id: provider.type for provider in service.settings.llm_providers}
     sums: dict[str, Sum] = by_type(spends, types)
     up_ms = round(1000 * max(0.0, backends.vllm_up_s(until) - backends.vllm_up_s(since)))
     is_known = backends.vllm_since is not None
-    machines = machines_of(desk.settings, spends, up_ms if is_known else None)
-    vllm, machine = first_vllm(desk.settings), Machine(hourly_of_vllm(desk.settings), up_ms)
+    machines = machines_of(service.settings, spends, up_ms if is_known else None)
+    vllm, machine = first_vllm(service.settings), Machine(hourly_of_vllm(service.settings), up_ms)
     if vllm is not None and is_known:  # else its hours, if any, have to be paid all the same
         machine = machines[vllm.id]
     costs = {name: its.cost for name, its in sums.items()}
     return Money(costs, machine.cost or 0, machine.idle or 0, machines)
 
 
-def spent_by_tenant(spends: Sequence[Spend], desk: Desk) -> Money:
+def spent_by_tenant(spends: Sequence[Spend], service: AdminService) -> Money:
     """What these sums of one tenant come to: what idles of machines is nobody's share."""
-    types = {provider.id: provider.type for provider in desk.settings.llm_providers}
+    types = {provider.id: provider.type for provider in service.settings.llm_providers}
     return Money({name: its.cost for name, its in by_type(spends, types).items()}, 0, 0, {})
 
 
-async def spent_in_window(desk: Desk, book: Book, budget: Limit | None, tenant: str | None = None) -> Money:
+async def spent_in_window(
+    service: AdminService, runtime_config: RuntimeConfig, budget: Limit | None, tenant: str | None = None
+) -> Money:
     """What the budget's present window has cost, all or one tenant; without a budget, what everything has."""
-    now = desk.clock.now()
+    now = service.clock.now()
     since = budget.window.start(now) if budget else 0.0
-    spends = await desk.spends(since, tenant=tenant)
+    spends = await service.spends(since, tenant=tenant)
     if tenant is not None:
-        return spent_by_tenant(spends, desk)
-    return spent(spends, desk, backends_of(desk.settings, book.backend), since, now)
+        return spent_by_tenant(spends, service)
+    return spent(spends, service, backends_of(service.settings, runtime_config.backend), since, now)
 
 
 def told(budget: Limit | None, used: int) -> dict[str, Any]:

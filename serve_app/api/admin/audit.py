@@ -5,15 +5,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query
 
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.service import Desk
-from serve_app.api.admin.timestamps import Moment, moment_of, shown_moment
+from serve_app.api.admin.service import AdminService
+from serve_app.api.admin.timestamps import Moment, shown_timestamp, timestamp_of
 from serve_app.caller import Caller
 from serve_app.ledger.store import Change
 
 MOST = 1000
 
 
-def audit_routes(desk: Desk, access: Access) -> APIRouter:
+def audit_routes(service: AdminService, access: Access) -> APIRouter:
     """The audit, newest line first."""
     Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
@@ -25,7 +25,7 @@ def audit_routes(desk: Desk, access: Access) -> APIRouter:
         before: Moment = None,
     ) -> dict[str, Any]:
         """The newest changes; those before the last line's `at` are the next page."""
-        changes = await desk.changes(limit, moment_of(before, "before"))
+        changes = await service.changes(limit, timestamp_of(before, "before"))
         return {"changes": [shown(change) for change in changes], "count": len(changes)}
 
     return routes
@@ -34,7 +34,7 @@ def audit_routes(desk: Desk, access: Access) -> APIRouter:
 def shown(change: Change) -> dict[str, Any]:
     """A line of the audit as plain JSON."""
     return {
-        "timestamp": shown_moment(change.at),
+        "timestamp": shown_timestamp(change.at),
         "at": change.at,
         "user_id": change.who,
         "action": change.action,

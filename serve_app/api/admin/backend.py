@@ -14,8 +14,8 @@ from pydantic import Field
 
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.endpoint_guard import EndpointGuard
-from serve_app.api.admin.service import Desk
-from serve_app.api.admin.timestamps import shown_moment
+from serve_app.api.admin.service import AdminService
+from serve_app.api.admin.timestamps import shown_timestamp
 from serve_app.caller import Caller
 from serve_app.config.base import Config
 from serve_app.control.backend import (
@@ -53,8 +53,8 @@ class BackendLooks:
     at by `at_endpoint`, which sends none.
     """
 
-    def __init__(self, desk: Desk, at_endpoint: EndpointLook) -> None:
-        self._desk = desk
+    def __init__(self, service: AdminService, at_endpoint: EndpointLook) -> None:
+        self._desk = service
         self._at_endpoint = at_endpoint
 
     async def look(self, backend: Backend, backends: Backends) -> Health:
@@ -70,7 +70,9 @@ class BackendLooks:
                 return await self._at_endpoint(backends.api_base)
         if not configured:
             return self._ill(f"No provider of type '{backend}' is configured")
-        looks = await asyncio.gather(*(self._desk.lookout.fresh(provider.id) for provider in configured))
+        looks = await asyncio.gather(
+            *(self._desk.health_monitor.fresh(provider.id) for provider in configured)
+        )
         return _best(looks)
 
     async def all(self, backends: Backends) -> dict[Backend, Health]:
@@ -82,20 +84,22 @@ class BackendLooks:
         return Health(HealthStatus.UNHEALTHY, None, why, (), self._desk.clock.now())
 
 
-def backend_routes(desk: Desk, access: Access, looks: BackendLooks, guard: EndpointGuard) -> APIRouter:
+def backend_routes(
+    service: AdminService, access: Access, looks: BackendLooks, guard: EndpointGuard
+) -> APIRouter:
     """The current backend, its switch, the backends' health, and vLLM's endpoint."""
     Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806
     routes = APIRouter()
 
     async def present() -> Backends:
-        return backends_of(desk.settings, (await desk.book()).backend)
+        return backends_of(service.settings, (await service.runtime_config()).backend)
 
     @routes.get("/backend/current")
     async def current(_: Reader) -> dict[str, Any]:
         """The current backend, and what there is to choose from."""
-        await desk.lookout.report()
-        return current_backend(desk, await present())
+        await service.health_monitor.report()
+        return current_backend(service, await present())
 
     @routes.post("/backend/switch")
     async def switch(wanted: SwitchWanted, caller: Admin) -> dict[str, Any]:
@@ -109,7 +113,7 @@ def backend_routes(desk: Desk, access: Access, looks: BackendLooks, guard: Endpo
             health = await looks.look(backend, before)
             if health.status is HealthStatus.UNHEALTHY:
                 return _not_switched(before, f"Backend '{backend}' is not healthy: {health.error}")
-        await desk.change(
+        await service.change(
             caller,
             SWITCHED,
             f"backend:{backend}",
@@ -143,10 +147,10 @@ def backend_routes(desk: Desk, access: Access, looks: BackendLooks, guard: Endpo
     async def vllm_endpoint(wanted: EndpointWanted, caller: Admin, request: Request) -> dict[str, Any]:
         """Set where vLLM is from now on, whether or not somebody answers there yet."""
         before = await present()
-        after = before.with_endpoint(wanted.endpoint, desk.clock.now())
+        after = before.with_endpoint(wanted.endpoint, service.clock.now())
         await guard.check(after.vllm_endpoint or "", request.scope)
         state = {"vllm_endpoint": after.vllm_endpoint, "vllm_since": after.vllm_since}
-        await desk.change(
+        await service.change(
             caller,
             "vllm_endpoint_changed",
             "backend:vllm",
@@ -166,11 +170,11 @@ def backend_routes(desk: Desk, access: Access, looks: BackendLooks, guard: Endpo
     return routes
 
 
-def current_backend(desk: Desk, backends: Backends) -> dict[str, Any]:
+def current_backend(service: AdminService, backends: Backends) -> dict[str, Any]:
     """Return the current backend, with what the last looks have found where calls go."""
     looks: dict[str, list[Health]] = {}
-    for provider in desk.settings.llm_providers:
-        if provider.type in list(Backend) and (seen := desk.lookout.seen.get(provider.id)):
+    for provider in service.settings.llm_providers:
+        if provider.type in list(Backend) and (seen := service.health_monitor.seen.get(provider.id)):
             looks.setdefault(provider.type, []).append(seen)
     best = {name: _best(found) for name, found in looks.items()}
     return {
@@ -178,7 +182,7 @@ def current_backend(desk: Desk, backends: Backends) -> dict[str, Any]:
         "vllm_endpoint": backends.vllm_endpoint,
         "vllm_configured": backends.is_configured(Backend.VLLM),
         "health_status": {name: look.status is not HealthStatus.UNHEALTHY for name, look in best.items()},
-        "last_health_check": {name: shown_moment(look.last_check) for name, look in best.items()},
+        "last_health_check": {name: shown_timestamp(look.last_check) for name, look in best.items()},
         "available_models": list(backends.available_models),
         "available_backends": [backend.value for backend in Backend],
     }
@@ -193,7 +197,7 @@ def shown_health(health: Health) -> dict[str, Any]:
     return {
         "healthy": health.status is not HealthStatus.UNHEALTHY,
         "latency_ms": health.latency_ms,
-        "last_check": shown_moment(health.last_check),
+        "last_check": shown_timestamp(health.last_check),
         "error": health.error,
     }
 

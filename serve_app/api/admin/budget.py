@@ -6,14 +6,14 @@ from fastapi import APIRouter, Depends, Response
 
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.amounts import gateway_budget, in_dollars, spent_in_window, told
-from serve_app.api.admin.revision import IfMatch, tell_epoch
-from serve_app.api.admin.service import Desk
+from serve_app.api.admin.revision import IfMatch, tell_revision
+from serve_app.api.admin.service import AdminService
 from serve_app.caller import Caller
 from serve_app.config.amounts import Dollars
 from serve_app.config.base import Config
 from serve_app.config.tenant import BudgetConfig, BudgetWindow
-from serve_app.control.config_change import Amendment
-from serve_app.control.runtime_config import Book, limit_id
+from serve_app.control.config_change import ConfigChange
+from serve_app.control.runtime_config import RuntimeConfig, limit_id
 from serve_app.ledger.store import Record
 
 
@@ -24,7 +24,7 @@ class BudgetWanted(Config):
     window: BudgetWindow | None = None
 
 
-def budget_routes(desk: Desk, access: Access) -> APIRouter:
+def budget_routes(service: AdminService, access: Access) -> APIRouter:
     """One endpoint under the two paths that seed 004 and its reference use."""
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
@@ -35,17 +35,19 @@ def budget_routes(desk: Desk, access: Access) -> APIRouter:
         wanted: BudgetWanted, caller: Admin, response: Response, if_match: IfMatch = None
     ) -> dict[str, Any]:
         """Set the budget of the whole gateway; who was refused by the former one may go on at once."""
-        done: list[Amendment] = []
+        done: list[ConfigChange] = []
 
-        def amend(book: Book) -> Amendment:
-            done[:] = [_changed(book, wanted)]  # the last one counts: somebody else may have been faster
+        def amend(runtime_config: RuntimeConfig) -> ConfigChange:
+            done[:] = [
+                _changed(runtime_config, wanted)
+            ]  # the last one counts: somebody else may have been faster
             return done[0]
 
-        book = await desk.amend(caller, amend, if_match)
-        tell_epoch(response, book)
+        runtime_config = await service.amend(caller, amend, if_match)
+        tell_revision(response, runtime_config)
         [amendment] = done
-        limit = next(limit for limit in book.limits if limit.id == amendment.record.id)
-        used = (await spent_in_window(desk, book, limit)).total
+        limit = next(limit for limit in runtime_config.limits if limit.id == amendment.record.id)
+        used = (await spent_in_window(service, runtime_config, limit)).total
         return {
             "success": True,
             "previous_limit": amendment.before["budget_limit"] if amendment.before else None,
@@ -56,13 +58,13 @@ def budget_routes(desk: Desk, access: Access) -> APIRouter:
     return routes
 
 
-def _changed(book: Book, wanted: BudgetWanted) -> Amendment:
-    present = gateway_budget(book)
+def _changed(runtime_config: RuntimeConfig, wanted: BudgetWanted) -> ConfigChange:
+    present = gateway_budget(runtime_config)
     usual = BudgetWindow(present.window.value) if present else BudgetWindow.TOTAL
     config = BudgetConfig(limit=wanted.budget_limit, window=wanted.window or usual)
     name, window = limit_id("", config, config.window.value), config.window.value
-    before = next((limit for limit in book.limits if limit.id == name), None)
-    return Amendment(
+    before = next((limit for limit in runtime_config.limits if limit.id == name), None)
+    return ConfigChange(
         "budget_changed",
         f"budget:{name}",
         Record("limit", name, config.model_dump(mode="json")),

@@ -14,14 +14,14 @@ from pydantic import Field
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.amounts import in_dollars
 from serve_app.api.admin.costs import shown_entry
-from serve_app.api.admin.revision import IfMatch, epoch_in, tell_epoch
-from serve_app.api.admin.service import Desk
-from serve_app.api.admin.timestamps import moment_of
+from serve_app.api.admin.revision import IfMatch, revision_in, tell_revision
+from serve_app.api.admin.service import AdminService
+from serve_app.api.admin.timestamps import timestamp_of
 from serve_app.caller import Caller
 from serve_app.config.amounts import CorrectedDollars
 from serve_app.config.base import Config
 from serve_app.control.protocol import Overtaken
-from serve_app.control.runtime_config import Book
+from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.errors import InvalidRequest
 from serve_app.ledger.entry import CORRECTION, Entry, EntryOutcome
 from serve_app.limits.limit import DAY_S, Window
@@ -55,7 +55,7 @@ class Correction(Config):
         return f"ledger:{self.id}"
 
 
-def correction_routes(desk: Desk, access: Access) -> APIRouter:
+def correction_routes(service: AdminService, access: Access) -> APIRouter:
     """One endpoint, for admins."""
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
@@ -67,17 +67,17 @@ def correction_routes(desk: Desk, access: Access) -> APIRouter:
     ) -> dict[str, Any]:
         """Append a correction to the ledger; budgets and costs count it at once."""
         async with one_by_one:
-            at = moment_of(wanted.at, "at")
-            entry = _entry(wanted, at, desk.clock.now())
+            at = timestamp_of(wanted.at, "at")
+            entry = _entry(wanted, at, service.clock.now())
             details = _details(wanted, entry.at if at is None else at)
-            book = await desk.book()
-            if is_repeated := await _is_known(desk, wanted, details, at is None):
+            runtime_config = await service.runtime_config()
+            if is_repeated := await _is_known(service, wanted, details, at is None):
                 response.status_code = 200
             else:
-                await _check_covered(desk, entry)
-                book = await _audited(desk, caller, wanted, details, book, if_match)
-            await desk.append(entry)
-        tell_epoch(response, book)
+                await _check_covered(service, entry)
+                runtime_config = await _audited(service, caller, wanted, details, runtime_config, if_match)
+            await service.append(entry)
+        tell_revision(response, runtime_config)
         return {"id": wanted.id, "repeated": is_repeated, "entry": shown_entry(entry)}
 
     return routes
@@ -109,9 +109,9 @@ def _details(wanted: Correction, at: float) -> dict[str, Any]:
     return {**wanted.model_dump(mode="json", exclude={"id"}), "at": at}
 
 
-async def _is_known(desk: Desk, wanted: Correction, details: dict[str, Any], is_now: bool) -> bool:
+async def _is_known(service: AdminService, wanted: Correction, details: dict[str, Any], is_now: bool) -> bool:
     """Whether this very correction was made before; InvalidRequest 409 for another one of this id."""
-    for change in await desk.changes(REMEMBERED):
+    for change in await service.changes(REMEMBERED):
         if change.subject == wanted.subject:
             before = dict(change.after or {})
             if is_now:
@@ -127,13 +127,13 @@ async def _is_known(desk: Desk, wanted: Correction, details: dict[str, Any], is_
     return False
 
 
-async def _check_covered(desk: Desk, entry: Entry) -> None:
+async def _check_covered(service: AdminService, entry: Entry) -> None:
     """No more is taken back than was spent by these on that day: a sum below zero would lend money."""
     day = Window.DAY.start(entry.at)
     payer = (entry.tenant, entry.caller, entry.provider_id, entry.model_id)
     found = [
         spend
-        for spend in await desk.spends(day, day + DAY_S)
+        for spend in await service.spends(day, day + DAY_S)
         if (spend.tenant, spend.caller, spend.provider_id, spend.model_id) == payer
     ]
     if not found:
@@ -154,19 +154,26 @@ async def _check_covered(desk: Desk, entry: Entry) -> None:
 
 
 async def _audited(
-    desk: Desk, caller: Caller, wanted: Correction, details: dict[str, Any], book: Book, if_match: str | None
-) -> Book:
-    expected = epoch_in(if_match)
-    if expected not in (None, book.epoch):
-        raise _changed(book.epoch)
+    service: AdminService,
+    caller: Caller,
+    wanted: Correction,
+    details: dict[str, Any],
+    runtime_config: RuntimeConfig,
+    if_match: str | None,
+) -> RuntimeConfig:
+    expected = revision_in(if_match)
+    if expected not in (None, runtime_config.revision):
+        raise _changed(runtime_config.revision)
     try:
-        return await desk.change(caller, "ledger_corrected", wanted.subject, (), None, details, book.epoch)
+        return await service.change(
+            caller, "ledger_corrected", wanted.subject, (), None, details, runtime_config.revision
+        )
     except Overtaken:
         raise _changed(None) from None
 
 
-def _changed(epoch: int | None) -> InvalidRequest:
-    now = "" if epoch is None else f": the epoch is {epoch}"
+def _changed(revision: int | None) -> InvalidRequest:
+    now = "" if revision is None else f": the epoch is {revision}"
     return InvalidRequest(
         f"Something was changed meanwhile{now}. Send the correction again",
         "If-Match",

@@ -16,8 +16,8 @@ from serve_app.api.admin.amounts import (
     spent_in_window,
     told,
 )
-from serve_app.api.admin.service import Desk
-from serve_app.api.admin.timestamps import Moment, moment_of, shown_moment
+from serve_app.api.admin.service import AdminService
+from serve_app.api.admin.timestamps import Moment, shown_timestamp, timestamp_of
 from serve_app.caller import Caller
 from serve_app.control.backend import Backend, backends_of
 from serve_app.control.machine_report import Machine
@@ -40,7 +40,7 @@ class Form(StrEnum):
     CSV = "csv"
 
 
-def costs_routes(desk: Desk, access: Access) -> APIRouter:
+def costs_routes(service: AdminService, access: Access) -> APIRouter:
     """The ledger's sums, and its newest lines."""
     Reader = Annotated[Caller, Depends(access.any_reader)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
@@ -62,22 +62,22 @@ def costs_routes(desk: Desk, access: Access) -> APIRouter:
         `budget_limit`, `remaining` and the percentage are always of the present window.
         """
         steps = _steps(by)
-        book, mine = await desk.book(), caller.confined_to
-        budget = gateway_budget(book, mine)
-        in_window = await spent_in_window(desk, book, budget, mine)
-        now = desk.clock.now()
-        start = moment_of(since, "since")
+        runtime_config, mine = await service.runtime_config(), caller.confined_to
+        budget = gateway_budget(runtime_config, mine)
+        in_window = await spent_in_window(service, runtime_config, budget, mine)
+        now = service.clock.now()
+        start = timestamp_of(since, "since")
         start = Window.DAY.start(start) if start is not None else budget.window.start(now) if budget else 0.0
-        end = moment_of(until, "until")
-        spends = await desk.spends(start, end, mine)
+        end = timestamp_of(until, "until")
+        spends = await service.spends(start, end, mine)
         rows = broken_down(spends, steps)
         if form is Form.CSV:
             return Response(_csv(steps, rows), media_type="text/csv; charset=utf-8")
-        backends = backends_of(desk.settings, book.backend)
+        backends = backends_of(service.settings, runtime_config.backend)
         if mine is None:
-            money = spent(spends, desk, backends, start, now if end is None else min(now, end))
+            money = spent(spends, service, backends, start, now if end is None else min(now, end))
         else:
-            money = spent_by_tenant(spends, desk)
+            money = spent_by_tenant(spends, service)
         return {
             "anthropic": in_dollars(money.of(Backend.ANTHROPIC)),
             "vllm": in_dollars(money.of(Backend.VLLM)),
@@ -86,8 +86,8 @@ def costs_routes(desk: Desk, access: Access) -> APIRouter:
             "vllm_hours": in_dollars(money.hours),
             "by_type": {name: in_dollars(cost) for name, cost in sorted(money.by_type.items())},
             "machines": {name: _shown_machine(its) for name, its in sorted(money.machines.items())},
-            "since": shown_moment(start),
-            "until": None if end is None else shown_moment(end),
+            "since": shown_timestamp(start),
+            "until": None if end is None else shown_timestamp(end),
             "breakdown": [{**dict(zip(steps, key, strict=True)), **_shown(its)} for key, its in rows],
         }
 
@@ -102,7 +102,7 @@ def costs_routes(desk: Desk, access: Access) -> APIRouter:
         mine = caller.confined_to
         if mine is not None and tenant not in (None, mine):
             raise Forbidden(f"This key reads only what tenant '{mine}' spent")
-        entries = await desk.entries(limit, mine or tenant, moment_of(before, "before"))
+        entries = await service.entries(limit, mine or tenant, timestamp_of(before, "before"))
         return {"entries": [shown_entry(entry) for entry in entries], "count": len(entries)}
 
     return routes
@@ -112,7 +112,7 @@ def shown_entry(entry: Entry) -> dict[str, Any]:
     """A line of the ledger as plain JSON; the price of what nobody knows is null."""
     return {
         "at": entry.at,
-        "timestamp": shown_moment(entry.at),
+        "timestamp": shown_timestamp(entry.at),
         "request_id": entry.request_id,
         "attempt": entry.attempt,
         "tenant": entry.tenant,

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.revision import IfMatch, tell_epoch
-from serve_app.api.admin.service import Desk
+from serve_app.api.admin.revision import IfMatch, tell_revision
+from serve_app.api.admin.service import AdminService
 from serve_app.api.admin.timestamps import END_OF_TIME
 from serve_app.caller import NOBODY, Caller, Role
 from serve_app.config.base import Config
@@ -39,7 +39,7 @@ class WantedKey(KeyChange):
     role: Role = Role.USER
 
 
-def key_routes(desk: Desk, access: Access) -> APIRouter:
+def key_routes(service: AdminService, access: Access) -> APIRouter:
     """The keys of the book. Neither a key nor its digest is ever told, but for a new key, once."""
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
     routes = APIRouter(prefix="/keys")
@@ -47,17 +47,17 @@ def key_routes(desk: Desk, access: Access) -> APIRouter:
     @routes.get("")
     async def keys(_: Admin, response: Response) -> dict[str, Any]:
         """All of them, the newest first, the revoked ones too."""
-        book = await desk.book()
-        tell_epoch(response, book)
-        newest = sorted(book.keys.values(), key=lambda key: (key.created_at, key.id), reverse=True)
+        runtime_config = await service.runtime_config()
+        tell_revision(response, runtime_config)
+        newest = sorted(runtime_config.keys.values(), key=lambda key: (key.created_at, key.id), reverse=True)
         return {"keys": [key.shown() for key in newest], "count": len(newest)}
 
     @routes.get("/{id}")
     async def key(id: str, _: Admin, response: Response) -> dict[str, Any]:  # noqa: A002
         """One of them."""
-        book = await desk.book()
-        tell_epoch(response, book)
-        return key_of(book, id).shown()
+        runtime_config = await service.runtime_config()
+        tell_revision(response, runtime_config)
+        return key_of(runtime_config, id).shown()
 
     @routes.post("", status_code=201)
     async def create(
@@ -67,11 +67,13 @@ def key_routes(desk: Desk, access: Access) -> APIRouter:
         if_match: IfMatch = None,
     ) -> dict[str, Any]:
         """Make a key. The answer is the only place where it ever stands."""
-        now = desk.clock.now()
+        now = service.clock.now()
         _check_end(wanted.expires_at, now)
         shown, made = new_key(now, **dict(wanted))
-        book = await desk.amend(caller, lambda book: key_created(book, desk.settings, made), if_match)
-        tell_epoch(response, book)
+        runtime_config = await service.amend(
+            caller, lambda runtime_config: key_created(runtime_config, service.settings, made), if_match
+        )
+        tell_revision(response, runtime_config)
         response.headers["cache-control"] = "no-store"
         return {"key": shown, **made.shown()}
 
@@ -85,10 +87,12 @@ def key_routes(desk: Desk, access: Access) -> APIRouter:
     ) -> dict[str, Any]:
         """Change what a key may do and cost."""
         fields = {name: getattr(wanted, name) for name in wanted.model_fields_set}
-        _check_end(fields.get("expires_at"), desk.clock.now())
-        book = await desk.amend(caller, lambda book: key_changed(book, desk.settings, id, fields), if_match)
-        tell_epoch(response, book)
-        return book.keys[id].shown()
+        _check_end(fields.get("expires_at"), service.clock.now())
+        runtime_config = await service.amend(
+            caller, lambda runtime_config: key_changed(runtime_config, service.settings, id, fields), if_match
+        )
+        tell_revision(response, runtime_config)
+        return runtime_config.keys[id].shown()
 
     @routes.delete("/{id}")
     async def revoke(
@@ -98,10 +102,12 @@ def key_routes(desk: Desk, access: Access) -> APIRouter:
         if_match: IfMatch = None,
     ) -> dict[str, Any]:
         """Revoke a key: it is refused everywhere within a second, and for ever. Its record stays."""
-        now = desk.clock.now()
-        book = await desk.amend(caller, lambda book: key_revoked(book, id, now), if_match)
-        tell_epoch(response, book)
-        return book.keys[id].shown()
+        now = service.clock.now()
+        runtime_config = await service.amend(
+            caller, lambda runtime_config: key_revoked(runtime_config, id, now), if_match
+        )
+        tell_revision(response, runtime_config)
+        return runtime_config.keys[id].shown()
 
     return routes
 

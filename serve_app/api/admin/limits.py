@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.service import Desk
+from serve_app.api.admin.service import AdminService
 from serve_app.caller import Caller
-from serve_app.limits.allocator import Standing
+from serve_app.limits.allocator import LimitStatus
 from serve_app.limits.limit import Limit, Unit
 from serve_app.pricing.money import dollars
 
 
-def limit_routes(desk: Desk, access: Access) -> APIRouter:
+def limit_routes(service: AdminService, access: Access) -> APIRouter:
     """The limits of the gateway, of its tenants and of their keys."""
     Reader = Annotated[Caller, Depends(access.any_reader)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
@@ -20,21 +20,21 @@ def limit_routes(desk: Desk, access: Access) -> APIRouter:
     @routes.get("/limits")
     async def limits(caller: Reader) -> dict[str, Any]:
         """All limits: what is used, what is on loan to routers, what is left; budgets in US dollars."""
-        now, tenant = desk.clock.now(), caller.confined_to
-        standings = (await desk.totals()).standings
-        found = [_shown(its, now) for its in standings if tenant in (None, its.limit.scope.tenant)]
+        now, tenant = service.clock.now(), caller.confined_to
+        limit_statuses = (await service.totals()).limit_statuses
+        found = [_shown(its, now) for its in limit_statuses if tenant in (None, its.limit.scope.tenant)]
         return {"limits": found, "count": len(found)}
 
     return routes
 
 
-def _shown(standing: Standing, now: float) -> dict[str, Any]:
-    limit = standing.limit
+def _shown(limit_status: LimitStatus, now: float) -> dict[str, Any]:
+    limit = limit_status.limit
     amounts = {
         "amount": limit.amount,
-        "used": standing.used,
-        "on_loan": standing.on_loan,
-        "left": standing.left,
+        "used": limit_status.used,
+        "on_loan": limit_status.on_loan,
+        "left": limit_status.left,
     }
     is_money = limit.unit is Unit.NANO_DOLLARS
     return {
@@ -42,7 +42,7 @@ def _shown(standing: Standing, now: float) -> dict[str, Any]:
         "unit": "usd" if is_money else limit.unit.value,
         "window": limit.window.value,
         **{name: dollars(amount) if is_money else amount for name, amount in amounts.items()},
-        "began_at": standing.window or None,
+        "began_at": limit_status.window or None,
         "resets_at": limit.window.end(now),
         "scope": _scope(limit),
     }

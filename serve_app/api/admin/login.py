@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.service import Desk
+from serve_app.api.admin.service import AdminService
 from serve_app.api.auth import Keyring
 from serve_app.caller import Caller
 
 
-def login_routes(desk: Desk, access: Access, keyring: Keyring) -> APIRouter:
+def login_routes(service: AdminService, access: Access, keyring: Keyring) -> APIRouter:
     """One endpoint; the key comes in the header, as everywhere."""
     Reader = Annotated[Caller, Depends(access.any_reader)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
@@ -19,7 +19,7 @@ def login_routes(desk: Desk, access: Access, keyring: Keyring) -> APIRouter:
     async def login(caller: Reader) -> dict[str, Any]:
         """A token that is good for what the key is good for, and as long as the key is, but not for long."""
         token = keyring.token_for(caller)
-        config = desk.settings.auth.jwt
+        config = service.settings.auth.jwt
         return {
             "access_token": token,
             "token_type": "bearer",

@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Query
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.amounts import in_dollars
 from serve_app.api.admin.costs import shown_entry
-from serve_app.api.admin.service import Desk
-from serve_app.api.admin.timestamps import Moment, moment_of
+from serve_app.api.admin.service import AdminService
+from serve_app.api.admin.timestamps import Moment, timestamp_of
 from serve_app.caller import Caller
 from serve_app.errors import InvalidRequest
 from serve_app.ledger.cost_report import UNKNOWN, By, Sum, broken_down, by_type
@@ -22,7 +22,7 @@ MEASURED = 1000  # the newest calls, of which the average latency is made
 RECENT = 50
 
 
-def metrics_routes(desk: Desk, access: Access) -> APIRouter:
+def metrics_routes(service: AdminService, access: Access) -> APIRouter:
     """Seed 004's metrics as JSON; Prometheus reads `/metrics`."""
     Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
@@ -33,35 +33,35 @@ def metrics_routes(desk: Desk, access: Access) -> APIRouter:
         since: Moment = None,
     ) -> dict[str, Any]:
         """All of it; the average latency is that of the newest calls that were served."""
-        return await summary(desk, since)
+        return await summary(service, since)
 
     @routes.get("/metrics/recent")
     async def recent(_: Reader, limit: Annotated[int, Query(ge=1, le=MEASURED)] = RECENT) -> dict[str, Any]:
         """The newest calls."""
-        calls = _shown(await desk.entries(limit), _types(desk))
+        calls = _shown(await service.entries(limit), _types(service))
         return {"recent_calls": calls, "count": len(calls)}
 
     @routes.get("/metrics/backend/{name}")
     async def of_backend(name: str, _: Reader) -> dict[str, Any]:
         """Of one backend: a type of provider."""
-        return _one(name, (await summary(desk))["by_backend"], "backend")
+        return _one(name, (await summary(service))["by_backend"], "backend")
 
     @routes.get("/metrics/model/{name:path}")
     async def of_model(name: str, _: Reader) -> dict[str, Any]:
         """Of one model, by its id or its tier."""
         tier = TIERS.get(name)
-        known = (await summary(desk))["by_model"]
+        known = (await summary(service))["by_model"]
         return _one(name if tier is None or name in known else tier.model_id, known, "model")
 
     return routes
 
 
-async def summary(desk: Desk, since: str | None = None) -> dict[str, Any]:
+async def summary(service: AdminService, since: str | None = None) -> dict[str, Any]:
     """The JSON of `GET /metrics` (contract 6.2); the newest call comes first."""
-    start = moment_of(since, "since")
-    spends = await desk.spends(0.0 if start is None else Window.DAY.start(start))
-    entries = await desk.entries(MEASURED)
-    types = _types(desk)
+    start = timestamp_of(since, "since")
+    spends = await service.spends(0.0 if start is None else Window.DAY.start(start))
+    entries = await service.entries(MEASURED)
+    types = _types(service)
     of_type, of_model = by_type(spends, types), dict(broken_down(spends, [By.MODEL]))
     everything = Sum()
     for spend in spends:
@@ -106,8 +106,8 @@ async def summary(desk: Desk, since: str | None = None) -> dict[str, Any]:
     }
 
 
-def _types(desk: Desk) -> dict[str, str]:
-    return {provider.id: provider.type for provider in desk.settings.llm_providers}
+def _types(service: AdminService) -> dict[str, str]:
+    return {provider.id: provider.type for provider in service.settings.llm_providers}
 
 
 def _mean_ms(entries: Iterable[Entry]) -> float:

@@ -5,28 +5,28 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.revision import IfMatch, tell_epoch
-from serve_app.api.admin.service import Desk
+from serve_app.api.admin.revision import IfMatch, tell_revision
+from serve_app.api.admin.service import AdminService
 from serve_app.caller import Caller
 from serve_app.config.override import PriceOverride
 from serve_app.control.config_change import price_removed, price_set, unknown
-from serve_app.control.runtime_config import Book
+from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.pricing.money import NANO
 from serve_app.pricing.price import MILLION, Price
 
 
-def price_routes(desk: Desk, access: Access) -> APIRouter:
+def price_routes(service: AdminService, access: Access) -> APIRouter:
     """Prices by target, `provider_id/model_id`, in US dollars per 1,000 tokens."""
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
     routes = APIRouter(prefix="/prices")
-    targets = tuple(dict.fromkeys(target.name for target in desk.gateway.targets))
+    targets = tuple(dict.fromkeys(target.name for target in service.gateway.targets))
 
-    def shown(book: Book, target: str) -> dict[str, Any]:
-        configured = desk.gateway.control.configured_price(target)
-        override = book.prices.get(target)
+    def shown(runtime_config: RuntimeConfig, target: str) -> dict[str, Any]:
+        configured = service.gateway.control.configured_price(target)
+        override = runtime_config.prices.get(target)
         return {
             "target": target,
-            "price": _per_1k(book.price_of.get(target, configured)),
+            "price": _per_1k(runtime_config.price_of.get(target, configured)),
             "configured": _per_1k(configured),
             "override": None if override is None else override.model_dump(mode="json"),
         }
@@ -34,18 +34,18 @@ def price_routes(desk: Desk, access: Access) -> APIRouter:
     @routes.get("")
     async def prices(_: Admin, response: Response) -> dict[str, Any]:
         """Those of all targets; null where nobody knows it."""
-        book = await desk.book()
-        tell_epoch(response, book)
-        return {"prices": [shown(book, target) for target in targets], "count": len(targets)}
+        runtime_config = await service.runtime_config()
+        tell_revision(response, runtime_config)
+        return {"prices": [shown(runtime_config, target) for target in targets], "count": len(targets)}
 
     @routes.get("/{target:path}")
     async def price(target: str, _: Admin, response: Response) -> dict[str, Any]:
         """That of one target."""
         if target not in targets:
             raise unknown("target", target)
-        book = await desk.book()
-        tell_epoch(response, book)
-        return shown(book, target)
+        runtime_config = await service.runtime_config()
+        tell_revision(response, runtime_config)
+        return shown(runtime_config, target)
 
     @routes.put("/{target:path}")
     async def put(
@@ -56,9 +56,13 @@ def price_routes(desk: Desk, access: Access) -> APIRouter:
         if_match: IfMatch = None,
     ) -> dict[str, Any]:
         """Set a target's price: routing and bills go by it at once."""
-        book = await desk.amend(caller, lambda book: price_set(book, desk.settings, target, wanted), if_match)
-        tell_epoch(response, book)
-        return shown(book, target)
+        runtime_config = await service.amend(
+            caller,
+            lambda runtime_config: price_set(runtime_config, service.settings, target, wanted),
+            if_match,
+        )
+        tell_revision(response, runtime_config)
+        return shown(runtime_config, target)
 
     @routes.delete("/{target:path}")
     async def delete(
@@ -68,9 +72,11 @@ def price_routes(desk: Desk, access: Access) -> APIRouter:
         if_match: IfMatch = None,
     ) -> dict[str, Any]:
         """Let the configured price count again."""
-        book = await desk.amend(caller, lambda book: price_removed(book, target), if_match)
-        tell_epoch(response, book)
-        return shown(book, target)
+        runtime_config = await service.amend(
+            caller, lambda runtime_config: price_removed(runtime_config, target), if_match
+        )
+        tell_revision(response, runtime_config)
+        return shown(runtime_config, target)
 
     return routes
 

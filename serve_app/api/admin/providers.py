@@ -7,45 +7,50 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Depends, Response
 
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.revision import IfMatch, tell_epoch
-from serve_app.api.admin.service import Desk
+from serve_app.api.admin.revision import IfMatch, tell_revision
+from serve_app.api.admin.service import AdminService
 from serve_app.api.health import providers_view
 from serve_app.caller import Caller
 from serve_app.config.override import ProviderOverride
 from serve_app.config.provider import ProviderConfig
 from serve_app.control.config_change import provider_changed, unknown
 from serve_app.control.protocol import ControlUnreachable
-from serve_app.control.runtime_config import Book
+from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.formats.routing_api import ProviderView
 
 
-def provider_admin_routes(desk: Desk, access: Access) -> APIRouter:
+def provider_admin_routes(service: AdminService, access: Access) -> APIRouter:
     """What operators see of providers, which is everything but their keys, and what they change."""
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
 
     async def views() -> dict[str, ProviderView]:
         with suppress(ControlUnreachable):  # then this router's own view must do
-            await desk.gateway.control.flush()
-        return dict(providers_view(desk.gateway, await desk.lookout.report(), desk.clock).providers)
+            await service.gateway.control.flush()
+        return dict(
+            providers_view(service.gateway, await service.health_monitor.report(), service.clock).providers
+        )
 
-    async def all_shown(book: Book) -> dict[str, dict[str, Any]]:
+    async def all_shown(runtime_config: RuntimeConfig) -> dict[str, dict[str, Any]]:
         seen = await views()
-        return {p.id: _shown(p, book.providers.get(p.id), seen[p.id]) for p in desk.settings.llm_providers}
+        return {
+            p.id: _shown(p, runtime_config.providers.get(p.id), seen[p.id])
+            for p in service.settings.llm_providers
+        }
 
     @routes.get("/providers")
     async def providers(_: Admin, response: Response) -> dict[str, Any]:
         """All of them, in the order of the configuration."""
-        book = await desk.book()
-        tell_epoch(response, book)
-        return {"providers": list((await all_shown(book)).values())}
+        runtime_config = await service.runtime_config()
+        tell_revision(response, runtime_config)
+        return {"providers": list((await all_shown(runtime_config)).values())}
 
     @routes.get("/providers/{id}")
     async def provider(id: str, _: Admin, response: Response) -> dict[str, Any]:  # noqa: A002
         """One of them."""
-        book = await desk.book()
-        tell_epoch(response, book)
-        found = (await all_shown(book)).get(id)
+        runtime_config = await service.runtime_config()
+        tell_revision(response, runtime_config)
+        found = (await all_shown(runtime_config)).get(id)
         if found is None:
             raise unknown("provider", id)
         return found
@@ -60,11 +65,13 @@ def provider_admin_routes(desk: Desk, access: Access) -> APIRouter:
     ) -> dict[str, Any]:
         """Switch a provider off or on, or move it; null is as configured, what is not named stays."""
         fields = {name: getattr(wanted, name) for name in wanted.model_fields_set}
-        book = await desk.amend(
-            caller, lambda book: provider_changed(book, desk.settings, id, fields), if_match
+        runtime_config = await service.amend(
+            caller,
+            lambda runtime_config: provider_changed(runtime_config, service.settings, id, fields),
+            if_match,
         )
-        tell_epoch(response, book)
-        return (await all_shown(book))[id]
+        tell_revision(response, runtime_config)
+        return (await all_shown(runtime_config))[id]
 
     @routes.get("/breakers")
     async def breakers(_: Admin) -> dict[str, Any]:
@@ -75,7 +82,7 @@ def provider_admin_routes(desk: Desk, access: Access) -> APIRouter:
     @routes.post("/breakers/{id}/reset")
     async def reset(id: str, caller: Admin) -> dict[str, Any]:  # noqa: A002
         """Close a breaker and forget its failures."""
-        if not await desk.reset_breaker(caller, id):
+        if not await service.reset_breaker(caller, id):
             raise unknown("provider", id)
         return {"provider_id": id, "circuit_breaker": (await views())[id].circuit_breaker.model_dump()}
 

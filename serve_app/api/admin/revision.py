@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Header, Response
 
-from serve_app.control.runtime_config import Book
+from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.errors import InvalidRequest
 
 IfMatch = Annotated[
@@ -16,12 +16,12 @@ IfMatch = Annotated[
 ]
 
 
-def tell_epoch(response: Response, book: Book) -> None:
+def tell_revision(response: Response, runtime_config: RuntimeConfig) -> None:
     """Say of which epoch the book is now."""
-    response.headers["etag"] = f'"{book.epoch}"'
+    response.headers["etag"] = f'"{runtime_config.revision}"'
 
 
-def epoch_in(if_match: str | None) -> int | None:
+def revision_in(if_match: str | None) -> int | None:
     """The epoch that a change is for; None: for any. InvalidRequest 400 for what is none."""
     if if_match is None or if_match.strip() == "*":
         return None

@@ -15,7 +15,7 @@ from serve_app.api.admin.login import login_routes
 from serve_app.api.admin.metrics import metrics_routes
 from serve_app.api.admin.prices import price_routes
 from serve_app.api.admin.providers import provider_admin_routes
-from serve_app.api.admin.service import Desk
+from serve_app.api.admin.service import AdminService
 from serve_app.api.admin.status import status_routes
 from serve_app.api.admin.tenants import tenant_routes
 from serve_app.api.auth import Keyring
@@ -24,9 +24,9 @@ from serve_app.providers.health_monitor import EndpointLook
 PREFIX = "/api/admin"
 
 
-def admin_routes(desk: Desk, keyring: Keyring, look_at_endpoint: EndpointLook) -> APIRouter:
+def admin_routes(service: AdminService, keyring: Keyring, look_at_endpoint: EndpointLook) -> APIRouter:
     """Everything under `/api/admin`; each route says itself who may."""
-    access = Access(keyring, desk)
+    access = Access(keyring, service)
     routes = APIRouter(prefix=PREFIX, tags=["admin"])
     for part in (
         costs_routes,
@@ -41,8 +41,8 @@ def admin_routes(desk: Desk, keyring: Keyring, look_at_endpoint: EndpointLook) -
         price_routes,
         provider_admin_routes,
     ):
-        routes.include_router(part(desk, access))
-    guard = EndpointGuard(desk.settings.port, desk.settings.backends.allow_private)
-    routes.include_router(backend_routes(desk, access, BackendLooks(desk, look_at_endpoint), guard))
-    routes.include_router(login_routes(desk, access, keyring))
+        routes.include_router(part(service, access))
+    guard = EndpointGuard(service.settings.port, service.settings.backends.allow_private)
+    routes.include_router(backend_routes(service, access, BackendLooks(service, look_at_endpoint), guard))
+    routes.include_router(login_routes(service, access, keyring))
     return routes

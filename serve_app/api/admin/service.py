@@ -5,19 +5,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from serve_app.api.admin.revision import epoch_in
+from serve_app.api.admin.revision import revision_in
 from serve_app.caller import Caller
 from serve_app.clock import Clock
 from serve_app.config.settings import Settings
 from serve_app.control.admin_quota import Allowance
 from serve_app.control.config_change import Amend
 from serve_app.control.protocol import ControlUnreachable, Overtaken, Totals
-from serve_app.control.runtime_config import Book
+from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.errors import GatewayUnavailable, InvalidRequest
 from serve_app.gateway.gateway import Gateway
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.store import Change, Record, Spend, StoreUnavailable
-from serve_app.providers.health_monitor import Lookout
+from serve_app.providers.health_monitor import HealthMonitor
 
 RETRY_AFTER_S = 1.0
 APPEND_TRIES = 50
@@ -27,7 +27,7 @@ TRIES = 20  # each time somebody else was faster
 log = logging.getLogger("sekha.admin")
 
 
-class Desk:
+class AdminService:
     """
     The authority, for operators of one gateway.
 
@@ -35,19 +35,19 @@ class Desk:
     AdminLimitReached when something was done too often.
     """
 
-    def __init__(self, gateway: Gateway, lookout: Lookout, clock: Clock) -> None:
+    def __init__(self, gateway: Gateway, health_monitor: HealthMonitor, clock: Clock) -> None:
         self.gateway = gateway
-        self.lookout = lookout
+        self.health_monitor = health_monitor
         self.clock = clock
 
     @property
     def settings(self) -> Settings:
         return self.gateway.settings
 
-    async def book(self) -> Book:
+    async def runtime_config(self) -> RuntimeConfig:
         """The book as it is now: what this router knows may be a second old."""
         with _own_errors():
-            return await self.gateway.control.authority.book()
+            return await self.gateway.control.authority.runtime_config()
 
     async def change(
         self,
@@ -57,42 +57,49 @@ class Desk:
         records: Sequence[Record],
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
-        epoch: int | None = None,
-    ) -> Book:
+        revision: int | None = None,
+    ) -> RuntimeConfig:
         """
         Change something for good, in the caller's name, with a line in the audit and in the log.
 
         `before` and `after` are plain JSON without secrets. `records` may be empty: then it is a deed that is
-        audited. Who has decided by a book names its `epoch`, and gets Overtaken when there is a newer one.
+        audited. Who has decided by a book names its `revision`, and gets Overtaken when there is a newer one.
         """
         change = Change(self.clock.now(), caller.name, action, subject, before, after)
         with _own_errors():
-            book = await self.gateway.control.change(records, change, epoch)
+            runtime_config = await self.gateway.control.change(records, change, revision)
         facts = {"event": action, "user": caller.name, "subject": subject, "before": before, "after": after}
         log.info("%s: %s", action, subject, extra={"facts": facts})
-        return book
+        return runtime_config
 
-    async def amend(self, caller: Caller, amend: Amend, if_match: str | None = None) -> Book:
+    async def amend(self, caller: Caller, amend: Amend, if_match: str | None = None) -> RuntimeConfig:
         """
         Change the book by what `amend` makes of it, and again if somebody else was faster.
 
         So the last one wins, and the audit has what each of them really found. Raises what `amend` does, and
         InvalidRequest 412 when `if_match` names another epoch than the book's.
         """
-        expected = epoch_in(if_match)
+        expected = revision_in(if_match)
         for _ in range(TRIES):
-            book = await self.book()
-            if expected not in (None, book.epoch):
+            runtime_config = await self.runtime_config()
+            if expected not in (None, runtime_config.revision):
                 raise InvalidRequest(
-                    f"Somebody else changed something: the epoch is {book.epoch}, not {expected}. Look again",
+                    f"Someone else changed the configuration: its revision is {runtime_config.revision}, not "
+                    f"{expected}. Read it again, then send your change with the new ETag as If-Match.",
                     "If-Match",
                     "changed_meanwhile",
                     412,
                 )
-            what = amend(book)
+            what = amend(runtime_config)
             try:
                 return await self.change(
-                    caller, what.action, what.subject, [what.record], what.before, what.after, book.epoch
+                    caller,
+                    what.action,
+                    what.subject,
+                    [what.record],
+                    what.before,
+                    what.after,
+                    runtime_config.revision,
                 )
             except Overtaken:
                 continue
@@ -107,7 +114,7 @@ class Desk:
         """
         with _own_errors():
             for _ in range(APPEND_TRIES):
-                if (await self.gateway.control.authority.adopt([entry])).written >= entry.number:
+                if (await self.gateway.control.authority.submit_recovered([entry])).written >= entry.number:
                     return
                 await self.clock.sleep(APPEND_LOOKS_S)
         raise GatewayUnavailable("The store has not taken the entry yet; send the same again", RETRY_AFTER_S)

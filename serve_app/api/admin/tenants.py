@@ -5,15 +5,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Response
 
 from serve_app.api.admin.access import Access
-from serve_app.api.admin.revision import IfMatch, tell_epoch
-from serve_app.api.admin.service import Desk
+from serve_app.api.admin.revision import IfMatch, tell_revision
+from serve_app.api.admin.service import AdminService
 from serve_app.caller import Caller
 from serve_app.config.base import Config
 from serve_app.config.data_policy import DataPolicy
 from serve_app.config.model import ModelTask
 from serve_app.config.tenant import TENANT_ID, Budgets, Rates, TenantConfig
 from serve_app.control.config_change import checked, tenant_changed, tenant_of, tenant_removed, tenant_set
-from serve_app.control.runtime_config import Book
+from serve_app.control.runtime_config import RuntimeConfig
 
 
 class WantedTenant(Config):
@@ -26,31 +26,31 @@ class WantedTenant(Config):
     data_policy: DataPolicy | None = None
 
 
-def tenant_routes(desk: Desk, access: Access) -> APIRouter:
+def tenant_routes(service: AdminService, access: Access) -> APIRouter:
     """Who pays, and how much of the gateway they may use."""
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
     routes = APIRouter(prefix="/tenants")
-    configured = {tenant.id: tenant for tenant in desk.settings.tenants}
+    configured = {tenant.id: tenant for tenant in service.settings.tenants}
 
-    def shown(book: Book, tenant: TenantConfig) -> dict[str, Any]:
-        keys = sum(key.tenant == tenant.id and key.revoked_at is None for key in book.keys.values())
+    def shown(runtime_config: RuntimeConfig, tenant: TenantConfig) -> dict[str, Any]:
+        keys = sum(key.tenant == tenant.id and key.revoked_at is None for key in runtime_config.keys.values())
         source = "configuration" if configured.get(tenant.id) == tenant else "operator"
         return {**tenant.model_dump(mode="json"), "source": source, "keys": keys}
 
     @routes.get("")
     async def tenants(_: Admin, response: Response) -> dict[str, Any]:
         """All of them, those of the configuration too."""
-        book = await desk.book()
-        tell_epoch(response, book)
-        found = [shown(book, tenant) for _, tenant in sorted(book.tenants.items())]
+        runtime_config = await service.runtime_config()
+        tell_revision(response, runtime_config)
+        found = [shown(runtime_config, tenant) for _, tenant in sorted(runtime_config.tenants.items())]
         return {"tenants": found, "count": len(found)}
 
     @routes.get("/{id}")
     async def tenant(id: str, _: Admin, response: Response) -> dict[str, Any]:  # noqa: A002
         """One of them."""
-        book = await desk.book()
-        tell_epoch(response, book)
-        return shown(book, tenant_of(book, id))
+        runtime_config = await service.runtime_config()
+        tell_revision(response, runtime_config)
+        return shown(runtime_config, tenant_of(runtime_config, id))
 
     @routes.put("/{id}")
     async def put(
@@ -62,9 +62,11 @@ def tenant_routes(desk: Desk, access: Access) -> APIRouter:
     ) -> dict[str, Any]:
         """Set a tenant, as a whole; what is not named is without limit."""
         made = checked(TenantConfig, {**dict(wanted), "id": id})
-        book = await desk.amend(caller, lambda book: tenant_set(book, desk.settings, made), if_match)
-        tell_epoch(response, book)
-        return shown(book, made)
+        runtime_config = await service.amend(
+            caller, lambda runtime_config: tenant_set(runtime_config, service.settings, made), if_match
+        )
+        tell_revision(response, runtime_config)
+        return shown(runtime_config, made)
 
     @routes.patch("/{id}")
     async def change(
@@ -76,11 +78,13 @@ def tenant_routes(desk: Desk, access: Access) -> APIRouter:
     ) -> dict[str, Any]:
         """Change these fields of a tenant; what is not named stays, null takes a bound away."""
         fields = {name: getattr(wanted, name) for name in wanted.model_fields_set}
-        book = await desk.amend(
-            caller, lambda book: tenant_changed(book, desk.settings, id, fields), if_match
+        runtime_config = await service.amend(
+            caller,
+            lambda runtime_config: tenant_changed(runtime_config, service.settings, id, fields),
+            if_match,
         )
-        tell_epoch(response, book)
-        return shown(book, tenant_of(book, id))
+        tell_revision(response, runtime_config)
+        return shown(runtime_config, tenant_of(runtime_config, id))
 
     @routes.delete("/{id}")
     async def delete(
@@ -90,8 +94,10 @@ def tenant_routes(desk: Desk, access: Access) -> APIRouter:
         if_match: IfMatch = None,
     ) -> dict[str, Any]:
         """Take a tenant away, or let it be as it is configured; 409 while it has keys."""
-        book = await desk.amend(caller, lambda book: tenant_removed(book, desk.settings, id), if_match)
-        tell_epoch(response, book)
-        return {"id": id, "deleted": id not in book.tenants}
+        runtime_config = await service.amend(
+            caller, lambda runtime_config: tenant_removed(runtime_config, service.settings, id), if_match
+        )
+        tell_revision(response, runtime_config)
+        return {"id": id, "deleted": id not in runtime_config.tenants}
 
     return routes

@@ -26,7 +26,7 @@ Moment = Annotated[
 ]
 
 
-def moment_of(text: str | None, param: str) -> float | None:
+def timestamp_of(text: str | None, param: str) -> float | None:
     """
     Return seconds since the epoch, of a date, a date with a time, or a number of seconds.
 
@@ -43,7 +43,7 @@ def moment_of(text: str | None, param: str) -> float | None:
     return seconds
 
 
-def shown_moment(seconds: float) -> str:
+def shown_timestamp(seconds: float) -> str:
     """As ISO 8601 has it, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

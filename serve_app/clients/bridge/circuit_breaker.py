@@ -109,7 +109,7 @@ class CircuitBreaker:
 
     def get_state(self) -> CircuitState:
         """The state at this moment."""
-        self._set(self._breaker.looked_at(self._clock.now(), self.policy))
+        self._set(self._breaker.at(self._clock.now(), self.policy))
         return self.state
 
     def is_open(self) -> bool:

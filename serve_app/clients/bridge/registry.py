@@ -29,7 +29,7 @@ from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import Strategy, load_strategy
 from serve_app.routing.target import Target, defaults_by_task, targets_of
-from serve_app.routing.target_stats import Conditions
+from serve_app.routing.target_stats import TargetStats
 
 T = TypeVar("T")
 
@@ -175,7 +175,7 @@ class ModelRegistry:
             context_size=context_size,
         )
         defaults = defaults_by_task(self.settings.default_models)
-        conditions = Conditions(
+        conditions = TargetStats(
             self._prices.get, lambda provider_id: self.circuit_breakers[provider_id].is_open()
         )
         return make_plan(wanted, self._targets, conditions, self._strategy, self._rng, defaults)

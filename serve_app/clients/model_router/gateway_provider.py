@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from serve_app.clients.embedded import OwnGateway
+from serve_app.clients.embedded import EmbeddedGateway
 from serve_app.clients.model_router.config import USUAL, LLMProviderConfig, Usual
 from serve_app.clients.model_router.messages import (
     Conversation,
@@ -48,7 +48,7 @@ class GatewayProvider(LLMProvider):
         super().__init__(_with_model(config, self._usual))
         self.settings = _settings_of(self.config, self._type, self._usual)
         (self._provider,) = self.settings.llm_providers
-        self._gateway = OwnGateway(self.settings, environ, clock or SystemClock(), rng or Random())
+        self._gateway = EmbeddedGateway(self.settings, environ, clock or SystemClock(), rng or Random())
 
     @property
     def provider_type(self) -> str:

@@ -17,7 +17,7 @@ from random import Random
 from typing import Any
 
 from serve_app.clients.discovery import running_gateway_client
-from serve_app.clients.embedded import OwnGateway
+from serve_app.clients.embedded import EmbeddedGateway
 from serve_app.clients.protocol import GatewayPort
 from serve_app.clients.unified.calls import CallBook, CallMade, in_dollars
 from serve_app.clients.unified.configuration import budget_in, hourly_rate_in, settings_of
@@ -61,7 +61,7 @@ class UnifiedLLMClient:
         self._rng = rng or Random()
         self._calls = CallBook()
         self._known: Backends | None = None
-        self._own: dict[Backend, OwnGateway] = {}
+        self._own: dict[Backend, EmbeddedGateway] = {}
         self._running: dict[AbstractEventLoop, asyncio.Future[GatewayPort | None]] = {}
 
     # --- asking ---------------------------------------------------------------------------------------
@@ -240,10 +240,10 @@ class UnifiedLLMClient:
             self._running.pop(loop, None)  # the next call looks again
             raise
 
-    def _own_gateway(self, backend: Backend) -> OwnGateway:
+    def _own_gateway(self, backend: Backend) -> EmbeddedGateway:
         if backend not in self._own:
             settings = settings_of(backend, self._backends, self._environ)
-            self._own[backend] = OwnGateway(settings, self._environ, self._clock, self._rng)
+            self._own[backend] = EmbeddedGateway(settings, self._environ, self._clock, self._rng)
         return self._own[backend]
 
     async def _health(self, backend: Backend) -> Health:

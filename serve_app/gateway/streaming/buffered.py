@@ -4,10 +4,10 @@ import asyncio
 
 from serve_app.clock import Clock
 from serve_app.errors import GatewayError, UpstreamError
-from serve_app.gateway.executor import Engine, whole_stream
-from serve_app.gateway.request_context import Attempt, Trip
-from serve_app.gateway.response import ChatStream, Items
-from serve_app.gateway.routing_info import Routed
+from serve_app.gateway.executor import Executor, whole_stream
+from serve_app.gateway.request_context import Attempt, RequestContext
+from serve_app.gateway.response import Items, ResponseStream
+from serve_app.gateway.routing_info import RoutingInfo
 from serve_app.gateway.streaming.finish import settle
 from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead
 
@@ -15,20 +15,20 @@ COMMENT = b": the answer is held back until it is whole\n\n"
 COMMENT_EVERY_S = 5.0  # what lies between us and the caller may close a connection that is silent for longer
 
 
-async def held(engine: Engine, trip: Trip, clock: Clock) -> ChatStream:
+async def held(executor: Executor, context: RequestContext, clock: Clock) -> ResponseStream:
     """
     The whole stream of the first target that finishes one.
 
     What is there soon, an answer or a refusal, is told as ever. Else the stream begins with comments, and an
     error can no longer be raised.
     """
-    hold = _Hold(engine, trip, clock)
+    hold = _Hold(executor, context, clock)
     try:
         is_done = await hold.wait()
     except BaseException:
         await hold.leave()
         raise
-    stream = ChatStream(hold.whole()[0] if is_done else None, hold.items(), hold.leave)
+    stream = ResponseStream(hold.whole()[0] if is_done else None, hold.items(), hold.leave)
     hold.stream = stream
     return stream
 
@@ -36,12 +36,12 @@ async def held(engine: Engine, trip: Trip, clock: Clock) -> ChatStream:
 class _Hold:
     """An answer that is being gathered while the caller waits."""
 
-    def __init__(self, engine: Engine, trip: Trip, clock: Clock) -> None:
-        self._engine = engine
-        self._trip = trip
+    def __init__(self, executor: Executor, context: RequestContext, clock: Clock) -> None:
+        self._executor = executor
+        self._context = context
         self._clock = clock
         self._gathering = asyncio.create_task(self._gather())
-        self.stream: ChatStream | None = None
+        self.stream: ResponseStream | None = None
 
     async def wait(self) -> bool:
         """Whether the answer has come, or failed, before it is time for the next comment."""
@@ -52,7 +52,7 @@ class _Hold:
             tick.cancel()
         return self._gathering.done()
 
-    def whole(self) -> tuple[Routed, list[bytes], StreamEnd]:
+    def whole(self) -> tuple[RoutingInfo, list[bytes], StreamEnd]:
         """What was gathered; raises what the caller should hear."""
         return self._gathering.result()
 
@@ -82,18 +82,20 @@ class _Hold:
         if not self._gathering.cancelled():
             self._gathering.exception()  # else asyncio complains that nobody has heard of it
 
-    async def _gather(self) -> tuple[Routed, list[bytes], StreamEnd]:
-        trip = self._trip
-        with trip.under_way():
-            attempt, (head, blocks, end) = await self._engine.answer(trip, self._read_whole)
-        first_token_s = trip.elapsed_s - (end.upstream_s - head.upstream_s)  # when it could have been shown
-        cost, last = settle(trip, attempt, head, end, first_token_s, blocks[0] if blocks else b"")
+    async def _gather(self) -> tuple[RoutingInfo, list[bytes], StreamEnd]:
+        context = self._context
+        with context.under_way():
+            attempt, (head, blocks, end) = await self._executor.answer(context, self._read_whole)
+        first_token_s = context.elapsed_s - (
+            end.upstream_s - head.upstream_s
+        )  # when it could have been shown
+        cost, last = settle(context, attempt, head, end, first_token_s, blocks[0] if blocks else b"")
         if last:
             blocks.append(last)
-        return trip.routed(attempt, cost), blocks, end
+        return context.routed(attempt, cost), blocks, end
 
     async def _read_whole(
         self, provider: Provider, call: Call, attempt: Attempt
     ) -> tuple[StreamHead, list[bytes], StreamEnd] | UpstreamError:
-        most = self._engine.answer_limit(attempt.provider_id)
-        return await whole_stream(provider, call, attempt, self._trip.remaining_s, most)
+        most = self._executor.answer_limit(attempt.provider_id)
+        return await whole_stream(provider, call, attempt, self._context.remaining_s, most)

@@ -5,41 +5,46 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from serve_app.errors import FailureKind, GatewayError, UpstreamError, internal_error, upstream_error
-from serve_app.gateway.executor import Engine, OpenStream, no_ending, open_stream
-from serve_app.gateway.request_context import Attempt, Trip
-from serve_app.gateway.response import ChatStream, Items
+from serve_app.gateway.executor import Executor, OpenStream, no_ending, open_stream
+from serve_app.gateway.request_context import Attempt, RequestContext
+from serve_app.gateway.response import Items, ResponseStream
 from serve_app.gateway.streaming.finish import settle
-from serve_app.gateway.streaming.resume import Continuation, Differs, Told
+from serve_app.gateway.streaming.resume import Continuation, Differs, SentText
 from serve_app.providers.base import StreamEnd, StreamHead
 
 log = logging.getLogger("sekha.gateway")
 
 
-async def flowing(engine: Engine, trip: Trip, resumes: bool) -> ChatStream:
+async def flowing(executor: Executor, context: RequestContext, resumes: bool) -> ResponseStream:
     """
     The stream of the first target that begins to answer; raises what the caller should hear when none does.
 
     `resumes`: when it breaks off, the next target goes on where it stopped.
     """
-    with trip.under_way():
-        attempt, opened = await engine.answer(trip, open_stream)
-    flow = _Flow(engine, trip, attempt, opened, Told() if resumes else None)
-    return ChatStream(trip.routed(attempt), flow.items(), flow.leave)
+    with context.under_way():
+        attempt, opened = await executor.answer(context, open_stream)
+    flow = _Flow(executor, context, attempt, opened, SentText() if resumes else None)
+    return ResponseStream(context.routed(attempt), flow.items(), flow.leave)
 
 
 class _Flow:
     """One answer, from the target that has begun it and, where it is resumed, from those after it."""
 
     def __init__(
-        self, engine: Engine, trip: Trip, attempt: Attempt, opened: OpenStream, told: Told | None
+        self,
+        executor: Executor,
+        context: RequestContext,
+        attempt: Attempt,
+        opened: OpenStream,
+        told: SentText | None,
     ) -> None:
-        self._engine = engine
-        self._trip = trip
+        self._executor = executor
+        self._context = context
         self._attempt: Attempt | None = attempt
         self._head, self._stream = opened
         self._told = told
         self._continuation: Continuation | None = None
-        self._first_token_s = trip.elapsed_s
+        self._first_token_s = context.elapsed_s
         self._first_block = b""
         self._ending: StreamEnd | UpstreamError
 
@@ -48,11 +53,11 @@ class _Flow:
         try:
             await self._stream.aclose()
         finally:
-            self._trip.abandoned(self._attempt)
+            self._context.abandoned(self._attempt)
 
     async def items(self) -> Items:
         """Hand on what comes, and settle when it ends, however it ends."""
-        trip, settled = self._trip, False
+        context, settled = self._context, False
         broke_off: UpstreamError | None = None
         try:
             while attempt := self._attempt:
@@ -63,27 +68,27 @@ class _Flow:
                 if isinstance(ending, StreamEnd):
                     settled = True
                     _, last = settle(
-                        trip, attempt, self._head, ending, self._first_token_s, self._first_block
+                        context, attempt, self._head, ending, self._first_token_s, self._first_block
                     )
                     if last:
                         yield last
                     yield ending
                     return
                 broke_off = broke_off or ending  # the caller hears why it broke off at first
-                trip.failed(attempt, ending)
+                context.failed(attempt, ending)
                 self._attempt = None
                 if not await self._goes_on(attempt, ending):
                     settled = True
-                    trip.refused(broke_off)
+                    context.refused(broke_off)
                     yield broke_off
         finally:
             if not settled:
-                trip.abandoned(self._attempt or trip.current)
+                context.abandoned(self._attempt or context.current)
 
     async def _from_one(self, attempt: Attempt) -> AsyncGenerator[bytes, None]:
         """What one target gives; how it ended is in `_ending` then."""
         self._ending = no_ending(attempt.provider_id)
-        with self._trip.in_flight(attempt):
+        with self._context.in_flight(attempt):
             try:
                 async for item in self._stream:
                     if isinstance(item, bytes):
@@ -98,7 +103,7 @@ class _Flow:
             except Differs:
                 self._ending = _differs(attempt.provider_id)
             except Exception:
-                request_id = self._trip.request_id
+                request_id = self._context.request_id
                 log.exception(
                     "request %s: our code failed in a stream of '%s'", request_id, attempt.provider_id
                 )
@@ -123,11 +128,11 @@ class _Flow:
         """Whether another target than the broken one has begun to answer, so that the stream can go on."""
         if self._told is None or not self._told.can_continue:
             return False
-        if not self._engine.passes_on(self._trip, broken, error):
+        if not self._executor.passes_on(self._context, broken, error):
             return False
-        self._trip.begin_again()
+        self._context.begin_again()
         try:
-            self._attempt, opened = await self._engine.answer(self._trip, open_stream)
+            self._attempt, opened = await self._executor.answer(self._context, open_stream)
         except GatewayError:
             return False
         self._head, self._stream = opened

@@ -17,7 +17,7 @@ class Differs(Exception):
     """The new answer does not begin with what the caller has already."""
 
 
-class Told:
+class SentText:
     """What a caller has been told so far. `can_continue` is False once there was more than plain text."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Told:
 class Continuation:
     """The frames of a new answer, without what the caller has already, and under the old answer's id."""
 
-    def __init__(self, told: Told) -> None:
+    def __init__(self, told: SentText) -> None:
         self._known = told.text
         self._id = told.id
         self._seen = 0

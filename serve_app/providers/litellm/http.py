@@ -18,7 +18,7 @@ from litellm.litellm_core_utils.prompt_templates import image_handling
 from litellm.llms.custom_httpx import aiohttp_transport
 
 from serve_app.providers.litellm.overheard import Overheard
-from serve_app.providers.timeouts import Limit, OutOfTime, within
+from serve_app.providers.timeouts import OutOfTime, Timeout, within
 
 
 class AnswerTooLong(Exception):
@@ -78,9 +78,11 @@ class OneRequest(aiohttp_transport.LiteLLMAiohttpTransport):  # type: ignore[mis
         limits = {"connect": exchange.connect_s, "pool": exchange.connect_s}
         request.extensions["timeout"] = {**request.extensions.get("timeout", {}), **limits}
         try:
-            response: httpx.Response = await within(exchange.first_byte_s, Limit.FIRST_BYTE, sending(request))
+            response: httpx.Response = await within(
+                exchange.first_byte_s, Timeout.FIRST_BYTE, sending(request)
+            )
         except httpx.ConnectTimeout as error:
-            raise _given_up(exchange, OutOfTime(Limit.CONNECT, exchange.connect_s), request) from error
+            raise _given_up(exchange, OutOfTime(Timeout.CONNECT, exchange.connect_s), request) from error
         except (OutOfTime, httpx.TransportError) as error:
             raise _given_up(exchange, error, request) from error
         is_success = response.is_success

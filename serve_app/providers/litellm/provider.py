@@ -45,7 +45,7 @@ from serve_app.providers.litellm.request import Address, LiteLlmRequests
 from serve_app.providers.litellm_opened import Ended, Opened
 from serve_app.providers.openai_compatible.failures import clean, too_much_of_nothing
 from serve_app.providers.stream_conversion import chunks_of, whole_of
-from serve_app.providers.timeouts import USAGE_S, Limit, OutOfTime, within
+from serve_app.providers.timeouts import USAGE_S, OutOfTime, Timeout, within
 
 logger = logging.getLogger("sekha.providers")
 
@@ -147,7 +147,7 @@ class LiteLlmProvider:
         self._give_threads()
         try:
             asking = self._answered(verb, request.fields, exchange)
-            body = await within(call.timeout_s, Limit.WHOLE, asking)
+            body = await within(call.timeout_s, Timeout.WHOLE, asking)
         except Exception as error:  # noqa: BLE001 - see _failure
             return self._failure(error, exchange)
         if isinstance(body, UpstreamError):
@@ -201,7 +201,7 @@ class LiteLlmProvider:
         ask_for_stream(request.fields)
         exchange = self._exchange(call, asks_stream=True)
         try:
-            return await within(call.timeout_s, Limit.FIRST_TOKEN, self._first(request, exchange))
+            return await within(call.timeout_s, Timeout.FIRST_TOKEN, self._first(request, exchange))
         except Exception as error:  # noqa: BLE001 - see _failure
             return self._failure(error, exchange)
 
@@ -250,7 +250,7 @@ class LiteLlmProvider:
         is_whole = opened.is_whole
         limit_s = min(idle_s, USAGE_S) if is_whole else idle_s
         try:
-            chunk = await within(limit_s, Limit.IDLE, self._next(opened.stream, opened.exchange))
+            chunk = await within(limit_s, Timeout.IDLE, self._next(opened.stream, opened.exchange))
         except OutOfTime as error:
             if not is_whole:
                 return self._failure(error, opened.exchange)

@@ -51,7 +51,7 @@ from serve_app.providers.openai_compatible.failures import (
 from serve_app.providers.openai_compatible.usage_asked import Place, UsageAsked
 from serve_app.providers.reading import read_at_most
 from serve_app.providers.stream_conversion import frames_of, whole_of
-from serve_app.providers.timeouts import USAGE_S, Limit, OutOfTime, within
+from serve_app.providers.timeouts import USAGE_S, OutOfTime, Timeout, within
 from serve_app.providers.whole_answer import checked
 
 KEEPALIVE_S = 60.0  # how long an idle connection is kept for the next request
@@ -79,7 +79,7 @@ class _Opened:
     dropped: tuple[str, ...]
 
 
-class WireProvider:
+class OpenAICompatibleProvider:
     """Speaks OpenAI's words to one upstream; the session opens with the first call."""
 
     def __init__(self, config: ProviderConfig, vendor: Vendor, api_key: str | None, clock: Clock) -> None:
@@ -141,7 +141,7 @@ class WireProvider:
             return self._keyless()
         started = self._clock.monotonic()
         try:
-            body = await within(call.timeout_s, Limit.WHOLE, self._body(path, call, request.fields))
+            body = await within(call.timeout_s, Timeout.WHOLE, self._body(path, call, request.fields))
         except NETWORK as error:
             return failure_of_exception(error, self._config.id)
         if isinstance(body, UpstreamError):
@@ -193,7 +193,7 @@ class WireProvider:
         asks = dialect.include_usage and self._usage_asked.may_ask(place)
         ask_for_stream(request.fields, asks)
         try:
-            return await within(call.timeout_s, Limit.FIRST_TOKEN, self._asked(call, request, place, asks))
+            return await within(call.timeout_s, Timeout.FIRST_TOKEN, self._asked(call, request, place, asks))
         except NETWORK as error:
             return failure_of_exception(error, self._config.id)
 
@@ -287,7 +287,7 @@ class WireProvider:
         if opened.frames.is_complete:
             idle_s = min(idle_s, USAGE_S)
         try:
-            return await within(idle_s, Limit.IDLE, self._more(opened.response, opened.frames))
+            return await within(idle_s, Timeout.IDLE, self._more(opened.response, opened.frames))
         except OutOfTime as error:
             if not opened.frames.is_complete:
                 opened.frames.failure = failure_of_exception(error, self._config.id)
@@ -334,9 +334,9 @@ class WireProvider:
             timeout=aiohttp.ClientTimeout(connect=self._config.connect_timeout_s),
         )
         try:
-            return await within(call.first_byte_s, Limit.FIRST_BYTE, posting)
+            return await within(call.first_byte_s, Timeout.FIRST_BYTE, posting)
         except aiohttp.ConnectionTimeoutError as error:
-            raise OutOfTime(Limit.CONNECT, self._config.connect_timeout_s) from error
+            raise OutOfTime(Timeout.CONNECT, self._config.connect_timeout_s) from error
 
     async def _models(self) -> tuple[str, ...] | UpstreamError:
         return await listed_models(

@@ -102,7 +102,7 @@ async def test_a_revoked_key_is_refused_from_the_moment_the_book_is_taken() -> N
     keys.take(book_with(kept))
     await keys.caller(bearer(key))
 
-    keys.take(book_with(revoked(kept, 5.0), epoch=2))
+    keys.take(book_with(revoked(kept, 5.0), revision=2))
 
     assert isinstance(await refusal(keys, bearer(key)), Unauthenticated)
 
@@ -188,7 +188,7 @@ async def test_a_token_given_out_for_a_key_is_good_as_long_as_the_key_is() -> No
     token = keys.token_for(caller)
 
     assert await keys.caller(bearer(token)) == caller
-    keys.take(book_with(revoked(kept, 5.0), epoch=2))
+    keys.take(book_with(revoked(kept, 5.0), revision=2))
     assert isinstance(await refusal(keys, bearer(token)), Unauthenticated)
 
 

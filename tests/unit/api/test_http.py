@@ -15,7 +15,7 @@ from serve_app.observability.metrics import exposition
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, Health, HealthStatus, StreamEnd, StreamHead
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.keyrings import keyring
 from tests.support.settings import two_providers
 
@@ -42,8 +42,8 @@ async def client() -> AsyncIterator[Client]:
         providers = {} if answer is None else {name: ListedProvider(answer) for name in ("first", "second")}
         if provider is not None:
             providers["first"] = provider
-        house = House(two_providers(**more), providers, FakeClock())
-        app = build_api(house.gateway, house.lookout, keys or keyring(), FakeClock(), exposition)
+        harness = Harness(two_providers(**more), providers, FakeClock())
+        app = build_api(harness.gateway, harness.health_monitor, keys or keyring(), FakeClock(), exposition)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
         made.append(httpx.AsyncClient(transport=transport, base_url="http://localhost"))
         return made[-1]

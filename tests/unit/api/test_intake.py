@@ -25,7 +25,7 @@ from serve_app.observability.metrics import exposition
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.keyrings import keyring
 from tests.support.settings import two_providers
 
@@ -54,14 +54,14 @@ def head(**headers: str) -> Scope:
 
 
 @pytest.fixture
-def house() -> House:
+def harness() -> Harness:
     answer = Answer(b'{"id":"1"}', Usage(10, 5), 0.1)
-    return House(two_providers(), {n: ListedProvider(answer) for n in ("first", "second")}, FakeClock())
+    return Harness(two_providers(), {n: ListedProvider(answer) for n in ("first", "second")}, FakeClock())
 
 
 @pytest.fixture
-async def client(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    app = build_api(house.gateway, house.lookout, keyring(), FakeClock(), exposition)
+async def client(harness: Harness) -> AsyncIterator[httpx.AsyncClient]:
+    app = build_api(harness.gateway, harness.health_monitor, keyring(), FakeClock(), exposition)
     transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as made:
         yield made
@@ -152,8 +152,8 @@ def test_a_key_that_holds_nothing_is_forgotten() -> None:
 
 async def test_a_full_router_says_when_to_come_again() -> None:
     small = RouterConfig(max_body_mb=0.001, max_bodies_in_flight_mb=0.001)
-    house = House(two_providers(router=small), {}, FakeClock())
-    app = build_api(house.gateway, house.lookout, keyring(), FakeClock(), exposition)
+    harness = Harness(two_providers(router=small), {}, FakeClock())
+    app = build_api(harness.gateway, harness.health_monitor, keyring(), FakeClock(), exposition)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as opened:  # type: ignore[arg-type]
         begun = asyncio.Event()
 
@@ -192,7 +192,7 @@ PACKED = {
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/route"])
 @pytest.mark.parametrize("encoding", PACKED)
 async def test_a_compressed_body_is_read_as_what_is_in_it(
-    client: httpx.AsyncClient, house: House, path: str, encoding: str
+    client: httpx.AsyncClient, harness: Harness, path: str, encoding: str
 ) -> None:
     packed = PACKED[encoding]
     if path == "/api/v1/route":
@@ -205,7 +205,7 @@ async def test_a_compressed_body_is_read_as_what_is_in_it(
 
     assert answer.status_code == 200, answer.text
     if path == "/v1/chat/completions":
-        assert house.providers["first"].calls[0].body == HI
+        assert harness.providers["first"].calls[0].body == HI
 
 
 @pytest.mark.parametrize(

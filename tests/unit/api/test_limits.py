@@ -17,7 +17,7 @@ from serve_app.observability.metrics import exposition
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, StreamEnd, StreamHead
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.keyrings import keyring
 from tests.support.settings import two_providers
 
@@ -38,15 +38,15 @@ class StillClock(FakeClock):
         await asyncio.sleep(seconds)
 
 
-Start = Callable[..., Awaitable[House]]
+Start = Callable[..., Awaitable[Harness]]
 
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
     """Starts a house with these limits, of which every model has the same price; stops what it started."""
-    started: list[House] = []
+    started: list[Harness] = []
 
-    async def make(streams: bool = False, **limits: Any) -> House:
+    async def make(streams: bool = False, **limits: Any) -> Harness:
         models = [
             {"model_id": "chat", "task": "chat_smart", **PRICED},
             {"model_id": "embed", "task": "embedding", **PRICED},
@@ -54,18 +54,18 @@ async def start() -> AsyncIterator[Start]:
         settings = two_providers({"models": models}, default_models={}, **limits)
         answer = FRAMES if streams else ANSWER
         providers = {name: ListedProvider(answer) for name in ("first", "second")}
-        house = House(settings, providers, StillClock(1_000_050.5))
-        await house.control.start()
-        started.append(house)
-        return house
+        harness = Harness(settings, providers, StillClock(1_000_050.5))
+        await harness.control.start()
+        started.append(harness)
+        return harness
 
     yield make
-    for house in started:
-        await house.control.stop()
+    for harness in started:
+        await harness.control.stop()
 
 
-def client_of(house: House) -> httpx.AsyncClient:
-    app = build_api(house.gateway, house.lookout, keyring(), FakeClock(), exposition)
+def client_of(harness: Harness) -> httpx.AsyncClient:
+    app = build_api(harness.gateway, harness.health_monitor, keyring(), FakeClock(), exposition)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
     return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
@@ -97,8 +97,8 @@ async def test_a_rate_that_is_used_up_is_a_429_that_says_when_to_come_back(
 
 
 async def test_a_rate_of_tokens_says_how_many_are_left(start: Start) -> None:
-    house = await start(rates={"tokens_per_minute": 5000})
-    async with client_of(house) as client:
+    harness = await start(rates={"tokens_per_minute": 5000})
+    async with client_of(harness) as client:
         await client.post("/v1/chat/completions", json=HI)  # uses 15
         refused = await client.post("/v1/chat/completions", json={**HI, "max_tokens": 4999})
 
@@ -117,8 +117,8 @@ async def test_a_rate_of_tokens_says_how_many_are_left(start: Start) -> None:
     ids=["whole", "stream", "embedding"],
 )
 async def test_an_empty_budget_is_a_402_with_its_figures(start: Start, path: str, body: Any) -> None:
-    house = await start(budgets={"limit": 0.001, "window": "total"})
-    async with client_of(house) as client:
+    harness = await start(budgets={"limit": 0.001, "window": "total"})
+    async with client_of(harness) as client:
         refused = await client.post(path, json=body)
 
     assert refused.status_code == 402
@@ -130,13 +130,13 @@ async def test_an_empty_budget_is_a_402_with_its_figures(start: Start, path: str
         "current": 0.0,
     }
     assert details["requested_cost"] > 0.001
-    assert not any(provider.calls for provider in house.providers.values())
+    assert not any(provider.calls for provider in harness.providers.values())
 
 
 async def test_a_caller_through_a_handle_gets_the_refusal_as_a_value_that_travels(start: Start) -> None:
-    house = await start(rates={"requests_per_minute": 1})
+    harness = await start(rates={"requests_per_minute": 1})
     router = RouterDeployment.__new__(RouterDeployment)
-    router._gateway, router._control = house.gateway, house.control
+    router._gateway, router._control = harness.gateway, harness.control
     body = orjson.dumps(HI)
 
     await router.chat(body, "r1")

@@ -16,7 +16,7 @@ from serve_app.observability.metrics import exposition
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.keyrings import keyring
 from tests.support.settings import two_providers
 
@@ -28,10 +28,10 @@ CHAT = "/v1/chat/completions"
 
 
 def app_for(keys: Keyring, **router: Any) -> Any:
-    house = House(
+    harness = Harness(
         two_providers(router=router), {n: ListedProvider(ANSWER) for n in ("first", "second")}, FakeClock()
     )
-    return build_api(house.gateway, house.lookout, keys, FakeClock(), exposition)
+    return build_api(harness.gateway, harness.health_monitor, keys, FakeClock(), exposition)
 
 
 KEYLESS = app_for(keyring())

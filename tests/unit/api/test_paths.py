@@ -11,7 +11,7 @@ from serve_app.api.unknown_path import hint_for
 from serve_app.events import HttpAnswered
 from serve_app.observability.metrics import exposition
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.keyrings import keyring
 from tests.support.settings import two_providers
 from tests.unit.api.test_security import app_for, routes_of
@@ -39,12 +39,12 @@ async def test_head_is_answered_as_get_is_without_a_body(path: str) -> None:
 
 
 async def test_head_is_counted_under_the_route_that_answered_it() -> None:
-    house = House(two_providers(), {name: ListedProvider() for name in ("first", "second")}, FakeClock())
-    app = build_api(house.gateway, house.lookout, keyring(), FakeClock(), exposition)
+    harness = Harness(two_providers(), {name: ListedProvider() for name in ("first", "second")}, FakeClock())
+    app = build_api(harness.gateway, harness.health_monitor, keyring(), FakeClock(), exposition)
 
     await asked("HEAD", "/v1/models/nobody/has-it", app)
 
-    assert house.events == [HttpAnswered("HEAD", "/v1/models/{name:path}", 404)]
+    assert harness.events == [HttpAnswered("HEAD", "/v1/models/{name:path}", 404)]
 
 
 @pytest.mark.parametrize("path", PATHS)

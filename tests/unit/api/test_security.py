@@ -11,7 +11,7 @@ from serve_app.api.app import PUBLIC, Dispatcher, Guarded, build_api
 from serve_app.api.auth import Keyring
 from serve_app.observability.metrics import exposition
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.keyrings import keyring
 from tests.support.settings import two_providers
 
@@ -22,10 +22,10 @@ HOSTILE = ["gateway/health?", "gateway/docs#", "x/health@gateway", "gateway:80/o
 
 
 def app_for(keys: Keyring) -> Dispatcher:
-    house = House(
+    harness = Harness(
         two_providers(), {n: ListedProvider(RuntimeError()) for n in ("first", "second")}, FakeClock()
     )
-    app = build_api(house.gateway, house.lookout, keys, FakeClock(), exposition)
+    app = build_api(harness.gateway, harness.health_monitor, keys, FakeClock(), exposition)
     assert isinstance(app, Dispatcher)
     return app
 

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from serve_app.clients.embedded import OwnGateway
+from serve_app.clients.embedded import EmbeddedGateway
 from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
 from serve_app.errors import ModelNotFound, UpstreamError
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.anyio
 SLOW = {"script": {"chunk_delay_s": 0.01, "answer": "one two three four five six"}}
 
 
-def own(settings: Settings, heard: list[Event] | None = None) -> OwnGateway:
+def own(settings: Settings, heard: list[Event] | None = None) -> EmbeddedGateway:
     listeners = [] if heard is None else [heard.append]
-    return OwnGateway(settings, {}, SystemClock(), Random(7), listeners)
+    return EmbeddedGateway(settings, {}, SystemClock(), Random(7), listeners)
 
 
 def others() -> set[asyncio.Task[object]]:

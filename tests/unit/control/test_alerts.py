@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from serve_app.ledger.store import Spend
-from serve_app.limits.allocator import BudgetAlert, Lender
+from serve_app.limits.allocator import BudgetAlert, LeaseAllocator
 from serve_app.limits.limit import Limit, Scope, Unit, Window
 from serve_app.pricing.money import nano_dollars
 from tests.support.entries import entry
@@ -27,15 +27,15 @@ class Counted:
 
     def __init__(self, *limits: Limit) -> None:
         self.told: list[BudgetAlert] = []
-        self.lender = Lender(self.told.append)
-        self.lender.set_limits(limits, START)
+        self.allocator = LeaseAllocator(self.told.append)
+        self.allocator.set_limits(limits, START)
         self._number = 0
 
     def spends(self, dollars: str, at: float = START) -> list[tuple[str, int]]:
         """What is told of this."""
         self.told.clear()
         self._number += 1
-        self.lender.spend(entry(self._number, at=at, cost=nano_dollars(dollars)), at)
+        self.allocator.spend(entry(self._number, at=at, cost=nano_dollars(dollars)), at)
         return self.heard()
 
     def heard(self) -> list[tuple[str, int]]:
@@ -91,7 +91,7 @@ def test_what_ended_yesterday_does_not_count_today() -> None:
     counted.spends("1", START + DAY_S)
 
     counted.told.clear()
-    counted.lender.spend(entry(2, at=START, cost=nano_dollars("14")), START + DAY_S)
+    counted.allocator.spend(entry(2, at=START, cost=nano_dollars("14")), START + DAY_S)
 
     assert counted.heard() == []
 
@@ -110,7 +110,7 @@ def test_with_a_budget_that_is_raised_the_thresholds_count_anew() -> None:
     assert counted.spends("1000") == [("total", 75), ("total", 90), ("total", 100)]
 
     counted.told.clear()
-    counted.lender.set_limits([budget("1300", Window.TOTAL)], START)
+    counted.allocator.set_limits([budget("1300", Window.TOTAL)], START)
 
     assert counted.heard() == [], "1000 of 1300 are 76.9 percent, of which 75 was told"
     assert counted.spends("170") == [("total", 90)]
@@ -122,7 +122,7 @@ def test_a_budget_that_is_lowered_below_what_is_spent_says_so_at_once() -> None:
     counted.spends("500")
 
     counted.told.clear()
-    counted.lender.set_limits([budget("550", Window.TOTAL)], START)
+    counted.allocator.set_limits([budget("550", Window.TOTAL)], START)
 
     assert counted.heard() == [("total", 75), ("total", 90)]
 
@@ -134,26 +134,26 @@ def spend(dollars: str, day: float = START) -> Spend:
 @pytest.mark.parametrize("limits_first", [False, True], ids=["before its limits", "after its limits"])
 def test_what_was_told_before_a_restart_is_not_told_again(limits_first: bool) -> None:
     told: list[BudgetAlert] = []
-    lender = Lender(told.append)
+    allocator = LeaseAllocator(told.append)
     if limits_first:  # the store was down when the authority came up
-        lender.set_limits([DAILY], START)
-    lender.restore([spend("12")], START, silence_s=0.0)
-    lender.set_limits([DAILY], START)
+        allocator.set_limits([DAILY], START)
+    allocator.restore([spend("12")], START, silence_s=0.0)
+    allocator.set_limits([DAILY], START)
     assert told == []
 
-    lender.spend(entry(1, at=START, cost=nano_dollars("1.5")), START)
+    allocator.spend(entry(1, at=START, cost=nano_dollars("1.5")), START)
     assert [alert.threshold for alert in told] == [90]
 
-    lender.spend(entry(2, at=START + DAY_S, cost=nano_dollars("12")), START + DAY_S)
+    allocator.spend(entry(2, at=START + DAY_S, cost=nano_dollars("12")), START + DAY_S)
     assert [alert.threshold for alert in told] == [90, 75], "the next day has its own"
 
 
 def test_a_limit_that_operators_add_after_a_restart_is_told_of_like_any_other() -> None:
     told: list[BudgetAlert] = []
-    lender = Lender(told.append)
-    lender.restore([spend("12")], START, silence_s=0.0)
-    lender.set_limits([], START)
+    allocator = LeaseAllocator(told.append)
+    allocator.restore([spend("12")], START, silence_s=0.0)
+    allocator.set_limits([], START)
 
-    lender.set_limits([DAILY], START)
+    allocator.set_limits([DAILY], START)
 
     assert [alert.threshold for alert in told] == [75]

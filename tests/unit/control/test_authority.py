@@ -4,11 +4,11 @@ import pytest
 
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.settings import Settings
-from serve_app.control.control_plane import BreakerChanged, Plane
+from serve_app.control.control_plane import BreakerChanged, ControlPlane
 from serve_app.control.protocol import Observation, Report, Snapshot
-from serve_app.control.runtime_config import book_of
+from serve_app.control.runtime_config import runtime_config_of
 from serve_app.ledger.mark import Mark
-from serve_app.limits.messages import Holding, Want
+from serve_app.limits.messages import Lease, Want
 from serve_app.pricing.target_prices import prices_of
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome
@@ -18,14 +18,14 @@ from tests.support.settings import two_providers
 NOW = 1_789_560_000.0
 TARGET = "first/first-chat"
 SETTINGS = two_providers(circuit_breaker=BreakerPolicy(failure_threshold=2, reset_timeout=10))
-BOOK = book_of(two_providers(budgets={"limit": 0.1, "window": "total"}), (), 7)
+BOOK = runtime_config_of(two_providers(budgets={"limit": 0.1, "window": "total"}), (), 7)
 LIMIT = "gateway/total"
 MONTH_S = 30 * 86_400.0
 
 
-def plane(changes: list[BreakerChanged] | None = None) -> Plane:
-    made = Plane("g1", prices_of, (changes if changes is not None else []).append)
-    made.hello("a", SETTINGS, Snapshot(), NOW)
+def plane(changes: list[BreakerChanged] | None = None) -> ControlPlane:
+    made = ControlPlane("g1", prices_of, (changes if changes is not None else []).append)
+    made.register("a", SETTINGS, Snapshot(), NOW)
     return made
 
 
@@ -33,9 +33,9 @@ def seen(**changes: object) -> Observation:
     return Observation("first", TARGET, Outcome.SUCCESS, NOW)._replace(**changes)  # type: ignore[arg-type]
 
 
-def used(authority: Plane, now: float = NOW) -> int:
-    [standing] = authority.totals(now).standings
-    return standing.used
+def used(authority: ControlPlane, now: float = NOW) -> int:
+    [limit_status] = authority.totals(now).limit_statuses
+    return limit_status.used
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_shorter_wait_that_a_provider_asks_for_never_ends_a_longer_one(
 def test_a_wait_that_is_over_is_not_taken_over_and_one_that_is_not_is() -> None:
     authority = plane()
 
-    authority.hello("b", SETTINGS, Snapshot(cooling={"x": NOW, "y": NOW + 1.0}), NOW)
+    authority.register("b", SETTINGS, Snapshot(cooling={"x": NOW, "y": NOW + 1.0}), NOW)
 
     assert authority.snapshot(NOW - 5.0).cooling == {"y": NOW + 1.0}
 
@@ -139,14 +139,14 @@ def test_new_settings_are_priced_anew_and_drop_who_is_gone_and_the_same_ones_cha
         priced.append(settings)
         return {}
 
-    authority = Plane("g1", price_of)
-    authority.hello("a", SETTINGS, Snapshot(), NOW)
+    authority = ControlPlane("g1", price_of)
+    authority.register("a", SETTINGS, Snapshot(), NOW)
     version = authority.version
-    authority.hello("b", SETTINGS, Snapshot(), NOW)
+    authority.register("b", SETTINGS, Snapshot(), NOW)
     assert (priced, authority.version) == ([SETTINGS], version)
 
     alone = SETTINGS.model_copy(update={"llm_providers": SETTINGS.llm_providers[:1]})
-    snapshot = authority.hello("b", alone, Snapshot(), NOW)
+    snapshot = authority.register("b", alone, Snapshot(), NOW)
 
     assert priced == [SETTINGS, alone]
     assert set(snapshot.breakers) == {"first"}
@@ -156,13 +156,13 @@ def test_new_settings_are_priced_anew_and_drop_who_is_gone_and_the_same_ones_cha
 
 def test_the_book_comes_with_its_epoch() -> None:
     authority = plane()
-    assert authority.snapshot(NOW).epoch == -1
+    assert authority.snapshot(NOW).revision == -1
     version = authority.version
 
     authority.set_book(BOOK, NOW)
 
-    assert authority.snapshot(NOW).epoch == 7
-    assert authority.book is BOOK
+    assert authority.snapshot(NOW).revision == 7
+    assert authority.runtime_config is BOOK
     assert authority.version > version
 
 
@@ -216,20 +216,20 @@ def test_a_report_that_leaves_a_gap_is_not_taken_in_and_one_that_overlaps_is() -
 def test_a_report_that_was_overtaken_says_nothing_of_what_is_held() -> None:
     authority = plane()
     authority.set_book(BOOK, NOW)
-    authority.report(Report("a", 2, holdings={LIMIT: Holding(500, 500)}), NOW)
+    authority.report(Report("a", 2, leases={LIMIT: Lease(500, 500)}), NOW)
 
-    late = authority.report(Report("a", 1, holdings={}, wants={LIMIT: Want(1, 1)}), NOW)
-    again = authority.report(Report("a", 2, holdings={LIMIT: Holding(600, 600)}), NOW)
+    late = authority.report(Report("a", 1, leases={}, wants={LIMIT: Want(1, 1)}), NOW)
+    again = authority.report(Report("a", 2, leases={LIMIT: Lease(600, 600)}), NOW)
 
     assert late.grants == again.grants == {}
-    [standing] = authority.totals(NOW).standings
-    assert standing.on_loan == 600
+    [limit_status] = authority.totals(NOW).limit_statuses
+    assert limit_status.on_loan == 600
 
 
 def test_credit_that_is_called_back_is_news() -> None:
     authority = plane()
     authority.set_book(BOOK, NOW)
-    authority.report(Report("a", 1, holdings={LIMIT: Holding(10**8, 10**8)}), NOW)
+    authority.report(Report("a", 1, leases={LIMIT: Lease(10**8, 10**8)}), NOW)
     version = authority.version
 
     snapshot = authority.report(Report("b", 1, wants={LIMIT: Want(5, 5)}), NOW).snapshot
@@ -247,7 +247,7 @@ def test_credit_that_is_called_back_is_news() -> None:
 def test_an_authority_that_comes_up_waits_for_whoever_may_have_credit(
     written: dict[str, int], is_alone: bool, lends: bool
 ) -> None:
-    authority = Plane("g1", prices_of)
+    authority = ControlPlane("g1", prices_of)
     authority.set_book(BOOK, NOW)
     authority.restore((), written, NOW, is_alone)
     wants = {LIMIT: Want(5, 5)}

@@ -27,7 +27,7 @@ class Authority:
         self.probe = answer
 
 
-class Desk:
+class AdminService:
     """One router's breakers, at an authority that says this of a probe."""
 
     def __init__(self, answer: Callable[[str], Awaitable[float | None]] | None = None) -> None:
@@ -45,12 +45,12 @@ class Desk:
     def seen(self, outcome: Outcome = Outcome.FAILURE, **more: Any) -> Observation:
         return Observation("p", "p/m", outcome, self.clock.now(), **more)
 
-    def opened(self) -> "Desk":
+    def opened(self) -> "AdminService":
         for _ in range(2):
             self.breakers.observe(self.seen())
         return self
 
-    def half_open(self) -> "Desk":
+    def half_open(self) -> "AdminService":
         self.opened()
         self.clock.advance(10)
         return self
@@ -65,7 +65,7 @@ async def taken(provider_id: str) -> float | None:
 
 
 async def test_a_closed_breaker_lets_everyone_through_and_an_open_one_nobody() -> None:
-    desk = Desk()
+    desk = AdminService()
     assert await desk.breakers.admit("p") == Admission("p")
 
     desk.opened()
@@ -77,7 +77,7 @@ async def test_a_closed_breaker_lets_everyone_through_and_an_open_one_nobody() -
 
 
 async def test_it_is_told_for_how_long_a_breaker_stays_open() -> None:
-    desk = Desk().opened()
+    desk = AdminService().opened()
 
     desk.clock.advance(3)
     assert desk.breakers.opens_in_s("p") == 7
@@ -88,7 +88,7 @@ async def test_it_is_told_for_how_long_a_breaker_stays_open() -> None:
 
 
 async def test_the_authority_gives_out_the_probe_and_while_it_is_out_nobody_else_goes() -> None:
-    desk = Desk().half_open()
+    desk = AdminService().half_open()
 
     assert await desk.breakers.admit("p") == Admission("p", PROBE)
     assert await desk.breakers.admit("p") is None
@@ -96,17 +96,17 @@ async def test_the_authority_gives_out_the_probe_and_while_it_is_out_nobody_else
 
 
 async def test_where_another_router_has_the_probe_nobody_goes_here() -> None:
-    assert await Desk(taken).half_open().breakers.admit("p") is None
+    assert await AdminService(taken).half_open().breakers.admit("p") is None
 
 
 async def test_while_the_authority_is_away_a_router_gives_out_a_probe_of_its_own() -> None:
-    desk = Desk(unreachable).half_open()
+    desk = AdminService(unreachable).half_open()
 
     assert await desk.breakers.admit("p") == Admission("p", desk.clock.now() + 30)
 
 
 async def test_a_probe_that_is_declined_is_for_the_next_one_and_leave_without_a_probe_is_no_news() -> None:
-    desk = Desk().half_open()
+    desk = AdminService().half_open()
     desk.breakers.tell()
 
     desk.breakers.decline(Admission("p"))
@@ -129,7 +129,7 @@ async def test_an_answer_for_who_has_left_is_given_back_where_it_is_a_probe_and_
     async def slow(provider_id: str) -> float | None:
         return await answer
 
-    desk = Desk(slow).half_open()
+    desk = AdminService(slow).half_open()
     await desk.breakers.admit("p")
     desk.breakers.tell()
     match ends:
@@ -152,7 +152,7 @@ async def test_an_answer_for_who_has_left_is_given_back_where_it_is_a_probe_and_
 
 
 def test_what_is_seen_is_known_here_at_once_and_told_once() -> None:
-    desk = Desk().opened()
+    desk = AdminService().opened()
 
     assert desk.breakers.known["p"].failure_count == 2
     assert desk.breakers.has_news
@@ -172,7 +172,7 @@ def test_what_is_seen_is_known_here_at_once_and_told_once() -> None:
 def test_only_a_success_that_was_no_probe_may_wait_until_the_next_report(
     seen: dict[str, Any], is_urgent: bool
 ) -> None:
-    desk = Desk()
+    desk = AdminService()
 
     desk.breakers.observe(desk.seen(**seen))
 
@@ -180,7 +180,7 @@ def test_only_a_success_that_was_no_probe_may_wait_until_the_next_report(
 
 
 def test_what_the_authority_has_is_the_beginning_and_what_it_has_not_heard_is_replayed() -> None:
-    desk = Desk()
+    desk = AdminService()
     on_the_way = desk.seen()
     desk.breakers.observe(desk.seen())
 
@@ -193,7 +193,7 @@ def test_what_the_authority_has_is_the_beginning_and_what_it_has_not_heard_is_re
 
 
 def test_a_wait_that_a_target_asks_for_is_the_longest_of_all_that_are_heard_of() -> None:
-    desk = Desk()
+    desk = AdminService()
     now = desk.clock.now()
     assert desk.breakers.cooling_s("p/m") == 0
 
@@ -205,7 +205,7 @@ def test_a_wait_that_a_target_asks_for_is_the_longest_of_all_that_are_heard_of()
 
 
 def test_who_listens_hears_of_each_opening_once_also_of_those_before() -> None:
-    desk = Desk().opened()
+    desk = AdminService().opened()
     heard: list[str] = []
     desk.breakers.on_open(heard.append)
     assert heard == ["p"]

@@ -13,12 +13,12 @@ from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
 from serve_app.control import breakers
 from serve_app.control import cache as control_cache
-from serve_app.control.cache import Replica
+from serve_app.control.cache import ControlCache
 from serve_app.control.capacity import HEARD_WITHIN_S, Capacity, Presence, Warmth
-from serve_app.control.control_plane import Plane
-from serve_app.control.local_control_plane import LocalControl
+from serve_app.control.control_plane import ControlPlane
+from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.control.protocol import ControlUnreachable, Observation, Receipt, Report, Snapshot, Totals
-from serve_app.control.runtime_config import Book
+from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.control.tally import IN_FLIGHT
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.journal import MemoryJournal
@@ -49,7 +49,7 @@ PER_MINUTE = Limit("gateway/requests", Unit.REQUESTS, Window.MINUTE, 10)
 class Line:
     """A way to the authority that can be cut, before a message arrives or before its answer does."""
 
-    def __init__(self, control: LocalControl) -> None:
+    def __init__(self, control: LocalControlPlane) -> None:
         self.control = control
         self.cut = False
         self.loses_answers = False
@@ -57,23 +57,25 @@ class Line:
         self.breaks_with: Exception | None = None
         self.broke = asyncio.Event()
 
-    async def hello(self, replica_id: str, settings: Settings, known: Snapshot) -> Snapshot:
+    async def register(self, router_id: str, settings: Settings, known: Snapshot) -> Snapshot:
         self._check()
-        return await self.control.hello(replica_id, settings, known)
+        return await self.control.register(router_id, settings, known)
 
-    async def adopt(self, entries: Sequence[Entry]) -> Mark:
+    async def submit_recovered(self, entries: Sequence[Entry]) -> Mark:
         self._check()
-        return await self.control.adopt(entries)
+        return await self.control.submit_recovered(entries)
 
-    async def attend(self, presence: Presence) -> None:
+    async def heartbeat(self, presence: Presence) -> None:
         self._check()
-        await self.control.attend(presence)
+        await self.control.heartbeat(presence)
 
-    async def book(self) -> Book:
+    async def runtime_config(self) -> RuntimeConfig:
         self._check()
-        return await self.control.book()
+        return await self.control.runtime_config()
 
-    async def change(self, records: Sequence[Record], change: Change, epoch: int | None = None) -> Book:
+    async def change(
+        self, records: Sequence[Record], change: Change, revision: int | None = None
+    ) -> RuntimeConfig:
         self._check()
         return await self.control.change(records, change)
 
@@ -110,23 +112,23 @@ class Cluster:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.plane = Plane("g1", prices_of)
-        self.control = LocalControl(self.plane, self.clock)
+        self.plane = ControlPlane("g1", prices_of)
+        self.control = LocalControlPlane(self.plane, self.clock)
         self.lines = (Line(self.control), Line(self.control))
         self.a, self.b = (
-            Replica(name, SETTINGS, line, self.clock, {"first/own": FREE})
+            ControlCache(name, SETTINGS, line, self.clock, {"first/own": FREE})
             for name, line in zip("ab", self.lines, strict=True)
         )
 
-    async def hello(self) -> "Cluster":
+    async def register(self) -> "Cluster":
         await self.a.introduce()
         await self.b.introduce()
         return self
 
     def restart_the_authority(self) -> None:
-        self.plane = Plane("g2", prices_of)
+        self.plane = ControlPlane("g2", prices_of)
         for line in self.lines:
-            line.control = LocalControl(self.plane, self.clock)
+            line.control = LocalControlPlane(self.plane, self.clock)
 
     def failure(self, probe: float | None = None) -> Observation:
         return Observation("first", "first/first-chat", Outcome.FAILURE, self.clock.now(), probe)
@@ -142,7 +144,7 @@ async def open_breaker(cluster: Cluster) -> None:
 
 
 async def test_a_router_believes_its_own_eyes_at_once() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
 
     for _ in range(3):
         cluster.a.breakers.observe(cluster.failure())
@@ -152,7 +154,7 @@ async def test_a_router_believes_its_own_eyes_at_once() -> None:
 
 
 async def test_what_one_router_reports_the_other_learns_by_watching() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     watching = asyncio.create_task(cluster.lines[1].watch("g1", cluster.plane.version, 10))
     await asyncio.sleep(0)
 
@@ -163,7 +165,7 @@ async def test_what_one_router_reports_the_other_learns_by_watching() -> None:
 
 
 async def test_a_lost_answer_is_asked_for_again_and_counts_once() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     cluster.a.breakers.observe(cluster.failure())
     cluster.lines[0].loses_answers = True
     with pytest.raises(ControlUnreachable):
@@ -177,7 +179,7 @@ async def test_a_lost_answer_is_asked_for_again_and_counts_once() -> None:
 
 
 async def test_news_from_the_authority_do_not_count_twice_what_is_still_on_its_way() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     cluster.a.breakers.observe(cluster.failure())
     cluster.lines[0].loses_answers = True
     with pytest.raises(ControlUnreachable):
@@ -190,7 +192,7 @@ async def test_news_from_the_authority_do_not_count_twice_what_is_still_on_its_w
 
 
 async def test_half_open_lets_one_probe_through_in_the_whole_cluster() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     await open_breaker(cluster)
     await cluster.b.flush()
     cluster.clock.advance(10)
@@ -206,7 +208,7 @@ async def test_half_open_lets_one_probe_through_in_the_whole_cluster() -> None:
 
 
 async def test_a_health_check_by_one_router_lets_any_router_try_the_provider() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     await open_breaker(cluster)
     await cluster.b.flush()
     cluster.clock.advance(6)
@@ -222,7 +224,7 @@ async def test_a_health_check_by_one_router_lets_any_router_try_the_provider() -
 
 
 async def test_a_check_that_changes_nothing_is_not_reported() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     await open_breaker(cluster)
 
     cluster.a.breakers.found_well("first", cluster.clock.now())  # the breaker has only just opened
@@ -232,7 +234,7 @@ async def test_a_check_that_changes_nothing_is_not_reported() -> None:
 
 
 async def test_every_router_hears_that_a_breaker_has_opened_and_that_it_has_opened_again() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     opened: list[str] = []
     cluster.b.breakers.on_open(opened.append)
 
@@ -250,7 +252,7 @@ async def test_every_router_hears_that_a_breaker_has_opened_and_that_it_has_open
 
 
 async def test_two_probes_that_succeed_let_everyone_through_again() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     await open_breaker(cluster)
     cluster.clock.advance(10)
 
@@ -268,7 +270,7 @@ async def test_two_probes_that_succeed_let_everyone_through_again() -> None:
 
 
 async def test_without_the_authority_a_router_goes_on_alone() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     cluster.lines[0].cut = True
 
     for _ in range(3):
@@ -284,7 +286,7 @@ async def test_without_the_authority_a_router_goes_on_alone() -> None:
 
 
 async def test_what_was_seen_while_the_authority_was_away_is_reported_afterwards() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     cluster.lines[0].cut = True
     for _ in range(3):
         cluster.a.breakers.observe(cluster.failure())
@@ -298,7 +300,7 @@ async def test_what_was_seen_while_the_authority_was_away_is_reported_afterwards
 
 
 async def test_breakers_survive_the_death_of_the_authority() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     await open_breaker(cluster)
 
     cluster.restart_the_authority()
@@ -310,7 +312,7 @@ async def test_breakers_survive_the_death_of_the_authority() -> None:
 
 
 async def test_the_background_tasks_report_and_end() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     await cluster.a.start()
     cluster.a.breakers.observe(cluster.failure())
 
@@ -321,14 +323,14 @@ async def test_the_background_tasks_report_and_end() -> None:
 
 
 async def test_a_price_the_authority_does_not_know_is_the_routers_own() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
 
     assert cluster.a.price("first/own") is FREE
     assert cluster.a.price("first/first-chat") is not None
 
 
 async def test_what_is_in_flight_is_reported_though_nothing_has_ended_yet() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     await cluster.a.start()
     await cluster.lines[0].reported.wait()
     cluster.lines[0].reported.clear()
@@ -341,7 +343,7 @@ async def test_what_is_in_flight_is_reported_though_nothing_has_ended_yet() -> N
 
 
 async def test_a_flush_ends_although_requests_go_on() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
 
     async def keep_observing() -> None:
         while True:
@@ -357,7 +359,7 @@ async def test_a_flush_ends_although_requests_go_on() -> None:
 
 
 async def test_a_router_whose_reporting_has_died_says_so_when_it_is_asked() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     await cluster.a.start()
     cluster.a.check()
     cluster.lines[0].breaks_with = ZeroDivisionError("a bug")
@@ -373,7 +375,7 @@ async def test_a_router_whose_reporting_has_died_says_so_when_it_is_asked() -> N
 
 
 async def test_a_wait_that_one_router_was_told_of_the_other_keeps_as_well() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     until = cluster.clock.now() + 20
 
     cluster.a.breakers.observe(
@@ -389,7 +391,7 @@ async def test_a_wait_that_one_router_was_told_of_the_other_keeps_as_well() -> N
 
 
 async def test_a_probe_whose_caller_left_while_it_was_asked_for_is_given_back() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     asked, answer = asyncio.Event(), asyncio.Event()
     granted = cluster.control.probe
 
@@ -416,7 +418,7 @@ async def test_a_probe_whose_caller_left_while_it_was_asked_for_is_given_back() 
 
 
 async def test_one_request_at_a_time_asks_for_the_probe_also_when_the_authority_is_away() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     await open_breaker(cluster)
     cluster.clock.advance(10)
     cluster.lines[0].cut = True
@@ -428,7 +430,7 @@ async def test_one_request_at_a_time_asks_for_the_probe_also_when_the_authority_
 
 async def test_an_authority_that_is_slow_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(breakers, "PROBE_WITHIN_S", 0.01)
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     await open_breaker(cluster)
     cluster.clock.advance(10)
     answer, granted = asyncio.Event(), cluster.control.probe
@@ -451,7 +453,7 @@ async def test_an_authority_that_is_slow_is_not_waited_for(monkeypatch: pytest.M
 
 
 async def test_a_wait_survives_the_death_of_the_authority() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     until = cluster.clock.now() + 20
     seen = Observation("first", "first/chat", Outcome.FAILURE, cluster.clock.now(), cool_until=until)
     cluster.a.breakers.observe(seen)
@@ -465,7 +467,7 @@ async def test_a_wait_survives_the_death_of_the_authority() -> None:
 
 
 async def test_a_clock_that_is_ahead_does_not_prolong_a_wait() -> None:
-    cluster = await Cluster().hello()
+    cluster = await Cluster().register()
     ahead = cluster.clock.now() + 500
     seen = Observation("first", "first/chat", Outcome.FAILURE, ahead, cool_until=ahead + 20)
 
@@ -477,7 +479,9 @@ async def test_a_clock_that_is_ahead_does_not_prolong_a_wait() -> None:
 @pytest.mark.parametrize("ticks", range(5))
 async def test_stopping_right_after_a_failure_ends(ticks: int) -> None:
     clock = FakeClock()
-    replica = Replica("r", SETTINGS, LocalControl(Plane("g", prices_of), clock), clock, prices_of(SETTINGS))
+    replica = ControlCache(
+        "r", SETTINGS, LocalControlPlane(ControlPlane("g", prices_of), clock), clock, prices_of(SETTINGS)
+    )
     await replica.start()
     await asyncio.sleep(0.01)
     replica.breakers.observe(Observation("first", "first/first-chat", Outcome.FAILURE, clock.now()))
@@ -490,14 +494,14 @@ async def test_stopping_right_after_a_failure_ends(ticks: int) -> None:
 
 async def test_what_an_authority_has_taken_with_it_is_told_to_the_next_one(tmp_path: Path) -> None:
     clock, store = FakeClock(), SqlStore(f"sqlite:///{tmp_path}/never-opened.db")
-    line = Line(LocalControl(Plane("g1", prices_of), clock, store))
-    router = Replica("a", SETTINGS, line, clock, {})
+    line = Line(LocalControlPlane(ControlPlane("g1", prices_of), clock, store))
+    router = ControlCache("a", SETTINGS, line, clock, {})
     await router.introduce()
     router.account(entry(1, journal="a"), 0, None)
     await router.flush()
 
-    anew = Plane("g2", prices_of)
-    line.control = LocalControl(anew, clock, store)
+    anew = ControlPlane("g2", prices_of)
+    line.control = LocalControlPlane(anew, clock, store)
     router.account(entry(2, journal="a"), 0, None)
     await router.flush()  # it comes before the watch has told of the new authority
     await router.flush()
@@ -505,7 +509,7 @@ async def test_what_an_authority_has_taken_with_it_is_told_to_the_next_one(tmp_p
     assert [one.number for one in anew.unwritten(10)] == [1, 2]
 
 
-class Contended(LocalControl):
+class Contended(LocalControlPlane):
     """An authority at which another router waits for the same credit all the time."""
 
     async def report(self, report: Report) -> Receipt:
@@ -515,10 +519,10 @@ class Contended(LocalControl):
 
 async def test_credit_that_was_just_granted_is_not_given_back_to_others_who_wait() -> None:
     clock = FakeClock()
-    router = Replica("a", LIMITED, Contended(Plane("g", prices_of), clock), clock, {})
+    router = ControlCache("a", LIMITED, Contended(ControlPlane("g", prices_of), clock), clock, {})
     await router.introduce()
 
-    waiting = asyncio.create_task(router.loans.reserve([(LIMIT, 10)], 2.0))
+    waiting = asyncio.create_task(router.reservations.reserve([(LIMIT, 10)], 2.0))
     await asyncio.sleep(0)
     await router.flush()
 
@@ -526,7 +530,7 @@ async def test_credit_that_was_just_granted_is_not_given_back_to_others_who_wait
         assert (await waiting).is_open
 
 
-class Silent(LocalControl):
+class Silent(LocalControlPlane):
     """An authority that lends nothing yet, and counts how often it is asked."""
 
     asked = 0
@@ -539,11 +543,11 @@ class Silent(LocalControl):
 
 async def test_an_authority_that_lends_nothing_yet_is_asked_less_and_less_often() -> None:
     clock = SystemClock()
-    control = Silent(Plane("g", prices_of), clock)
-    router = Replica("a", LIMITED, control, clock, {})
+    control = Silent(ControlPlane("g", prices_of), clock)
+    router = ControlCache("a", LIMITED, control, clock, {})
     await router.start()
 
-    await router.loans.reserve([(LIMIT, 10)], 0.6)  # it goes on by what it knows in the end
+    await router.reservations.reserve([(LIMIT, 10)], 0.6)  # it goes on by what it knows in the end
 
     await router.stop()
     assert 1 <= control.asked <= 8, "after 0.02 s, 0.04, 0.08, 0.16 and then 0.25"
@@ -551,11 +555,11 @@ async def test_an_authority_that_lends_nothing_yet_is_asked_less_and_less_often(
 
 async def test_a_rate_that_is_taken_away_lets_those_through_who_wait_for_it() -> None:
     clock = FakeClock()
-    control = LocalControl(Plane("g", prices_of), clock)
-    router = Replica("a", SETTINGS, control, clock, {})
+    control = LocalControlPlane(ControlPlane("g", prices_of), clock)
+    router = ControlCache("a", SETTINGS, control, clock, {})
     await router.introduce()
 
-    waiting = asyncio.create_task(router.loans.reserve([(PER_MINUTE, 1)], 2.0))
+    waiting = asyncio.create_task(router.reservations.reserve([(PER_MINUTE, 1)], 2.0))
     await asyncio.sleep(0)
     await router.flush()
 
@@ -567,9 +571,9 @@ async def test_a_router_that_has_much_to_tell_tells_it_without_a_pause(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(control_cache, "REPORT_EVERY_S", 60.0)
-    clock, plane = FakeClock(), Plane("g1", prices_of)
-    line = Line(LocalControl(plane, clock, SqlStore(f"sqlite:///{tmp_path}/never-opened.db")))
-    router = Replica("a", SETTINGS, line, clock, {})
+    clock, plane = FakeClock(), ControlPlane("g1", prices_of)
+    line = Line(LocalControlPlane(plane, clock, SqlStore(f"sqlite:///{tmp_path}/never-opened.db")))
+    router = ControlCache("a", SETTINGS, line, clock, {})
     await router.start()
     for number in range(1, 2 * AT_ONCE + 2):
         router.account(entry(number, journal="a"), 0, None)
@@ -590,8 +594,8 @@ class Unremovable(MemoryJournal):
 
 
 async def test_a_journal_that_cannot_be_trimmed_does_not_end_the_reporting() -> None:
-    clock, plane = FakeClock(), Plane("g1", prices_of)
-    router = Replica("a", SETTINGS, LocalControl(plane, clock), clock, {}, Unremovable("a"))
+    clock, plane = FakeClock(), ControlPlane("g1", prices_of)
+    router = ControlCache("a", SETTINGS, LocalControlPlane(plane, clock), clock, {}, Unremovable("a"))
     await router.introduce()
     router.account(entry(1, journal="a"), 0, None)
 
@@ -615,12 +619,12 @@ class Hosts(Cluster):
         own = ProviderConfig.model_validate({"id": "own", "type": "vllm", "models": [model], "local": hosted})
         self.settings = SETTINGS.model_copy(update={"llm_providers": (first, second, own)})
         self.a, self.b = (
-            Replica(name, self.settings, line, self.clock, {})
+            ControlCache(name, self.settings, line, self.clock, {})
             for name, line in zip("ab", self.lines, strict=True)
         )
 
-    async def attend(self, is_ready: bool = True, running: int = 0, is_leaving: bool = False) -> None:
-        await self.lines[0].attend(Presence("own#1", "own", is_ready, running, is_leaving))
+    async def heartbeat(self, is_ready: bool = True, running: int = 0, is_leaving: bool = False) -> None:
+        await self.lines[0].heartbeat(Presence("own#1", "own", is_ready, running, is_leaving))
 
     async def news(self) -> None:
         """What the next watch of both routers brings; they know something by then."""
@@ -629,7 +633,7 @@ class Hosts(Cluster):
 
 
 async def test_who_is_not_hosted_here_is_always_there() -> None:
-    cluster = await Hosts().hello()
+    cluster = await Hosts().register()
 
     assert cluster.a.warmth("first") is Warmth.WARM
     assert cluster.a.is_ready("first")
@@ -638,42 +642,42 @@ async def test_who_is_not_hosted_here_is_always_there() -> None:
 
 
 async def test_a_presence_reaches_every_router_with_its_next_watch() -> None:
-    cluster = await Hosts().hello()
+    cluster = await Hosts().register()
 
-    await cluster.attend(is_ready=False)
+    await cluster.heartbeat(is_ready=False)
     await cluster.news()
     assert [router.warmth("own") for router in (cluster.a, cluster.b)] == [Warmth.STARTING] * 2
 
-    await cluster.attend()
+    await cluster.heartbeat()
     await cluster.news()
     assert [router.warmth("own") for router in (cluster.a, cluster.b)] == [Warmth.WARM] * 2
     assert cluster.b.is_ready("own")
 
     cluster.clock.advance(1.0)
-    await cluster.attend(running=4)
+    await cluster.heartbeat(running=4)
     await cluster.news()
     assert [router.warmth("own") for router in (cluster.a, cluster.b)] == [Warmth.SATURATED] * 2
 
-    await cluster.attend(is_leaving=True)
+    await cluster.heartbeat(is_leaving=True)
     await cluster.news()
     assert [router.warmth("own") for router in (cluster.a, cluster.b)] == [Warmth.COLD] * 2
 
 
 async def test_a_watch_that_waits_ends_when_a_replica_says_that_it_is_there() -> None:
-    cluster = await Hosts().hello()
+    cluster = await Hosts().register()
     known = cluster.plane.snapshot(cluster.clock.now())
     waiting = asyncio.create_task(cluster.control.watch(known.generation, known.version, 60))
     await asyncio.sleep(0)
 
-    await cluster.attend()
+    await cluster.heartbeat()
 
     async with asyncio.timeout(5):
         assert (await waiting).capacities == {"own": Capacity(ready=1)}
 
 
 async def test_silence_takes_a_replica_away_with_the_next_report_of_any_router() -> None:
-    cluster = await Hosts().hello()
-    await cluster.attend()
+    cluster = await Hosts().register()
+    await cluster.heartbeat()
     await cluster.news()
     known = cluster.plane.snapshot(cluster.clock.now())
     waiting = asyncio.create_task(cluster.control.watch(known.generation, known.version, 60))
@@ -689,8 +693,8 @@ async def test_silence_takes_a_replica_away_with_the_next_report_of_any_router()
 
 
 async def test_after_a_restart_of_the_authority_a_presence_comes_again() -> None:
-    cluster = await Hosts().hello()
-    await cluster.attend()
+    cluster = await Hosts().register()
+    await cluster.heartbeat()
     await cluster.news()
 
     cluster.restart_the_authority()
@@ -699,14 +703,14 @@ async def test_after_a_restart_of_the_authority_a_presence_comes_again() -> None
     await cluster.a.flush()
     assert cluster.a.warmth("own") is Warmth.COLD  # nobody has said otherwise, and all have had the time
 
-    await cluster.attend()
+    await cluster.heartbeat()
     await cluster.a.flush()
     assert cluster.a.warmth("own") is Warmth.WARM
 
 
 async def test_a_router_that_is_cut_off_goes_on_with_what_it_heard_last() -> None:
-    cluster = await Hosts().hello()
-    await cluster.attend()
+    cluster = await Hosts().register()
+    await cluster.heartbeat()
     await cluster.news()
 
     cluster.lines[0].cut = True
@@ -716,8 +720,8 @@ async def test_a_router_that_is_cut_off_goes_on_with_what_it_heard_last() -> Non
 
 
 async def test_a_routers_own_requests_count_before_the_replica_has_spoken_of_them() -> None:
-    cluster = await Hosts().hello()
-    await cluster.attend()
+    cluster = await Hosts().register()
+    await cluster.heartbeat()
     await cluster.news()
 
     cluster.a.gauges[IN_FLIGHT, ("own",)] = 3

@@ -8,9 +8,9 @@ import pytest
 
 from serve_app.config.policy import BreakerPolicy
 from serve_app.control.capacity import Capacity, Presence
-from serve_app.control.control_plane import FORGOTTEN_AFTER_S, BreakerChanged, Plane
+from serve_app.control.control_plane import FORGOTTEN_AFTER_S, BreakerChanged, ControlPlane
 from serve_app.control.protocol import Observation, Report, Snapshot
-from serve_app.control.runtime_config import book_of
+from serve_app.control.runtime_config import runtime_config_of
 from serve_app.control.tally import Tally
 from serve_app.limits.allocator import BudgetAlert
 from serve_app.limits.messages import Want
@@ -22,12 +22,12 @@ from tests.support.settings import two_providers
 
 NOW = 1_000.0
 SETTINGS = two_providers(circuit_breaker=BreakerPolicy(failure_threshold=2, reset_timeout=10))
-BOOK = book_of(two_providers(budgets={"limit": 0.1, "window": "total"}), (), 0)
+BOOK = runtime_config_of(two_providers(budgets={"limit": 0.1, "window": "total"}), (), 0)
 
 
-def plane(changes: list[BreakerChanged] | None = None) -> Plane:
-    made = Plane("g1", prices_of, (changes if changes is not None else []).append)
-    made.hello("a", SETTINGS, Snapshot(), NOW)
+def plane(changes: list[BreakerChanged] | None = None) -> ControlPlane:
+    made = ControlPlane("g1", prices_of, (changes if changes is not None else []).append)
+    made.register("a", SETTINGS, Snapshot(), NOW)
     return made
 
 
@@ -106,9 +106,9 @@ def test_the_version_moves_with_every_change_of_state_and_with_nothing_else() ->
 
 def test_failures_of_several_routers_add_up_to_a_rate() -> None:
     policy = BreakerPolicy(failure_threshold=10, failure_rate=0.5, failure_rate_calls=10)
-    authority = Plane("g1", prices_of)
+    authority = ControlPlane("g1", prices_of)
     for router in "ab":
-        authority.hello(router, two_providers(circuit_breaker=policy), Snapshot(), NOW)
+        authority.register(router, two_providers(circuit_breaker=policy), Snapshot(), NOW)
 
     for number in range(5):
         for router, seen in (("a", failure()), ("b", success())):
@@ -120,8 +120,8 @@ def test_failures_of_several_routers_add_up_to_a_rate() -> None:
 
 
 def test_a_check_by_one_router_lets_the_probe_of_any_router_through() -> None:
-    authority = Plane("g1", prices_of)
-    authority.hello("a", two_providers(), Snapshot(), NOW)
+    authority = ControlPlane("g1", prices_of)
+    authority.register("a", two_providers(), Snapshot(), NOW)
     authority.report(Report("a", 1, (failure(),) * 5), NOW)
     assert authority.probe("first", NOW + 6) is None
 
@@ -134,12 +134,12 @@ def test_a_check_by_one_router_lets_the_probe_of_any_router_through() -> None:
 def test_an_authority_started_anew_takes_over_what_a_router_remembers() -> None:
     opened = Breaker(BreakerState.OPEN, 5, last_failure=NOW, last_change=NOW, openings=1)
     remembered = Snapshot(breakers={"first": opened})
-    authority = Plane("g2", prices_of)
+    authority = ControlPlane("g2", prices_of)
 
-    snapshot = authority.hello("a", SETTINGS, remembered, NOW + 1)
+    snapshot = authority.register("a", SETTINGS, remembered, NOW + 1)
     assert snapshot.breakers["first"].state is BreakerState.OPEN
 
-    later = authority.hello("b", SETTINGS, Snapshot(breakers={"first": Breaker()}), NOW + 2)
+    later = authority.register("b", SETTINGS, Snapshot(breakers={"first": Breaker()}), NOW + 2)
     assert later.breakers["first"].state is BreakerState.OPEN, "what is known here wins"
 
 
@@ -180,14 +180,14 @@ def test_a_journal_that_is_taken_over_hours_later_counts_once() -> None:
 
     authority.take(told, later)
 
-    [standing] = authority.totals(later).standings
-    assert standing.used == 2_000
+    [limit_status] = authority.totals(later).limit_statuses
+    assert limit_status.used == 2_000
 
 
 def test_nothing_grows_with_the_routers_that_have_been_here_though_nobody_reads_the_metrics() -> None:
     authority = plane()
     for number in range(1, 6):
-        authority.hello(f"router-{number}", SETTINGS, Snapshot(), NOW + number * 2 * FORGOTTEN_AFTER_S)
+        authority.register(f"router-{number}", SETTINGS, Snapshot(), NOW + number * 2 * FORGOTTEN_AFTER_S)
         authority.report(Report(f"router-{number}", 1), NOW + number * 2 * FORGOTTEN_AFTER_S)
 
     snapshot = authority.snapshot(NOW)
@@ -219,8 +219,8 @@ def test_what_routers_remember_counts_no_more_once_the_store_has_been_read() -> 
     authority.remember(Snapshot(used={"gateway/total": (0.0, 1_000)}), NOW)
     authority.report(Report("a", 1, entries=(entry(1, journal="a", at=NOW),)), NOW)
 
-    [standing] = authority.totals(NOW).standings
-    assert standing.used == 1_000
+    [limit_status] = authority.totals(NOW).limit_statuses
+    assert limit_status.used == 1_000
 
 
 def test_the_version_moves_when_a_replica_comes_or_goes_and_not_when_it_says_the_same_again() -> None:
@@ -229,7 +229,7 @@ def test_the_version_moves_when_a_replica_comes_or_goes_and_not_when_it_says_the
     versions = [authority.version]
 
     for presence, at in [(Presence("r", "first"), 0), (ready, 1), (ready, 2), (replace(ready, running=2), 3)]:
-        authority.attend(presence, NOW + at)
+        authority.heartbeat(presence, NOW + at)
         versions.append(authority.version)
 
     assert [later - earlier for earlier, later in pairwise(versions)] == [1, 1, 0, 1]
@@ -239,23 +239,25 @@ def test_the_version_moves_when_a_replica_comes_or_goes_and_not_when_it_says_the
 def test_what_many_replicas_have_to_do_is_news_twice_a_second_and_who_is_there_at_once() -> None:
     authority = plane()
     for n in range(10):
-        authority.attend(Presence(f"r{n}", "first", is_ready=True), NOW)
+        authority.heartbeat(Presence(f"r{n}", "first", is_ready=True), NOW)
     before = authority.version
 
     for tenth in range(1, 21):  # each says once a second how many it has, one after the other
-        authority.attend(Presence(f"r{tenth % 10}", "first", is_ready=True, running=tenth), NOW + tenth / 10)
+        authority.heartbeat(
+            Presence(f"r{tenth % 10}", "first", is_ready=True, running=tenth), NOW + tenth / 10
+        )
     assert authority.version - before == 4
     assert authority.snapshot(NOW + 2).capacities["first"].running == sum(range(11, 21))
 
-    authority.attend(Presence("r10", "first", is_ready=True), NOW + 2.01)
+    authority.heartbeat(Presence("r10", "first", is_ready=True), NOW + 2.01)
     assert authority.version - before == 5
-    authority.attend(Presence("r10", "first", is_leaving=True), NOW + 2.02)
+    authority.heartbeat(Presence("r10", "first", is_leaving=True), NOW + 2.02)
     assert authority.version - before == 6
 
 
 def test_a_replica_that_fell_silent_is_news() -> None:
     authority = plane()
-    authority.attend(Presence("r", "first", is_ready=True), NOW)
+    authority.heartbeat(Presence("r", "first", is_ready=True), NOW)
     before = authority.version
 
     authority.look_around(NOW + 5)
@@ -270,10 +272,10 @@ def test_what_was_counted_before_a_mistake_of_ours_is_not_counted_again() -> Non
     def fails(alert: BudgetAlert) -> None:
         raise RuntimeError("the webhook's fault")
 
-    authority = Plane("g1", prices_of, on_alert=fails)
-    authority.hello("router-a", SETTINGS, Snapshot(), NOON)
+    authority = ControlPlane("g1", prices_of, on_alert=fails)
+    authority.register("router-a", SETTINGS, Snapshot(), NOON)
     dollar = 10**9
-    authority.set_book(book_of(two_providers(budgets={"limit": 4, "window": "total"}), (), 0), NOON)
+    authority.set_book(runtime_config_of(two_providers(budgets={"limit": 4, "window": "total"}), (), 0), NOON)
     batch = [entry(number, cost=dollar) for number in range(1, 5)]
 
     for _ in range(3):  # three quarters of it are spent with the third: that is said, and fails
@@ -281,8 +283,8 @@ def test_what_was_counted_before_a_mistake_of_ours_is_not_counted_again() -> Non
             authority.take(batch, NOON)
 
     assert authority.take(batch, NOON).taken == 4
-    (standing,) = authority.totals(NOON).standings
-    assert standing.used == 4 * dollar
+    (limit_status,) = authority.totals(NOON).limit_statuses
+    assert limit_status.used == 4 * dollar
     assert [one.number for one in authority.unwritten(10)] == [1, 2, 3, 4]
 
 

@@ -11,11 +11,11 @@ from sqlalchemy.exc import IntegrityError
 from serve_app.api.auth import Keyring
 from serve_app.clock import SystemClock
 from serve_app.config.key import new_key, revoked
-from serve_app.control.cache import Replica
-from serve_app.control.control_plane import Plane
-from serve_app.control.local_control_plane import LocalControl
+from serve_app.control.cache import ControlCache
+from serve_app.control.control_plane import ControlPlane
+from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.control.protocol import ControlUnreachable, Overtaken, Report, Snapshot
-from serve_app.control.runtime_config import NO_EPOCH
+from serve_app.control.runtime_config import NO_REVISION
 from serve_app.errors import AdminLimitReached, GatewayUnavailable, Unauthenticated
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.store import Change, Record, StoreUnavailable
@@ -45,10 +45,10 @@ class MoodyStore(SqlStore):
         await super().open()
 
     async def change(self, records: Sequence[Record], change: Change) -> int:
-        epoch = await super().change(records, change)
+        revision = await super().change(records, change)
         if self.is_late:
             raise StoreUnavailable("it was too late")
-        return epoch
+        return revision
 
 
 @pytest.fixture
@@ -56,15 +56,15 @@ def store(tmp_path: Path) -> MoodyStore:
     return MoodyStore(f"sqlite:///{tmp_path}/ledger.db")
 
 
-def authority(store: SqlStore, generation: str = "g1") -> LocalControl:
-    return LocalControl(Plane(generation, prices_of), SystemClock(), store)
+def authority(store: SqlStore, generation: str = "g1") -> LocalControlPlane:
+    return LocalControlPlane(ControlPlane(generation, prices_of), SystemClock(), store)
 
 
 @pytest.fixture
-async def control(store: MoodyStore) -> AsyncIterator[LocalControl]:
+async def control(store: MoodyStore) -> AsyncIterator[LocalControlPlane]:
     control = authority(store)
     await control.start()
-    await control.hello("r", SETTINGS, Snapshot())
+    await control.register("r", SETTINGS, Snapshot())
     yield control
     await control.stop()
 
@@ -84,29 +84,31 @@ async def eventually(condition: object) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_who_decided_by_an_older_book_is_refused_and_changes_nothing(control: LocalControl) -> None:
-    seen = await control.book()
-    await control.change(price(1), noted(), seen.epoch)
+async def test_who_decided_by_an_older_book_is_refused_and_changes_nothing(
+    control: LocalControlPlane,
+) -> None:
+    seen = await control.runtime_config()
+    await control.change(price(1), noted(), seen.revision)
 
     with pytest.raises(Overtaken):
-        await control.change(price(2), noted(), seen.epoch)
+        await control.change(price(2), noted(), seen.revision)
 
-    assert (await control.book()).prices["first/first-chat"].cost_per_1k_input == 1
+    assert (await control.runtime_config()).prices["first/first-chat"].cost_per_1k_input == 1
 
 
-async def test_of_many_who_decided_by_the_same_book_one_gets_through(control: LocalControl) -> None:
-    seen = await control.book()
+async def test_of_many_who_decided_by_the_same_book_one_gets_through(control: LocalControlPlane) -> None:
+    seen = await control.runtime_config()
 
     ends = await asyncio.gather(
-        *(control.change(price(n), noted(), seen.epoch) for n in range(1, 9)), return_exceptions=True
+        *(control.change(price(n), noted(), seen.revision) for n in range(1, 9)), return_exceptions=True
     )
 
     assert sum(not isinstance(end, Overtaken) for end in ends) == 1
-    assert (await control.book()).epoch == seen.epoch + 1
+    assert (await control.runtime_config()).revision == seen.revision + 1
 
 
 async def test_a_change_that_was_written_too_late_counts_all_the_same(
-    control: LocalControl, store: MoodyStore
+    control: LocalControlPlane, store: MoodyStore
 ) -> None:
     store.is_late = True
     with pytest.raises(StoreUnavailable):
@@ -114,13 +116,15 @@ async def test_a_change_that_was_written_too_late_counts_all_the_same(
     store.is_late = False
 
     # Whoever comes next finds it there, whether or not it was read again by then.
-    book = await control.change([Record("price", "second/second-chat", {"cost_per_1k_input": 5})], noted())
+    runtime_config = await control.change(
+        [Record("price", "second/second-chat", {"cost_per_1k_input": 5})], noted()
+    )
 
-    assert set(book.prices) == {"first/first-chat", "second/second-chat"}
+    assert set(runtime_config.prices) == {"first/first-chat", "second/second-chat"}
 
 
 async def test_a_revocation_that_was_written_too_late_is_taken_up_by_itself(
-    control: LocalControl, store: MoodyStore
+    control: LocalControlPlane, store: MoodyStore
 ) -> None:
     _, key = new_key(1.0)
     await control.change([Record("key", key.id, key.model_dump(mode="json"))], noted())
@@ -129,10 +133,10 @@ async def test_a_revocation_that_was_written_too_late_is_taken_up_by_itself(
     with pytest.raises(StoreUnavailable):
         await control.change([gone], noted("key_revoked"))
 
-    await eventually(lambda: control._plane.book.keys[key.id].revoked_at is not None)  # type: ignore[union-attr]
+    await eventually(lambda: control._plane.runtime_config.keys[key.id].revoked_at is not None)  # type: ignore[union-attr]
 
 
-async def test_no_limit_keeps_a_key_from_being_revoked(control: LocalControl) -> None:
+async def test_no_limit_keeps_a_key_from_being_revoked(control: LocalControlPlane) -> None:
     for n in range(1, 4):
         await control.change(price(n), noted())
     with pytest.raises(AdminLimitReached):
@@ -142,14 +146,14 @@ async def test_no_limit_keeps_a_key_from_being_revoked(control: LocalControl) ->
 
 
 async def test_an_authority_that_starts_without_its_store_takes_nothing_from_the_routers(
-    control: LocalControl, store: MoodyStore, tmp_path: Path
+    control: LocalControlPlane, store: MoodyStore, tmp_path: Path
 ) -> None:
     clock = SystemClock()
     shown, key = new_key(1.0)
     await control.change([Record("key", key.id, key.model_dump(mode="json"))], noted())
-    replica = Replica("r", SETTINGS, control, clock, prices_of(SETTINGS))
+    replica = ControlCache("r", SETTINGS, control, clock, prices_of(SETTINGS))
     keyring = Keyring.of(SETTINGS, {}, clock)
-    replica.on_new_book(keyring.take)
+    replica.on_runtime_config(keyring.take)
     await replica.introduce()
     scope = {"headers": [(b"authorization", f"Bearer {shown}".encode())]}
     assert (await keyring.caller(scope)).name == key.id
@@ -163,12 +167,12 @@ async def test_an_authority_that_starts_without_its_store_takes_nothing_from_the
 
     assert (await keyring.caller(scope)).name == key.id
     with pytest.raises(ControlUnreachable):
-        await anew.book()
-    fresh = Replica("r2", SETTINGS, anew, clock, prices_of(SETTINGS))
+        await anew.runtime_config()
+    fresh = ControlCache("r2", SETTINGS, anew, clock, prices_of(SETTINGS))
     other = Keyring.of(SETTINGS, {}, clock)
-    fresh.on_new_book(other.take)
+    fresh.on_runtime_config(other.take)
     await fresh.introduce()
-    assert fresh.book.epoch == NO_EPOCH
+    assert fresh.runtime_config.revision == NO_REVISION
     with pytest.raises(GatewayUnavailable):  # a 401 would say that the key is not good
         await other.caller(scope)
     with pytest.raises(Unauthenticated):
@@ -196,10 +200,10 @@ async def test_an_entry_that_the_store_refuses_keeps_no_other_from_being_written
     store = PickyStore(f"sqlite:///{tmp_path}/ledger.db")
     control = authority(store)
     await control.start()
-    await control.hello("r", SETTINGS, Snapshot())
+    await control.register("r", SETTINGS, Snapshot())
     lines = [entry(1), entry(2, request_id="unwritable"), entry(3)]
 
-    await control.adopt(lines)
+    await control.submit_recovered(lines)
     await eventually(lambda: control._plane._marks["router-a"].written == 3)
 
     assert [line.number for line in await control.entries()] == [3, 1]
@@ -214,7 +218,7 @@ async def test_a_mistake_of_ours_ends_the_writing_no_more_than_a_store_that_is_d
 ) -> None:
     control = authority(store)
     await control.start()
-    await control.hello("r", SETTINGS, Snapshot())
+    await control.register("r", SETTINGS, Snapshot())
     write, failures = store.write, [RuntimeError("a mistake"), KeyError("another one")]
 
     async def fails_twice(entries: Sequence[Entry]) -> None:
@@ -223,7 +227,7 @@ async def test_a_mistake_of_ours_ends_the_writing_no_more_than_a_store_that_is_d
         await write(entries)
 
     monkeypatch.setattr(store, "write", fails_twice)
-    await control.adopt([entry(1)])
+    await control.submit_recovered([entry(1)])
 
     await eventually(lambda: control._plane._marks["router-a"].written == 1)
     await control.stop()
@@ -234,9 +238,9 @@ async def test_who_starts_without_the_store_lends_nothing_before_all_routers_hav
 ) -> None:
     store.is_away = True
     clock = FakeClock()
-    anew = LocalControl(Plane("g2", prices_of), clock, store)
+    anew = LocalControlPlane(ControlPlane("g2", prices_of), clock, store)
     await anew.start()
-    await anew.hello("r", LIMITED, Snapshot())
+    await anew.register("r", LIMITED, Snapshot())
     wants = {"gateway/total": Want(10, 10)}
 
     early = await anew.report(Report("r", 1, wants=wants))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from serve_app.caller import Caller, Role
 from serve_app.config.key import KeyConfig, new_key, revoked
 from serve_app.config.tenant import BudgetConfig, BudgetWindow, RateConfig
-from serve_app.control.runtime_config import Book, book_of, limit_id
+from serve_app.control.runtime_config import RuntimeConfig, limit_id, runtime_config_of
 from serve_app.ledger.store import Record
 from serve_app.limits.caller_limits import CallerLimits
 from serve_app.limits.limit import Limit, Scope, Unit, Window
@@ -19,8 +19,8 @@ from tests.support.settings import HYBRID, settings
 BUDGET = {"limit": 5.0, "window": "month"}
 
 
-def book(*records: Record, **more: Any) -> Book:
-    return book_of(settings(HYBRID, **more), records, 7)
+def runtime_config(*records: Record, **more: Any) -> RuntimeConfig:
+    return runtime_config_of(settings(HYBRID, **more), records, 7)
 
 
 def tenant(**fields: Any) -> Record:
@@ -36,9 +36,9 @@ def ids(limits: CallerLimits) -> set[str]:
 
 
 def test_without_records_the_book_is_the_configuration() -> None:
-    made = book(budgets=[BUDGET], tenants=[{"id": "a", "rates": [{"requests_per_minute": 60}]}])
+    made = runtime_config(budgets=[BUDGET], tenants=[{"id": "a", "rates": [{"requests_per_minute": 60}]}])
 
-    assert made.epoch == 7
+    assert made.revision == 7
     assert made.limits == (
         Limit("gateway/month", Unit.NANO_DOLLARS, Window.MONTH, 5_000_000_000, Scope()),
         Limit("tenant:a/requests", Unit.REQUESTS, Window.MINUTE, 60, Scope(tenant="a")),
@@ -46,13 +46,13 @@ def test_without_records_the_book_is_the_configuration() -> None:
 
 
 def test_an_operators_limit_comes_before_the_configured_one_for_the_same() -> None:
-    made = book(Record("limit", "g", {"limit": 150, "window": "month"}), budgets=[BUDGET])
+    made = runtime_config(Record("limit", "g", {"limit": 150, "window": "month"}), budgets=[BUDGET])
 
     assert [(limit.id, limit.amount) for limit in made.limits] == [("gateway/month", 150_000_000_000)]
 
 
 def test_an_operators_tenant_comes_before_the_configured_one() -> None:
-    made = book(tenant(id="a", budgets=[]), tenants=[{"id": "a", "budgets": [BUDGET]}])
+    made = runtime_config(tenant(id="a", budgets=[]), tenants=[{"id": "a", "budgets": [BUDGET]}])
 
     assert made.limits == ()
 
@@ -75,12 +75,12 @@ def test_an_operators_tenant_comes_before_the_configured_one() -> None:
     ],
 )
 def test_a_record_that_cannot_be_understood_is_left_out(record: Record) -> None:
-    assert book(record, tenant(id="good")).tenants.keys() == {"good"}
-    assert book(record).limits == ()
+    assert runtime_config(record, tenant(id="good")).tenants.keys() == {"good"}
+    assert runtime_config(record).limits == ()
 
 
 def test_what_is_wrong_with_a_record_is_logged_without_what_it_holds(caplog: Any) -> None:
-    book(Record("key", "k", {"id": "k", "digest": "secret"}))
+    runtime_config(Record("key", "k", {"id": "k", "digest": "secret"}))
 
     assert "key 'k'" in caplog.text
     assert "secret" not in caplog.text
@@ -89,7 +89,7 @@ def test_what_is_wrong_with_a_record_is_logged_without_what_it_holds(caplog: Any
 def test_a_key_is_found_by_its_digest_until_it_is_revoked() -> None:
     _, key = new_key(0.0)
 
-    good, gone = book(key_record(key)), book(key_record(revoked(key, 5.0)))
+    good, gone = runtime_config(key_record(key)), runtime_config(key_record(revoked(key, 5.0)))
 
     assert good.by_digest[key.digest] == key
     assert gone.by_digest == {}
@@ -100,7 +100,7 @@ def test_a_revoked_key_never_comes_back_under_its_id_or_its_digest() -> None:
     _, key = new_key(0.0, id="mine")
     _, same_id = new_key(0.0, id="mine")
     same_key = key.model_copy(update={"id": "other"})
-    gone = book(key_record(revoked(key, 5.0)), key_record(same_key))
+    gone = runtime_config(key_record(revoked(key, 5.0)), key_record(same_key))
 
     assert gone.by_digest == {}
     assert gone.is_taken(same_id)
@@ -111,11 +111,13 @@ def test_a_revoked_key_never_comes_back_under_its_id_or_its_digest() -> None:
 def test_the_key_of_a_tenant_that_is_gone_is_good_for_nothing() -> None:
     _, key = new_key(0.0, tenant="gone")
 
-    assert book(key_record(key)).by_digest == {}
+    assert runtime_config(key_record(key)).by_digest == {}
 
 
 def test_a_model_named_in_full_limits_its_provider_only() -> None:
-    made = book(budgets=[{"limit": 1, "model": "openai_cloud/gpt-4o"}, {"limit": 2, "model": "gpt-4o"}])
+    made = runtime_config(
+        budgets=[{"limit": 1, "model": "openai_cloud/gpt-4o"}, {"limit": 2, "model": "gpt-4o"}]
+    )
 
     assert [limit.scope for limit in made.limits] == [
         Scope(provider="openai_cloud", model="gpt-4o"),
@@ -124,7 +126,7 @@ def test_a_model_named_in_full_limits_its_provider_only() -> None:
 
 
 def test_the_overrides_are_told_by_their_ids() -> None:
-    made = book(
+    made = runtime_config(
         Record("price", "openai_cloud/gpt-4o", {"cost_per_1k_input": 0.1}),
         Record("provider", "openai_cloud", {"enabled": False}),
         Record("backend", "backend", {"current": "vllm", "vllm_endpoint": "http://gpu:8000"}),
@@ -137,7 +139,7 @@ def test_the_overrides_are_told_by_their_ids() -> None:
 
 def test_a_book_survives_the_trip_between_processes() -> None:
     _, key = new_key(0.0, budgets=(BudgetConfig(limit=1),))
-    made = book(key_record(key), budgets=[BUDGET])
+    made = runtime_config(key_record(key), budgets=[BUDGET])
     made.limits_for(Caller())
 
     assert pickle.loads(pickle.dumps(made)) == made
@@ -164,7 +166,7 @@ KEY = new_key(0.0, id="k", tenant="a", budgets=(BudgetConfig(limit=5),))[1]
     ],
 )
 def test_a_budget_counts_wherever_it_is_attached(records: tuple[Record, ...], more: dict[str, Any]) -> None:
-    made = book(*records, **more)
+    made = runtime_config(*records, **more)
     key = made.by_digest.get(KEY.digest, KEY)
 
     [limit] = made.limits_for(made.caller_of(key)).budgets
@@ -175,7 +177,7 @@ def test_a_budget_counts_wherever_it_is_attached(records: tuple[Record, ...], mo
 def test_the_limits_of_others_do_not_count_for_a_caller() -> None:
     _, mine = new_key(0.0, id="mine", tenant="a", budgets=(BudgetConfig(limit=1),))
     _, theirs = new_key(0.0, id="theirs", tenant="b", budgets=(BudgetConfig(limit=1),))
-    made = book(
+    made = runtime_config(
         tenant(id="a", budgets=[BUDGET]),
         tenant(id="b", budgets=[BUDGET]),
         key_record(mine),
@@ -232,7 +234,7 @@ def test_a_key_never_has_more_than_its_tenant(
     key_tasks: list[str] | None,
     role: Role,
 ) -> None:
-    made = book(tenant(id="a", models=models, tasks=tasks))
+    made = runtime_config(tenant(id="a", models=models, tasks=tasks))
 
     granted = made.caller("k", "a", role, key_models, key_tasks)
     whole = made.caller("k", "a")
@@ -249,7 +251,7 @@ def test_the_strictest_data_policy_of_a_key_and_its_tenant_counts(
     of_tenant: str | None, of_key: str | None
 ) -> None:
     _, key = new_key(0.0, tenant="a", data_policy=of_key)  # type: ignore[arg-type]
-    made = book(tenant(id="a", data_policy=of_tenant), key_record(key))
+    made = runtime_config(tenant(id="a", data_policy=of_tenant), key_record(key))
 
     assert made.caller_of(made.keys[key.id]).local_only is ("local" in (of_tenant, of_key))
     assert made.caller("handle", "a").local_only is (of_tenant == "local")

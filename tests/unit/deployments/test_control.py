@@ -16,7 +16,7 @@ from serve_app.config.storage import StorageConfig
 from serve_app.control.capacity import Presence
 from serve_app.control.protocol import ControlUnreachable, Report, Snapshot
 from serve_app.deployments import control
-from serve_app.deployments.control import ControlActor, Visitor
+from serve_app.deployments.control import ControlActor, ReadOnlyControlClient
 from tests.support.entries import entry
 from tests.support.settings import two_providers
 
@@ -42,7 +42,7 @@ async def heard() -> AsyncIterator[tuple[str, list[Any]]]:
 
 async def spend(actor: ControlActor, settings: Settings, number: int, dollars: float) -> None:
     """Say hello, and hand over one entry."""
-    await actor.hello("r", settings, Snapshot())
+    await actor.register("r", settings, Snapshot())
     spent = entry(number, journal="r", at=SystemClock().now(), cost=int(dollars * 1e9))
     await actor.report(Report("r", number, entries=(spent,)))
 
@@ -96,7 +96,7 @@ class Handle:
 
     def __init__(self, version: str) -> None:
         self.version = Method(version)
-        self.attend = Method()
+        self.heartbeat = Method()
 
 
 async def test_a_visitor_speaks_to_the_authority_that_is_there_and_makes_none(
@@ -111,16 +111,16 @@ async def test_a_visitor_speaks_to_the_authority_that_is_there_and_makes_none(
             raise ValueError(f"no actor '{name}'") from None  # as Ray says it
 
     monkeypatch.setattr(control.ray, "get_actor", found)
-    visitor = Visitor("sekha", "INFO", StorageConfig())
+    visitor = ReadOnlyControlClient("sekha", "INFO", StorageConfig())
     presence = Presence("own#1", "own")
 
     with pytest.raises(ControlUnreachable):
-        await visitor.attend(presence)
+        await visitor.heartbeat(presence)
 
     there["sekha-control:sekha", control.NAMESPACE] = Handle("1.0.0")
     with pytest.raises(ControlUnreachable):
-        await visitor.attend(presence)
+        await visitor.heartbeat(presence)
 
     there["sekha-control:sekha", control.NAMESPACE] = newest = Handle(__version__)
-    await visitor.attend(presence)
-    assert newest.attend.asked == [presence]
+    await visitor.heartbeat(presence)
+    assert newest.heartbeat.asked == [presence]

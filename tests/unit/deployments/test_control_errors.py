@@ -8,7 +8,7 @@ import pytest
 from serve_app.config.storage import StorageConfig
 from serve_app.control.admin_quota import Allowance
 from serve_app.control.protocol import Overtaken, Snapshot
-from serve_app.control.runtime_config import Book
+from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.deployments.control import ControlActor
 from serve_app.errors import AdminLimitReached
 from serve_app.ledger.store import Change, StoreUnavailable
@@ -38,7 +38,7 @@ async def test_a_store_that_is_away_comes_as_a_value_and_not_as_a_crash(tmp_path
 
 async def test_a_limit_that_is_reached_comes_as_a_value(tmp_path: Path) -> None:
     actor = ControlActor("sekha", "INFO", StorageConfig(folder=str(tmp_path)))
-    await actor.hello("router-1", two_providers(admin={"requests_per_hour": 1}), Snapshot())
+    await actor.register("router-1", two_providers(admin={"requests_per_hour": 1}), Snapshot())
 
     first, second = await actor.asked("ann"), await actor.asked("ann")
 
@@ -51,12 +51,12 @@ async def test_a_limit_that_is_reached_comes_as_a_value(tmp_path: Path) -> None:
 
 async def test_who_was_overtaken_hears_of_it_as_a_value(tmp_path: Path) -> None:
     actor = ControlActor("sekha", "INFO", StorageConfig(folder=str(tmp_path)))
-    await actor.hello("router-1", two_providers(), Snapshot())
+    await actor.register("router-1", two_providers(), Snapshot())
     change = Change(1.0, "ann", "deed", "thing")
 
     first, second = await actor.change([], change, 0), await actor.change([], change, 0)
 
-    assert isinstance(first, Book)
+    assert isinstance(first, RuntimeConfig)
     assert isinstance(pickle.loads(pickle.dumps(second)), Overtaken)
     await actor._webhook.stop()
     await actor._control.stop()
@@ -69,11 +69,11 @@ async def test_a_start_that_failed_is_tried_again_when_somebody_comes(
     with monkeypatch.context() as broken:
         broken.setattr(SqlStore, "open", lambda _: failing())
         with pytest.raises(StoreTooNew):
-            await actor.hello("router-1", two_providers(), Snapshot())
+            await actor.register("router-1", two_providers(), Snapshot())
 
-    await actor.hello("router-1", two_providers(), Snapshot())
+    await actor.register("router-1", two_providers(), Snapshot())
 
-    assert (await actor.book()).epoch == 0
+    assert (await actor.runtime_config()).revision == 0
     await actor._webhook.stop()
     await actor._control.stop()
 

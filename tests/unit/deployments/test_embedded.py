@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from serve_app.clients.embedded import OwnGateway
+from serve_app.clients.embedded import EmbeddedGateway
 from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
 from serve_app.errors import BudgetExceeded
@@ -32,11 +32,11 @@ def configured(**more: Any) -> Settings:
     return settings({"llm_providers": [provider], "default_models": {}, "budgets": budget}, **more)
 
 
-def own(environ: Mapping[str, str], config: Settings | None = None) -> OwnGateway:
-    return OwnGateway(config or configured(), environ, SystemClock(), Random(7))
+def own(environ: Mapping[str, str], config: Settings | None = None) -> EmbeddedGateway:
+    return EmbeddedGateway(config or configured(), environ, SystemClock(), Random(7))
 
 
-async def ask(gateway: OwnGateway) -> None:
+async def ask(gateway: EmbeddedGateway) -> None:
     await gateway.chat("hi", max_tokens=1)
 
 

@@ -22,9 +22,9 @@ from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
 from serve_app.routing.target import Target, targets_of
-from serve_app.routing.target_stats import Conditions
+from serve_app.routing.target_stats import TargetStats
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.settings import settings
 
 pytestmark = pytest.mark.anyio
@@ -44,42 +44,42 @@ def provider(name: str, priority: int, price: float | None) -> dict[str, Any]:
 
 DEAR, CHEAP, FREE = provider("dear", 1, 1.0), provider("cheap", 2, 0.1), provider("free", 3, 0.0)
 
-Start = Callable[..., Awaitable[House]]
+Start = Callable[..., Awaitable[Harness]]
 
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
     """Starts a house of these providers and limits; stops what it started."""
-    started: list[House] = []
+    started: list[Harness] = []
 
-    async def make(*offered: dict[str, Any], **limits: Any) -> House:
+    async def make(*offered: dict[str, Any], **limits: Any) -> Harness:
         config = settings({"llm_providers": list(offered), "default_models": {}}, **limits)
         providers = {each["id"]: ListedProvider(ANSWER) for each in offered}
-        house = House(config, providers, FakeClock())
-        await house.control.start()
-        started.append(house)
-        return house
+        harness = Harness(config, providers, FakeClock())
+        await harness.control.start()
+        started.append(harness)
+        return harness
 
     yield make
-    for house in started:
-        await house.control.stop()
+    for harness in started:
+        await harness.control.stop()
 
 
-async def served_by(house: House) -> str:
-    return (await house.gateway.chat(read_chat(HI), "r")).routed.target.provider_id
+async def served_by(harness: Harness) -> str:
+    return (await harness.gateway.chat(read_chat(HI), "r")).routed.target.provider_id
 
 
-def planned(house: House) -> list[str]:
-    return [candidate.target.provider_id for candidate in house.gateway.plan(SMART).ordered]
+def planned(harness: Harness) -> list[str]:
+    return [candidate.target.provider_id for candidate in harness.gateway.plan(SMART).ordered]
 
 
 async def test_what_no_longer_fits_the_budget_is_left_out_of_the_plan(start: Start) -> None:
-    house = await start(DEAR, CHEAP, FREE, budgets={"limit": 1.5, "window": "total"})
+    harness = await start(DEAR, CHEAP, FREE, budgets={"limit": 1.5, "window": "total"})
 
-    assert planned(house) == ["dear", "cheap", "free"]
-    assert [await served_by(house) for _ in range(2)] == ["dear", "cheap"]
+    assert planned(harness) == ["dear", "cheap", "free"]
+    assert [await served_by(harness) for _ in range(2)] == ["dear", "cheap"]
 
-    plan = house.gateway.plan(SMART)
+    plan = harness.gateway.plan(SMART)
     [dropped] = plan.dropped
     assert [candidate.target.provider_id for candidate in plan.ordered] == ["cheap", "free"]
     assert dropped.obstacle is Obstacle.BUDGET
@@ -87,62 +87,62 @@ async def test_what_no_longer_fits_the_budget_is_left_out_of_the_plan(start: Sta
 
 
 async def test_a_free_model_serves_on_an_empty_budget(start: Start) -> None:
-    house = await start(DEAR, FREE, budgets={"limit": 1.5, "window": "total"})
+    harness = await start(DEAR, FREE, budgets={"limit": 1.5, "window": "total"})
 
-    assert [await served_by(house) for _ in range(3)] == ["dear", "free", "free"]
-    fell_back = [event.fell_back for event in house.events if isinstance(event, RequestServed)]
+    assert [await served_by(harness) for _ in range(3)] == ["dear", "free", "free"]
+    fell_back = [event.fell_back for event in harness.events if isinstance(event, RequestServed)]
     assert fell_back == [False, False, False], "what the first one had spent is known without asking"
 
 
 async def test_when_budgets_alone_exclude_everything_routing_says_so_and_a_call_gets_a_402(
     start: Start,
 ) -> None:
-    house = await start(DEAR, CHEAP, budgets={"limit": 0.05, "window": "month"})
+    harness = await start(DEAR, CHEAP, budgets={"limit": 0.05, "window": "month"})
     with pytest.raises(BudgetExceeded):
-        await served_by(house)
+        await served_by(harness)
 
     with pytest.raises(NoSuitableProviders, match=r"cost .* budget 'gateway/month'") as routed:
-        house.gateway.route(SMART)
+        harness.gateway.route(SMART)
     with pytest.raises(BudgetExceeded) as refused:
-        await served_by(house)
+        await served_by(harness)
 
     assert routed.value.status == 503
     assert (refused.value.status, refused.value.requested_cost) == (402, 1.125)
-    assert not any(provider.calls for provider in house.providers.values())
+    assert not any(provider.calls for provider in harness.providers.values())
 
 
 async def test_what_was_heard_a_while_ago_is_asked_again(start: Start) -> None:
-    house = await start(DEAR, FREE, budgets={"limit": 1.5, "window": "total"})
-    await served_by(house)
-    await served_by(house)
-    assert planned(house) == ["free"]
+    harness = await start(DEAR, FREE, budgets={"limit": 1.5, "window": "total"})
+    await served_by(harness)
+    await served_by(harness)
+    assert planned(harness) == ["free"]
 
-    house.gateway._clock.advance(1.1)  # type: ignore[attr-defined]
+    harness.gateway._clock.advance(1.1)  # type: ignore[attr-defined]
 
-    assert planned(house) == ["dear", "free"]
-    assert await served_by(house) == "free"
+    assert planned(harness) == ["dear", "free"]
+    assert await served_by(harness) == "free"
 
 
 async def test_a_budget_for_one_provider_leaves_the_others_alone(start: Start) -> None:
-    house = await start(DEAR, CHEAP, budgets={"limit": 1.5, "window": "total", "provider": "dear"})
+    harness = await start(DEAR, CHEAP, budgets={"limit": 1.5, "window": "total", "provider": "dear"})
 
-    assert [await served_by(house) for _ in range(3)] == ["dear", "cheap", "cheap"]
-    assert planned(house) == ["cheap"]
+    assert [await served_by(harness) for _ in range(3)] == ["dear", "cheap", "cheap"]
+    assert planned(harness) == ["cheap"]
 
 
 async def test_a_spent_budget_of_one_provider_bars_no_dearer_one(start: Start) -> None:
     first, second = provider("cheap", 1, 0.1), provider("dear", 2, 1.0)
-    house = await start(first, second, budgets={"limit": 0.15, "window": "total", "provider": "cheap"})
+    harness = await start(first, second, budgets={"limit": 0.15, "window": "total", "provider": "cheap"})
 
-    assert [await served_by(house) for _ in range(3)] == ["cheap", "dear", "dear"]
-    assert planned(house) == ["dear"]
+    assert [await served_by(harness) for _ in range(3)] == ["cheap", "dear", "dear"]
+    assert planned(harness) == ["dear"]
 
 
 async def test_one_low_budget_of_several_is_enough_to_go_for_the_cheapest(start: Start) -> None:
     budgets = [{"limit": 1000, "window": "month"}, {"limit": 4.5, "window": "day"}]
-    house = await start(DEAR, CHEAP, budgets=budgets, routing={"cheaper_below_percent": 75})
+    harness = await start(DEAR, CHEAP, budgets=budgets, routing={"cheaper_below_percent": 75})
 
-    assert [await served_by(house) for _ in range(3)] == ["dear", "dear", "cheap"]
+    assert [await served_by(harness) for _ in range(3)] == ["dear", "dear", "cheap"]
 
 
 async def test_what_has_no_price_is_not_planned_on_a_budget(start: Start) -> None:
@@ -159,20 +159,20 @@ async def test_what_has_no_price_is_not_planned_on_a_budget(start: Start) -> Non
 
 async def test_when_a_budget_runs_low_the_cheapest_goes_first(start: Start) -> None:
     routing = {"cheaper_below_percent": 75}
-    house = await start(DEAR, CHEAP, budgets={"limit": 4.5, "window": "day"}, routing=routing)
+    harness = await start(DEAR, CHEAP, budgets={"limit": 4.5, "window": "day"}, routing=routing)
 
-    assert [await served_by(house) for _ in range(3)] == ["dear", "dear", "cheap"]
-    plan = house.gateway.plan(SMART)
+    assert [await served_by(harness) for _ in range(3)] == ["dear", "dear", "cheap"]
+    plan = harness.gateway.plan(SMART)
     assert plan.reason(plan.ordered[0]) == "Selected by strategy cheapest (priority 2)"
 
-    house.gateway._clock.advance(86_400)  # type: ignore[attr-defined]
-    assert planned(house) == ["dear", "cheap"], "with the next day the budget begins anew"
+    harness.gateway._clock.advance(86_400)  # type: ignore[attr-defined]
+    assert planned(harness) == ["dear", "cheap"], "with the next day the budget begins anew"
 
 
 def test_an_open_breaker_beside_an_empty_budget_is_no_402() -> None:
     config = settings({"llm_providers": [DEAR, CHEAP], "default_models": {}})
     broke = BudgetExceeded("gateway/total", "total", 1.0, 1.0, 0.5)
-    conditions = Conditions(prices_of(config).get, {"dear"}.__contains__)
+    conditions = TargetStats(prices_of(config).get, {"dear"}.__contains__)
 
     class Empty:
         def __init__(self, *providers: str) -> None:
@@ -181,12 +181,14 @@ def test_an_open_breaker_beside_an_empty_budget_is_no_402() -> None:
         def refusal(self, target: Target, wanted: Requirements, estimate: int | None) -> LimitReached | None:
             return broke if target.provider_id in self.providers else None
 
-    def planned(purse: Empty) -> Plan:
+    def planned(budget_filter: Empty) -> Plan:
         strategy = load_strategy("fallback")
-        return make_plan(SMART, targets_of(config), conditions, strategy, Random(0), purse=purse)
+        return make_plan(
+            SMART, targets_of(config), conditions, strategy, Random(0), budget_filter=budget_filter
+        )
 
-    assert planned(Empty("cheap")).unpaid is None, "the breaker may close soon"
-    assert planned(Empty("cheap", "dear")).unpaid is broke, "and would help nobody"
+    assert planned(Empty("cheap")).budget_refusal is None, "the breaker may close soon"
+    assert planned(Empty("cheap", "dear")).budget_refusal is broke, "and would help nobody"
 
 
 def test_explain_knows_what_no_budget_could_pay_for(tmp_path: Path) -> None:

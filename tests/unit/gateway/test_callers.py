@@ -14,7 +14,7 @@ from serve_app.providers.base import Answer
 from serve_app.routing.eligibility import Obstacle
 from serve_app.routing.requirements import Requirements
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.settings import HYBRID, settings, two_providers
 
 pytestmark = pytest.mark.anyio
@@ -25,9 +25,9 @@ EMBEDS = Caller(tasks=frozenset({"embedding"}))
 SEES = Caller(tasks=frozenset({"vision"}))
 
 
-def house() -> House:
+def harness() -> Harness:
     providers = {name: ListedProvider(ANSWER) for name in ("first", "second")}
-    return House(two_providers(), providers, FakeClock())
+    return Harness(two_providers(), providers, FakeClock())
 
 
 def chat_body(**fields: object) -> bytes:
@@ -35,7 +35,7 @@ def chat_body(**fields: object) -> bytes:
 
 
 async def test_a_caller_is_served_by_what_it_may_use() -> None:
-    made = house()
+    made = harness()
 
     reply = await made.gateway.chat(read_chat(chat_body()), "r", caller=SECOND)
 
@@ -44,7 +44,7 @@ async def test_a_caller_is_served_by_what_it_may_use() -> None:
 
 
 async def test_a_model_that_is_not_for_the_caller_is_a_403_that_lists_what_is() -> None:
-    made = house()
+    made = harness()
 
     with pytest.raises(ModelNotAllowed) as refused:
         await made.gateway.chat(read_chat(chat_body(model="first-chat")), "r", caller=SECOND)
@@ -57,27 +57,27 @@ async def test_a_model_that_is_not_for_the_caller_is_a_403_that_lists_what_is() 
 @pytest.mark.parametrize("name", ["first-chat", "first/first-chat"])
 async def test_a_preference_for_a_forbidden_model_is_refused_as_well(name: str) -> None:
     with pytest.raises(ModelNotAllowed):
-        await house().gateway.chat(read_chat(chat_body(preferred_model=name)), "r", caller=SECOND)
+        await harness().gateway.chat(read_chat(chat_body(preferred_model=name)), "r", caller=SECOND)
 
 
 async def test_an_embedding_model_may_be_allowed_by_its_full_name() -> None:
     request = read_embedding(orjson.dumps({"input": "hi", "model": "second-embed"}))
 
-    reply = await house().gateway.embed(request, "r", caller=SECOND)
+    reply = await harness().gateway.embed(request, "r", caller=SECOND)
 
     assert reply.routed.target.name == "second/second-embed"
 
 
 async def test_a_task_that_is_not_for_the_caller_is_a_403() -> None:
     with pytest.raises(ModelNotAllowed) as refused:
-        await house().gateway.chat(read_chat(chat_body()), "r", caller=EMBEDS)
+        await harness().gateway.chat(read_chat(chat_body()), "r", caller=EMBEDS)
 
     assert "first-chat" not in refused.value.message
 
 
 async def test_an_unknown_model_is_a_404_that_names_no_model_of_others() -> None:
     with pytest.raises(ModelNotFound) as missing:
-        await house().gateway.chat(read_chat(chat_body(model="gpt-9")), "r", caller=SECOND)
+        await harness().gateway.chat(read_chat(chat_body(model="gpt-9")), "r", caller=SECOND)
 
     assert "second-chat" in missing.value.known
     assert "first-chat" not in missing.value.known
@@ -87,13 +87,13 @@ async def test_a_refusal_for_another_reason_names_no_model_of_others() -> None:
     wanted = Requirements(ModelTask.CHAT_SMART, context_size=9_000_000)
 
     with pytest.raises(GatewayError) as refused:
-        house().gateway.route(wanted, SECOND)
+        harness().gateway.route(wanted, SECOND)
 
     assert "first" not in refused.value.message
 
 
 def test_the_plan_says_which_targets_were_left_out_for_the_caller() -> None:
-    plan = house().gateway.plan(Requirements(ModelTask.CHAT_SMART), SECOND)
+    plan = harness().gateway.plan(Requirements(ModelTask.CHAT_SMART), SECOND)
 
     assert [c.target.name for c in plan.ordered] == ["second/second-chat"]
     left_out = {d.candidate.target.name for d in plan.dropped if d.obstacle is Obstacle.FORBIDDEN}
@@ -101,7 +101,7 @@ def test_the_plan_says_which_targets_were_left_out_for_the_caller() -> None:
 
 
 def test_who_may_only_show_pictures_reaches_the_chat_models_that_see() -> None:
-    gateway = House(settings(HYBRID), {}, FakeClock()).gateway
+    gateway = Harness(settings(HYBRID), {}, FakeClock()).gateway
 
     seen = gateway.plan(Requirements(ModelTask.VISION, require_vision=True), SEES)
     talked = gateway.plan(Requirements(ModelTask.CHAT_SMART), SEES)
@@ -112,6 +112,6 @@ def test_who_may_only_show_pictures_reaches_the_chat_models_that_see() -> None:
 
 
 def test_anyone_may_use_everything() -> None:
-    gateway = house().gateway
+    gateway = harness().gateway
 
     assert gateway.targets_for(ANYONE) == gateway.targets

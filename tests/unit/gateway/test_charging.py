@@ -19,7 +19,7 @@ from serve_app.formats.openai_chat.request import ChatRequest, read_chat
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, StreamEnd, StreamHead
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.settings import settings
 from tests.unit.gateway.streaming.test_resume import frame, frames, text_of
 
@@ -44,40 +44,40 @@ def request(stream: bool = False, **fields: Any) -> ChatRequest:
     return read_chat(orjson.dumps({"messages": messages, "stream": stream, **fields}))
 
 
-Start = Callable[..., Awaitable[House]]
+Start = Callable[..., Awaitable[Harness]]
 
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
     """Starts a house of these providers and limits; stops what it started."""
-    started: list[House] = []
+    started: list[Harness] = []
 
-    async def make(*offered: dict[str, Any], answers: Any = ANSWER, **limits: Any) -> House:
+    async def make(*offered: dict[str, Any], answers: Any = ANSWER, **limits: Any) -> Harness:
         offered = offered or (provider(),)
         config = settings({"llm_providers": list(offered), "default_models": {}}, **limits)
         providers = {each["id"]: ListedProvider(answers) for each in offered}
-        house = House(config, providers, FakeClock(OFF_THE_MINUTE))
-        await house.control.start()
-        started.append(house)
-        return house
+        harness = Harness(config, providers, FakeClock(OFF_THE_MINUTE))
+        await harness.control.start()
+        started.append(harness)
+        return harness
 
     yield make
-    for house in started:
-        await house.control.stop()
+    for harness in started:
+        await harness.control.stop()
 
 
-async def sent(house: House, name: str = "one", **fields: Any) -> int | None:
-    await house.gateway.chat(request(**fields), "r")
-    return house.providers[name].calls[-1].output_tokens
+async def sent(harness: Harness, name: str = "one", **fields: Any) -> int | None:
+    await harness.gateway.chat(request(**fields), "r")
+    return harness.providers[name].calls[-1].output_tokens
 
 
 @pytest.mark.parametrize("limit", [BUDGET, {"rates": {"tokens_per_minute": 1_000_000}}])
 async def test_under_a_limit_a_request_without_a_bound_gets_one(start: Start, limit: dict[str, Any]) -> None:
-    house = await start(**limit)
+    harness = await start(**limit)
 
-    assert await sent(house) == 4096
-    assert await sent(house, max_completion_tokens=5, max_tokens=7) == 7
-    assert await sent(house, reasoning_effort="high") == 4096 + 4096
+    assert await sent(harness) == 4096
+    assert await sent(harness, max_completion_tokens=5, max_tokens=7) == 7
+    assert await sent(harness, reasoning_effort="high") == 4096 + 4096
 
 
 @pytest.mark.parametrize("limit", [{}, {"rates": {"requests_per_minute": 100}}])
@@ -108,54 +108,54 @@ async def test_the_bound_leaves_room_for_the_prompt(start: Start) -> None:
 
 
 async def test_what_was_set_aside_for_an_attempt_that_was_never_sent_is_free_again(start: Start) -> None:
-    house = await start(budgets={"limit": 1.5, "window": "total"})
+    harness = await start(budgets={"limit": 1.5, "window": "total"})
 
-    real, told = house.control.breakers.admit, []
+    real, told = harness.control.breakers.admit, []
 
     async def refused_once(provider_id: str) -> Any:
         told.append(provider_id)
         return None if len(told) == 1 else await real(provider_id)
 
-    house.control.breakers.admit = refused_once  # type: ignore[method-assign]
+    harness.control.breakers.admit = refused_once  # type: ignore[method-assign]
     with pytest.raises(GatewayError):
-        await sent(house, max_tokens=1000)
+        await sent(harness, max_tokens=1000)
 
-    assert await sent(house, max_tokens=1000) == 1000
+    assert await sent(harness, max_tokens=1000) == 1000
 
 
 async def test_a_resumed_stream_counts_as_one_request(start: Start) -> None:
     cut = upstream_error("was cut off", "one", FailureKind.BROKEN)
-    house = await start(provider("one"), provider("two"), rates={"requests_per_minute": 1})
-    house.providers["one"].answers_with([StreamHead(0.1), *frames(["One ", "two "]), cut])
+    harness = await start(provider("one"), provider("two"), rates={"requests_per_minute": 1})
+    harness.providers["one"].answers_with([StreamHead(0.1), *frames(["One ", "two "]), cut])
     rest = [*frames(["One ", "two ", "three"], "b"), frame({}, "b", "stop")]
-    house.providers["two"].answers_with([StreamHead(0.1), *rest, StreamEnd(Usage(1, 3), 0.3, 16)])
+    harness.providers["two"].answers_with([StreamHead(0.1), *rest, StreamEnd(Usage(1, 3), 0.3, 16)])
 
-    stream = await house.gateway.chat_stream(request(stream=True), "r", on_failure=OnStreamFailure.RESUME)
+    stream = await harness.gateway.chat_stream(request(stream=True), "r", on_failure=OnStreamFailure.RESUME)
     items = [item async for item in stream]
 
     assert text_of(b"".join(item for item in items if isinstance(item, bytes))) == "One two three"
 
 
 async def test_who_has_been_answered_makes_room_for_the_next(start: Start) -> None:
-    house = await start(rates={"concurrent_requests": 1})
+    harness = await start(rates={"concurrent_requests": 1})
 
-    assert [await sent(house, max_tokens=n) for n in (1, 2, 3)] == [1, 2, 3]
+    assert [await sent(harness, max_tokens=n) for n in (1, 2, 3)] == [1, 2, 3]
 
 
 async def test_a_rate_begins_anew_with_each_minute(start: Start) -> None:
-    house = await start(rates={"requests_per_minute": 1})
-    await sent(house)
+    harness = await start(rates={"requests_per_minute": 1})
+    await sent(harness)
     with pytest.raises(RateLimitExceeded) as refused:
-        await sent(house)
+        await sent(harness)
     assert refused.value.retry_after_s == pytest.approx(30.0)
 
-    house.gateway._clock.advance(30.0)  # type: ignore[attr-defined]
-    await sent(house)
-    house.gateway._clock.advance(59.0)  # type: ignore[attr-defined]
+    harness.gateway._clock.advance(30.0)  # type: ignore[attr-defined]
+    await sent(harness)
+    harness.gateway._clock.advance(59.0)  # type: ignore[attr-defined]
     with pytest.raises(RateLimitExceeded):
-        await sent(house)
-    house.gateway._clock.advance(1.0)  # type: ignore[attr-defined]
-    await sent(house)
+        await sent(harness)
+    harness.gateway._clock.advance(1.0)  # type: ignore[attr-defined]
+    await sent(harness)
 
 
 # Tools that the vendor runs
@@ -215,18 +215,18 @@ async def test_a_priced_search_is_set_aside_for_and_charged_by_the_use(
 
 
 async def test_a_model_that_always_searches_pays_for_a_search_that_it_does_not_report(start: Start) -> None:
-    house = await start(provider(model="gpt-4o-search-preview", cost_per_search=0.5), **BUDGET)
+    harness = await start(provider(model="gpt-4o-search-preview", cost_per_search=0.5), **BUDGET)
 
-    reply = await house.gateway.chat(request(max_tokens=1), "r")
+    reply = await harness.gateway.chat(request(max_tokens=1), "r")
 
     assert reply.routed.actual_cost == 10**9 + 5 * 10**8
 
 
 async def test_the_price_list_knows_what_a_search_costs(start: Start) -> None:
     claude = {"model_id": "claude-sonnet-4-5", "task": "chat_smart"}
-    house = await start({**provider("claude", "anthropic"), "models": [claude]}, **BUDGET)
+    harness = await start({**provider("claude", "anthropic"), "models": [claude]}, **BUDGET)
 
-    price = house.control.price("claude/claude-sonnet-4-5")
+    price = harness.control.price("claude/claude-sonnet-4-5")
 
     assert price is not None
     assert price.search == 10_000_000, "ten dollars a thousand"

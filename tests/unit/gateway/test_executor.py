@@ -26,7 +26,7 @@ from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, Call, StreamEnd, StreamHead, StreamItem
 from serve_app.resilience.outcome import Outcome
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.settings import settings, two_providers
 
 pytestmark = pytest.mark.anyio
@@ -77,16 +77,16 @@ class Made:
         self.second = TimedProvider(self.clock, *second)
         provider = {"retry": RETRY, **more.pop("provider", {})}
         config = two_providers(provider, **more)
-        self.house = House(config, {"first": self.first, "second": self.second}, self.clock)
-        self.gateway = self.house.gateway
+        self.harness = Harness(config, {"first": self.first, "second": self.second}, self.clock)
+        self.gateway = self.harness.gateway
 
     async def chat(self, timeout_s: float | None = None) -> str:
         """Who answered."""
-        await self.house.open()
+        await self.harness.open()
         return (await self.gateway.chat(request(), "r1", timeout_s)).routed.target.provider_id
 
     def events(self, kind: type) -> list[object]:
-        return [event for event in self.house.events if isinstance(event, kind)]
+        return [event for event in self.harness.events if isinstance(event, kind)]
 
 
 @pytest.mark.parametrize("kind", [FailureKind.BROKEN, FailureKind.OVERLOADED, FailureKind.RATE_LIMITED])
@@ -135,7 +135,7 @@ async def test_a_target_behind_an_open_breaker_is_nobody_else_to_ask() -> None:
     made = Made([failure(FailureKind.OVERLOADED), ANSWER], provider={"retry": {}})
     for _ in range(5):
         seen = Observation("second", "second/second-chat", Outcome.FAILURE, made.clock.now())
-        made.house.control.breakers.observe(seen)
+        made.harness.control.breakers.observe(seen)
 
     assert await made.chat() == "first"
     assert made.first.waits[0] >= 1
@@ -150,7 +150,7 @@ async def test_an_attempt_that_took_long_before_it_broke_is_not_made_again() -> 
             self._clock.advance(8)
             return answer
 
-    slow = made.house.providers["first"] = Slow(made.clock, failure(FailureKind.UNREACHABLE))
+    slow = made.harness.providers["first"] = Slow(made.clock, failure(FailureKind.UNREACHABLE))
 
     assert await made.chat() == "second"
     assert len(slow.calls) == 1
@@ -195,7 +195,7 @@ async def test_an_exception_of_our_own_ends_the_request_and_is_counted_against_n
 
     assert raised.value.status == 500
     assert (len(made.first.calls), len(made.second.calls)) == (1, 0)
-    assert made.house.control.breakers.of("first").failure_count == 0
+    assert made.harness.control.breakers.of("first").failure_count == 0
 
 
 async def test_the_announced_wait_is_kept() -> None:
@@ -228,9 +228,9 @@ async def test_a_shorter_wait_does_not_end_a_longer_one() -> None:
     now = made.clock.now()
     for until in (now + 30, now + 1):
         seen = Observation("first", "first/first-chat", Outcome.IGNORED, now, cool_until=until)
-        made.house.control.breakers.observe(seen)
+        made.harness.control.breakers.observe(seen)
 
-    assert made.house.control.breakers.cooling_s("first/first-chat") == 30
+    assert made.harness.control.breakers.cooling_s("first/first-chat") == 30
 
 
 async def test_the_only_target_is_waited_for_and_else_the_caller_is_told_when_to_come_back() -> None:
@@ -277,7 +277,7 @@ async def test_a_request_is_one_voice_at_the_breaker_however_often_it_tried() ->
 
     await made.chat()
 
-    assert made.house.control.breakers.of("first").failure_count == 1
+    assert made.harness.control.breakers.of("first").failure_count == 1
 
 
 async def test_failed_attempts_are_told_one_by_one_and_the_last_says_that_the_target_was_given_up() -> None:
@@ -304,7 +304,7 @@ async def test_what_is_too_long_for_a_model_goes_to_one_with_a_larger_window_and
     clock = FakeClock()
     first, second = TimedProvider(clock, too_long, ANSWER), TimedProvider(clock, ANSWER)
     config = two_providers(with_windows(), default_models={})
-    made = await House(config, {"first": first, "second": second}, clock).open()
+    made = await Harness(config, {"first": first, "second": second}, clock).open()
 
     reply = await made.gateway.chat(request(), "r1")
 
@@ -379,17 +379,17 @@ async def test_a_deadline_that_is_over_is_a_timeout() -> None:
         made.clock.advance(5)
         return failure(FailureKind.TIMEOUT)
 
-    await made.house.open()
-    trip = made.gateway._trip("chat", made.gateway.chat_requirements(request()), b"", "r1", 1.0, ANYONE)
+    await made.harness.open()
+    context = made.gateway._context("chat", made.gateway.chat_requirements(request()), b"", "r1", 1.0, ANYONE)
     with pytest.raises(ProviderTimeoutError):
-        await made.gateway._engine.answer(trip, slow)
-    assert trip.attempts == 1
+        await made.gateway._executor.answer(context, slow)
+    assert context.attempts == 1
 
 
 async def test_the_last_target_of_a_stream_may_use_what_the_deadline_leaves() -> None:
     silent, stream = failure(FailureKind.TIMEOUT), (StreamHead(0.1), b"data: {}\n\n", StreamEnd(None, 0.1, 4))
     made = Made([silent], [stream], provider={"first_token_timeout_s": 7})
-    await made.house.open()
+    await made.harness.open()
 
     got = await made.gateway.chat_stream(request(stream=True), "r1", 100)
     _ = [item async for item in got]
@@ -415,7 +415,7 @@ async def test_a_stream_has_as_long_to_its_first_token_as_its_model_may_need(
 ) -> None:
     silent, stream = failure(FailureKind.TIMEOUT), (StreamHead(0.1), b"data: {}\n\n", StreamEnd(None, 0.1, 4))
     made = Made([silent], [stream], provider=provider, default_models={})
-    await made.house.open()
+    await made.harness.open()
 
     _ = [item async for item in await made.gateway.chat_stream(request(stream=True, **fields), "r1")]
 
@@ -440,7 +440,7 @@ async def test_a_provider_within_the_router_has_a_bound_as_well() -> None:
             await gate.wait()
             return ANSWER
 
-    made.house.providers["first"] = Slow(ANSWER)
+    made.harness.providers["first"] = Slow(ANSWER)
     waiting = asyncio.create_task(made.chat())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -448,7 +448,7 @@ async def test_a_provider_within_the_router_has_a_bound_as_well() -> None:
     assert await made.chat() == "second"
     gate.set()
     assert await waiting == "first"
-    assert made.house.control.breakers.of("first").failure_count == 0
+    assert made.harness.control.breakers.of("first").failure_count == 0
 
 
 async def test_a_caller_who_leaves_while_a_whole_answer_is_made_is_reckoned_for_what_was_read() -> None:
@@ -461,8 +461,8 @@ async def test_a_caller_who_leaves_while_a_whole_answer_is_made_is_reckoned_for_
             await asyncio.Event().wait()
             return ANSWER
 
-    made.house.providers["first"] = Slow(ANSWER)
-    await made.house.open()
+    made.harness.providers["first"] = Slow(ANSWER)
+    await made.harness.open()
     waiting = asyncio.create_task(made.gateway.chat(request(), "r1"))
     await asked.wait()
     waiting.cancel()
@@ -472,7 +472,7 @@ async def test_a_caller_who_leaves_while_a_whole_answer_is_made_is_reckoned_for_
     [gone] = made.events(RequestAbandoned)
     assert gone.provider_id == "first"
     assert gone.usage == Usage(1, 0, estimated=True)
-    assert set(made.house.control.gauges.values()) == {0}
+    assert set(made.harness.control.gauges.values()) == {0}
 
 
 class Silent(ListedProvider):
@@ -509,12 +509,12 @@ async def test_only_a_time_limit_that_the_caller_has_shortened_says_nothing_abou
         provider={"retry": {"max_retries": 0}},
         routing=RoutingConfig(request_timeout=request_timeout, auto_fallback=False),
     )
-    made.house.providers["first"] = Silent(made.clock, after_s, status)
+    made.harness.providers["first"] = Silent(made.clock, after_s, status)
 
     with pytest.raises(UpstreamError):
         await made.chat(asked_s)
 
-    assert made.house.control.breakers.of("first").failure_count == int(counts)
+    assert made.harness.control.breakers.of("first").failure_count == int(counts)
 
 
 async def test_a_refusal_by_a_stand_in_leads_back_to_the_target_that_asked_for_patience() -> None:
@@ -560,14 +560,14 @@ async def test_a_request_that_waits_between_two_attempts_is_under_way_and_not_in
     seen: list[dict[str, float]] = []
 
     async def look(seconds: float) -> None:
-        seen.append({name: value for (name, _), value in made.house.control.gauges.items()})
+        seen.append({name: value for (name, _), value in made.harness.control.gauges.items()})
         made.clock.advance(seconds)
 
     made.clock.sleep = look
     await made.chat()
 
     assert seen == [{"sekha_requests_under_way": 1, "sekha_requests_in_flight": 0}]
-    assert set(made.house.control.gauges.values()) == {0}
+    assert set(made.harness.control.gauges.values()) == {0}
 
 
 # Models that we host ourselves
@@ -594,14 +594,14 @@ class Hosting:
             for name, place in places.items()
         ]
         config = settings({"llm_providers": configured, "default_models": {}}, **more)
-        self.house = House(config, self.providers, FakeClock(), wakers=wakers)
+        self.harness = Harness(config, self.providers, FakeClock(), wakers=wakers)
 
     async def asked(self, ready: str = "", **fields: object) -> str:
         """Who answers, when the models of these names are warm."""
         for name in ready.split():
-            await self.house.authority.attend(Presence(f"{name}#1", name, is_ready=True))
-        await self.house.open()
-        reply = await self.house.gateway.chat(request(**fields), "r1")
+            await self.harness.authority.heartbeat(Presence(f"{name}#1", name, is_ready=True))
+        await self.harness.open()
+        reply = await self.harness.gateway.chat(request(**fields), "r1")
         return reply.routed.target.provider_id
 
 
@@ -656,38 +656,38 @@ async def test_a_wait_for_a_machine_that_was_in_vain_is_no_sign_of_illness(ready
     with pytest.raises(ProviderTimeoutError):
         await made.asked(ready)
 
-    assert made.house.control.breakers.of("own").failure_count == failures
+    assert made.harness.control.breakers.of("own").failure_count == failures
 
 
 async def test_a_wait_for_a_machine_that_left_after_the_choice_was_no_sign_of_illness_either() -> None:
     made = Hosting({"own": 1})
-    await made.house.authority.attend(Presence("own#1", "own", is_ready=True))
-    await made.house.open()
+    await made.harness.authority.heartbeat(Presence("own#1", "own", is_ready=True))
+    await made.harness.open()
 
     class Leaving(ListedProvider):
         async def chat(self, call: Call) -> Answer | UpstreamError:
-            await made.house.authority.attend(Presence("own#1", "own", is_leaving=True))
-            made.house.control.take(await made.house.authority.watch("", 0, 1))
+            await made.harness.authority.heartbeat(Presence("own#1", "own", is_leaving=True))
+            made.harness.control.take(await made.harness.authority.watch("", 0, 1))
             return await super().chat(call)
 
     made.providers["own"] = Leaving(failure(FailureKind.TIMEOUT, "own"))
     with pytest.raises(ProviderTimeoutError):
-        await made.house.gateway.chat(request(), "r1")
+        await made.harness.gateway.chat(request(), "r1")
 
-    assert made.house.control.breakers.of("own").failure_count == 0
+    assert made.harness.control.breakers.of("own").failure_count == 0
 
 
 async def test_who_is_refused_wakes_nobody() -> None:
     made = Hosting({"own": 1}, rates={"concurrent_requests": 1})
     made.providers["own"].answers_with([StreamHead(0.1), b"data: 1\n\n"])
-    await made.house.control.start()
+    await made.harness.control.start()
     async with asyncio.timeout(10):
-        stream = await made.house.gateway.chat_stream(request(), "r1")
+        stream = await made.harness.gateway.chat_stream(request(), "r1")
         made.woken.clear()
         with pytest.raises(RateLimitExceeded):
-            await made.house.gateway.chat(request(), "r2")
+            await made.harness.gateway.chat(request(), "r2")
         await stream.aclose()
-    await made.house.control.stop()
+    await made.harness.control.stop()
 
     assert made.woken == []
 
@@ -730,12 +730,12 @@ async def test_nobody_waits_for_a_machine_that_is_gone_while_another_could_be_as
     asking = asyncio.create_task(made.asked(ready="own"))
     await deserted.asked.wait()
 
-    await made.house.authority.attend(Presence("own#1", "own", is_leaving=True))
-    await made.house.control.flush()
+    await made.harness.authority.heartbeat(Presence("own#1", "own", is_leaving=True))
+    await made.harness.control.flush()
 
     assert await asking == "cloud"
     assert deserted.left == 1
-    assert made.house.control.breakers.of("own").failure_count == 0
+    assert made.harness.control.breakers.of("own").failure_count == 0
 
 
 async def test_an_answer_that_takes_long_is_waited_for_while_its_machine_is_there() -> None:

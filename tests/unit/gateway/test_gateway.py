@@ -25,7 +25,7 @@ from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, Call, StreamEnd, StreamHead, StreamItem
 from serve_app.routing.requirements import Requirements
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.settings import HYBRID, settings, two_providers
 
 pytestmark = pytest.mark.anyio
@@ -42,17 +42,17 @@ def request(**fields: object) -> ChatRequest:
     return read_chat(orjson.dumps({"messages": [{"role": "user", "content": "hi"}], **fields}))
 
 
-async def house(first: ListedProvider, second: ListedProvider | None = None, **more: object) -> House:
+async def harness(first: ListedProvider, second: ListedProvider | None = None, **more: object) -> Harness:
     providers = {"first": first, "second": second or ListedProvider(ANSWER)}
-    return await House(two_providers(**more), providers, FakeClock()).open()
+    return await Harness(two_providers(**more), providers, FakeClock()).open()
 
 
-def events(house: House, kind: type) -> list[object]:
-    return [event for event in house.events if isinstance(event, kind)]
+def events(harness: Harness, kind: type) -> list[object]:
+    return [event for event in harness.events if isinstance(event, kind)]
 
 
 async def test_the_first_target_answers_and_the_second_is_left_alone() -> None:
-    made = await house(ListedProvider(ANSWER))
+    made = await harness(ListedProvider(ANSWER))
 
     reply = await made.gateway.chat(request(), "r1")
 
@@ -74,7 +74,7 @@ async def test_the_first_target_answers_and_the_second_is_left_alone() -> None:
     ],
 )
 async def test_falls_back_when_the_first_target_fails(kind: FailureKind) -> None:
-    made = await house(ListedProvider(failure(kind)))
+    made = await harness(ListedProvider(failure(kind)))
 
     reply = await made.gateway.chat(request(), "r1")
 
@@ -88,7 +88,7 @@ async def test_falls_back_when_the_first_target_fails(kind: FailureKind) -> None
 async def test_what_the_caller_got_wrong_is_not_tried_elsewhere_and_no_breaker_counts_it(
     kind: FailureKind,
 ) -> None:
-    made = await house(ListedProvider(failure(kind)))
+    made = await harness(ListedProvider(failure(kind)))
 
     with pytest.raises(UpstreamError):
         await made.gateway.chat(request(), "r1")
@@ -98,7 +98,7 @@ async def test_what_the_caller_got_wrong_is_not_tried_elsewhere_and_no_breaker_c
 
 
 async def test_the_last_providers_reason_is_what_the_caller_hears() -> None:
-    made = await house(
+    made = await harness(
         ListedProvider(failure(FailureKind.TIMEOUT)),
         ListedProvider(failure(FailureKind.RATE_LIMITED, "second")),
     )
@@ -111,7 +111,7 @@ async def test_the_last_providers_reason_is_what_the_caller_hears() -> None:
 
 
 async def test_a_fallback_that_refuses_does_not_hide_the_first_real_reason() -> None:
-    made = await house(
+    made = await harness(
         ListedProvider(failure(FailureKind.OVERLOADED)),
         ListedProvider(failure(FailureKind.REJECTED, "second")),
     )
@@ -123,7 +123,7 @@ async def test_a_fallback_that_refuses_does_not_hide_the_first_real_reason() -> 
 
 
 async def test_without_auto_fallback_the_first_failure_is_the_end() -> None:
-    made = await house(
+    made = await harness(
         ListedProvider(failure(FailureKind.OVERLOADED)), routing=RoutingConfig(auto_fallback=False)
     )
 
@@ -138,7 +138,7 @@ async def test_a_provider_that_keeps_failing_is_left_alone_until_its_time_is_up(
     first = ListedProvider(*[failure(FailureKind.BROKEN)] * 2, ANSWER)
     providers = {"first": first, "second": ListedProvider(ANSWER)}
     config = two_providers(circuit_breaker=BreakerPolicy(failure_threshold=2, reset_timeout=60))
-    made = await House(config, providers, clock).open()
+    made = await Harness(config, providers, clock).open()
 
     for _ in range(5):
         await made.gateway.chat(request(), "r")
@@ -158,7 +158,7 @@ async def test_one_replica_that_dies_with_many_requests_closes_no_door_and_many_
     first = ListedProvider(*taken, ANSWER)
     providers = {"first": first, "second": ListedProvider(ANSWER)}
     config = two_providers(circuit_breaker=BreakerPolicy(failure_threshold=3, reset_timeout=60))
-    made = await House(config, providers, FakeClock()).open()
+    made = await Harness(config, providers, FakeClock()).open()
 
     seen = []
     for _ in range(6):
@@ -188,7 +188,7 @@ async def test_who_is_lost_with_a_replica_pays_what_was_set_aside(
     first = ListedProvider(ReplicaLost("gone", "first", "a"))
     offers = {"type": "openai", "api_key": "k", "models": [{"model_id": model, "task": "chat_smart"}]}
     config = settings({"llm_providers": [{"id": "first", **offers}], "default_models": {}})
-    made = await House(config, {"first": first}, FakeClock()).open()
+    made = await Harness(config, {"first": first}, FakeClock()).open()
 
     with pytest.raises(UpstreamError):
         await made.gateway.chat(request(max_tokens=100, **fields), "r1")
@@ -200,7 +200,7 @@ async def test_who_is_lost_with_a_replica_pays_what_was_set_aside(
 
 async def test_the_cost_is_that_of_the_usage_the_provider_reported() -> None:
     providers = {"ollama_local": ListedProvider(ANSWER), "openai_cloud": ListedProvider(ANSWER)}
-    made = await House(settings(HYBRID), providers, FakeClock()).open()
+    made = await Harness(settings(HYBRID), providers, FakeClock()).open()
 
     reply = await made.gateway.chat(request(model="gpt-4o"), "r1")
 
@@ -209,7 +209,7 @@ async def test_the_cost_is_that_of_the_usage_the_provider_reported() -> None:
 
 
 async def test_an_answer_without_usage_is_reckoned_from_its_length_and_marked() -> None:
-    made = await house(ListedProvider(Answer(b"{}", None, 0.1, output_chars=400)))
+    made = await harness(ListedProvider(Answer(b"{}", None, 0.1, output_chars=400)))
 
     await made.gateway.chat(request(), "r1")
 
@@ -218,7 +218,7 @@ async def test_an_answer_without_usage_is_reckoned_from_its_length_and_marked() 
 
 
 async def test_the_provider_gets_the_bytes_of_the_caller_and_the_model_of_the_target() -> None:
-    made = await house(ListedProvider(ANSWER))
+    made = await harness(ListedProvider(ANSWER))
     asked = request(anything={"nobody": "has heard of"})
 
     await made.gateway.chat(asked, "r1")
@@ -229,7 +229,7 @@ async def test_the_provider_gets_the_bytes_of_the_caller_and_the_model_of_the_ta
 
 
 async def test_a_named_embedding_model_has_no_stand_in() -> None:
-    made = await house(ListedProvider(failure(FailureKind.OVERLOADED)))
+    made = await harness(ListedProvider(failure(FailureKind.OVERLOADED)))
 
     with pytest.raises(UpstreamError):
         await made.gateway.embed(read_embedding(b'{"input":"hi","model":"first-embed"}'), "r1")
@@ -238,7 +238,7 @@ async def test_a_named_embedding_model_has_no_stand_in() -> None:
 
 
 async def test_an_embedding_without_a_name_may_come_from_anywhere() -> None:
-    made = await house(ListedProvider(failure(FailureKind.OVERLOADED)))
+    made = await harness(ListedProvider(failure(FailureKind.OVERLOADED)))
 
     reply = await made.gateway.embed(read_embedding(b'{"input":"hi"}'), "r1")
 
@@ -246,7 +246,7 @@ async def test_an_embedding_without_a_name_may_come_from_anywhere() -> None:
 
 
 async def test_an_unknown_model_is_said_before_anyone_is_asked() -> None:
-    made = await house(ListedProvider(ANSWER))
+    made = await harness(ListedProvider(ANSWER))
 
     with pytest.raises(ModelNotFound):
         await made.gateway.chat(request(model="gpt-9"), "r1")
@@ -255,7 +255,7 @@ async def test_an_unknown_model_is_said_before_anyone_is_asked() -> None:
 
 
 async def test_a_stream_falls_back_until_its_first_word() -> None:
-    made = await house(ListedProvider(failure(FailureKind.BROKEN)), ListedProvider(STREAM))
+    made = await harness(ListedProvider(failure(FailureKind.BROKEN)), ListedProvider(STREAM))
 
     stream = await made.gateway.chat_stream(request(stream=True), "r1")
     items = [item async for item in stream]
@@ -270,7 +270,7 @@ async def test_a_stream_falls_back_until_its_first_word() -> None:
 
 async def test_a_stream_that_breaks_off_ends_with_its_error_and_counts_against_the_provider() -> None:
     cut = (StreamHead(0.1), b"data: 1\n\n", failure(FailureKind.BROKEN))
-    made = await house(ListedProvider(cut))
+    made = await harness(ListedProvider(cut))
 
     stream = await made.gateway.chat_stream(request(stream=True), "r1")
     items = [item async for item in stream]
@@ -282,7 +282,7 @@ async def test_a_stream_that_breaks_off_ends_with_its_error_and_counts_against_t
 
 
 async def test_a_stream_that_just_stops_is_a_failure_too() -> None:
-    made = await house(ListedProvider((StreamHead(0.1), b"data: 1\n\n")))
+    made = await harness(ListedProvider((StreamHead(0.1), b"data: 1\n\n")))
 
     stream = await made.gateway.chat_stream(request(stream=True), "r1")
     items = [item async for item in stream]
@@ -291,7 +291,7 @@ async def test_a_stream_that_just_stops_is_a_failure_too() -> None:
 
 
 async def test_a_caller_who_leaves_closes_the_stream_behind_it() -> None:
-    made = await house(ListedProvider(STREAM))
+    made = await harness(ListedProvider(STREAM))
 
     stream = await made.gateway.chat_stream(request(stream=True), "r1")
     await anext(aiter(stream))
@@ -305,7 +305,7 @@ async def test_a_caller_who_leaves_closes_the_stream_behind_it() -> None:
 @pytest.mark.parametrize("bug", [ZeroDivisionError("a bug"), TypeError("a bug"), RecursionError("a bug")])
 async def test_an_exception_of_our_own_is_nobodys_failure_and_nobody_else_is_asked(bug: Exception) -> None:
     first, second = ListedProvider(bug), ListedProvider(ANSWER)
-    made = await house(first, second)
+    made = await harness(first, second)
 
     with pytest.raises(UpstreamError, match=r"\(request r1\)") as raised:
         await made.gateway.chat(request(), "r1")
@@ -318,7 +318,7 @@ async def test_an_exception_of_our_own_is_nobodys_failure_and_nobody_else_is_ask
 
 
 async def test_a_model_the_provider_does_not_have_is_tried_elsewhere_and_no_breaker_counts_it() -> None:
-    made = await house(ListedProvider(failure(FailureKind.NOT_FOUND)))
+    made = await harness(ListedProvider(failure(FailureKind.NOT_FOUND)))
 
     reply = await made.gateway.chat(request(), "r1")
 
@@ -329,7 +329,7 @@ async def test_a_model_the_provider_does_not_have_is_tried_elsewhere_and_no_brea
 @pytest.mark.parametrize("model", [None, "auto", "chat_small"])
 async def test_an_image_finds_a_model_that_sees_where_none_is_named(model: str | None) -> None:
     providers = {"ollama_local": ListedProvider(ANSWER), "openai_cloud": ListedProvider(ANSWER)}
-    made = await House(settings(HYBRID), providers, FakeClock()).open()
+    made = await Harness(settings(HYBRID), providers, FakeClock()).open()
     image = {"type": "image_url", "image_url": {"url": "https://a.example/cat.png"}}
 
     reply = await made.gateway.chat(
@@ -342,7 +342,7 @@ async def test_an_image_finds_a_model_that_sees_where_none_is_named(model: str |
 async def test_the_limit_of_the_configuration_holds_without_one_from_the_caller() -> None:
     providers = {"ollama_local": ListedProvider(ANSWER), "openai_cloud": ListedProvider(ANSWER)}
     config = settings(HYBRID, routing=RoutingConfig(max_cost_per_request=0.000001))
-    made = await House(config, providers, FakeClock()).open()
+    made = await Harness(config, providers, FakeClock()).open()
 
     with pytest.raises(GatewayError, match="No suitable providers"):
         await made.gateway.chat(request(), "r1")
@@ -351,7 +351,7 @@ async def test_the_limit_of_the_configuration_holds_without_one_from_the_caller(
 
 
 async def test_a_stream_that_nobody_began_to_read_is_let_go_as_well() -> None:
-    made = await house(ListedProvider(STREAM))
+    made = await harness(ListedProvider(STREAM))
 
     stream = await made.gateway.chat_stream(request(stream=True), "r1")
     await stream.aclose()
@@ -368,7 +368,7 @@ async def test_a_bug_in_the_middle_of_a_stream_ends_it_with_an_error() -> None:
             yield b"data: 1\n\n"
             raise ZeroDivisionError("a bug")
 
-    made = await house(Buggy(ANSWER))
+    made = await harness(Buggy(ANSWER))
 
     stream = await made.gateway.chat_stream(request(stream=True), "r1")
     items = [item async for item in stream]
@@ -378,7 +378,7 @@ async def test_a_bug_in_the_middle_of_a_stream_ends_it_with_an_error() -> None:
 
 
 async def test_the_latency_of_a_stream_is_the_providers_and_not_the_readers() -> None:
-    made = await house(ListedProvider(STREAM))
+    made = await harness(ListedProvider(STREAM))
 
     stream = await made.gateway.chat_stream(request(stream=True), "r1")
     _ = [item async for item in stream]
@@ -388,7 +388,7 @@ async def test_the_latency_of_a_stream_is_the_providers_and_not_the_readers() ->
 
 
 async def test_prices_are_known_before_the_authority_has_spoken() -> None:
-    made = House(settings(HYBRID), {"ollama_local": ListedProvider(ANSWER)}, FakeClock())
+    made = Harness(settings(HYBRID), {"ollama_local": ListedProvider(ANSWER)}, FakeClock())
 
     reply = await made.gateway.chat(request(model="chat_small", max_cost=0.001), "r1")
 
@@ -409,7 +409,7 @@ LINK = "what is in http://x.org/a.png"
 
 def asked_of_it(content: str, settings: Settings, **fields: Any) -> Requirements:
     body = orjson.dumps({"messages": [{"role": "user", "content": content}], **fields})
-    made = House(settings, {}, FakeClock())
+    made = Harness(settings, {}, FakeClock())
     return made.gateway.chat_requirements(read_chat(body))
 
 

@@ -21,7 +21,7 @@ from serve_app.errors import (
 from serve_app.formats.openai_chat.request import ChatRequest, read_chat
 from serve_app.gateway.budget_filter import most_usage
 from serve_app.gateway.gateway import Gateway
-from serve_app.gateway.response import ChatStream
+from serve_app.gateway.response import ResponseStream
 from serve_app.ledger.entry import Entry, EntryOutcome
 from serve_app.pricing.target_prices import prices_of
 from serve_app.pricing.usage import Usage
@@ -32,7 +32,7 @@ from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import targets_of
 from serve_app.storage.sql import SqlStore
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.settings import settings
 
 pytestmark = pytest.mark.anyio
@@ -76,7 +76,7 @@ class Scene:
         self.clock = FakeClock()
         self.own_clock = FakeClock()  # reporting to the authority takes time on its clock, not on the machine
         self.store = SqlStore(f"sqlite:///{folder}/ledger.db")
-        self.house: House
+        self.harness: Harness
 
     async def open(
         self,
@@ -91,18 +91,18 @@ class Scene:
         if hourly_rate:
             provider = MeteredProvider(provider, clock)
         config = own_machine(hourly_rate, hosted, **more)
-        self.house = House(config, {"own": provider}, self.clock, self.store)  # type: ignore[dict-item]
-        await self.house.authority._restore(self.store)  # no task in the background moves the clock
-        await (self.house.control.start() if more else self.house.open())
-        return self.house.gateway
+        self.harness = Harness(config, {"own": provider}, self.clock, self.store)  # type: ignore[dict-item]
+        await self.harness.authority._restore(self.store)  # no task in the background moves the clock
+        await (self.harness.control.start() if more else self.harness.open())
+        return self.harness.gateway
 
     async def machine_starts(self) -> None:
-        await self.house.authority.attend(Presence("own#1", "own", is_ready=True))
-        self.house.control.take(await self.house.authority.watch("", 0, 1))
+        await self.harness.authority.heartbeat(Presence("own#1", "own", is_ready=True))
+        self.harness.control.take(await self.harness.authority.watch("", 0, 1))
 
     async def ledger(self) -> list[Entry]:
-        await self.house.control.flush()
-        await self.house.authority._write(self.store)
+        await self.harness.control.flush()
+        await self.harness.authority._write(self.store)
         return list(await self.store.entries())
 
 
@@ -123,11 +123,11 @@ def own_machine(hourly_rate: float | None = RATE, hosted: bool = False, **more: 
 async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
     scene = Scene(tmp_path)
     yield scene
-    await scene.house.control.stop()
+    await scene.harness.control.stop()
     await scene.store.close()
 
 
-async def read(stream: ChatStream) -> list[object]:
+async def read(stream: ResponseStream) -> list[object]:
     return [item async for item in stream]
 
 

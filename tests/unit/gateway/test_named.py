@@ -19,7 +19,7 @@ from serve_app.formats.openai_embeddings import read_embedding
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, StreamEnd, StreamHead
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.settings import settings
 
 pytestmark = pytest.mark.anyio
@@ -69,7 +69,7 @@ class Scene:
         self.config = settings({"llm_providers": list(providers), "default_models": {}}, **more)
         self.providers = {provider["id"]: ListedProvider(ANSWER) for provider in providers}
         self.clock = FakeClock()
-        self.house = House(self.config, self.providers, self.clock)
+        self.harness = Harness(self.config, self.providers, self.clock)
 
     def failing(self, **kinds: FailureKind) -> "Scene":
         for name, kind in kinds.items():
@@ -78,9 +78,9 @@ class Scene:
 
     async def asked(self, caller: Caller = ANYONE, **fields: Any) -> str:
         """Who answers: `provider/model`."""
-        await self.house.open()
+        await self.harness.open()
         body = {"messages": [{"role": "user", "content": "hi"}], **fields}
-        reply = await self.house.gateway.chat(read_chat(orjson.dumps(body)), "r1", caller=caller)
+        reply = await self.harness.gateway.chat(read_chat(orjson.dumps(body)), "r1", caller=caller)
         return reply.routed.target.name
 
     async def refused(self, caller: Caller = ANYONE, **fields: Any) -> GatewayError:
@@ -96,8 +96,8 @@ class Scene:
         model = next(p for p in self.config.llm_providers if p.id == provider_id).models[0].model_id
         with pytest.raises(UpstreamError):
             await self.asked(model=f"{provider_id}/{model}", provider={"allow_fallbacks": False})
-        await self.house.control.flush()
-        assert self.house.control.breakers.is_open(provider_id)
+        await self.harness.control.flush()
+        assert self.harness.control.breakers.is_open(provider_id)
         self.providers[provider_id].answers_with(ANSWER)
         for provider in self.providers.values():
             provider.calls.clear()
@@ -106,10 +106,10 @@ class Scene:
     @asynccontextmanager
     async def lending(self) -> AsyncIterator[None]:
         """While it lasts, the authority lends credit."""
-        await self.house.control.start()
+        await self.harness.control.start()
         async with asyncio.timeout(10):
             yield
-        await self.house.control.stop()
+        await self.harness.control.stop()
 
     @property
     def called(self) -> list[str]:
@@ -267,10 +267,10 @@ async def test_a_named_model_that_fails_is_replaced_where_fallback_is_on_and_now
 
 async def test_the_answer_of_a_stand_in_says_for_whom_it_stands_in() -> None:
     scene = Scene().failing(ola=FailureKind.BROKEN)
-    await scene.house.open()
+    await scene.harness.open()
     body = orjson.dumps({"messages": [{"role": "user", "content": "hi"}], "model": "qwen3:8b"})
 
-    reply = await scene.house.gateway.chat(read_chat(body), "r1")
+    reply = await scene.harness.gateway.chat(read_chat(body), "r1")
 
     assert reply.routed.reason == "Selected by priority (2), because 'qwen3:8b' failed"
 
@@ -321,10 +321,10 @@ async def test_a_pinned_stream_that_breaks_off_is_resumed_by_nobody() -> None:
     cut = upstream_error("cut", "up", FailureKind.BROKEN)
     scene.providers["up"].answers_with((StreamHead(0.1), b'data: {"choices":[]}\n\n', cut))
     scene.providers["two"].answers_with((StreamHead(0.1), b"data: 1\n\n", StreamEnd(Usage(1, 1), 0.1, 1)))
-    await scene.house.open()
+    await scene.harness.open()
     body = {"messages": [{"role": "user", "content": "hi"}], "model": "m", "stream": True}
 
-    stream = await scene.house.gateway.chat_stream(read_chat(orjson.dumps(body)), "r1")
+    stream = await scene.harness.gateway.chat_stream(read_chat(orjson.dumps(body)), "r1")
     items = [item async for item in stream]
 
     assert items[-1] is cut
@@ -338,16 +338,16 @@ async def test_a_wish_gives_way_to_what_a_request_contains_and_a_name_to_no_wish
 
 async def test_an_operator_who_switches_a_provider_off_takes_its_models_down() -> None:
     scene = Scene()
-    await scene.house.open()
-    targets = scene.house.gateway.targets
-    scene.house.gateway.targets = tuple(replace(t, is_enabled=t.provider_id != "ola") for t in targets)
+    await scene.harness.open()
+    targets = scene.harness.gateway.targets
+    scene.harness.gateway.targets = tuple(replace(t, is_enabled=t.provider_id != "ola") for t in targets)
 
-    wanted = scene.house.gateway.chat_requirements(
+    wanted = scene.harness.gateway.chat_requirements(
         read_chat(orjson.dumps({"messages": [{"role": "user", "content": "hi"}], "model": "qwen3:8b"}))
     )
 
-    assert scene.house.gateway.plan(wanted).ordered[0].target.name == "ant/claude"
-    assert scene.house.gateway.plan(wanted._replace(only_named=True)).ordered == ()
+    assert scene.harness.gateway.plan(wanted).ordered[0].target.name == "ant/claude"
+    assert scene.harness.gateway.plan(wanted._replace(only_named=True)).ordered == ()
 
 
 # --- models -------------------------------------------------------------------------------------------------
@@ -411,11 +411,11 @@ async def test_a_caller_hears_nothing_of_an_embedding_model_that_is_not_for_it()
 
 async def test_an_embedding_is_walked_through_the_list_of_its_caller_only() -> None:
     scene = Scene().failing(ola=FailureKind.BROKEN)
-    await scene.house.open()
+    await scene.harness.open()
 
     async def embedded(**fields: Any) -> str:
         body = orjson.dumps({"input": "hi", **fields})
-        return (await scene.house.gateway.embed(read_embedding(body), "r1")).routed.target.name
+        return (await scene.harness.gateway.embed(read_embedding(body), "r1")).routed.target.name
 
     assert await embedded(model="embed") == "two/embed"
     assert await embedded(models=["ola/embed", "two/embed"]) == "two/embed"
@@ -504,8 +504,11 @@ async def test_a_vllm_that_is_moved_to_a_public_address_is_not_local_any_more() 
     assert await scene.asked(data_policy="local") == "own/q"
     scene.providers["own"].calls.clear()
 
-    book = scene.house.control.book
-    moved = replace(book, backend=book.backend.model_copy(update={"vllm_endpoint": "https://gpu.example"}))
-    scene.house.gateway._take(moved)
+    runtime_config = scene.harness.control.runtime_config
+    moved = replace(
+        runtime_config,
+        backend=runtime_config.backend.model_copy(update={"vllm_endpoint": "https://gpu.example"}),
+    )
+    scene.harness.gateway._take(moved)
 
     assert (await scene.refused(data_policy="local")).code == "no_providers_available"

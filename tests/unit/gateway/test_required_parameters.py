@@ -11,7 +11,7 @@ from serve_app.formats.openai_chat.request import read_chat
 from serve_app.formats.openai_embeddings import read_embedding
 from serve_app.gateway.gateway import Gateway
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.settings import settings
 
 HI = [{"role": "user", "content": "hi"}]
@@ -28,7 +28,7 @@ def gateway(*providers: dict[str, Any], **routing: Any) -> Gateway:
     listed = [{**given, "priority": rank} for rank, given in enumerate(providers, start=1)]
     configured = settings({"llm_providers": listed, "default_models": {}}, routing=routing)
     nobody = {given["id"]: ListedProvider(RuntimeError()) for given in listed}
-    return House(configured, nobody, FakeClock()).gateway
+    return Harness(configured, nobody, FakeClock()).gateway
 
 
 CAREFREE = provider("small", "ollama", chat_smart="llama", embedding="nomic")

@@ -13,7 +13,7 @@ from serve_app.formats.openai_chat.request import ChatRequest, read_chat
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, Call, StreamEnd, StreamHead, StreamItem
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.settings import settings
 
 pytestmark = pytest.mark.anyio
@@ -52,18 +52,22 @@ def request(**fields: Any) -> ChatRequest:
 
 async def house_of(
     seconds: float, answer: Answer | None = None, is_silent: bool = False, **limits: Any
-) -> tuple[House, SlowProvider]:
+) -> tuple[Harness, SlowProvider]:
     clock = FakeClock()
     models = [{"model_id": "chat", "task": "chat_smart", **PRICED}]
     one = {"id": "one", "type": "openai", "api_key": "k", "models": models}
     made = SlowProvider(clock, seconds, answer or Answer(b"{}", Usage(10, 10), seconds), is_silent)
-    house = House(settings({"llm_providers": [one], "default_models": {}}, **limits), {"one": made}, clock)
-    return await house.open(), made
+    harness = Harness(
+        settings({"llm_providers": [one], "default_models": {}}, **limits), {"one": made}, clock
+    )
+    return await harness.open(), made
 
 
-async def abandoned(house: House, provider: SlowProvider, stream: bool, **fields: Any) -> RequestAbandoned:
+async def abandoned(
+    harness: Harness, provider: SlowProvider, stream: bool, **fields: Any
+) -> RequestAbandoned:
     """The request of a caller who leaves once the provider has had its time."""
-    gateway = house.gateway
+    gateway = harness.gateway
     asked = request(stream=stream, **fields)
     asking = asyncio.ensure_future(gateway.chat_stream(asked, "r") if stream else gateway.chat(asked, "r"))
     if not stream:
@@ -76,15 +80,15 @@ async def abandoned(house: House, provider: SlowProvider, stream: bool, **fields
     with pytest.raises(asyncio.CancelledError):
         await asking
     await asyncio.sleep(0)
-    [event] = [event for event in house.events if isinstance(event, RequestAbandoned)]
+    [event] = [event for event in harness.events if isinstance(event, RequestAbandoned)]
     return event
 
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_who_leaves_before_the_first_token_pays_for_what_was_written_in_that_time(stream: bool) -> None:
-    house, provider = await house_of(0.5, is_silent=True)
+    harness, provider = await house_of(0.5, is_silent=True)
 
-    left = await abandoned(house, provider, stream, max_tokens=4000)
+    left = await abandoned(harness, provider, stream, max_tokens=4000)
 
     written = round(0.5 * 200)
     assert left.usage == Usage(INPUT, written, estimated=True)
@@ -92,20 +96,20 @@ async def test_who_leaves_before_the_first_token_pays_for_what_was_written_in_th
 
 
 async def test_who_leaves_pays_for_no_more_than_was_set_aside() -> None:
-    house, provider = await house_of(60.0, is_silent=True)
+    harness, provider = await house_of(60.0, is_silent=True)
 
-    assert (await abandoned(house, provider, False, max_tokens=100, n=2)).usage.output_tokens == 200
+    assert (await abandoned(harness, provider, False, max_tokens=100, n=2)).usage.output_tokens == 200
 
 
 async def test_the_speed_is_that_of_the_targets_own_answers() -> None:
-    house, provider = await house_of(10.0, Answer(b"{}", Usage(10, 400), 10.0))
-    await house.gateway.chat(request(), "r")
-    await house.control.flush()
-    assert 40.0 <= house.control.tokens_per_s("one/chat") <= 50.0
+    harness, provider = await house_of(10.0, Answer(b"{}", Usage(10, 400), 10.0))
+    await harness.gateway.chat(request(), "r")
+    await harness.control.flush()
+    assert 40.0 <= harness.control.tokens_per_s("one/chat") <= 50.0
 
     provider.is_silent = True
     provider.has_waited.clear()
-    left = await abandoned(house, provider, False)
+    left = await abandoned(harness, provider, False)
 
     assert 400 <= left.usage.output_tokens <= 500
 
@@ -126,19 +130,19 @@ async def test_a_usage_that_cannot_be_is_charged_by_time_and_told_to_operators(
     told: Usage, caplog: pytest.LogCaptureFixture
 ) -> None:
     budget = {"limit": 1, "window": "total"}
-    house, _ = await house_of(0.25, Answer(b"{}", told, 0.25), budgets=budget)
-    await house.control.start()
+    harness, _ = await house_of(0.25, Answer(b"{}", told, 0.25), budgets=budget)
+    await harness.control.start()
 
     with caplog.at_level(logging.ERROR):
-        reply = await house.gateway.chat(request(max_tokens=100), "r")
-    again = await house.gateway.chat(request(max_tokens=100), "r")  # the budget is not dead
-    await house.control.stop()
+        reply = await harness.gateway.chat(request(max_tokens=100), "r")
+    again = await harness.gateway.chat(request(max_tokens=100), "r")  # the budget is not dead
+    await harness.control.stop()
 
-    served = [event for event in house.events if isinstance(event, RequestServed)]
+    served = [event for event in harness.events if isinstance(event, RequestServed)]
     assert served[0].usage == Usage(INPUT, 50, estimated=True)
     assert reply.routed.actual_cost == served[0].cost == INPUT * 1_000 + 50 * 10_000
     assert again.routed.actual_cost == reply.routed.actual_cost
-    spent = house.plane.totals(FakeClock().now()).standings[0].used
+    spent = harness.plane.totals(FakeClock().now()).limit_statuses[0].used
     assert spent == 2 * served[0].cost, "the ledger and the header agree"
     [line, *_] = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     for figure in ("'one'", "'chat'", str(told.input_tokens), str(told.output_tokens)):
@@ -147,8 +151,8 @@ async def test_a_usage_that_cannot_be_is_charged_by_time_and_told_to_operators(
 
 @pytest.mark.parametrize("told", [Usage(8000, 100), Usage(10, 8000), Usage(0, 0, reasoning=4000)])
 async def test_what_may_be_is_charged_as_it_is_told(told: Usage) -> None:
-    house, _ = await house_of(0.25, Answer(b"{}", told, 0.25))
+    harness, _ = await house_of(0.25, Answer(b"{}", told, 0.25))
 
-    await house.gateway.chat(request(max_tokens=100), "r")
+    await harness.gateway.chat(request(max_tokens=100), "r")
 
-    assert [event.usage for event in house.events if isinstance(event, RequestServed)] == [told]
+    assert [event.usage for event in harness.events if isinstance(event, RequestServed)] == [told]

@@ -4,19 +4,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.ledger.entry import IDLE, NOT_A_TENANT
-from serve_app.ledger.idle_time import Upkeep
+from serve_app.ledger.idle_time import IdleTime
 from serve_app.pricing.money import nano_dollars
 from serve_app.pricing.occupancy import Occupancy
 
 HOURLY = nano_dollars(3.6)  # a thousandth of a dollar each second
 
 
-def upkeep(since: float = 0.0) -> Upkeep:
-    return Upkeep("idle-r1", "home", "tiny", HOURLY, since)
+def idle_time(since: float = 0.0) -> IdleTime:
+    return IdleTime("idle-r1", "home", "tiny", HOURLY, since)
 
 
 def test_a_minute_of_which_a_quarter_was_used_leaves_three() -> None:
-    entry = upkeep(since=100.0).entry(at=1e9, now=160.0, busy_s=15.0)
+    entry = idle_time(since=100.0).entry(at=1e9, now=160.0, busy_s=15.0)
 
     assert entry is not None
     assert (entry.operation, entry.tenant, entry.provider_id) == (IDLE, NOT_A_TENANT, "home")
@@ -26,11 +26,11 @@ def test_a_minute_of_which_a_quarter_was_used_leaves_three() -> None:
 
 
 def test_a_machine_that_was_always_busy_writes_nothing_down() -> None:
-    assert upkeep().entry(at=1e9, now=60.0, busy_s=60.0) is None
+    assert idle_time().entry(at=1e9, now=60.0, busy_s=60.0) is None
 
 
 def test_entries_are_numbered_and_tell_no_moment_twice() -> None:
-    idle = upkeep()
+    idle = idle_time()
 
     first = idle.entry(at=1e9, now=60.0, busy_s=0.0)
     again = idle.entry(at=1e9, now=60.0, busy_s=0.0)
@@ -45,7 +45,7 @@ def test_entries_are_numbered_and_tell_no_moment_twice() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 1000), st.booleans()), max_size=60))
 def test_idle_time_and_shares_are_all_the_time_there_was(steps: list[tuple[float, bool]]) -> None:
-    occupancy, idle = Occupancy(), upkeep()
+    occupancy, idle = Occupancy(), idle_time()
     now, idle_ms, shares_ms = 0.0, 0, 0
     present: list[int] = []
     for passed_s, comes in steps:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.mark import Mark
-from serve_app.ledger.outbox import Pages
+from serve_app.ledger.outbox import Outbox
 from serve_app.storage.journal_file import Journal
 from tests.support.entries import entry
 
@@ -25,29 +25,29 @@ def test_the_last_five_thousand_entries_are_in_memory_and_those_before_are_read_
     tmp_path: Path,
 ) -> None:
     journal = ReadJournal(tmp_path, "router-a")
-    pages = Pages(journal)
+    outbox = Outbox(journal)
     for number in range(1, 5002 + 1):
-        pages.append(entry(number), 0)
+        outbox.append(entry(number), 0)
 
     for taken, first in ((0, 1), (1, 2), (2, 3), (5001, 5002)):
-        pages.heard(Mark(taken, 0), anew=False)
-        assert pages.unsent()[0].number == first
+        outbox.heard(Mark(taken, 0), anew=False)
+        assert outbox.unsent()[0].number == first
 
     assert journal.read_after == [0, 1]
-    pages.close()
+    outbox.close()
 
 
 def test_entries_are_sent_from_the_first_on_though_there_are_more_than_are_remembered(tmp_path: Path) -> None:
-    pages = Pages(Journal(tmp_path, "router-a"))
+    outbox = Outbox(Journal(tmp_path, "router-a"))
     count = 5000 + 2
     for number in range(1, count + 1):
-        pages.append(entry(number), 0)
+        outbox.append(entry(number), 0)
 
     sent: list[int] = []
-    while batch := pages.unsent():
+    while batch := outbox.unsent():
         assert len(batch) <= 1000
         sent += [one.number for one in batch]
-        pages.heard(Mark(sent[-1], 0), anew=False)
+        outbox.heard(Mark(sent[-1], 0), anew=False)
 
     assert sent == list(range(1, count + 1))
-    pages.close()
+    outbox.close()

@@ -3,7 +3,7 @@
 import pytest
 
 from serve_app.ledger.store import Spend
-from serve_app.limits.allocator import Lender
+from serve_app.limits.allocator import LeaseAllocator
 from serve_app.limits.limit import Limit, Scope, Unit, Window
 from tests.support.entries import NOON, entry
 
@@ -41,14 +41,14 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Scope]:
 
 
 def test_an_entry_is_compared_with_the_limits_of_its_own_key_only(looks: list[Scope]) -> None:
-    lender = Lender()
-    lender.set_limits(LIMITS + OF_ALL, NOON)
+    allocator = LeaseAllocator()
+    allocator.set_limits(LIMITS + OF_ALL, NOON)
     looks.clear()
 
-    lender.spend(entry(), NOON)
+    allocator.spend(entry(), NOON)
 
     assert len(looks) == len(OF_ALL) + 2
-    assert {s.limit.id for s in lender.standings(NOON) if s.used} == {
+    assert {s.limit.id for s in allocator.limit_statuses(NOON) if s.used} == {
         "key:1/day", "key:1/month", *(limit.id for limit in OF_ALL)
     }  # fmt: skip
 
@@ -56,27 +56,27 @@ def test_an_entry_is_compared_with_the_limits_of_its_own_key_only(looks: list[Sc
 def test_the_sums_of_a_start_are_looked_through_for_each_key_once_and_not_for_each_pair_of_keys(
     looks: list[Scope],
 ) -> None:
-    lender = Lender()
+    allocator = LeaseAllocator()
 
-    lender.restore(SPENDS, NOON, 0.0)
-    lender.set_limits(LIMITS + OF_ALL, NOON)
+    allocator.restore(SPENDS, NOON, 0.0)
+    allocator.set_limits(LIMITS + OF_ALL, NOON)
 
     assert len(looks) <= (2 + len(OF_ALL)) * len(SPENDS)
-    used = {standing.limit.id: standing.used for standing in lender.standings(NOON)}
+    used = {limit_status.limit.id: limit_status.used for limit_status in allocator.limit_statuses(NOON)}
     assert used["key:7/day"] == 5
     assert used["key:7/month"] == 50
     assert used["gateway/month"] == used["tenant:acme/month"] == used["provider:cloud/month"] == 50 * KEYS
 
 
 def test_who_has_paid_before_a_limit_was_set_is_counted_by_it_from_then_on() -> None:
-    lender = Lender()
-    lender.set_limits(OF_ALL, NOON)
-    lender.spend(entry(1), NOON)
+    allocator = LeaseAllocator()
+    allocator.set_limits(OF_ALL, NOON)
+    allocator.spend(entry(1), NOON)
 
     late = Limit("key:1/late", Unit.NANO_DOLLARS, Window.DAY, 10**12, Scope("acme", "key-1"))
-    lender.set_limits([*OF_ALL, late], NOON)
-    lender.spend(entry(2), NOON)
+    allocator.set_limits([*OF_ALL, late], NOON)
+    allocator.spend(entry(2), NOON)
 
-    used = {standing.limit.id: standing.used for standing in lender.standings(NOON)}
+    used = {limit_status.limit.id: limit_status.used for limit_status in allocator.limit_statuses(NOON)}
     assert used["key:1/late"] == 2_000, "what was spent before is known, too"
     assert used["gateway/month"] == 2_000

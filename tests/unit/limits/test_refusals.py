@@ -3,7 +3,7 @@
 import pytest
 
 from serve_app.errors import BudgetExceeded, RateLimitExceeded
-from serve_app.limits.client import Shortage
+from serve_app.limits.client import Shortfall
 from serve_app.limits.limit import Limit, Unit, Window
 from serve_app.limits.refusals import refusal_of
 
@@ -16,7 +16,7 @@ def test_a_budget_is_told_in_dollars_and_with_the_time_when_it_begins_anew(
 ) -> None:
     limit = Limit("gateway/money", Unit.NANO_DOLLARS, window, 5_000_000_000)
 
-    error = refusal_of(Shortage(limit, 2_000_000_000, 4_000_000_000), NOON + 5)
+    error = refusal_of(Shortfall(limit, 2_000_000_000, 4_000_000_000), NOON + 5)
 
     assert isinstance(error, BudgetExceeded)
     assert error.args == ("gateway/money", window, 5.0, 4.0, 2.0, resets_in_s)
@@ -35,7 +35,7 @@ def test_a_budget_is_told_in_dollars_and_with_the_time_when_it_begins_anew(
 def test_a_rate_is_told_with_what_is_left_of_it_and_when_to_ask_again(
     unit: Unit, window: Window, used: int, remaining: int, after_s: float
 ) -> None:
-    error = refusal_of(Shortage(Limit("key:a/rate", unit, window, 100), 50, used), NOON + 5)
+    error = refusal_of(Shortfall(Limit("key:a/rate", unit, window, 100), 50, used), NOON + 5)
 
     assert isinstance(error, RateLimitExceeded)
     assert error.args == ("key:a/rate", unit, 100, remaining, after_s)

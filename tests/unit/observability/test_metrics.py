@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serve_app.control.control_plane import Plane
+from serve_app.control.control_plane import ControlPlane
 from serve_app.control.protocol import Totals
-from serve_app.control.runtime_config import book_of
+from serve_app.control.runtime_config import runtime_config_of
 from serve_app.control.tally import Tally
 from serve_app.errors import BudgetExceeded, LimitReached, PriceUnknown, RateLimitExceeded
 from serve_app.events import HttpAnswered, RequestFailed, RequestServed
-from serve_app.limits.allocator import Standing
+from serve_app.limits.allocator import LimitStatus
 from serve_app.limits.limit import Limit, Unit, Window
 from serve_app.observability.metrics import MetricsListener, exposition
 from serve_app.pricing.target_prices import prices_of
@@ -39,9 +39,11 @@ def served(duration_s: float = 0.5, attempts: int = 1) -> RequestServed:
 
 
 def values(
-    tally: Tally, standings: Sequence[Standing] = ()
+    tally: Tally, limit_statuses: Sequence[LimitStatus] = ()
 ) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    totals = Totals(tally, {}, {"cloud": Breaker(BreakerState.OPEN)}, replicas=2, standings=standings)
+    totals = Totals(
+        tally, {}, {"cloud": Breaker(BreakerState.OPEN)}, replicas=2, limit_statuses=limit_statuses
+    )
     families = text_string_to_metric_families(exposition(totals).decode())
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -110,9 +112,12 @@ def test_http_answers_are_counted_by_route_and_status() -> None:
 def test_a_budget_and_a_rate_show_how_they_stand() -> None:
     budget = Limit("tenant:a/month", Unit.NANO_DOLLARS, Window.MONTH, 50_000_000_000)
     rate = Limit("provider:cloud/tokens", Unit.TOKENS, Window.MINUTE, 100_000)
-    standings = [Standing(budget, 12_500_000_000, 1_000_000_000, 0.0), Standing(rate, 0, 4000, 0.0)]
+    limit_statuses = [
+        LimitStatus(budget, 12_500_000_000, 1_000_000_000, 0.0),
+        LimitStatus(rate, 0, 4000, 0.0),
+    ]
 
-    shown = values(Tally(), standings)
+    shown = values(Tally(), limit_statuses)
 
     month = (("limit", "tenant:a/month"), ("window", "month"))
     assert [shown[f"sekha_budget_{name}_usd", month] for name in ("used", "on_loan", "limit")] == [
@@ -128,7 +133,7 @@ def test_the_limits_of_keys_are_no_labels_for_there_may_be_any_number_of_them() 
     budget = Limit("key:ab12/day", Unit.NANO_DOLLARS, Window.DAY, 50)
     rate = Limit("key:ab12/requests", Unit.REQUESTS, Window.MINUTE, 50)
 
-    shown = values(Tally(), [Standing(budget, 1, 0, 0.0), Standing(rate, 0, 1, 0.0)])
+    shown = values(Tally(), [LimitStatus(budget, 1, 0, 0.0), LimitStatus(rate, 0, 1, 0.0)])
 
     assert not [labels for _, labels in shown if any("ab12" in value for _, value in labels)]
 
@@ -153,8 +158,8 @@ def test_a_refusal_is_counted_by_whose_limit_it_was(error: LimitReached, owner: 
 
 
 def test_an_alert_is_counted_where_it_is_raised() -> None:
-    plane = Plane("generation-1", prices_of)
-    plane.set_book(book_of(two_providers(budgets={"limit": 1.0, "window": "total"}), (), 0), 0.0)
+    plane = ControlPlane("generation-1", prices_of)
+    plane.set_book(runtime_config_of(two_providers(budgets={"limit": 1.0, "window": "total"}), (), 0), 0.0)
 
     plane.take([entry(number, cost=400_000_000) for number in (1, 2)], 0.0)
 

@@ -12,7 +12,7 @@ from serve_app.errors import ConfigError
 from serve_app.providers.catalogue import VENDORS, Adapter, vendor
 from serve_app.providers.factory import build_provider
 from serve_app.providers.keys import key_of, missing_key
-from serve_app.providers.openai_compatible.provider import WireProvider, versioned
+from serve_app.providers.openai_compatible.provider import OpenAICompatibleProvider, versioned
 from serve_app.providers.simulator import ScriptedProvider
 
 
@@ -75,7 +75,7 @@ def test_an_address_gets_a_version_unless_it_has_one(given: str, used: str) -> N
 def test_the_adapter_is_the_one_in_the_row() -> None:
     clock = SystemClock()
 
-    assert isinstance(build_provider(config("openai"), {}, clock), WireProvider)
+    assert isinstance(build_provider(config("openai"), {}, clock), OpenAICompatibleProvider)
     assert isinstance(build_provider(config("scripted"), {}, clock), ScriptedProvider)
 
 

@@ -13,7 +13,7 @@ from serve_app.providers.health_monitor import (
     AGAIN_AFTER_S,
     FIRST_WITHIN_S,
     JITTER,
-    Lookout,
+    HealthMonitor,
     free_to_look_at,
     pause_s,
 )
@@ -75,7 +75,7 @@ class Tower:
     ) -> None:
         self.told: list[Event] = []
         providers = dict(zip("abc", patients, strict=False))
-        self.lookout = Lookout(policy, providers, clock, Random(seed), self.told.append)
+        self.health_monitor = HealthMonitor(policy, providers, clock, Random(seed), self.told.append)
 
     @property
     def turns(self) -> list[tuple[str, HealthStatus, HealthStatus]]:
@@ -89,11 +89,11 @@ class Tower:
 async def pauses_of(states: Sequence[HealthStatus], seed: int = 1) -> list[float]:
     """The first pauses of a lookout that finds these states."""
     clock = Diary(enough=len(states) + 1)
-    lookout = Tower(clock, Patient(clock, *states), seed=seed).lookout
-    lookout.start()
+    health_monitor = Tower(clock, Patient(clock, *states), seed=seed).health_monitor
+    health_monitor.start()
     async with asyncio.timeout(3):
         await clock.full.wait()
-    await lookout.stop()
+    await health_monitor.stop()
     return clock.pauses
 
 
@@ -104,17 +104,17 @@ async def test_nothing_is_known_before_the_first_look() -> None:
     clock = FakeClock()
     patient = Patient(clock, WELL)
 
-    assert Tower(clock, patient).lookout.seen == {}
+    assert Tower(clock, patient).health_monitor.seen == {}
     assert patient.looks == 0
 
 
 async def test_the_first_who_asks_gets_a_look_and_the_second_the_same_one() -> None:
     clock = FakeClock()
     patient = Patient(clock, WELL)
-    lookout = Tower(clock, patient).lookout
+    health_monitor = Tower(clock, patient).health_monitor
 
-    first = dict(await lookout.report())
-    second = dict(await lookout.report())
+    first = dict(await health_monitor.report())
+    second = dict(await health_monitor.report())
 
     assert first == second == {"a": Health(WELL, 3.0, None, (), clock.now())}
     assert patient.looks == 1
@@ -123,9 +123,9 @@ async def test_the_first_who_asks_gets_a_look_and_the_second_the_same_one() -> N
 async def test_two_who_ask_at_once_share_one_look() -> None:
     clock = FakeClock()
     patient = Patient(clock, WELL)
-    lookout = Tower(clock, patient).lookout
+    health_monitor = Tower(clock, patient).health_monitor
 
-    await asyncio.gather(lookout.report(), lookout.report())
+    await asyncio.gather(health_monitor.report(), health_monitor.report())
 
     assert patient.looks == 1
 
@@ -134,25 +134,25 @@ async def test_one_who_goes_away_leaves_the_look_to_the_next() -> None:
     clock = FakeClock()
     patient = Patient(clock, WELL)
     patient.may_answer.clear()
-    lookout = Tower(clock, patient).lookout
-    impatient = asyncio.create_task(lookout.report())
+    health_monitor = Tower(clock, patient).health_monitor
+    impatient = asyncio.create_task(health_monitor.report())
     await asyncio.sleep(0)
 
     impatient.cancel()
     patient.may_answer.set()
 
-    assert (await lookout.report())["a"].status is WELL
+    assert (await health_monitor.report())["a"].status is WELL
 
 
 async def test_a_look_that_has_grown_old_is_taken_again() -> None:
     clock = FakeClock()
-    lookout = Tower(clock, Patient(clock, WELL, ILL)).lookout
-    await lookout.report()
+    health_monitor = Tower(clock, Patient(clock, WELL, ILL)).health_monitor
+    await health_monitor.report()
 
     clock.advance(59)
-    assert (await lookout.report())["a"].status is WELL
+    assert (await health_monitor.report())["a"].status is WELL
     clock.advance(1)
-    assert (await lookout.report())["a"].status is ILL
+    assert (await health_monitor.report())["a"].status is ILL
 
 
 # What a look can bring
@@ -163,7 +163,7 @@ async def test_a_provider_that_hangs_is_unhealthy_and_the_others_are_seen() -> N
     hanging, well = Patient(clock, WELL), Patient(clock, WELL)
     hanging.may_answer.clear()
 
-    seen = await Tower(clock, hanging, well, policy=HASTY).lookout.report()
+    seen = await Tower(clock, hanging, well, policy=HASTY).health_monitor.report()
 
     assert (seen["a"].status, seen["a"].error) == (ILL, "no answer within 0.01 s")
     assert seen["a"].latency_ms is None
@@ -175,7 +175,7 @@ async def test_a_mistake_in_a_providers_code_is_that_providers_failure(
 ) -> None:
     clock = FakeClock()
 
-    seen = await Tower(clock, Patient(clock, KeyError("oops")), Patient(clock, WELL)).lookout.report()
+    seen = await Tower(clock, Patient(clock, KeyError("oops")), Patient(clock, WELL)).health_monitor.report()
 
     assert seen["a"].status is ILL
     assert "oops" not in str(seen["a"].error)
@@ -188,7 +188,7 @@ async def test_every_turn_is_told_once() -> None:
     tower = Tower(clock, Patient(clock, WELL, WELL, ILL, ILL, ILL, WELL))
 
     for _ in range(6):
-        await tower.lookout.report()
+        await tower.health_monitor.report()
         clock.advance(60)
 
     assert tower.turns == [("a", UNKNOWN, WELL), ("a", WELL, ILL), ("a", ILL, WELL)]
@@ -198,7 +198,7 @@ async def test_a_provider_that_is_ill_from_the_start_is_told_with_its_error() ->
     clock = FakeClock()
     tower = Tower(clock, Patient(clock, ILL))
 
-    await tower.lookout.report()
+    await tower.health_monitor.report()
 
     assert tower.told == [HealthChanged("a", UNKNOWN, ILL, "connection refused")]
 
@@ -207,7 +207,7 @@ async def test_of_a_provider_that_cannot_be_looked_at_nothing_is_told() -> None:
     clock = FakeClock()
     tower = Tower(clock, Patient(clock, UNKNOWN))
 
-    await tower.lookout.report()
+    await tower.health_monitor.report()
 
     assert tower.told == []
 
@@ -242,29 +242,29 @@ async def test_a_provider_that_hangs_never_delays_the_looks_at_another() -> None
     clock = Diary(enough=10)
     hanging, well = Patient(clock, WELL), Patient(clock, WELL)
     hanging.may_answer.clear()
-    lookout = Tower(clock, hanging, well).lookout
+    health_monitor = Tower(clock, hanging, well).health_monitor
 
-    lookout.start()
+    health_monitor.start()
     async with asyncio.timeout(3):
         await clock.full.wait()
-    await lookout.stop()
+    await health_monitor.stop()
 
     assert hanging.looks == 1
     assert well.looks >= 8
-    assert "a" not in lookout.seen
+    assert "a" not in health_monitor.seen
 
 
 async def test_what_the_task_saw_is_there_without_another_look() -> None:
     clock = Diary(enough=2)
     patient = Patient(clock, WELL)
-    lookout = Tower(clock, patient).lookout
-    lookout.start()
+    health_monitor = Tower(clock, patient).health_monitor
+    health_monitor.start()
     async with asyncio.timeout(3):
         await clock.full.wait()
 
     clock.advance(3600)
-    seen = await lookout.report()
-    await lookout.stop()
+    seen = await health_monitor.report()
+    await health_monitor.stop()
 
     assert seen["a"].status is WELL
     assert patient.looks == 1
@@ -274,33 +274,33 @@ async def test_nobody_looks_any_more_after_the_end() -> None:
     clock = FakeClock()
     patient = Patient(clock, WELL)
     patient.may_answer.clear()
-    lookout = Tower(clock, patient).lookout
-    lookout.start()
+    health_monitor = Tower(clock, patient).health_monitor
+    health_monitor.start()
     async with asyncio.timeout(3):
         await patient.is_looked_at.wait()
 
-    await lookout.stop()
+    await health_monitor.stop()
     patient.may_answer.set()
     await asyncio.sleep(0)
 
     assert patient.looks == 1
-    assert lookout.seen == {}
-    lookout.check()
+    assert health_monitor.seen == {}
+    health_monitor.check()
 
 
 async def test_a_lookout_that_has_lost_a_task_says_so() -> None:
     clock = FakeClock()
     patient = Patient(clock, WELL)
-    lookout = Lookout(POLICY, {"a": patient}, clock, Random(1), _stumble)
-    lookout.start()
-    lookout.check()
+    health_monitor = HealthMonitor(POLICY, {"a": patient}, clock, Random(1), _stumble)
+    health_monitor.start()
+    health_monitor.check()
 
     async with asyncio.timeout(3):
         await patient.is_looked_at.wait()
 
     with pytest.raises(ZeroDivisionError):
-        lookout.check()
-    await lookout.stop()
+        health_monitor.check()
+    await health_monitor.stop()
 
 
 # While a breaker is open
@@ -338,8 +338,8 @@ class Outage:
 async def test_a_provider_whose_breaker_is_open_is_looked_at_until_it_is_found_well() -> None:
     clock = FakeClock()
     patient, outage = Patient(clock, ILL, UNKNOWN, ILL, WELL), Outage(clock)
-    lookout = Tower(clock, patient).lookout
-    lookout.attend(outage, free=["a"])
+    health_monitor = Tower(clock, patient).health_monitor
+    health_monitor.watch(outage, free=["a"])
     opened_at = clock.now()
 
     outage.opens("a")
@@ -350,14 +350,14 @@ async def test_a_provider_whose_breaker_is_open_is_looked_at_until_it_is_found_w
     [(name, at)] = outage.found
     assert (name, patient.looks) == ("a", 4)
     assert 4 * 5 <= at - opened_at <= 4 * 5 * (1 + JITTER)
-    await lookout.stop()
+    await health_monitor.stop()
 
 
 async def test_a_breaker_that_opens_again_is_looked_at_again() -> None:
     clock = FakeClock()
     outage = Outage(clock)
-    lookout = Tower(clock, Patient(clock, WELL)).lookout
-    lookout.attend(outage, free=["a"])
+    health_monitor = Tower(clock, Patient(clock, WELL)).health_monitor
+    health_monitor.watch(outage, free=["a"])
 
     for _ in range(2):
         outage.opens("a")
@@ -366,7 +366,7 @@ async def test_a_breaker_that_opens_again_is_looked_at_again() -> None:
         await asyncio.sleep(0)
 
     assert [name for name, _ in outage.found] == ["a", "a"]
-    await lookout.stop()
+    await health_monitor.stop()
 
 
 @pytest.mark.parametrize(
@@ -377,17 +377,17 @@ async def test_nobody_looks_where_that_may_cost_something_or_is_not_wanted(
 ) -> None:
     clock = FakeClock()
     patient, outage = Patient(clock, WELL), Outage(clock, check_interval_s)
-    lookout = Tower(clock, patient).lookout
-    lookout.attend(outage, free)
+    health_monitor = Tower(clock, patient).health_monitor
+    health_monitor.watch(outage, free)
     if is_stopped:
-        await lookout.stop()
+        await health_monitor.stop()
 
     outage.opens("a")
     for _ in range(10):
         await asyncio.sleep(0)
 
     assert patient.looks == 0
-    await lookout.stop()
+    await health_monitor.stop()
 
 
 def test_a_provider_that_is_looked_at_with_paid_tokens_is_not_free_to_look_at() -> None:

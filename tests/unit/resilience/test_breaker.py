@@ -93,20 +93,20 @@ def test_successes_before_the_outage_are_forgotten_when_it_opens() -> None:
     [(0, BreakerState.OPEN), (59.999, BreakerState.OPEN), (60, BreakerState.HALF_OPEN)],
 )
 def test_it_stays_open_until_its_time_is_up(later_s: float, state: BreakerState) -> None:
-    assert OPEN.looked_at(T0 + later_s, POLICY).state is state
+    assert OPEN.at(T0 + later_s, POLICY).state is state
 
 
 def test_a_reset_timeout_of_nothing_is_over_at_the_next_look() -> None:
     at_once = POLICY.model_copy(update={"reset_timeout": 0})
 
-    assert OPEN.looked_at(T0, at_once).state is BreakerState.HALF_OPEN
+    assert OPEN.at(T0, at_once).state is BreakerState.HALF_OPEN
 
 
 def test_a_failure_while_open_is_told_and_does_not_prolong_the_wait() -> None:
     later = after(OPEN, Outcome.FAILURE, at=T0 + 30)
 
     assert later.last_failure == T0 + 30
-    assert later.looked_at(T0 + 60, POLICY).state is BreakerState.HALF_OPEN
+    assert later.at(T0 + 60, POLICY).state is BreakerState.HALF_OPEN
     assert after(OPEN, Outcome.FAILURE, at=T0 - 30).last_failure == T0
 
 
@@ -253,8 +253,8 @@ def test_a_probe_that_fails_opens_it_and_the_waiting_starts_again() -> None:
     breaker = after(PROBING, Outcome.FAILURE, probe=PROBING.probe_until, at=T0 + 61)
 
     assert (breaker.state, breaker.failure_count, breaker.probe_until) == (BreakerState.OPEN, 4, None)
-    assert breaker.looked_at(T0 + 120, POLICY).state is BreakerState.OPEN
-    assert breaker.looked_at(T0 + 121, POLICY).state is BreakerState.HALF_OPEN
+    assert breaker.at(T0 + 120, POLICY).state is BreakerState.OPEN
+    assert breaker.at(T0 + 121, POLICY).state is BreakerState.HALF_OPEN
 
 
 def test_a_probe_that_proved_nothing_lets_another_try() -> None:

@@ -20,7 +20,7 @@ SMART, SMALL, EMBEDDING = ModelTask.CHAT_SMART, ModelTask.CHAT_SMALL, ModelTask.
 
 
 @dataclass
-class Conditions:
+class TargetStats:
     """Prices as the catalogue has them; breakers and latencies as the test says."""
 
     prices: dict[str, Any]
@@ -53,7 +53,7 @@ def plan(
     return make_plan(
         Requirements(task, **{"output_tokens": output, **asked}),
         targets_of(config),
-        Conditions(prices_of(config), set(down), set(asleep)),
+        TargetStats(prices_of(config), set(down), set(asleep)),
         load_strategy("fallback"),
         Random(0),
         defaults_by_task(config.default_models),
@@ -215,7 +215,7 @@ def test_the_callers_wish_comes_before_any_strategy(name: str) -> None:
     made = make_plan(
         Requirements(SMALL, preferred_model="gpt-4o-mini"),
         targets_of(config),
-        Conditions(prices_of(config)),
+        TargetStats(prices_of(config)),
         load_strategy(name),
         Random(3),
     )
@@ -267,7 +267,7 @@ def test_who_is_not_ready_comes_last_even_if_the_caller_prefers_it(wish: dict[st
 @pytest.mark.parametrize("name", ["fallback", "cheapest", "fastest", "best_quality", "round_robin"])
 def test_who_is_not_ready_comes_last_with_every_strategy(name: str) -> None:
     config = settings(three(priority=1))
-    conditions = Conditions(prices_of(config), asleep={"own"})
+    conditions = TargetStats(prices_of(config), asleep={"own"})
     for seed in range(20):
         made = make_plan(
             Requirements(SMART), targets_of(config), conditions, load_strategy(name), Random(seed)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from serve_app.control.control_plane import Plane
-from serve_app.control.local_control_plane import LocalControl
+from serve_app.control.control_plane import ControlPlane
+from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.control.protocol import ControlUnreachable
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.mark import Mark
 from serve_app.pricing.target_prices import prices_of
 from serve_app.storage.journal_file import Journal
-from serve_app.storage.journal_recovery import LOOK_EVERY_S, Heir
+from serve_app.storage.journal_recovery import LOOK_EVERY_S, JournalRecovery
 from serve_app.storage.orphaned_journal import orphans
 from tests.support.clock import FakeClock
 from tests.support.entries import entry
@@ -22,19 +22,19 @@ from tests.support.entries import entry
 pytestmark = pytest.mark.anyio
 
 
-class Authority(LocalControl):
+class Authority(LocalControlPlane):
     """An authority that remembers what it was handed, and can be away."""
 
     def __init__(self) -> None:
-        super().__init__(Plane("g", prices_of), FakeClock())
+        super().__init__(ControlPlane("g", prices_of), FakeClock())
         self.taken: set[tuple[str, int]] = set()
         self.is_away = False
 
-    async def adopt(self, entries: Sequence[Entry]) -> Mark:
+    async def submit_recovered(self, entries: Sequence[Entry]) -> Mark:
         if self.is_away:
             raise ControlUnreachable("away")
         self.taken |= {(one.journal, one.number) for one in entries}
-        return await super().adopt(entries)
+        return await super().submit_recovered(entries)
 
 
 class OneLook(FakeClock):
@@ -64,12 +64,12 @@ def dead_router(folder: Path, name: str, entries: int = 1) -> Path:
 async def look(folder: Path, authority: Authority) -> None:
     """Let an heir look once through the whole folder, and stop it."""
     clock = OneLook()
-    heir = Heir(folder, authority, clock)
-    heir.start()
+    journal_recovery = JournalRecovery(folder, authority, clock)
+    journal_recovery.start()
     async with asyncio.timeout(60):
         await clock.looked.wait()
-    heir.check()
-    await heir.stop()
+    journal_recovery.check()
+    await journal_recovery.stop()
 
 
 async def test_a_journal_that_cannot_be_read_keeps_no_other_from_being_taken_over(tmp_path: Path) -> None:
@@ -123,10 +123,10 @@ async def test_an_heir_that_is_stopped_while_it_takes_a_journal_lets_go_of_it(tm
     lines = segment.read_bytes()
     segment.unlink()
     os.mkfifo(segment)  # who reads it waits for somebody who writes
-    heir = Heir(tmp_path, Authority(), OneLook())
-    heir.start()
+    journal_recovery = JournalRecovery(tmp_path, Authority(), OneLook())
+    journal_recovery.start()
     writer = await asyncio.to_thread(segment.open, "wb")  # returns when the heir is reading
-    stopping = asyncio.create_task(heir.stop())
+    stopping = asyncio.create_task(journal_recovery.stop())
     await asyncio.sleep(0.05)
     writer.write(lines)
     writer.close()

@@ -13,7 +13,7 @@ from serve_app.errors import FailureKind, upstream_error
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, Health
 from serve_app.providers.catalogue import VENDORS
-from serve_app.providers.openai_compatible.provider import WireProvider
+from serve_app.providers.openai_compatible.provider import OpenAICompatibleProvider
 from tests.support.harness import ListedProvider
 from tests.support.operators import KEYS, SONNET, USER, Office, office, soon, two_backends
 from tests.support.upstream import ScriptedUpstream
@@ -228,7 +228,7 @@ async def test_everything_looks_where_calls_go_once_an_endpoint_was_set(
     tmp_path: Path, vllm: ScriptedUpstream
 ) -> None:
     settings = two_backends(NOWHERE)
-    wire = WireProvider(settings.llm_providers[1], VENDORS["vllm"], None, SystemClock())
+    wire = OpenAICompatibleProvider(settings.llm_providers[1], VENDORS["vllm"], None, SystemClock())
     async with office(tmp_path, settings, {"claude": ListedProvider(ANSWER), "own": wire}) as at:
 
         async def seen() -> list[bool]:
@@ -368,7 +368,7 @@ async def test_calls_go_to_the_endpoint_that_was_set_and_take_no_key_there(
 ) -> None:
     settings = two_backends(NOWHERE)
     own = settings.llm_providers[1]
-    wire = WireProvider(own, VENDORS["vllm"], "sk-of-the-old-address", SystemClock())
+    wire = OpenAICompatibleProvider(own, VENDORS["vllm"], "sk-of-the-old-address", SystemClock())
     async with office(tmp_path, settings, {"claude": ListedProvider(ANSWER), "own": wire}) as at:
         await post(at, "/vllm/endpoint", {"endpoint": vllm.url})
         await post(at, "/backend/switch", {"backend": "vllm"})

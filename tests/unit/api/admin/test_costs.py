@@ -52,7 +52,7 @@ def attempt(number: int, cost: str, provider: str = "claude", model: str = SONNE
 
 async def is_counting(at: Office) -> bool:
     """Whether it is written down since when vLLM has to be paid."""
-    return (await at.authority.book()).backend.vllm_since is not None
+    return (await at.authority.runtime_config()).backend.vllm_since is not None
 
 
 async def test_case_113_the_costs_of_both_backends_out_of_a_hundred_dollars(at: Office) -> None:
@@ -93,10 +93,10 @@ async def test_the_hours_of_vllm_go_on_after_a_restart(tmp_path: Path) -> None:
     settings = two_backends(VLLM, backends={"vllm_endpoint": VLLM})
     async with office(tmp_path, settings) as at:
         await soon(lambda: is_counting(at))
-        since = (await at.authority.book()).backend.vllm_since
+        since = (await at.authority.runtime_config()).backend.vllm_since
     async with office(tmp_path, settings) as again:
         again.clock.ahead_s += HOUR
-        assert (await again.authority.book()).backend.vllm_since == since
+        assert (await again.authority.runtime_config()).backend.vllm_since == since
         assert (await get(again, "/costs"))["vllm"] == pytest.approx(0.16, abs=1e-3)
         assert len(await again.authority.changes()) == 1
 

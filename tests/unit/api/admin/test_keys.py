@@ -55,7 +55,7 @@ async def test_the_key_itself_is_shown_once_and_its_digest_never(office: Office)
         (await office.client().get("/api/admin/audit")).text,
         (await office.client().delete("/api/admin/keys/mine")).text,
     ]
-    digest = office.routers[0][0].book.keys["mine"].digest
+    digest = office.routers[0][0].runtime_config.keys["mine"].digest
     for text in told:
         assert key not in text
         assert digest not in text
@@ -404,6 +404,6 @@ async def test_nobody_grants_more_than_they_have(
 async def becomes_known(office: Office, id_: str) -> None:
     """The first router has heard of the key."""
     deadline = time.monotonic() + 2.0
-    while id_ not in office.routers[0][0].book.keys:
+    while id_ not in office.routers[0][0].runtime_config.keys:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)

@@ -87,7 +87,7 @@ async def test_a_provider_is_switched_off_moved_and_left_as_configured(office: O
     back = await office.client().patch("/api/admin/providers/first", json={"enabled": None, "priority": None})
     assert back.json()["override"] is None
     assert await served_by(office) == "first"
-    assert "first" not in office.routers[0][0].book.providers
+    assert "first" not in office.routers[0][0].runtime_config.providers
 
 
 async def test_what_is_not_named_of_a_provider_stays(office: Office) -> None:

@@ -54,7 +54,7 @@ async def test_a_tenant_that_still_has_keys_cannot_be_taken_away(office: Office)
 
 async def test_a_configured_tenant_can_be_set_and_comes_back_but_not_be_taken_away(office: Office) -> None:
     await put(office, "configured", budgets=[{"limit": 8}])
-    assert office.routers[0][0].book.tenants["configured"].budgets[0].limit == 8
+    assert office.routers[0][0].runtime_config.tenants["configured"].budgets[0].limit == 8
 
     back = await office.client().delete("/api/admin/tenants/configured")
 

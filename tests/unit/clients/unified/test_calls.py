@@ -10,7 +10,7 @@ QWEN = CallMade(1002.0, "vllm", "qwen", 0.2, Usage(10, 5))
 FAILED = CallMade(1003.0, "anthropic", "haiku", 7.0, error="scripted failure 503")
 
 
-def book_of(*calls: CallMade) -> CallBook:
+def runtime_config_of(*calls: CallMade) -> CallBook:
     book = CallBook()
     for call in calls:
         book.add(call)
@@ -18,7 +18,7 @@ def book_of(*calls: CallMade) -> CallBook:
 
 
 def test_case_117_the_four_parts() -> None:
-    summary = book_of(HAIKU, OPUS, QWEN, FAILED).summary()
+    summary = runtime_config_of(HAIKU, OPUS, QWEN, FAILED).summary()
 
     assert summary["overview"] == {
         "total_calls": 4,
@@ -56,11 +56,11 @@ def test_a_book_without_calls_divides_by_nothing() -> None:
 
 
 def test_the_sums_go_on_where_the_calls_themselves_are_forgotten() -> None:
-    summary = book_of(*[QWEN] * (MOST_RECENT + 5)).summary()
+    summary = runtime_config_of(*[QWEN] * (MOST_RECENT + 5)).summary()
 
     assert len(summary["recent_calls"]) == MOST_RECENT
     assert summary["overview"]["total_calls"] == MOST_RECENT + 5
 
 
 def test_only_what_failed_has_no_latency_to_average() -> None:
-    assert book_of(FAILED).summary()["by_backend"]["anthropic"]["avg_latency_ms"] == 0.0
+    assert runtime_config_of(FAILED).summary()["by_backend"]["anthropic"]["avg_latency_ms"] == 0.0

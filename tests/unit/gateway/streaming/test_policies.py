@@ -11,12 +11,12 @@ from serve_app.config.routing import OnStreamFailure
 from serve_app.errors import FailureKind, GatewayError, UpstreamError, upstream_error
 from serve_app.events import AttemptFailed, RequestAbandoned, RequestFailed, RequestServed
 from serve_app.formats.openai_chat.request import ChatRequest, read_chat
-from serve_app.gateway.response import ChatStream
+from serve_app.gateway.response import ResponseStream
 from serve_app.gateway.streaming.buffered import COMMENT
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Call, StreamEnd, StreamHead, StreamItem
 from tests.support.clock import FakeClock
-from tests.support.harness import House, ListedProvider
+from tests.support.harness import Harness, ListedProvider
 from tests.support.settings import two_providers
 from tests.unit.gateway.streaming.test_resume import frame, frames, text_of
 
@@ -45,24 +45,24 @@ def request(**fields: object) -> ChatRequest:
     return read_chat(orjson.dumps({"messages": messages, "stream": True, **fields}))
 
 
-async def house(first: Sequence[object], second: Sequence[object] = ()) -> House:
+async def harness(first: Sequence[object], second: Sequence[object] = ()) -> Harness:
     providers = {"first": ListedProvider(*first), "second": ListedProvider(*(second or [whole()]))}
-    return await House(two_providers(), providers, FakeClock()).open()
+    return await Harness(two_providers(), providers, FakeClock()).open()
 
 
-async def read(stream: ChatStream) -> tuple[str, list[object]]:
+async def read(stream: ResponseStream) -> tuple[str, list[object]]:
     """The text a caller has in the end, and what is not text."""
     items = [item async for item in stream]
     blocks = b"".join(item for item in items if isinstance(item, bytes) and item != COMMENT)
     return text_of(blocks), [item for item in items if not isinstance(item, bytes)]
 
 
-def events(made: House, kind: type) -> list[object]:
+def events(made: Harness, kind: type) -> list[object]:
     return [event for event in made.events if isinstance(event, kind)]
 
 
 async def test_by_default_a_stream_that_breaks_off_ends_with_its_error() -> None:
-    made = await house([broken()])
+    made = await harness([broken()])
 
     text, [error] = await read(await made.gateway.chat_stream(request(), "r1"))
 
@@ -76,7 +76,7 @@ async def test_by_default_a_stream_that_breaks_off_ends_with_its_error() -> None
 async def test_a_usage_that_we_counted_is_shown_to_a_caller_who_asked_as_the_upstream_cannot(
     policy: OnStreamFailure, counted: bool, shown: list[int]
 ) -> None:
-    made = await house([whole(usage=USAGE._replace(estimated=counted))])
+    made = await harness([whole(usage=USAGE._replace(estimated=counted))])
     asked = request(stream_options={"include_usage": True})
 
     items = [item async for item in await made.gateway.chat_stream(asked, "r1", on_failure=policy)]
@@ -89,7 +89,7 @@ async def test_a_usage_that_we_counted_is_shown_to_a_caller_who_asked_as_the_ups
 
 
 async def test_a_part_of_an_answer_is_paid_for_though_nobody_gets_the_rest() -> None:
-    made = await house([broken()])
+    made = await harness([broken()])
 
     await read(await made.gateway.chat_stream(request(), "r1"))
 
@@ -99,7 +99,7 @@ async def test_a_part_of_an_answer_is_paid_for_though_nobody_gets_the_rest() -> 
 
 
 async def test_a_part_that_came_in_sentences_is_paid_for_by_its_length() -> None:
-    made = await house([broken(["A whole sentence of forty characters is. "])])
+    made = await harness([broken(["A whole sentence of forty characters is. "])])
 
     await read(await made.gateway.chat_stream(request(), "r1"))
 
@@ -108,7 +108,7 @@ async def test_a_part_that_came_in_sentences_is_paid_for_by_its_length() -> None
 
 
 async def test_a_part_that_repeats_itself_in_every_frame_costs_no_more_than_an_answer_may() -> None:
-    made = await house([broken(["so far " * n for n in range(1, 40)])])
+    made = await harness([broken(["so far " * n for n in range(1, 40)])])
 
     await read(await made.gateway.chat_stream(request(max_tokens=50), "r1"))
 
@@ -117,7 +117,7 @@ async def test_a_part_that_repeats_itself_in_every_frame_costs_no_more_than_an_a
 
 
 async def test_a_resumed_stream_goes_on_where_the_first_one_broke_off() -> None:
-    made = await house([broken()])
+    made = await harness([broken()])
 
     text, [end] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
 
@@ -130,7 +130,7 @@ async def test_a_resumed_stream_goes_on_where_the_first_one_broke_off() -> None:
 
 
 async def test_a_stream_is_resumed_however_long_it_had_run_by_then() -> None:
-    made = await house([])
+    made = await harness([])
     slow = made.providers["first"] = Gated(broken())
 
     stream = await made.gateway.chat_stream(request(), "r1", timeout_s=5, on_failure=RESUME)
@@ -144,7 +144,7 @@ async def test_a_stream_is_resumed_however_long_it_had_run_by_then() -> None:
 
 
 async def test_a_resumed_stream_that_begins_otherwise_is_the_first_error() -> None:
-    made = await house([broken()], [whole(["Something ", "else"])])
+    made = await harness([broken()], [whole(["Something ", "else"])])
 
     text, [error] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
 
@@ -157,7 +157,7 @@ async def test_a_resumed_stream_that_begins_otherwise_is_the_first_error() -> No
 
 async def test_a_resumed_stream_that_ends_too_early_is_the_first_error() -> None:
     short = [StreamHead(0.1), *frames(["One "]), StreamEnd(None, 0.3, 4)]
-    made = await house([broken()], [short])
+    made = await harness([broken()], [short])
 
     _, [error] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
 
@@ -167,7 +167,7 @@ async def test_a_resumed_stream_that_ends_too_early_is_the_first_error() -> None
 
 async def test_when_nobody_can_go_on_the_caller_hears_why_it_broke_off() -> None:
     refused = upstream_error("no prefill here", "second", FailureKind.REJECTED)
-    made = await house([broken()], [refused])
+    made = await harness([broken()], [refused])
 
     _, [error] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
 
@@ -185,7 +185,7 @@ async def test_what_one_vendor_flags_in_the_middle_is_shown_to_another_only_wher
         "second": ListedProvider(whole()),
     }
     configured = two_providers(routing={"fallback_on_content_filter": passes})
-    made = await House(configured, providers, FakeClock()).open()
+    made = await Harness(configured, providers, FakeClock()).open()
 
     text, [end] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
 
@@ -196,7 +196,7 @@ async def test_what_one_vendor_flags_in_the_middle_is_shown_to_another_only_wher
 
 async def test_half_a_tool_call_is_not_carried_on() -> None:
     call = frame({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": '{"a'}}]})
-    made = await house([[StreamHead(0.1), call, cut()]])
+    made = await harness([[StreamHead(0.1), call, cut()]])
 
     _, [error] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
 
@@ -205,7 +205,7 @@ async def test_half_a_tool_call_is_not_carried_on() -> None:
 
 
 async def test_a_held_stream_hides_a_failure_in_the_middle_altogether() -> None:
-    made = await house([broken()], [whole(["Something ", "else"])])
+    made = await harness([broken()], [whole(["Something ", "else"])])
 
     stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
     text, [end] = await read(stream)
@@ -217,7 +217,7 @@ async def test_a_held_stream_hides_a_failure_in_the_middle_altogether() -> None:
 
 
 async def test_a_held_stream_that_nobody_can_serve_is_an_error_like_any_other() -> None:
-    made = await house([cut()], [cut("second")])
+    made = await harness([cut()], [cut("second")])
 
     with pytest.raises(UpstreamError):
         await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
@@ -245,7 +245,7 @@ class Gated(ListedProvider):
 
 
 async def test_comments_keep_the_caller_of_a_held_stream_waiting() -> None:
-    made = await house([])
+    made = await harness([])
     slow = made.providers["first"] = Gated(whole())
 
     stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
@@ -261,7 +261,7 @@ async def test_comments_keep_the_caller_of_a_held_stream_waiting() -> None:
 
 
 async def test_a_held_stream_that_fails_late_ends_with_its_error() -> None:
-    made = await house([], [cut("second")])
+    made = await harness([], [cut("second")])
     slow = made.providers["first"] = Gated(broken())
 
     stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
@@ -275,7 +275,7 @@ async def test_a_held_stream_that_fails_late_ends_with_its_error() -> None:
 
 @pytest.mark.parametrize("begun", [True, False])
 async def test_who_leaves_a_held_stream_leaves_the_provider_as_well(begun: bool) -> None:
-    made = await house([])
+    made = await harness([])
     slow = made.providers["first"] = Gated(whole())
 
     stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
@@ -298,7 +298,7 @@ class Still(FakeClock):
 async def test_who_leaves_a_held_stream_before_its_first_comment_leaves_the_provider_as_well() -> None:
     slow = Gated(whole())
     providers = {"first": slow, "second": ListedProvider(whole())}
-    made = await House(two_providers(), providers, Still()).open()
+    made = await Harness(two_providers(), providers, Still()).open()
 
     asking = asyncio.create_task(made.gateway.chat_stream(request(), "r1", on_failure=HOLD))
     await slow.begun.wait()
@@ -325,7 +325,7 @@ async def test_who_leaves_a_held_stream_before_its_first_comment_leaves_the_prov
 async def test_a_request_ends_exactly_once(
     first: Sequence[StreamItem], second: Sequence[StreamItem], policy: OnStreamFailure
 ) -> None:
-    made = await house([first], [second])
+    made = await harness([first], [second])
 
     with suppress(GatewayError):
         await read(await made.gateway.chat_stream(request(), "r1", on_failure=policy))
@@ -337,7 +337,7 @@ async def test_a_request_ends_exactly_once(
 async def test_a_held_stream_that_was_cut_is_not_asked_for_at_the_same_target_again() -> None:
     providers = {"first": ListedProvider(broken()), "second": ListedProvider(whole())}
     config = two_providers({"retry": {"max_retries": 3}})
-    made = await House(config, providers, FakeClock()).open()
+    made = await Harness(config, providers, FakeClock()).open()
 
     stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
 
@@ -346,7 +346,7 @@ async def test_a_held_stream_that_was_cut_is_not_asked_for_at_the_same_target_ag
 
 
 async def test_a_usage_that_was_asked_for_and_not_told_is_added_at_the_end() -> None:
-    made = await house([whole(usage=None)])
+    made = await harness([whole(usage=None)])
     wants = request(stream_options={"include_usage": True})
 
     for policy in (OnStreamFailure.ERROR, HOLD):
@@ -356,7 +356,7 @@ async def test_a_usage_that_was_asked_for_and_not_told_is_added_at_the_end() -> 
 
 
 async def test_who_leaves_in_the_middle_is_reckoned_for_what_had_come() -> None:
-    made = await house([whole()])
+    made = await harness([whole()])
 
     stream = await made.gateway.chat_stream(request(), "r1")
     items = aiter(stream)
@@ -377,7 +377,7 @@ async def test_a_held_stream_for_which_the_time_was_too_short_says_nothing_about
                 await asyncio.sleep(0.01)
                 yield frame({"content": "on and "})
 
-    made = await house([], [cut("second")])
+    made = await harness([], [cut("second")])
     made.providers["first"] = Endless()
 
     stream = await made.gateway.chat_stream(request(), "r1", timeout_s=0.1, on_failure=HOLD)
@@ -390,7 +390,7 @@ async def test_a_held_stream_for_which_the_time_was_too_short_says_nothing_about
 async def test_a_held_stream_is_bounded_by_what_an_answer_may_have() -> None:
     long = [StreamHead(0.1), *[frame({"content": "x" * 1000})] * 3, StreamEnd(USAGE, 0.3, 16)]
     providers = {"first": ListedProvider(long), "second": ListedProvider(whole())}
-    made = await House(two_providers({"max_answer_mb": 0.002}), providers, FakeClock()).open()
+    made = await Harness(two_providers({"max_answer_mb": 0.002}), providers, FakeClock()).open()
 
     stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
 
@@ -399,7 +399,7 @@ async def test_a_held_stream_is_bounded_by_what_an_answer_may_have() -> None:
 
 
 async def test_the_usage_that_is_added_to_a_resumed_stream_names_who_went_on() -> None:
-    made = await house([broken()], [whole(usage=None)])
+    made = await harness([broken()], [whole(usage=None)])
     wants = request(stream_options={"include_usage": True})
 
     stream = await made.gateway.chat_stream(wants, "r1", on_failure=RESUME)
@@ -421,7 +421,7 @@ class Clinging(ListedProvider):
 
 
 async def test_a_stream_that_cannot_be_closed_is_settled_all_the_same() -> None:
-    made = House(two_providers(), {"first": Clinging(), "second": ListedProvider(whole())}, FakeClock())
+    made = Harness(two_providers(), {"first": Clinging(), "second": ListedProvider(whole())}, FakeClock())
     await made.open()
     stream = await made.gateway.chat_stream(request(), "r1")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.gateway.streaming.resume import Continuation, Differs, Told, usage_frame
+from serve_app.gateway.streaming.resume import Continuation, Differs, SentText, usage_frame
 from serve_app.pricing.usage import Usage
 
 
@@ -25,8 +25,8 @@ def frames(texts: Sequence[str], chunk_id: str = "a") -> list[bytes]:
     ]
 
 
-def told(*texts: str) -> Told:
-    made = Told()
+def told(*texts: str) -> SentText:
+    made = SentText()
     for block in frames(texts):
         made.listen(block)
     return made
