@@ -29,6 +29,7 @@ from serve_app.deployments.options import deployment_options
 from serve_app.deployments.provider import ProviderDeployment
 from serve_app.deployments.router import RouterDeployment
 from serve_app.errors import ConfigError
+from serve_app.providers.address_policy import EndpointPolicy
 
 ROUTER = "router"
 
@@ -73,7 +74,9 @@ def _provider(config: ProviderConfig, settings: Settings) -> Application:
     if config.local is not None:
         return _local_model(config, config.local, settings)
     options = deployment_options(f"provider-{config.id}", config)
-    return serve.deployment(ProviderDeployment, **options).bind(config, settings.log_level)
+    return serve.deployment(ProviderDeployment, **options).bind(
+        config, settings.log_level, EndpointPolicy.of(settings)
+    )
 
 
 def refuse_without_extras(settings: Settings) -> None:

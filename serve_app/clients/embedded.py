@@ -28,6 +28,7 @@ from serve_app.formats.openai_chat.request import read_chat
 from serve_app.formats.openai_embeddings import read_embedding
 from serve_app.gateway.gateway import Gateway, Response
 from serve_app.gateway.routing_info import METADATA, metadata
+from serve_app.providers.address_policy import EndpointPolicy
 from serve_app.providers.base import Health, Provider
 from serve_app.providers.factory import build_provider
 
@@ -46,7 +47,7 @@ class _Loop:
     """What belongs to one event loop; its providers to the end, as a later configuration may want them."""
 
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    providers: dict[ProviderConfig, Provider] = field(default_factory=dict)
+    providers: dict[tuple[ProviderConfig, EndpointPolicy], Provider] = field(default_factory=dict)
     started: _Started | None = None
 
 
@@ -165,10 +166,13 @@ class EmbeddedGateway:
             return here.started
 
     def _providers(self, settings: Settings, here: _Loop) -> dict[str, Provider]:
+        endpoint_policy = EndpointPolicy.of(settings)
         for config in settings.llm_providers:
-            if config not in here.providers:
-                here.providers[config] = build_provider(config, self._environ, self._clock)
-        return {config.id: here.providers[config] for config in settings.llm_providers}
+            if (config, endpoint_policy) not in here.providers:
+                here.providers[config, endpoint_policy] = build_provider(
+                    config, self._environ, self._clock, endpoint_policy
+                )
+        return {config.id: here.providers[config, endpoint_policy] for config in settings.llm_providers}
 
     def _here(self) -> _Loop:
         """This loop's; of those that are closed nobody can end any more what was theirs."""

@@ -1,8 +1,10 @@
 """Whether a configuration relies on what has changed: one predicate for each kind of setting."""
 
 from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
 
 from serve_app.caller import NOBODY, Role
+from serve_app.config.endpoint_addresses import is_literal
 from serve_app.config.load import Loaded
 from serve_app.config.model import CHAT_TASKS
 from serve_app.config.pricing import PriceTable
@@ -63,6 +65,15 @@ def switches_rays_token_off(loaded: Loaded, environ: Environ) -> bool:
 def leaves_unusable_state_to_us(loaded: Loaded, environ: Environ) -> bool:
     storage = loaded.settings.storage
     return "on_unavailable" not in storage.model_fields_set and storage.on_unavailable is OnUnavailable.ALLOW
+
+
+def names_an_upstream(loaded: Loaded, environ: Environ) -> bool:
+    addresses = [urlsplit(p.base_url).hostname for p in loaded.settings.llm_providers if p.base_url]
+    return any(host and not is_literal(host) and host != "localhost" for host in addresses)
+
+
+def has_no_vllm(loaded: Loaded, environ: Environ) -> bool:
+    return not any(provider.type == VLLM for provider in loaded.settings.llm_providers)
 
 
 def has_no_keys(loaded: Loaded, environ: Environ) -> bool:

@@ -67,3 +67,6 @@ CorrectedDollars = Annotated[
     _Number,
 ]
 Rate = Annotated[int, Field(ge=1, le=MOST_RATE), _Number]
+Priority = Annotated[int, Field(ge=1, le=100), _Number]
+Moment = Annotated[float, _Number]
+"""Seconds since the epoch."""

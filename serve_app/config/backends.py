@@ -18,3 +18,13 @@ class BackendsConfig(Config):
     vllm_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/@]+", max_length=2000)
     vllm_hourly_rate: PricePerHour = 0.16
     allow_private: bool = True
+
+    @property
+    def api_base(self) -> str | None:
+        """Where the API at `vllm_endpoint` is."""
+        return f"{tidy(self.vllm_endpoint)}/v1" if self.vllm_endpoint else None
+
+
+def tidy(address: str) -> str:
+    """Return an address without a trailing slash or `/v1`."""
+    return address.strip().rstrip("/").removesuffix("/v1").rstrip("/")

@@ -1,8 +1,8 @@
 """What an operator changes while the gateway runs, over what the configuration says."""
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
-from serve_app.config.amounts import PricePer1k, PricePerUse
+from serve_app.config.amounts import PricePer1k, PricePerUse, Priority
 from serve_app.config.base import Config
 
 
@@ -24,8 +24,8 @@ class PriceOverride(Config):
 class ProviderOverride(Config):
     """Whether a provider is asked at all, and its priority; None: as configured."""
 
-    enabled: bool | None = None
-    priority: int | None = Field(default=None, ge=1, le=100)
+    enabled: StrictBool | None = None
+    priority: Priority | None = None
 
 
 class BackendState(Config):

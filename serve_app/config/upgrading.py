@@ -282,6 +282,22 @@ CHANGES = (
         affected.every,
     ),
     Change(
+        "refused-addresses",
+        "2.1.0",
+        "a name in `base_url` could lead anywhere; an endpoint set at run time was checked when it was set",
+        "both are checked when a connection opens: no name leads to link-local addresses",
+        "write the address itself into `base_url`",
+        affected.names_an_upstream,
+    ),
+    Change(
+        "tier-of-ones-own",
+        "2.1.0",
+        "`qwen` without a provider of type `vllm` was answered by any small chat model",
+        "404; with such a provider it goes there first",
+        "name a model or a task",
+        affected.has_no_vllm,
+    ),
+    Change(
         "bodies-in-flight",
         "2.1.0",
         "any number of request bodies at once, and each could take for ever",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from serve_app.config.backends import tidy
 from serve_app.config.override import BackendState
 from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
@@ -193,11 +194,6 @@ def backend_named(name: str) -> Backend:
             param="backend",
             code="invalid_backend",
         ) from None
-
-
-def tidy(address: str) -> str:
-    """An address without a trailing slash or `/v1`."""
-    return address.strip().rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 def endpoint_of(text: str) -> str:

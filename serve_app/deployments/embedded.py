@@ -117,11 +117,11 @@ async def local_gateway(
     journal_recovery = None if journals is None else JournalRecovery(journals, local, clock)
     metrics = MetricsListener(lambda: control.tally)
     gateway = Gateway(settings, providers, control, clock, rng, [metrics, log_event, *listeners])
-    from serve_app.providers.endpoint_check import (
-        look_at_endpoint,  # not above: an import shall connect nothing
-    )
+    # Not above: an import shall connect nothing.
+    from serve_app.providers.address_policy import EndpointPolicy
+    from serve_app.providers.endpoint_check import look_at_endpoint
 
-    look = partial(look_at_endpoint, clock=clock)
+    look = partial(look_at_endpoint, clock=clock, endpoint_policy=EndpointPolicy.of(settings))
     health_monitor = HealthMonitor(settings.health, providers, clock, rng, gateway.tell, gateway.moved, look)
     await control.start()
     health_monitor.watch(control.breakers, free_to_look_at(settings))

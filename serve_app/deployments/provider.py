@@ -9,6 +9,7 @@ from serve_app.config.provider import ProviderConfig
 from serve_app.deployments.gc_tuning import tune_gc
 from serve_app.errors import UpstreamError, internal_error
 from serve_app.observability.logs import configure_logs
+from serve_app.providers.address_policy import EndpointPolicy
 from serve_app.providers.base import Answer, Call, Health, StreamItem
 from serve_app.providers.factory import build_provider
 
@@ -24,11 +25,11 @@ class ProviderDeployment:
     That holds for exceptions of our own code too: their tracebacks stay in this replica's log.
     """
 
-    def __init__(self, config: ProviderConfig, log_level: str) -> None:
+    def __init__(self, config: ProviderConfig, log_level: str, endpoint_policy: EndpointPolicy) -> None:
         configure_logs(log_level)
         tune_gc()
         self._id = config.id
-        self._provider = build_provider(config, os.environ, SystemClock())
+        self._provider = build_provider(config, os.environ, SystemClock(), endpoint_policy)
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
         try:

@@ -46,6 +46,7 @@ from serve_app.observability.logs import (
 )
 from serve_app.observability.metrics import MetricsListener, exposition
 from serve_app.pricing.target_prices import prices_of
+from serve_app.providers.address_policy import EndpointPolicy
 from serve_app.providers.base import Provider, StreamEnd
 from serve_app.providers.endpoint_check import look_at_endpoint
 from serve_app.providers.factory import build_provider
@@ -71,8 +72,9 @@ class RouterDeployment:
         configure_logs(settings.log_level)
         tune_gc()
         clock = SystemClock()
+        endpoint_policy = EndpointPolicy.of(settings)
         providers: dict[str, Provider] = {
-            provider.id: build_provider(provider, os.environ, clock)
+            provider.id: build_provider(provider, os.environ, clock, endpoint_policy)
             if provider.transport is Transport.INLINE
             else HandleProvider(provider.id, handles[provider.id])
             for provider in settings.llm_providers
@@ -92,7 +94,7 @@ class RouterDeployment:
         }
         self._gateway = Gateway(settings, providers, self._control, clock, rng, [metrics, log_event], wakers)
         awake = {p.id: providers[p.id] for p in settings.llm_providers if not _may_sleep(p)}
-        self._look = partial(look_at_endpoint, clock=clock)
+        self._look = partial(look_at_endpoint, clock=clock, endpoint_policy=endpoint_policy)
         self._health_monitor = HealthMonitor(
             settings.health, awake, clock, rng, self._gateway.tell, self._gateway.moved, self._look
         )

@@ -22,6 +22,7 @@ class FailureKind(StrEnum):
     CONTEXT_LENGTH = "context_length"  # 400: too long for this model
     CONTENT_FILTER = "content_filter"  # 400: refused for what it says
     REJECTED = "rejected"  # other 4xx: the caller's request is at fault
+    REFUSED_ADDRESS = "refused_address"  # its name leads where the gateway calls nobody
     INTERNAL = "internal"  # an exception of our own code: nothing that the provider or the caller did
 
 
@@ -38,6 +39,7 @@ _STATUS = {
     FailureKind.CONTEXT_LENGTH: 400,
     FailureKind.CONTENT_FILTER: 400,
     FailureKind.REJECTED: 400,
+    FailureKind.REFUSED_ADDRESS: 502,
     FailureKind.INTERNAL: 500,
 }
 
@@ -53,6 +55,7 @@ _NO_RETRY_HELPS = frozenset(
         FailureKind.AUTH,
         FailureKind.OUT_OF_CREDIT,
         FailureKind.NOT_FOUND,
+        FailureKind.REFUSED_ADDRESS,
         FailureKind.INTERNAL,
     }
 )

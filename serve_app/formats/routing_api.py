@@ -11,7 +11,13 @@ from serve_app.formats.routing_fields import LONGEST_NAME, MOST_MODELS, MOST_PRO
 
 Dollars = Annotated[float, Field(strict=True, ge=0, le=MOST_DOLLARS)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
-ProviderNames = Annotated[list[Name], Field(max_length=MOST_PROVIDERS)]
+ProviderNames = Annotated[
+    list[Name],
+    Field(
+        max_length=MOST_PROVIDERS,
+        description="Ids or types of providers that are there for the caller: another one is a 400.",
+    ),
+]
 
 
 def _a_number(value: Any) -> Any:

@@ -7,7 +7,7 @@ must agree on is read from the control replica, and told to it.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -261,6 +261,9 @@ class Gateway:
     def _intent(self, name: str | None) -> tuple[Intent, Backend | None]:
         """What a name means, and the backend that operators have switched to where that has a say."""
         backend = switched_by(self.control.runtime_config.backend)
+        if backend is None and name is not None and (own := self.names.own_type(name)):
+            at_home = self.names.tier_at(name, own)
+            return replace(at_home, preferred_model=TIERS[name].model_id), Backend(own)
         if backend is None or not self.names.leaves_the_choice(name):
             return self.names.chat(name), None
         offered = [tier.name for tier in OFFERED[backend]]

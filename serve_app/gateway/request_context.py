@@ -48,7 +48,7 @@ PROBED_AGAIN_AFTER_S = 1.0  # a probe takes about as long as a request
 MOST_PATIENCE_S = 3600.0  # a Retry-After above is a mistake, and must not take a target away for ever
 MOST_OUTAGE_S = 60.0  # of a 503, which guesses when its trouble ends; a breaker finds out
 
-_REACHED_NOBODY = (FailureKind.UNREACHABLE, FailureKind.SATURATED)
+_REACHED_NOBODY = (FailureKind.UNREACHABLE, FailureKind.SATURATED, FailureKind.REFUSED_ADDRESS)
 
 
 class AttemptTimeouts(NamedTuple):

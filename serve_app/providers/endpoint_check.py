@@ -1,21 +1,28 @@
 """A look at a server that speaks OpenAI's words and belongs to no configured provider: it gets no key."""
 
-import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from serve_app.clock import Clock
 from serve_app.errors import UpstreamError
+from serve_app.providers.address_policy import DEFAULT_ENDPOINT_POLICY, EndpointPolicy
 from serve_app.providers.base import Health, HealthStatus
+from serve_app.providers.connections import open_session
 from serve_app.providers.health_check import listed_models
 
 
-async def look_at_endpoint(api_base: str, clock: Clock) -> Health:
+async def look_at_endpoint(
+    api_base: str,
+    clock: Clock,
+    endpoint_policy: EndpointPolicy = DEFAULT_ENDPOINT_POLICY,
+    resolver: AbstractResolver | None = None,
+) -> Health:
     """
     Whether somebody answers there; `api_base` ends in `/v1`.
 
     One GET of five seconds at most, without a key, and no redirect is followed.
     """
     started = clock.monotonic()
-    async with aiohttp.ClientSession() as session:
+    async with open_session(endpoint_policy.address_policy_for(api_base), resolver) as session:
         found = await listed_models(session, f"{api_base}/models", {}, "vllm", now=clock.now(), secret=None)
     if isinstance(found, UpstreamError):
         status = found.upstream_status

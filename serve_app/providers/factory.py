@@ -5,23 +5,32 @@ from collections.abc import Mapping
 from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import ConfigError
+from serve_app.providers.address_policy import DEFAULT_ENDPOINT_POLICY, EndpointPolicy
 from serve_app.providers.base import Provider
 from serve_app.providers.catalogue import Adapter, vendor
 from serve_app.providers.keys import key_of
 from serve_app.providers.metered import MeteredProvider
 
 
-def build_provider(config: ProviderConfig, environ: Mapping[str, str], clock: Clock) -> Provider:
+def build_provider(
+    config: ProviderConfig,
+    environ: Mapping[str, str],
+    clock: Clock,
+    endpoint_policy: EndpointPolicy = DEFAULT_ENDPOINT_POLICY,
+) -> Provider:
     """
     The provider that this configuration describes, not yet connected.
 
-    `environ` is where keys are looked up. Where an hour of its machine costs something, it is metered.
+    `environ` is where keys are looked up. `endpoint_policy` is for calls that were moved elsewhere.
+    Where an hour of its machine costs something, it is metered.
     """
-    built = _built(config, environ, clock)
+    built = _built(config, environ, clock, endpoint_policy)
     return MeteredProvider(built, clock) if config.hourly_rate else built
 
 
-def _built(config: ProviderConfig, environ: Mapping[str, str], clock: Clock) -> Provider:
+def _built(
+    config: ProviderConfig, environ: Mapping[str, str], clock: Clock, endpoint_policy: EndpointPolicy
+) -> Provider:
     """
     The adapter.
 
@@ -46,4 +55,4 @@ def _built(config: ProviderConfig, environ: Mapping[str, str], clock: Clock) -> 
 
             if (config.base_url or row.base_url) is None:
                 raise ConfigError(f"provider '{config.id}' of type '{config.type}' needs a base_url")
-            return OpenAICompatibleProvider(config, row, key, clock)
+            return OpenAICompatibleProvider(config, row, key, clock, endpoint_policy)

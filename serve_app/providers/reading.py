@@ -1,6 +1,11 @@
 """Reading what an upstream sends, no further than it may go."""
 
+import asyncio
+
 import aiohttp
+
+REFUSAL_S = 2.0  # how long to wait for the words of a refusal: its status has said the most
+REFUSAL_LIMIT = 1024**2  # bytes of those words
 
 
 async def read_at_most(limit: float, response: aiohttp.ClientResponse) -> bytes | None:
@@ -14,3 +19,12 @@ async def read_at_most(limit: float, response: aiohttp.ClientResponse) -> bytes 
         if size > limit:
             return None
     return b"".join(pieces)
+
+
+async def words_of_refusal(response: aiohttp.ClientResponse) -> bytes:
+    """What a refusal says, as far as it is short and comes soon."""
+    try:
+        async with asyncio.timeout(REFUSAL_S):
+            return await read_at_most(REFUSAL_LIMIT, response) or b""
+    except (aiohttp.ClientError, OSError):
+        return b""

@@ -4,7 +4,12 @@ from enum import StrEnum
 
 from serve_app.errors import FailureKind, UpstreamError
 
-_SAYS_NOTHING = (FailureKind.NOT_FOUND, FailureKind.SATURATED, FailureKind.INTERNAL)
+_SAYS_NOTHING = (
+    FailureKind.NOT_FOUND,
+    FailureKind.SATURATED,
+    FailureKind.REFUSED_ADDRESS,
+    FailureKind.INTERNAL,
+)
 
 
 class Outcome(StrEnum):
@@ -25,7 +30,8 @@ def outcome_of(failure: UpstreamError | None) -> Outcome:
     Outages, timeouts, rate limits and a dead key count against the provider.
 
     What the caller got wrong does not, nor does a model that the provider does not have: its others are well.
-    A queue of our own that is full says nothing about who it leads to, nor does an exception of our own code.
+    A queue of our own that is full says nothing about who it leads to, nor does an exception of our own code,
+    nor an address that we do not call.
     """
     if failure is None:
         return Outcome.SUCCESS

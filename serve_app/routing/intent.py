@@ -32,15 +32,22 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class _Tier:
+    """
+    A model by the name of its class; `tasks` are what it is for, the likeliest first.
+
+    `provider_type`: it stands for a machine of one's own, and is there only where a provider of that type is.
+    """
+
     model_id: str
     tasks: tuple[ModelTask, ...]
+    provider_type: str | None = None
 
 
 TIERS = {
     "haiku": _Tier("claude-3-haiku-20240307", (ModelTask.CHAT_SMALL,)),
     "sonnet": _Tier("claude-3-5-sonnet-20241022", (ModelTask.CHAT_SMART,)),
     "opus": _Tier("claude-3-opus-20240229", (ModelTask.CHAT_LARGE, ModelTask.CHAT_SMART)),
-    "qwen": _Tier("Qwen/Qwen2.5-7B-Instruct", (ModelTask.CHAT_SMALL, ModelTask.CHAT_SMART)),
+    "qwen": _Tier("Qwen/Qwen2.5-7B-Instruct", (ModelTask.CHAT_SMALL, ModelTask.CHAT_SMART), "vllm"),
 }
 
 
@@ -76,6 +83,11 @@ class ModelNames:
         """Whether it is for us to say which provider answers: no name, `auto`, or a tier."""
         return not name or name == "auto" or (name in TIERS and name not in self._tasks)
 
+    def own_type(self, name: str | None) -> str | None:
+        """Return the type of provider that serves a tier before all others; None: any may."""
+        tier = None if name is None or self.is_model(name) else TIERS.get(name)
+        return tier.provider_type if tier is not None and tier.provider_type in self._served_by else None
+
     def tier_at(self, tier: str, provider_type: str) -> Intent:
         """
         A tier as providers of this type serve it, with no word of its model: they may have another one.
@@ -98,6 +110,11 @@ class ModelNames:
         if name in CHAT_TASKS:
             return Intent(ModelTask(name))
         if tier := TIERS.get(name):
+            if tier.provider_type not in (None, *self._served_by) and tier.model_id not in self._tasks:
+                raise ModelNotFound(name, self.known).advising(
+                    f"The tier '{name}' is served by providers of type '{tier.provider_type}', and none is "
+                    "configured"
+                )
             task = next((t for t in tier.tasks if t in self._served), tier.tasks[-1])
             return Intent(task, preferred_model=tier.model_id)
         raise ModelNotFound(name, self.known)

@@ -88,7 +88,7 @@ class Plan:
         if chosen.priority == 0:
             return "Matched preferred model"
         if chosen.target.provider_type == self.wanted.preferred_type:
-            return f"Selected by current backend ({chosen.target.provider_type})"
+            return f"Selected by backend ({chosen.target.provider_type})"
         if self.strategy == "fallback":
             return f"Selected by priority ({chosen.priority})"
         return f"Selected by strategy {self.strategy} (priority {chosen.priority})"

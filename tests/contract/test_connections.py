@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from serve_app.errors import FailureKind, ProviderTimeoutError, UpstreamError
-from serve_app.providers import health_check
+from serve_app.providers import health_check, reading
 from serve_app.providers.base import Answer, Provider, StreamEnd, StreamHead
 from serve_app.providers.litellm import provider as litellm_provider
 from serve_app.providers.openai_compatible import provider as wire
@@ -147,7 +147,7 @@ async def test_a_stream_that_is_one_endless_frame_is_given_up(type_: str) -> Non
 async def test_a_refusal_that_never_finishes_speaking_is_told_by_its_status(
     type_: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "REFUSAL_S", 0.2)
+    monkeypatch.setattr(reading, "REFUSAL_S", 0.2)
 
     async def talk(line: Line) -> None:
         await line.hear()

@@ -32,7 +32,8 @@ PURE = (
     "serve_app/gateway/{charging,budget_filter}.py",
     "serve_app/{pricing,limits,ledger,resilience,routing,providers/dialects}/*.py",
     "serve_app/{formats,formats/openai_chat,gateway/streaming}/*.py",
-    "serve_app/control/{admin_quota,breakers,capacity,config_change,control_plane,endpoint_addresses}.py",
+    "serve_app/control/{admin_quota,breakers,capacity,config_change,control_plane}.py",
+    "serve_app/config/endpoint_addresses.py",
     "serve_app/control/{machine_report,runtime_config,tally}.py",
 )
 NEAR = 3  # tests whose files are run before all others, as most mutants go no further

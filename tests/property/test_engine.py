@@ -35,6 +35,7 @@ LAST_WORDS = {
     FailureKind.CONTEXT_LENGTH: 400,
     FailureKind.CONTENT_FILTER: 400,
     FailureKind.REJECTED: 400,
+    FailureKind.REFUSED_ADDRESS: 502,
     FailureKind.INTERNAL: 500,
 }
 FINAL = (

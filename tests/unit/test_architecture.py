@@ -69,7 +69,7 @@ RINGS = {
         "errors clock config pricing ledger control providers observability",
         "ray vllm orjson pydantic",
     ),
-    "app": ("errors config deployments", "ray pydantic"),
+    "app": ("errors config deployments providers.address_policy", "ray pydantic"),
     "clients": ("errors caller config.routing deployments.handle_method formats", "ray orjson"),
     "clients/embedded": (
         "errors clock config events gateway deployments.embedded providers formats",

@@ -87,9 +87,11 @@ STATUS = {
     FailureKind.CONTENT_FILTER: 400,
     FailureKind.REJECTED: 400,
     FailureKind.OUT_OF_CREDIT: 502,
+    FailureKind.REFUSED_ADDRESS: 502,
     FailureKind.INTERNAL: 500,
 }
 NEVER_RETRY = {
+    FailureKind.REFUSED_ADDRESS,
     FailureKind.AUTH,
     FailureKind.OUT_OF_CREDIT,
     FailureKind.INTERNAL,

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.endpoint_guard import EndpointGuard
 from serve_app.api.admin.service import AdminService
 from serve_app.api.admin.timestamps import shown_timestamp
 from serve_app.caller import Caller
+from serve_app.config.backends import tidy
 from serve_app.config.base import Config
 from serve_app.control.backend import (
     Backend,
@@ -24,7 +25,6 @@ from serve_app.control.backend import (
     Backends,
     backend_named,
     backends_of,
-    tidy,
 )
 from serve_app.control.local_control_plane import SWITCHED
 from serve_app.ledger.store import Record
@@ -36,7 +36,7 @@ class SwitchWanted(Config):
     """The backend by its name; unless the check is skipped, only one that is well is switched to."""
 
     backend: str = Field(max_length=100, json_schema_extra={"enum": list(Backend)})
-    skip_health_check: bool = False
+    skip_health_check: StrictBool = False
 
 
 class EndpointWanted(Config):

@@ -29,7 +29,7 @@ from serve_app.pricing.money import dollars_text
 
 USUALLY_BY = "provider,model"
 _TEXT = {"type": "string"}
-SOME_STEPS = rf"^({'|'.join(By)})(,({'|'.join(By)}))*$"
+SOME_STEPS = rf"^ *(({'|'.join(By)}) *(, *({'|'.join(By)}) *)*)?$"
 _MAKES_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # where a spreadsheet opens the file
 
 
@@ -52,7 +52,10 @@ def costs_routes(service: AdminService, access: Access) -> APIRouter:
         until: Moment = None,
         by: Annotated[
             str,
-            Query(description=f"Any of {', '.join(By)}.", json_schema_extra={"pattern": SOME_STEPS}),
+            Query(
+                description=f"Any of {', '.join(By)}; nothing: sums alone.",
+                json_schema_extra={"pattern": SOME_STEPS},
+            ),
         ] = USUALLY_BY,
         form: Annotated[Form, Query(alias="format")] = Form.JSON,
     ) -> dict[str, Any] | Response:
@@ -132,8 +135,10 @@ def shown_entry(entry: Entry) -> dict[str, Any]:
 
 
 def _steps(by: str) -> list[By]:
+    if not by.strip(" "):
+        return []
     try:
-        return list(dict.fromkeys(By(step.strip()) for step in by.split(",") if step.strip()))
+        return list(dict.fromkeys(By(step.strip(" ")) for step in by.split(",")))
     except ValueError:
         raise InvalidRequest(f"'by' must be some of {', '.join(By)}", param="by") from None
 

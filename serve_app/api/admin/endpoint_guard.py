@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
-from serve_app.control.endpoint_addresses import Address, is_ours, literal_address, refused_address
+from serve_app.config.endpoint_addresses import Address, is_ours, literal_address, refused_address
 from serve_app.errors import InvalidRequest
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]

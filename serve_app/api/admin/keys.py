@@ -10,6 +10,7 @@ from serve_app.api.admin.revision import IfMatch, tell_revision
 from serve_app.api.admin.service import AdminService
 from serve_app.api.admin.timestamps import END_OF_TIME
 from serve_app.caller import NOBODY, Caller, Role
+from serve_app.config.amounts import Moment
 from serve_app.config.base import Config
 from serve_app.config.data_policy import DataPolicy
 from serve_app.config.key import new_key
@@ -27,7 +28,7 @@ class KeyChange(Config):
     budgets: Budgets = ()
     rates: Rates = ()
     data_policy: DataPolicy | None = None
-    expires_at: float | None = Field(default=None, le=END_OF_TIME)  # milliseconds by mistake are above
+    expires_at: Moment | None = Field(default=None, le=END_OF_TIME)  # milliseconds by mistake are above
     note: str = Field(default="", max_length=500)
 
 

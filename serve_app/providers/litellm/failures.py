@@ -19,10 +19,16 @@ import litellm
 import orjson
 
 from serve_app.errors import FailureKind, UpstreamError, internal_error, upstream_error
+from serve_app.providers.address_policy import refused_address_in
 from serve_app.providers.failure_kinds import kind_of
 from serve_app.providers.litellm.chunks import failure_heard, nothing_heard
 from serve_app.providers.litellm.http import AnswerTooLong, Exchange
-from serve_app.providers.openai_compatible.failures import broken, failure_of_words, retry_after_s
+from serve_app.providers.openai_compatible.failures import (
+    broken,
+    failure_of_address,
+    failure_of_words,
+    retry_after_s,
+)
 from serve_app.providers.timeouts import OutOfTime, out_of_time
 from serve_app.providers.vendor_words import SILENT, VendorWords, words_in
 
@@ -74,6 +80,8 @@ def failure_of_litellm(
     error: Exception, exchange: Exchange, provider_id: str, *, now: float, secret: str | None = None
 ) -> UpstreamError:
     """An exception out of LiteLLM as a value; `now` is seconds since the epoch, for a Retry-After date."""
+    if refused := refused_address_in(exchange.failure) or refused_address_in(error):
+        return failure_of_address(refused, provider_id)
     links = list(_chain(error))
     for link in (*links, exchange.failure):
         # A refusal that is slow to explain itself is still a refusal.

@@ -7,16 +7,19 @@ from vendor to vendor. What HTTP said is the same for all of them; it is noted h
 Importing this module imports LiteLLM, which takes seconds: only `litellm_provider` does, once it must.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import httpx
 import openai
 from litellm.litellm_core_utils.prompt_templates import image_handling
-from litellm.llms.custom_httpx import aiohttp_transport
+from litellm.llms.custom_httpx import aiohttp_transport, http_handler
 
+from serve_app.providers.address_policy import DEFAULT_ADDRESS_POLICY, AddressInfo, AddressPolicy
 from serve_app.providers.litellm.overheard import Overheard
 from serve_app.providers.timeouts import OutOfTime, Timeout, within
 
@@ -35,6 +38,7 @@ class Exchange:
     all. A vendor whose SDK brings a network of its own leaves all five as they were.
 
     `asks_stream` is what was asked for. Where `replayed` is there, it is the answer, and nothing is sent.
+    `address_policy` says where connections may lead.
     """
 
     connect_s: float
@@ -48,6 +52,7 @@ class Exchange:
     request_id: str = ""
     asks_stream: bool = False
     replayed: bytes | None = None
+    address_policy: AddressPolicy = DEFAULT_ADDRESS_POLICY
 
     @property
     def came_otherwise(self) -> bytes:
@@ -61,6 +66,9 @@ class Exchange:
 
 # The call that the running task is making: LiteLLM has no place to hand it through.
 CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
+
+
+_LITELLMS_SOCKETS = http_handler.build_aiohttp_keepalive_socket_factory
 
 
 class OneRequest(aiohttp_transport.LiteLLMAiohttpTransport):  # type: ignore[misc]
@@ -171,6 +179,25 @@ def _given_up(exchange: Exchange, failure: Exception, request: httpx.Request) ->
     return openai.APIConnectionError(request=request)
 
 
+def _watched(build: Callable[[], Callable[[AddressInfo], socket.socket] | None]) -> Any:
+    """LiteLLM's maker of sockets, which first looks at where they are to lead."""
+
+    def watching() -> Callable[[AddressInfo], socket.socket]:
+        make = build()
+
+        def socket_for(info: AddressInfo) -> socket.socket:
+            exchange = CURRENT.get()
+            address_policy = DEFAULT_ADDRESS_POLICY if exchange is None else exchange.address_policy
+            if make is None:
+                return address_policy.socket_for(info)
+            address_policy.check(info)
+            return make(info)
+
+        return socket_for
+
+    return watching
+
+
 def install() -> None:
     """
     Put ours in the place of LiteLLM's own, for every client that it will make.
@@ -178,4 +205,5 @@ def install() -> None:
     And let it fetch no media: a file or a tool's result that is a link would be read from inside our network.
     """
     aiohttp_transport.LiteLLMAiohttpTransport = OneRequest
+    http_handler.build_aiohttp_keepalive_socket_factory = _watched(_LITELLMS_SOCKETS)
     image_handling.MAX_IMAGE_URL_DOWNLOAD_SIZE_MB = 0

@@ -12,12 +12,12 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import aiohttp
 import orjson
 
 from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import ConfigError, FailureKind, UpstreamError, upstream_error
+from serve_app.providers.address_policy import AddressPolicy
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.bodies import (
     Fitted,
@@ -28,6 +28,7 @@ from serve_app.providers.bodies import (
     usage_in,
 )
 from serve_app.providers.catalogue import Vendor
+from serve_app.providers.connections import open_session
 from serve_app.providers.counted_usage import counted, listener_for, said_in
 from serve_app.providers.frames import frame_of, speaks
 from serve_app.providers.health_check import listed_models, look, paid_question
@@ -78,6 +79,7 @@ class LiteLlmProvider:
         self._litellm, self._http, self._failures = _load()
         self._has_threads = False
         self._address = Address(config, vendor, os.environ)
+        self._address_policy = AddressPolicy.of_file(self._address.root)
         self._requests = LiteLlmRequests(self._litellm, config, vendor, api_key, self._address)
         prefix = vendor.model_string("").rstrip("/")
         if prefix and prefix not in self._litellm.provider_list:
@@ -289,6 +291,7 @@ class LiteLlmProvider:
             self._config.max_answer_mb * 1024**2,
             request_id=call.request_id,
             asks_stream=asks_stream,
+            address_policy=self._address_policy,
         )
         self._http.CURRENT.set(exchange)
         return exchange
@@ -308,7 +311,7 @@ class LiteLlmProvider:
     async def _models(self) -> tuple[str, ...] | UpstreamError:
         key_header, headers = _LISTS[self._config.type]
         key = f"Bearer {self._api_key}" if key_header == "Authorization" else self._api_key
-        async with aiohttp.ClientSession() as session:
+        async with open_session(self._address_policy) as session:
             return await listed_models(
                 session,
                 self._address.of_models,

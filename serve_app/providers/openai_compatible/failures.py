@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from serve_app.errors import FailureKind, UpstreamError, redacted, upstream_error
+from serve_app.providers.address_policy import AddressRefused, refused_address_in
 from serve_app.providers.failure_kinds import kind_in_an_answer, kind_of
 from serve_app.providers.timeouts import OutOfTime, out_of_time
 from serve_app.providers.vendor_words import TEXT_LIMIT, VendorWords, words_in
@@ -128,6 +129,8 @@ def failure_of_words(
 
 def failure_of_exception(error: Exception, provider_id: str) -> UpstreamError:
     """No answer at all, or one that cannot be read. Internal addresses stay out of the message."""
+    if refused := refused_address_in(error):
+        return failure_of_address(refused, provider_id)
     match error:
         case OutOfTime():
             return out_of_time(provider_id, error.limit, error.limit_s)
@@ -142,6 +145,13 @@ def failure_of_exception(error: Exception, provider_id: str) -> UpstreamError:
         case _:
             kind, what = FailureKind.BROKEN, f"sent an answer that cannot be read: {type(error).__name__}"
     return upstream_error(f"Provider '{provider_id}' {what}", provider_id, kind)
+
+
+def failure_of_address(refused: AddressRefused, provider_id: str) -> UpstreamError:
+    """An address at which the gateway calls nobody: nothing was sent, and only the operator can mend it."""
+    message = f"Provider '{provider_id}' was not called: its name leads to an address that {refused.why}"
+    note = f"its name leads to {refused.address}, which {refused.why}; set an endpoint that leads elsewhere"
+    return upstream_error(message, provider_id, FailureKind.REFUSED_ADDRESS).telling(note=note)
 
 
 def broken(provider_id: str, what: str, status: int | None = None) -> UpstreamError:

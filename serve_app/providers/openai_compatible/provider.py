@@ -14,12 +14,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 
 from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
 from serve_app.formats.exact_json import dumps
 from serve_app.pricing.usage import CHARS_PER_TOKEN
+from serve_app.providers.address_policy import DEFAULT_ENDPOINT_POLICY, AddressPolicy, EndpointPolicy
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.bodies import (
     Fitted,
@@ -34,6 +36,7 @@ from serve_app.providers.bodies import (
 )
 from serve_app.providers.body_form import Form, form_of
 from serve_app.providers.catalogue import Vendor
+from serve_app.providers.connections import Pool
 from serve_app.providers.counted_usage import Said, counted, listener_for, said_in
 from serve_app.providers.frames import DONE, ChatFrames, says_something
 from serve_app.providers.health_check import listed_models, look
@@ -49,15 +52,12 @@ from serve_app.providers.openai_compatible.failures import (
     too_much_of_nothing,
 )
 from serve_app.providers.openai_compatible.usage_asked import Place, UsageAsked
-from serve_app.providers.reading import read_at_most
+from serve_app.providers.reading import read_at_most, words_of_refusal
 from serve_app.providers.stream_conversion import frames_of, whole_of
 from serve_app.providers.timeouts import USAGE_S, OutOfTime, Timeout, within
 from serve_app.providers.whole_answer import checked
 
-KEEPALIVE_S = 60.0  # how long an idle connection is kept for the next request
 LAST_WORDS_S = 0.05  # how long to wait for the end after [DONE], so that the connection can be used again
-REFUSAL_S = 2.0  # how long to wait for the words of a refusal: its status has said the most
-REFUSAL_LIMIT = 1024**2  # bytes of those words
 
 _VERSION = re.compile(r"/v\d+(alpha|beta)?\d*$")
 
@@ -82,7 +82,15 @@ class _Opened:
 class OpenAICompatibleProvider:
     """Speaks OpenAI's words to one upstream; the session opens with the first call."""
 
-    def __init__(self, config: ProviderConfig, vendor: Vendor, api_key: str | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: ProviderConfig,
+        vendor: Vendor,
+        api_key: str | None,
+        clock: Clock,
+        endpoint_policy: EndpointPolicy = DEFAULT_ENDPOINT_POLICY,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
         self._config = config
         self._clock = clock
         self._keeps_provider = vendor.reads_provider_preferences
@@ -92,7 +100,9 @@ class OpenAICompatibleProvider:
         self._answer_limit = config.max_answer_mb * 1024**2
         self._dialect = dialects_of(config)
         self._usage_asked = UsageAsked()
-        self._session: aiohttp.ClientSession | None = None
+        self._written = endpoint_policy.written
+        self._pool = Pool(AddressPolicy.of_file(self._base_url, endpoint_policy.written), resolver)
+        self._moved_pool = Pool(endpoint_policy.address_policy, resolver)
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
         request = fitted(call, self._dialect(call.model), self._keeps_provider)
@@ -128,9 +138,8 @@ class OpenAICompatibleProvider:
         return await look(self._config, self._clock, self._missing_key, self._models)
 
     async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._pool.aclose()
+        await self._moved_pool.aclose()
 
     # One request, one whole answer
 
@@ -326,7 +335,8 @@ class OpenAICompatibleProvider:
             headers |= self._authorization()
         if call.request_id:
             headers["X-Request-Id"] = call.request_id
-        posting = self._opened_session().post(
+        pool = self._pool if call.api_base in (None, self._written) else self._moved_pool
+        posting = pool.session.post(
             (call.api_base or self._base_url) + path,
             data=dumps(fields),
             headers=headers,
@@ -340,21 +350,13 @@ class OpenAICompatibleProvider:
 
     async def _models(self) -> tuple[str, ...] | UpstreamError:
         return await listed_models(
-            self._opened_session(),
+            self._pool.session,
             f"{self._base_url}/models",
             self._authorization(),
             self._config.id,
             now=self._clock.now(),
             secret=self._api_key,
         )
-
-    def _opened_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEPALIVE_S),
-                cookie_jar=aiohttp.DummyCookieJar(),
-            )
-        return self._session
 
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
@@ -363,7 +365,7 @@ class OpenAICompatibleProvider:
         return failure_of_response(
             response.status,
             response.headers,
-            await _words_of(response),
+            await words_of_refusal(response),
             self._config.id,
             now=self._clock.now(),
             secret=self._api_key,
@@ -378,15 +380,6 @@ class OpenAICompatibleProvider:
 
 def _is_success(response: aiohttp.ClientResponse) -> bool:
     return 200 <= response.status < 300
-
-
-async def _words_of(response: aiohttp.ClientResponse) -> bytes:
-    """What a refusal says, as far as it is short and comes soon."""
-    try:
-        async with asyncio.timeout(REFUSAL_S):
-            return await read_at_most(REFUSAL_LIMIT, response) or b""
-    except (aiohttp.ClientError, OSError):
-        return b""
 
 
 async def _read_to_the_end(content: aiohttp.StreamReader) -> None:

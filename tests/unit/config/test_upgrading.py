@@ -60,6 +60,7 @@ def test_models_that_are_repriced_are_those_whose_price_in_the_list_is_another_o
         ("first-token", LOCAL, patient(first_token_timeout_s=60)),
         ("state-folder", LOCAL, {**LOCAL, "storage": {"on_unavailable": "allow"}}),
         ("vllm-endpoint-addresses", {**LOCAL, "backends": {"vllm_endpoint": "http://h"}}, LOCAL),
+        ("refused-addresses", patient(base_url="http://gpu.example"), patient(base_url="http://10.0.0.9")),
         ("tenants-set-partial", {**LOCAL, "tenants": [{"id": "a"}]}, LOCAL),
         ("default-models-chosen", {"llm_providers": LOCAL["llm_providers"]}, LOCAL),
     ],

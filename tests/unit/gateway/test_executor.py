@@ -178,7 +178,13 @@ async def test_an_upstream_that_says_504_itself_is_asked_again() -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [FailureKind.AUTH, FailureKind.OUT_OF_CREDIT, FailureKind.NOT_FOUND, FailureKind.SATURATED],
+    [
+        FailureKind.AUTH,
+        FailureKind.OUT_OF_CREDIT,
+        FailureKind.NOT_FOUND,
+        FailureKind.REFUSED_ADDRESS,
+        FailureKind.SATURATED,
+    ],
 )
 async def test_what_no_retry_can_mend_goes_to_the_next_target(kind: FailureKind) -> None:
     made = Made([failure(kind)])

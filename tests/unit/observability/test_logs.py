@@ -2,6 +2,7 @@
 
 import io
 import logging
+from ipaddress import ip_address
 
 import orjson
 import pytest
@@ -12,7 +13,9 @@ from serve_app.limits.allocator import BudgetAlert
 from serve_app.limits.limit import Limit, Unit, Window
 from serve_app.observability.logs import JsonFormatter, log_budget_alert, log_event
 from serve_app.pricing.usage import Usage
+from serve_app.providers.address_policy import AddressRefused
 from serve_app.providers.base import HealthStatus
+from serve_app.providers.openai_compatible.failures import failure_of_exception
 
 SERVED = RequestServed(
     "r1", "chat", "chat_smart", "cloud", "gpt-4o", 1, False, Usage(1000, 500), 12_500_000, 0.5, 0.4
@@ -112,3 +115,15 @@ def test_a_budget_alert_has_the_seeds_fields(lines: io.StringIO, threshold: int,
         "budget_limit": 10.0,
     }
     assert str(threshold) in line["message"]
+
+
+def test_an_address_that_is_not_called_is_told_to_the_operator_alone(lines: io.StringIO) -> None:
+    refused = AddressRefused("is private, and backends.allow_private is false", ip_address("10.0.0.9"))
+    error = failure_of_exception(refused, "own")
+
+    log_event(AttemptFailed("r1", "own", "qwen", 1, error, retries=0))
+
+    line = orjson.loads(lines.getvalue().splitlines()[-1])
+    assert (line["level"], line["event"], line["provider"]) == ("ERROR", "provider_address_refused", "own")
+    assert "10.0.0.9" in line["message"]
+    assert "10.0.0.9" not in f"{error} {error.message} {error.details}"

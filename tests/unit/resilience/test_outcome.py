@@ -11,6 +11,7 @@ INNOCENT = {
     FailureKind.REJECTED,
     FailureKind.NOT_FOUND,
     FailureKind.SATURATED,
+    FailureKind.REFUSED_ADDRESS,
     FailureKind.INTERNAL,
 }
 

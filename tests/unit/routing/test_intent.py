@@ -131,9 +131,9 @@ def test_a_tier_is_any_chat_that_the_vendor_serves_rather_than_nothing() -> None
     assert names.tier_at("haiku", "anthropic") == Intent(ModelTask.CHAT_SMALL), "for an error that says so"
 
 
-def names_of(**tasks: str) -> ModelNames:
+def names_of(type_: str = "openai", /, **tasks: str) -> ModelNames:
     models = [{"model_id": name, "task": task} for name, task in tasks.items()]
-    offered = {"llm_providers": [{"id": "p", "type": "openai", "models": models}], "default_models": {}}
+    offered = {"llm_providers": [{"id": "p", "type": type_, "models": models}], "default_models": {}}
     return ModelNames(targets_of(settings(offered)))
 
 
@@ -184,8 +184,10 @@ def test_known_are_models_once_the_tasks_that_are_served_and_auto() -> None:
 def test_a_tier_is_the_first_of_its_tasks_that_is_served_or_its_last(
     served: str, tier: str, task: ModelTask
 ) -> None:
-    assert names_of(m=served).chat(tier).task is task
-    assert names_of(m=served).chat(tier).preferred_model is not None
+    names = names_of("vllm" if tier == "qwen" else "openai", m=served)
+
+    assert names.chat(tier).task is task
+    assert names.chat(tier).preferred_model is not None
 
 
 @pytest.mark.parametrize(
@@ -201,3 +203,39 @@ def test_a_tier_is_the_first_of_its_tasks_that_is_served_or_its_last(
 def test_at_one_vendor_a_tier_is_any_chat_that_it_serves(served: str, tier: str, task: ModelTask) -> None:
     assert names_of(m=served).tier_at(tier, "openai") == Intent(task)
     assert names_of(m=served).tier_at(tier, "other") == names_of(m="embedding").tier_at(tier, "openai")
+
+
+QWEN = "Qwen/Qwen2.5-7B-Instruct"
+CLOUD = {"id": "cloud", "type": "openai", "models": [{"model_id": "gpt-4o-mini", "task": "chat_small"}]}
+OLLAMA = {"id": "home", "type": "ollama", "models": [{"model_id": "llama3.1:8b", "task": "chat_small"}]}
+HOSTS_QWEN = {"id": "home", "type": "ollama", "models": [{"model_id": QWEN, "task": "chat_small"}]}
+VLLM = {
+    "id": "own",
+    "type": "vllm",
+    "base_url": "http://127.0.0.1:9",
+    "models": [{"model_id": "llama", "task": "chat_large"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("providers", "own_type", "is_there"),
+    [
+        ([CLOUD], None, False),
+        ([OLLAMA, CLOUD], None, False),
+        ([HOSTS_QWEN, CLOUD], None, True),
+        ([CLOUD, VLLM], "vllm", True),
+        ([VLLM], "vllm", True),
+    ],
+)
+def test_the_tier_of_a_machine_of_ones_own_is_there_only_with_one(
+    providers: list[dict[str, object]], own_type: str | None, is_there: bool
+) -> None:
+    names = ModelNames(targets_of(settings({"llm_providers": providers, "default_models": {}})))
+
+    assert names.own_type("qwen") == own_type
+    assert [names.own_type(name) for name in ("haiku", "auto", "gpt-4o-mini", None)] == [None] * 4
+    if is_there:
+        assert names.chat("qwen").preferred_model == QWEN
+    else:
+        with pytest.raises(ModelNotFound, match=r"'qwen' does not exist here.*There are: .*type 'vllm'"):
+            names.chat("qwen")

@@ -4,18 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from serve_app.clock import SystemClock
+from serve_app.config.provider import ProviderConfig
 from serve_app.errors import FailureKind, upstream_error
 from serve_app.pricing.usage import Usage
+from serve_app.providers.address_policy import DEFAULT_ENDPOINT_POLICY
 from serve_app.providers.base import Answer, Health
 from serve_app.providers.catalogue import VENDORS
 from serve_app.providers.openai_compatible.provider import OpenAICompatibleProvider
 from tests.support.harness import ListedProvider
 from tests.support.operators import KEYS, SONNET, USER, Office, office, soon, two_backends
+from tests.support.resolver import FakeResolver
 from tests.support.upstream import ScriptedUpstream
 
 pytestmark = pytest.mark.anyio
@@ -324,6 +328,31 @@ async def test_after_a_switch_who_leaves_the_choice_to_us_is_answered_by_that_ba
     assert (switched, back) == ("own", "claude")
 
 
+@pytest.mark.parametrize("served", [SONNET, "llama", "Qwen/Qwen2.5-7B-Instruct"])
+@pytest.mark.parametrize("task", ["chat_small", "chat_smart", "chat_large"])
+async def test_the_tier_of_ones_own_machine_goes_there_whatever_it_serves(
+    tmp_path: Path, served: str, task: str
+) -> None:
+    settings = two_backends(NOWHERE)
+    claude, own = settings.llm_providers
+    own = ProviderConfig.model_validate({**own.model_dump(), "models": [{"model_id": served, "task": task}]})
+    settings = settings.model_copy(update={"llm_providers": (claude, own)})
+    providers = {name: ListedProvider(ANSWER) for name in ("claude", "own")}
+    async with office(tmp_path, settings, providers) as at:
+        assert await provider_for(at, "qwen") == "own"
+
+
+async def test_the_tier_of_ones_own_machine_is_no_model_where_there_is_none_and_nobody_is_paid(
+    tmp_path: Path,
+) -> None:
+    claude = ListedProvider(ANSWER)
+    async with office(tmp_path, two_backends(), {"claude": claude}) as at:
+        assert await provider_for(at, "qwen") == "404"
+        assert await provider_for(at, "haiku") == "claude"
+
+    assert len(claude.calls) == 1
+
+
 @pytest.mark.parametrize("model", [SONNET, "claude/" + SONNET])
 async def test_a_switch_is_nothing_to_who_names_a_model(tmp_path: Path, model: str) -> None:
     providers = {name: ListedProvider(ANSWER) for name in ("claude", "own")}
@@ -382,6 +411,34 @@ async def test_calls_go_to_the_endpoint_that_was_set_and_take_no_key_there(
     [seen] = vllm.asked
     assert seen.json["model"] == "Qwen/Qwen2.5-7B-Instruct"
     assert "authorization" not in seen.headers
+
+
+async def test_an_endpoint_whose_name_comes_to_lead_to_a_metadata_service_fails_over_and_is_not_asked_again(
+    tmp_path: Path, vllm: ScriptedUpstream
+) -> None:
+    settings, names = two_backends(NOWHERE), FakeResolver(**{"gpu.example": ("127.0.0.1",)})
+    wires = [
+        OpenAICompatibleProvider(
+            settings.llm_providers[1], VENDORS["vllm"], None, SystemClock(), DEFAULT_ENDPOINT_POLICY, names
+        )
+        for _ in range(2)
+    ]
+    endpoint = f"http://gpu.example:{urlsplit(vllm.url).port}"
+    served_by = []
+    for wire in wires:
+        providers = {"claude": ListedProvider(ANSWER), "own": wire}
+        async with office(tmp_path, settings, providers) as at:
+            set_to = await post(at, "/vllm/endpoint", {"endpoint": endpoint})
+            await post(at, "/backend/switch", {"backend": "vllm", "skip_health_check": True})
+            served_by.append(await provider_for(at, "haiku"))
+            breaker = at.routers[0][0].breakers.of("own")
+        await wire.aclose()
+        assert set_to.status_code == 200
+        names.addresses["gpu.example"] = ("169.254.169.254",)
+
+    assert served_by == ["own", "claude"]
+    assert names.asked == ["gpu.example"] * 2
+    assert breaker.failure_count == 0
 
 
 async def test_an_unknown_backend_has_no_health(at: Office) -> None:

@@ -1,7 +1,7 @@
 """
-Which addresses an endpoint that is set at run time may have.
+Which addresses an endpoint that is set at run time may have, and a name may lead to.
 
-Configurations are the operator's alone and may name any address. The admin API may not: whoever holds an
+Configurations are the operator's alone and may spell out any address. The admin API may not: whoever holds an
 admin key must not read a cloud's metadata service, or make the gateway call itself. Pure: names are resolved
 by the caller.
 """
@@ -39,6 +39,14 @@ def literal_address(host: str) -> Address | None:
         return IPv4Address(socket.inet_aton(host))
     except OSError:
         raise ValueError(f"'{host}' is no address") from None
+
+
+def is_literal(host: str) -> bool:
+    """Return whether a host is an address, or digits that are none, and not a name."""
+    try:
+        return literal_address(host) is not None
+    except ValueError:
+        return True
 
 
 def refused_address(address: Address, *, allow_private: bool) -> str | None:

@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, ip_address
 
 import pytest
 
-from serve_app.control.endpoint_addresses import is_ours, literal_address, refused_address
+from serve_app.config.endpoint_addresses import is_ours, literal_address, refused_address
 
 METADATA = "is link-local, or a cloud's metadata service"
 NO_HOST = "names no host; on this machine, write 127.0.0.1"
