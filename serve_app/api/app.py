@@ -53,7 +53,7 @@ from serve_app.routing.target import Target
 
 log = logging.getLogger("sekha.api")
 
-TITLE = "Sekha LLM Bridge"  # fixed by contract section 1
+TITLE = "Sekha LLM Bridge"  # the name that clients of version 1 know
 
 PUBLIC = frozenset(
     {

@@ -1,5 +1,5 @@
 """
-Who is calling, and what for: a key or a token, from `Authorization: Bearer` or `X-API-Key` (contract 1.7).
+Authentication of callers, by a key or a token in `Authorization: Bearer` or `X-API-Key`.
 
     user    calls models
     read    reads what was spent and measured

@@ -2,7 +2,7 @@
 Errors as callers see them.
 
 Under `/v1`, and at chat's other path, they have OpenAI's shape, with `detail` beside it for callers who know
-FastAPI's; elsewhere `{"detail": …}` (contract section 1).
+FastAPI's; elsewhere `{"detail": …}` (docs/api.md).
 """
 
 import math
@@ -33,7 +33,7 @@ def openai_error(error: GatewayError) -> bytes:
 
 
 def admin_error(error: GatewayError) -> bytes:
-    """The error as seed 004 has it, beside FastAPI's `detail` (contract 6.2)."""
+    """Return the error in the admin API's shape, beside FastAPI's `detail` (docs/admin.md)."""
     code = "AUTHENTICATION_REQUIRED" if error.status == 401 else error.code.upper()
     told = detail_of(error)
     details = told["details"] if isinstance(told, dict) else {"param": error.param}

@@ -1,4 +1,4 @@
-"""How the gateway and its providers are (contract 1.1, 1.2)."""
+"""Health endpoints of the gateway and its providers."""
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -181,7 +181,7 @@ def _breaker(breaker: Breaker, now: float) -> BreakerView:
 
 
 def _models_status(gateway: Gateway, views: ProvidersView) -> dict[str, Any]:
-    """The v1 key `ollama_status`, told of all providers together (contract 1.1)."""
+    """Return the v1 key `ollama_status`, which covers all providers together."""
     embeds = any(target.task is ModelTask.EMBEDDING for target in gateway.targets)
     chats = any(target.task in CHAT_TASKS for target in gateway.targets)
     told: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The routing API under `/api/v1`: what is configured, and where a request would go (contract 1.2)."""
+"""The routing API under `/api/v1`: the configured models, and where a request would go."""
 
 from typing import Annotated
 

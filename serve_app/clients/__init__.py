@@ -1,1 +1,1 @@
-"""The gateway from Python: a running one through its handle, and its parts under the seed's names."""
+"""Python clients: a running gateway through its handle, an embedded one, and compatibility interfaces."""

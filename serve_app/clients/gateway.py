@@ -211,7 +211,7 @@ def _read(answer: bytes | GatewayError) -> dict[str, Any]:
 
 
 def _unless_error(answer: bytes | GatewayError) -> bytes:
-    """Errors cross a handle as values (architecture D1); here they are raised again."""
+    """Return the answer, or raise the error: errors cross a Ray handle as values."""
     if isinstance(answer, GatewayError):
         raise answer
     return answer

@@ -7,7 +7,7 @@ from serve_app.config.base import Config
 
 class AdminConfig(Config):
     """
-    Limits of the admin API, each within any hour (seed 004).
+    Limits of the admin API, each within any hour.
 
     `requests_per_hour` is for each admin; changes, and among them switches of the backend, are counted for
     all of them together.

@@ -78,9 +78,9 @@ class AuthConfig(Config):
     """
     Caller keys, by reference; a caller sends one as `Authorization: Bearer …` or `X-API-Key: …`.
 
-    No keys at all means that nobody has to show one to call a model, and that the gateway serves loopback
-    only (architecture D11). `public_metrics` lets Prometheus read `/metrics` without a key.
-    What a reference leads to may be several keys with commas between them: `SEKHA_API_KEYS` is such a list.
+    With no keys configured, callers need none, and the gateway serves loopback addresses only.
+    `public_metrics` lets Prometheus read `/metrics` without a key. A reference may resolve to several keys
+    separated by commas, as `SEKHA_API_KEYS` does.
     """
 
     api_keys: tuple[CallerKey, ...] = ()

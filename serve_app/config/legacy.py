@@ -1,5 +1,5 @@
 """
-The variables of version 1, as a configuration of today (contract 2.5a, 2.6).
+Translate the environment variables of version 1 into a configuration.
 
 They described one Ollama: where it is, which model embeds and which one talks.
 """

@@ -10,7 +10,7 @@ from serve_app.config.parameters import Parameters
 
 
 class ModelTask(StrEnum):
-    """What a model is for: the seed's six (contract 1.2)."""
+    """The task that a model is for."""
 
     EMBEDDING = "embedding"
     CHAT_SMALL = "chat_small"
@@ -26,7 +26,7 @@ CHAT_TASKS = frozenset(
 
 
 class VisionCapabilities(Config):
-    """Limits of a model that sees (contract 3.7)."""
+    """The limits of a vision model."""
 
     max_images: int = Field(default=10, ge=1)
     max_image_size_mb: float = Field(default=20, gt=0)

@@ -1,7 +1,7 @@
 """
 The names a configuration may use, read off the types themselves.
 
-Several names may mean the same (contract 2.2: `type` and `provider_type`). `canonical` rewrites a raw
+Several names may mean the same (`type` and `provider_type`). `canonical` rewrites a raw
 configuration to the first name of each, so that layers can be laid over each other without a `timeout` of
 one hiding beside a `timeout_secs` of the other.
 """

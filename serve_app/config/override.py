@@ -30,7 +30,7 @@ class ProviderOverride(Config):
 
 class BackendState(Config):
     """
-    Seed 004's backend of the moment, and where its vLLM is; None: as configured.
+    The active backend (`anthropic` or `vllm`) and the address of vLLM; None: as configured.
 
     `vllm_since` is when the first endpoint of vLLM was known, in seconds since the epoch. In the store the
     two are records of their own, `current` and `vllm`, so that who changes one takes nothing from the other.

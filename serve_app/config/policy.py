@@ -23,7 +23,7 @@ class Patience(StrEnum):
 
 class RetryPolicy(Config):
     """
-    How often, and after what wait, the same target is asked again (seed 004).
+    How often, and after what wait, the same target is retried.
 
     At most `max_retries` more attempts follow the first one. The wait begins with `first_delay_s` and grows
     by `factor` up to `max_delay_s`; up to a quarter is added by chance. Where the provider says how long to
@@ -61,7 +61,7 @@ _RESET_NAMES = ("reset_timeout", "timeout_secs", "timeout_seconds")
 
 class BreakerPolicy(Config):
     """
-    When a provider is left alone, and when it is tried again (contract 3.4).
+    When a provider's circuit breaker opens, and when the provider is tried again.
 
     `failure_threshold` failures in a row open it, and so does a share of `failure_rate` among at least
     `failure_rate_calls` calls within ten seconds. After `reset_timeout` seconds one probe at a time may try;
@@ -72,7 +72,7 @@ class BreakerPolicy(Config):
     While it is open, the provider's health is checked every `check_interval_s` seconds where that costs
     nothing, and a check that finds it well lets the next request be the probe at once; 0: no such checks.
 
-    A configuration that has this section gets the numbers of the seed, and the waits that it writes exactly:
+    A configuration that has this section gets these defaults, and the waits that it writes exactly:
     no check shortens a written `reset_timeout`. See `USUAL_BREAKER` for one that has not.
     """
 

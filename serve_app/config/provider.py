@@ -20,7 +20,7 @@ VLLM = "vllm"  # the one type that can host its model
 
 
 class ProviderType(StrEnum):
-    """The seed's three kinds of provider (case 58); `type` takes any other vendor's name as well."""
+    """The three kinds of provider of version 1; `type` also accepts the name of any other vendor."""
 
     OLLAMA = "ollama"
     OPENAI = "openai"
@@ -56,7 +56,7 @@ class Script(Config):
 
 class ProviderConfig(Scaling):
     """
-    A provider as configured (contract 2.1).
+    A provider as configured.
 
     `type` is a row of `providers/catalogue.py`, or any prefix LiteLLM knows. `priority` 1 is tried first.
     Four time limits, in seconds: `connect_timeout_s` for the connection, `first_byte_timeout_s` for the head

@@ -35,7 +35,7 @@ class OnStreamFailure(StrEnum):
 
 class RoutingConfig(Config):
     """
-    The rules of routing (contract 3.1, 3.2).
+    The rules of routing.
 
     `auto_fallback`: when a target fails, try the next one; False: only the first eligible one is asked.
     `max_cost_per_request` is in US dollars and is

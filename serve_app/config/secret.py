@@ -3,7 +3,7 @@ A secret by reference.
 
 A configuration names its keys as `${OPENAI_API_KEY}` or `${file:/run/secrets/openai}`. The reference travels
 (to Serve's controller, into checkpoints, across nodes); the secret is looked up only where it is used, in the
-provider's own replica (architecture D11). A literal key works too, for a first try; it travels as it is.
+provider's own replica. A literal key works too, for a first try; it travels as it is.
 """
 
 import re

@@ -46,7 +46,7 @@ def with_old_keys_in_place(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 class DefaultModels(Config):
-    """The models that win among equals: one for each kind of work (contract 3.1 step 6)."""
+    """The preferred model for each kind of task, among candidates of equal priority."""
 
     embedding: str | None = None
     chat_fast: str | None = None
@@ -84,7 +84,7 @@ class RouterConfig(Scaling):
 
 
 class Settings(Config):
-    """Everything the gateway is told (contract 2.1)."""
+    """The whole configuration of the gateway."""
 
     version: str = Field(default="2.0", validation_alias=AliasChoices("version", "config_version"))
     llm_providers: tuple[ProviderConfig, ...] = Field(
@@ -142,7 +142,7 @@ class Settings(Config):
 
     @model_validator(mode="after")
     def _an_hour_of_vllm_costs_what_is_said_of_it(self) -> "Settings":
-        """Seed 004 says it for all of them at once; its default is nobody's word, and prices no request."""
+        """Apply `backends.vllm_hourly_rate` to every vLLM provider; its default prices no request."""
         if "vllm_hourly_rate" in self.backends.model_fields_set:
             # Frozen for everyone else, but still being made.
             object.__setattr__(self, "llm_providers", _at_rate(self.llm_providers, self.backends))

@@ -1,8 +1,8 @@
 """
-Which of seed 004's two backends answers, and what may be asked of it.
+The two backends, `anthropic` and `vllm`: which one is active, and the models that it serves.
 
-Pure: a state, and what follows from it. Who keeps the state, and who looks whether a backend is well before
-it is switched to, is not decided here.
+Pure: derives everything from the state that the control plane keeps. The admin API checks the health of a
+backend before it switches to it.
 """
 
 import re
@@ -179,7 +179,7 @@ def local_at(targets: Sequence[Target], settings: Settings, state: BackendState)
 
 
 def first_vllm(settings: Settings) -> ProviderConfig | None:
-    """The provider that seed 004's vLLM at an endpoint is, where one is configured."""
+    """Return the configured provider of a vLLM at an endpoint; None: there is none."""
     at_endpoints = (p for p in settings.llm_providers if p.type == Backend.VLLM and p.local is None)
     return next(at_endpoints, None)
 

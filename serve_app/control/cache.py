@@ -1,9 +1,9 @@
 """
-A router's local copy of what the authority knows, and how the two are kept together.
+A router's local copy of the control plane's state, and the reports that keep the two in step.
 
-Reads are dictionary look-ups, writes go into a batch: no remote call on the way of a request (architecture
-D2), but for the rare one that asks for the probe of a half-open breaker. The copy outlives the authority:
-while that is gone, requests go on with it, and what was seen waits to be reported.
+Reads are dictionary look-ups and writes go into a batch, so a request makes no remote call, except the rare
+one that asks for the probe of a half-open breaker. The copy outlives the control plane: while that is down,
+requests continue with the copy, and reports wait.
 """
 
 import asyncio

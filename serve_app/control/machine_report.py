@@ -64,8 +64,8 @@ def machines_of(settings: Settings, spends: Iterable[Spend], vllm_up_ms: int | N
     """
     The machines that are paid by the hour, by provider id.
 
-    `vllm_up_ms` is how long the one behind seed 004's vLLM was there, None where no endpoint is known. Those
-    that we host have their idle time in the ledger; of all others nobody counts the hours.
+    `vllm_up_ms` is how long the machine of the backend `vllm` was up; None: no endpoint is known. The
+    ledger has the idle time of machines that the gateway hosts; the hours of all others are not counted.
     """
     sums: dict[str, Sum] = {}
     idle_ms: dict[str, int] = {}
@@ -88,7 +88,7 @@ def machines_of(settings: Settings, spends: Iterable[Spend], vllm_up_ms: int | N
 
 
 def hourly_of_vllm(settings: Settings) -> int:
-    """What an hour of seed 004's vLLM costs, in nano-dollars; its provider's own word comes first."""
+    """Return the cost of an hour of the backend `vllm`, in nano-dollars; its provider's own setting wins."""
     vllm = first_vllm(settings)
     own = None if vllm is None else vllm.hourly_rate
     return nano_dollars(settings.backends.vllm_hourly_rate if own is None else own)

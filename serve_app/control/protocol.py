@@ -45,8 +45,8 @@ class Report:
     """
     What one router saw since its last report.
 
-    `sequence` grows by one; a report that comes twice is taken in once (architecture D2). `entries` are those
-    of its journal that the authority has not taken in yet, in order, which are all that follow number
+    `sequence` grows by one; a report that arrives twice counts once. `entries` are those
+    of its journal that the control plane has not accepted yet, in order, which are all that follow number
     `after`; `leases` the whole of the credit it has, and `wants` what it needs besides.
     """
 

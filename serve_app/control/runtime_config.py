@@ -2,8 +2,7 @@
 Who may call, what it may cost, and what operators changed: one frozen value that travels to every router.
 
 It is made from the configuration and the store's records, which win over it, and replaced as a whole at every
-change (architecture D8): nothing in it is ever written to, so nothing revoked can come back by being written
-back late.
+change. It is never written to, so a late write cannot bring back something that was revoked.
 """
 
 import logging

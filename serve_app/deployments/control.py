@@ -103,7 +103,7 @@ class ControlActor:
     async def change(
         self, records: Sequence[Record], change: Change, epoch: int | None = None
     ) -> RuntimeConfig | Refusal:
-        """As in `Control`, but the errors come as values, here and below: they keep their type (D1)."""
+        """Call `Control.change`; here and below, errors are returned as values: they keep their type."""
         return await self._or_error(self._control.change(records, change, epoch))
 
     async def asked(self, who: str) -> Allowance | Refusal:

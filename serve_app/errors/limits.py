@@ -69,7 +69,7 @@ class BudgetExceeded(LimitReached):
 
     @property
     def detail(self) -> dict[str, object]:
-        """Code, message and figures, as the seed's admin API tells errors (contract 6.2)."""
+        """Return code, message and figures in the shape of the admin API's errors."""
         details = {
             "budget": self.limit_id,
             "window": self.window,

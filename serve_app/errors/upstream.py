@@ -118,7 +118,7 @@ class UpstreamError(GatewayError):
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds until it makes sense to try again, where the provider said so (the seed's name)."""
+        """Return `retry_after_s` under the name that Python code for version 1 uses."""
         return self.retry_after_s
 
     @property
@@ -133,11 +133,11 @@ class UpstreamError(GatewayError):
 
     @property
     def retryable(self) -> bool:
-        """True when the same call may well succeed later (contract 3.5, case 50)."""
+        """Return True when the same call may succeed later."""
         return not self.callers_fault and self.failure not in _NO_RETRY_HELPS
 
 
-ProviderError = UpstreamError  # the seed's name for it (contract 3.5)
+ProviderError = UpstreamError  # the name that Python code for version 1 uses
 
 
 class ReplicaLost(UpstreamError):

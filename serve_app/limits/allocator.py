@@ -1,12 +1,12 @@
 """
-The authority's side of limits: what is used, what is on loan, and to whom.
+The control plane's side of limits: what is used, what is leased, and to which router.
 
-Pure: time is an argument. For every limit holds, at any time,
+Pure: time is an argument. For every limit, at all times,
 
-    used + on loan <= amount
+    used + leased <= amount
 
-so that a limit is exact however many routers there are (architecture D2). What a router settles moves from
-"on loan" to "used" in one step: the report that brings the entries also says what it still holds.
+so a limit is exact however many routers there are. What a router settles moves from "leased" to "used" in one
+step: the report that brings the ledger entries also states the leases that the router still holds.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ LEASE_S = 5.0  # a router uses what it holds for so long after its last word
 EXPIRES_S = 8.0  # and only then is it taken for lost: clocks and messages may be late
 SCARCE_S = 3.0  # after credit was called back, it is lent out by the piece for so long
 CLAIM_S = 0.5  # what comes back is kept for so long for the router it was called back for
-ALERT_AT = (75, 90, 100)  # percent (seed 004)
+ALERT_AT = (75, 90, 100)  # percent of a budget
 
 Payer = tuple[str, str, str, str]  # tenant, caller, provider, model
 Spent = dict[float, dict[tuple[str, str], int]]  # by day, and by provider and model

@@ -11,9 +11,9 @@ _LEVELS = {75: "warning", 90: "critical"}
 
 def alert_facts(alert: BudgetAlert) -> dict[str, Any]:
     """
-    Seed 004's fields, which budget it is, and when its window began; amounts in US dollars.
+    Return the facts of a budget alert; amounts are in US dollars.
 
-    `id` is the same when an alert is told again: after a restart nobody may know that it was.
+    `id` is the same when an alert is sent again, as may happen after a restart.
     """
     limit = alert.limit
     return {

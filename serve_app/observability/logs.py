@@ -86,7 +86,7 @@ def log_breaker_change(change: BreakerChanged) -> None:
 
 
 def log_budget_alert(alert: BudgetAlert) -> None:
-    """One line when a budget has passed a threshold (seed 004's fields)."""
+    """Log one line when a budget has passed a threshold."""
     facts = alert_facts(alert)
     control_log.log(
         logging.WARNING if alert.threshold < 100 else logging.ERROR, facts["message"], extra={"facts": facts}
@@ -94,7 +94,7 @@ def log_budget_alert(alert: BudgetAlert) -> None:
 
 
 def log_event(event: Event) -> None:
-    """One line for each event that somebody may look for later (contract sections 5 and 6.2)."""
+    """Log one line for each event that an operator may search for later."""
     match event:
         case RequestServed() if log.isEnabledFor(logging.INFO):
             cost = dollars(event.cost) if event.cost is not None else 0.0
@@ -174,7 +174,7 @@ def _log_health(change: HealthChanged) -> None:
 
 
 def _facts_of_failure(event: AttemptFailed, name: str) -> dict[str, Any]:
-    """The fields of seed 004, and what was spent for nothing."""
+    """Return the fields of a failed attempt, with the cost that it wasted."""
     facts: dict[str, Any] = {
         "event": name,
         "request_id": event.request_id,

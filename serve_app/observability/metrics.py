@@ -1,7 +1,7 @@
 """
 The gateway's metrics: every name once, counted from events, shown in Prometheus' text format.
 
-`http_requests_total`, `circuit_breaker_state` and `llm_cost_total` are fixed by contract section 5;
+`http_requests_total`, `circuit_breaker_state` and `llm_cost_total` are names that never change;
 `gen_ai_*` are the OpenTelemetry GenAI conventions' names in Prometheus' spelling. No label grows without
 bound: providers, models, tasks and codes are configured or closed sets.
 """

@@ -1,5 +1,5 @@
 """
-What a call will cost, in US dollars, for people and for the seed's interface (contract 3.3).
+Estimate the cost of a call in US dollars, for people and for the Python interface of version 1.
 
 Everything inside the gateway counts in nano-dollars; floats begin and end here.
 """
@@ -50,8 +50,8 @@ def estimate_cost(
     """
     US dollars, rounded to six decimals; an embedding has no output to pay for.
 
-    A model without a price counts 0.0 here, with a warning, as the seed's interface wants it. Whoever has to
-    decide by cost asks the catalogue, which says None.
+    A model without a price counts 0.0 here, with a warning, as that interface expects. Code that decides by
+    cost uses the price list, which returns None.
     """
     cost = _cost(model_id, input_tokens, 0 if is_embedding else output_tokens, catalogue)
     if cost is None:

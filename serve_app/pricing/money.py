@@ -1,4 +1,4 @@
-"""Money as a whole number of nano-dollars: sums of it never drift (architecture D3)."""
+"""Money as a whole number of nano-dollars, so that sums never drift."""
 
 from decimal import ROUND_HALF_UP, Decimal
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import orjson
 
-CHARS_PER_TOKEN = 4  # contract 3.3
+CHARS_PER_TOKEN = 4  # the usual rule of thumb for English text
 
 # A quote inside a JSON string is escaped, so this matches members only, never what a model says.
 # It gives nothing back (`*+`), so a frame of megabytes is read once.
@@ -120,5 +120,5 @@ def _length(text: bytes) -> int:
 
 
 def estimate_tokens(text_length: int) -> int:
-    """Tokens in a text of so many characters, at four characters each (contract 3.3); never less than one."""
+    """Estimate the tokens of a text of this many characters, at four characters each; at least one."""
     return max(1, text_length // CHARS_PER_TOKEN)

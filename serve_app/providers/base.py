@@ -2,7 +2,7 @@
 What the gateway asks of a provider.
 
 Three verbs, and failures as values: a raised exception would reach the caller of a Ray handle wrapped in a
-remote traceback, and Serve would log it as a crash (architecture D1). An unexpected exception is a bug and
+remote traceback, and Serve would log it as a crash. An unexpected exception is a bug and
 may be raised; an `UpstreamError` is a fact and is returned.
 
 A stream of chat is, in this order:
@@ -108,7 +108,7 @@ class HealthStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What a look at the upstream found (contract 3.6); `last_check` in seconds since the epoch."""
+    """The result of a health check of the upstream; `last_check` is in seconds since the epoch."""
 
     status: HealthStatus
     latency_ms: float | None

@@ -44,7 +44,7 @@ class Vendor:
     reads_provider_preferences: bool = False
 
     def model_string(self, model_id: str) -> str:
-        """The model in LiteLLM's words (contract 3.6); slashes in OpenRouter's ids are no prefix."""
+        """Return LiteLLM's name of the model; a slash in an OpenRouter id does not start a prefix."""
         prefix = self.type if self.litellm_prefix is None else self.litellm_prefix
         if not prefix or model_id.startswith(f"{prefix}/"):
             return model_id

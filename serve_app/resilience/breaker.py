@@ -23,7 +23,7 @@ SAME_DEATH_S = 10.0  # what a replica had is lost within that; the clocks of two
 
 
 class BreakerState(StrEnum):
-    """The three states, in the words of contract 3.4."""
+    """The three states of a circuit breaker."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -85,7 +85,7 @@ class Breaker(NamedTuple):
         The breaker with a probe sent out; None when there is none to have.
 
         A probe that has not reported within `half_open_timeout` is forgotten, so that one lost probe never
-        keeps a recovered provider out (contract 3.4).
+        keeps a recovered provider out.
         """
         breaker = self.at(now, policy)
         if breaker.state is not BreakerState.HALF_OPEN or breaker.probe_is_out(now):

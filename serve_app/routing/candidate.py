@@ -28,6 +28,6 @@ class Candidate(NamedTuple):
 
     @property
     def rank(self) -> tuple[int, bool, int, int]:
-        """The order of contract 3.1 step 6: priority, the configured default, the cheaper, the earlier."""
+        """Return the sort key: priority, configured default, estimated cost, place in the configuration."""
         cost = UNKNOWN_COST if self.cost is None else self.cost
         return (self.priority, not self.is_default, cost, self.target.position)

@@ -5,7 +5,7 @@ What a model name in an OpenAI request means (docs/routing.md).
     openai_cloud/gpt-4o        that model at that provider
     chat_small, vision, …      a task
     auto, or nothing           the default model for the work at hand
-    haiku, sonnet, opus, qwen  a tier of seed 004
+    haiku, sonnet, opus, qwen  a tier
 """
 
 from collections.abc import Sequence
@@ -130,7 +130,7 @@ class ModelNames:
 
 
 def _likely_task(name: str, configured: Sequence[ModelTask]) -> ModelTask:
-    """By the words in the name (contract 1.4), as far as the configuration leaves a choice."""
+    """Guess the task from the words in the name, among the tasks that the configuration has."""
     if "mini" in name or "small" in name:
         likely = ModelTask.CHAT_SMALL
     elif "large" in name:

@@ -79,7 +79,7 @@ class Plan:
         return bool(self.wanted.named) and candidate.named is None
 
     def reason(self, chosen: Candidate) -> str:
-        """Why this one was chosen (contract 1.2)."""
+        """Return why this candidate was chosen, for `reason` in the answer of `/api/v1/route`."""
         if self.is_stand_in(chosen):
             return f"{self._reason(chosen)}, because '{self.wanted.named[0]}' failed"
         return self._reason(chosen)
@@ -102,7 +102,7 @@ class Plan:
 
     def refusal(self, retry_after_s: float | None = None) -> GatewayError:
         """
-        What the caller hears when nobody is eligible (contract 1.2).
+        Return the error for the caller when no target is eligible.
 
         `retry_after_s` is when the first of the breakers lets somebody through again.
         """
@@ -191,7 +191,7 @@ def make_plan(
     budget_filter: BudgetFilter | None = None,
 ) -> Plan:
     """
-    Drop who may not serve, order the rest (contract 3.1).
+    Drop the targets that may not serve the request, and order the rest.
 
     A model listed under several tasks is one candidate: the entry for the wanted task speaks for it.
     `budget_filter` is the caller's; None: nothing it spends is limited.

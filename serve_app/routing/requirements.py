@@ -35,7 +35,7 @@ class Extent(NamedTuple):
 
 class Requirements(NamedTuple):
     """
-    The question routing answers (contract 3.1).
+    What a request requires of a target.
 
     `max_cost` is in nano-dollars; `context_size` and the two token counts are in tokens. `images` are
     parts of messages, `image_links` the schemes of those that are web addresses; `written_images` stand in

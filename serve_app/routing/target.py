@@ -87,7 +87,7 @@ def overridden(targets: Iterable[Target], overrides: Mapping[str, ProviderOverri
 
 
 def defaults_by_task(defaults: DefaultModels | None) -> dict[ModelTask, str]:
-    """Which configured default speaks for which task (contract 3.1 step 6)."""
+    """Return the configured default model of each task."""
     if defaults is None:
         return {}
     pairs: Iterable[tuple[ModelTask, str | None]] = (

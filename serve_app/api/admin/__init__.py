@@ -1,1 +1,1 @@
-"""What operators may ask and change while the gateway runs, under `/api/admin` (contract 6.2)."""
+"""The admin API under `/api/admin`: what operators may read and change while the gateway runs."""

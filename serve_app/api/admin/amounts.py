@@ -37,7 +37,7 @@ class Money:
         return sum(self.by_type.values()) + self.idle
 
     def of(self, backend: Backend) -> int:
-        """Of seed 004's backends."""
+        """Return the amount of one of the two backends."""
         return self.by_type.get(backend, 0) + (self.idle if backend is Backend.VLLM else 0)
 
 
@@ -97,5 +97,5 @@ def told(budget: Limit | None, used: int) -> dict[str, Any]:
 
 
 def in_dollars(nano: int) -> float:
-    """US dollars, rounded to six decimals as seed 004 shows them."""
+    """Return US dollars, rounded to six decimals."""
     return round(dollars(nano), 6)

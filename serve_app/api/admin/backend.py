@@ -1,5 +1,5 @@
 """
-Seed 004's two backends: which one answers, how each is, and where vLLM is.
+The two backends, `anthropic` and `vllm`: which one is active, the health of each, and the address of vLLM.
 
 A switch is a word on requests that leave the choice to us (a tier, `auto`, no model): they go to a provider
 of that type first. What names a model or a task goes where it always went.
@@ -193,7 +193,7 @@ def _but(trouble: str | None) -> str:
 
 
 def shown_health(health: Health) -> dict[str, Any]:
-    """A look, in seed 004's words."""
+    """Return the JSON of a health check."""
     return {
         "healthy": health.status is not HealthStatus.UNHEALTHY,
         "latency_ms": health.latency_ms,

@@ -25,7 +25,7 @@ class BudgetWanted(Config):
 
 
 def budget_routes(service: AdminService, access: Access) -> APIRouter:
-    """One endpoint under the two paths that seed 004 and its reference use."""
+    """Return the routes of one endpoint that has two paths, for the clients of either."""
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
 

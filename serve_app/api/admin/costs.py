@@ -60,7 +60,7 @@ def costs_routes(service: AdminService, access: Access) -> APIRouter:
         form: Annotated[Form, Query(alias="format")] = Form.JSON,
     ) -> dict[str, Any] | Response:
         """
-        Seed 004's summary with a breakdown; without `since` it is that of the budget's present window.
+        Return costs with a breakdown; without `since`, those of the budget's current window.
 
         `budget_limit`, `remaining` and the percentage are always of the present window.
         """

@@ -23,7 +23,7 @@ RECENT = 50
 
 
 def metrics_routes(service: AdminService, access: Access) -> APIRouter:
-    """Seed 004's metrics as JSON; Prometheus reads `/metrics`."""
+    """Return the routes of the metrics as JSON; Prometheus reads `/metrics`."""
     Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
 
@@ -57,7 +57,7 @@ def metrics_routes(service: AdminService, access: Access) -> APIRouter:
 
 
 async def summary(service: AdminService, since: str | None = None) -> dict[str, Any]:
-    """The JSON of `GET /metrics` (contract 6.2); the newest call comes first."""
+    """Return the JSON of `GET /api/admin/metrics`; the newest call comes first."""
     start = timestamp_of(since, "since")
     spends = await service.spends(0.0 if start is None else Window.DAY.start(start))
     entries = await service.entries(MEASURED)

@@ -1,5 +1,5 @@
 """
-The gateway's parts under the names of seed 000, for Python code written for its bridge.
+The gateway's parts under the names of version 1, for Python code written for the Sekha LLM bridge.
 
     from serve_app.clients.bridge import ChatMessage, ModelTask, registry
 

@@ -1,5 +1,5 @@
 """
-A circuit breaker one can hold, around the plain value of `resilience/breaker.py` (contract 3.4).
+A mutable circuit breaker around the plain value of `resilience/breaker.py`.
 
 `is_open()` and `get_state()` are the looks that turn an open breaker half open once its time is up; `state`
 is what was stored last, and reading it changes nothing.
@@ -31,7 +31,7 @@ class CircuitBreaker:
     """
     Leaves a provider alone after `failure_threshold` failures in a row.
 
-    A failure that is recorded while it is open starts the wait again, as the seed has it.
+    A failure that is recorded while it is open starts the wait again.
 
     The numbers and their bounds are those of the configuration's `circuit_breaker`; `timeout_secs` is another
     name for `reset_timeout`. `name` is who it stands before, in the log and in errors.
@@ -93,7 +93,7 @@ class CircuitBreaker:
         self._breaker = self._breaker._replace(last_failure=at, last_change=opened_at)
 
     def get_stats(self) -> dict[str, Any]:
-        """The numbers, with the seed's key and the reference's for the same time."""
+        """Return the statistics; the time of the last failure has two keys, for clients of either name."""
         failed_at = self._breaker.last_failure
         return {
             "state": self.state.value,

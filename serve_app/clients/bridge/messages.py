@@ -1,4 +1,4 @@
-"""What goes to a provider and what comes back, in the seed's words (contract 3.6, 3.7)."""
+"""The requests and responses of the LLM bridge's Python interface."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -113,8 +113,7 @@ class RoutingResult:
     """
     Where a request should go, and where next if that fails.
 
-    `estimated_cost` is in US dollars; a model without a price counts 0.0, as everywhere in the seed's
-    interface.
+    `estimated_cost` is in US dollars; a model without a price counts 0.0, as everywhere in this interface.
     """
 
     provider: "LlmProvider"

@@ -1,4 +1,4 @@
-"""A provider in the seed's words: messages in, an answer out, failures raised (contract 3.6)."""
+"""Providers of the LLM bridge's Python interface: messages in, an answer out, failures raised."""
 
 import asyncio
 import os
@@ -79,7 +79,7 @@ class LlmProvider(ABC):
 
 class LiteLlmProvider(LlmProvider):
     """
-    Any provider the gateway knows, under the seed's name for it.
+    Any provider the gateway supports.
 
     `config` takes the keys of a provider in the configuration file; without a `provider_type` it is an
     Ollama. Only what needs translating goes through LiteLLM. It connects at the first call.
@@ -235,7 +235,7 @@ def model_info(provider: ProviderConfig, model: ModelConfig) -> ModelInfo:
 
 
 def _answer(answer: Answer | UpstreamError) -> Answer:
-    """Providers return their failures; the seed's interface raises them."""
+    """Return the answer, or raise the failure: this interface raises what providers return."""
     if isinstance(answer, UpstreamError):
         raise answer
     return answer

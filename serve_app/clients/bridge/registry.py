@@ -1,5 +1,5 @@
 """
-All configured providers with their breakers, and the choice between them (seed 000).
+All configured providers with their breakers, and the choice between them.
 
 It plans as a gateway does and runs in the caller's own process: its breakers are its own, and nothing is
 shared with a gateway. To call a running gateway see `clients/gateway.py`.

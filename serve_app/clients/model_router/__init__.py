@@ -1,5 +1,5 @@
 """
-A router over providers of one's own choice, under the names of seed 003.
+`ModelRouter`: a router over providers that the Python code chooses.
 
     from serve_app.clients.model_router import LLMMessage, create_default_router
 

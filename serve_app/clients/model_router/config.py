@@ -1,4 +1,4 @@
-"""One provider of seed 003: by hand, or from its environment variables."""
+"""The configuration of one provider of the model router, by hand or from its environment variables."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Routers ready to be asked (seed 003)."""
+"""Create model routers from a configuration or from environment variables."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Any provider the gateway knows, as one of seed 003: retries, breaker and ledger are the gateway's."""
+"""`GatewayProvider`: a provider of the gateway, with its retries, breaker and ledger, for a model router."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What goes to a provider and what comes back, in the words of seed 003."""
+"""The requests and responses of the model router's providers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The first provider of seed 003, under its name."""
+"""`OpenAIProvider`: a provider of the model router for OpenAI's API."""
 
 from typing import Any
 

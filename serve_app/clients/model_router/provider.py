@@ -1,4 +1,4 @@
-"""What every provider of seed 003 can do; a user's own is a subclass of this."""
+"""The base class of the model router's providers; users subclass it for their own."""
 
 from abc import ABC, abstractmethod
 from typing import Any

@@ -1,8 +1,8 @@
 """
-Seed 003's router: providers in the order of a strategy, until one answers.
+`ModelRouter`: tries providers in the order of a strategy until one answers.
 
-The strategies are the gateway's own. What has been measured counts (latencies here, prices by the list), and
-where nothing has, the static orders of the seed do.
+The strategies are the gateway's own. Measured latencies and listed prices decide the order; where there are
+none, a static order does.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from serve_app.routing.target import Target
 
 A = TypeVar("A")
 
-TYPICAL = Usage(1000, 500)  # what prices are compared at (contract 3.3)
-CHEAP_FIRST = ("ollama", "gemini", "anthropic", "openai")  # where costs are equal (seed 003)
+TYPICAL = Usage(1000, 500)  # the usage at which prices are compared
+CHEAP_FIRST = ("ollama", "gemini", "anthropic", "openai")  # where costs are equal
 
 log = logging.getLogger("sekha.clients")
 
@@ -229,5 +229,5 @@ async def _is_available(provider: LLMProvider) -> bool:
 
 
 def _place(provider_type: str) -> int:
-    """In the seed's static order of cost; unknown makers last."""
+    """Return the place in the static order of cost; unknown makers come last."""
     return 1 + (CHEAP_FIRST.index(provider_type) if provider_type in CHEAP_FIRST else len(CHEAP_FIRST))

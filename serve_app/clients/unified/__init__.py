@@ -1,5 +1,5 @@
 """
-One client for two backends, under the names of seed 004.
+One client for two backends, Anthropic and vLLM: `UnifiedLLMClient` and the classes around it.
 
     from serve_app.clients.unified import llm_client
 

@@ -1,4 +1,4 @@
-"""The base of seed 004's agents."""
+"""The base class of agents that use the unified client."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Seed 004's name for whoever switches backends: the client's own switch, under it."""
+"""`BackendManager`: switches the active backend of a unified client."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """
 What a client's calls came to: counts, tokens, latency and cost, in all and by backend and model.
 
-Kept in memory, and gone with the process (seed 004).
+Kept in memory, and lost when the process ends.
 """
 
 from collections import deque
@@ -92,7 +92,7 @@ class CallBook:
         return self._by_backend.get(backend, Totals()).cost
 
     def summary(self) -> dict[str, Any]:
-        """The JSON of `GET /api/admin/metrics` (contract 6.2); the newest call comes last."""
+        """Return the JSON of `GET /api/admin/metrics`; the newest call comes last."""
         return {
             "overview": {
                 "total_calls": self._overview.calls,
@@ -129,7 +129,7 @@ class CallBook:
 
 
 def in_dollars(nano: int) -> float:
-    """US dollars, rounded to six decimals as seed 004 shows them."""
+    """Return US dollars, rounded to six decimals."""
     return round(dollars(nano), 6)
 
 

@@ -1,5 +1,5 @@
 """
-Seed 004's client: a tier and messages in, a text out.
+The unified client: takes a tier and messages, returns a text.
 
 Where this process is part of a Ray cluster in which a gateway runs, calls go through that; else they are
 answered by a gateway of one's own, from the environment. Either way it is the gateway that retries, falls
@@ -30,7 +30,7 @@ from serve_app.pricing.reported_usage import usage_of
 from serve_app.pricing.usage import Usage, estimate_tokens
 from serve_app.providers.base import Health, HealthStatus
 
-TEMPERATURE = 0.7  # unless told otherwise (seed 004)
+TEMPERATURE = 0.7  # unless the call sets one
 
 log = logging.getLogger("sekha.clients")
 

@@ -1,4 +1,4 @@
-"""Seed 004's few environment variables, as the configuration of a gateway of one's own."""
+"""Build the configuration of an embedded gateway from the unified client's environment variables."""
 
 import math
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from serve_app.control.backend import OFFERED, Backend, Backends
 from serve_app.errors import ConfigError
 from serve_app.pricing.money import dollars, nano_dollars
 
-TIMEOUT_S = 60.0  # of one call (seed 004)
+TIMEOUT_S = 60.0  # of one call
 
 _TASKS = {
     "haiku": ModelTask.CHAT_SMALL,
@@ -25,8 +25,8 @@ def settings_of(backend: Backend, backends: Backends, environ: Mapping[str, str]
     """
     A gateway that knows this one backend: who has chosen one does not want to be answered by the other.
 
-    Retries are the gateway's own, which are seed 004's: three, after one, two and four seconds. The budget is
-    for tokens; the hours of vLLM are not the gateway's to refuse.
+    Retries are the gateway's defaults: three, after one, two and four seconds. The budget covers tokens only;
+    the gateway cannot refuse the hours of vLLM.
     """
     if backend is Backend.ANTHROPIC:
         vendor: dict[str, Any] = {

@@ -5,7 +5,7 @@ from random import Random
 
 from serve_app.routing.candidate import Candidate
 
-_STANDING = {"anthropic": 0, "openai": 1, "gemini": 2, "ollama": 3}  # seed 003's order; unknown makers last
+_STANDING = {"anthropic": 0, "openai": 1, "gemini": 2, "ollama": 3}  # best first; unknown makers last
 
 
 class BestQuality:

@@ -7,7 +7,7 @@ from serve_app.routing.candidate import Candidate
 
 
 class Fallback:
-    """The order of contract 3.1 step 6."""
+    """Order by priority, the configured default, estimated cost, and place in the configuration."""
 
     name = "fallback"
 

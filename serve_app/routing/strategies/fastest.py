@@ -5,12 +5,12 @@ from random import Random
 
 from serve_app.routing.candidate import Candidate
 
-_GUESS = {"ollama": 0, "gemini": 1, "openai": 2, "anthropic": 3}  # seed 003's order
+_GUESS = {"ollama": 0, "gemini": 1, "openai": 2, "anthropic": 3}  # fastest first, until one is measured
 
 
 class Fastest:
     """
-    Measured targets first, the quicker before the slower; then the unmeasured in seed 003's order.
+    Order measured targets first, the fastest before the slower; then the unmeasured by the static guess.
 
     One in twenty requests starts with a random other target, so that what was slow once is measured again.
     """
