@@ -21,7 +21,7 @@ from serve_app.errors import ConfigError
 from serve_app.pricing.money import dollars
 from serve_app.pricing.price import Price
 from serve_app.pricing.target_prices import prices_of
-from serve_app.providers.catalogue import vendor
+from serve_app.providers.catalogue.rows import vendor
 from serve_app.providers.keys import key_of, missing_key
 
 

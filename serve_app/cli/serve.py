@@ -21,7 +21,7 @@ from serve_app.cli.state import usable_state
 from serve_app.cli.supervisor import ENDED_WITHIN_S, stops_to_hear, supervise
 from serve_app.config.settings import Settings
 from serve_app.errors import ConfigError
-from serve_app.providers.catalogue import vendor
+from serve_app.providers.catalogue.rows import vendor
 from serve_app.providers.keys import key_of, missing_key
 
 NOT_FOR_OTHERS = 0o077  # whatever is written, by any process of the gateway

@@ -11,9 +11,9 @@ from itertools import chain
 from pathlib import Path
 
 from serve_app.config.environment import BUDGET, CALLER_KEYS
-from serve_app.config.provider import VLLM
 from serve_app.config.secret import Secret
 from serve_app.config.settings import Settings
+from serve_app.providers.catalogue.rows import VARIABLES, VLLM
 
 SHORTEST_KEY = 16  # characters; what is shorter can be guessed
 LEAST_JWT_SECRET = 32  # bytes, as HS256 asks for
@@ -28,7 +28,7 @@ _READ = (
     "SEKHA_URL",
     "SEKHA_ADMIN_KEY",
 )
-_OTHERS = ("VLLM_ENDPOINT", "VLLM_HOURLY_RATE", BUDGET, "OLLAMA_BASE_URL", "CB_FAILURE_THRESHOLD")
+_OTHERS = (*VARIABLES, BUDGET, "CB_FAILURE_THRESHOLD")
 _NEAR = 0.85
 
 
@@ -88,10 +88,10 @@ def _tokens(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
 
 def _endpoint_without_provider(settings: Settings) -> Iterator[str]:
     endpoint = settings.backends.vllm_endpoint
-    if endpoint is not None and all(provider.type != VLLM for provider in settings.llm_providers):
+    if endpoint is not None and all(provider.type != VLLM.type for provider in settings.llm_providers):
         yield (
-            f"backends.vllm_endpoint (VLLM_ENDPOINT): no provider of type {VLLM} is configured, so no call "
-            f"goes to {endpoint}; add one to llm_providers"
+            f"backends.vllm_endpoint ({VLLM.address_variable}): no provider of type {VLLM.type} is "
+            f"configured, so no call goes to {endpoint}; add one to llm_providers"
         )
 
 

@@ -8,9 +8,10 @@ from serve_app.config.endpoint_addresses import is_literal
 from serve_app.config.load import Loaded
 from serve_app.config.model import CHAT_TASKS
 from serve_app.config.pricing import PriceTable
-from serve_app.config.provider import VLLM, ProviderConfig
-from serve_app.config.provider_types import OWN_TYPES
+from serve_app.config.provider import ProviderConfig
 from serve_app.config.storage import OnUnavailable
+from serve_app.providers.catalogue.rows import VLLM, vendor
+from serve_app.providers.catalogue.vendor import Adapter
 
 Environ = Mapping[str, str]
 Touches = Callable[[Loaded, Environ], bool]
@@ -42,7 +43,7 @@ def writes_no_first_token(provider: ProviderConfig) -> bool:
 
 
 def takes_no_links(provider: ProviderConfig) -> bool:
-    return provider.type in ("gemini", "ollama", "lmstudio")
+    return not vendor(provider.type).image_links
 
 
 def writes_no_breaker(loaded: Loaded, environ: Environ) -> bool:
@@ -73,7 +74,7 @@ def names_an_upstream(loaded: Loaded, environ: Environ) -> bool:
 
 
 def has_no_vllm(loaded: Loaded, environ: Environ) -> bool:
-    return not any(provider.type == VLLM for provider in loaded.settings.llm_providers)
+    return not any(provider.type == VLLM.type for provider in loaded.settings.llm_providers)
 
 
 def has_no_keys(loaded: Loaded, environ: Environ) -> bool:
@@ -124,7 +125,9 @@ def leaves_body_limit_to_us(loaded: Loaded, environ: Environ) -> bool:
 
 def has_vllm(loaded: Loaded, environ: Environ) -> bool:
     settings = loaded.settings
-    return settings.backends.vllm_endpoint is not None or any(p.type == VLLM for p in settings.llm_providers)
+    return settings.backends.vllm_endpoint is not None or any(
+        p.type == VLLM.type for p in settings.llm_providers
+    )
 
 
 def endpoint_alone(loaded: Loaded, environ: Environ) -> bool:
@@ -146,8 +149,7 @@ def limits_tokens_or_money(loaded: Loaded, environ: Environ) -> bool:
 
 def speaks_by_litellm(loaded: Loaded, environ: Environ) -> bool:
     """Whether a provider is reached through LiteLLM."""
-    translated = ("anthropic", "gemini", "litellm")
-    return any(p.type in translated or p.type not in OWN_TYPES for p in loaded.settings.llm_providers)
+    return any(vendor(p.type).adapter is Adapter.LITELLM for p in loaded.settings.llm_providers)
 
 
 def has_keys(loaded: Loaded, environ: Environ) -> bool:

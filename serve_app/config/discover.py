@@ -9,28 +9,14 @@ from typing import Any
 
 from serve_app.config import legacy
 from serve_app.config.default_models import default_models
-from serve_app.config.vendor_models import VENDOR_MODELS, VLLM_MODEL, VLLM_WINDOW
+from serve_app.providers.catalogue.rows import OLLAMA, SCRIPTED, VENDORS, VLLM
+from serve_app.providers.catalogue.vendor import Vendor
 
 ServedModels = Callable[[str], Sequence[str] | None]
 """Asks the server at this address for its models; None: nobody answers."""
 
 _EMBEDS = ("embed", "bge-", "minilm", "e5-", "gte-", "paraphrase")
 _SEES = ("llava", "vision", "-vl", "vl:", "moondream", "minicpm-v", "gemma3", "mistral-small3")
-
-_SIMULATOR: Mapping[str, Any] = {
-    "id": "simulator",
-    "type": "scripted",
-    "models": [
-        {"model_id": "sim-small", "task": "chat_small"},
-        {
-            "model_id": "sim-smart",
-            "task": "chat_smart",
-            "supports_vision": True,
-            "supports_function_calling": True,
-        },
-        {"model_id": "sim-embed", "task": "embedding", "dimension": 64},
-    ],
-}
 
 
 def discovered(
@@ -52,8 +38,11 @@ def discovered(
         *_vllm(vllm_endpoint, vllm_models, notes),
     ]
     if not providers:
-        providers = [dict(_SIMULATOR)]
-        notes.append("nothing found: 'simulator' answers with made-up text, so that everything can be tried")
+        providers = [_provider(SCRIPTED, SCRIPTED.starter.models)]
+        notes.append(
+            f"nothing found: '{SCRIPTED.starter.provider_id}' answers with made-up text, so that everything "
+            "can be tried"
+        )
     ranked = [{**provider, "priority": rank} for rank, provider in enumerate(providers, start=1)]
     return {"llm_providers": ranked, "default_models": default_models(ranked)}, tuple(notes)
 
@@ -61,18 +50,19 @@ def discovered(
 def _ollama(
     environ: Mapping[str, str], ollama_models: ServedModels, notes: list[str]
 ) -> Iterator[dict[str, Any]]:
-    named = environ.get("OLLAMA_BASE_URL", "").strip()
-    url = named or legacy.DEFAULT_URL
+    named = environ.get(OLLAMA.address_variable, "").strip()
+    url = named or OLLAMA.base_url
     names = ollama_models(url)
     if names:
         notes.append(f"found Ollama at {url} with {', '.join(names)}")
         models = [model for name in names for model in _ollama_model(name)]
-        yield {"id": "ollama_local", "type": "ollama", "base_url": url, "models": models}
+        yield {**_provider(OLLAMA, models), "base_url": url}
     elif names is not None:
         notes.append(f"found Ollama at {url}, but it has no models: try `ollama pull {legacy.DEFAULT_CHAT}`")
     elif named:
         notes.append(
-            f"OLLAMA_BASE_URL names an Ollama at {url} that does not answer: kept, with the usual models"
+            f"{OLLAMA.address_variable} names an Ollama at {url} that does not answer: kept, with the usual "
+            "models"
         )
         yield legacy.migrated(environ)[0]["llm_providers"][0]
     else:
@@ -95,22 +85,29 @@ def _vllm(endpoint: str | None, vllm_models: ServedModels, notes: list[str]) -> 
     if endpoint is None:
         return
     found = vllm_models(endpoint)
+    (expected,) = VLLM.starter.models
     if found:
         notes.append(f"found vLLM at {endpoint} with {', '.join(found)}")
     else:
-        notes.append(f"no vLLM answers at {endpoint} yet: kept, with {VLLM_MODEL}")
+        notes.append(f"no vLLM answers at {endpoint} yet: kept, with {expected['model_id']}")
     models = [
-        {"model_id": name, "task": task, "context_window": VLLM_WINDOW}
-        for name in found or (VLLM_MODEL,)
+        {**expected, "model_id": name, "task": task}
+        for name in found or (expected["model_id"],)
         for task in ("chat_small", "chat_smart")
     ]
-    yield {"id": "vllm_own", "type": "vllm", "base_url": endpoint, "models": models}
+    yield {**_provider(VLLM, models), "base_url": endpoint}
 
 
 def _clouds(environ: Mapping[str, str], notes: list[str]) -> Iterator[dict[str, Any]]:
-    for row in VENDOR_MODELS:
-        if environ.get(row.variable, "").strip():
-            notes.append(f"found {row.variable}: using '{row.provider['id']}'")
-            yield {**row.provider, "api_key": f"${{{row.variable}}}"}
+    for row in VENDORS.values():
+        if not row.starter.models or row.key_variable is None:
+            continue
+        if environ.get(row.key_variable, "").strip():
+            notes.append(f"found {row.key_variable}: using '{row.starter.provider_id}'")
+            yield {**_provider(row, row.starter.models), "api_key": f"${{{row.key_variable}}}"}
         else:
-            notes.append(f"no {row.variable}")
+            notes.append(f"no {row.key_variable}")
+
+
+def _provider(row: Vendor, models: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"id": row.starter.provider_id, "type": row.type, "models": [*models]}

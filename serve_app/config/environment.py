@@ -29,6 +29,7 @@ from serve_app.config.names import (
 from serve_app.config.read import parse_json
 from serve_app.config.settings import Settings
 from serve_app.errors import ConfigError
+from serve_app.providers.catalogue.rows import VLLM
 
 PREFIX = "SEKHA__"
 CALLER_KEYS = {"SEKHA_API_KEYS": "api_keys", "SEKHA_ADMIN_KEYS": "admin_keys"}  # variable to field of `auth`
@@ -45,8 +46,8 @@ _OTHER_NAMES: Mapping[str, Path] = {
     "CB_RESET_TIMEOUT": ("circuit_breaker", "reset_timeout"),
     "CB_HALF_OPEN_TIMEOUT": ("circuit_breaker", "half_open_timeout"),
     "ROUTING_AUTO_FALLBACK": ("routing", "auto_fallback"),
-    "VLLM_ENDPOINT": ("backends", "vllm_endpoint"),
-    "VLLM_HOURLY_RATE": ("backends", "vllm_hourly_rate"),
+    VLLM.address_variable: ("backends", "vllm_endpoint"),
+    VLLM.rate_variable: ("backends", "vllm_hourly_rate"),
     "ROUTING_MAX_COST": ("routing", "max_cost_per_request"),
 }
 

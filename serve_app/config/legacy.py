@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from serve_app.config.default_models import default_models
+from serve_app.providers.catalogue.rows import OLLAMA
 
-DEFAULT_URL = "http://localhost:11434"
 DEFAULT_EMBEDDING = "nomic-embed-text"
 DEFAULT_CHAT = "llama3.1:8b"
 DEFAULT_DIMENSION = 768
 
-URLS = ("OLLAMA_URL", "OLLAMA_BASE_URL", "SEKHA_OLLAMA_URL", "LLM_URL")
+URLS = ("OLLAMA_URL", OLLAMA.address_variable, "SEKHA_OLLAMA_URL", "LLM_URL")
 CHAT = ("CHAT_MODEL", "SUMMARIZATION_MODEL")
 MODELS = ("EMBEDDING_MODEL", *CHAT, "EXTRACTION_MODEL")
 
@@ -34,12 +34,12 @@ def is_meant(environ: Mapping[str, str], has_file: bool) -> bool:
     `OLLAMA_BASE_URL` alone, without a file, does not say so: the Ollama there is asked what it has first.
     """
     spoken = {name for name in (*URLS, *MODELS) if _text(environ, name)}
-    return bool(spoken) if has_file else bool(spoken - {"OLLAMA_BASE_URL"})
+    return bool(spoken) if has_file else bool(spoken - {OLLAMA.address_variable})
 
 
 def migrated(environ: Mapping[str, str]) -> tuple[dict[str, Any], str]:
     """Raw settings with the one provider `ollama_migrated`, and a sentence that says so."""
-    url = next((value for name in URLS if (value := _text(environ, name))), DEFAULT_URL)
+    url = next((value for name in URLS if (value := _text(environ, name))), OLLAMA.base_url)
     embedding = _text(environ, "EMBEDDING_MODEL") or DEFAULT_EMBEDDING
     chat = next((value for name in CHAT if (value := _text(environ, name))), DEFAULT_CHAT)
     models = [
@@ -60,7 +60,7 @@ def migrated(environ: Mapping[str, str]) -> tuple[dict[str, Any], str]:
         models.append({"model_id": vision, "task": "vision", "supports_vision": True})
     provider = {
         "id": "ollama_migrated",
-        "type": "ollama",
+        "type": OLLAMA.type,
         "base_url": url,
         "priority": 1,
         "timeout": 120,

@@ -27,13 +27,12 @@ from serve_app.config.expand import expanded
 from serve_app.config.mistakes import Mistake, config_error, mistakes_of
 from serve_app.config.names import Path as KeyPath
 from serve_app.config.names import annotation_at, canonical, spelled
-from serve_app.config.provider import VLLM
-from serve_app.config.provider_types import ADDRESS_REQUIRED
 from serve_app.config.read import read_file
 from serve_app.config.served_models import ollama_models as ask_ollama
 from serve_app.config.served_models import vllm_models as ask_vllm
 from serve_app.config.settings import Settings, with_old_keys_in_place
 from serve_app.errors import ConfigError
+from serve_app.providers.catalogue.rows import vendor
 
 FILE_VARIABLES = ("CONFIG_PATH", "SEKHA_CONFIG", "LLM_CONFIG_PATH")
 FILE_IN_FOLDER = "config.yaml"
@@ -207,9 +206,9 @@ class _Draft:
 
     def _require_addresses(self, settings: Settings) -> None:
         for index, provider in enumerate(settings.llm_providers):
-            if provider.type in ADDRESS_REQUIRED and provider.base_url is None and provider.local is None:
+            if vendor(provider.type).needs_address and provider.base_url is None and provider.local is None:
                 path: KeyPath = ("llm_providers", index, "base_url")
-                here = ", or 'local', to host its model here" if provider.type == VLLM else ""
+                here = ", or 'local', to host its model here" if vendor(provider.type).hosts_models else ""
                 text = f"is required for type {provider.type}: the address of its server{here}"
                 self.mistakes.append(Mistake(self._origin_of(path), path, text))
 

@@ -6,8 +6,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, model_validator
 
 from serve_app.config.base import Config
-
-OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")
+from serve_app.providers.catalogue.dialect import OUTPUT_LIMITS
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)]
 Dotted = Annotated[

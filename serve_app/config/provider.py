@@ -15,8 +15,7 @@ from serve_app.config.policy import RetryPolicy
 from serve_app.config.provider_types import unknown_type
 from serve_app.config.scaling import Scaling
 from serve_app.config.secret import Secret
-
-VLLM = "vllm"  # the one type that can host its model
+from serve_app.providers.catalogue.rows import VENDORS, vendor
 
 
 class ProviderType(StrEnum):
@@ -25,10 +24,6 @@ class ProviderType(StrEnum):
     OLLAMA = "ollama"
     OPENAI = "openai"
     ANTHROPIC = "anthropic"
-
-
-# Types whose models run on machines of one's own: tokens are free there, and an hour may have a price.
-OWN_MACHINES = frozenset({"ollama", VLLM, "lmstudio", "scripted"})
 
 
 class Transport(StrEnum):
@@ -58,17 +53,17 @@ class ProviderConfig(Scaling):
     """
     A provider as configured.
 
-    `type` is a row of `providers/catalogue.py`, or any prefix LiteLLM knows. `priority` 1 is tried first.
-    Four time limits, in seconds: `connect_timeout_s` for the connection, `first_byte_timeout_s` for the head
-    of the answer (unless given, only what follows bounds it), `first_token_timeout_s` for the first token of
-    a stream (unless given, `resilience/silence.py` decides), `stream_idle_timeout_s` for every silence after
-    that. `timeout` bounds a whole answer that is not streamed. An answer above `max_answer_mb` is a broken
-    one. `retry` says how often the same model is asked again. `paid_probes` lets a look at its health cost
-    a token where the vendor offers none for free.
+    `type` is a row of `providers/catalogue/rows.py`, or any prefix LiteLLM knows. `priority` 1 is tried
+    first. Four time limits, in seconds: `connect_timeout_s` for the connection, `first_byte_timeout_s` for
+    the head of the answer (unless given, only what follows bounds it), `first_token_timeout_s` for the first
+    token of a stream (unless given, `resilience/silence.py` decides), `stream_idle_timeout_s` for every
+    silence after that. `timeout` bounds a whole answer that is not streamed. An answer above `max_answer_mb`
+    is a broken one. `retry` says how often the same model is asked again. `paid_probes` lets a look at its
+    health cost a token where the vendor offers none for free.
     `local`, for type `vllm`: the gateway hosts the model itself, instead of asking a server at `base_url`.
     `hourly_rate` is what an hour of its machine costs, in US dollars; None: nobody says, and nothing counts.
     `local_data`: what is sent here stays on machines of one's own; None: decided by type and address.
-    `parameters` says which parameters it takes, where `providers/dialects/table.py` is wrong about it.
+    `parameters` says which parameters it takes, where `providers/catalogue/rows.py` is wrong about it.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_-]+$")
@@ -119,8 +114,9 @@ class ProviderConfig(Scaling):
     def _hosts_what_it_offers(self) -> "ProviderConfig":
         if self.local is None:
             return self
-        if self.type != VLLM:
-            raise ValueError(f"only a provider of type {VLLM} hosts a model (local), not {self.type}")
+        if not vendor(self.type).hosts_models:
+            hosts = " or ".join(row.type for row in VENDORS.values() if row.hosts_models)
+            raise ValueError(f"only a provider of type {hosts} hosts a model (local), not {self.type}")
         for name in ("base_url", "api_key"):
             if getattr(self, name) is not None:
                 raise ValueError(f"'local' hosts the model here: leave out {name}, or 'local'")
@@ -142,9 +138,10 @@ class ProviderConfig(Scaling):
 
     @model_validator(mode="after")
     def _only_own_machines_are_paid_by_the_hour(self) -> "ProviderConfig":
-        if self.hourly_rate is not None and self.type not in OWN_MACHINES:
+        if self.hourly_rate is not None and not vendor(self.type).is_own:
+            own = ", ".join(sorted(row.type for row in VENDORS.values() if row.is_own))
             raise ValueError(
-                f"hourly_rate is for machines of your own ({', '.join(sorted(OWN_MACHINES))}); what "
+                f"hourly_rate is for machines of your own ({own}); what "
                 f"'{self.type}' charges belongs to its models, as cost_per_1k_input and cost_per_1k_output"
             )
         return self
@@ -152,7 +149,7 @@ class ProviderConfig(Scaling):
     @property
     def may_load_first(self) -> bool:
         """Whether its models run on a machine that may have to load them; the simulator has none."""
-        return self.local is not None or self.type in OWN_MACHINES - {"scripted"}
+        return self.local is not None or vendor(self.type).loads_models
 
     @property
     def hosted_model(self) -> str:
@@ -170,9 +167,9 @@ class ProviderConfig(Scaling):
         """
         if self.local_data is not None:
             return self.local_data
-        if self.local is not None or self.type == "scripted":
+        if self.local is not None or vendor(self.type).is_simulated:
             return True
-        if self.type not in OWN_MACHINES:
+        if not vendor(self.type).is_own:
             return False
         where = address or self.base_url
         return where is None or is_private_address(where)

@@ -11,27 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from serve_app.config.names import did_you_mean
-
-# The rows of `providers/catalogue.py`, which may not be imported here; a test compares the two.
-OWN_TYPES = (
-    "openai",
-    "anthropic",
-    "ollama",
-    "openrouter",
-    "vllm",
-    "openai_compatible",
-    "lmstudio",
-    "gemini",
-    "deepseek",
-    "moonshot",
-    "groq",
-    "mistral",
-    "together",
-    "xai",
-    "litellm",
-    "scripted",
-)
-ADDRESS_REQUIRED = frozenset({"vllm", "openai_compatible"})  # their servers are nobody's in particular
+from serve_app.providers.catalogue.rows import VENDORS
 
 _ENUM = re.compile(r"^class LlmProviders\(.*?\):\n(.*?)^\S", re.M | re.S)
 _MEMBER = re.compile(r"^    [A-Z0-9_]+ = \"([^\"]+)\"$", re.M)
@@ -39,13 +19,13 @@ _MEMBER = re.compile(r"^    [A-Z0-9_]+ = \"([^\"]+)\"$", re.M)
 
 def unknown_type(type_: str) -> str | None:
     """Return what is wrong with a provider's type; None for a type that something here can speak to."""
-    if type_ in OWN_TYPES:
+    if type_ in VENDORS:
         return None
     known = litellm_types()
     if not known or type_ in known:
         return None
-    near = did_you_mean(type_, OWN_TYPES) or did_you_mean(type_, known)
-    named = ", ".join(sorted(OWN_TYPES))
+    near = did_you_mean(type_, tuple(VENDORS)) or did_you_mean(type_, known)
+    named = ", ".join(sorted(VENDORS))
     return f"is no type of provider{near or f'; there are: {named}, and every provider LiteLLM knows'}"
 
 

@@ -15,11 +15,12 @@ from serve_app.config.base import Config
 from serve_app.config.health import HealthPolicy, with_interval_under_health
 from serve_app.config.policy import USUAL_BREAKER, BreakerPolicy
 from serve_app.config.pricing import PricingConfig
-from serve_app.config.provider import VLLM, ProviderConfig
+from serve_app.config.provider import ProviderConfig
 from serve_app.config.routing import RoutingConfig
 from serve_app.config.scaling import Autoscaling, Scaling
 from serve_app.config.storage import StorageConfig
 from serve_app.config.tenant import BudgetConfig, Budgets, RateConfig, Rates, TenantConfig
+from serve_app.providers.catalogue.rows import VLLM
 
 
 def with_breaker_at_the_top(values: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -176,14 +177,14 @@ def _at_rate(providers: Sequence[ProviderConfig], backends: BackendsConfig) -> t
     rate = {"hourly_rate": backends.vllm_hourly_rate}
     return tuple(
         provider.model_copy(update=rate)
-        if provider.type == VLLM and provider.hourly_rate is None
+        if provider.type == VLLM.type and provider.hourly_rate is None
         else provider
         for provider in providers
     )
 
 
 def _at_endpoint(providers: Sequence[ProviderConfig], endpoint: str) -> tuple[ProviderConfig, ...]:
-    first = next((p for p in providers if p.type == VLLM and p.local is None), None)
+    first = next((p for p in providers if p.type == VLLM.type and p.local is None), None)
     if first is None or first.base_url is not None:
         return tuple(providers)
     return tuple(p.model_copy(update={"base_url": endpoint}) if p is first else p for p in providers)

@@ -16,6 +16,7 @@ from serve_app.config.override import BackendState
 from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
 from serve_app.errors import InvalidRequest
+from serve_app.providers.catalogue import rows
 from serve_app.routing.intent import TIERS
 from serve_app.routing.target import Target
 
@@ -54,7 +55,7 @@ OFFERED: dict[Backend, tuple[Tier, ...]] = {
 }
 
 
-_STARTED_BY = {Backend.ANTHROPIC: "ANTHROPIC_API_KEY", Backend.VLLM: "VLLM_ENDPOINT"}
+_STARTED_BY = {Backend.ANTHROPIC: rows.ANTHROPIC.key_variable, Backend.VLLM: rows.VLLM.address_variable}
 
 
 class BackendNotConfigured(InvalidRequest):

@@ -28,9 +28,6 @@ PLENTY = 100  # times what a request will probably cost: more than it can cost a
 USUAL_BOUND = 16  # times the estimate of the tokens read: beyond that, the estimate says little
 
 
-_SPEAK_OPENAI = ("openai", "openai_compatible", "openrouter")
-
-
 class Output(NamedTuple):
     """
     How long one answer may be.
@@ -59,10 +56,10 @@ def output_of(target: Target, wanted: Requirements, is_limited: bool) -> Output:
     given = wanted.output_limit
     if given is not None:
         most = given if given > thinking else given + thinking
-        return Output(most, most if _thinks_within(target) else given)
+        return Output(most, most if target.dialect.limit_includes_thinking else given)
     listed_most = _listed(target)[1]
     most = MAX_OUTPUT + thinking
-    if not is_limited and _needs_bound(target):
+    if not is_limited and target.dialect.requires_limit:
         most = max(listed_most or most, thinking + 1)
         return Output(most, most)
     if listed_most is not None:
@@ -135,15 +132,6 @@ def unpriced_use(price: Price, target: Target, wanted: Requirements, limit_id: s
     if extent.searches and price.search is None:
         return ToolPriceUnknown(target.name, limit_id, "web search")
     return None
-
-
-def _needs_bound(target: Target) -> bool:
-    """Whether the vendor refuses a request without a bound; those who speak OpenAI's words never do."""
-    return _thinks_within(target) and target.provider_type not in _SPEAK_OPENAI
-
-
-def _thinks_within(target: Target) -> bool:
-    return target.provider_type == "anthropic" or "claude" in target.model_id.casefold()
 
 
 def _listed(target: Target) -> tuple[int | None, int | None]:

@@ -31,11 +31,10 @@ from serve_app.config.override import PriceOverride
 from serve_app.pricing.litellm_prices import max_input_of, max_output_of, per_million, price_of
 from serve_app.pricing.money import nano_dollars
 from serve_app.pricing.price import FREE, Price
+from serve_app.providers.catalogue.rows import vendor
 
 PRICE_FILE = "model_prices_and_context_window_backup.json"
 ROWS = "models"  # where a stored list keeps its rows; no model is called that
-
-_LITELLM_NAMES = {"together": "together_ai"}  # where it calls a vendor by another name than we do
 
 _DATED = re.compile(r"[-:@](\d{4}-\d{2}-\d{2}|\d{8}|\d{6}|\d{4}|latest)")
 
@@ -191,8 +190,8 @@ class PriceCatalogue:
         return self._filed_under(provider_type, name) or self._listing.get(name)
 
     def _filed_under(self, provider_type: str | None, name: str) -> Entry | None:
-        vendor = _LITELLM_NAMES.get(provider_type or "", provider_type)
-        return self._listing.get(f"{vendor}/{name}")
+        prefix = vendor(provider_type).price_prefix if provider_type else None
+        return self._listing.get(f"{prefix}/{name}")
 
     @cached_property
     def _listing(self) -> Mapping[str, Entry]:

@@ -17,7 +17,7 @@ from serve_app.pricing.price_list import (
     target_price,
 )
 from serve_app.pricing.stored_list import catalogue_at
-from serve_app.providers.catalogue import vendor
+from serve_app.providers.catalogue.rows import vendor
 
 
 def prices_of(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, Price | None]:
@@ -69,7 +69,7 @@ def operators_list(settings: Settings, environ: Mapping[str, str]) -> Path | Non
 
 
 def _price_at(provider: ProviderConfig, model: ModelConfig, catalogue: PriceCatalogue) -> Price | None:
-    price = target_price(provider.type, vendor(provider.type).is_free, model, catalogue)
+    price = target_price(provider.type, vendor(provider.type).is_own, model, catalogue)
     if price is None or not provider.hourly_rate:
         return price
     return price.with_machine(nano_dollars(provider.hourly_rate))

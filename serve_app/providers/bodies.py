@@ -12,8 +12,8 @@ from serve_app.formats.routing_fields import READ_HERE
 from serve_app.pricing.reported_usage import usage_of
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Call
-from serve_app.providers.dialects.dialect import Dialect
-from serve_app.providers.dialects.table import dialect_for
+from serve_app.providers.catalogue.dialect import Dialect
+from serve_app.providers.dialects import dialect_for
 
 # What is read here, and means the same to a vendor that has providers behind it.
 _ALSO_THEIRS = frozenset({"allow_fallbacks", "require_parameters"})

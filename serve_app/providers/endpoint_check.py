@@ -6,6 +6,7 @@ from serve_app.clock import Clock
 from serve_app.errors import UpstreamError
 from serve_app.providers.address_policy import DEFAULT_ENDPOINT_POLICY, EndpointPolicy
 from serve_app.providers.base import Health, HealthStatus
+from serve_app.providers.catalogue.rows import VLLM
 from serve_app.providers.connections import open_session
 from serve_app.providers.health_check import listed_models
 
@@ -23,7 +24,9 @@ async def look_at_endpoint(
     """
     started = clock.monotonic()
     async with open_session(endpoint_policy.address_policy_for(api_base), resolver) as session:
-        found = await listed_models(session, f"{api_base}/models", {}, "vllm", now=clock.now(), secret=None)
+        found = await listed_models(
+            session, f"{api_base}/models", {}, VLLM.type, now=clock.now(), secret=None
+        )
     if isinstance(found, UpstreamError):
         status = found.upstream_status
         # Not their words: an operator asks whether somebody is there, and not what stands at any address.

@@ -7,7 +7,8 @@ from serve_app.config.provider import ProviderConfig
 from serve_app.errors import ConfigError
 from serve_app.providers.address_policy import DEFAULT_ENDPOINT_POLICY, EndpointPolicy
 from serve_app.providers.base import Provider
-from serve_app.providers.catalogue import Adapter, vendor
+from serve_app.providers.catalogue.rows import vendor
+from serve_app.providers.catalogue.vendor import Adapter
 from serve_app.providers.keys import key_of
 from serve_app.providers.metered import MeteredProvider
 
@@ -53,6 +54,6 @@ def _built(
         case Adapter.WIRE:
             from serve_app.providers.openai_compatible.provider import OpenAICompatibleProvider
 
-            if (config.base_url or row.base_url) is None:
+            if not (config.base_url or row.base_url):
                 raise ConfigError(f"provider '{config.id}' of type '{config.type}' needs a base_url")
             return OpenAICompatibleProvider(config, row, key, clock, endpoint_policy)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from serve_app.config.provider import ProviderConfig
-from serve_app.providers.catalogue import Vendor
+from serve_app.providers.catalogue.vendor import Vendor
 
 
 def key_of(config: ProviderConfig, vendor: Vendor, environ: Mapping[str, str]) -> str | None:
@@ -22,7 +22,7 @@ def key_of(config: ProviderConfig, vendor: Vendor, environ: Mapping[str, str]) -
 
 def missing_key(config: ProviderConfig, vendor: Vendor, api_key: str | None) -> str | None:
     """Why this provider cannot be called, where its key is required and not there; None: it can."""
-    if api_key is not None or vendor.is_free:
+    if api_key is not None or vendor.is_own:
         return None
     if config.api_key is not None:
         return _sentence(config, config.api_key.shown)

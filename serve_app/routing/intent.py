@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from serve_app.config.model import CHAT_TASKS, ModelTask
 from serve_app.errors import ModelNotFound
+from serve_app.providers.catalogue.rows import VLLM
 from serve_app.routing.target import Target
 
 
@@ -47,7 +48,7 @@ TIERS = {
     "haiku": _Tier("claude-3-haiku-20240307", (ModelTask.CHAT_SMALL,)),
     "sonnet": _Tier("claude-3-5-sonnet-20241022", (ModelTask.CHAT_SMART,)),
     "opus": _Tier("claude-3-opus-20240229", (ModelTask.CHAT_LARGE, ModelTask.CHAT_SMART)),
-    "qwen": _Tier("Qwen/Qwen2.5-7B-Instruct", (ModelTask.CHAT_SMALL, ModelTask.CHAT_SMART), "vllm"),
+    "qwen": _Tier("Qwen/Qwen2.5-7B-Instruct", (ModelTask.CHAT_SMALL, ModelTask.CHAT_SMART), VLLM.type),
 }
 
 

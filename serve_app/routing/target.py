@@ -7,9 +7,10 @@ from math import ceil
 from serve_app.config.model import ModelTask, VisionCapabilities
 from serve_app.config.override import ProviderOverride
 from serve_app.config.settings import DefaultModels, Settings
-from serve_app.providers.catalogue import ANY_LINK, vendor
-from serve_app.providers.dialects.dialect import Dialect
-from serve_app.providers.dialects.table import dialect_for
+from serve_app.providers.catalogue.dialect import Dialect
+from serve_app.providers.catalogue.rows import vendor
+from serve_app.providers.catalogue.vendor import ANY_LINK
+from serve_app.providers.dialects import dialect_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from serve_app.config.settings import Settings
 from serve_app.errors import FailureKind, UpstreamError
 from serve_app.providers.address_policy import AddressPolicy, EndpointPolicy
 from serve_app.providers.base import Answer, HealthStatus
-from serve_app.providers.catalogue import VENDORS
+from serve_app.providers.catalogue.rows import VENDORS
 from serve_app.providers.endpoint_check import look_at_endpoint
 from serve_app.providers.openai_compatible.provider import OpenAICompatibleProvider
 from tests.contract.test_providers import build, call, items_of

@@ -15,7 +15,7 @@ from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import ConfigError, FailureKind, UpstreamError
 from serve_app.providers.base import Answer, Call, Provider, StreamEnd, StreamHead
-from serve_app.providers.dialects.table import dialect_of
+from serve_app.providers.dialects import dialect_of
 from serve_app.providers.factory import build_provider
 from tests.support.items import items_of, text_in
 from tests.support.upstream import ScriptedUpstream

@@ -30,7 +30,9 @@ TESTS = ("tests/unit", "tests/property")
 # What waits for nothing and talks to nobody, or only through a clock and a lock that it is given.
 PURE = (
     "serve_app/gateway/{charging,budget_filter}.py",
-    "serve_app/{pricing,limits,ledger,resilience,routing,providers/dialects}/*.py",
+    "serve_app/{pricing,limits,ledger,resilience,routing}/*.py",
+    "serve_app/providers/dialects.py",
+    "serve_app/providers/catalogue/{dialect,vendor}.py",
     "serve_app/{formats,formats/openai_chat,gateway/streaming}/*.py",
     "serve_app/control/{admin_quota,breakers,capacity,config_change,control_plane}.py",
     "serve_app/config/endpoint_addresses.py",

@@ -16,7 +16,7 @@ from serve_app.api.app import build_api
 from serve_app.api.asgi import Headers
 from serve_app.api.auth import Keyring
 from serve_app.observability.metrics import exposition
-from serve_app.providers.catalogue import VENDORS
+from serve_app.providers.catalogue.rows import VENDORS
 from serve_app.providers.openai_compatible.provider import OpenAICompatibleProvider
 from tests.support.clock import FakeClock
 from tests.support.harness import Harness

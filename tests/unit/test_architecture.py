@@ -22,10 +22,10 @@ RINGS = {
     "errors": ("", ""),
     "clock": ("", ""),
     "caller": ("", ""),
-    "config": ("errors caller", "pydantic pydantic_core yaml"),
+    "config": ("errors caller providers.catalogue", "pydantic pydantic_core yaml"),
     # pure knowledge: no I/O, no clock of its own, no chance of its own
-    "providers/catalogue": ("config", ""),
-    "providers/dialects": ("config", ""),
+    "providers/catalogue": ("", ""),
+    "providers/dialects": ("config providers.catalogue", ""),
     "pricing": ("errors config providers.catalogue", "pydantic orjson"),
     "resilience": ("errors clock config", "pydantic"),
     "routing": ("errors clock config pricing providers.catalogue providers.dialects", "pydantic"),
@@ -33,7 +33,10 @@ RINGS = {
     "limits": ("errors caller clock config pricing ledger", "pydantic"),
     # what brings them together
     "events": ("errors pricing providers.base", ""),
-    "control": ("errors caller clock config pricing resilience routing limits ledger", "pydantic"),
+    "control": (
+        "errors caller clock config pricing resilience routing limits ledger providers.catalogue",
+        "pydantic",
+    ),
     "formats": ("errors config pricing", "pydantic orjson"),
     "gateway": (
         "errors caller clock config events pricing resilience routing limits ledger control formats "
@@ -76,7 +79,10 @@ RINGS = {
         "orjson",
     ),
     "clients/model_router": ("errors clock config pricing resilience routing providers", ""),
-    "clients/unified": ("errors clock config pricing formats control.backend providers.base", ""),
+    "clients/unified": (
+        "errors clock config pricing formats control.backend providers.base providers.catalogue",
+        "",
+    ),
     "clients/bridge": (
         "errors clock config pricing resilience routing control.control_plane formats providers "
         "observability.logs",

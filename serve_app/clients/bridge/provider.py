@@ -22,7 +22,7 @@ from serve_app.formats.openai_chat.chunks import chunks_in, text_in
 from serve_app.formats.openai_chat.images import check_images
 from serve_app.pricing.usage import Usage, estimate_tokens
 from serve_app.providers.base import Answer, Call, Provider
-from serve_app.providers.catalogue import vendor
+from serve_app.providers.catalogue.rows import OLLAMA, vendor
 from serve_app.providers.factory import build_provider
 from serve_app.providers.openai_compatible.failures import broken
 
@@ -96,7 +96,7 @@ class LiteLlmProvider(LlmProvider):
         super().__init__(provider_id, config)
         has_type = "type" in config or "provider_type" in config
         self.settings = ProviderConfig.model_validate(
-            {**({} if has_type else {"type": "ollama"}), **config, "id": provider_id}
+            {**({} if has_type else {"type": OLLAMA.type}), **config, "id": provider_id}
         )
         self._environ = environ
         self._clock = clock

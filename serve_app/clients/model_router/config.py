@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from serve_app.errors import ConfigError
-from serve_app.providers.catalogue import vendor
+from serve_app.providers.catalogue.rows import OLLAMA, vendor
 
 N = TypeVar("N", int, float)
 
@@ -49,7 +49,7 @@ USUAL = {
     "ollama": Usual("llama2", 4096, "nomic-embed-text", timeout_s=60.0),
 }
 
-_ADDRESS = {"ollama": "OLLAMA_BASE_URL"}  # where the others say `…_API_BASE`
+_ADDRESS = {OLLAMA.type: OLLAMA.address_variable}  # where the others say `…_API_BASE`
 
 
 def config_from(environ: Mapping[str, str], type_: str) -> LLMProviderConfig | None:

@@ -31,7 +31,7 @@ class GatewayProvider(LLMProvider):
     """
     A gateway of one's own with this one provider in it.
 
-    `type_` is a row of `providers/catalogue.py` or any prefix LiteLLM knows; without one it is the name.
+    `type_` is a row of `providers/catalogue/rows.py` or any prefix LiteLLM knows; without one it is the name.
     """
 
     def __init__(

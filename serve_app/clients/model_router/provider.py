@@ -7,7 +7,7 @@ from serve_app.clients.model_router.config import LLMProviderConfig
 from serve_app.clients.model_router.messages import Conversation, EmbeddingResponse, LLMResponse
 from serve_app.pricing.price import FREE, Price
 from serve_app.pricing.price_list import classic_catalogue
-from serve_app.providers.catalogue import vendor
+from serve_app.providers.catalogue.rows import vendor
 
 
 class LLMProvider(ABC):
@@ -24,7 +24,7 @@ class LLMProvider(ABC):
     @property
     def price(self) -> Price | None:
         """What its tokens cost; None where nobody knows."""
-        if vendor(self.provider_type).is_free:
+        if vendor(self.provider_type).is_own:
             return FREE
         return classic_catalogue().price(self.config.model_name, self.provider_type)
 

@@ -29,6 +29,7 @@ from serve_app.pricing.price_list import classic_catalogue
 from serve_app.pricing.reported_usage import usage_of
 from serve_app.pricing.usage import Usage, estimate_tokens
 from serve_app.providers.base import Health, HealthStatus
+from serve_app.providers.catalogue.rows import VLLM
 
 TEMPERATURE = 0.7  # unless the call sets one
 
@@ -217,7 +218,7 @@ class UnifiedLLMClient:
     def _backends(self) -> Backends:
         if self._known is None:
             known = Backends()
-            if endpoint := self._environ.get("VLLM_ENDPOINT", "").strip():
+            if endpoint := self._environ.get(VLLM.address_variable, "").strip():
                 known = known.with_endpoint(endpoint, self._clock.now())
             self._known = known
         return self._known

@@ -9,6 +9,7 @@ from serve_app.config.settings import Settings
 from serve_app.control.backend import OFFERED, Backend, Backends
 from serve_app.errors import ConfigError
 from serve_app.pricing.money import dollars, nano_dollars
+from serve_app.providers.catalogue.rows import VLLM
 
 TIMEOUT_S = 60.0  # of one call
 
@@ -65,7 +66,7 @@ def budget_in(environ: Mapping[str, str]) -> int:
 
 def hourly_rate_in(environ: Mapping[str, str]) -> int:
     """VLLM_HOURLY_RATE in nano-dollars; ConfigError for what is no amount."""
-    return _amount_in(environ, "VLLM_HOURLY_RATE", "0.16")
+    return _amount_in(environ, VLLM.rate_variable, "0.16")
 
 
 def _amount_in(environ: Mapping[str, str], name: str, default: str) -> int:

@@ -8,8 +8,9 @@ key comes with each call, and nothing that a caller writes into a request can st
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import orjson
@@ -27,7 +28,7 @@ from serve_app.providers.bodies import (
     choices_in,
     usage_in,
 )
-from serve_app.providers.catalogue import Vendor
+from serve_app.providers.catalogue.vendor import NativeApi, Vendor
 from serve_app.providers.connections import open_session
 from serve_app.providers.counted_usage import counted, listener_for, said_in
 from serve_app.providers.frames import frame_of, speaks
@@ -58,12 +59,6 @@ _QUIET = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
     "LITELLM_LOCAL_BLOG_POSTS": "True",
-}
-
-# Where the list of models is free: the header that holds the key, other headers.
-_LISTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "anthropic": ("x-api-key", {"anthropic-version": "2023-06-01"}),
-    "gemini": ("Authorization", {}),
 }
 
 
@@ -131,8 +126,8 @@ class LiteLlmProvider:
 
     async def health(self) -> Health:
         """Asks for the list of models where that is free; elsewhere for a word, if that is allowed."""
-        is_free = self._config.type in _LISTS
-        question = self._models if is_free else paid_question(self._config, self)
+        native = self._vendor.native
+        question = partial(self._models, native) if native else paid_question(self._config, self)
         return await look(self._config, self._clock, self._missing_key, question)
 
     async def aclose(self) -> None:
@@ -308,14 +303,13 @@ class LiteLlmProvider:
             asyncio.get_running_loop().set_default_executor(pool)
             self._has_threads = True
 
-    async def _models(self) -> tuple[str, ...] | UpstreamError:
-        key_header, headers = _LISTS[self._config.type]
-        key = f"Bearer {self._api_key}" if key_header == "Authorization" else self._api_key
+    async def _models(self, native: NativeApi) -> tuple[str, ...] | UpstreamError:
+        key = f"Bearer {self._api_key}" if native.key_header == "Authorization" else self._api_key
         async with open_session(self._address_policy) as session:
             return await listed_models(
                 session,
-                self._address.of_models,
-                {**headers, key_header: key or ""},
+                f"{self._address.of_calls('')}{native.models_path}",
+                {**native.headers, native.key_header: key or ""},
                 self._config.id,
                 now=self._clock.now(),
                 secret=self._api_key,

@@ -15,8 +15,9 @@ from serve_app.errors import ConfigError, FailureKind, UpstreamError, upstream_e
 from serve_app.formats.openai_chat.images import image_parts
 from serve_app.providers.base import Call
 from serve_app.providers.bodies import Fitted, dialects_of, fitted
-from serve_app.providers.catalogue import Vendor
-from serve_app.providers.dialects.dialect import matters, told
+from serve_app.providers.catalogue.dialect import matters, told
+from serve_app.providers.catalogue.rows import UNTRANSLATED
+from serve_app.providers.catalogue.vendor import Vendor
 from serve_app.providers.litellm.schema_size import too_large_schema
 from serve_app.providers.litellm.translated import broken_arguments, unknown_word, without_empty_texts
 
@@ -43,15 +44,10 @@ _ALSO_STEERING = frozenset({
 _ALWAYS = frozenset({"model", "messages", "stream", "stream_options"})
 _OF_EMBEDDINGS = frozenset({"dimensions", "encoding_format", "user"})
 
-# Who is asked here is told by an identity of the machine or the account, which LiteLLM looks up.
-_BY_IDENTITY = ("azure", "bedrock", "sagemaker", "vertex_ai", "watsonx", "oci", "sap", "github_copilot")
-_SPEAK_OPENAI = frozenset({"openai", "azure", "custom_openai", "hosted_vllm"})
-
 # The ends of variables with which LiteLLM lets an environment say where a vendor is.
 _REDIRECTS = ("_API_BASE", "_BASE_URL", "_API_URL", "_ENDPOINT", "_RUNTIME_ENDPOINT")
 
 _VERSION = re.compile(r"/v\d+(alpha|beta)?\d*$")
-_PREVIEW = re.compile(r"gemini-([3-9]|\d\d)")  # models that LiteLLM asks the vendor for under v1alpha
 
 
 class Address:
@@ -63,29 +59,21 @@ class Address:
     """
 
     def __init__(self, config: ProviderConfig, vendor: Vendor, environ: Mapping[str, str]) -> None:
-        self._type = config.type
-        self.root = (config.base_url or vendor.base_url or "").rstrip("/") or None
+        self._native = vendor.native
+        self.root = (config.base_url or vendor.base_url).rstrip("/") or None
         self._is_vendors = config.base_url is None or self.root == vendor.base_url
         if self.root is None:
             _refuse_redirects(config, vendor, environ)
-        elif self._type == "anthropic":
-            self.root = self.root.removesuffix("/messages").removesuffix("/v1")
-        elif self._type == "gemini":
-            self.root = self.root.removesuffix("/openai")
+        else:
+            for end in self._native.extra_ends if self._native else ():
+                self.root = self.root.removesuffix(end)
 
     def of_calls(self, model_id: str) -> str | None:
         """The address in the form in which LiteLLM adds its path to it."""
-        if self._type != "gemini" or self.root is None or _VERSION.search(urlsplit(self.root).path):
+        version = self._native.version_of(model_id, self._is_vendors) if self._native else None
+        if version is None or self.root is None or _VERSION.search(urlsplit(self.root).path):
             return self.root
-        is_preview = self._is_vendors and _PREVIEW.search(model_id)
-        return f"{self.root}/{'v1alpha' if is_preview else 'v1beta'}"
-
-    @property
-    def of_models(self) -> str:
-        """The address of the vendor's free list of models; only for a type that has one."""
-        if self._type == "gemini":
-            return f"{self.of_calls('')}/openai/models"
-        return f"{self.root}/v1/models"
+        return f"{self.root}/{version}"
 
 
 class LiteLlmRequests:
@@ -112,12 +100,12 @@ class LiteLlmRequests:
         messages = request.fields.get("messages") or []
         if refusal := self._links_refused(messages):
             return refusal
-        if provider not in _SPEAK_OPENAI and (place := too_large_schema(request.fields)):
+        if provider not in UNTRANSLATED and (place := too_large_schema(request.fields)):
             what = (
                 f"'{place}': the schema is too large once its references are written out; use fewer of them"
             )
             return self._refusal(what, "schema_too_large", place)
-        if provider not in _SPEAK_OPENAI and provider not in self._litellm.openai_compatible_providers:
+        if provider not in UNTRANSLATED and provider not in self._litellm.openai_compatible_providers:
             if broken := broken_arguments(messages):
                 return self._refusal(broken.message, "invalid_tool_arguments", broken.param)
             if unknown := unknown_word(request.fields):
@@ -149,7 +137,7 @@ class LiteLlmRequests:
 
     @property
     def _no_key(self) -> str | None:
-        by_identity = self._config.type.startswith(_BY_IDENTITY)
+        by_identity = self._vendor.has_machine_identity
         return None if by_identity or self._address.root is None else NO_KEY
 
     def _carried(self, call: Call, kind: str, names: frozenset[str]) -> Fitted:

@@ -11,6 +11,7 @@ import aiohttp
 
 from serve_app.errors import FailureKind, UpstreamError, redacted, upstream_error
 from serve_app.providers.address_policy import AddressRefused, refused_address_in
+from serve_app.providers.catalogue.rows import RESET_HEADERS
 from serve_app.providers.failure_kinds import kind_in_an_answer, kind_of
 from serve_app.providers.timeouts import OutOfTime, out_of_time
 from serve_app.providers.vendor_words import TEXT_LIMIT, VendorWords, words_in
@@ -195,7 +196,7 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
 def _until_refilled(headers: Mapping[str, str], now: float) -> float | None:
     waits = []
     for name, value in headers.items():
-        if name.startswith("anthropic-ratelimit-") and name.endswith("-reset"):
+        if name.startswith(RESET_HEADERS) and name.endswith("-reset"):
             if headers.get(f"{name.removesuffix('reset')}remaining") != "0":
                 continue
             try:

@@ -35,7 +35,7 @@ from serve_app.providers.bodies import (
     usage_in,
 )
 from serve_app.providers.body_form import Form, form_of
-from serve_app.providers.catalogue import Vendor
+from serve_app.providers.catalogue.vendor import Vendor
 from serve_app.providers.connections import Pool
 from serve_app.providers.counted_usage import Said, counted, listener_for, said_in
 from serve_app.providers.frames import DONE, ChatFrames, says_something
@@ -94,7 +94,7 @@ class OpenAICompatibleProvider:
         self._config = config
         self._clock = clock
         self._keeps_provider = vendor.reads_provider_preferences
-        self._base_url = versioned(config.base_url or vendor.base_url or "")
+        self._base_url = versioned(config.base_url or vendor.base_url)
         self._api_key = api_key
         self._missing_key = missing_key(config, vendor, api_key)
         self._answer_limit = config.max_answer_mb * 1024**2

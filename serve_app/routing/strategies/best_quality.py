@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from random import Random
 
+from serve_app.providers.catalogue.rows import vendor
 from serve_app.routing.candidate import Candidate
-
-_STANDING = {"anthropic": 0, "openai": 1, "gemini": 2, "ollama": 3}  # best first; unknown makers last
 
 
 class BestQuality:
@@ -17,7 +16,7 @@ class BestQuality:
         return sorted(
             candidates,
             key=lambda c: (
-                _STANDING.get(c.target.provider_type, len(_STANDING)),
+                vendor(c.target.provider_type).quality_rank,
                 -(c.cost or 0),
                 c.rank,
             ),

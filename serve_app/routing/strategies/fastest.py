@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from random import Random
 
+from serve_app.providers.catalogue.rows import vendor
 from serve_app.routing.candidate import Candidate
-
-_GUESS = {"ollama": 0, "gemini": 1, "openai": 2, "anthropic": 3}  # fastest first, until one is measured
 
 
 class Fastest:
@@ -26,5 +25,5 @@ class Fastest:
 
     @staticmethod
     def _key(candidate: Candidate) -> tuple[bool, float, int, tuple[int, bool, int, int]]:
-        guess = _GUESS.get(candidate.target.provider_type, len(_GUESS))
+        guess = vendor(candidate.target.provider_type).speed_rank
         return (candidate.latency_s is None, candidate.latency_s or 0.0, guess, candidate.rank)

@@ -14,8 +14,9 @@ from serve_app.config.load import Loaded, load
 from serve_app.config.secret import Secret
 from serve_app.config.served_models import ollama_models, vllm_models
 from serve_app.config.settings import DefaultModels
-from serve_app.config.vendor_models import VENDOR_MODELS, VendorModels
 from serve_app.pricing.price_list import litellm_price_file
+from serve_app.providers.catalogue.rows import VENDORS
+from serve_app.providers.catalogue.vendor import Starter
 from serve_app.routing.intent import ModelNames
 from serve_app.routing.target import targets_of
 
@@ -90,14 +91,18 @@ def test_every_cloud_with_a_key_is_used_in_order_and_its_key_stays_outside() -> 
     assert "sk-" not in " ".join(found.notes)
 
 
-@pytest.mark.parametrize("row", VENDOR_MODELS, ids=lambda row: row.variable)
-def test_what_a_key_alone_brings_is_in_the_bundled_price_list_and_not_withdrawn(row: VendorModels) -> None:
+@pytest.mark.parametrize(
+    "starter",
+    [row.starter for row in VENDORS.values() if row.starter.models and row.key_variable],
+    ids=lambda starter: starter.provider_id,
+)
+def test_what_a_key_alone_brings_is_in_the_bundled_price_list_and_not_withdrawn(starter: Starter) -> None:
     listed = json.loads(litellm_price_file().read_bytes())
 
-    for model in row.provider["models"]:
+    for model in starter.models:
         entry = listed[model["model_id"].rpartition("/")[2]]
         assert entry["mode"] == ("embedding" if model["task"] == "embedding" else "chat")
-        assert date.fromisoformat(entry.get("deprecation_date") or "9999-12-31") > row.chosen_on
+        assert date.fromisoformat(entry.get("deprecation_date") or "9999-12-31") > starter.chosen_on
         assert entry["max_input_tokens"] == model["context_window"]
         assert bool(entry.get("supports_vision")) == model.get("supports_vision", False)
         assert bool(entry.get("supports_function_calling")) == model.get("supports_function_calling", False)

@@ -30,9 +30,9 @@ from serve_app.config.scaling import Autoscaling, Scaling
 from serve_app.config.settings import DefaultModels, RouterConfig, Settings
 from serve_app.config.storage import StorageConfig
 from serve_app.config.tenant import BudgetConfig, RateConfig, TenantConfig
-from serve_app.config.vendor_models import VENDOR_MODELS
 from serve_app.errors import ConfigError
 from serve_app.pricing.price_list import litellm_price_file
+from serve_app.providers.catalogue.rows import OPENAI
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
@@ -139,9 +139,8 @@ def test_a_ready_made_file_names_models_that_vendors_offer(path: Path) -> None:
     for provider in load(path, {}).settings.llm_providers:
         for model in provider.models if provider.type in vendors else ():
             row = listed[model.model_id.rpartition("/")[2]]
-            assert (
-                date.fromisoformat(row.get("deprecation_date") or "9999-12-31") > VENDOR_MODELS[0].chosen_on
-            )
+            withdrawn = date.fromisoformat(row.get("deprecation_date") or "9999-12-31")
+            assert withdrawn > OPENAI.starter.chosen_on
 
 
 def in_serves_format(text: str) -> Settings:

@@ -6,12 +6,11 @@ from typing import Any
 import pytest
 
 from serve_app.config.load import load
-from serve_app.config.provider import OWN_MACHINES
 from serve_app.config.settings import Settings
 from serve_app.errors import ConfigError
 from serve_app.pricing.price import FREE
 from serve_app.pricing.target_prices import prices_of
-from serve_app.providers.catalogue import VENDORS
+from serve_app.providers.catalogue.rows import VENDORS
 
 MODELS = [{"model_id": "qwen", "task": "chat_smart"}]
 
@@ -30,11 +29,7 @@ def rates(found: Settings) -> list[float | None]:
     return [provider.hourly_rate for provider in found.llm_providers]
 
 
-def test_types_that_may_have_a_rate_are_those_whose_tokens_are_free() -> None:
-    assert {row.type for row in VENDORS.values() if row.is_free} == OWN_MACHINES
-
-
-@pytest.mark.parametrize("type_", sorted(OWN_MACHINES))
+@pytest.mark.parametrize("type_", sorted(row.type for row in VENDORS.values() if row.is_own))
 def test_the_hour_of_ones_own_machine_has_a_price(type_: str) -> None:
     found = settings({"type": type_, "hourly_rate": 4.5})
 

@@ -17,11 +17,10 @@ from serve_app.config.load import Loaded, load, load_settings
 from serve_app.config.model import ModelConfig, ModelTask, VisionCapabilities
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.provider import ProviderConfig, ProviderType
-from serve_app.config.provider_types import ADDRESS_REQUIRED, OWN_TYPES, litellm_types, unknown_type
+from serve_app.config.provider_types import litellm_types, unknown_type
 from serve_app.config.secret import Secret
 from serve_app.config.settings import DefaultModels, Settings
 from serve_app.errors import ConfigError
-from serve_app.providers.catalogue import VENDORS, Adapter
 
 MODELS = [
     {"model_id": "nomic-embed-text", "task": "embedding", "dimension": 768},
@@ -168,13 +167,7 @@ def test_litellms_own_list_of_providers_is_the_one_read_off_its_files() -> None:
     assert set(ended.stdout.split()) <= litellm_types()
 
 
-def test_our_own_types_and_those_without_an_address_are_the_rows_of_the_catalogue() -> None:
-    assert set(OWN_TYPES) == set(VENDORS)
-    nowhere = {row.type for row in VENDORS.values() if row.adapter is Adapter.WIRE and row.base_url is None}
-    assert nowhere == ADDRESS_REQUIRED
-
-
-@pytest.mark.parametrize("type_", sorted(ADDRESS_REQUIRED))
+@pytest.mark.parametrize("type_", ["openai_compatible", "vllm"])
 def test_a_server_that_is_nobodys_in_particular_needs_an_address(type_: str) -> None:
     models = [{"model_id": "m", "task": "chat_small"}]
     source = {"llm_providers": [{"id": "own", "type": type_, "models": models}], "default_models": {}}

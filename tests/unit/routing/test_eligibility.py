@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from serve_app.config.model import ModelTask
-from serve_app.providers.dialects.dialect import Dialect
+from serve_app.providers.catalogue.dialect import Dialect
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.eligibility import (
     Obstacle,

@@ -16,7 +16,7 @@ from serve_app.errors import (
     NoSuitableProviders,
     PriceUnknown,
 )
-from serve_app.providers.dialects.dialect import Dialect
+from serve_app.providers.catalogue.dialect import Dialect
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.eligibility import FOR_NOW, Dropped, Obstacle
 from serve_app.routing.refusal import advice_of, named_refusal, refusal_for_all

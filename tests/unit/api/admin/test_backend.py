@@ -15,7 +15,7 @@ from serve_app.errors import FailureKind, upstream_error
 from serve_app.pricing.usage import Usage
 from serve_app.providers.address_policy import DEFAULT_ENDPOINT_POLICY
 from serve_app.providers.base import Answer, Health
-from serve_app.providers.catalogue import VENDORS
+from serve_app.providers.catalogue.rows import VENDORS
 from serve_app.providers.openai_compatible.provider import OpenAICompatibleProvider
 from tests.support.harness import ListedProvider
 from tests.support.operators import KEYS, SONNET, USER, Office, office, soon, two_backends

@@ -8,7 +8,7 @@ import pytest
 
 from serve_app.config.provider import ProviderConfig
 from serve_app.providers.base import Call
-from serve_app.providers.catalogue import vendor
+from serve_app.providers.catalogue.rows import vendor
 from serve_app.providers.litellm.request import Address, LiteLlmRequests
 
 litellm = pytest.importorskip("litellm")

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from serve_app.config.parameters import OUTPUT_LIMITS, Parameters
 from serve_app.config.provider import ProviderConfig
-from serve_app.providers.dialects.dialect import GONE, NEUTRAL, Dialect, matters, told
-from serve_app.providers.dialects.table import ROWS, dialect_for, dialect_of
+from serve_app.providers.catalogue.dialect import GONE, NEUTRAL, Dialect, matters, told
+from serve_app.providers.catalogue.rows import VENDORS
+from serve_app.providers.dialects import dialect_for, dialect_of
 
 HI = [{"role": "user", "content": "hi"}]
 
@@ -62,7 +63,7 @@ bodies = st.fixed_dictionaries(
     {"model": st.just("m"), "messages": st.just(HI)},
     optional={name: st.sampled_from([*values, None]) for name, values in ASKED.items()},
 )
-of_the_table = st.sampled_from([row.dialect for row in ROWS])
+of_the_table = st.sampled_from([family.dialect for row in VENDORS.values() for family in row.families])
 dialects = of_the_table | st.builds(
     Dialect,
     drops=st.frozensets(st.sampled_from([*ASKED, "response_format.json_schema"])),
@@ -77,7 +78,8 @@ def test_every_parameter_is_carried_renamed_or_told(body: dict[str, Any], dialec
     sent = copy.deepcopy(body)
     dropped = dialect.fit(sent)
 
-    limit = next((body[name] for name in OUTPUT_LIMITS if body.get(name) is not None), None)
+    carried = (body[name] for name in OUTPUT_LIMITS if body.get(name) is not None and name not in dropped)
+    limit = next(carried, None)
     for name, value in body.items():
         if value is None or name in dropped:
             continue
@@ -181,6 +183,35 @@ def test_claude_gets_temperature_or_top_p_and_not_both() -> None:
 
 def test_the_newer_of_two_names_of_the_output_limit_counts() -> None:
     assert fit("ollama", "llama3", max_tokens=9, max_completion_tokens=11) == ({"max_tokens": 11}, ())
+
+
+def test_a_null_under_another_name_is_left_out() -> None:
+    nulls = {"max_tokens": 9, "max_completion_tokens": None, "seed": None}
+
+    assert fit("mistral", "mistral-large-latest", **nulls) == ({"max_tokens": 9}, ())
+
+
+@pytest.mark.parametrize(
+    ("type_", "model_id", "includes", "requires"),
+    [
+        ("anthropic", "claude-opus-4-7", True, True),
+        ("anthropic", "a-new-model", True, True),
+        ("bedrock", "anthropic.Claude-v2", True, True),
+        ("litellm", "vertex_ai/claude-sonnet-4-5", True, True),
+        ("openrouter", "anthropic/claude-sonnet-4.5", True, False),
+        ("openai_compatible", "claude-sonnet-4-5", True, False),
+        ("ollama", "my-claude-like-model", True, False),
+        ("openai", "gpt-5", False, False),
+        ("gemini", "gemini-3-pro", False, False),
+        ("bedrock", "titan", False, False),
+    ],
+)
+def test_claude_thinks_within_its_limit_and_its_native_api_requires_one(
+    type_: str, model_id: str, includes: bool, requires: bool
+) -> None:
+    dialect = dialect_of(type_, model_id)
+
+    assert (dialect.limit_includes_thinking, dialect.requires_limit) == (includes, requires)
 
 
 def test_mistral_gets_its_own_name_of_the_seed() -> None:

@@ -2,18 +2,23 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from serve_app.clock import SystemClock
+from serve_app.config.load import load
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import ConfigError
-from serve_app.providers.catalogue import VENDORS, Adapter, vendor
+from serve_app.providers.catalogue.dialect import Dialect
+from serve_app.providers.catalogue.rows import VENDORS, vendor
+from serve_app.providers.catalogue.vendor import Adapter, Vendor
 from serve_app.providers.factory import build_provider
 from serve_app.providers.keys import key_of, missing_key
 from serve_app.providers.openai_compatible.provider import OpenAICompatibleProvider, versioned
 from serve_app.providers.simulator import ScriptedProvider
+from serve_app.routing.target import targets_of
 
 
 def config(type_: str, **fields: Any) -> ProviderConfig:
@@ -27,10 +32,40 @@ def test_every_row_goes_by_its_type(type_: str) -> None:
 
 @pytest.mark.parametrize("row", VENDORS.values(), ids=str)
 def test_a_vendor_on_the_wire_is_paid_for_or_on_ones_own_machine(row: Any) -> None:
-    assert not (row.is_free and row.key_variable)
-    if row.base_url and not row.is_free:
+    assert not (row.is_own and row.key_variable)
+    if row.base_url and not row.is_own:
         assert row.base_url.startswith("https://")
         assert row.key_variable
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
+    """A vendor that has just been added to the catalogue."""
+    row = Vendor("example", base_url="https://api.example.com/v1", key_variable="EXAMPLE_API_KEY")
+    monkeypatch.setitem(VENDORS, row.type, row)
+    vendor.cache_clear()
+    yield row
+    vendor.cache_clear()
+
+
+def test_a_vendor_that_speaks_the_openai_api_is_one_row(example: Vendor) -> None:
+    source = {
+        "llm_providers": [
+            {"id": "p", "type": "example", "models": [{"model_id": "m", "task": "chat_smart"}]}
+        ],
+        "default_models": {},
+    }
+    (configured,) = load(source, {}).settings.llm_providers
+    (target,) = targets_of(load(source, {}).settings)
+    environ = {"EXAMPLE_API_KEY": "k"}
+
+    assert isinstance(build_provider(configured, environ, SystemClock()), OpenAICompatibleProvider)
+    assert key_of(configured, vendor("example"), environ) == "k"
+    assert "EXAMPLE_API_KEY" in str(missing_key(configured, vendor("example"), None))
+    assert target.dialect == Dialect()
+    assert target.image_links == {"http", "https"}
+    assert not target.is_local
+    assert not configured.may_load_first
 
 
 def test_a_type_without_a_row_is_litellms() -> None:
@@ -118,8 +153,7 @@ def test_a_key_that_is_needed_and_missing_is_named(asked: ProviderConfig, named:
 
 def test_the_catalogue_costs_the_router_nothing_to_import() -> None:
     heavy = "{'aiohttp', 'litellm', 'ray'} & set(sys.modules)"
-    code = (
-        f"import sys, serve_app.providers.catalogue, serve_app.providers.factory; assert not {heavy}, {heavy}"
-    )
+    modules = "sys, serve_app.providers.catalogue.rows, serve_app.providers.factory"
+    code = f"import {modules}; assert not {heavy}, {heavy}"
 
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from serve_app.config.parameters import OUTPUT_LIMITS
+OUTPUT_LIMITS = ("max_completion_tokens", "max_tokens")  # OpenAI's names for it, the newer first
 
 GONE = object()  # in place of a value: it is not sent
 
@@ -44,6 +44,8 @@ class Dialect:
     not_with: Parameters it does not take together with another one, which is carried instead.
     renames: Its own name for a parameter.
     output_limit: Its name for the limit of the output; None: it takes both names.
+    limit_includes_thinking: Whether thinking counts within that limit, which must then be larger than it.
+    requires_limit: Whether it refuses a request without that limit.
     roles: Its own name for a role of a message.
     message_drops: Members of a message it does not take.
     include_usage: Whether it takes `stream_options.include_usage`.
@@ -57,17 +59,22 @@ class Dialect:
     not_with: Mapping[str, str] = field(default_factory=dict)
     renames: Mapping[str, str] = field(default_factory=dict)
     output_limit: str | None = None
+    limit_includes_thinking: bool = False
+    requires_limit: bool = False
     roles: Mapping[str, str] = field(default_factory=dict)
     message_drops: frozenset[str] = frozenset()
     include_usage: bool = True
     is_known: bool = True
     watched: frozenset[str] = field(init=False, repr=False, compare=False)
+    names: Mapping[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         dropped = (name.partition(".")[0] for name in self.drops)
         named = (self.while_reasoning, self.only, self.at_most, self.not_with, self.renames)
-        limits = OUTPUT_LIMITS if self.output_limit else ()
+        # The newer of OpenAI's two names comes last, so that it counts.
+        limits = dict.fromkeys(reversed(OUTPUT_LIMITS), self.output_limit) if self.output_limit else {}
         object.__setattr__(self, "watched", frozenset().union(dropped, *named, limits))
+        object.__setattr__(self, "names", {**limits, **self.renames})
 
     def lost(self, asked: Mapping[str, Any]) -> tuple[str, ...]:
         """
@@ -81,7 +88,7 @@ class Dialect:
         return told(lost)
 
     def fit(self, fields: dict[str, Any]) -> tuple[str, ...]:
-        """Make a request fit, in place; what was dropped or clamped, in alphabetical order."""
+        """Make a request fit, in place; return what was dropped or clamped, in alphabetical order."""
         changed: list[str] = []
         if self.roles:
             self._name_roles(fields.get("messages"))
@@ -96,11 +103,8 @@ class Dialect:
                     fields[name] = value
                 if matters(name, before, value):
                     changed.append(name)
-            for name, new in self.renames.items():
-                if name in fields:
-                    fields[new] = fields.pop(name)
-            if self.output_limit is not None:
-                self._name_the_limit(fields, self.output_limit)
+            given = {name: fields.pop(name) for name in self.names if name in fields}
+            fields.update({self.names[name]: value for name, value in given.items() if value is not None})
         return told(changed) if changed else ()
 
     def _changes(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,14 +124,6 @@ class Dialect:
             elif (most := self.at_most.get(name)) is not None and _is_above(value, most):
                 changes[name] = most
         return changes
-
-    @staticmethod
-    def _name_the_limit(fields: dict[str, Any], own: str) -> None:
-        """Leave one limit of the output, under this family's name; the newer of two names counts."""
-        given = [fields.pop(name) for name in OUTPUT_LIMITS if name in fields]
-        limit = next((value for value in given if value is not None), None)
-        if limit is not None:
-            fields[own] = limit
 
     def _name_roles(self, messages: Any) -> None:
         for message in _objects_in(messages):

@@ -1,0 +1,173 @@
+"""What one row of the catalogue says: everything that the gateway knows about a vendor."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+from serve_app.providers.catalogue.dialect import Dialect
+
+
+class Adapter(StrEnum):
+    """The code that calls the upstream."""
+
+    WIRE = "wire"  # the OpenAI API, bytes passed through
+    LITELLM = "litellm"  # everything that needs translating
+    SCRIPTED = "scripted"  # the simulator
+
+
+ANY_LINK = frozenset({"http", "https"})
+NO_LINK: frozenset[str] = frozenset()
+
+UNRANKED = 100  # after every vendor with a rank
+
+_CLAUDE = re.compile("claude", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFamily:
+    """
+    What some models of a vendor take of a request.
+
+    title: Names the family in the documentation.
+    dialect: What these models take.
+    source: Where that is documented.
+    models: A regular expression for their ids; the first family of a vendor that matches counts.
+    """
+
+    title: str
+    dialect: Dialect
+    source: str
+    models: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """
+    The provider that discovery makes for a vendor that it finds.
+
+    provider_id: The id of that provider; empty: none is made.
+    models: Its models, as a configuration has them; none: the server is asked for them.
+    chosen_on: When the models were last compared with the vendor's list.
+    """
+
+    provider_id: str = ""
+    models: tuple[Mapping[str, Any], ...] = ()
+    chosen_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NativeApi:
+    """
+    A vendor's own API, as far as the gateway itself has to know it; LiteLLM makes the calls.
+
+    models_path: Where the free list of models is, below the address.
+    key_header: The header that holds the key when that list is read.
+    headers: Other headers of that request.
+    extra_ends: Ends of configured addresses that LiteLLM adds again, and that are removed.
+    version: The version that an address without one gets; None: LiteLLM adds it.
+    preview_version: The version for `preview_models`, at the vendor's own address.
+    preview_models: A regular expression that finds the ids of preview models.
+    """
+
+    models_path: str
+    key_header: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    extra_ends: tuple[str, ...] = ()
+    version: str | None = None
+    preview_version: str | None = None
+    preview_models: str | None = None
+
+    def version_of(self, model_id: str, is_vendors: bool) -> str | None:
+        """Return the version for a model; `is_vendors`: at the vendor's own address."""
+        if is_vendors and self.preview_models and re.search(self.preview_models, model_id):
+            return self.preview_version
+        return self.version
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """
+    A kind of upstream; the defaults describe a server that speaks the OpenAI API and takes everything.
+
+    type: The value of `type` in a configuration.
+    adapter: The code that calls it.
+    base_url: Its address where the configuration names none; empty: there is no usual one.
+    is_own: Its models run on machines of one's own: tokens are free, and an hour may have a price.
+    hosts_models: The gateway can run its models itself (`local`).
+    key_variable: The variable that usually holds the key for the vendor's own address; None: none is needed.
+    address_variable: The variable that says where one's own server is; empty: there is none.
+    rate_variable: The variable that says what an hour of its machine costs; empty: there is none.
+    has_machine_identity: LiteLLM may identify itself by the machine or account instead of a key.
+    litellm_prefix: Precedes a model id in LiteLLM's model strings; None: the type; empty: ids have their own.
+    image_links: The schemes of web addresses that a picture may be; else it must be a `data:` URI.
+    reads_provider_preferences: It has a field `provider` of its own, with further providers behind it.
+    reset_headers: How the names of headers begin that say when a used-up limit is filled again.
+    native: Its own API, where LiteLLM calls it and the list of models is free.
+    families: What its models take of a request; a model of no family takes everything.
+    starter: The provider that discovery makes of it.
+    quality_rank: Its place in the strategy `best_quality`; lower is better.
+    speed_rank: Its place in the strategy `fastest` before anything is measured, likewise.
+    """
+
+    type: str
+    adapter: Adapter = Adapter.WIRE
+    base_url: str = ""
+    is_own: bool = False
+    hosts_models: bool = False
+    key_variable: str | None = None
+    address_variable: str = ""
+    rate_variable: str = ""
+    has_machine_identity: bool = False
+    litellm_prefix: str | None = None
+    image_links: frozenset[str] = ANY_LINK
+    reads_provider_preferences: bool = False
+    reset_headers: str | None = None
+    native: NativeApi | None = None
+    families: tuple[ModelFamily, ...] = ()
+    starter: Starter = Starter()
+    quality_rank: int = UNRANKED
+    speed_rank: int = UNRANKED
+
+    @property
+    def needs_address(self) -> bool:
+        """Whether a configuration must say where it is."""
+        return self.adapter is Adapter.WIRE and not self.base_url
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the gateway itself makes the answers up."""
+        return self.adapter is Adapter.SCRIPTED
+
+    @property
+    def loads_models(self) -> bool:
+        """Whether a request may have to wait until a machine of one's own has loaded the model."""
+        return self.is_own and not self.is_simulated
+
+    @property
+    def price_prefix(self) -> str:
+        """The vendor's name in the price list, which is LiteLLM's name for a vendor that charges."""
+        return (self.key_variable and self.litellm_prefix) or self.type
+
+    def model_string(self, model_id: str) -> str:
+        """Return the model's name for LiteLLM; slashes in OpenRouter's ids are no prefix."""
+        prefix = self.type if self.litellm_prefix is None else self.litellm_prefix
+        if not prefix or model_id.startswith(f"{prefix}/"):
+            return model_id
+        return f"{prefix}/{model_id}"
+
+    def dialect(self, model_id: str) -> Dialect:
+        """
+        Return what a model of this vendor takes of a request.
+
+        Claude counts thinking within the limit of the output at every vendor. The native API, which LiteLLM
+        calls, refuses a request without that limit; APIs like OpenAI's do not.
+        """
+        is_translated = self.adapter is Adapter.LITELLM
+        found = (family.dialect for family in self.families if re.search(family.models, model_id))
+        dialect = next(found, Dialect(is_known=not is_translated))
+        if _CLAUDE.search(model_id) and not dialect.limit_includes_thinking:
+            dialect = replace(dialect, limit_includes_thinking=True, requires_limit=is_translated)
+        return dialect

@@ -1,1 +1,0 @@
-"""What each vendor and family of models takes of a request."""
