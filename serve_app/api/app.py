@@ -34,7 +34,7 @@ from serve_app.api.asgi import (
 )
 from serve_app.api.auth import Authorised, Keyring
 from serve_app.api.errors import error_for, error_headers, openai_error, speaks_openai
-from serve_app.api.health import NOT_LOOKED_AT, Exposition, metrics_routes, provider_routes, service_routes
+from serve_app.api.health import Exposition, metrics_routes, provider_routes, service_routes
 from serve_app.api.intake import Intake
 from serve_app.api.openai import OpenAIEndpoints, given_request_id
 from serve_app.api.openapi import chat_operation, completed, embeddings_operation
@@ -42,13 +42,11 @@ from serve_app.api.origins import Origins, is_preflight
 from serve_app.api.routing import routing_routes
 from serve_app.api.unknown_path import hint_for
 from serve_app.caller import ANYONE, Caller
-from serve_app.clock import Clock
 from serve_app.errors import Forbidden, GatewayError, InvalidRequest, ModelNotFound
 from serve_app.events import HttpAnswered
 from serve_app.formats.json_body import BOM, parse_json
-from serve_app.gateway.gateway import Gateway
-from serve_app.providers.base import Health
-from serve_app.providers.health_monitor import EndpointLook, HealthMonitor
+from serve_app.gateway.model_access import ModelAccess
+from serve_app.gateway.running import RunningGateway
 from serve_app.routing.target import Target
 
 log = logging.getLogger("sekha.api")
@@ -72,38 +70,23 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def build_api(
-    gateway: Gateway,
-    health_monitor: HealthMonitor,
-    keyring: Keyring,
-    clock: Clock,
-    exposition: Exposition,
-    look_at_endpoint: EndpointLook | None = None,
-) -> ASGIApp:
-    """
-    The application: hot endpoints first, FastAPI behind them.
-
-    `exposition` writes what /metrics shows; `look_at_endpoint` looks at an address of vLLM's API without a
-    key. None: nothing is known of it.
-    """
-
-    async def unseen(_: str) -> Health:
-        return NOT_LOOKED_AT
-
-    intake = Intake(gateway.settings.router)
-    endpoints = OpenAIEndpoints(gateway, keyring, intake)
-    public = PUBLIC | ({"/metrics", "/metrics/"} if gateway.settings.auth.public_metrics else set())
+def build_api(running: RunningGateway, keyring: Keyring, exposition: Exposition) -> ASGIApp:
+    """Return the application: hot endpoints first, FastAPI behind them; `exposition` writes /metrics."""
+    settings = running.settings
+    intake = Intake(settings.router)
+    endpoints = OpenAIEndpoints(running, keyring, intake)
+    public = PUBLIC | ({"/metrics", "/metrics/"} if settings.auth.public_metrics else set())
     hot: dict[str, Endpoint] = {
         "/v1/chat/completions": endpoints.chat,
         "/api/v1/chat/completions": endpoints.chat,
         "/v1/embeddings": endpoints.embeddings,
     }
-    app = _documented(gateway, health_monitor, keyring, clock, exposition, hot)
-    service = AdminService(gateway, health_monitor, clock)
-    app.include_router(admin_routes(service, keyring, look_at_endpoint or unseen))
+    app = _documented(running, keyring, exposition, hot)
+    service = AdminService(running)
+    app.include_router(admin_routes(service, keyring, running.check_endpoint))
     app.openapi = lambda: completed(app, public)  # type: ignore[method-assign]
     rest = Guarded(app, keyring, public, intake)
-    return Dispatcher(hot, rest, gateway, keyring)
+    return Dispatcher(hot, rest, running, keyring)
 
 
 class Guarded:
@@ -175,12 +158,14 @@ class Dispatcher:
     HEAD, which is answered as GET is, without a body.
     """
 
-    def __init__(self, hot: dict[str, Endpoint], rest: Endpoint, gateway: Gateway, keyring: Keyring) -> None:
+    def __init__(
+        self, hot: dict[str, Endpoint], rest: Endpoint, running: RunningGateway, keyring: Keyring
+    ) -> None:
         self._hot = hot
         self._rest = rest
-        self._gateway = gateway
+        self._tell = running.tell
         self._keyring = keyring
-        self._origins = Origins(gateway.settings.router)
+        self._origins = Origins(running.settings.router)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -223,7 +208,7 @@ class Dispatcher:
         finally:
             route = path if endpoint else _route_of(asked)
             ended = 499 if status is None else status  # the caller went away before there was an answer
-            self._gateway.tell(HttpAnswered(method if method in METHODS else "other", route, ended))
+            self._tell(HttpAnswered(method if method in METHODS else "other", route, ended))
 
     def _refusal(self, scope: Scope, path: str, needs_key: bool) -> GatewayError | None:
         """Why a request goes no further, whatever it is for."""
@@ -248,33 +233,28 @@ class _HandOver(Response):
 
 
 def _documented(
-    gateway: Gateway,
-    health_monitor: HealthMonitor,
-    keyring: Keyring,
-    clock: Clock,
-    exposition: Exposition,
-    hot: dict[str, Endpoint],
+    running: RunningGateway, keyring: Keyring, exposition: Exposition, hot: dict[str, Endpoint]
 ) -> FastAPI:
     """Everything as FastAPI sees it, the hot endpoints included so that they are documented."""
     app = FastAPI(title=TITLE, version=__version__, description="A multi-provider LLM gateway on Ray Serve.")
     authorised = keyring.require()
     needs_key = [Depends(authorised)]
-    open_metrics = gateway.settings.auth.public_metrics
-    app.include_router(service_routes(gateway, health_monitor, clock))
+    open_metrics = running.settings.auth.public_metrics
+    app.include_router(service_routes(running))
     app.include_router(
-        metrics_routes(gateway, exposition),
+        metrics_routes(running.control, exposition),
         dependencies=[] if open_metrics else [Depends(keyring.require_view())],
     )
-    app.include_router(provider_routes(gateway, health_monitor, clock), dependencies=needs_key)
-    app.include_router(routing_routes(gateway, authorised))
-    app.include_router(_openai_routes(gateway, hot, authorised), dependencies=needs_key)
+    app.include_router(provider_routes(running), dependencies=needs_key)
+    app.include_router(routing_routes(running.gateway, running.access, authorised))
+    app.include_router(_openai_routes(running.access, hot, authorised), dependencies=needs_key)
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     return app
 
 
-def _openai_routes(gateway: Gateway, hot: dict[str, Endpoint], authorised: Authorised) -> APIRouter:
+def _openai_routes(access: ModelAccess, hot: dict[str, Endpoint], authorised: Authorised) -> APIRouter:
     Asker = Annotated[Caller, Depends(authorised)]  # noqa: N806 - a type, though made here
     routes = APIRouter(tags=["openai"])
     for path, endpoint in hot.items():
@@ -292,18 +272,18 @@ def _openai_routes(gateway: Gateway, hot: dict[str, Endpoint], authorised: Autho
     @routes.get("/v1/models")
     async def models(caller: Asker) -> dict[str, Any]:
         """The models that the caller may use, in OpenAI's list shape."""
-        targets = gateway.targets_for(caller)
+        targets = access.targets_for(caller)
         listed = dict.fromkeys(target.model_id for target in targets)
         return {"object": "list", "data": [_model(targets, name) for name in listed]}
 
     @routes.get("/v1/models/{name:path}")
     async def model(name: str, caller: Asker) -> dict[str, Any]:
         """One of the models that the caller may use."""
-        targets = gateway.targets_for(caller)
+        targets = access.targets_for(caller)
         for target in targets:
             if name in (target.model_id, target.name):
                 return _model(targets, target.model_id)
-        raise ModelNotFound(name, gateway.names_for(caller))
+        raise ModelNotFound(name, access.names_for(caller))
 
     return routes
 

@@ -8,15 +8,14 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from serve_app import __version__
-from serve_app.clock import Clock
 from serve_app.config.model import CHAT_TASKS, ModelTask
+from serve_app.control.cache import ControlCache
 from serve_app.control.protocol import ControlUnreachable, Totals
 from serve_app.control.runtime_config import NO_REVISION
 from serve_app.errors import GatewayUnavailable
 from serve_app.formats.routing_api import BreakerView, HealthView, HostedView, ProvidersView, ProviderView
-from serve_app.gateway.gateway import Gateway
+from serve_app.gateway.running import RunningGateway
 from serve_app.providers.base import Health, HealthStatus
-from serve_app.providers.health_monitor import HealthMonitor
 from serve_app.resilience.breaker import Breaker, BreakerState
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus' text format
@@ -34,7 +33,7 @@ FEATURES = [
 ]
 
 
-def service_routes(gateway: Gateway, health_monitor: HealthMonitor, clock: Clock) -> APIRouter:
+def service_routes(running: RunningGateway) -> APIRouter:
     """What anyone may ask: who this is and whether it is well."""
     routes = APIRouter(tags=["service"])
 
@@ -57,7 +56,7 @@ def service_routes(gateway: Gateway, health_monitor: HealthMonitor, clock: Clock
     @routes.get("/readyz")
     async def ready(response: Response) -> dict[str, Any]:
         """Answer 200 once the control plane's state was loaded; later outages do not show here."""
-        if gateway.control.runtime_config.revision == NO_REVISION:
+        if running.control.runtime_config.revision == NO_REVISION:
             response.status_code = 503
             return {"status": "starting"}
         return {"status": "ready"}
@@ -66,18 +65,18 @@ def service_routes(gateway: Gateway, health_monitor: HealthMonitor, clock: Clock
     @routes.get("/health")
     async def health() -> HealthView:
         """Healthy while at least one provider's breaker is closed; degraded otherwise, still with a 200."""
-        views = providers_view(gateway, health_monitor.seen, clock)
+        views = providers_view(running, running.health_monitor.seen)
         return HealthView(
             status="healthy" if views.healthy_providers else "degraded",
-            ollama_status=_models_status(gateway, views),
-            models_loaded=list(dict.fromkeys(target.model_id for target in gateway.targets)),
-            timestamp=_iso(clock.now()),
+            ollama_status=_models_status(running, views),
+            models_loaded=list(dict.fromkeys(target.model_id for target in running.access.targets)),
+            timestamp=_iso(running.clock.now()),
         )
 
     @routes.get("/api/v1/health")
     async def short_health() -> dict[str, Any]:
         """The same in short, by provider."""
-        views = providers_view(gateway, health_monitor.seen, clock)
+        views = providers_view(running, running.health_monitor.seen)
         return {
             "status": "healthy" if views.healthy_providers else "degraded",
             "version": __version__,
@@ -95,7 +94,7 @@ def service_routes(gateway: Gateway, health_monitor: HealthMonitor, clock: Clock
     return routes
 
 
-def provider_routes(gateway: Gateway, health_monitor: HealthMonitor, clock: Clock) -> APIRouter:
+def provider_routes(running: RunningGateway) -> APIRouter:
     """The providers' health, in full."""
     routes = APIRouter(tags=["service"])
 
@@ -103,13 +102,13 @@ def provider_routes(gateway: Gateway, health_monitor: HealthMonitor, clock: Cloc
     async def providers() -> ProvidersView:
         """Every provider with its breaker, as the whole cluster sees it."""
         with suppress(ControlUnreachable):  # then this router's own view must do
-            await gateway.control.flush()
-        return providers_view(gateway, await health_monitor.report(), clock)
+            await running.control.flush()
+        return providers_view(running, await running.health_monitor.report())
 
     return routes
 
 
-def metrics_routes(gateway: Gateway, exposition: Exposition) -> APIRouter:
+def metrics_routes(control: ControlCache, exposition: Exposition) -> APIRouter:
     """The numbers for Prometheus."""
     routes = APIRouter(tags=["service"])
 
@@ -118,7 +117,7 @@ def metrics_routes(gateway: Gateway, exposition: Exposition) -> APIRouter:
     async def metrics() -> Response:
         """The whole cluster's numbers, whichever replica answers."""
         try:
-            totals = await gateway.control.totals()
+            totals = await control.totals()
         except ControlUnreachable as error:
             raise GatewayUnavailable(
                 f"The control actor has the numbers and does not answer: {error}"
@@ -128,12 +127,12 @@ def metrics_routes(gateway: Gateway, exposition: Exposition) -> APIRouter:
     return routes
 
 
-def providers_view(gateway: Gateway, looks: Mapping[str, Health], clock: Clock) -> ProvidersView:
+def providers_view(running: RunningGateway, looks: Mapping[str, Health]) -> ProvidersView:
     """Every provider by its breaker, and by the last look at its upstream where there was one."""
-    now = clock.now()
+    now = running.clock.now()
     views = {}
-    for provider in gateway.settings.llm_providers:
-        breaker = gateway.control.breakers.of(provider.id)
+    for provider in running.settings.llm_providers:
+        breaker = running.control.breakers.of(provider.id)
         closed = breaker.state is BreakerState.CLOSED
         look = looks.get(provider.id, NOT_LOOKED_AT)
         is_known = look.status is not HealthStatus.UNKNOWN
@@ -146,20 +145,20 @@ def providers_view(gateway: Gateway, looks: Mapping[str, Health], clock: Clock) 
             circuit_breaker=_breaker(breaker, now),
             circuit_breaker_state=breaker.state,
             models_count=len(provider.models),
-            local=None if provider.local is None else _hosted(gateway, provider.id),
+            local=None if provider.local is None else _hosted(running, provider.id),
         )
     return ProvidersView(
         providers=views,
         total_providers=len(views),
         healthy_providers=sum(view.circuit_breaker_state == BreakerState.CLOSED for view in views.values()),
-        total_models=len(gateway.targets),
+        total_models=len(running.access.targets),
     )
 
 
-def _hosted(gateway: Gateway, provider_id: str) -> HostedView:
-    capacity = gateway.control.capacity(provider_id)
+def _hosted(running: RunningGateway, provider_id: str) -> HostedView:
+    capacity = running.control.capacity(provider_id)
     return HostedView(
-        state=gateway.control.warmth(provider_id),
+        state=running.control.warmth(provider_id),
         replicas=capacity.ready,
         starting=capacity.starting,
         running=capacity.running,
@@ -180,10 +179,10 @@ def _breaker(breaker: Breaker, now: float) -> BreakerView:
     )
 
 
-def _models_status(gateway: Gateway, views: ProvidersView) -> dict[str, Any]:
+def _models_status(running: RunningGateway, views: ProvidersView) -> dict[str, Any]:
     """Return the v1 key `ollama_status`, which covers all providers together."""
-    embeds = any(target.task is ModelTask.EMBEDDING for target in gateway.targets)
-    chats = any(target.task in CHAT_TASKS for target in gateway.targets)
+    embeds = any(target.task is ModelTask.EMBEDDING for target in running.access.targets)
+    chats = any(target.task in CHAT_TASKS for target in running.access.targets)
     told: dict[str, Any] = {
         "providers": views.total_providers,
         "models_count": views.total_models,

@@ -7,9 +7,7 @@ is forwarded as the bytes it came in, with one member spliced in.
 
 import os
 import re
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import NamedTuple
 
 from serve_app.api.asgi import (
     CallerGone,
@@ -28,12 +26,13 @@ from serve_app.api.intake import Intake
 from serve_app.caller import ANYONE, Caller, Role
 from serve_app.config.routing import OnStreamFailure
 from serve_app.errors import BudgetExceeded, GatewayError, InvalidRequest, UpstreamError
-from serve_app.formats.openai_chat.request import read_chat
-from serve_app.formats.openai_embeddings import read_embedding
-from serve_app.formats.sse import DONE, event, spliced, with_member
-from serve_app.gateway.gateway import Gateway
-from serve_app.gateway.response import ResponseStream
+from serve_app.formats.openai_chat.request import ChatRequest, read_chat
+from serve_app.formats.openai_embeddings import EmbeddingRequest, read_embedding
+from serve_app.formats.sse import DONE, event, with_member
+from serve_app.gateway.request import GatewayRequest, Operation
+from serve_app.gateway.response import Response, ResponseStream
 from serve_app.gateway.routing_info import METADATA, RoutingInfo, metadata
+from serve_app.gateway.running import RunningGateway
 from serve_app.pricing.money import dollars_text
 
 EVENT_STREAM: Headers = [
@@ -48,44 +47,36 @@ LONGEST_REQUEST_ID = 128
 _NUMBER = re.compile(r"[ \t]*\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?[ \t]*", re.ASCII | re.IGNORECASE)
 
 
-class Terms(NamedTuple):
-    """Who asks, and what of this one request in its headers."""
-
-    request_id: str
-    timeout_s: float | None
-    on_failure: OnStreamFailure | None
-    caller: Caller
-
-
 class OpenAIEndpoints:
     """The hot endpoints of one gateway."""
 
-    def __init__(self, gateway: Gateway, keyring: Keyring, intake: Intake) -> None:
-        self._gateway = gateway
+    def __init__(self, running: RunningGateway, keyring: Keyring, intake: Intake) -> None:
+        self._gateway = running.gateway
+        self._control = running.control
         self._keyring = keyring
         self._intake = intake
-        self._tells_metadata = gateway.settings.routing.metadata
+        self._tells_metadata = running.settings.routing.metadata
 
     async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/chat/completions`."""
-        await self._answered(scope, receive, send, self._chat)
+        await self._answered(scope, receive, send, Operation.CHAT)
 
     async def embeddings(self, scope: Scope, receive: Receive, send: Send) -> None:
         """`POST /v1/embeddings`."""
-        await self._answered(scope, receive, send, self._embed)
+        await self._answered(scope, receive, send, Operation.EMBEDDINGS)
 
     async def _answered(
         self,
         scope: Scope,
         receive: Receive,
         send: Send,
-        serve: Callable[[bytes, Terms, Send], Awaitable[None]],
+        operation: Operation,
     ) -> None:
         caller = ANYONE
         try:
             caller = await self._keyring.model_caller(scope)
             async with self._intake.body(scope, receive, caller) as raw:
-                await serve(raw, _terms_of(scope, caller), send)
+                await self._serve(await self._request(scope, raw, operation, caller), send)
         except GatewayError as failure:
             error = self._for(caller, failure)
             headers = error_headers(error)
@@ -95,24 +86,28 @@ class OpenAIEndpoints:
         except CallerGone:
             return
 
-    async def _chat(self, raw: bytes, terms: Terms, send: Send) -> None:
-        request = await self._intake.parsed(read_chat, raw)
-        if request.stream:
-            stream = await self._gateway.chat_stream(request, *terms)
-            await self._send_stream(stream, terms.caller, send)
-            return
-        reply = await self._gateway.chat(request, terms.request_id, terms.timeout_s, terms.caller)
-        await self._send_whole(reply.body, reply.routed, send)
+    async def _request(
+        self, scope: Scope, raw: bytes, operation: Operation, caller: Caller
+    ) -> GatewayRequest:
+        """The request, from its head and its body; InvalidRequest says what is wrong with either."""
+        id_, timeout_s, policy = request_id_of(scope), _timeout_of(scope), _policy_of(scope)
+        content: ChatRequest | EmbeddingRequest
+        if operation is Operation.CHAT:
+            content = await self._intake.parsed(read_chat, raw)
+        else:
+            content = await self._intake.parsed(read_embedding, raw)
+        streams = isinstance(content, ChatRequest) and content.stream
+        return GatewayRequest(id_, operation, content, caller, timeout_s, policy, streams)
 
-    async def _embed(self, raw: bytes, terms: Terms, send: Send) -> None:
-        request = await self._intake.parsed(read_embedding, raw)
-        reply = await self._gateway.embed(request, terms.request_id, terms.timeout_s, terms.caller)
-        await self._send_whole(reply.body, reply.routed, send)
+    async def _serve(self, request: GatewayRequest, send: Send) -> None:
+        if request.streams:
+            await self._send_stream(await self._gateway.stream(request), request.caller, send)
+        else:
+            await self._send_whole(await self._gateway.answer(request), send)
 
-    async def _send_whole(self, body: bytes, routed: RoutingInfo, send: Send) -> None:
-        if self._tells_metadata:
-            body = spliced(body, METADATA, metadata(routed))
-        await send_answer(send, 200, body, routed_headers(routed))
+    async def _send_whole(self, response: Response, send: Send) -> None:
+        body = response.with_metadata() if self._tells_metadata else response.body
+        await send_answer(send, 200, body, routed_headers(response.routed))
 
     async def _send_stream(self, stream: ResponseStream, caller: Caller, send: Send) -> None:
         """
@@ -142,7 +137,7 @@ class OpenAIEndpoints:
         if not isinstance(error, BudgetExceeded) or caller.role is not Role.USER:
             return error
         own = (f"tenant:{caller.tenant}/", f"key:{caller.name}/")
-        shares = any(tenant != caller.tenant for tenant in self._gateway.control.runtime_config.tenants)
+        shares = any(tenant != caller.tenant for tenant in self._control.runtime_config.tenants)
         return error.without_totals() if shares and not error.limit_id.startswith(own) else error
 
 
@@ -173,19 +168,17 @@ def given_request_id(scope: Scope) -> str | None:
 def routed_headers(routed: RoutingInfo) -> Headers:
     """Which target answered, and what it cost; of a stream, which is not over yet, the estimate."""
     cost = routed.actual_cost if routed.actual_cost is not None else routed.estimated_cost
-    headers = [
-        (b"x-sekha-provider", routed.target.provider_id.encode()),
-        (b"x-sekha-model", routed.target.model_id.encode()),
-    ]
+    headers: Headers = []
+    if routed.target is not None:
+        headers.append((b"x-sekha-provider", routed.target.provider_id.encode()))
+        headers.append((b"x-sekha-model", routed.target.model_id.encode()))
+    if routed.answered_by is not None:
+        headers.append((b"x-sekha-answered-by", routed.answered_by.encode("ascii", "replace")))
     if cost is not None:
         headers.append((b"x-sekha-cost-usd", dollars_text(cost).encode()))
     if routed.dropped:
         headers.append((b"x-sekha-dropped-params", ", ".join(routed.dropped).encode()))
     return headers
-
-
-def _terms_of(scope: Scope, caller: Caller) -> Terms:
-    return Terms(request_id_of(scope), _timeout_of(scope), _policy_of(scope), caller)
 
 
 def _policy_of(scope: Scope) -> OnStreamFailure | None:

@@ -7,16 +7,16 @@ from fastapi import APIRouter, Depends
 from serve_app.api.auth import Authorised
 from serve_app.caller import Caller
 from serve_app.config.model import ModelTask
-from serve_app.errors import InvalidRequest
 from serve_app.formats.routing_api import FallbackChoice, ModelEntry, RouteAnswer, RouteRequest
 from serve_app.gateway.gateway import Gateway
+from serve_app.gateway.model_access import ModelAccess
+from serve_app.gateway.request import GatewayRequest, Operation
 from serve_app.pricing.money import dollars
 from serve_app.routing.candidate import Candidate
-from serve_app.routing.requirements import Requirements
 
 
-def routing_routes(gateway: Gateway, authorised: Authorised) -> APIRouter:
-    """The routes, bound to one gateway; `authorised` says who asks."""
+def routing_routes(gateway: Gateway, access: ModelAccess, authorised: Authorised) -> APIRouter:
+    """Return the routes of one gateway; `authorised` says who asks."""
     Asker = Annotated[Caller, Depends(authorised)]  # noqa: N806 - a type, though made here
     routes = APIRouter(prefix="/api/v1", tags=["routing"])
 
@@ -33,7 +33,7 @@ def routing_routes(gateway: Gateway, authorised: Authorised) -> APIRouter:
                 supports_vision=target.supports_vision,
                 supports_audio=target.supports_audio,
             )
-            for target in gateway.targets_for(caller)
+            for target in access.targets_for(caller)
         ]
 
     @routes.get("/tasks")
@@ -44,22 +44,13 @@ def routing_routes(gateway: Gateway, authorised: Authorised) -> APIRouter:
     @routes.post("/route", response_model_exclude_unset=True)
     async def route(request: RouteRequest, caller: Asker) -> RouteAnswer:
         """The target a request would go to. Nothing is called and nothing is spent."""
-        plan, chosen = gateway.route(requirements_of(request, gateway, caller), caller)
+        plan, chosen = gateway.route(GatewayRequest("", Operation.ROUTE, request, caller))
         answer = RouteAnswer(**_choice(chosen).model_dump(), reason=plan.reason(chosen))
         if request.include_fallbacks:
             answer = RouteAnswer(**answer.model_dump(exclude_unset=True), fallbacks=_others(plan.ordered))
         return answer
 
     return routes
-
-
-def requirements_of(request: RouteRequest, gateway: Gateway, caller: Caller) -> Requirements:
-    """The question in routing's words; InvalidRequest 400 for a task nobody knows."""
-    known = [task.value for task in ModelTask]
-    if request.task not in known:
-        shown = request.task[:100].encode("utf-8", "replace").decode()
-        raise InvalidRequest(f"Invalid task '{shown}'. Valid tasks: {known}", param="task")
-    return gateway.route_requirements(ModelTask(request.task), request, caller)
 
 
 def _others(ordered: tuple[Candidate, ...]) -> list[FallbackChoice]:

@@ -24,9 +24,10 @@ from serve_app.deployments.embedded import Authority, LocalGateway, local_gatewa
 from serve_app.errors import GatewayError
 from serve_app.events import Listener
 from serve_app.formats.openai_chat.chunks import chunks_in
-from serve_app.formats.openai_chat.request import read_chat
-from serve_app.formats.openai_embeddings import read_embedding
-from serve_app.gateway.gateway import Gateway, Response
+from serve_app.formats.openai_chat.request import ChatRequest, read_chat
+from serve_app.formats.openai_embeddings import EmbeddingRequest, read_embedding
+from serve_app.gateway.request import GatewayRequest, Operation
+from serve_app.gateway.response import Response
 from serve_app.gateway.routing_info import METADATA, metadata
 from serve_app.providers.address_policy import EndpointPolicy
 from serve_app.providers.base import Health, Provider
@@ -84,8 +85,8 @@ class EmbeddedGateway:
         """One whole chat completion, in OpenAI's words."""
         request = read_chat(chat_body(messages, model, fields))
         async with self._in_use() as local:
-            reply = await local.gateway.chat(request, uuid4().hex)
-        return _told(reply, local.gateway)
+            answer = await local.running.gateway.answer(_asking(Operation.CHAT, request))
+        return _with_metadata(answer, local.running.settings)
 
     async def chat_stream(
         self, messages: Messages, model: str | None = None, **fields: Any
@@ -94,9 +95,9 @@ class EmbeddedGateway:
         request = read_chat(chat_body(messages, model, {**fields, "stream": True}))
         async with (
             self._in_use() as local,
-            aclosing(await local.gateway.chat_stream(request, uuid4().hex)) as stream,
+            aclosing(await local.running.gateway.stream(_asking(Operation.CHAT, request))) as stream,
         ):
-            untold = local.gateway.settings.routing.metadata
+            untold = local.running.settings.routing.metadata
             async for item in stream:
                 if isinstance(item, GatewayError):
                     raise item
@@ -116,13 +117,13 @@ class EmbeddedGateway:
         """Vectors for a text or for several, as OpenAI's embedding list."""
         request = read_embedding(embedding_body(input, model, fields))
         async with self._in_use() as local:
-            reply = await local.gateway.embed(request, uuid4().hex)
-        return _told(reply, local.gateway)
+            answer = await local.running.gateway.answer(_asking(Operation.EMBEDDINGS, request))
+        return _with_metadata(answer, local.running.settings)
 
     async def health(self) -> Mapping[str, Health]:
         """The last look at each provider, by its id; a look is taken where that one has grown old."""
         async with self._in_use() as local:
-            return dict(await local.health_monitor.report())
+            return dict(await local.running.health_monitor.report())
 
     async def aclose(self) -> None:
         """End what runs in this event loop; the next call starts anew."""
@@ -185,9 +186,13 @@ class EmbeddedGateway:
         return self._loops[loop]
 
 
-def _told(reply: Response, gateway: Gateway) -> dict[str, Any]:
+def _asking(operation: Operation, content: ChatRequest | EmbeddingRequest) -> GatewayRequest:
+    return GatewayRequest(uuid4().hex, operation, content)
+
+
+def _with_metadata(answer: Response, settings: Settings) -> dict[str, Any]:
     """The answer, with a word about who gave it and what it cost, as over HTTP."""
-    answer: dict[str, Any] = orjson.loads(reply.body)
-    if gateway.settings.routing.metadata:
-        answer[METADATA] = metadata(reply.routed)
-    return answer
+    body: dict[str, Any] = orjson.loads(answer.body)
+    if settings.routing.metadata:
+        body[METADATA] = metadata(answer.routed)
+    return body

@@ -13,6 +13,7 @@ Labels = tuple[str, ...]
 Key = tuple[str, Labels]
 
 IN_FLIGHT = "sekha_requests_in_flight"  # a gauge, by provider
+UNDER_WAY = "sekha_requests_under_way"  # a gauge, by operation: requests whose answer has not begun
 
 BUCKETS_S = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,

@@ -1,9 +1,6 @@
 """
 A whole gateway inside somebody's own process: the router's parts, put together without Ray.
 
-Whatever a gateway needs beyond its providers (prices, breakers, metrics, the log) is wired here and, for the
-one on Ray, in `deployments/router.py`; nowhere else.
-
 Where the configuration or `SEKHA_STATE_DIR` says where to keep things, there is a ledger, and budgets hold
 over restarts. Several processes may write to one ledger, and its sums are right; but each process lends its
 own credit, so that between two starts a budget holds within each of them and not over all.
@@ -14,7 +11,6 @@ import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
 from uuid import uuid4
@@ -26,17 +22,17 @@ from serve_app.control.cache import ControlCache
 from serve_app.control.control_plane import ControlPlane
 from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.control.protocol import ControlUnreachable
+from serve_app.deployments.wiring import wire
 from serve_app.events import Listener
-from serve_app.gateway.gateway import Gateway
+from serve_app.gateway.running import RunningGateway
 from serve_app.ledger.journal import MemoryJournal
 from serve_app.ledger.store import Store
 from serve_app.limits.allocator import BudgetAlert
-from serve_app.observability.logs import log_breaker_change, log_budget_alert, log_event
-from serve_app.observability.metrics import MetricsListener
+from serve_app.observability.logs import log_breaker_change, log_budget_alert
 from serve_app.observability.webhook import Webhook
 from serve_app.pricing.target_prices import prices_of
 from serve_app.providers.base import Provider
-from serve_app.providers.health_monitor import HealthMonitor, free_to_look_at
+from serve_app.providers.health_monitor import free_to_look_at
 from serve_app.storage.journal_file import Journal
 from serve_app.storage.journal_recovery import JournalRecovery
 
@@ -61,9 +57,7 @@ class Authority:
 class LocalGateway:
     """A gateway that has been started in one event loop, with what surrounds it."""
 
-    gateway: Gateway
-    health_monitor: HealthMonitor
-    control: ControlCache
+    running: RunningGateway
     providers: Mapping[str, Provider]
     authority: Authority
     local: LocalControlPlane
@@ -71,19 +65,19 @@ class LocalGateway:
 
     async def stop(self) -> None:
         """Report and write down what is left, and end; the providers stay connected, for whoever is next."""
-        await self.health_monitor.stop()
+        await self.running.health_monitor.stop()
         if self.journal_recovery is not None:
             await self.journal_recovery.stop()
             with contextlib.suppress(ControlUnreachable):
-                await self.control.flush()
+                await self.running.control.flush()
             await self.local.write()  # then the journal is not needed any more, and goes
-        await self.control.stop()
+        await self.running.control.stop()
         await self.local.stop()
         await self.authority.webhook.stop()
 
     def abandon(self) -> None:
         """Its event loop was closed and nobody had stopped it: what it knows is not lost for the next one."""
-        for report in self.control.abandon():
+        for report in self.running.control.abandon():
             self.authority.plane.report(report, self.authority.clock.now())
 
     async def aclose(self) -> None:
@@ -115,19 +109,12 @@ async def local_gateway(
     journal = MemoryJournal(name) if journals is None else Journal(journals, name)
     control = ControlCache(name, settings, local, clock, prices_of(settings), journal)
     journal_recovery = None if journals is None else JournalRecovery(journals, local, clock)
-    metrics = MetricsListener(lambda: control.tally)
-    gateway = Gateway(settings, providers, control, clock, rng, [metrics, log_event, *listeners])
-    # Not above: an import shall connect nothing.
-    from serve_app.providers.address_policy import EndpointPolicy
-    from serve_app.providers.endpoint_check import look_at_endpoint
-
-    look = partial(look_at_endpoint, clock=clock, endpoint_policy=EndpointPolicy.of(settings))
-    health_monitor = HealthMonitor(settings.health, providers, clock, rng, gateway.tell, gateway.moved, look)
+    running = wire(settings, providers, control, clock, rng, listeners)
     await control.start()
-    health_monitor.watch(control.breakers, free_to_look_at(settings))
+    running.health_monitor.watch(control.breakers, free_to_look_at(settings))
     if journal_recovery is not None:
         journal_recovery.start()
-    return LocalGateway(gateway, health_monitor, control, providers, authority, local, journal_recovery)
+    return LocalGateway(running, providers, authority, local, journal_recovery)
 
 
 def _kept(settings: Settings, environ: Mapping[str, str]) -> tuple[Store | None, Path | None]:

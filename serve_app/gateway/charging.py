@@ -1,29 +1,33 @@
 """
-The bill of one request: what is set aside before each attempt, and what the attempt came to.
+What a request costs: reserved and written down before each attempt, settled after it.
 
-Nothing is sent that has not been set aside and written down; nothing is set aside that is not let go of.
+Nothing is sent that was not reserved and written down; nothing is reserved that is not given back.
 """
 
 from dataclasses import dataclass
 
-from serve_app.caller import Caller
 from serve_app.clock import Clock
+from serve_app.config.model import ModelTask
 from serve_app.control.cache import ControlCache
 from serve_app.errors import PriceUnknown
 from serve_app.gateway.budget_filter import Output, longest_of, most_usage, output_of, unpriced_use, worst_at
+from serve_app.gateway.request import GatewayRequest
 from serve_app.ledger.entry import Entry, EntryOutcome
 from serve_app.ledger.journal import Begun
 from serve_app.limits.client import Need, Reservation
 from serve_app.limits.limit import Unit
 from serve_app.pricing.money import MOST_NANO
-from serve_app.pricing.usage import Usage
+from serve_app.pricing.usage import Usage, dearer_tier
+from serve_app.pricing.usage_estimate import UsageEstimate
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
+
+PER_IMAGE = 765  # tokens of a picture of 1024 by 1024, as gpt-4o counts it
 
 
 @dataclass(slots=True)
 class AttemptCharge:
-    """One attempt on the bill, settled once; `ticket` is its place in the journal."""
+    """One attempt among the charges, settled once; `ticket` is its place in the journal."""
 
     target: Target
     attempt: int
@@ -33,49 +37,29 @@ class AttemptCharge:
 
 
 class RequestCharges:
-    """Charges one request to its caller, within the limits that there are for that."""
+    """Charges one request to its caller, within the limits that apply to it."""
 
     def __init__(
-        self,
-        request_id: str,
-        operation: str,
-        wanted: Requirements,
-        caller: Caller,
-        control: ControlCache,
-        clock: Clock,
+        self, request: GatewayRequest, requirements: Requirements, control: ControlCache, clock: Clock
     ) -> None:
-        self._request_id = request_id
-        self._operation = operation
-        self._wanted = wanted
-        self._caller = caller
+        self._request = request
+        self._requirements = requirements
         self._control = control
         self._clock = clock
-        self._limits = control.limits_for(caller)
+        self._limits = control.limits_for(request.caller)
         self._most: dict[str, Usage] = {}
         self._worst: dict[str, tuple[Usage, int | None]] = {}
         self._outputs: dict[str, Output] = {}
-        self._entered: Reservation | None = None
-        self._is_open = False
-
-    async def open(self, within_s: float) -> None:
-        """Count the request against its caller's limits, once; raises LimitReached and GatewayUnavailable."""
-        if self._is_open:
-            return
-        self._is_open = True
-        if needs := [(limit, 1) for limit in self._limits.of_requests]:
-            self._entered = await self._control.reservations.reserve(needs, within_s)
-
-    def close(self) -> None:
-        """The request is over: another one of its caller may come."""
-        if self._entered is not None:
-            self._control.reservations.settle(self._entered)
 
     async def reserve(self, target: Target, within_s: float) -> Reservation | None:
         """
-        Set aside what an attempt at this target may use at worst; None where no limit asks for it.
+        Reserve what an attempt at this target may use at worst; None where no limit asks for it.
 
-        What costs nothing needs no money: a free model serves on an empty budget. Raises LimitReached, and
-        GatewayUnavailable when nobody knows what is left.
+        What costs nothing needs no money: a free model serves on an empty budget.
+
+        Raises:
+            LimitReached: there is not as much left of a limit.
+            GatewayUnavailable: nobody can say what is left.
         """
         limits = self._limits.of_attempts_at(target.provider_id, target.model_id)
         if not limits:
@@ -87,7 +71,7 @@ class RequestCharges:
             if limit.unit is Unit.NANO_DOLLARS:
                 if cost is None or price is None:
                     raise PriceUnknown(target.name, limit.id)
-                if unpriced := unpriced_use(price, target, self._wanted, limit.id):
+                if unpriced := unpriced_use(price, target, self._requirements, limit.id):
                     raise unpriced
                 amount = cost
             else:
@@ -97,23 +81,23 @@ class RequestCharges:
         return await self._control.reservations.reserve(needs, within_s) if needs else None
 
     def release(self, reservation: Reservation | None) -> None:
-        """Nothing was sent."""
+        """Give a reservation back: nothing was sent."""
         if reservation is not None:
             self._control.reservations.cancel(reservation)
 
-    def charge(self, target: Target, attempt: int, reservation: Reservation | None) -> AttemptCharge:
+    def begin(self, target: Target, attempt: int, reservation: Reservation | None) -> AttemptCharge:
         """Write down that an attempt begins; GatewayUnavailable when it has to be and cannot."""
         most, cost = self.at_worst(target)
         begun = Begun(
-            request_id=self._request_id,
+            request_id=self._request.id,
             attempt=attempt,
             at=self._clock.now(),
-            tenant=self._caller.tenant,
-            caller=self._caller.name,
+            tenant=self._request.caller.tenant,
+            caller=self._request.caller.name,
             provider_id=target.provider_id,
             model_id=target.model_id,
-            task=self._wanted.task,
-            operation=self._operation,
+            task=self._requirements.task,
+            operation=self._request.operation,
             usage=most,
             cost=cost,
         )
@@ -140,15 +124,15 @@ class RequestCharges:
         entry = Entry(
             journal=journal,
             number=number,
-            request_id=self._request_id,
+            request_id=self._request.id,
             attempt=charge.attempt,
             at=self._clock.now(),
-            tenant=self._caller.tenant,
-            caller=self._caller.name,
+            tenant=self._request.caller.tenant,
+            caller=self._request.caller.name,
             provider_id=charge.target.provider_id,
             model_id=charge.target.model_id,
-            task=self._wanted.task,
-            operation=self._operation,
+            task=self._requirements.task,
+            operation=self._request.operation,
             usage=usage or Usage(),
             cost=cost,
             outcome=outcome,
@@ -164,7 +148,7 @@ class RequestCharges:
         if known is None:
             most, cost = self.most(target), None
             if price := self._control.price(target.name):
-                most = worst_at(price, most, self._wanted)
+                most = worst_at(price, most, self._requirements)
                 cost = price.cost(most)
             known = self._worst[target.name] = most, cost
         return known
@@ -173,7 +157,7 @@ class RequestCharges:
         """The same in plain kinds of token."""
         known = self._most.get(target.name)
         if known is None:
-            known = self._most[target.name] = most_usage(target, self._wanted, self._output(target))
+            known = self._most[target.name] = most_usage(target, self._requirements, self._output(target))
         return known
 
     def sends(self, target: Target) -> int | None:
@@ -183,17 +167,29 @@ class RequestCharges:
     def longest(self, target: Target) -> int | None:
         """The most tokens of all answers together; None where nothing bounds them."""
         sent = self._output(target).sent
-        return longest_of(target) if sent is None else self._output(target).most * self._wanted.answers
+        return longest_of(target) if sent is None else self._output(target).most * self._requirements.answers
+
+    def estimate(self, target: Target) -> UsageEstimate:
+        """Return what is known of an attempt's usage where its provider does not say."""
+        requirements = self._requirements
+        return UsageEstimate(
+            requirements.input_tokens + PER_IMAGE * requirements.images,
+            requirements.extent.sound if requirements.extent else 0,
+            dearer_tier(requirements.service_tier),
+            requirements.task is not ModelTask.EMBEDDING,
+            self.most(target).output_tokens,
+            self.longest(target),
+        )
 
     def limits_tools(self, target: Target) -> bool:
         """Whether tools of the vendor's get a bound where the caller has set none."""
-        extent = self._wanted.extent
+        extent = self._requirements.extent
         return extent is not None and extent.lacks_uses and self._is_limited(target)
 
     def _output(self, target: Target) -> Output:
         known = self._outputs.get(target.name)
         if known is None:
-            known = output_of(target, self._wanted, self._is_limited(target))
+            known = output_of(target, self._requirements, self._is_limited(target))
             self._outputs[target.name] = known
         return known
 

@@ -6,7 +6,8 @@ Nobody here knows what is asked for; `ask` does. What follows a failure is decid
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from math import inf
 from random import Random
 from typing import TypeVar
@@ -15,22 +16,25 @@ from serve_app.clock import Clock
 from serve_app.config.provider import Transport
 from serve_app.config.settings import Settings
 from serve_app.control.backend import Backend, moved_to
+from serve_app.control.breakers import Admission
 from serve_app.control.cache import ControlCache
 from serve_app.errors import (
     FailureKind,
-    GatewayError,
     LimitReached,
     UpstreamError,
     internal_error,
     upstream_error,
 )
-from serve_app.gateway.request_context import Attempt, AttemptTimeouts, RequestContext
+from serve_app.gateway.attempt import Attempt, AttemptTimeouts
+from serve_app.gateway.final_error import final_error
+from serve_app.gateway.recorder import Recorder
+from serve_app.gateway.request_context import RequestContext
 from serve_app.gateway.successors import advised
-from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead, StreamItem
+from serve_app.limits.client import Reservation
+from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead, StreamItem, Wakeable
 from serve_app.resilience.retry import JITTER, NextStep, Outlook, Retry, Tried, next_step
 from serve_app.resilience.silence import first_token_limit
 from serve_app.routing.candidate import Candidate
-from serve_app.routing.eligibility import Obstacle
 from serve_app.routing.plan import Plan
 from serve_app.routing.target import Target
 
@@ -53,12 +57,12 @@ class Executor:
         settings: Settings,
         providers: Mapping[str, Provider],
         control: ControlCache,
+        recorder: Recorder,
         clock: Clock,
         rng: Random,
-        wakers: Mapping[str, Callable[[], None]] | None = None,
     ) -> None:
+        self.recorder = recorder
         self._providers = providers
-        self._wakers = wakers or {}
         self._configs = {provider.id: provider for provider in settings.llm_providers}
         # Serve keeps a queue for a provider that has replicas of its own; nobody does for one that runs here.
         self._most_at_once = {
@@ -79,18 +83,13 @@ class Executor:
 
         Called again after an answer has broken off, it goes on with the targets that are left then.
         """
-        if not context.plan.ordered:
-            raise (None if context.plan.wanted.named else context.plan.budget_refusal) or self.refusal(
-                context.plan
-            )
-        await context.charges.open(context.remaining_s)
         self._wake(context.plan)  # not for those who are refused: a machine costs money
         while context.remaining_s > 0.0 and (candidate := self._choose(context)) is not None:
             found = await self._try(context, candidate, ask)
             if not isinstance(found, NextStep):
                 return found
             context.leave(candidate, found)
-        raise advised(context.last_word(), context.plan)
+        raise advised(final_error(context), context.plan)
 
     def passes_on(self, context: RequestContext, broken: Attempt, error: UpstreamError) -> bool:
         """Leave the target whose answer broke off; return whether another one may go on with it."""
@@ -105,16 +104,19 @@ class Executor:
         """The most bytes that an answer of this provider may have."""
         return self._configs[provider_id].max_answer_mb * 1024**2
 
-    def refusal(self, plan: Plan) -> GatewayError:
-        """What the caller hears when the plan has nobody to ask, and when it makes sense to come back."""
-        closed = (d.candidate.target.provider_id for d in plan.dropped if d.obstacle is Obstacle.BREAKER)
-        return plan.refusal(min(map(self._control.breakers.opens_in_s, closed), default=None))
+    def fail(
+        self, context: RequestContext, attempt: Attempt, error: UpstreamError, retry_in_s: float | None = None
+    ) -> None:
+        """This attempt brought no answer; `retry_in_s` when the same target is asked again."""
+        context.fail(attempt.target, error)
+        self.recorder.failed(context, attempt, error, retry_in_s)
 
     def _wake(self, plan: Plan) -> None:
         """Let machines start for those who would be asked if they were there; others answer meanwhile."""
         for candidate in plan.missed:
-            if wake := self._wakers.get(candidate.target.provider_id):
-                wake()
+            provider = self._providers[candidate.target.provider_id]
+            if isinstance(provider, Wakeable):
+                provider.wake()
 
     def _choose(self, context: RequestContext) -> Candidate | None:
         """The best of what is left; who has asked for patience comes after those who have not."""
@@ -122,11 +124,13 @@ class Executor:
         if not askable:
             return None
         chosen = askable[0]
-        if context.falls_back and self._control.breakers.cooling_s(chosen.target.name):
+        if context.requirements.falls_back and self._control.breakers.cooling_s(chosen.target.name):
             # It is rate limited: whoever stands in for it may be asked.
-            chosen = min(context.left, key=lambda other: self._control.breakers.cooling_s(other.target.name))
+            chosen = min(
+                context.remaining, key=lambda other: self._control.breakers.cooling_s(other.target.name)
+            )
             context.passes_over = context.passes_over or chosen is not askable[0]
-        context.left = [other for other in context.left if other is not chosen]
+        context.take(chosen)
         return chosen
 
     async def _try(
@@ -143,10 +147,10 @@ class Executor:
             try:
                 attempt = await self._admitted(context, candidate, retries)
             except LimitReached as reached:
-                context.turned_away(reached)
+                context.refusals.append(reached)
                 return NextStep.FALLBACK
             if attempt is None:
-                context.not_there(target)
+                context.miss(target)
                 return NextStep.FALLBACK
             began = self._clock.monotonic()
             answer = await self._asked(context, attempt, ask)
@@ -156,9 +160,9 @@ class Executor:
             tried = Tried(answer, retries, took_s, has_begun=attempt.frames > 0)
             step = next_step(tried, policy, self._outlook(context, candidate), self._rng.random())
             if not isinstance(step, Retry):
-                context.failed(attempt, answer)
+                self.fail(context, attempt, answer)
                 return step
-            context.failed(attempt, answer, retry_in_s=step.after_s)
+            self.fail(context, attempt, answer, retry_in_s=step.after_s)
             wait_s = step.after_s
             retries += 1
 
@@ -176,8 +180,8 @@ class Executor:
         try:
             admission = await self._control.admit(target.provider_id)
             if admission is not None:
-                return context.attempt(
-                    candidate, admission, retries, self._limits(context, candidate), reservation
+                return self._attempt(
+                    context, candidate, admission, retries, self._timeouts(context, candidate), reservation
                 )
         except BaseException:
             context.charges.release(reservation)
@@ -186,6 +190,32 @@ class Executor:
             raise
         context.charges.release(reservation)
         return None
+
+    def _attempt(
+        self,
+        context: RequestContext,
+        candidate: Candidate,
+        admission: Admission,
+        retries: int,
+        timeouts: AttemptTimeouts,
+        reservation: Reservation | None,
+    ) -> Attempt:
+        """The next attempt, written down; GatewayUnavailable when it has to be written down and cannot be."""
+        charge = context.charges.begin(candidate.target, context.attempts + 1, reservation)
+        context.attempts += 1
+        has_machine = self._control.has_machine(candidate.target.provider_id)
+        began = self._clock.monotonic() if has_machine else None
+        return Attempt(candidate, admission, context.attempts, retries, timeouts, charge, began)
+
+    @contextmanager
+    def _asking(self, context: RequestContext, attempt: Attempt) -> Iterator[None]:
+        """Until the target has said something; a caller that leaves before that leaves this attempt."""
+        context.current = attempt
+        with self.recorder.in_flight(attempt):
+            yield
+        context.current = None
+        if attempt.began is None:
+            attempt.began = self._clock.monotonic()  # at the latest: it has said something
 
     async def _waited(self, context: RequestContext, target: Target, wait_s: float) -> bool:
         """
@@ -199,14 +229,14 @@ class Executor:
             if not (wait_s or cooling_s):
                 return True
             if cooling_s > patience_s or max(wait_s, cooling_s) >= context.remaining_s:
-                context.put_off(target, max(wait_s, cooling_s))
+                context.postpone(target, max(wait_s, cooling_s))
                 return False
             # Those who waited together must not come back together.
             apart_s = cooling_s * (1 + JITTER * self._rng.random())
             await self._clock.sleep(max(wait_s, apart_s if apart_s < context.remaining_s else cooling_s))
             wait_s = 0.0
 
-    def _limits(self, context: RequestContext, candidate: Candidate) -> AttemptTimeouts:
+    def _timeouts(self, context: RequestContext, candidate: Candidate) -> AttemptTimeouts:
         """
         How long this attempt may take.
 
@@ -215,9 +245,9 @@ class Executor:
         """
         config = self._configs[candidate.target.provider_id]
         left_s = context.remaining_s
-        own_s = self._first_token_s(context, candidate.target) if context.streams else config.timeout
+        own_s = self._first_token_s(context, candidate.target) if context.request.streams else config.timeout
         hurried = left_s < NO_HURRY * min(own_s, self._request_timeout)
-        if not context.streams:
+        if not context.request.streams:
             return AttemptTimeouts(min(left_s, own_s), config.first_byte_timeout_s or own_s, hurried=hurried)
         return AttemptTimeouts(
             min(left_s, own_s) if self._has_other(context, candidate) else left_s,
@@ -227,7 +257,7 @@ class Executor:
         )
 
     def _first_token_s(self, context: RequestContext, target: Target) -> float:
-        config, wanted = self._configs[target.provider_id], context.plan.wanted
+        config, wanted = self._configs[target.provider_id], context.requirements
         return first_token_limit(
             config.first_token_timeout_s,
             target.model_id,
@@ -260,37 +290,37 @@ class Executor:
 
     async def _asked(self, context: RequestContext, attempt: Attempt, ask: Ask[A]) -> A | UpstreamError:
         """Ask; an exception of our own code ends the request, and says nothing about the provider."""
-        target, limits = attempt.candidate.target, attempt.limits
+        target, timeouts = attempt.target, attempt.timeouts
         moved_to = self._moved_to(target)
-        if context.plan.wanted.local_only and not self._is_local(target, moved_to):
+        if context.requirements.local_only and not self._is_local(target, moved_to):
             message = f"Provider '{target.provider_id}' was moved to an address that is not local"
             return upstream_error(message, target.provider_id, FailureKind.NOT_FOUND)
         call = Call(
             target.model_id,
-            context.raw,
-            limits.timeout_s,
-            context.request_id,
-            context.wants_usage,
-            limits.first_byte_s,
-            limits.idle_s,
+            context.request.body,
+            timeouts.timeout_s,
+            context.request.id,
+            context.request.wants_usage,
+            timeouts.first_byte_s,
+            timeouts.idle_s,
             moved_to,
             context.charges.sends(target),
             context.charges.limits_tools(target),
         )
         provider = self._providers[target.provider_id]
-        if context.in_flight_at(target.provider_id) >= self._most_at_once.get(target.provider_id, inf):
+        if self.recorder.in_flight_at(target.provider_id) >= self._most_at_once.get(target.provider_id, inf):
             message = f"As many requests as provider '{target.provider_id}' may have are under way"
             return upstream_error(message, target.provider_id, FailureKind.SATURATED, retry_after_s=1.0)
-        with context.asking(attempt):
+        with self._asking(context, attempt):
             try:
                 if self._may_be_lost(context, attempt.candidate):
                     return await self._unless_gone(target.provider_id, ask(provider, call, attempt))
                 return await ask(provider, call, attempt)
             except Exception:
                 log.exception(
-                    "request %s: our code failed at provider '%s'", context.request_id, target.provider_id
+                    "request %s: our code failed at provider '%s'", context.request.id, target.provider_id
                 )
-                return internal_error(target.provider_id, context.request_id)
+                return internal_error(target.provider_id, context.request.id)
 
     def _may_be_lost(self, context: RequestContext, candidate: Candidate) -> bool:
         """Whether it was a machine of ours that was there, and somebody else could be asked if it is not."""

@@ -1,111 +1,89 @@
-"""What an attempt used: as reported, and reckoned where the provider says nothing or what cannot be."""
+"""What an attempt used: as its provider reports it, or estimated where that cannot be."""
 
 import logging
-from math import ceil
 
 from serve_app.clock import Clock
-from serve_app.config.model import ModelTask
 from serve_app.control.cache import ControlCache
+from serve_app.control.tally import IN_FLIGHT
+from serve_app.gateway.attempt import Attempt
 from serve_app.gateway.budget_filter import always_searches, window_of
-from serve_app.gateway.charging import RequestCharges
+from serve_app.gateway.request_context import RequestContext
 from serve_app.pricing.plausible_usage import is_impossible
-from serve_app.pricing.usage import Usage, dearer_tier, estimate_tokens
-from serve_app.routing.requirements import Requirements
+from serve_app.pricing.usage import Usage
 from serve_app.routing.target import Target
 
-LEAST_TIMED = 8  # tokens of an answer that says how fast its target writes
-PER_IMAGE = 765  # tokens of a picture of 1024 by 1024, as gpt-4o counts it
 ROUNDS = 100  # how often a model may read its prompt, with tools that the vendor runs
 
 log = logging.getLogger("sekha.gateway")
 
 
 class UsageEstimator:
-    """
-    Reckons for one request.
+    """Says what attempts used, for one gateway."""
 
-    `began` is always the moment from which an attempt is at its target, on the monotonic clock; None while a
-    machine has yet to start for it.
-    """
-
-    def __init__(
-        self, wanted: Requirements, charges: RequestCharges, control: ControlCache, clock: Clock
-    ) -> None:
-        self._wanted = wanted
-        self._charges = charges
+    def __init__(self, control: ControlCache, clock: Clock) -> None:
         self._control = control
         self._clock = clock
 
-    def used(self, target: Target, began: float | None, told: Usage | None, chars: int) -> Usage:
+    def of_answer(
+        self,
+        context: RequestContext,
+        attempt: Attempt,
+        reported: Usage | None,
+        output_chars: int,
+        machine_ms: int,
+    ) -> Usage:
         """
         Return what a whole answer used.
 
         A usage that cannot be true is not charged: time says how much there can have been.
         """
-        usage = self.guessed(chars) if told is None else told
-        if told is not None and self._is_impossible(target, told):
-            usage = self.by_time(target, began)
+        target = attempt.target
+        if reported is None:
+            usage = context.charges.estimate(target).by_text(output_chars)
+        elif _is_impossible(context, target, reported):
+            usage = self.by_time(context, attempt)
             log.error(
                 "provider '%s' reports impossible usage for '%s': %d tokens read, %d written; charged for "
-                "%d and %d, reckoned by time",
+                "%d and %d, estimated by time",
                 target.provider_id,
                 target.model_id,
-                told.input_tokens,
-                told.output_tokens,
+                reported.input_tokens,
+                reported.output_tokens,
                 usage.input_tokens,
                 usage.output_tokens,
             )
+        else:
+            usage = reported
         if not usage.searches and always_searches(target):
             usage = usage._replace(searches=1)  # which OpenAI's search models do not report
-        return usage
+        return usage._replace(machine_ms=machine_ms) if machine_ms else usage
 
-    def guessed(self, chars: int) -> Usage:
-        """Return what an answer of so many characters used."""
-        return self._with(0 if self._wanted.task is ModelTask.EMBEDDING else estimate_tokens(chars))
+    def so_far(self, context: RequestContext, attempt: Attempt) -> Usage:
+        """Return what an answer that broke off has used by then."""
+        return context.charges.estimate(attempt.target).so_far(attempt.frames, attempt.output_chars)
 
-    def so_far(self, target: Target, frames: int, chars: int) -> Usage:
+    def by_time(self, context: RequestContext, attempt: Attempt) -> Usage:
+        """Return what an attempt that has reported nothing can have used."""
+        target = attempt.target
+        elapsed_s = None if attempt.began is None else self._clock.monotonic() - attempt.began
+        return context.charges.estimate(target).by_time(elapsed_s, self._control.tokens_per_s(target.name))
+
+    def machine_ms(self, attempt: Attempt) -> int:
         """
-        Return what an answer that broke off has used, by its text: at least a token for each frame.
+        Return an attempt's share of a machine of one's own, where its provider has told none.
 
-        Some upstreams send a token in a frame, others a sentence, and others all there was before it, too.
+        That is the attempt's time, shared with the attempts that this router has there at its end.
         """
-        most = self._charges.most(target).output_tokens
-        return self._with(max(frames, min(estimate_tokens(chars), most)))
+        if not attempt.target.machine_ms or attempt.began is None:
+            return 0
+        present = 1 + self._control.gauges.get((IN_FLIGHT, (attempt.provider_id,)), 0)
+        return round(1000 * (self._clock.monotonic() - attempt.began) / present)
 
-    def by_time(self, target: Target, began: float | None) -> Usage:
-        """
-        Return what an attempt that has reported nothing can have used.
 
-        That is the input, and what the target writes in that time at its 95th percentile, but no more than
-        it was allowed to.
-        """
-        if began is None or self._wanted.task is ModelTask.EMBEDDING:
-            return self._with(0)
-        elapsed_s = max(0.0, self._clock.monotonic() - began)
-        written = ceil(elapsed_s * self._control.tokens_per_s(target.name))
-        longest = self._charges.longest(target)
-        return self._with(written if longest is None else min(written, longest))
-
-    def tokens_per_s(self, began: float | None, usage: Usage) -> float | None:
-        """Return how fast an answer was written; None where that says nothing."""
-        if usage.estimated or usage.output_tokens < LEAST_TIMED or began is None:
-            return None
-        elapsed_s = self._clock.monotonic() - began
-        return usage.output_tokens / elapsed_s if elapsed_s > 0 else None
-
-    def _with(self, written: int) -> Usage:
-        """The input as it is estimated, and so much written."""
-        wanted = self._wanted
-        return Usage(
-            wanted.input_tokens + PER_IMAGE * wanted.images,
-            written,
-            audio_input=wanted.extent.sound if wanted.extent else 0,
-            estimated=True,
-            tier=dearer_tier(wanted.service_tier),
-        )
-
-    def _is_impossible(self, target: Target, told: Usage) -> bool:
-        extent, answers = self._wanted.extent, self._wanted.answers
-        hosted = extent is not None and bool(extent.searches or extent.fetched or extent.unbounded_tool)
-        rounds = ROUNDS if hosted or always_searches(target) else 1
-        return is_impossible(told, self._charges.most(target), window_of(target), answers, rounds)
+def _is_impossible(context: RequestContext, target: Target, reported: Usage) -> bool:
+    requirements = context.requirements
+    extent = requirements.extent
+    hosted = extent is not None and bool(extent.searches or extent.fetched or extent.unbounded_tool)
+    rounds = ROUNDS if hosted or always_searches(target) else 1
+    most = context.charges.most(target)
+    return is_impossible(reported, most, window_of(target), requirements.answers, rounds)

@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from serve_app.control.control_plane import ALERTS
 from serve_app.control.protocol import Totals
-from serve_app.control.tally import BUCKETS_S, IN_FLIGHT, Histogram, Tally
+from serve_app.control.tally import BUCKETS_S, IN_FLIGHT, UNDER_WAY, Histogram, Tally
 from serve_app.events import (
     AttemptFailed,
     Event,
@@ -23,7 +23,6 @@ from serve_app.events import (
     RequestFailed,
     RequestServed,
 )
-from serve_app.gateway.request_context import UNDER_WAY
 from serve_app.limits.allocator import LimitStatus
 from serve_app.limits.limit import Unit, owner_in
 from serve_app.pricing.money import dollars

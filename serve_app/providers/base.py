@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from serve_app.errors import UpstreamError
 from serve_app.pricing.usage import Usage
@@ -134,3 +134,11 @@ class Provider(Protocol):
 
     async def aclose(self) -> None:
         """Let go of every connection."""
+
+
+@runtime_checkable
+class Wakeable(Protocol):
+    """A provider whose machine may be asleep: a model that is hosted here and may shrink to no replica."""
+
+    def wake(self) -> None:
+        """Let a machine start where none is; returns at once."""

@@ -24,7 +24,7 @@ JITTER = 0.1  # so that routers that started together do not look together for e
 
 Moved = Callable[[str], str | None]
 """Where calls to this provider go instead of where it is configured; None: there."""
-EndpointLook = Callable[[str], Awaitable[Health]]
+EndpointCheck = Callable[[str], Awaitable[Health]]
 """A look at such an address, which sends no key."""
 
 log = logging.getLogger("sekha.health")
@@ -77,7 +77,7 @@ class HealthMonitor:
         rng: Random,
         tell: Listener,
         moved: Moved = _stays,
-        at_endpoint: EndpointLook | None = None,
+        at_endpoint: EndpointCheck | None = None,
     ) -> None:
         self._moved = moved
         self._at_endpoint = at_endpoint

@@ -2,7 +2,7 @@
 The gateway with and without its accounts, to be compared: `python -m tests.bench.unaccounted serve …`.
 
 Who shows a key is served as everywhere. For who shows none it is as if nobody had thought of keys, limits or
-a ledger: nothing is looked up, set aside, written down or told; a cost is worked out all the same, because
+a ledger: nothing is looked up, reserved, written down or told; a cost is worked out all the same, because
 callers are told it. Both in one process, for two processes of the same code differ by more than is sought.
 """
 
@@ -20,6 +20,8 @@ from serve_app.clock import Clock
 from serve_app.config.settings import Settings
 from serve_app.control.cache import ControlCache
 from serve_app.gateway.charging import AttemptCharge, RequestCharges
+from serve_app.gateway.permit import RequestPermit
+from serve_app.gateway.request import GatewayRequest
 from serve_app.ledger.entry import EntryOutcome
 from serve_app.limits.client import Reservation
 from serve_app.pricing.usage import Usage
@@ -27,36 +29,33 @@ from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
 
 
-class NoBill(RequestCharges):
-    """A bill that nobody writes."""
-
-    async def open(self, within_s: float) -> None:
-        return
+class NoCharges(RequestCharges):
+    """Charges that nobody writes down."""
 
     async def reserve(self, target: Target, within_s: float) -> Reservation | None:
         return None
 
-    def item(self, target: Target, attempt: int, hold: Reservation | None) -> AttemptCharge:
-        return AttemptCharge(target, attempt, hold, 0)
+    def begin(self, target: Target, attempt: int, reservation: Reservation | None) -> AttemptCharge:
+        return AttemptCharge(target, attempt, reservation, 0)
 
     def settle(
         self,
-        item: AttemptCharge,
+        charge: AttemptCharge,
         usage: Usage | None,
         outcome: EntryOutcome,
         latency_s: float,
         first_token_s: float | None = None,
     ) -> int | None:
-        return 0 if usage is None else self._cost(item.target, usage)
+        return 0 if usage is None else self._cost(charge.target, usage)
 
 
-def bill_of(
-    request_id: str, operation: str, wanted: Requirements, caller: Caller, control: ControlCache, clock: Clock
+# Ray copies ANYONE into the router with this module's code, and so it is the one that OpenKeyring lets in.
+def charges_of(
+    request: GatewayRequest, requirements: Requirements, control: ControlCache, clock: Clock
 ) -> RequestCharges:
-    """Nobody's for who showed no key."""
-    # Ray copies ANYONE into the router with both of us, and so it is the one that OpenKeyring lets in.
-    kind = NoBill if caller is ANYONE else RequestCharges
-    return kind(request_id, operation, wanted, caller, control, clock)
+    """None for a caller that showed no key."""
+    kind = NoCharges if request.caller is ANYONE else RequestCharges
+    return kind(request, requirements, control, clock)
 
 
 class OpenKeyring(Keyring):
@@ -66,15 +65,27 @@ class OpenKeyring(Keyring):
         return ANYONE if header(scope, b"authorization") is None else await super().caller(scope)
 
 
+def _admitted_unless_anyone(admitted: Any) -> Any:
+    async def admit(self: Any, request: GatewayRequest, *more: Any) -> RequestPermit:
+        """Without a key no limit is looked at."""
+        if request.caller is ANYONE:
+            return RequestPermit(self.control, None)
+        permit: RequestPermit = await admitted(self, request, *more)
+        return permit
+
+    return admit
+
+
 def main() -> None:
     os.environ.update({name: os.environ.get(name, value) for name, value in PRODUCTION.items()})
     graph: Any = import_module("serve_app.app")  # Serve reads the environment when it is imported
 
     class Router(graph.RouterDeployment):  # type: ignore[misc]  # Serve's decorators know no types
         async def __init__(self, settings: Settings, handles: Mapping[str, Any]) -> None:  # type: ignore[misc]
-            trip: Any = import_module("serve_app.gateway.request_context")
+            gateway: Any = import_module("serve_app.gateway.gateway")
             router: Any = import_module("serve_app.deployments.router")
-            trip.RequestCharges, router.Keyring = bill_of, OpenKeyring
+            gateway.RequestCharges, router.Keyring = charges_of, OpenKeyring
+            gateway.DefaultGateway._admitted = _admitted_unless_anyone(gateway.DefaultGateway._admitted)
             await super().__init__(settings, handles)
 
     graph.RouterDeployment = Router

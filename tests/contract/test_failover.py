@@ -178,7 +178,7 @@ async def stage(
         providers = {config.id: build_provider(config, {}, clock) for config in settings.llm_providers}
         local = await local_gateway(settings, providers, clock, Random(7), [events.append], environ={})
         stack.push_async_callback(local.aclose)
-        app = build_api(local.gateway, local.health_monitor, keyring(), clock, exposition)
+        app = build_api(local.running, keyring(), exposition)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
         api = httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=600)
         yield Stage(first, second, await stack.enter_async_context(api), events)

@@ -291,7 +291,7 @@ def hosted(adapter: str) -> dict[str, Any]:
 
 async def chat(harness: Harness, within_s: float) -> str:
     body = {"messages": [{"role": "user", "content": TEXT}]}
-    reply = await harness.gateway.chat(read_chat(json.dumps(body).encode()), "r", within_s)
+    reply = await harness.chat(read_chat(json.dumps(body).encode()), "r", within_s)
     who, told = reply.routed.target.provider_id, json.loads(reply.body)
     assert told["model"] == f"{who}-model"
     assert told["choices"][0]["message"]["content"] == f"Hello from {who}-model: {TEXT}"
@@ -300,7 +300,7 @@ async def chat(harness: Harness, within_s: float) -> str:
 
 async def embedding(harness: Harness, within_s: float) -> str:
     asked = read_embedding(json.dumps({"input": TEXT}).encode())
-    reply = await harness.gateway.embed(asked, "r", within_s)
+    reply = await harness.embed(asked, "r", within_s)
     who, told = reply.routed.target.provider_id, json.loads(reply.body)
     assert told["model"].endswith(f"{who}-model")
     assert len(told["data"][0]["embedding"]) == 8
@@ -309,7 +309,7 @@ async def embedding(harness: Harness, within_s: float) -> str:
 
 async def stream(harness: Harness, within_s: float) -> str:
     body = {"messages": [{"role": "user", "content": TEXT}], "stream": True}
-    begun = await harness.gateway.chat_stream(read_chat(json.dumps(body).encode()), "r", within_s)
+    begun = await harness.chat_stream(read_chat(json.dumps(body).encode()), "r", within_s)
     who, items = begun.routed.target.provider_id, [item async for item in begun]
     await begun.aclose()
     *blocks, end = items

@@ -76,7 +76,7 @@ def is_paid(line: Entry) -> bool:
 
 
 async def test_a_whole_answer_has_tokens_and_time(local: LocalGateway, settings: Settings) -> None:
-    await local.gateway.chat(read_chat(orjson.dumps(HI)), "r")
+    await local.chat(read_chat(orjson.dumps(HI)), "r")
     line = await the_line(local, settings)
 
     assert (line.outcome, line.usage.estimated) == (EntryOutcome.SERVED, False)
@@ -90,7 +90,7 @@ async def test_a_stream_has_tokens_and_time_whoever_counted_the_tokens(
     local: LocalGateway, settings: Settings, upstream: ScriptedUpstream, told: dict[str, Any]
 ) -> None:
     upstream.mode = told
-    stream = await local.gateway.chat_stream(read_chat(orjson.dumps(HI)), "r")
+    stream = await local.chat_stream(read_chat(orjson.dumps(HI)), "r")
     [_ async for _ in stream]
     upstream.recover()
     line = await the_line(local, settings)
@@ -102,7 +102,7 @@ async def test_a_stream_has_tokens_and_time_whoever_counted_the_tokens(
 
 
 async def test_vectors_have_tokens_and_time(local: LocalGateway, settings: Settings) -> None:
-    await local.gateway.embed(read_embedding(orjson.dumps({"input": TEXT})), "r")
+    await local.embed(read_embedding(orjson.dumps({"input": TEXT})), "r")
     line = await the_line(local, settings)
 
     assert line.usage.input > 0
@@ -113,7 +113,7 @@ async def test_a_stream_that_its_reader_leaves_has_the_time_until_then(
     local: LocalGateway, settings: Settings, upstream: ScriptedUpstream
 ) -> None:
     upstream.mode = {"chunks": 50, "chunk_delay_s": 0.05}
-    stream = await local.gateway.chat_stream(read_chat(orjson.dumps(HI)), "r")
+    stream = await local.chat_stream(read_chat(orjson.dumps(HI)), "r")
     async for _ in stream:
         break
     await stream.aclose()

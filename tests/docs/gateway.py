@@ -8,7 +8,6 @@ import argparse
 import asyncio
 import os
 import socket
-from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -20,7 +19,6 @@ from serve_app.clock import SystemClock
 from serve_app.config.load import load
 from serve_app.deployments.embedded import local_gateway
 from serve_app.observability.metrics import exposition
-from serve_app.providers.endpoint_check import look_at_endpoint
 from serve_app.providers.factory import build_provider
 
 
@@ -39,9 +37,8 @@ async def serve(config: str | None) -> None:
     providers = {p.id: build_provider(p, environ, clock) for p in settings.llm_providers}
     local = await local_gateway(settings, providers, clock, Random(), environ=environ)
     keyring = Keyring.of(settings, environ, clock)
-    local.control.on_runtime_config(keyring.take)
-    look = partial(look_at_endpoint, clock=clock)
-    app = build_api(local.gateway, local.health_monitor, keyring, clock, exposition, look)
+    local.running.control.on_runtime_config(keyring.take)
+    app = build_api(local.running, keyring, exposition)
     port = settings.port
     told = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off", ws="none")
     await Announced(told).serve()

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiktoken import Encoding
 
-from serve_app.caller import ANYONE
 from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig
 from serve_app.formats.openai_chat.request import read_chat
 from serve_app.gateway.charging import RequestCharges
+from serve_app.gateway.request import GatewayRequest, Operation
 from serve_app.pricing.prompt import most_tokens
 from serve_app.providers.base import Call
 from serve_app.providers.factory import build_provider
@@ -125,14 +125,15 @@ class Adapters:
         return build_provider(ProviderConfig(**offered), {}, SystemClock())
 
     def target(self, type_: str) -> Target:
-        return next(each for each in self.harness.gateway.targets if each.provider_id == type_)
+        return next(each for each in self.harness.access.targets if each.provider_id == type_)
 
     def sent(self, type_: str, body: dict[str, Any]) -> tuple[RequestCharges, dict[str, Any]]:
         """What the upstream gets of this body, and the bill on which it was reserved."""
         request = read_chat(json.dumps(body).encode())
-        wanted = self.harness.gateway.chat_requirements(request)
+        wanted = self.harness.requirements(request)
         control = self.harness.control
-        charges = RequestCharges("r", "chat", wanted, ANYONE, control, FakeClock())
+        asked = GatewayRequest("r", Operation.CHAT, request)
+        charges = RequestCharges(asked, wanted, control, FakeClock())
         target = self.target(type_)
         call = Call(
             target.model_id,

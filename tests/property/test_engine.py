@@ -110,7 +110,7 @@ def test_attempts_end_with_the_deadline_are_bounded_and_keep_announced_waits(
             before = {name: len(provider.asked) for name, provider in scripted.items()}
             started, told = clock.monotonic(), len(made.events)
             with suppress(GatewayError):
-                await made.gateway.chat(REQUEST, "r", timeout_s)
+                await made.chat(REQUEST, "r", timeout_s)
             assert clock.monotonic() - started <= timeout_s + 1e-6
             news = made.events[told:]
             assert sum(isinstance(event, RequestServed | RequestFailed) for event in news) == 1
@@ -138,7 +138,7 @@ def test_every_kind_of_failure_ends_a_request_that_nobody_can_serve(kind: Failur
     async def run() -> None:
         made = await Harness(two_providers(), dict(failing), clock).open()
         with pytest.raises(UpstreamError) as caught:
-            await made.gateway.chat(REQUEST, "r")
+            await made.chat(REQUEST, "r")
         told, status = caught.value, LAST_WORDS[kind]
         asked = ["first"] if kind in FINAL else ["first", "second"]
         assert (told.failure, told.status, told.provider_id) == (kind, status, asked[-1])

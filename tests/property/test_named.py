@@ -127,7 +127,7 @@ def test_a_named_model_answers_unless_it_failed_a_pinned_one_always_and_what_is_
             answered = None
             try:
                 request = read_chat(orjson.dumps(body))
-                reply = await made.gateway.chat(request, "r", caller=Caller(local_only=local_only))
+                reply = await made.chat(request, "r", caller=Caller(local_only=local_only))
                 answered = reply.routed.target
             except GatewayError:
                 pass

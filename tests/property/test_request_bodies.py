@@ -87,7 +87,7 @@ class App:
             default_models={},
         )  # fmt: skip
         self.harness = Harness(configured, {p.id: Reader(p, clock) for p in configured.llm_providers}, clock)  # type: ignore[misc]
-        app = build_api(self.harness.gateway, self.harness.health_monitor, keyring(), clock, exposition)
+        app = build_api(self.harness.running, keyring(), exposition)
         transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
         self.client = httpx.AsyncClient(transport=transport, base_url="http://localhost")
         self.loop = asyncio.new_event_loop()

@@ -6,6 +6,7 @@ Here a header may be any bytes, of any name, any number of times: no client stan
 
 import asyncio
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -106,13 +107,20 @@ class Answered:
             self.is_whole = not message.get("more_body", False)
 
 
+class RunningClock(FakeClock):
+    """The test says what time it is; spans pass as they do, because the network under it waits for real."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
 class Running:
     """One gateway of two providers, with these keys, hosts and pages."""
 
     def __init__(
         self, upstream: Upstream, auth: dict[str, Any], router: dict[str, Any], now: float = 1e6
     ) -> None:
-        self.clock, self.upstream = FakeClock(now), upstream
+        self.clock, self.upstream = RunningClock(now), upstream
         vendor = {"type": "openai_compatible", "base_url": upstream.url, "api_key": OURS}
         configured = two_providers(vendor, auth=auth, router=router)
         row = VENDORS["openai_compatible"]
@@ -121,7 +129,7 @@ class Running:
         }
         self.harness = Harness(configured, self._providers, self.clock)
         self.keys = Keyring.of(configured, {}, self.clock)
-        app = build_api(self.harness.gateway, self.harness.health_monitor, self.keys, self.clock, exposition)
+        app = build_api(self.harness.running, self.keys, exposition)
         self.app = with_request_id(app)
 
     async def open(self) -> None:

@@ -1,22 +1,30 @@
 """A whole gateway in the test's own process: real parts, scripted providers, no Ray."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from random import Random
 
+from serve_app.caller import ANYONE, Caller
 from serve_app.clock import Clock
+from serve_app.config.routing import OnStreamFailure
 from serve_app.config.settings import Settings
 from serve_app.control.cache import ControlCache
 from serve_app.control.control_plane import ControlPlane
 from serve_app.control.local_control_plane import LocalControlPlane
+from serve_app.deployments.wiring import wire
 from serve_app.errors import UpstreamError
 from serve_app.events import Event
-from serve_app.gateway.gateway import Gateway
+from serve_app.formats.openai_chat.request import ChatRequest
+from serve_app.formats.openai_embeddings import EmbeddingRequest
+from serve_app.gateway.middleware import Middleware
+from serve_app.gateway.planner import Planner
+from serve_app.gateway.request import Content, GatewayRequest, Operation
+from serve_app.gateway.requirements_reader import RequirementsReader
+from serve_app.gateway.response import Response, ResponseStream
 from serve_app.ledger.store import Store
-from serve_app.observability.logs import log_event
-from serve_app.observability.metrics import MetricsListener
 from serve_app.pricing.target_prices import prices_of
 from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamItem
-from serve_app.providers.health_monitor import HealthMonitor
+from serve_app.routing.plan import Plan
+from serve_app.routing.requirements import Requirements
 
 
 class ListedProvider:
@@ -62,7 +70,7 @@ class ListedProvider:
 
 
 class Harness:
-    """A gateway with what surrounds it: the authority, one replica, and what listeners heard."""
+    """A gateway with what surrounds it: the control plane, one router, and what listeners heard."""
 
     def __init__(
         self,
@@ -70,19 +78,61 @@ class Harness:
         providers: dict[str, ListedProvider],
         clock: Clock,
         store: Store | None = None,
-        wakers: Mapping[str, Callable[[], None]] | None = None,
+        middlewares: Sequence[Middleware] = (),
     ) -> None:
         self.plane = ControlPlane("generation-1", prices_of)
         self.authority = LocalControlPlane(self.plane, clock, store)
-        self.control = ControlCache("replica-1", settings, self.authority, clock, prices_of(settings))
+        self.control = ControlCache("router-1", settings, self.authority, clock, prices_of(settings))
+        self.clock = clock
         self.providers = providers
         self.events: list[Event] = []
-        metrics = MetricsListener(lambda: self.control.tally)
-        listeners = [self.events.append, metrics, log_event]
-        self.gateway = Gateway(settings, providers, self.control, clock, Random(7), listeners, wakers)
-        self.health_monitor = HealthMonitor(settings.health, providers, clock, Random(7), self.gateway.tell)
+        self.running = wire(
+            settings, providers, self.control, clock, Random(7), [self.events.append], middlewares
+        )
+        self.gateway = self.running.gateway
+        self.access = self.running.access
+        self.health_monitor = self.running.health_monitor
+        self.planner = Planner(settings, self.control, self.access, Random(7))
+        self._reader = RequirementsReader(settings, self.access, self.control)
 
     async def open(self) -> "Harness":
-        """Say hello, so that prices and breakers are known; no background task runs."""
+        """Register, so that prices and breakers are known; no background task runs."""
         await self.control.introduce()
         return self
+
+    async def chat(
+        self, content: ChatRequest, id_: str = "r", timeout_s: float | None = None, caller: Caller = ANYONE
+    ) -> Response:
+        """A whole chat completion."""
+        return await self.gateway.answer(GatewayRequest(id_, Operation.CHAT, content, caller, timeout_s))
+
+    async def embed(self, content: EmbeddingRequest, id_: str = "r", caller: Caller = ANYONE) -> Response:
+        """Vectors."""
+        return await self.gateway.answer(GatewayRequest(id_, Operation.EMBEDDINGS, content, caller))
+
+    async def chat_stream(
+        self,
+        content: ChatRequest,
+        id_: str = "r",
+        timeout_s: float | None = None,
+        on_failure: OnStreamFailure | None = None,
+        caller: Caller = ANYONE,
+    ) -> ResponseStream:
+        """A chat completion in pieces."""
+        request = GatewayRequest(id_, Operation.CHAT, content, caller, timeout_s, on_failure, streams=True)
+        return await self.gateway.stream(request)
+
+    def requirements(self, content: Content, caller: Caller = ANYONE) -> Requirements:
+        """What a request asks of a target."""
+        return self._reader.read(GatewayRequest("r", Operation.CHAT, content, caller))
+
+    def plan(self, requirements: Requirements, caller: Caller = ANYONE) -> Plan:
+        """Who may serve it."""
+        return self.planner.plan(self.access.permitted(requirements, caller), caller)
+
+    def route(self, requirements: Requirements, caller: Caller = ANYONE) -> Plan:
+        """The same; raises the refusal that a caller hears where nobody may."""
+        plan = self.plan(requirements, caller)
+        if not plan.ordered:
+            raise self.planner.refusal(plan)
+        return plan

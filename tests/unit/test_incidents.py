@@ -191,6 +191,7 @@ from serve_app.errors import ConfigError
 from serve_app.deployments.embedded import local_gateway
 from serve_app.providers.factory import build_provider
 from serve_app.formats.openai_chat.request import read_chat
+from serve_app.gateway.request import GatewayRequest, Operation
 
 settings = load_settings({"llm_providers": [
     {"id": "a", "type": "scripted", "models": [{"model_id": "m", "task": "chat_smart"}]},
@@ -204,7 +205,7 @@ async def asked():
     built = {p.id: build_provider(p, {}, clock) for p in settings.llm_providers[:2]}
     running = await local_gateway(settings, built, clock, random.Random(7))
     body = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}'
-    answer = await running.gateway.chat(read_chat(body), "request-1")
+    answer = await running.running.gateway.answer(GatewayRequest("r", Operation.CHAT, read_chat(body)))
     assert b"chat.completion" in answer.body
     await running.stop()
     try:

@@ -29,7 +29,7 @@ from serve_app.control.backend import (
 from serve_app.control.local_control_plane import SWITCHED
 from serve_app.ledger.store import Record
 from serve_app.providers.base import Health, HealthStatus
-from serve_app.providers.health_monitor import EndpointLook
+from serve_app.providers.health_monitor import EndpointCheck
 
 
 class SwitchWanted(Config):
@@ -53,7 +53,7 @@ class BackendLooks:
     at by `at_endpoint`, which sends none.
     """
 
-    def __init__(self, service: AdminService, at_endpoint: EndpointLook) -> None:
+    def __init__(self, service: AdminService, at_endpoint: EndpointCheck) -> None:
         self._desk = service
         self._at_endpoint = at_endpoint
 

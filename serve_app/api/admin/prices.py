@@ -19,10 +19,10 @@ def price_routes(service: AdminService, access: Access) -> APIRouter:
     """Prices by target, `provider_id/model_id`, in US dollars per 1,000 tokens."""
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
     routes = APIRouter(prefix="/prices")
-    targets = tuple(dict.fromkeys(target.name for target in service.gateway.targets))
+    targets = tuple(dict.fromkeys(target.name for target in service.running.access.targets))
 
     def shown(runtime_config: RuntimeConfig, target: str) -> dict[str, Any]:
-        configured = service.gateway.control.configured_price(target)
+        configured = service.control.configured_price(target)
         override = runtime_config.prices.get(target)
         return {
             "target": target,

@@ -26,10 +26,8 @@ def provider_admin_routes(service: AdminService, access: Access) -> APIRouter:
 
     async def views() -> dict[str, ProviderView]:
         with suppress(ControlUnreachable):  # then this router's own view must do
-            await service.gateway.control.flush()
-        return dict(
-            providers_view(service.gateway, await service.health_monitor.report(), service.clock).providers
-        )
+            await service.control.flush()
+        return dict(providers_view(service.running, await service.health_monitor.report()).providers)
 
     async def all_shown(runtime_config: RuntimeConfig) -> dict[str, dict[str, Any]]:
         seen = await views()

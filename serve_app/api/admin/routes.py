@@ -19,12 +19,12 @@ from serve_app.api.admin.service import AdminService
 from serve_app.api.admin.status import status_routes
 from serve_app.api.admin.tenants import tenant_routes
 from serve_app.api.auth import Keyring
-from serve_app.providers.health_monitor import EndpointLook
+from serve_app.providers.health_monitor import EndpointCheck
 
 PREFIX = "/api/admin"
 
 
-def admin_routes(service: AdminService, keyring: Keyring, look_at_endpoint: EndpointLook) -> APIRouter:
+def admin_routes(service: AdminService, keyring: Keyring, look_at_endpoint: EndpointCheck) -> APIRouter:
     """Everything under `/api/admin`; each route says itself who may."""
     access = Access(keyring, service)
     routes = APIRouter(prefix=PREFIX, tags=["admin"])

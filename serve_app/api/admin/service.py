@@ -7,17 +7,14 @@ from typing import Any
 
 from serve_app.api.admin.revision import revision_in
 from serve_app.caller import Caller
-from serve_app.clock import Clock
-from serve_app.config.settings import Settings
 from serve_app.control.admin_quota import Allowance
 from serve_app.control.config_change import Amend
 from serve_app.control.protocol import ControlUnreachable, Overtaken, Totals
 from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.errors import GatewayUnavailable, InvalidRequest
-from serve_app.gateway.gateway import Gateway
+from serve_app.gateway.running import RunningGateway
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.store import Change, Record, Spend, StoreUnavailable
-from serve_app.providers.health_monitor import HealthMonitor
 
 RETRY_AFTER_S = 1.0
 APPEND_TRIES = 50
@@ -35,19 +32,17 @@ class AdminService:
     AdminLimitReached when something was done too often.
     """
 
-    def __init__(self, gateway: Gateway, health_monitor: HealthMonitor, clock: Clock) -> None:
-        self.gateway = gateway
-        self.health_monitor = health_monitor
-        self.clock = clock
-
-    @property
-    def settings(self) -> Settings:
-        return self.gateway.settings
+    def __init__(self, running: RunningGateway) -> None:
+        self.running = running
+        self.settings = running.settings
+        self.control = running.control
+        self.health_monitor = running.health_monitor
+        self.clock = running.clock
 
     async def runtime_config(self) -> RuntimeConfig:
         """The book as it is now: what this router knows may be a second old."""
         with _own_errors():
-            return await self.gateway.control.authority.runtime_config()
+            return await self.control.authority.runtime_config()
 
     async def change(
         self,
@@ -67,7 +62,7 @@ class AdminService:
         """
         change = Change(self.clock.now(), caller.name, action, subject, before, after)
         with _own_errors():
-            runtime_config = await self.gateway.control.change(records, change, revision)
+            runtime_config = await self.control.change(records, change, revision)
         facts = {"event": action, "user": caller.name, "subject": subject, "before": before, "after": after}
         log.info("%s: %s", action, subject, extra={"facts": facts})
         return runtime_config
@@ -114,7 +109,7 @@ class AdminService:
         """
         with _own_errors():
             for _ in range(APPEND_TRIES):
-                if (await self.gateway.control.authority.submit_recovered([entry])).written >= entry.number:
+                if (await self.control.authority.submit_recovered([entry])).written >= entry.number:
                     return
                 await self.clock.sleep(APPEND_LOOKS_S)
         raise GatewayUnavailable("The store has not taken the entry yet; send the same again", RETRY_AFTER_S)
@@ -122,14 +117,14 @@ class AdminService:
     async def asked(self, caller: Caller) -> Allowance:
         """Count a request of this caller."""
         with _own_errors():
-            return await self.gateway.control.authority.asked(caller.name)
+            return await self.control.authority.asked(caller.name)
 
     async def spends(
         self, since: float = 0.0, until: float | None = None, tenant: str | None = None
     ) -> Sequence[Spend]:
         """The ledger's sums of the days from `since` to before `until`, of everybody or of one tenant."""
         with _own_errors():
-            spends = await self.gateway.control.authority.spends(since, until)
+            spends = await self.control.authority.spends(since, until)
         return spends if tenant is None else [spend for spend in spends if spend.tenant == tenant]
 
     async def entries(
@@ -137,17 +132,17 @@ class AdminService:
     ) -> Sequence[Entry]:
         """The ledger's newest lines."""
         with _own_errors():
-            return await self.gateway.control.authority.entries(limit, tenant, before)
+            return await self.control.authority.entries(limit, tenant, before)
 
     async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
         """The audit's newest lines."""
         with _own_errors():
-            return await self.gateway.control.authority.changes(limit, before)
+            return await self.control.authority.changes(limit, before)
 
     async def totals(self) -> Totals:
         """The cluster's numbers, as counted since the authority was started."""
         with _own_errors():
-            return await self.gateway.control.totals()
+            return await self.control.totals()
 
     async def reset_breaker(self, caller: Caller, provider_id: str) -> bool:
         """
@@ -157,11 +152,11 @@ class AdminService:
         """
         if provider_id not in {provider.id for provider in self.settings.llm_providers}:
             return False
-        before = self.gateway.control.breakers.of(provider_id)
+        before = self.control.breakers.of(provider_id)
         was = {"state": before.state.value, "failure_count": before.failure_count}
         await self.change(caller, "breaker_reset", f"breaker:{provider_id}", (), was, {"state": "closed"})
         with _own_errors():
-            await self.gateway.control.authority.reset_breaker(provider_id)
+            await self.control.authority.reset_breaker(provider_id)
         return True
 
 

@@ -4,10 +4,11 @@ import asyncio
 
 from serve_app.clock import Clock
 from serve_app.errors import GatewayError, UpstreamError
+from serve_app.gateway.attempt import Attempt
 from serve_app.gateway.executor import Executor, whole_stream
-from serve_app.gateway.request_context import Attempt, RequestContext
+from serve_app.gateway.request_context import RequestContext
 from serve_app.gateway.response import Items, ResponseStream
-from serve_app.gateway.routing_info import RoutingInfo
+from serve_app.gateway.routing_info import RoutingInfo, routing_info
 from serve_app.gateway.streaming.finish import settle
 from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead
 
@@ -38,6 +39,7 @@ class _Hold:
 
     def __init__(self, executor: Executor, context: RequestContext, clock: Clock) -> None:
         self._executor = executor
+        self._recorder = executor.recorder
         self._context = context
         self._clock = clock
         self._gathering = asyncio.create_task(self._gather())
@@ -84,15 +86,17 @@ class _Hold:
 
     async def _gather(self) -> tuple[RoutingInfo, list[bytes], StreamEnd]:
         context = self._context
-        with context.under_way():
+        with self._recorder.until_begun(context):
             attempt, (head, blocks, end) = await self._executor.answer(context, self._read_whole)
         first_token_s = context.elapsed_s - (
             end.upstream_s - head.upstream_s
         )  # when it could have been shown
-        cost, last = settle(context, attempt, head, end, first_token_s, blocks[0] if blocks else b"")
+        cost, last = settle(
+            self._recorder, context, attempt, head, end, first_token_s, blocks[0] if blocks else b""
+        )
         if last:
             blocks.append(last)
-        return context.routed(attempt, cost), blocks, end
+        return routing_info(context, attempt, cost), blocks, end
 
     async def _read_whole(
         self, provider: Provider, call: Call, attempt: Attempt

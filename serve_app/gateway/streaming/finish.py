@@ -1,11 +1,14 @@
 """The end of a stream that is whole, handed on or held back."""
 
-from serve_app.gateway.request_context import Attempt, RequestContext
+from serve_app.gateway.attempt import Attempt
+from serve_app.gateway.recorder import Recorder
+from serve_app.gateway.request_context import RequestContext
 from serve_app.gateway.streaming.resume import usage_frame
 from serve_app.providers.base import StreamEnd, StreamHead
 
 
 def settle(
+    recorder: Recorder,
     context: RequestContext,
     attempt: Attempt,
     head: StreamHead,
@@ -14,12 +17,14 @@ def settle(
     first_block: bytes,
 ) -> tuple[int | None, bytes]:
     """
-    What the answer cost in nano-dollars, and what the caller still lacks.
+    Record a stream that has come to its end.
 
-    That is a frame with the usage, if the caller asked for one and the upstream told none; else nothing.
+    Returns:
+        The cost in nano-dollars (None when the price is unknown), and a frame with the usage where the caller
+        asked for one and the upstream sent none; else no bytes.
     """
-    usage = context.used(attempt, end.usage, end.output_chars, end.machine_ms)
+    usage = recorder.estimator.of_answer(context, attempt, end.usage, end.output_chars, end.machine_ms)
     # The end's own span would hold how slowly the caller read; the head's does not.
-    cost = context.served(attempt, usage, head.upstream_s, first_token_s, end.dropped_frames)
-    lacks_usage = context.wants_usage and usage.estimated
+    cost = recorder.served(context, attempt, usage, head.upstream_s, first_token_s, end.dropped_frames)
+    lacks_usage = context.request.wants_usage and usage.estimated
     return cost, usage_frame(first_block, usage) if lacks_usage else b""

@@ -5,9 +5,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from serve_app.errors import FailureKind, GatewayError, UpstreamError, internal_error, upstream_error
+from serve_app.gateway.attempt import Attempt
 from serve_app.gateway.executor import Executor, OpenStream, no_ending, open_stream
-from serve_app.gateway.request_context import Attempt, RequestContext
+from serve_app.gateway.request_context import RequestContext
 from serve_app.gateway.response import Items, ResponseStream
+from serve_app.gateway.routing_info import routing_info
 from serve_app.gateway.streaming.finish import settle
 from serve_app.gateway.streaming.resume import Continuation, Differs, SentText
 from serve_app.providers.base import StreamEnd, StreamHead
@@ -21,10 +23,10 @@ async def flowing(executor: Executor, context: RequestContext, resumes: bool) ->
 
     `resumes`: when it breaks off, the next target goes on where it stopped.
     """
-    with context.under_way():
+    with executor.recorder.until_begun(context):
         attempt, opened = await executor.answer(context, open_stream)
     flow = _Flow(executor, context, attempt, opened, SentText() if resumes else None)
-    return ResponseStream(context.routed(attempt), flow.items(), flow.leave)
+    return ResponseStream(routing_info(context, attempt), flow.items(), flow.leave)
 
 
 class _Flow:
@@ -39,6 +41,7 @@ class _Flow:
         told: SentText | None,
     ) -> None:
         self._executor = executor
+        self._recorder = executor.recorder
         self._context = context
         self._attempt: Attempt | None = attempt
         self._head, self._stream = opened
@@ -53,7 +56,7 @@ class _Flow:
         try:
             await self._stream.aclose()
         finally:
-            self._context.abandoned(self._attempt)
+            self._recorder.abandoned(self._context, self._attempt)
 
     async def items(self) -> Items:
         """Hand on what comes, and settle when it ends, however it ends."""
@@ -68,27 +71,33 @@ class _Flow:
                 if isinstance(ending, StreamEnd):
                     settled = True
                     _, last = settle(
-                        context, attempt, self._head, ending, self._first_token_s, self._first_block
+                        self._recorder,
+                        context,
+                        attempt,
+                        self._head,
+                        ending,
+                        self._first_token_s,
+                        self._first_block,
                     )
                     if last:
                         yield last
                     yield ending
                     return
                 broke_off = broke_off or ending  # the caller hears why it broke off at first
-                context.failed(attempt, ending)
+                self._executor.fail(context, attempt, ending)
                 self._attempt = None
                 if not await self._goes_on(attempt, ending):
                     settled = True
-                    context.refused(broke_off)
+                    self._recorder.refused(context, broke_off)
                     yield broke_off
         finally:
             if not settled:
-                context.abandoned(self._attempt or context.current)
+                self._recorder.abandoned(context, self._attempt or context.current)
 
     async def _from_one(self, attempt: Attempt) -> AsyncGenerator[bytes, None]:
         """What one target gives; how it ended is in `_ending` then."""
         self._ending = no_ending(attempt.provider_id)
-        with self._context.in_flight(attempt):
+        with self._recorder.in_flight(attempt):
             try:
                 async for item in self._stream:
                     if isinstance(item, bytes):
@@ -103,7 +112,7 @@ class _Flow:
             except Differs:
                 self._ending = _differs(attempt.provider_id)
             except Exception:
-                request_id = self._context.request_id
+                request_id = self._context.request.id
                 log.exception(
                     "request %s: our code failed in a stream of '%s'", request_id, attempt.provider_id
                 )
@@ -130,7 +139,7 @@ class _Flow:
             return False
         if not self._executor.passes_on(self._context, broken, error):
             return False
-        self._context.begin_again()
+        self._context.restart_deadline()
         try:
             self._attempt, opened = await self._executor.answer(self._context, open_stream)
         except GatewayError:

@@ -43,7 +43,7 @@ async def client() -> AsyncIterator[Client]:
         if provider is not None:
             providers["first"] = provider
         harness = Harness(two_providers(**more), providers, FakeClock())
-        app = build_api(harness.gateway, harness.health_monitor, keys or keyring(), FakeClock(), exposition)
+        app = build_api(harness.running, keys or keyring(), exposition)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
         made.append(httpx.AsyncClient(transport=transport, base_url="http://localhost"))
         return made[-1]

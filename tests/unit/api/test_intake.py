@@ -61,7 +61,7 @@ def harness() -> Harness:
 
 @pytest.fixture
 async def client(harness: Harness) -> AsyncIterator[httpx.AsyncClient]:
-    app = build_api(harness.gateway, harness.health_monitor, keyring(), FakeClock(), exposition)
+    app = build_api(harness.running, keyring(), exposition)
     transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as made:
         yield made
@@ -153,7 +153,7 @@ def test_a_key_that_holds_nothing_is_forgotten() -> None:
 async def test_a_full_router_says_when_to_come_again() -> None:
     small = RouterConfig(max_body_mb=0.001, max_bodies_in_flight_mb=0.001)
     harness = Harness(two_providers(router=small), {}, FakeClock())
-    app = build_api(harness.gateway, harness.health_monitor, keyring(), FakeClock(), exposition)
+    app = build_api(harness.running, keyring(), exposition)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as opened:  # type: ignore[arg-type]
         begun = asyncio.Event()
 

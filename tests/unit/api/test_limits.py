@@ -65,7 +65,7 @@ async def start() -> AsyncIterator[Start]:
 
 
 def client_of(harness: Harness) -> httpx.AsyncClient:
-    app = build_api(harness.gateway, harness.health_monitor, keyring(), FakeClock(), exposition)
+    app = build_api(harness.running, keyring(), exposition)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
     return httpx.AsyncClient(transport=transport, base_url="http://localhost")
 
@@ -136,7 +136,7 @@ async def test_an_empty_budget_is_a_402_with_its_figures(start: Start, path: str
 async def test_a_caller_through_a_handle_gets_the_refusal_as_a_value_that_travels(start: Start) -> None:
     harness = await start(rates={"requests_per_minute": 1})
     router = RouterDeployment.__new__(RouterDeployment)
-    router._gateway, router._control = harness.gateway, harness.control
+    router._running, router._control = harness.running, harness.control
     body = orjson.dumps(HI)
 
     await router.chat(body, "r1")

@@ -31,7 +31,7 @@ def app_for(keys: Keyring, **router: Any) -> Any:
     harness = Harness(
         two_providers(router=router), {n: ListedProvider(ANSWER) for n in ("first", "second")}, FakeClock()
     )
-    return build_api(harness.gateway, harness.health_monitor, keys, FakeClock(), exposition)
+    return build_api(harness.running, keys, exposition)
 
 
 KEYLESS = app_for(keyring())

@@ -40,7 +40,7 @@ async def test_head_is_answered_as_get_is_without_a_body(path: str) -> None:
 
 async def test_head_is_counted_under_the_route_that_answered_it() -> None:
     harness = Harness(two_providers(), {name: ListedProvider() for name in ("first", "second")}, FakeClock())
-    app = build_api(harness.gateway, harness.health_monitor, keyring(), FakeClock(), exposition)
+    app = build_api(harness.running, keyring(), exposition)
 
     await asked("HEAD", "/v1/models/nobody/has-it", app)
 

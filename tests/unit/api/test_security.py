@@ -25,7 +25,7 @@ def app_for(keys: Keyring) -> Dispatcher:
     harness = Harness(
         two_providers(), {n: ListedProvider(RuntimeError()) for n in ("first", "second")}, FakeClock()
     )
-    app = build_api(harness.gateway, harness.health_monitor, keys, FakeClock(), exposition)
+    app = build_api(harness.running, keys, exposition)
     assert isinstance(app, Dispatcher)
     return app
 

@@ -66,11 +66,11 @@ async def start() -> AsyncIterator[Start]:
 
 
 async def served_by(harness: Harness) -> str:
-    return (await harness.gateway.chat(read_chat(HI), "r")).routed.target.provider_id
+    return (await harness.chat(read_chat(HI), "r")).routed.target.provider_id
 
 
 def planned(harness: Harness) -> list[str]:
-    return [candidate.target.provider_id for candidate in harness.gateway.plan(SMART).ordered]
+    return [candidate.target.provider_id for candidate in harness.plan(SMART).ordered]
 
 
 async def test_what_no_longer_fits_the_budget_is_left_out_of_the_plan(start: Start) -> None:
@@ -79,7 +79,7 @@ async def test_what_no_longer_fits_the_budget_is_left_out_of_the_plan(start: Sta
     assert planned(harness) == ["dear", "cheap", "free"]
     assert [await served_by(harness) for _ in range(2)] == ["dear", "cheap"]
 
-    plan = harness.gateway.plan(SMART)
+    plan = harness.plan(SMART)
     [dropped] = plan.dropped
     assert [candidate.target.provider_id for candidate in plan.ordered] == ["cheap", "free"]
     assert dropped.obstacle is Obstacle.BUDGET
@@ -102,7 +102,7 @@ async def test_when_budgets_alone_exclude_everything_routing_says_so_and_a_call_
         await served_by(harness)
 
     with pytest.raises(NoSuitableProviders, match=r"cost .* budget 'gateway/month'") as routed:
-        harness.gateway.route(SMART)
+        harness.route(SMART)
     with pytest.raises(BudgetExceeded) as refused:
         await served_by(harness)
 
@@ -117,7 +117,7 @@ async def test_what_was_heard_a_while_ago_is_asked_again(start: Start) -> None:
     await served_by(harness)
     assert planned(harness) == ["free"]
 
-    harness.gateway._clock.advance(1.1)  # type: ignore[attr-defined]
+    harness.clock.advance(1.1)  # type: ignore[attr-defined]
 
     assert planned(harness) == ["dear", "free"]
     assert await served_by(harness) == "free"
@@ -162,10 +162,10 @@ async def test_when_a_budget_runs_low_the_cheapest_goes_first(start: Start) -> N
     harness = await start(DEAR, CHEAP, budgets={"limit": 4.5, "window": "day"}, routing=routing)
 
     assert [await served_by(harness) for _ in range(3)] == ["dear", "dear", "cheap"]
-    plan = harness.gateway.plan(SMART)
+    plan = harness.plan(SMART)
     assert plan.reason(plan.ordered[0]) == "Selected by strategy cheapest (priority 2)"
 
-    harness.gateway._clock.advance(86_400)  # type: ignore[attr-defined]
+    harness.clock.advance(86_400)  # type: ignore[attr-defined]
     assert planned(harness) == ["dear", "cheap"], "with the next day the budget begins anew"
 
 

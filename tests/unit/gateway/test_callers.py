@@ -37,7 +37,7 @@ def chat_body(**fields: object) -> bytes:
 async def test_a_caller_is_served_by_what_it_may_use() -> None:
     made = harness()
 
-    reply = await made.gateway.chat(read_chat(chat_body()), "r", caller=SECOND)
+    reply = await made.chat(read_chat(chat_body()), "r", caller=SECOND)
 
     assert reply.routed.target.name == "second/second-chat"
     assert made.providers["first"].calls == []
@@ -47,7 +47,7 @@ async def test_a_model_that_is_not_for_the_caller_is_a_403_that_lists_what_is() 
     made = harness()
 
     with pytest.raises(ModelNotAllowed) as refused:
-        await made.gateway.chat(read_chat(chat_body(model="first-chat")), "r", caller=SECOND)
+        await made.chat(read_chat(chat_body(model="first-chat")), "r", caller=SECOND)
 
     assert (refused.value.status, refused.value.code) == (403, "model_not_allowed")
     assert refused.value.allowed == ("second-chat", "second-embed")
@@ -57,27 +57,27 @@ async def test_a_model_that_is_not_for_the_caller_is_a_403_that_lists_what_is() 
 @pytest.mark.parametrize("name", ["first-chat", "first/first-chat"])
 async def test_a_preference_for_a_forbidden_model_is_refused_as_well(name: str) -> None:
     with pytest.raises(ModelNotAllowed):
-        await harness().gateway.chat(read_chat(chat_body(preferred_model=name)), "r", caller=SECOND)
+        await harness().chat(read_chat(chat_body(preferred_model=name)), "r", caller=SECOND)
 
 
 async def test_an_embedding_model_may_be_allowed_by_its_full_name() -> None:
     request = read_embedding(orjson.dumps({"input": "hi", "model": "second-embed"}))
 
-    reply = await harness().gateway.embed(request, "r", caller=SECOND)
+    reply = await harness().embed(request, "r", caller=SECOND)
 
     assert reply.routed.target.name == "second/second-embed"
 
 
 async def test_a_task_that_is_not_for_the_caller_is_a_403() -> None:
     with pytest.raises(ModelNotAllowed) as refused:
-        await harness().gateway.chat(read_chat(chat_body()), "r", caller=EMBEDS)
+        await harness().chat(read_chat(chat_body()), "r", caller=EMBEDS)
 
     assert "first-chat" not in refused.value.message
 
 
 async def test_an_unknown_model_is_a_404_that_names_no_model_of_others() -> None:
     with pytest.raises(ModelNotFound) as missing:
-        await harness().gateway.chat(read_chat(chat_body(model="gpt-9")), "r", caller=SECOND)
+        await harness().chat(read_chat(chat_body(model="gpt-9")), "r", caller=SECOND)
 
     assert "second-chat" in missing.value.known
     assert "first-chat" not in missing.value.known
@@ -87,13 +87,13 @@ async def test_a_refusal_for_another_reason_names_no_model_of_others() -> None:
     wanted = Requirements(ModelTask.CHAT_SMART, context_size=9_000_000)
 
     with pytest.raises(GatewayError) as refused:
-        harness().gateway.route(wanted, SECOND)
+        harness().route(wanted, SECOND)
 
     assert "first" not in refused.value.message
 
 
 def test_the_plan_says_which_targets_were_left_out_for_the_caller() -> None:
-    plan = harness().gateway.plan(Requirements(ModelTask.CHAT_SMART), SECOND)
+    plan = harness().plan(Requirements(ModelTask.CHAT_SMART), SECOND)
 
     assert [c.target.name for c in plan.ordered] == ["second/second-chat"]
     left_out = {d.candidate.target.name for d in plan.dropped if d.obstacle is Obstacle.FORBIDDEN}
@@ -101,17 +101,17 @@ def test_the_plan_says_which_targets_were_left_out_for_the_caller() -> None:
 
 
 def test_who_may_only_show_pictures_reaches_the_chat_models_that_see() -> None:
-    gateway = Harness(settings(HYBRID), {}, FakeClock()).gateway
+    gateway = Harness(settings(HYBRID), {}, FakeClock())
 
     seen = gateway.plan(Requirements(ModelTask.VISION, require_vision=True), SEES)
     talked = gateway.plan(Requirements(ModelTask.CHAT_SMART), SEES)
 
     assert [c.target.model_id for c in seen.ordered] == ["gpt-4o"]
     assert not talked.ordered
-    assert [t.model_id for t in gateway.targets_for(SEES)] == ["gpt-4o"]
+    assert [t.model_id for t in gateway.access.targets_for(SEES)] == ["gpt-4o"]
 
 
 def test_anyone_may_use_everything() -> None:
-    gateway = harness().gateway
+    access = harness().access
 
-    assert gateway.targets_for(ANYONE) == gateway.targets
+    assert access.targets_for(ANYONE) == access.targets

@@ -67,7 +67,7 @@ async def start() -> AsyncIterator[Start]:
 
 
 async def sent(harness: Harness, name: str = "one", **fields: Any) -> int | None:
-    await harness.gateway.chat(request(**fields), "r")
+    await harness.chat(request(**fields), "r")
     return harness.providers[name].calls[-1].output_tokens
 
 
@@ -130,7 +130,7 @@ async def test_a_resumed_stream_counts_as_one_request(start: Start) -> None:
     rest = [*frames(["One ", "two ", "three"], "b"), frame({}, "b", "stop")]
     harness.providers["two"].answers_with([StreamHead(0.1), *rest, StreamEnd(Usage(1, 3), 0.3, 16)])
 
-    stream = await harness.gateway.chat_stream(request(stream=True), "r", on_failure=OnStreamFailure.RESUME)
+    stream = await harness.chat_stream(request(stream=True), "r", on_failure=OnStreamFailure.RESUME)
     items = [item async for item in stream]
 
     assert text_of(b"".join(item for item in items if isinstance(item, bytes))) == "One two three"
@@ -149,12 +149,12 @@ async def test_a_rate_begins_anew_with_each_minute(start: Start) -> None:
         await sent(harness)
     assert refused.value.retry_after_s == pytest.approx(30.0)
 
-    harness.gateway._clock.advance(30.0)  # type: ignore[attr-defined]
+    harness.clock.advance(30.0)  # type: ignore[attr-defined]
     await sent(harness)
-    harness.gateway._clock.advance(59.0)  # type: ignore[attr-defined]
+    harness.clock.advance(59.0)  # type: ignore[attr-defined]
     with pytest.raises(RateLimitExceeded):
         await sent(harness)
-    harness.gateway._clock.advance(1.0)  # type: ignore[attr-defined]
+    harness.clock.advance(1.0)  # type: ignore[attr-defined]
     await sent(harness)
 
 
@@ -206,18 +206,18 @@ async def test_a_priced_search_is_set_aside_for_and_charged_by_the_use(
     priced = provider(cost_per_search=1.0)
     tight = await start(priced, answers=told, budgets={"limit": uses + 0.5, "window": "total"})
 
-    reply = await tight.gateway.chat(request(max_tokens=100, tools=[tool]), "r")
+    reply = await tight.chat(request(max_tokens=100, tools=[tool]), "r")
 
     assert reply.routed.actual_cost == 2 * 10**9
     assert tight.providers["one"].calls[-1].limits_tools is (tool is SEARCH)
     with pytest.raises(GatewayError):  # two are spent of it
-        await tight.gateway.chat(request(max_tokens=100, tools=[tool]), "r")
+        await tight.chat(request(max_tokens=100, tools=[tool]), "r")
 
 
 async def test_a_model_that_always_searches_pays_for_a_search_that_it_does_not_report(start: Start) -> None:
     harness = await start(provider(model="gpt-4o-search-preview", cost_per_search=0.5), **BUDGET)
 
-    reply = await harness.gateway.chat(request(max_tokens=1), "r")
+    reply = await harness.chat(request(max_tokens=1), "r")
 
     assert reply.routed.actual_cost == 10**9 + 5 * 10**8
 

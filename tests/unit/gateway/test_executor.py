@@ -7,7 +7,6 @@ from functools import partial
 import orjson
 import pytest
 
-from serve_app.caller import ANYONE
 from serve_app.config.routing import RoutingConfig
 from serve_app.control.capacity import Presence
 from serve_app.control.protocol import Observation
@@ -57,9 +56,11 @@ class TimedProvider(ListedProvider):
         super().__init__(*answers)
         self._clock = clock
         self.called_at: list[float] = []
+        self.works_s = 0.0
 
     def _next(self, call: Call) -> Answer | UpstreamError | Sequence[StreamItem]:
         self.called_at.append(self._clock.monotonic())
+        self._clock.advance(self.works_s)
         return super()._next(call)
 
     @property
@@ -83,7 +84,7 @@ class Made:
     async def chat(self, timeout_s: float | None = None) -> str:
         """Who answered."""
         await self.harness.open()
-        return (await self.gateway.chat(request(), "r1", timeout_s)).routed.target.provider_id
+        return (await self.harness.chat(request(), "r1", timeout_s)).routed.target.provider_id
 
     def events(self, kind: type) -> list[object]:
         return [event for event in self.harness.events if isinstance(event, kind)]
@@ -312,7 +313,7 @@ async def test_what_is_too_long_for_a_model_goes_to_one_with_a_larger_window_and
     config = two_providers(with_windows(), default_models={})
     made = await Harness(config, {"first": first, "second": second}, clock).open()
 
-    reply = await made.gateway.chat(request(), "r1")
+    reply = await made.chat(request(), "r1")
 
     assert reply.routed.target.name == "first/large"
     assert [call.model for call in first.calls] == ["small", "large"]
@@ -379,17 +380,13 @@ async def test_a_caller_is_told_when_the_first_breaker_lets_somebody_through() -
 
 
 async def test_a_deadline_that_is_over_is_a_timeout() -> None:
-    made = Made([ANSWER])
+    made = Made([failure(FailureKind.TIMEOUT)])
 
-    async def slow(provider: object, call: object, attempt: object) -> UpstreamError:
-        made.clock.advance(5)
-        return failure(FailureKind.TIMEOUT)
-
+    made.first.works_s = 5
     await made.harness.open()
-    context = made.gateway._context("chat", made.gateway.chat_requirements(request()), b"", "r1", 1.0, ANYONE)
     with pytest.raises(ProviderTimeoutError):
-        await made.gateway._executor.answer(context, slow)
-    assert context.attempts == 1
+        await made.harness.chat(request(), "r1", 1.0)
+    assert len(made.first.calls) == 1
 
 
 async def test_the_last_target_of_a_stream_may_use_what_the_deadline_leaves() -> None:
@@ -397,7 +394,7 @@ async def test_the_last_target_of_a_stream_may_use_what_the_deadline_leaves() ->
     made = Made([silent], [stream], provider={"first_token_timeout_s": 7})
     await made.harness.open()
 
-    got = await made.gateway.chat_stream(request(stream=True), "r1", 100)
+    got = await made.harness.chat_stream(request(stream=True), "r1", 100)
     _ = [item async for item in got]
 
     assert [call.timeout_s for call in made.first.calls] == [7]
@@ -423,7 +420,7 @@ async def test_a_stream_has_as_long_to_its_first_token_as_its_model_may_need(
     made = Made([silent], [stream], provider=provider, default_models={})
     await made.harness.open()
 
-    _ = [item async for item in await made.gateway.chat_stream(request(stream=True, **fields), "r1")]
+    _ = [item async for item in await made.harness.chat_stream(request(stream=True, **fields), "r1")]
 
     assert [call.timeout_s for call in made.first.calls] == [limit_s]
 
@@ -469,7 +466,7 @@ async def test_a_caller_who_leaves_while_a_whole_answer_is_made_is_reckoned_for_
 
     made.harness.providers["first"] = Slow(ANSWER)
     await made.harness.open()
-    waiting = asyncio.create_task(made.gateway.chat(request(), "r1"))
+    waiting = asyncio.create_task(made.harness.chat(request(), "r1"))
     await asked.wait()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -587,7 +584,9 @@ class Hosting:
     ) -> None:
         self.providers = {name: ListedProvider(ANSWER) for name in places}
         self.woken: list[str] = []
-        wakers = {name: partial(self.woken.append, name) for name in places if name != "cloud"}
+        for name in places:
+            if name != "cloud":
+                self.providers[name].wake = partial(self.woken.append, name)  # type: ignore[attr-defined]
         configured = [
             {
                 "id": name,
@@ -600,14 +599,14 @@ class Hosting:
             for name, place in places.items()
         ]
         config = settings({"llm_providers": configured, "default_models": {}}, **more)
-        self.harness = Harness(config, self.providers, FakeClock(), wakers=wakers)
+        self.harness = Harness(config, self.providers, FakeClock())
 
     async def asked(self, ready: str = "", **fields: object) -> str:
         """Who answers, when the models of these names are warm."""
         for name in ready.split():
             await self.harness.authority.heartbeat(Presence(f"{name}#1", name, is_ready=True))
         await self.harness.open()
-        reply = await self.harness.gateway.chat(request(**fields), "r1")
+        reply = await self.harness.chat(request(**fields), "r1")
         return reply.routed.target.provider_id
 
 
@@ -678,7 +677,7 @@ async def test_a_wait_for_a_machine_that_left_after_the_choice_was_no_sign_of_il
 
     made.providers["own"] = Leaving(failure(FailureKind.TIMEOUT, "own"))
     with pytest.raises(ProviderTimeoutError):
-        await made.harness.gateway.chat(request(), "r1")
+        await made.harness.chat(request(), "r1")
 
     assert made.harness.control.breakers.of("own").failure_count == 0
 
@@ -688,10 +687,10 @@ async def test_who_is_refused_wakes_nobody() -> None:
     made.providers["own"].answers_with([StreamHead(0.1), b"data: 1\n\n"])
     await made.harness.control.start()
     async with asyncio.timeout(10):
-        stream = await made.harness.gateway.chat_stream(request(), "r1")
+        stream = await made.harness.chat_stream(request(), "r1")
         made.woken.clear()
         with pytest.raises(RateLimitExceeded):
-            await made.harness.gateway.chat(request(), "r2")
+            await made.harness.chat(request(), "r2")
         await stream.aclose()
     await made.harness.control.stop()
 

@@ -54,7 +54,7 @@ def events(harness: Harness, kind: type) -> list[object]:
 async def test_the_first_target_answers_and_the_second_is_left_alone() -> None:
     made = await harness(ListedProvider(ANSWER))
 
-    reply = await made.gateway.chat(request(), "r1")
+    reply = await made.chat(request(), "r1")
 
     assert reply.body == ANSWER.body
     assert reply.routed.target.name == "first/first-chat"
@@ -76,7 +76,7 @@ async def test_the_first_target_answers_and_the_second_is_left_alone() -> None:
 async def test_falls_back_when_the_first_target_fails(kind: FailureKind) -> None:
     made = await harness(ListedProvider(failure(kind)))
 
-    reply = await made.gateway.chat(request(), "r1")
+    reply = await made.chat(request(), "r1")
 
     assert reply.routed.target.provider_id == "second"
     assert made.control.breakers.of("first").failure_count == 1
@@ -91,7 +91,7 @@ async def test_what_the_caller_got_wrong_is_not_tried_elsewhere_and_no_breaker_c
     made = await harness(ListedProvider(failure(kind)))
 
     with pytest.raises(UpstreamError):
-        await made.gateway.chat(request(), "r1")
+        await made.chat(request(), "r1")
 
     assert made.providers["second"].calls == []
     assert made.control.breakers.of("first").failure_count == 0
@@ -104,7 +104,7 @@ async def test_the_last_providers_reason_is_what_the_caller_hears() -> None:
     )
 
     with pytest.raises(UpstreamError) as caught:
-        await made.gateway.chat(request(), "r1")
+        await made.chat(request(), "r1")
 
     assert caught.value.failure is FailureKind.RATE_LIMITED
     assert [e.status for e in events(made, RequestFailed)] == [429]
@@ -117,7 +117,7 @@ async def test_a_fallback_that_refuses_does_not_hide_the_first_real_reason() -> 
     )
 
     with pytest.raises(UpstreamError) as caught:
-        await made.gateway.chat(request(), "r1")
+        await made.chat(request(), "r1")
 
     assert caught.value.failure is FailureKind.OVERLOADED
 
@@ -128,7 +128,7 @@ async def test_without_auto_fallback_the_first_failure_is_the_end() -> None:
     )
 
     with pytest.raises(UpstreamError):
-        await made.gateway.chat(request(), "r1")
+        await made.chat(request(), "r1")
 
     assert made.providers["second"].calls == []
 
@@ -141,13 +141,13 @@ async def test_a_provider_that_keeps_failing_is_left_alone_until_its_time_is_up(
     made = await Harness(config, providers, clock).open()
 
     for _ in range(5):
-        await made.gateway.chat(request(), "r")
+        await made.chat(request(), "r")
     await made.control.flush()
     assert len(first.calls) == 2
 
     clock.advance(60)
     for _ in range(3):
-        reply = await made.gateway.chat(request(), "r")
+        reply = await made.chat(request(), "r")
         await made.control.flush()
     assert reply.routed.target.provider_id == "first"
     assert made.control.breakers.of("first").state == "closed"
@@ -162,7 +162,7 @@ async def test_one_replica_that_dies_with_many_requests_closes_no_door_and_many_
 
     seen = []
     for _ in range(6):
-        await made.gateway.chat(request(), "r")
+        await made.chat(request(), "r")
         await made.control.flush()
         seen.append((made.control.breakers.of("first").state.value, len(first.calls)))
 
@@ -191,7 +191,7 @@ async def test_who_is_lost_with_a_replica_pays_what_was_set_aside(
     made = await Harness(config, {"first": first}, FakeClock()).open()
 
     with pytest.raises(UpstreamError):
-        await made.gateway.chat(request(max_tokens=100, **fields), "r1")
+        await made.chat(request(max_tokens=100, **fields), "r1")
     [failed, *_] = events(made, AttemptFailed)
 
     assert failed.usage.output_tokens == 100
@@ -202,7 +202,7 @@ async def test_the_cost_is_that_of_the_usage_the_provider_reported() -> None:
     providers = {"ollama_local": ListedProvider(ANSWER), "openai_cloud": ListedProvider(ANSWER)}
     made = await Harness(settings(HYBRID), providers, FakeClock()).open()
 
-    reply = await made.gateway.chat(request(model="gpt-4o"), "r1")
+    reply = await made.chat(request(model="gpt-4o"), "r1")
 
     assert reply.routed.actual_cost == 7_500_000
     assert [e.cost for e in events(made, RequestServed)] == [7_500_000]
@@ -211,7 +211,7 @@ async def test_the_cost_is_that_of_the_usage_the_provider_reported() -> None:
 async def test_an_answer_without_usage_is_reckoned_from_its_length_and_marked() -> None:
     made = await harness(ListedProvider(Answer(b"{}", None, 0.1, output_chars=400)))
 
-    await made.gateway.chat(request(), "r1")
+    await made.chat(request(), "r1")
 
     [served] = events(made, RequestServed)
     assert served.usage == Usage(1, 100, estimated=True)
@@ -221,7 +221,7 @@ async def test_the_provider_gets_the_bytes_of_the_caller_and_the_model_of_the_ta
     made = await harness(ListedProvider(ANSWER))
     asked = request(anything={"nobody": "has heard of"})
 
-    await made.gateway.chat(asked, "r1")
+    await made.chat(asked, "r1")
 
     [call] = made.providers["first"].calls
     assert call.body == asked.raw
@@ -232,7 +232,7 @@ async def test_a_named_embedding_model_has_no_stand_in() -> None:
     made = await harness(ListedProvider(failure(FailureKind.OVERLOADED)))
 
     with pytest.raises(UpstreamError):
-        await made.gateway.embed(read_embedding(b'{"input":"hi","model":"first-embed"}'), "r1")
+        await made.embed(read_embedding(b'{"input":"hi","model":"first-embed"}'), "r1")
 
     assert made.providers["second"].calls == []
 
@@ -240,7 +240,7 @@ async def test_a_named_embedding_model_has_no_stand_in() -> None:
 async def test_an_embedding_without_a_name_may_come_from_anywhere() -> None:
     made = await harness(ListedProvider(failure(FailureKind.OVERLOADED)))
 
-    reply = await made.gateway.embed(read_embedding(b'{"input":"hi"}'), "r1")
+    reply = await made.embed(read_embedding(b'{"input":"hi"}'), "r1")
 
     assert reply.routed.target.name == "second/second-embed"
 
@@ -249,7 +249,7 @@ async def test_an_unknown_model_is_said_before_anyone_is_asked() -> None:
     made = await harness(ListedProvider(ANSWER))
 
     with pytest.raises(ModelNotFound):
-        await made.gateway.chat(request(model="gpt-9"), "r1")
+        await made.chat(request(model="gpt-9"), "r1")
 
     assert [e.code for e in events(made, RequestFailed)] == ["model_not_found"]
 
@@ -257,7 +257,7 @@ async def test_an_unknown_model_is_said_before_anyone_is_asked() -> None:
 async def test_a_stream_falls_back_until_its_first_word() -> None:
     made = await harness(ListedProvider(failure(FailureKind.BROKEN)), ListedProvider(STREAM))
 
-    stream = await made.gateway.chat_stream(request(stream=True), "r1")
+    stream = await made.chat_stream(request(stream=True), "r1")
     items = [item async for item in stream]
 
     assert stream.routed.target.provider_id == "second"
@@ -272,7 +272,7 @@ async def test_a_stream_that_breaks_off_ends_with_its_error_and_counts_against_t
     cut = (StreamHead(0.1), b"data: 1\n\n", failure(FailureKind.BROKEN))
     made = await harness(ListedProvider(cut))
 
-    stream = await made.gateway.chat_stream(request(stream=True), "r1")
+    stream = await made.chat_stream(request(stream=True), "r1")
     items = [item async for item in stream]
 
     assert isinstance(items[-1], UpstreamError)
@@ -284,7 +284,7 @@ async def test_a_stream_that_breaks_off_ends_with_its_error_and_counts_against_t
 async def test_a_stream_that_just_stops_is_a_failure_too() -> None:
     made = await harness(ListedProvider((StreamHead(0.1), b"data: 1\n\n")))
 
-    stream = await made.gateway.chat_stream(request(stream=True), "r1")
+    stream = await made.chat_stream(request(stream=True), "r1")
     items = [item async for item in stream]
 
     assert isinstance(items[-1], UpstreamError)
@@ -293,7 +293,7 @@ async def test_a_stream_that_just_stops_is_a_failure_too() -> None:
 async def test_a_caller_who_leaves_closes_the_stream_behind_it() -> None:
     made = await harness(ListedProvider(STREAM))
 
-    stream = await made.gateway.chat_stream(request(stream=True), "r1")
+    stream = await made.chat_stream(request(stream=True), "r1")
     await anext(aiter(stream))
     await stream.aclose()
 
@@ -308,7 +308,7 @@ async def test_an_exception_of_our_own_is_nobodys_failure_and_nobody_else_is_ask
     made = await harness(first, second)
 
     with pytest.raises(UpstreamError, match=r"\(request r1\)") as raised:
-        await made.gateway.chat(request(), "r1")
+        await made.chat(request(), "r1")
 
     assert (raised.value.status, raised.value.code) == (500, "internal_error")
     assert "a bug" not in raised.value.message
@@ -320,7 +320,7 @@ async def test_an_exception_of_our_own_is_nobodys_failure_and_nobody_else_is_ask
 async def test_a_model_the_provider_does_not_have_is_tried_elsewhere_and_no_breaker_counts_it() -> None:
     made = await harness(ListedProvider(failure(FailureKind.NOT_FOUND)))
 
-    reply = await made.gateway.chat(request(), "r1")
+    reply = await made.chat(request(), "r1")
 
     assert reply.routed.target.provider_id == "second"
     assert made.control.breakers.of("first").failure_count == 0
@@ -332,9 +332,7 @@ async def test_an_image_finds_a_model_that_sees_where_none_is_named(model: str |
     made = await Harness(settings(HYBRID), providers, FakeClock()).open()
     image = {"type": "image_url", "image_url": {"url": "https://a.example/cat.png"}}
 
-    reply = await made.gateway.chat(
-        request(messages=[{"role": "user", "content": [image]}], model=model), "r1"
-    )
+    reply = await made.chat(request(messages=[{"role": "user", "content": [image]}], model=model), "r1")
 
     assert reply.routed.target.model_id == "gpt-4o"
 
@@ -345,7 +343,7 @@ async def test_the_limit_of_the_configuration_holds_without_one_from_the_caller(
     made = await Harness(config, providers, FakeClock()).open()
 
     with pytest.raises(GatewayError, match="No suitable providers"):
-        await made.gateway.chat(request(), "r1")
+        await made.chat(request(), "r1")
 
     assert providers["openai_cloud"].calls == []
 
@@ -353,7 +351,7 @@ async def test_the_limit_of_the_configuration_holds_without_one_from_the_caller(
 async def test_a_stream_that_nobody_began_to_read_is_let_go_as_well() -> None:
     made = await harness(ListedProvider(STREAM))
 
-    stream = await made.gateway.chat_stream(request(stream=True), "r1")
+    stream = await made.chat_stream(request(stream=True), "r1")
     await stream.aclose()
     await stream.aclose()
 
@@ -370,7 +368,7 @@ async def test_a_bug_in_the_middle_of_a_stream_ends_it_with_an_error() -> None:
 
     made = await harness(Buggy(ANSWER))
 
-    stream = await made.gateway.chat_stream(request(stream=True), "r1")
+    stream = await made.chat_stream(request(stream=True), "r1")
     items = [item async for item in stream]
 
     assert isinstance(items[-1], UpstreamError)
@@ -380,7 +378,7 @@ async def test_a_bug_in_the_middle_of_a_stream_ends_it_with_an_error() -> None:
 async def test_the_latency_of_a_stream_is_the_providers_and_not_the_readers() -> None:
     made = await harness(ListedProvider(STREAM))
 
-    stream = await made.gateway.chat_stream(request(stream=True), "r1")
+    stream = await made.chat_stream(request(stream=True), "r1")
     _ = [item async for item in stream]
     await made.control.flush()
 
@@ -390,7 +388,7 @@ async def test_the_latency_of_a_stream_is_the_providers_and_not_the_readers() ->
 async def test_prices_are_known_before_the_authority_has_spoken() -> None:
     made = Harness(settings(HYBRID), {"ollama_local": ListedProvider(ANSWER)}, FakeClock())
 
-    reply = await made.gateway.chat(request(model="chat_small", max_cost=0.001), "r1")
+    reply = await made.chat(request(model="chat_small", max_cost=0.001), "r1")
 
     assert reply.routed.estimated_cost == 0
 
@@ -410,7 +408,7 @@ LINK = "what is in http://x.org/a.png"
 def asked_of_it(content: str, settings: Settings, **fields: Any) -> Requirements:
     body = orjson.dumps({"messages": [{"role": "user", "content": content}], **fields})
     made = Harness(settings, {}, FakeClock())
-    return made.gateway.chat_requirements(read_chat(body))
+    return made.requirements(read_chat(body))
 
 
 def test_a_link_to_an_image_in_a_text_is_a_question_for_a_model_that_sees() -> None:

@@ -20,7 +20,6 @@ from serve_app.errors import (
 )
 from serve_app.formats.openai_chat.request import ChatRequest, read_chat
 from serve_app.gateway.budget_filter import most_usage
-from serve_app.gateway.gateway import Gateway
 from serve_app.gateway.response import ResponseStream
 from serve_app.ledger.entry import Entry, EntryOutcome
 from serve_app.pricing.target_prices import prices_of
@@ -85,7 +84,7 @@ class Scene:
         hourly_rate: float | None = RATE,
         hosted: bool = False,
         **more: Any,
-    ) -> Gateway:
+    ) -> Harness:
         clock = self.own_clock if more else self.clock
         provider: Provider = Working(clock, works_s, *answers)
         if hourly_rate:
@@ -94,7 +93,7 @@ class Scene:
         self.harness = Harness(config, {"own": provider}, self.clock, self.store)  # type: ignore[dict-item]
         await self.harness.authority._restore(self.store)  # no task in the background moves the clock
         await (self.harness.control.start() if more else self.harness.open())
-        return self.harness.gateway
+        return self.harness
 
     async def machine_starts(self) -> None:
         await self.harness.authority.heartbeat(Presence("own#1", "own", is_ready=True))
@@ -132,46 +131,46 @@ async def read(stream: ResponseStream) -> list[object]:
 
 
 async def test_a_whole_answer_pays_for_the_time_it_had_the_machine(scene: Scene) -> None:
-    gateway = await scene.open(2.5)
+    harness = await scene.open(2.5)
 
-    await gateway.chat(request(), "r")
+    await harness.chat(request(), "r")
     [line] = await scene.ledger()
 
     assert (line.usage, line.cost) == (Usage(100, 50, machine_ms=2500), 2_500_000)
 
 
 async def test_a_stream_pays_from_its_beginning_to_its_end(scene: Scene) -> None:
-    gateway = await scene.open(2.5)
+    harness = await scene.open(2.5)
 
-    await read(await gateway.chat_stream(request(), "r"))
+    await read(await harness.chat_stream(request(), "r"))
     [line] = await scene.ledger()
 
     assert (line.usage, line.cost) == (Usage(100, 50, machine_ms=5000), 5_000_000)
 
 
 async def test_a_stream_that_is_held_back_pays_the_same(scene: Scene) -> None:
-    gateway = await scene.open(0.5, routing={"on_stream_failure": "hold"})
+    harness = await scene.open(0.5, routing={"on_stream_failure": "hold"})
 
-    await read(await gateway.chat_stream(request(), "r"))
+    await read(await harness.chat_stream(request(), "r"))
     [line] = await scene.ledger()
 
     assert line.usage == Usage(100, 50, machine_ms=1000)
 
 
 async def test_time_is_told_where_tokens_are_not(scene: Scene) -> None:
-    gateway = await scene.open(1.0, Answer(b"{}", None, 0.1, output_chars=400))
+    harness = await scene.open(1.0, Answer(b"{}", None, 0.1, output_chars=400))
 
-    await gateway.chat(request(), "r")
+    await harness.chat(request(), "r")
     [line] = await scene.ledger()
 
     assert (line.usage.output, line.usage.machine_ms, line.usage.estimated) == (100, 1000, True)
 
 
 async def test_an_attempt_that_fails_pays_for_its_time_by_the_routers_clock(scene: Scene) -> None:
-    gateway = await scene.open(2.0, upstream_error("it broke", "own", FailureKind.BROKEN))
+    harness = await scene.open(2.0, upstream_error("it broke", "own", FailureKind.BROKEN))
 
     with pytest.raises(UpstreamError):
-        await gateway.chat(request(), "r")
+        await harness.chat(request(), "r")
     [line] = await scene.ledger()
 
     assert (line.outcome, line.cost) == (EntryOutcome.FAILED, 2_000_000)
@@ -179,9 +178,9 @@ async def test_an_attempt_that_fails_pays_for_its_time_by_the_routers_clock(scen
 
 
 async def test_a_stream_that_breaks_off_pays_for_what_it_said_and_for_its_time(scene: Scene) -> None:
-    gateway = await scene.open(2.0, upstream_error("it broke", "own", FailureKind.BROKEN))
+    harness = await scene.open(2.0, upstream_error("it broke", "own", FailureKind.BROKEN))
 
-    await read(await gateway.chat_stream(request(), "r"))
+    await read(await harness.chat_stream(request(), "r"))
     [line] = await scene.ledger()
 
     assert (line.usage.output, line.usage.machine_ms, line.usage.estimated) == (1, 4000, True)
@@ -189,10 +188,10 @@ async def test_a_stream_that_breaks_off_pays_for_what_it_said_and_for_its_time(s
 
 @pytest.mark.parametrize("kind", [FailureKind.UNREACHABLE, FailureKind.SATURATED])
 async def test_who_was_never_reached_has_spent_no_time(scene: Scene, kind: FailureKind) -> None:
-    gateway = await scene.open(2.0, upstream_error("nobody there", "own", kind))
+    harness = await scene.open(2.0, upstream_error("nobody there", "own", kind))
 
     with pytest.raises(UpstreamError):
-        await gateway.chat(request(), "r")
+        await harness.chat(request(), "r")
     [line] = await scene.ledger()
 
     assert (line.usage, line.cost) == (Usage(), 0)
@@ -200,10 +199,10 @@ async def test_who_was_never_reached_has_spent_no_time(scene: Scene, kind: Failu
 
 async def test_what_was_lost_costs_the_tokens_it_may_have_cost_and_the_time_it_had(scene: Scene) -> None:
     """Many are lost with one machine: it cannot have worked for all the time that each might have had."""
-    gateway = await scene.open(2.0, ReplicaLost("gone", "own"))
+    harness = await scene.open(2.0, ReplicaLost("gone", "own"))
 
     with pytest.raises(UpstreamError):
-        await gateway.chat(request(), "r")
+        await harness.chat(request(), "r")
     [line] = await scene.ledger()
 
     assert (line.outcome, line.usage.machine_ms, line.cost) == (EntryOutcome.LOST, 2000, 2_000_000)
@@ -214,20 +213,20 @@ async def test_what_was_lost_costs_the_tokens_it_may_have_cost_and_the_time_it_h
 async def test_who_waited_for_a_machine_in_vain_has_spent_none_of_its_time(
     scene: Scene, starts: bool, machine_ms: int
 ) -> None:
-    gateway = await scene.open(2.0, upstream_error("too slow", "own", FailureKind.TIMEOUT), hosted=True)
+    harness = await scene.open(2.0, upstream_error("too slow", "own", FailureKind.TIMEOUT), hosted=True)
     if starts:
         await scene.machine_starts()
 
     with pytest.raises(UpstreamError):
-        await gateway.chat(request(), "r")
+        await harness.chat(request(), "r")
     [line] = await scene.ledger()
 
     assert line.usage.machine_ms == machine_ms
 
 
 async def test_who_leaves_pays_for_no_machine_that_had_yet_to_start(scene: Scene) -> None:
-    gateway = await scene.open(2.0, hosted=True)
-    stream = await gateway.chat_stream(request(), "r")
+    harness = await scene.open(2.0, hosted=True)
+    stream = await harness.chat_stream(request(), "r")
     rest = aiter(stream)
     await anext(rest)
 
@@ -239,9 +238,9 @@ async def test_who_leaves_pays_for_no_machine_that_had_yet_to_start(scene: Scene
 
 
 async def test_a_caller_who_leaves_shares_with_those_who_stay(scene: Scene) -> None:
-    gateway = await scene.open(0.0)
-    leaves = await gateway.chat_stream(request(), "leaves")
-    stays = await gateway.chat_stream(request(), "stays")
+    harness = await scene.open(0.0)
+    leaves = await harness.chat_stream(request(), "leaves")
+    stays = await harness.chat_stream(request(), "stays")
     rest = aiter(stays)
     await anext(aiter(leaves))
     await anext(rest)
@@ -258,9 +257,9 @@ async def test_a_caller_who_leaves_shares_with_those_who_stay(scene: Scene) -> N
 
 
 async def test_a_machine_that_nobody_pays_by_the_hour_is_not_in_the_ledger(scene: Scene) -> None:
-    gateway = await scene.open(2.0, hourly_rate=None)
+    harness = await scene.open(2.0, hourly_rate=None)
 
-    await gateway.chat(request(), "r")
+    await harness.chat(request(), "r")
     [line] = await scene.ledger()
 
     assert (line.usage, line.cost) == (Usage(100, 50), 0)
@@ -299,23 +298,23 @@ def test_where_tokens_have_a_price_too_both_are_set_aside() -> None:
 
 async def test_the_choice_goes_by_tokens_alone_and_the_budget_by_the_time(scene: Scene) -> None:
     """Time is paid for whoever uses it, and makes no target dear; but 0.01 dollars have to be set aside."""
-    gateway = await scene.open(1.0, budgets={"limit": 0.0099, "window": "total"})
+    harness = await scene.open(1.0, budgets={"limit": 0.0099, "window": "total"})
 
-    assert [candidate.cost for candidate in gateway.plan(WANTED._replace(max_cost=0)).ordered] == [0]
+    assert [candidate.cost for candidate in harness.plan(WANTED._replace(max_cost=0)).ordered] == [0]
     for _ in range(2):
         with pytest.raises(BudgetExceeded):
-            await gateway.chat(request(), "r")
+            await harness.chat(request(), "r")
     with pytest.raises(NoSuitableProviders, match="budget 'gateway/total'"):
-        gateway.route(WANTED)
+        harness.route(WANTED)
 
 
 async def test_a_budget_holds_for_time_too(scene: Scene) -> None:
     """Out of 0.035 dollars: 0.01 have to be free for each, and each then takes 0.008."""
-    gateway = await scene.open(8.0, budgets={"limit": 0.035, "window": "total"})
+    harness = await scene.open(8.0, budgets={"limit": 0.035, "window": "total"})
 
     for _ in range(4):
-        await gateway.chat(request(), "r")
+        await harness.chat(request(), "r")
     with pytest.raises(BudgetExceeded):
-        await gateway.chat(request(), "r")
+        await harness.chat(request(), "r")
 
     assert sum(line.cost or 0 for line in await scene.ledger()) == 32_000_000

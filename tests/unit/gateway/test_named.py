@@ -80,7 +80,7 @@ class Scene:
         """Who answers: `provider/model`."""
         await self.harness.open()
         body = {"messages": [{"role": "user", "content": "hi"}], **fields}
-        reply = await self.harness.gateway.chat(read_chat(orjson.dumps(body)), "r1", caller=caller)
+        reply = await self.harness.chat(read_chat(orjson.dumps(body)), "r1", caller=caller)
         return reply.routed.target.name
 
     async def refused(self, caller: Caller = ANYONE, **fields: Any) -> GatewayError:
@@ -270,7 +270,7 @@ async def test_the_answer_of_a_stand_in_says_for_whom_it_stands_in() -> None:
     await scene.harness.open()
     body = orjson.dumps({"messages": [{"role": "user", "content": "hi"}], "model": "qwen3:8b"})
 
-    reply = await scene.harness.gateway.chat(read_chat(body), "r1")
+    reply = await scene.harness.chat(read_chat(body), "r1")
 
     assert reply.routed.reason == "Selected by priority (2), because 'qwen3:8b' failed"
 
@@ -324,7 +324,7 @@ async def test_a_pinned_stream_that_breaks_off_is_resumed_by_nobody() -> None:
     await scene.harness.open()
     body = {"messages": [{"role": "user", "content": "hi"}], "model": "m", "stream": True}
 
-    stream = await scene.harness.gateway.chat_stream(read_chat(orjson.dumps(body)), "r1")
+    stream = await scene.harness.chat_stream(read_chat(orjson.dumps(body)), "r1")
     items = [item async for item in stream]
 
     assert items[-1] is cut
@@ -339,15 +339,15 @@ async def test_a_wish_gives_way_to_what_a_request_contains_and_a_name_to_no_wish
 async def test_an_operator_who_switches_a_provider_off_takes_its_models_down() -> None:
     scene = Scene()
     await scene.harness.open()
-    targets = scene.harness.gateway.targets
-    scene.harness.gateway.targets = tuple(replace(t, is_enabled=t.provider_id != "ola") for t in targets)
+    targets = scene.harness.access.targets
+    scene.harness.access.targets = tuple(replace(t, is_enabled=t.provider_id != "ola") for t in targets)
 
-    wanted = scene.harness.gateway.chat_requirements(
+    wanted = scene.harness.requirements(
         read_chat(orjson.dumps({"messages": [{"role": "user", "content": "hi"}], "model": "qwen3:8b"}))
     )
 
-    assert scene.harness.gateway.plan(wanted).ordered[0].target.name == "ant/claude"
-    assert scene.harness.gateway.plan(wanted._replace(only_named=True)).ordered == ()
+    assert scene.harness.plan(wanted).ordered[0].target.name == "ant/claude"
+    assert scene.harness.plan(wanted._replace(only_named=True)).ordered == ()
 
 
 # --- models -------------------------------------------------------------------------------------------------
@@ -415,7 +415,7 @@ async def test_an_embedding_is_walked_through_the_list_of_its_caller_only() -> N
 
     async def embedded(**fields: Any) -> str:
         body = orjson.dumps({"input": "hi", **fields})
-        return (await scene.harness.gateway.embed(read_embedding(body), "r1")).routed.target.name
+        return (await scene.harness.embed(read_embedding(body), "r1")).routed.target.name
 
     assert await embedded(model="embed") == "two/embed"
     assert await embedded(models=["ola/embed", "two/embed"]) == "two/embed"
@@ -509,6 +509,6 @@ async def test_a_vllm_that_is_moved_to_a_public_address_is_not_local_any_more() 
         runtime_config,
         backend=runtime_config.backend.model_copy(update={"vllm_endpoint": "https://gpu.example"}),
     )
-    scene.harness.gateway._take(moved)
+    scene.harness.access._take(moved)
 
     assert (await scene.refused(data_policy="local")).code == "no_providers_available"

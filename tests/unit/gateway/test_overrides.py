@@ -50,7 +50,7 @@ async def tell(
 
 
 async def served_by(harness: Harness, **fields: object) -> str:
-    return (await harness.gateway.chat(request(**fields), "r")).routed.target.provider_id
+    return (await harness.chat(request(**fields), "r")).routed.target.provider_id
 
 
 async def test_a_provider_that_is_switched_off_is_not_asked_and_the_plan_says_why(harness: Harness) -> None:
@@ -59,7 +59,7 @@ async def test_a_provider_that_is_switched_off_is_not_asked_and_the_plan_says_wh
     await tell(harness, "provider", "first", {"enabled": False})
 
     assert await served_by(harness) == "second"
-    plan = harness.gateway.plan(harness.gateway.chat_requirements(request()))
+    plan = harness.plan(harness.requirements(request()))
     (dropped,) = [d for d in plan.dropped if d.obstacle is Obstacle.DISABLED]
     assert dropped.candidate.target.provider_id == "first"
     assert dropped.reason == "its provider is switched off by an operator"
@@ -92,16 +92,16 @@ async def test_what_is_taken_back_leaves_what_is_configured(harness: Harness) ->
     await tell(harness, "provider", "first", None)
 
     assert await served_by(harness) == "first"
-    assert {target.priority for target in harness.gateway.targets} == {1, 2}
+    assert {target.priority for target in harness.access.targets} == {1, 2}
 
 
 async def test_targets_are_made_once_for_a_book_and_not_for_each_request(harness: Harness) -> None:
     await tell(harness, "provider", "first", {"priority": 50})
-    targets = harness.gateway.targets
+    targets = harness.access.targets
 
     await served_by(harness)
 
-    assert harness.gateway.targets is targets
+    assert harness.access.targets is targets
 
 
 async def test_an_operators_price_counts_for_the_choice_and_for_the_bill(harness: Harness) -> None:
@@ -109,9 +109,9 @@ async def test_an_operators_price_counts_for_the_choice_and_for_the_bill(harness
 
     await tell(harness, "price", "first/first-chat", price)
 
-    reply = await harness.gateway.chat(request(), "r")
+    reply = await harness.chat(request(), "r")
     assert reply.routed.actual_cost == nano_dollars(1000 / 1000 * 1.0 + 500 / 1000 * 2.0)
-    plan = harness.gateway.plan(harness.gateway.chat_requirements(request(max_cost=0.01)))
+    plan = harness.plan(harness.requirements(request(max_cost=0.01)))
     assert "first/first-chat" in [
         d.candidate.target.name for d in plan.dropped if d.obstacle is Obstacle.COST
     ]

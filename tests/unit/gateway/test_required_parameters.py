@@ -9,7 +9,6 @@ from serve_app.errors import InvalidRequest
 from serve_app.formats.json_body import InvalidField
 from serve_app.formats.openai_chat.request import read_chat
 from serve_app.formats.openai_embeddings import read_embedding
-from serve_app.gateway.gateway import Gateway
 from tests.support.clock import FakeClock
 from tests.support.harness import Harness, ListedProvider
 from tests.support.settings import settings
@@ -24,20 +23,20 @@ def provider(id_: str, type_: str, **tasks: str) -> dict[str, Any]:
     return {"id": id_, "type": type_, "models": models, **where}
 
 
-def gateway(*providers: dict[str, Any], **routing: Any) -> Gateway:
+def gateway(*providers: dict[str, Any], **routing: Any) -> Harness:
     listed = [{**given, "priority": rank} for rank, given in enumerate(providers, start=1)]
     configured = settings({"llm_providers": listed, "default_models": {}}, routing=routing)
     nobody = {given["id"]: ListedProvider(RuntimeError()) for given in listed}
-    return Harness(configured, nobody, FakeClock()).gateway
+    return Harness(configured, nobody, FakeClock())
 
 
 CAREFREE = provider("small", "ollama", chat_smart="llama", embedding="nomic")
 ABLE = provider("able", "openai_compatible", chat_smart="big", chat_large="bigger")
 
 
-def chosen(at: Gateway, **asked: Any) -> str:
+def chosen(at: Harness, **asked: Any) -> str:
     request = read_chat(orjson.dumps({"messages": HI, **asked}))
-    return at.route(at.chat_requirements(request))[1].target.name
+    return at.route(at.requirements(request)).ordered[0].target.name
 
 
 def test_a_target_that_takes_everything_goes_before_a_better_one_that_does_not() -> None:
@@ -91,7 +90,7 @@ def test_vectors_may_require_it_too() -> None:
     body = {"input": "x", "user": "u", "require_parameters": True}
 
     with pytest.raises(InvalidRequest, match="does not take user"):
-        at.route(at.embedding_requirements(read_embedding(orjson.dumps(body))))
+        at.route(at.requirements(read_embedding(orjson.dumps(body))))
 
 
 @pytest.mark.parametrize("wrong", [{"require_parameters": 1}, {"provider": {"require_parameters": "yes"}}])

@@ -67,9 +67,8 @@ async def abandoned(
     harness: Harness, provider: SlowProvider, stream: bool, **fields: Any
 ) -> RequestAbandoned:
     """The request of a caller who leaves once the provider has had its time."""
-    gateway = harness.gateway
     asked = request(stream=stream, **fields)
-    asking = asyncio.ensure_future(gateway.chat_stream(asked, "r") if stream else gateway.chat(asked, "r"))
+    asking = asyncio.ensure_future(harness.chat_stream(asked, "r") if stream else harness.chat(asked, "r"))
     if not stream:
         await provider.has_waited.wait()
     else:
@@ -103,7 +102,7 @@ async def test_who_leaves_pays_for_no_more_than_was_set_aside() -> None:
 
 async def test_the_speed_is_that_of_the_targets_own_answers() -> None:
     harness, provider = await house_of(10.0, Answer(b"{}", Usage(10, 400), 10.0))
-    await harness.gateway.chat(request(), "r")
+    await harness.chat(request(), "r")
     await harness.control.flush()
     assert 40.0 <= harness.control.tokens_per_s("one/chat") <= 50.0
 
@@ -134,8 +133,8 @@ async def test_a_usage_that_cannot_be_is_charged_by_time_and_told_to_operators(
     await harness.control.start()
 
     with caplog.at_level(logging.ERROR):
-        reply = await harness.gateway.chat(request(max_tokens=100), "r")
-    again = await harness.gateway.chat(request(max_tokens=100), "r")  # the budget is not dead
+        reply = await harness.chat(request(max_tokens=100), "r")
+    again = await harness.chat(request(max_tokens=100), "r")  # the budget is not dead
     await harness.control.stop()
 
     served = [event for event in harness.events if isinstance(event, RequestServed)]
@@ -153,6 +152,6 @@ async def test_a_usage_that_cannot_be_is_charged_by_time_and_told_to_operators(
 async def test_what_may_be_is_charged_as_it_is_told(told: Usage) -> None:
     harness, _ = await house_of(0.25, Answer(b"{}", told, 0.25))
 
-    await harness.gateway.chat(request(max_tokens=100), "r")
+    await harness.chat(request(max_tokens=100), "r")
 
     assert [event.usage for event in harness.events if isinstance(event, RequestServed)] == [told]

@@ -64,7 +64,7 @@ def events(made: Harness, kind: type) -> list[object]:
 async def test_by_default_a_stream_that_breaks_off_ends_with_its_error() -> None:
     made = await harness([broken()])
 
-    text, [error] = await read(await made.gateway.chat_stream(request(), "r1"))
+    text, [error] = await read(await made.chat_stream(request(), "r1"))
 
     assert text == "One two "
     assert isinstance(error, UpstreamError)
@@ -79,7 +79,7 @@ async def test_a_usage_that_we_counted_is_shown_to_a_caller_who_asked_as_the_ups
     made = await harness([whole(usage=USAGE._replace(estimated=counted))])
     asked = request(stream_options={"include_usage": True})
 
-    items = [item async for item in await made.gateway.chat_stream(asked, "r1", on_failure=policy)]
+    items = [item async for item in await made.chat_stream(asked, "r1", on_failure=policy)]
 
     chunks = [
         orjson.loads(frame[6:]) for item in items[:-1] for frame in item.split(b"\n\n") if frame[:1] == b"d"
@@ -91,7 +91,7 @@ async def test_a_usage_that_we_counted_is_shown_to_a_caller_who_asked_as_the_ups
 async def test_a_part_of_an_answer_is_paid_for_though_nobody_gets_the_rest() -> None:
     made = await harness([broken()])
 
-    await read(await made.gateway.chat_stream(request(), "r1"))
+    await read(await made.chat_stream(request(), "r1"))
 
     [failed] = events(made, AttemptFailed)
     assert failed.usage == Usage(1, 3, estimated=True)  # three frames, a token each
@@ -101,7 +101,7 @@ async def test_a_part_of_an_answer_is_paid_for_though_nobody_gets_the_rest() -> 
 async def test_a_part_that_came_in_sentences_is_paid_for_by_its_length() -> None:
     made = await harness([broken(["A whole sentence of forty characters is. "])])
 
-    await read(await made.gateway.chat_stream(request(), "r1"))
+    await read(await made.chat_stream(request(), "r1"))
 
     [failed] = events(made, AttemptFailed)
     assert failed.usage == Usage(1, 41 // 4, estimated=True)
@@ -110,7 +110,7 @@ async def test_a_part_that_came_in_sentences_is_paid_for_by_its_length() -> None
 async def test_a_part_that_repeats_itself_in_every_frame_costs_no_more_than_an_answer_may() -> None:
     made = await harness([broken(["so far " * n for n in range(1, 40)])])
 
-    await read(await made.gateway.chat_stream(request(max_tokens=50), "r1"))
+    await read(await made.chat_stream(request(max_tokens=50), "r1"))
 
     [failed] = events(made, AttemptFailed)
     assert failed.usage == Usage(1, 50, estimated=True)
@@ -119,7 +119,7 @@ async def test_a_part_that_repeats_itself_in_every_frame_costs_no_more_than_an_a
 async def test_a_resumed_stream_goes_on_where_the_first_one_broke_off() -> None:
     made = await harness([broken()])
 
-    text, [end] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
+    text, [end] = await read(await made.chat_stream(request(), "r1", on_failure=RESUME))
 
     assert text == "".join(TEXTS)
     assert isinstance(end, StreamEnd)
@@ -133,8 +133,8 @@ async def test_a_stream_is_resumed_however_long_it_had_run_by_then() -> None:
     made = await harness([])
     slow = made.providers["first"] = Gated(broken())
 
-    stream = await made.gateway.chat_stream(request(), "r1", timeout_s=5, on_failure=RESUME)
-    made.gateway._clock.advance(60)
+    stream = await made.chat_stream(request(), "r1", timeout_s=5, on_failure=RESUME)
+    made.clock.advance(60)
     slow.gate.set()
     text, [end] = await read(stream)
 
@@ -146,7 +146,7 @@ async def test_a_stream_is_resumed_however_long_it_had_run_by_then() -> None:
 async def test_a_resumed_stream_that_begins_otherwise_is_the_first_error() -> None:
     made = await harness([broken()], [whole(["Something ", "else"])])
 
-    text, [error] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
+    text, [error] = await read(await made.chat_stream(request(), "r1", on_failure=RESUME))
 
     assert text == "One two "
     assert isinstance(error, UpstreamError)
@@ -159,7 +159,7 @@ async def test_a_resumed_stream_that_ends_too_early_is_the_first_error() -> None
     short = [StreamHead(0.1), *frames(["One "]), StreamEnd(None, 0.3, 4)]
     made = await harness([broken()], [short])
 
-    _, [error] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
+    _, [error] = await read(await made.chat_stream(request(), "r1", on_failure=RESUME))
 
     assert isinstance(error, UpstreamError)
     assert error.provider_id == "first"
@@ -169,7 +169,7 @@ async def test_when_nobody_can_go_on_the_caller_hears_why_it_broke_off() -> None
     refused = upstream_error("no prefill here", "second", FailureKind.REJECTED)
     made = await harness([broken()], [refused])
 
-    _, [error] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
+    _, [error] = await read(await made.chat_stream(request(), "r1", on_failure=RESUME))
 
     assert error.provider_id == "first"
     assert len(events(made, RequestFailed)) == 1
@@ -187,7 +187,7 @@ async def test_what_one_vendor_flags_in_the_middle_is_shown_to_another_only_wher
     configured = two_providers(routing={"fallback_on_content_filter": passes})
     made = await Harness(configured, providers, FakeClock()).open()
 
-    text, [end] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
+    text, [end] = await read(await made.chat_stream(request(), "r1", on_failure=RESUME))
 
     assert len(providers["second"].calls) == passes
     assert text == "".join(TEXTS if passes else TEXTS[:2])
@@ -198,7 +198,7 @@ async def test_half_a_tool_call_is_not_carried_on() -> None:
     call = frame({"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": '{"a'}}]})
     made = await harness([[StreamHead(0.1), call, cut()]])
 
-    _, [error] = await read(await made.gateway.chat_stream(request(), "r1", on_failure=RESUME))
+    _, [error] = await read(await made.chat_stream(request(), "r1", on_failure=RESUME))
 
     assert isinstance(error, UpstreamError)
     assert made.providers["second"].calls == []
@@ -207,7 +207,7 @@ async def test_half_a_tool_call_is_not_carried_on() -> None:
 async def test_a_held_stream_hides_a_failure_in_the_middle_altogether() -> None:
     made = await harness([broken()], [whole(["Something ", "else"])])
 
-    stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
+    stream = await made.chat_stream(request(), "r1", on_failure=HOLD)
     text, [end] = await read(stream)
 
     assert text == "Something else"
@@ -220,7 +220,7 @@ async def test_a_held_stream_that_nobody_can_serve_is_an_error_like_any_other() 
     made = await harness([cut()], [cut("second")])
 
     with pytest.raises(UpstreamError):
-        await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
+        await made.chat_stream(request(), "r1", on_failure=HOLD)
 
 
 class Gated(ListedProvider):
@@ -248,7 +248,7 @@ async def test_comments_keep_the_caller_of_a_held_stream_waiting() -> None:
     made = await harness([])
     slow = made.providers["first"] = Gated(whole())
 
-    stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
+    stream = await made.chat_stream(request(), "r1", on_failure=HOLD)
     items = aiter(stream)
     assert [await anext(items) for _ in range(3)] == [COMMENT] * 3
     assert stream.routed is None
@@ -264,7 +264,7 @@ async def test_a_held_stream_that_fails_late_ends_with_its_error() -> None:
     made = await harness([], [cut("second")])
     slow = made.providers["first"] = Gated(broken())
 
-    stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
+    stream = await made.chat_stream(request(), "r1", on_failure=HOLD)
     assert await anext(aiter(stream)) == COMMENT
     slow.gate.set()
     text, [error] = await read(stream)
@@ -278,7 +278,7 @@ async def test_who_leaves_a_held_stream_leaves_the_provider_as_well(begun: bool)
     made = await harness([])
     slow = made.providers["first"] = Gated(whole())
 
-    stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
+    stream = await made.chat_stream(request(), "r1", on_failure=HOLD)
     if begun:
         await anext(aiter(stream))
     await stream.aclose()
@@ -300,7 +300,7 @@ async def test_who_leaves_a_held_stream_before_its_first_comment_leaves_the_prov
     providers = {"first": slow, "second": ListedProvider(whole())}
     made = await Harness(two_providers(), providers, Still()).open()
 
-    asking = asyncio.create_task(made.gateway.chat_stream(request(), "r1", on_failure=HOLD))
+    asking = asyncio.create_task(made.chat_stream(request(), "r1", on_failure=HOLD))
     await slow.begun.wait()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -328,7 +328,7 @@ async def test_a_request_ends_exactly_once(
     made = await harness([first], [second])
 
     with suppress(GatewayError):
-        await read(await made.gateway.chat_stream(request(), "r1", on_failure=policy))
+        await read(await made.chat_stream(request(), "r1", on_failure=policy))
 
     endings = (RequestServed, RequestFailed, RequestAbandoned)
     assert sum(isinstance(event, endings) for event in made.events) == 1
@@ -339,7 +339,7 @@ async def test_a_held_stream_that_was_cut_is_not_asked_for_at_the_same_target_ag
     config = two_providers({"retry": {"max_retries": 3}})
     made = await Harness(config, providers, FakeClock()).open()
 
-    stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
+    stream = await made.chat_stream(request(), "r1", on_failure=HOLD)
 
     assert stream.routed.target.provider_id == "second"
     assert len(providers["first"].calls) == 1
@@ -350,7 +350,7 @@ async def test_a_usage_that_was_asked_for_and_not_told_is_added_at_the_end() -> 
     wants = request(stream_options={"include_usage": True})
 
     for policy in (OnStreamFailure.ERROR, HOLD):
-        stream = await made.gateway.chat_stream(wants, "r1", on_failure=policy)
+        stream = await made.chat_stream(wants, "r1", on_failure=policy)
         *_, last, _ = [item async for item in stream]
         assert orjson.loads(last[6:])["usage"]["completion_tokens"] == 4
 
@@ -358,7 +358,7 @@ async def test_a_usage_that_was_asked_for_and_not_told_is_added_at_the_end() -> 
 async def test_who_leaves_in_the_middle_is_reckoned_for_what_had_come() -> None:
     made = await harness([whole()])
 
-    stream = await made.gateway.chat_stream(request(), "r1")
+    stream = await made.chat_stream(request(), "r1")
     items = aiter(stream)
     for _ in range(3):
         await anext(items)
@@ -380,7 +380,7 @@ async def test_a_held_stream_for_which_the_time_was_too_short_says_nothing_about
     made = await harness([], [cut("second")])
     made.providers["first"] = Endless()
 
-    stream = await made.gateway.chat_stream(request(), "r1", timeout_s=0.1, on_failure=HOLD)
+    stream = await made.chat_stream(request(), "r1", timeout_s=0.1, on_failure=HOLD)
     _, [error] = await read(stream)
 
     assert isinstance(error, GatewayError)
@@ -392,7 +392,7 @@ async def test_a_held_stream_is_bounded_by_what_an_answer_may_have() -> None:
     providers = {"first": ListedProvider(long), "second": ListedProvider(whole())}
     made = await Harness(two_providers({"max_answer_mb": 0.002}), providers, FakeClock()).open()
 
-    stream = await made.gateway.chat_stream(request(), "r1", on_failure=HOLD)
+    stream = await made.chat_stream(request(), "r1", on_failure=HOLD)
 
     assert stream.routed.target.provider_id == "second"
     assert providers["first"].closed_streams == 1
@@ -402,7 +402,7 @@ async def test_the_usage_that_is_added_to_a_resumed_stream_names_who_went_on() -
     made = await harness([broken()], [whole(usage=None)])
     wants = request(stream_options={"include_usage": True})
 
-    stream = await made.gateway.chat_stream(wants, "r1", on_failure=RESUME)
+    stream = await made.chat_stream(wants, "r1", on_failure=RESUME)
     *_, last, _ = [item async for item in stream]
 
     chunk = orjson.loads(last[6:])
@@ -423,7 +423,7 @@ class Clinging(ListedProvider):
 async def test_a_stream_that_cannot_be_closed_is_settled_all_the_same() -> None:
     made = Harness(two_providers(), {"first": Clinging(), "second": ListedProvider(whole())}, FakeClock())
     await made.open()
-    stream = await made.gateway.chat_stream(request(), "r1")
+    stream = await made.chat_stream(request(), "r1")
 
     with pytest.raises(RuntimeError):
         await stream.aclose()

@@ -1,0 +1,64 @@
+"""
+How a gateway is put together: the one place, for the router, for a gateway within a process, and for tests.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from random import Random
+
+from serve_app.clock import Clock
+from serve_app.config.provider import ProviderConfig, Transport
+from serve_app.config.settings import Settings
+from serve_app.control.cache import ControlCache
+from serve_app.events import Listener
+from serve_app.gateway.gateway import DefaultGateway
+from serve_app.gateway.middleware import Middleware
+from serve_app.gateway.running import RunningGateway
+from serve_app.observability.logs import log_event
+from serve_app.observability.metrics import MetricsListener
+from serve_app.providers.base import Provider
+from serve_app.providers.health_monitor import HealthMonitor
+
+
+def wire(
+    settings: Settings,
+    providers: Mapping[str, Provider],
+    control: ControlCache,
+    clock: Clock,
+    rng: Random,
+    listeners: Sequence[Listener] = (),
+    middlewares: Sequence[Middleware] = (),
+) -> RunningGateway:
+    """
+    Return the gateway of a configuration, ready for requests.
+
+    Args:
+        settings: the configuration.
+        providers: by id, one for each that is configured.
+        control: this router's view of the control plane; whoever made it starts and stops it.
+        clock: gives the time.
+        rng: gives the chance.
+        listeners: hear what the metrics and the log hear.
+        middlewares: stand around every request.
+    """
+    # Not above: an import connects nothing.
+    from serve_app.providers.address_policy import EndpointPolicy
+    from serve_app.providers.endpoint_check import look_at_endpoint
+
+    metrics = MetricsListener(lambda: control.tally)
+    everyone: list[Listener] = [metrics, log_event, *listeners]
+    gateway = DefaultGateway(settings, providers, control, clock, rng, everyone, middlewares)
+    asleep = {provider.id for provider in settings.llm_providers if _may_sleep(provider)}
+    watched = {id_: provider for id_, provider in providers.items() if id_ not in asleep}
+    check = partial(look_at_endpoint, clock=clock, endpoint_policy=EndpointPolicy.of(settings))
+    health_monitor = HealthMonitor(
+        settings.health, watched, clock, rng, gateway.tell, gateway.access.moved, check
+    )
+    return RunningGateway(
+        settings, gateway, gateway.access, control, health_monitor, check, clock, gateway.tell
+    )
+
+
+def _may_sleep(provider: ProviderConfig) -> bool:
+    """Tell whether a deployment may shrink to nothing: every health check would start it again."""
+    return provider.transport is Transport.HANDLE and provider.autoscaling.min_replicas == 0

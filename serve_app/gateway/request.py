@@ -1,0 +1,54 @@
+"""One request to the gateway, as everything between the API and the provider sees it."""
+
+from enum import StrEnum
+from typing import NamedTuple
+
+from serve_app.caller import ANYONE, Caller
+from serve_app.config.routing import OnStreamFailure
+from serve_app.formats.openai_chat.request import ChatRequest
+from serve_app.formats.openai_embeddings import EmbeddingRequest
+from serve_app.formats.routing_api import RouteRequest
+
+Content = ChatRequest | EmbeddingRequest | RouteRequest
+
+
+class Operation(StrEnum):
+    """What a request asks the gateway to do; also a label of metrics and a column of the ledger."""
+
+    CHAT = "chat"
+    EMBEDDINGS = "embeddings"
+    ROUTE = "route"
+
+
+class GatewayRequest(NamedTuple):
+    """
+    One request, from the moment its body was parsed until it is answered. Never changed: a middleware that
+    wants something else passes on a copy (`request._replace(...)`).
+
+    Fields:
+        id: the request's id, as the caller and the log see it.
+        operation: what to do.
+        content: the parsed body. It keeps the caller's bytes (`raw`), which are what the provider gets.
+        caller: who asks; what it may use is checked against this.
+        timeout_s: the longest the caller wants to wait; None: as configured, which is also the most.
+        on_stream_failure: what happens when a stream breaks off; None: as configured.
+        streams: whether the answer is wanted in pieces.
+    """
+
+    id: str
+    operation: Operation
+    content: Content
+    caller: Caller = ANYONE
+    timeout_s: float | None = None
+    on_stream_failure: OnStreamFailure | None = None
+    streams: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """The caller's JSON; empty for a question to the router, which goes to no provider."""
+        return b"" if isinstance(self.content, RouteRequest) else self.content.raw
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether the caller of a stream asked for a last chunk with the usage."""
+        return isinstance(self.content, ChatRequest) and self.content.wants_usage

@@ -1,0 +1,198 @@
+"""What a request asks of the target that serves it, read from its content and its caller's rights."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from serve_app.caller import Caller
+from serve_app.config.model import ModelTask
+from serve_app.config.settings import Settings
+from serve_app.control.backend import OFFERED, Backend, switched_by
+from serve_app.control.cache import ControlCache
+from serve_app.errors import InvalidRequest
+from serve_app.formats.openai_chat.request import ChatRequest
+from serve_app.formats.openai_embeddings import EmbeddingRequest
+from serve_app.formats.routing_api import RouteRequest
+from serve_app.formats.routing_fields import Wishes
+from serve_app.gateway.model_access import ModelAccess
+from serve_app.gateway.request import GatewayRequest
+from serve_app.pricing.money import nano_dollars
+from serve_app.pricing.prompt import Prompt
+from serve_app.routing.intent import TIERS, Intent
+from serve_app.routing.requirements import Extent, Requirements
+
+
+class RequirementsReader:
+    """Reads requests; the one place where names, wishes and permissions become requirements."""
+
+    def __init__(self, settings: Settings, access: ModelAccess, control: ControlCache) -> None:
+        self._routing = settings.routing
+        self._access = access
+        self._names = access.names
+        self._control = control
+        limit = settings.routing.max_cost_per_request
+        self._max_cost = None if limit is None else nano_dollars(limit)
+
+    def read(self, request: GatewayRequest) -> Requirements:
+        """
+        Return what the request asks for, within what its caller may use.
+
+        Raises:
+            ModelNotFound: it names a model that is not configured, or not for this caller.
+            ModelNotAllowed: it names a model that its caller may not use.
+            InvalidRequest: it names an unknown task or provider, or something that is not a model.
+        """
+        content, caller = request.content, request.caller
+        with self._access.seen_by(caller):
+            if isinstance(content, ChatRequest):
+                requirements = self._chat(content, caller)
+            elif isinstance(content, EmbeddingRequest):
+                requirements = self._embedding(content, caller)
+            else:
+                requirements = self._route(content, caller)
+        return self._access.permitted(requirements, caller)
+
+    def _chat(self, request: ChatRequest, caller: Caller) -> Requirements:
+        intent, backend = self._intent(request.model)
+        listed = self._listed(request.wishes, self._names.chat)
+        if listed and self._names.leaves_the_choice(request.model):
+            intent = listed[0]
+        shows_images = self._shows_images(request)
+        task = ModelTask.VISION if shows_images else intent.task
+        return Requirements(
+            task=task,
+            preferred_model=request.preferred_model or intent.preferred_model,
+            require_vision=request.require_vision or shows_images,
+            require_audio=request.require_audio,
+            max_cost=self._limit(request.max_cost),
+            context_size=request.context_size,
+            images=request.images,
+            written_images=request.written_images if shows_images else 0,
+            image_links=request.image_links,
+            input_tokens=request.input_tokens,
+            output_tokens=request.output_tokens,
+            output_limit=request.output_limit,
+            answers=request.answers,
+            service_tier=request.service_tier,
+            writes_cache=request.writes_cache,
+            thinks=request.thinks,
+            preferred_type=backend,
+            parameters=self._binding(request),
+            extent=None if request.prompt is None else _extent(request, request.prompt),
+            **self._wished(task, request.wishes, [intent, *listed], caller),
+        )
+
+    def _embedding(self, request: EmbeddingRequest, caller: Caller) -> Requirements:
+        """A named embedding model is never replaced: vectors of two models cannot be compared."""
+        intent = self._names.embedding(request.model)
+        listed = self._listed(request.wishes, self._names.embedding)
+        return Requirements(
+            task=ModelTask.EMBEDDING,
+            preferred_model=request.preferred_model,
+            max_cost=self._limit(request.max_cost),
+            input_tokens=request.input_tokens,
+            parameters=self._binding(request),
+            extent=None if request.prompt is None else Extent(*request.prompt),
+            **self._wished(ModelTask.EMBEDDING, request.wishes, [intent, *listed], caller),
+        )
+
+    def _route(self, request: RouteRequest, caller: Caller) -> Requirements:
+        known = [task.value for task in ModelTask]
+        if request.task not in known:
+            shown = request.task[:100].encode("utf-8", "replace").decode()
+            raise InvalidRequest(f"Invalid task '{shown}'. Valid tasks: {known}", param="task")
+        task = ModelTask(request.task)
+        meaning = self._names.embedding if task is ModelTask.EMBEDDING else self._names.chat
+        intents = [meaning(request.model)] if request.model else []
+        intents += self._listed(request.wishes, meaning)
+        return Requirements(
+            task=task,
+            preferred_model=request.preferred_model,
+            require_vision=request.require_vision,
+            require_audio=request.require_audio,
+            max_cost=self._limit(None if request.max_cost is None else nano_dollars(request.max_cost)),
+            context_size=request.context_size,
+            **self._wished(task, request.wishes, intents, caller),
+        )
+
+    def _limit(self, max_cost: int | None) -> int | None:
+        """The stricter of the caller's limit and the configured one, in nano-dollars."""
+        if self._max_cost is None or max_cost is None:
+            return self._max_cost if max_cost is None else max_cost
+        return min(max_cost, self._max_cost)
+
+    def _binding(self, request: ChatRequest | EmbeddingRequest) -> Mapping[str, Any] | None:
+        """The parameters that a target has to take; None: whatever it drops is told."""
+        binds = self._routing.require_parameters or request.wishes.require_parameters
+        return request.parameters if binds else None
+
+    def _listed(self, wishes: Wishes, meaning: Callable[[str], Intent]) -> list[Intent]:
+        """What the names in `models` mean."""
+        for name in wishes.models:
+            if self._names.stands_for_many(name):
+                message = f"'{name}' is not a model: 'models' takes model ids and provider/model"
+                raise InvalidRequest(message, param="models")
+        return [meaning(name) for name in wishes.models]
+
+    def _wished(
+        self, task: ModelTask, wishes: Wishes, intents: Sequence[Intent], caller: Caller
+    ) -> dict[str, Any]:
+        """The caller's own routing rules, as fields of `Requirements`."""
+        named = tuple(dict.fromkeys(intent.named for intent in intents if intent.named is not None))
+        falls_back = self._routing.auto_fallback and wishes.allow_fallbacks
+        is_fixed = bool(wishes.models) or not falls_back or task is ModelTask.EMBEDDING
+        only = None if wishes.only is None else self._access.providers_called(wishes.only, caller)
+        order = self._access.providers_called(wishes.order, caller)
+        if order and not wishes.allow_fallbacks:  # these, and nobody else
+            only = order if only is None else only & order
+        return {
+            "named": named,
+            "only_named": bool(named) and is_fixed,
+            "falls_back": falls_back,
+            "only_providers": only,
+            "ignored_providers": self._access.providers_called(wishes.ignore, caller),
+            "provider_order": wishes.order,
+            "local_only": wishes.local_only,
+        }
+
+    def _shows_images(self, request: ChatRequest) -> bool:
+        """
+        Tell whether the request needs a model that sees.
+
+        A link in plain text can be read by any model, so it decides only where no model is named and one that
+        sees is configured.
+        """
+        if not self._routing.require_vision_for_images:
+            return False
+        if request.images or not request.written_images:
+            return request.images > 0
+        if request.preferred_model is not None or request.wishes.models:
+            return False
+        return any(target.supports_vision for target in self._access.targets)
+
+    def _intent(self, name: str | None) -> tuple[Intent, Backend | None]:
+        """What a model name means, and the backend that operators have switched to where that decides."""
+        backend = switched_by(self._control.runtime_config.backend)
+        if backend is None and name is not None and (own := self._names.own_type(name)):
+            at_home = self._names.tier_at(name, own)
+            return replace(at_home, preferred_model=TIERS[name].model_id), Backend(own)
+        if backend is None or not self._names.leaves_the_choice(name):
+            return self._names.chat(name), None
+        offered = [tier.name for tier in OFFERED[backend]]
+        if name in offered:
+            return self._names.chat(name), backend
+        if backend is Backend.ANTHROPIC and name not in TIERS:
+            return self._names.chat(name), backend  # nothing is named: the default model for the work
+        return self._names.tier_at(offered[0], backend), backend
+
+
+def _extent(request: ChatRequest, prompt: Prompt) -> Extent:
+    return Extent(
+        *prompt,
+        thinking=request.thinking,
+        searches=request.tools.searches,
+        fetched=request.tools.fetched,
+        unbounded_tool=request.tools.unbounded,
+        lacks_uses=request.tools.lacks_uses,
+        speaks=request.speaks,
+    )

@@ -1,0 +1,35 @@
+"""A gateway that runs, with what stands around it."""
+
+from dataclasses import dataclass
+
+from serve_app.clock import Clock
+from serve_app.config.settings import Settings
+from serve_app.control.cache import ControlCache
+from serve_app.events import Listener
+from serve_app.gateway.gateway import Gateway
+from serve_app.gateway.model_access import ModelAccess
+from serve_app.providers.health_monitor import EndpointCheck, HealthMonitor
+
+
+@dataclass(frozen=True, slots=True)
+class RunningGateway:
+    """
+    What the API shows, and what operators change.
+
+    Fields:
+        gateway: serves requests.
+        access: the models there are, and who may use them.
+        control: this router's view of the control plane.
+        health_monitor: what health checks have found.
+        check_endpoint: checks an address of vLLM's API that belongs to no configured provider, without a key.
+        tell: lets the log and the metrics know of an event.
+    """
+
+    settings: Settings
+    gateway: Gateway
+    access: ModelAccess
+    control: ControlCache
+    health_monitor: HealthMonitor
+    check_endpoint: EndpointCheck
+    clock: Clock
+    tell: Listener

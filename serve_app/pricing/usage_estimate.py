@@ -1,0 +1,67 @@
+"""What an answer used where its provider does not say: by its text or its time, within what was allowed."""
+
+from math import ceil
+from typing import NamedTuple
+
+from serve_app.pricing.usage import Tier, Usage, estimate_tokens
+
+LEAST_TIMED = 8  # tokens of an answer that says how fast its target writes
+
+
+class UsageEstimate(NamedTuple):
+    """
+    What is known of an attempt before it is made.
+
+    Fields:
+        input_tokens: text and pictures that the target reads.
+        sound: tokens of sound among the input.
+        tier: the dearest tier that the request may be charged at.
+        writes: whether there is output at all; an embedding has none.
+        most_output: the most output tokens that were reserved.
+        longest: the most output tokens there can be; None: unknown.
+    """
+
+    input_tokens: int
+    sound: int
+    tier: Tier
+    writes: bool
+    most_output: int
+    longest: int | None
+
+    def by_text(self, chars: int) -> Usage:
+        """Return the usage of a whole answer of so many characters."""
+        return self._with(estimate_tokens(chars) if self.writes else 0)
+
+    def so_far(self, frames: int, chars: int) -> Usage:
+        """
+        Return the usage of an answer that broke off: at least one token for each frame.
+
+        Some upstreams send a token in a frame, others a sentence, others repeat everything before it.
+        """
+        return self._with(max(frames, min(estimate_tokens(chars), self.most_output)))
+
+    def by_time(self, elapsed_s: float | None, tokens_per_s: float) -> Usage:
+        """
+        Return the usage of an attempt that reported nothing.
+
+        That is its input, and what the target writes in that time at its 95th percentile, but no more than it
+        was allowed to.
+
+        Args:
+            elapsed_s: how long the attempt was at its target; None: it never got there.
+            tokens_per_s: the target's 95th percentile.
+        """
+        if elapsed_s is None or not self.writes:
+            return self._with(0)
+        written = ceil(max(0.0, elapsed_s) * tokens_per_s)
+        return self._with(written if self.longest is None else min(written, self.longest))
+
+    def _with(self, written: int) -> Usage:
+        return Usage(self.input_tokens, written, audio_input=self.sound, estimated=True, tier=self.tier)
+
+
+def tokens_per_s(usage: Usage, elapsed_s: float) -> float | None:
+    """Return how fast an answer was written; None where that says nothing about its target."""
+    if usage.estimated or usage.output_tokens < LEAST_TIMED or elapsed_s <= 0:
+        return None
+    return usage.output_tokens / elapsed_s
