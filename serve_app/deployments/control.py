@@ -101,10 +101,10 @@ class ControlActor:
         return await self._control.runtime_config()
 
     async def change(
-        self, records: Sequence[Record], change: Change, epoch: int | None = None
+        self, records: Sequence[Record], change: Change, revision: int | None = None
     ) -> RuntimeConfig | Refusal:
         """Call `Control.change`; here and below, errors are returned as values: they keep their type."""
-        return await self._or_error(self._control.change(records, change, epoch))
+        return await self._or_error(self._control.change(records, change, revision))
 
     async def asked(self, who: str) -> Allowance | Refusal:
         return await self._or_error(self._control.asked(who))
@@ -211,9 +211,9 @@ class ControlClient:
         return answer
 
     async def change(
-        self, records: Sequence[Record], change: Change, epoch: int | None = None
+        self, records: Sequence[Record], change: Change, revision: int | None = None
     ) -> RuntimeConfig:
-        answer: RuntimeConfig = await self._ask_or_raise("change", records, change, epoch)
+        answer: RuntimeConfig = await self._ask_or_raise("change", records, change, revision)
         return answer
 
     async def asked(self, who: str) -> Allowance:

@@ -6,7 +6,7 @@ Nobody here knows what is asked for; `ask` does. What follows a failure is decid
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from math import inf
 from random import Random
@@ -31,7 +31,7 @@ from serve_app.gateway.recorder import Recorder
 from serve_app.gateway.request_context import RequestContext
 from serve_app.gateway.successors import advised
 from serve_app.limits.client import Reservation
-from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead, StreamItem, Wakeable
+from serve_app.providers.base import Call, Provider, Wakeable
 from serve_app.resilience.retry import JITTER, NextStep, Outlook, Retry, Tried, next_step
 from serve_app.resilience.silence import first_token_limit
 from serve_app.routing.candidate import Candidate
@@ -41,7 +41,6 @@ from serve_app.routing.target import Target
 A = TypeVar("A")
 
 Ask = Callable[[Provider, Call, Attempt], Awaitable[A | UpstreamError]]
-OpenStream = tuple[StreamHead, AsyncGenerator[StreamItem, None]]
 
 LOOKS_EVERY_S = 1.0  # whether a machine of ours is still there, while an answer of it is waited for
 NO_HURRY = 0.9  # of the usual time: what was spent before the first attempt does not make it a hurried one
@@ -350,59 +349,3 @@ class Executor:
                 if task is not None and not task.done():
                     task.cancel()
             await asyncio.gather(coming, return_exceptions=True)
-
-
-async def open_stream(provider: Provider, call: Call, attempt: Attempt) -> OpenStream | UpstreamError:
-    """Start a stream and wait for its first word; until then falling back is still possible."""
-    stream = provider.chat_stream(call)
-    try:
-        first = await anext(stream, None)
-    except BaseException:
-        await stream.aclose()
-        raise
-    if isinstance(first, StreamHead):
-        attempt.dropped = first.dropped
-        return first, stream
-    await stream.aclose()
-    return first if isinstance(first, UpstreamError) else no_ending(attempt.provider_id)
-
-
-async def whole_stream(
-    provider: Provider, call: Call, attempt: Attempt, within_s: float, most: float
-) -> tuple[StreamHead, list[bytes], StreamEnd] | UpstreamError:
-    """A stream of at most so many bytes, read to its end within so many seconds; nobody sees it before."""
-    try:
-        async with asyncio.timeout(within_s):
-            opened = await open_stream(provider, call, attempt)
-            if isinstance(opened, UpstreamError):
-                return opened
-            head, stream = opened
-            blocks: list[bytes] = []
-            try:
-                async for item in stream:
-                    if isinstance(item, bytes):
-                        blocks.append(item)
-                        attempt.listen(item)
-                        if (most := most - len(item)) < 0:
-                            return _too_much(attempt.provider_id)
-                    elif isinstance(item, StreamEnd):
-                        return head, blocks, item
-                    elif isinstance(item, UpstreamError):
-                        return item
-            finally:
-                await stream.aclose()
-    except TimeoutError:
-        attempt.ran_into_deadline = True
-        message = f"Provider '{attempt.provider_id}' was not done when the request's time was up"
-        return upstream_error(message, attempt.provider_id, FailureKind.TIMEOUT)
-    return no_ending(attempt.provider_id)
-
-
-def no_ending(provider_id: str) -> UpstreamError:
-    """The failure of a provider whose stream neither ended nor failed."""
-    return upstream_error("The stream stopped without an ending", provider_id, FailureKind.BROKEN)
-
-
-def _too_much(provider_id: str) -> UpstreamError:
-    message = f"Provider '{provider_id}' sent a longer answer than max_answer_mb allows"
-    return upstream_error(message, provider_id, FailureKind.BROKEN)

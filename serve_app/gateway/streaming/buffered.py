@@ -5,11 +5,12 @@ import asyncio
 from serve_app.clock import Clock
 from serve_app.errors import GatewayError, UpstreamError
 from serve_app.gateway.attempt import Attempt
-from serve_app.gateway.executor import Executor, whole_stream
+from serve_app.gateway.executor import Executor
 from serve_app.gateway.request_context import RequestContext
 from serve_app.gateway.response import Items, ResponseStream
 from serve_app.gateway.routing_info import RoutingInfo, routing_info
 from serve_app.gateway.streaming.finish import settle
+from serve_app.gateway.streaming.opening import whole_stream
 from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead
 
 COMMENT = b": the answer is held back until it is whole\n\n"

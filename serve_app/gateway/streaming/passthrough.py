@@ -6,11 +6,12 @@ from contextlib import aclosing
 
 from serve_app.errors import FailureKind, GatewayError, UpstreamError, internal_error, upstream_error
 from serve_app.gateway.attempt import Attempt
-from serve_app.gateway.executor import Executor, OpenStream, no_ending, open_stream
+from serve_app.gateway.executor import Executor
 from serve_app.gateway.request_context import RequestContext
 from serve_app.gateway.response import Items, ResponseStream
 from serve_app.gateway.routing_info import routing_info
 from serve_app.gateway.streaming.finish import settle
+from serve_app.gateway.streaming.opening import OpenStream, no_ending, open_stream
 from serve_app.gateway.streaming.resume import Continuation, Differs, SentText
 from serve_app.providers.base import StreamEnd, StreamHead
 
