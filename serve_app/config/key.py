@@ -49,42 +49,23 @@ class KeyConfig(Config):
         return self.model_dump(mode="json", exclude={"digest"})
 
 
-def new_key(
-    now: float,
-    *,
-    tenant: str = NOBODY,
-    role: Role = Role.USER,
-    models: tuple[str, ...] | None = None,
-    tasks: tuple[ModelTask, ...] | None = None,
-    budgets: Budgets = (),
-    rates: Rates = (),
-    data_policy: DataPolicy | None = None,
-    expires_at: float | None = None,
-    note: str = "",
-    id: str | None = None,  # noqa: A002 - the field's name
-) -> tuple[str, KeyConfig]:
+def new_key(now: float, **fields: Any) -> tuple[str, KeyConfig]:
     """
-    A new key, to be shown once, and what is kept of it.
+    Make a key.
 
-    Raises pydantic's ValidationError for what no key may have.
+    Args:
+        now: seconds since the epoch.
+        fields: those of `KeyConfig` that an operator may choose; without an `id`, one is made.
+
+    Returns:
+        The key, to be shown once, and what is kept of it.
+
+    Raises:
+        ValidationError: pydantic's, for a value that no key may have.
     """
-    id = id or secrets.token_hex(6)  # noqa: A001
-    key = f"{PREFIX}{id}-{secrets.token_urlsafe(32)}"
-    kept = KeyConfig(
-        id=id,
-        digest=digest_of(key),
-        tenant=tenant,
-        role=role,
-        models=models,
-        tasks=tasks,
-        budgets=budgets,
-        rates=rates,
-        data_policy=data_policy,
-        expires_at=expires_at,
-        created_at=now,
-        note=note,
-    )
-    return key, kept
+    id_ = fields.pop("id", None) or secrets.token_hex(6)
+    key = f"{PREFIX}{id_}-{secrets.token_urlsafe(32)}"
+    return key, KeyConfig(id=id_, digest=digest_of(key), created_at=now, **fields)
 
 
 def revoked(key: KeyConfig, now: float) -> KeyConfig:

@@ -118,7 +118,7 @@ def _openai_chat(reported: Mapping[str, Any], tier: Tier) -> Usage:
         or _part(reported, "cache_creation_input_tokens")
     )
     held = _details(inputs, "cache_creation_token_details") or _details(reported, "cache_creation")
-    return _sorted(read, written, cached, _held(stored, held), reasoning, inputs, outputs, tier)
+    return _sorted(read, written, cached, _held(stored, held), reasoning, inputs, outputs)._replace(tier=tier)
 
 
 def _openai(reported: Mapping[str, Any], tier: Tier) -> Usage:
@@ -133,8 +133,7 @@ def _openai(reported: Mapping[str, Any], tier: Tier) -> Usage:
         _part(outputs, "reasoning_tokens"),
         inputs,
         outputs,
-        tier,
-    )
+    )._replace(tier=tier)
     return usage if usage.total_tokens else Usage(seconds=_sum(reported, "seconds"), tier=tier)
 
 
@@ -164,8 +163,7 @@ def _gemini(reported: Mapping[str, Any], tier: Tier) -> Usage:
         thoughts,
         inputs,
         _modalities(reported.get("candidatesTokensDetails")),
-        tier,
-    )
+    )._replace(tier=tier)
 
 
 def _ollama(reported: Mapping[str, Any]) -> Usage:
@@ -180,7 +178,6 @@ def _sorted(
     reasoning: int,
     inputs: Mapping[str, Any],
     outputs: Mapping[str, Any],
-    tier: Tier,
 ) -> Usage:
     """Two sums taken apart: every detail gets at most what those before it have left."""
     from_cache = _details(inputs, "cached_tokens_details")
@@ -202,7 +199,6 @@ def _sorted(
         image_input=image,
         image_output=image_output,
         images=_part(inputs, "image_count"),
-        tier=tier,
     )
 
 
