@@ -7,10 +7,10 @@ It outlives a redeployment of the application, and is replaced by the first rout
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, cast
 from uuid import uuid4
 
 import ray
@@ -19,41 +19,65 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from serve_app import __version__
 from serve_app.clock import SystemClock
-from serve_app.config.settings import Settings
 from serve_app.config.storage import StorageConfig, state_folder, store_url
-from serve_app.control.admin_quota import Allowance
-from serve_app.control.capacity import Presence
 from serve_app.control.control_plane import ControlPlane
 from serve_app.control.local_control_plane import LocalControlPlane
-from serve_app.control.protocol import ControlUnreachable, Overtaken, Receipt, Report, Snapshot, Totals
-from serve_app.control.runtime_config import RuntimeConfig
+from serve_app.control.protocol import Control, ControlUnreachable, Overtaken
 from serve_app.deployments.gc_tuning import set_aside, tune_gc
 from serve_app.errors import AdminLimitReached
-from serve_app.ledger.entry import Entry
-from serve_app.ledger.mark import Mark
-from serve_app.ledger.store import Change, Record, Spend, StoreUnavailable
+from serve_app.ledger.store import StoreUnavailable
 from serve_app.limits.allocator import BudgetAlert
 from serve_app.observability.logs import configure_logs, log_breaker_change, log_budget_alert
 from serve_app.observability.webhook import Webhook
 from serve_app.pricing.target_prices import prices_of
-from serve_app.resilience.breaker import Breaker
 from serve_app.storage.folder import own_folder
 from serve_app.storage.locked import locked_if_free
 from serve_app.storage.sql import SqlStore
 
 NAMESPACE = "sekha"
 ANSWER_WITHIN_S = 5.0
-STORE_WITHIN_S = 10.0  # more than that, for what waits for the store
+STORE_WITHIN_S = 15.0  # for what waits for the store
 RECEIPT_WITHIN_S = 2.0  # twice in the life of a lease: what is held has to be told again before that ends
 
-T = TypeVar("T")
-Refusal = StoreUnavailable | AdminLimitReached | Overtaken
+REFUSALS = (StoreUnavailable, AdminLimitReached, Overtaken)
 
 log = logging.getLogger("sekha.control")
 
 
+class Remote(NamedTuple):
+    """
+    How one call of `Control` crosses from a router to the actor.
+
+    Fields:
+        restores: the call waits until the actor has read its store.
+        within_s: the longest the router waits; `watch` also waits for as long as it was told to.
+    """
+
+    restores: bool = True
+    within_s: float = ANSWER_WITHIN_S
+
+
+# Every call of `Control`. Actor and client get one method for each, below; a test compares the names.
+CALLS: Mapping[str, Remote] = {
+    "register": Remote(),
+    "report": Remote(within_s=RECEIPT_WITHIN_S),
+    "submit_recovered": Remote(),
+    "heartbeat": Remote(restores=False, within_s=RECEIPT_WITHIN_S),
+    "runtime_config": Remote(restores=False),
+    "change": Remote(within_s=STORE_WITHIN_S),
+    "asked": Remote(within_s=STORE_WITHIN_S),
+    "spends": Remote(within_s=STORE_WITHIN_S),
+    "entries": Remote(within_s=STORE_WITHIN_S),
+    "changes": Remote(within_s=STORE_WITHIN_S),
+    "reset_breaker": Remote(),
+    "watch": Remote(restores=False),
+    "probe": Remote(restores=False),
+    "totals": Remote(restores=False),
+}
+
+
 class ControlActor:
-    """The plane with its store, and a name to find it by."""
+    """The control plane with its store, and a name to find it by. Its calls are those of `Control`."""
 
     def __init__(self, app_name: str, log_level: str, storage: StorageConfig) -> None:
         configure_logs(log_level)
@@ -78,64 +102,6 @@ class ControlActor:
         if self._starting is None or _has_failed(self._starting):
             self._starting = asyncio.create_task(self._control.start())
         await asyncio.shield(self._starting)
-
-    async def register(self, router_id: str, settings: Settings, known: Snapshot) -> Snapshot:
-        await self.start()
-        return await self._control.register(router_id, settings, known)
-
-    async def report(self, report: Report) -> Receipt:
-        await self.start()
-        return await self._control.report(report)
-
-    async def submit_recovered(self, entries: Sequence[Entry]) -> Mark:
-        await self.start()
-        return await self._control.submit_recovered(entries)
-
-    async def heartbeat(self, presence: Presence) -> None:
-        await self._control.heartbeat(presence)
-
-    async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
-        return await self._control.watch(generation, version, timeout_s)
-
-    async def runtime_config(self) -> RuntimeConfig:
-        return await self._control.runtime_config()
-
-    async def change(
-        self, records: Sequence[Record], change: Change, revision: int | None = None
-    ) -> RuntimeConfig | Refusal:
-        """Call `Control.change`; here and below, errors are returned as values: they keep their type."""
-        return await self._or_error(self._control.change(records, change, revision))
-
-    async def asked(self, who: str) -> Allowance | Refusal:
-        return await self._or_error(self._control.asked(who))
-
-    async def spends(self, since: float, until: float | None) -> Sequence[Spend] | Refusal:
-        return await self._or_error(self._control.spends(since, until))
-
-    async def entries(
-        self, limit: int, tenant: str | None, before: float | None
-    ) -> Sequence[Entry] | Refusal:
-        return await self._or_error(self._control.entries(limit, tenant, before))
-
-    async def changes(self, limit: int, before: float | None) -> Sequence[Change] | Refusal:
-        return await self._or_error(self._control.changes(limit, before))
-
-    async def reset_breaker(self, provider_id: str) -> Breaker | None:
-        await self.start()
-        return await self._control.reset_breaker(provider_id)
-
-    async def _or_error(self, answer: Awaitable[T]) -> T | Refusal:
-        await self.start()
-        try:
-            return await answer
-        except (StoreUnavailable, AdminLimitReached, Overtaken) as error:
-            return error
-
-    async def probe(self, provider_id: str) -> float | None:
-        return await self._control.probe(provider_id)
-
-    async def totals(self) -> Totals:
-        return await self._control.totals()
 
     def _alert(self, alert: BudgetAlert) -> None:
         log_budget_alert(alert)
@@ -191,82 +157,17 @@ class ControlClient:
         self._storage = storage
         self._actor: Any = None
 
-    async def register(self, router_id: str, settings: Settings, known: Snapshot) -> Snapshot:
-        answer: Snapshot = await self._ask("register", router_id, settings, known)
-        return answer
-
-    async def report(self, report: Report) -> Receipt:
-        answer: Receipt = await self._ask("report", report, at_most_s=RECEIPT_WITHIN_S)
-        return answer
-
-    async def submit_recovered(self, entries: Sequence[Entry]) -> Mark:
-        answer: Mark = await self._ask("submit_recovered", entries)
-        return answer
-
-    async def heartbeat(self, presence: Presence) -> None:
-        await self._ask("heartbeat", presence, at_most_s=RECEIPT_WITHIN_S)
-
-    async def runtime_config(self) -> RuntimeConfig:
-        answer: RuntimeConfig = await self._ask("runtime_config")
-        return answer
-
-    async def change(
-        self, records: Sequence[Record], change: Change, revision: int | None = None
-    ) -> RuntimeConfig:
-        answer: RuntimeConfig = await self._ask_or_raise("change", records, change, revision)
-        return answer
-
-    async def asked(self, who: str) -> Allowance:
-        answer: Allowance = await self._ask_or_raise("asked", who)
-        return answer
-
-    async def spends(self, since: float = 0.0, until: float | None = None) -> Sequence[Spend]:
-        answer: Sequence[Spend] = await self._ask_or_raise("spends", since, until)
-        return answer
-
-    async def entries(
-        self, limit: int = 100, tenant: str | None = None, before: float | None = None
-    ) -> Sequence[Entry]:
-        answer: Sequence[Entry] = await self._ask_or_raise("entries", limit, tenant, before)
-        return answer
-
-    async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
-        answer: Sequence[Change] = await self._ask_or_raise("changes", limit, before)
-        return answer
-
-    async def reset_breaker(self, provider_id: str) -> Breaker | None:
-        answer: Breaker | None = await self._ask("reset_breaker", provider_id)
-        return answer
-
-    async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
-        answer: Snapshot = await self._ask("watch", generation, version, timeout_s, within_s=timeout_s)
-        return answer
-
-    async def probe(self, provider_id: str) -> float | None:
-        answer: float | None = await self._ask("probe", provider_id)
-        return answer
-
-    async def totals(self) -> Totals:
-        answer: Totals = await self._ask("totals")
-        return answer
-
-    async def _ask_or_raise(self, method: str, *args: object) -> Any:
-        """For what waits for the store, and may come back as an error."""
-        answer = await self._ask(method, *args, within_s=STORE_WITHIN_S)
-        if isinstance(answer, Refusal):
-            raise answer
-        return answer
-
-    async def _ask(
-        self, method: str, *args: object, within_s: float = 0.0, at_most_s: float = ANSWER_WITHIN_S
-    ) -> Any:
+    async def _ask(self, method: str, args: Sequence[Any], within_s: float) -> Any:
         try:
-            async with asyncio.timeout(at_most_s + within_s):
+            async with asyncio.timeout(within_s):
                 actor = self._actor or await self._found()
-                return await getattr(actor, method).remote(*args)
+                answer = await getattr(actor, method).remote(*args)
         except (RayError, GetTimeoutError, TimeoutError, ValueError) as error:
             self._actor = None
             raise ControlUnreachable(f"{method}: {type(error).__name__}") from error
+        if isinstance(answer, REFUSALS):
+            raise answer
+        return answer
 
     async def _found(self) -> Any:
         actor = await asyncio.to_thread(self._made)  # asks the cluster, which may be slow to answer
@@ -307,3 +208,40 @@ class ReadOnlyControlClient(ControlClient):
             raise ValueError("a router has yet to replace it")
         self._actor = actor
         return actor
+
+
+def _of_the_actor(name: str, remote: Remote) -> Callable[..., Awaitable[Any]]:
+    async def call(self: ControlActor, *args: Any) -> Any:
+        if remote.restores:
+            await self.start()
+        try:
+            return await getattr(self._control, name)(*args)
+        except REFUSALS as error:
+            return error  # as a value, which keeps its type
+
+    call.__name__ = name
+    return call
+
+
+def _of_the_client(name: str, remote: Remote) -> Callable[..., Awaitable[Any]]:
+    async def call(self: ControlClient, *args: Any) -> Any:
+        longer_s = args[-1] if name == "watch" else 0.0
+        return await self._ask(name, args, remote.within_s + longer_s)
+
+    call.__name__ = name
+    return call
+
+
+for _name, _remote in CALLS.items():
+    setattr(ControlActor, _name, _of_the_actor(_name, _remote))
+    setattr(ControlClient, _name, _of_the_client(_name, _remote))
+
+
+def control_client(app_name: str, log_level: str, storage: StorageConfig) -> Control:
+    """Return the control actor of this Serve application, as a router calls it."""
+    return cast(Control, ControlClient(app_name, log_level, storage))
+
+
+def read_only_control_client(app_name: str, log_level: str, storage: StorageConfig) -> Control:
+    """Return the same for a replica of a model, which makes no actor and replaces none."""
+    return cast(Control, ReadOnlyControlClient(app_name, log_level, storage))

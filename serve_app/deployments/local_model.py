@@ -29,7 +29,7 @@ from serve_app.config.settings import Settings
 from serve_app.config.storage import StorageConfig
 from serve_app.control.capacity import Presence
 from serve_app.control.protocol import ControlUnreachable
-from serve_app.deployments.control import ReadOnlyControlClient
+from serve_app.deployments.control import read_only_control_client
 from serve_app.deployments.options import deployment_options
 from serve_app.errors import UpstreamError
 from serve_app.ledger.entry import Entry
@@ -111,7 +111,7 @@ class LocalModelDeployment:
     ) -> None:
         configure_logs(log_level)
         context = serve.get_replica_context()
-        self._control = ReadOnlyControlClient(context.app_name, log_level, storage)
+        self._control = read_only_control_client(context.app_name, log_level, storage)
         self._config = config
         self._name = context.replica_id.unique_id
         self._clock = SystemClock()

@@ -27,7 +27,7 @@ from serve_app.control.cache import ControlCache
 from serve_app.control.control_plane import ControlPlane
 from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.control.protocol import Control
-from serve_app.deployments.control import ControlClient
+from serve_app.deployments.control import control_client
 from serve_app.deployments.gc_tuning import tune_gc
 from serve_app.deployments.provider_handle import HandleProvider
 from serve_app.deployments.wiring import wire
@@ -205,5 +205,5 @@ def _connected(settings: Settings) -> tuple[Control, Path | None]:
             uuid4().hex, partial(prices_of, environ=os.environ), log_breaker_change, log_budget_alert
         )
         return LocalControlPlane(plane, SystemClock()), None
-    client = ControlClient(context.app_name, settings.log_level, settings.storage)
+    client = control_client(context.app_name, settings.log_level, settings.storage)
     return client, state_folder(settings.storage, os.environ, context.app_name) / JOURNALS

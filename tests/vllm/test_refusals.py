@@ -100,7 +100,7 @@ async def test_a_replica_whose_engine_does_not_start_says_that_it_leaves(
     visits = Visits()
     context = SimpleNamespace(app_name="app", router_id=SimpleNamespace(unique_id="r"))
     monkeypatch.setattr(local_model.serve, "get_replica_context", lambda: context)
-    monkeypatch.setattr(local_model, "ReadOnlyControlClient", lambda *_: visits)
+    monkeypatch.setattr(local_model, "read_only_control_client", lambda *_: visits)
     monkeypatch.setattr(local_model.LLMServer, "sync_init", lambda _: Broken())
     replica = Quiet.__new__(Quiet)
 

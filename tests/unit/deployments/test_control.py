@@ -14,9 +14,10 @@ from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
 from serve_app.config.storage import StorageConfig
 from serve_app.control.capacity import Presence
-from serve_app.control.protocol import ControlUnreachable, Report, Snapshot
+from serve_app.control.local_control_plane import LocalControlPlane
+from serve_app.control.protocol import Control, ControlUnreachable, Report, Snapshot
 from serve_app.deployments import control
-from serve_app.deployments.control import ControlActor, ReadOnlyControlClient
+from serve_app.deployments.control import CALLS, ControlActor, ControlClient, ReadOnlyControlClient
 from tests.support.entries import entry
 from tests.support.settings import two_providers
 
@@ -124,3 +125,13 @@ async def test_a_visitor_speaks_to_the_authority_that_is_there_and_makes_none(
     there["sekha-control:sekha", control.NAMESPACE] = newest = Handle(__version__)
     await visitor.heartbeat(presence)
     assert newest.heartbeat.asked == [presence]
+
+
+def test_every_call_to_the_control_plane_reaches_the_actor_and_is_spelled_once() -> None:
+    calls = {name for name in vars(Control) if not name.startswith("_")}
+
+    assert set(CALLS) == calls
+    for name in calls:
+        assert callable(getattr(ControlActor, name))
+        assert callable(getattr(ControlClient, name))
+        assert callable(getattr(LocalControlPlane, name))
