@@ -33,7 +33,7 @@ from serve_app.api.asgi import (
     send_answer,
 )
 from serve_app.api.auth import Authorised, Keyring
-from serve_app.api.errors import error_for, error_headers, openai_error, speaks_openai
+from serve_app.api.errors import error_for, error_headers, speaks_openai
 from serve_app.api.health import Exposition, metrics_routes, provider_routes, service_routes
 from serve_app.api.intake import Intake
 from serve_app.api.openai import OpenAIEndpoints, given_request_id
@@ -45,6 +45,7 @@ from serve_app.caller import ANYONE, Caller
 from serve_app.errors import Forbidden, GatewayError, InvalidRequest, ModelNotFound
 from serve_app.events import HttpAnswered
 from serve_app.formats.json_body import BOM, parse_json
+from serve_app.formats.openai_error import openai_error
 from serve_app.gateway.model_access import ModelAccess
 from serve_app.gateway.running import RunningGateway
 from serve_app.routing.target import Target

@@ -1,35 +1,17 @@
 """
 Errors as callers see them.
 
-Under `/v1`, and at chat's other path, they have OpenAI's shape, with `detail` beside it for callers who know
-FastAPI's; elsewhere `{"detail": …}` (docs/api.md).
+Under `/v1`, and at chat's other path, they have OpenAI's shape, elsewhere FastAPI's: `{"detail": …}`
+(docs/api.md).
 """
 
 import math
-from typing import Any
 
 import orjson
 
 from serve_app.api.asgi import Headers
-from serve_app.errors import AdminLimitReached, GatewayError, RateLimitExceeded, UpstreamError
-
-
-def detail_of(error: GatewayError) -> Any:
-    """FastAPI's `detail`: a list of fields for a 422, otherwise a sentence."""
-    return getattr(error, "detail", None) or error.told
-
-
-def openai_error(error: GatewayError) -> bytes:
-    """The error in OpenAI's shape."""
-    told: dict[str, Any] = {
-        "message": error.told,
-        "type": error.kind,
-        "param": error.param,
-        "code": error.code,
-    }
-    if isinstance(error, UpstreamError) and error.details:
-        told["details"] = error.details
-    return orjson.dumps({"error": told, "detail": detail_of(error)})
+from serve_app.errors import AdminLimitReached, GatewayError, RateLimitExceeded
+from serve_app.formats.openai_error import detail_of, openai_error
 
 
 def admin_error(error: GatewayError) -> bytes:

@@ -21,14 +21,16 @@ from serve_app.api.asgi import (
     send_answer,
 )
 from serve_app.api.auth import Keyring
-from serve_app.api.errors import error_headers, openai_error
+from serve_app.api.errors import error_headers
 from serve_app.api.intake import Intake
 from serve_app.caller import ANYONE, Caller, Role
 from serve_app.config.routing import OnStreamFailure
 from serve_app.errors import BudgetExceeded, GatewayError, InvalidRequest, UpstreamError
+from serve_app.formats.openai_chat.chunks import DONE
 from serve_app.formats.openai_chat.request import ChatRequest, read_chat
 from serve_app.formats.openai_embeddings import EmbeddingRequest, read_embedding
-from serve_app.formats.sse import DONE, event, with_member
+from serve_app.formats.openai_error import openai_error
+from serve_app.formats.sse import event, with_member
 from serve_app.gateway.request import GatewayRequest, Operation
 from serve_app.gateway.response import Response, ResponseStream
 from serve_app.gateway.routing_info import METADATA, RoutingInfo, metadata

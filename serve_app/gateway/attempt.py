@@ -5,8 +5,8 @@ from math import inf
 from typing import NamedTuple
 
 from serve_app.control.breakers import Admission
+from serve_app.formats.openai_chat.chunks import chars_said
 from serve_app.gateway.charging import AttemptCharge
-from serve_app.pricing.usage import chars_said
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.target import Target
 

@@ -1,18 +1,9 @@
 """What one answer used."""
 
-import re
 from enum import StrEnum
 from typing import NamedTuple
 
-import orjson
-
 CHARS_PER_TOKEN = 4  # the usual rule of thumb for English text
-
-# A quote inside a JSON string is escaped, so this matches members only, never what a model says.
-# It gives nothing back (`*+`), so a frame of megabytes is read once.
-_SAID = re.compile(
-    rb'"(content|reasoning_content|reasoning|arguments)"\s*:\s*' rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
-)
 
 
 class Tier(StrEnum):
@@ -90,33 +81,6 @@ class Usage(NamedTuple):
     @property
     def total_tokens(self) -> int:
         return self.input_tokens + self.output_tokens
-
-
-def chars_said(block: bytes) -> int:
-    """
-    How much a block of a stream's frames says, in characters.
-
-    Some upstreams tell a thought under both of its names; it counts once.
-    """
-    said = thought = again = 0
-    for name, text in _SAID.findall(block, max(0, block.find(b'"delta"'))):  # nothing is said before
-        if name == b"reasoning":
-            thought += _length(text)
-        elif name == b"reasoning_content":
-            again += _length(text)
-        else:
-            said += _length(text)
-    return said + max(thought, again)
-
-
-def _length(text: bytes) -> int:
-    """Of the inside of a JSON string, in characters."""
-    if text.isascii() and b"\\" not in text:
-        return len(text)
-    try:
-        return len(orjson.loads(b'"%b"' % text))
-    except orjson.JSONDecodeError:  # half a character, or half a pair
-        return len(text)
 
 
 def estimate_tokens(text_length: int) -> int:

@@ -1,5 +1,5 @@
 """
-Server-sent events, as far as chat completions need them.
+Chat completions' streams on their way through: what goes on to the caller, and how the answer ended.
 
 Every frame is parsed, because half a frame in the hands of a caller's SDK ends the whole stream; most are
 passed on as the bytes they came in all the same. This runs for every token of every stream.
@@ -10,15 +10,20 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
-
 from serve_app.errors import FailureKind, UpstreamError
-from serve_app.pricing.reported_usage import usage_of
+from serve_app.formats.json_objects import Found, as_json, errors_in_list, found_in, parsed
+from serve_app.formats.openai_chat.chunks import (
+    choices_in,
+    index_of,
+    is_chunk,
+    is_mere_text,
+    usage_in,
+    without_empty_usage,
+)
+from serve_app.formats.sse import Frame, FrameCutter, event, frames_in, plain_data
 from serve_app.pricing.usage import Usage
 from serve_app.providers.counted_usage import Said
 from serve_app.providers.finish_reasons import finish_of, tell_unknown_finish
-from serve_app.providers.frame_cutter import FrameCutter, data_of
-from serve_app.providers.json_objects import Found, as_json, errors_in_list, found_in, parsed
 from serve_app.providers.openai_compatible.failures import (
     broken,
     failure_of_ending,
@@ -32,19 +37,10 @@ logger = logging.getLogger("sekha.providers")
 
 FRAME_LIMIT = 64 * 1024 * 1024  # bytes of a frame that has not ended: beyond that nobody is sending frames
 
-DONE = b"data: [DONE]\n\n"
-
-_ERROR_EVENT = re.compile(rb"(?:^|\n)event:\s*error\s*\n")
 # What begins as an object, or holds one of these, was more than noise between the pieces of an answer.
 _PART_OF_AN_ANSWER = re.compile(
     rb'"(?:choices|delta|content|text|tool_calls|arguments|refusal|reasoning\w*|finish_reason|error)\b'
 )
-_NO_USAGE = re.compile(rb',\s*"usage"\s*:\s*null|"usage"\s*:\s*null\s*,?\s*')
-
-
-def frame_of(chunk: Any) -> bytes:
-    """One SSE frame with this JSON in it."""
-    return b"data: " + orjson.dumps(chunk) + b"\n\n"
 
 
 class ChatFrames:
@@ -133,12 +129,12 @@ class ChatFrames:
     def _pass(self, block: bytes) -> bytes:
         if not block or self.is_done or self.failure is not None:
             return b""
-        if not _is_plain(block):
-            return self._one_by_one((data_of(frame), None, frame) for frame in block.split(b"\n\n"))
-        pieces = block[6:-2].split(b"\n\ndata: ")
+        pieces = plain_data(block)
+        if pieces is None:
+            return self._one_by_one((frame.json, None, frame) for frame in frames_in(block))
         chunks = [parsed(data) for data in pieces]
-        if not all(map(_is_mere_text, chunks)):
-            return self._one_by_one((data, chunk, b"") for data, chunk in zip(pieces, chunks, strict=True))
+        if not all(map(is_mere_text, chunks)):
+            return self._one_by_one((data, chunk, None) for data, chunk in zip(pieces, chunks, strict=True))
         self.count += len(chunks)
         self._has_choices = True
         if self._said or self._choices > 1:
@@ -146,7 +142,7 @@ class ChatFrames:
                 self._hear(chunk)
         return block
 
-    def _one_by_one(self, frames: Iterable[tuple[bytes, dict[str, Any] | None, bytes]]) -> bytes:
+    def _one_by_one(self, frames: Iterable[tuple[bytes, dict[str, Any] | None, Frame | None]]) -> bytes:
         """What the caller shall see of frames that are looked at: each with its data, read or not."""
         shown = []
         for data, chunk, frame in frames:
@@ -154,27 +150,28 @@ class ChatFrames:
                 break
             if seen := self._look_at(data, chunk, frame):
                 self.count += 1
-                shown.append(b"data: " + seen + b"\n\n")
+                shown.append(event(seen))
         return b"".join(shown)
 
-    def _look_at(self, data: bytes, chunk: dict[str, Any] | None, frame: bytes) -> bytes:
+    def _look_at(self, data: bytes, chunk: dict[str, Any] | None, frame: Frame | None) -> bytes:
         """The data of one frame as the caller shall see it; empty: not at all."""
         if data == b"[DONE]":
             self.is_done = True
             return b""
         if not data:
-            return self._without_a_name(frame)
+            return self._without_data(frame)
+        is_error_event = frame is not None and frame.name.strip() == b"error"
         found = Found(chunk, data) if chunk is not None else found_in(data)
         if found is None:
-            return self._look_at_no_object(data, is_error=_ERROR_EVENT.search(frame) is not None)
-        if _ERROR_EVENT.search(frame) or is_error(found.object):
+            return self._look_at_no_object(data, is_error_event)
+        if is_error_event or is_error(found.object):
             self.failure = failure_of_error(found.object, self._provider_id, self._secret)
             return b""
         return self._look_inside(found)
 
-    def _look_at_no_object(self, data: bytes, is_error: bool) -> bytes:
+    def _look_at_no_object(self, data: bytes, is_error_event: bool) -> bytes:
         """An error in a list, as Google writes it, or in plain words; or nothing that can be read."""
-        if is_error:
+        if is_error_event:
             self.failure = failure_of_error(data, self._provider_id, self._secret)
             return b""
         if (errors := errors_in_list(data)) is not None:
@@ -182,9 +179,9 @@ class ChatFrames:
             return b""
         return self._drop(data)
 
-    def _without_a_name(self, frame: bytes) -> bytes:
+    def _without_data(self, frame: Frame | None) -> bytes:
         """A frame without a line of data is a comment; but some servers put a bare error into a stream."""
-        bare = frame.strip()
+        bare = b"" if frame is None else frame.raw.strip()
         if bare[:1] != b"{":
             return b""
         found = found_in(bare)
@@ -195,7 +192,7 @@ class ChatFrames:
 
     def _look_inside(self, found: Found) -> bytes:
         chunk, data = found.object, found.data
-        if not _is_chunk(chunk):
+        if not is_chunk(chunk):
             return self._drop(data)
         if chunk.get("choices"):
             self._has_choices = True
@@ -205,15 +202,15 @@ class ChatFrames:
         reported = chunk.get("usage")
         if reported is None and not self._wants_usage and "usage" in chunk:
             del chunk["usage"]
-            data = _without_empty_usage(data)
-            if _is_mere_text(chunk):
+            data = without_empty_usage(data)
+            if is_mere_text(chunk):
                 return data
         changed = self._end_choices(chunk)
         if self.failure is not None:
             return b""
         changed = self._numbering.number(chunk) or changed
         if isinstance(reported, dict):
-            self.usage = usage_of(reported, chunk.get("service_tier")) or self.usage
+            self.usage = usage_in(chunk) or self.usage
             if not self._wants_usage:
                 if not chunk.get("choices"):
                     return b""
@@ -224,7 +221,7 @@ class ChatFrames:
     def _end_choices(self, chunk: dict[str, Any]) -> bool:
         """Note which choices this chunk ends, and how; True when the caller shall see another word for it."""
         changed = False
-        for choice in _choices_in(chunk):
+        for choice in choices_in(chunk):
             if choice.get("error"):
                 said, kind = choice["error"], FailureKind.BROKEN
                 self.failure = failure_of_ending(said, kind, self._provider_id, self._secret)
@@ -244,7 +241,7 @@ class ChatFrames:
             if word != reason:
                 choice["finish_reason"] = word
                 changed = True
-            self._finished.add(_index_of(choice))
+            self._finished.add(index_of(choice))
         return changed
 
     def _hear(self, chunk: dict[str, Any] | None) -> None:
@@ -252,7 +249,7 @@ class ChatFrames:
         if self._said:
             self._said.listen(chunk)
         if self._choices > 1:
-            self._seen.update(_index_of(choice) for choice in _choices_in(chunk))
+            self._seen.update(index_of(choice) for choice in choices_in(chunk))
 
     def _drop(self, data: bytes) -> bytes:
         """
@@ -267,103 +264,3 @@ class ChatFrames:
                 "provider '%s' sent a frame that is not JSON: %d bytes dropped", self._provider_id, len(data)
             )
         return b""
-
-
-def says_something(block: bytes) -> bool:
-    """Whether there is more in these frames than that an answer begins: a word, a tool call, an end."""
-    return any(_speaks(frame.removeprefix(b"data: ")) for frame in block.split(b"\n\n") if frame)
-
-
-def speaks(chunk: Any) -> bool:
-    """As `says_something`, of one chunk; what we do not understand, the caller shall see."""
-    if isinstance(chunk, dict) and chunk.get("choices") is None:
-        return False  # something beside the answer, or in its place
-    choices = chunk["choices"] if isinstance(chunk, dict) else None
-    if not isinstance(choices, list) or not choices:
-        return True
-    return any(
-        choice.get("finish_reason")
-        or any(value for name, value in _delta_of(choice).items() if name != "role")
-        for choice in choices
-        if isinstance(choice, dict)
-    )
-
-
-def _delta_of(choice: dict[str, Any]) -> dict[str, Any]:
-    delta = choice.get("delta")
-    return delta if isinstance(delta, dict) else {}
-
-
-def _speaks(data: bytes) -> bool:
-    try:
-        return speaks(orjson.loads(data))
-    except orjson.JSONDecodeError:
-        return True
-
-
-def _is_plain(block: bytes) -> bool:
-    """True when every frame is one line of data, and that a JSON object as far as its ends tell."""
-    frames = block.count(b"\n\n")
-    return (
-        block.startswith(b"data: {")
-        and block.endswith(b"}\n\n")
-        and block.count(b"\n") == 2 * frames
-        and block.count(b"}\n\ndata: {") == frames - 1
-    )
-
-
-def _is_mere_text(chunk: dict[str, Any] | None) -> bool:
-    """True when a chunk ends nothing, tells no usage and no error, and begins no call of a tool."""
-    if chunk is None or "usage" in chunk or "error" in chunk:
-        return False
-    choices = chunk.get("choices")
-    if not choices or type(choices) is not list:
-        return False
-    for choice in choices:
-        if type(choice) is not dict or choice.get("finish_reason") or "error" in choice:
-            return False
-        delta = choice.get("delta")
-        if delta and (type(delta) is not dict or ("tool_calls" in delta and _begins_call(delta))):
-            return False
-    return True
-
-
-def _begins_call(delta: dict[str, Any]) -> bool:
-    """Whether there is a call with an id, or a piece of one without a number."""
-    calls = delta["tool_calls"]
-    if type(calls) is not list:
-        return calls is not None
-    return any(type(c) is not dict or type(c.get("index")) is not int or c.get("id") for c in calls)
-
-
-def _is_chunk(chunk: dict[str, Any]) -> bool:
-    """Whether it is built as a chunk is; what is not, nobody after us could read either."""
-    choices = chunk.get("choices")
-    if choices is None:
-        return True
-    return isinstance(choices, list) and all(
-        isinstance(choice, dict)
-        and isinstance(delta := choice.get("delta") or {}, dict)
-        and isinstance(calls := delta.get("tool_calls") or [], list)
-        and all(isinstance(call, dict) for call in calls)
-        for choice in choices
-    )
-
-
-def _without_empty_usage(data: bytes) -> bytes:
-    """The data without a usage that is null, as nearly all chunks of a stream have it."""
-    for written in (b',"usage":null', b', "usage": null'):
-        bare = data.replace(written, b"", 1)
-        if len(bare) < len(data):
-            return bare
-    return _NO_USAGE.sub(b"", data)
-
-
-def _choices_in(chunk: dict[str, Any] | None) -> list[dict[str, Any]]:
-    choices = (chunk or {}).get("choices")
-    return [c for c in choices if isinstance(c, dict)] if isinstance(choices, list) else []
-
-
-def _index_of(choice: dict[str, Any]) -> int:
-    index = choice.get("index")
-    return index if isinstance(index, int) else 0

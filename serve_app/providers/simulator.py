@@ -16,11 +16,11 @@ import orjson
 from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig, Script
 from serve_app.errors import UpstreamError, upstream_error
+from serve_app.formats.openai_chat.chunks import frame_of
 from serve_app.pricing.usage import Usage, estimate_tokens
 from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.bodies import choices_in, fields_of
 from serve_app.providers.failure_kinds import kind_of
-from serve_app.providers.frames import frame_of
 from serve_app.providers.timeouts import Timeout, out_of_time
 
 _WORDS = re.compile(r"\w+")

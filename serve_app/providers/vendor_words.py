@@ -15,6 +15,8 @@ from typing import Any
 
 import orjson
 
+from serve_app.formats.sse import whole_frames
+
 DEEPEST = 6  # errors within errors that are looked into
 MOST_READ = 65_536  # bytes of a body: nobody explains a refusal at greater length
 MOST_DETAILS = 8
@@ -94,8 +96,8 @@ def _read(body: bytes) -> Any:
     if found is not None:
         return found
     if text.startswith(("data:", "event:")):  # an error event instead of an error
-        data = (line[5:].strip() for line in text.splitlines() if line.startswith("data:"))
-        return next((event for line in data if (event := _json_in(line)) is not None), text)
+        data = (frame.data.decode(errors="replace").strip() for frame in whole_frames(body.lstrip()))
+        return next((found for event in data if (found := _json_in(event)) is not None), text)
     return text
 
 

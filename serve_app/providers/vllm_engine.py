@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
+from serve_app.formats.openai_chat.chunks import says_something
 from serve_app.pricing.usage import CHARS_PER_TOKEN
 from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.bodies import (
@@ -25,7 +26,7 @@ from serve_app.providers.bodies import (
     inputs_in,
     usage_in,
 )
-from serve_app.providers.frames import ChatFrames, says_something
+from serve_app.providers.frames import ChatFrames
 from serve_app.providers.openai_compatible.failures import broken, too_much, too_much_of_nothing
 from serve_app.providers.timeouts import USAGE_S, OutOfTime, Timeout, out_of_time, within
 from serve_app.providers.whole_answer import checked

@@ -3,8 +3,8 @@
 from typing import Any, NamedTuple
 
 from serve_app.errors import FailureKind, UpstreamError
+from serve_app.formats.json_objects import as_json, errors_in_list, found_in, parsed
 from serve_app.providers.finish_reasons import finish_of, tell_unknown_finish
-from serve_app.providers.json_objects import as_json, errors_in_list, found_in, parsed
 from serve_app.providers.openai_compatible.failures import broken, failure_of_ending, failure_of_error
 from serve_app.providers.vendor_words import is_error
 

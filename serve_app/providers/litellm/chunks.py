@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from serve_app.errors import UpstreamError
+from serve_app.formats.openai_chat.chunks import frame_of
 from serve_app.providers.finish_reasons import retold, tell_unknown_finish
-from serve_app.providers.frames import frame_of
 from serve_app.providers.litellm.overheard import Overheard
 from serve_app.providers.openai_compatible.failures import (
     broken,
@@ -54,11 +54,6 @@ def shown(chunk: dict[str, Any], wants_usage: bool) -> bytes:
 def ended_in(chunk: dict[str, Any]) -> set[int]:
     """Which choices this chunk ends."""
     return {choice.get("index") or 0 for choice in chunk["choices"] if choice.get("finish_reason")}
-
-
-def text_length(chunk: dict[str, Any]) -> int:
-    """How much text there is in a chunk, over all its choices."""
-    return sum(len(choice["delta"].get("content") or "") for choice in chunk["choices"])
 
 
 def failure_heard(

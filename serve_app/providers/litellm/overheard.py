@@ -10,12 +10,11 @@ and facts out.
 import re
 from typing import Any
 
+from serve_app.formats.json_objects import as_json, errors_in_list, found_in, parsed
+from serve_app.formats.sse import Frame, FrameCutter, frames_in
 from serve_app.providers.body_form import Form, form_of
-from serve_app.providers.frame_cutter import FrameCutter, data_of
-from serve_app.providers.json_objects import as_json, errors_in_list, found_in, parsed
 from serve_app.providers.vendor_words import MOST_READ, is_error
 
-_ERROR_EVENT = re.compile(rb"(?:^|\n)event:\s*error\s*(?:\n|$)")
 _PART_OF_AN_ANSWER = re.compile(
     rb'"(?:choices|candidates|delta|content|text|tool_calls|arguments|finish_?[rR]eason|stop_?[rR]eason)\b'
 )
@@ -134,29 +133,29 @@ class Overheard:
     # Frame by frame
 
     def _frames(self, block: bytes) -> bytes:
-        return b"".join(self._frame(frame) for frame in block.split(b"\n\n") if frame.strip())
+        return b"".join(self._frame(frame) for frame in frames_in(block) if frame.raw.strip())
 
-    def _frame(self, frame: bytes) -> bytes:
-        data = data_of(frame)
+    def _frame(self, frame: Frame) -> bytes:
+        data, is_error_event = frame.json, frame.name.strip() == b"error"
         if not data:
-            bare = parsed(frame.strip()) if frame.strip()[:1] == b"{" else None
+            bare = parsed(frame.raw.strip()) if frame.raw.strip()[:1] == b"{" else None
             if bare is not None and is_error(bare):
                 self._note(bare)
-            return frame + b"\n\n"
+            return frame.raw + b"\n\n"
         found = found_in(data)
         if found is not None:
-            if _ERROR_EVENT.search(frame):
+            if is_error_event:
                 self.error = self.error or found.object
             self._note(found.object)
             changed = self._mend(found.object)
-            return _written(frame, as_json(found.object) if changed else found.data)
-        if (errors := errors_in_list(data)) is not None or _ERROR_EVENT.search(frame):
+            return _written(frame.raw, as_json(found.object) if changed else found.data)
+        if (errors := errors_in_list(data)) is not None or is_error_event:
             self.error = self.error or errors or data
             return b""
         if data[:1] == b"{" or _PART_OF_AN_ANSWER.search(data):
             self.lost += 1
             return b""
-        return _written(frame, data)
+        return _written(frame.raw, data)
 
     # What is said
 

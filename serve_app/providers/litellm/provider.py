@@ -18,6 +18,7 @@ import orjson
 from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import ConfigError, FailureKind, UpstreamError, upstream_error
+from serve_app.formats.openai_chat.chunks import frame_of, speaks, text_in
 from serve_app.providers.address_policy import AddressPolicy
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.bodies import (
@@ -31,7 +32,6 @@ from serve_app.providers.bodies import (
 from serve_app.providers.catalogue.vendor import NativeApi, Vendor
 from serve_app.providers.connections import open_session
 from serve_app.providers.counted_usage import counted, listener_for, said_in
-from serve_app.providers.frames import frame_of, speaks
 from serve_app.providers.health_check import listed_models, look, paid_question
 from serve_app.providers.keys import missing_key
 from serve_app.providers.litellm.chunks import (
@@ -41,7 +41,6 @@ from serve_app.providers.litellm.chunks import (
     openai_form,
     shortfall,
     shown,
-    text_length,
 )
 from serve_app.providers.litellm.request import Address, LiteLlmRequests
 from serve_app.providers.litellm_opened import Ended, Opened
@@ -110,7 +109,7 @@ class LiteLlmProvider:
             while isinstance(chunk, dict):
                 opened.finished |= ended_in(chunk)
                 usage = usage_in(chunk) or usage
-                chars += text_length(chunk)
+                chars += len(text_in(chunk))
                 if said:
                     said.listen(chunk)
                 if frame := shown(chunk, call.wants_usage):

@@ -20,6 +20,9 @@ from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
 from serve_app.formats.exact_json import dumps
+from serve_app.formats.json_objects import as_json
+from serve_app.formats.openai_chat.chunks import DONE, says_something
+from serve_app.formats.openai_chat.stream_conversion import frames_of, whole_of
 from serve_app.pricing.usage import CHARS_PER_TOKEN
 from serve_app.providers.address_policy import DEFAULT_ENDPOINT_POLICY, AddressPolicy, EndpointPolicy
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
@@ -38,9 +41,8 @@ from serve_app.providers.body_form import Form, form_of
 from serve_app.providers.catalogue.vendor import Vendor
 from serve_app.providers.connections import Pool
 from serve_app.providers.counted_usage import Said, counted, listener_for, said_in
-from serve_app.providers.frames import DONE, ChatFrames, says_something
+from serve_app.providers.frames import ChatFrames
 from serve_app.providers.health_check import listed_models, look
-from serve_app.providers.json_objects import as_json
 from serve_app.providers.keys import missing_key
 from serve_app.providers.openai_compatible.failures import (
     NETWORK,
@@ -53,7 +55,6 @@ from serve_app.providers.openai_compatible.failures import (
 )
 from serve_app.providers.openai_compatible.usage_asked import Place, UsageAsked
 from serve_app.providers.reading import read_at_most, words_of_refusal
-from serve_app.providers.stream_conversion import frames_of, whole_of
 from serve_app.providers.timeouts import USAGE_S, OutOfTime, Timeout, within
 from serve_app.providers.whole_answer import checked
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+from serve_app.formats.openai_chat.chunks import frame_of
 from serve_app.pricing.price import MILLION, Price
 from serve_app.pricing.reported_usage import usage_of
 from serve_app.pricing.usage import Tier, Usage
 from serve_app.providers.bodies import usage_in
-from serve_app.providers.frames import ChatFrames, frame_of
+from serve_app.providers.frames import ChatFrames
 
 
 def per_token(**nano: Any) -> Price:

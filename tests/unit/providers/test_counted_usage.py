@@ -7,11 +7,12 @@ from typing import Any
 import orjson
 import pytest
 
+from serve_app.formats.openai_chat.chunks import frame_of
 from serve_app.pricing.usage import Usage
 from serve_app.providers import counted_usage as module
 from serve_app.providers.base import Call
 from serve_app.providers.counted_usage import PER_IMAGE, PER_MESSAGE, Said, counted, listener_for, said_in
-from serve_app.providers.frames import ChatFrames, frame_of
+from serve_app.providers.frames import ChatFrames
 from serve_app.providers.tokenizer import O200K, Tokenizer
 
 HELLO = {"role": "user", "content": "Hello, world!"}  # a role is one token, this text four

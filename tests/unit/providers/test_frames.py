@@ -7,8 +7,9 @@ import orjson
 import pytest
 
 from serve_app.errors import FailureKind
+from serve_app.formats.openai_chat.chunks import frame_of, says_something
 from serve_app.pricing.usage import Usage
-from serve_app.providers.frames import FRAME_LIMIT, ChatFrames, frame_of, says_something
+from serve_app.providers.frames import FRAME_LIMIT, ChatFrames
 
 RATE_LIMITED = FailureKind.RATE_LIMITED
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serve_app.providers.frame_cutter import data_of
-from serve_app.providers.frames import ChatFrames, says_something
+from serve_app.formats.openai_chat.chunks import says_something
+from serve_app.formats.sse import frames_in
+from serve_app.providers.frames import ChatFrames
 from serve_app.providers.litellm.overheard import Overheard
 
 MANY = int(os.environ.get("SEKHA_FUZZ_EXAMPLES", "200"))
@@ -170,7 +171,7 @@ def test_a_translator_reads_every_text_wherever_it_is_cut_and_however_it_splits_
 
     lines = [line for line in shown.splitlines() if line.startswith("data: ")]
     read = [json.loads(line.removeprefix("data: "))["t"] for line in lines]
-    assert read == [json.loads(data_of(frame))["t"] for frame in frames]
+    assert read == [json.loads(next(frames_in(frame)).json)["t"] for frame in frames]
     assert shown.count("event: x\n") == len(frames)
     assert heard.lost == 0
     assert heard.pending == 0

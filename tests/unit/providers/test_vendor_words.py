@@ -155,6 +155,13 @@ SHAPES: list[tuple[str, int, Any, FailureKind, str]] = [
     ),
     ("an event", 400, b'event: error\ndata: {"error":{"message":"no eggs"}}\n\n', REJECTED, "no eggs"),
     (
+        "an event with a separator in its text",
+        400,
+        'event: error\r\ndata: {"error":{"message":"no\u2028eggs"}}\r\n\r\n'.encode(),
+        REJECTED,
+        "no\u2028eggs",
+    ),
+    (
         "JSON in a message",
         400,
         {"error": {"message": '{"error":{"message":"no eggs"}}'}},

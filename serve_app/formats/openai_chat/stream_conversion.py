@@ -8,7 +8,7 @@ nothing else.
 from collections.abc import Iterable
 from typing import Any
 
-from serve_app.providers.json_objects import as_json, parsed
+from serve_app.formats.openai_chat.chunks import chunks_in, frame_of
 
 _TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
 
@@ -19,10 +19,9 @@ def whole_of(frames: bytes) -> dict[str, Any]:
 
     They are as `ChatFrames` gives them: read, numbered, and with their usage.
     """
-    chunks = [chunk for frame in frames.split(b"\n\n") if (chunk := parsed(frame.removeprefix(b"data: ")))]
     choices: dict[int, dict[str, Any]] = {}
     whole: dict[str, Any] = {}
-    for chunk in chunks:
+    for chunk in chunks_in(frames):
         whole |= {name: value for name, value in chunk.items() if name not in ("choices", "object")}
         for choice in chunk.get("choices") or ():
             index = choice.get("index")
@@ -33,7 +32,7 @@ def whole_of(frames: bytes) -> dict[str, Any]:
 
 def frames_of(whole: dict[str, Any]) -> bytes:
     """Return the frames of a stream that says what this chat completion says."""
-    return b"".join(b"data: " + as_json(chunk) + b"\n\n" for chunk in chunks_of(whole))
+    return b"".join(map(frame_of, chunks_of(whole)))
 
 
 def chunks_of(whole: dict[str, Any]) -> list[dict[str, Any]]:
