@@ -26,9 +26,11 @@ from serve_app.api.intake import Intake
 from serve_app.caller import ANYONE, Caller, Role
 from serve_app.config.routing import OnStreamFailure
 from serve_app.errors import BudgetExceeded, GatewayError, InvalidRequest, UpstreamError
+from serve_app.formats.chat_request import ChatRequest
+from serve_app.formats.embedding_request import EmbeddingRequest
 from serve_app.formats.openai_chat.chunks import DONE
-from serve_app.formats.openai_chat.request import ChatRequest, read_chat
-from serve_app.formats.openai_embeddings import EmbeddingRequest, read_embedding
+from serve_app.formats.openai_chat.request import read_chat
+from serve_app.formats.openai_embeddings import read_embedding
 from serve_app.formats.openai_error import openai_error
 from serve_app.formats.sse import event, with_member
 from serve_app.gateway.request import GatewayRequest, Operation

@@ -23,9 +23,11 @@ from serve_app.config.settings import Settings
 from serve_app.deployments.embedded import Authority, LocalGateway, local_gateway
 from serve_app.errors import GatewayError
 from serve_app.events import Listener
+from serve_app.formats.chat_request import ChatRequest
+from serve_app.formats.embedding_request import EmbeddingRequest
 from serve_app.formats.openai_chat.chunks import chunks_in
-from serve_app.formats.openai_chat.request import ChatRequest, read_chat
-from serve_app.formats.openai_embeddings import EmbeddingRequest, read_embedding
+from serve_app.formats.openai_chat.request import read_chat
+from serve_app.formats.openai_embeddings import read_embedding
 from serve_app.gateway.request import GatewayRequest, Operation
 from serve_app.gateway.response import Response
 from serve_app.gateway.routing_info import METADATA, metadata

@@ -1,9 +1,11 @@
 """`POST /v1/embeddings`, as far as the gateway must understand it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+from serve_app.config.wire_format import WireFormat
+from serve_app.errors import GatewayError
+from serve_app.formats.embedding_request import EmbeddingRequest
 from serve_app.formats.json_body import (
     BOM,
     MOST_TOKENS,
@@ -14,23 +16,31 @@ from serve_app.formats.json_body import (
     text,
     tokens,
 )
-from serve_app.formats.routing_fields import NO_WISHES, Wishes, read_wishes
+from serve_app.formats.openai_error import openai_error
+from serve_app.formats.routing_fields import read_wishes
+from serve_app.formats.sse import spliced
 from serve_app.pricing.prompt import Prompt
 from serve_app.pricing.usage import estimate_tokens
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddingRequest:
-    """An embeddings request: the caller's bytes, and what routing needs to know of them."""
+class OpenAIEmbeddings:
+    """The format of `POST /v1/embeddings`."""
 
-    raw: bytes
-    model: str | None
-    input_tokens: int
-    prompt: Prompt | None = None
-    preferred_model: str | None = None
-    max_cost: int | None = None
-    wishes: Wishes = NO_WISHES
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    name = WireFormat.OPENAI_EMBEDDINGS
+
+    def parse(self, body: bytes) -> EmbeddingRequest:
+        return read_embedding(body)
+
+    def response(self, body: bytes, members: Mapping[str, object]) -> bytes:
+        for name, value in members.items():
+            body = spliced(body, name, value)
+        return body
+
+    def error(self, error: GatewayError) -> bytes:
+        return openai_error(error)
+
+
+OPENAI_EMBEDDINGS = OpenAIEmbeddings()
 
 
 def read_embedding(raw: bytes) -> EmbeddingRequest:

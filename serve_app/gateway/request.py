@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from serve_app.caller import ANYONE, Caller
 from serve_app.config.routing import OnStreamFailure
-from serve_app.formats.openai_chat.request import ChatRequest
-from serve_app.formats.openai_embeddings import EmbeddingRequest
+from serve_app.formats.chat_request import ChatRequest
+from serve_app.formats.embedding_request import EmbeddingRequest
 from serve_app.formats.routing_api import RouteRequest
 
 Content = ChatRequest | EmbeddingRequest | RouteRequest

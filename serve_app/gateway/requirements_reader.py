@@ -10,8 +10,8 @@ from serve_app.config.settings import Settings
 from serve_app.control.backend import OFFERED, Backend, switched_by
 from serve_app.control.cache import ControlCache
 from serve_app.errors import InvalidRequest
-from serve_app.formats.openai_chat.request import ChatRequest
-from serve_app.formats.openai_embeddings import EmbeddingRequest
+from serve_app.formats.chat_request import ChatRequest
+from serve_app.formats.embedding_request import EmbeddingRequest
 from serve_app.formats.routing_api import RouteRequest
 from serve_app.formats.routing_fields import Wishes
 from serve_app.gateway.model_access import ModelAccess

@@ -13,8 +13,8 @@ from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.deployments.wiring import wire
 from serve_app.errors import UpstreamError
 from serve_app.events import Event
-from serve_app.formats.openai_chat.request import ChatRequest
-from serve_app.formats.openai_embeddings import EmbeddingRequest
+from serve_app.formats.chat_request import ChatRequest
+from serve_app.formats.embedding_request import EmbeddingRequest
 from serve_app.gateway.middleware import Middleware
 from serve_app.gateway.planner import Planner
 from serve_app.gateway.request import Content, GatewayRequest, Operation

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from serve_app.formats.chat_request import NO_HOSTED_TOOLS, HostedTools
 from serve_app.formats.json_body import MOST_TOKENS, InvalidField, whole_number
 
 DEFAULT_USES = 5  # of a tool that takes `max_uses`, where the caller sets none and a budget applies
@@ -27,29 +28,9 @@ _UNBOUNDED = ("plugins", "search_parameters", "enable_search")
 _FIELDS = frozenset({"tools", "web_search_options", *_UNBOUNDED})
 
 
-class HostedTools(NamedTuple):
-    """
-    What a request lets the vendor run.
-
-    Fields:
-        searches: how many searches, at most.
-        fetched: tokens of documents that the vendor may fetch into the prompt.
-        unbounded: the first tool of which nobody knows how often it runs or what a use costs.
-        lacks_uses: whether a tool takes `max_uses` and the caller has set none.
-    """
-
-    searches: int = 0
-    fetched: int = 0
-    unbounded: str | None = None
-    lacks_uses: bool = False
-
-
-NONE = HostedTools()
-
-
 def hosted_tools(body: Mapping[str, Any]) -> HostedTools:
     """Return what the body lets the vendor run; `tools`, if there, is a list of objects."""
-    found = NONE
+    found = NO_HOSTED_TOOLS
     if _FIELDS.isdisjoint(body):
         return found
     for tool in body.get("tools") or ():

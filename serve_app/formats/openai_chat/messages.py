@@ -1,5 +1,6 @@
-"""The messages of a chat, as far as a later stage relies on their form."""
+"""The messages of a chat: checked as far as a later stage relies on their form, read, and added to."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from serve_app.errors import InvalidRequest
@@ -7,6 +8,8 @@ from serve_app.formats.json_body import InvalidField
 from serve_app.formats.openai_chat.parts import check_part
 
 _TEXTS = ("name", "tool_call_id", "refusal")
+_TEXT_PARTS = ("text", "input_text")
+_INSTRUCTS = ("system", "developer")
 
 
 def messages_of(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -35,6 +38,33 @@ def messages_of(body: dict[str, Any]) -> list[dict[str, Any]]:
         if len(message) > 2 or content is None:
             _check_more(message, place)
     return messages
+
+
+def last_user_text(messages: Sequence[dict[str, Any]]) -> str:
+    """Return the text of the last message whose role is `user`; empty where there is none."""
+    contents = (message.get("content") for message in reversed(messages) if message["role"] == "user")
+    content = next(contents, None) or ""
+    if isinstance(content, str):
+        return content
+    return "\n".join(part["text"] for part in content if part["type"] in _TEXT_PARTS)
+
+
+def with_system_text(messages: Sequence[dict[str, Any]], text: str) -> list[dict[str, Any]]:
+    """
+    Return the messages with this text at the end of their instructions.
+
+    Many chat templates take one system message only, and only as the first one: the text joins the last of
+    the instructions that the messages begin with; where they begin with none, it is a message of its own.
+    """
+    place = next((n for n, m in enumerate(messages) if m["role"] not in _INSTRUCTS), len(messages)) - 1
+    if place < 0:
+        return [{"role": "system", "content": text}, *messages]
+    content = messages[place].get("content") or ""
+    if isinstance(content, str):
+        joined: str | list[Any] = f"{content}\n\n{text}" if content else text
+    else:
+        joined = [*content, {"type": "text", "text": text}]
+    return [*messages[:place], {**messages[place], "content": joined}, *messages[place + 1 :]]
 
 
 def _check_parts(parts: list[Any], message: int) -> None:

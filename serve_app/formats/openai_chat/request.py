@@ -1,69 +1,26 @@
-"""`POST /v1/chat/completions`, as far as the gateway must understand it (contract 1.4)."""
+"""`POST /v1/chat/completions`, as far as the gateway must understand it."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.exact_json import dumps
 from serve_app.formats.json_body import BOM, cost_limit, parameters_of, parse_body, whole
 from serve_app.formats.openai_chat.fields import check_fields
-from serve_app.formats.openai_chat.hosted_tools import NONE, HostedTools, hosted_tools
+from serve_app.formats.openai_chat.hosted_tools import hosted_tools
 from serve_app.formats.openai_chat.images import check_images, images_in_text, link_schemes
 from serve_app.formats.openai_chat.messages import messages_of
 from serve_app.formats.openai_chat.output import read_output
 from serve_app.formats.openai_chat.thinking import asks_to_think
-from serve_app.formats.routing_fields import NO_WISHES, Wishes, read_wishes
-from serve_app.pricing.prompt import Prompt, prompt_of
+from serve_app.formats.routing_fields import read_wishes
+from serve_app.pricing.prompt import prompt_of
 from serve_app.pricing.usage import estimate_tokens
 
-DEFAULT_OUTPUT_TOKENS = 500  # contract 3.3: what an answer is reckoned at when nobody set a limit
+DEFAULT_OUTPUT_TOKENS = 500  # the estimate for an answer without a limit
 
 LEFT_TO_US = (None, "", "auto")  # a model that is chosen here
 
 
-NO_PARAMETERS: Mapping[str, Any] = {}
-
 _READ_AS_WELL = ("tools", "functions", "response_format")
-
-
-class ChatRequest(NamedTuple):
-    """
-    A chat request: the caller's bytes, and what routing needs to know of them.
-
-    `input_tokens` is estimated at four bytes a token over everything that is text; `prompt` is what bounds
-    the tokens that a vendor may count. `output_limit` is the most tokens one answer may have, None where the
-    caller says nothing, `thinking` how many of them are asked for to think; `answers` is how many are asked
-    for, `tools` what the vendor may run itself. `speaks`: the answer may be sound or pictures;
-    `writes_cache`: parts of the input are marked to be kept. `thinks`: the model is asked to reason
-    first. `max_cost` is in nano-dollars. `images` counts the image parts, `written_images` the links and
-    data URIs of images that stand in plain text, which are looked for where the model is left to the gateway.
-    `image_links` are the schemes of the images that are web addresses.
-    """
-
-    raw: bytes
-    model: str | None
-    stream: bool
-    wants_usage: bool
-    images: int
-    input_tokens: int
-    output_tokens: int
-    prompt: Prompt | None = None
-    output_limit: int | None = None
-    thinking: int = 0
-    answers: int = 1
-    tools: HostedTools = NONE
-    speaks: bool = False
-    service_tier: str | None = None
-    writes_cache: bool = False
-    thinks: bool = False
-    preferred_model: str | None = None
-    require_vision: bool = False
-    require_audio: bool = False
-    max_cost: int | None = None
-    context_size: int | None = None
-    written_images: int = 0
-    image_links: frozenset[str] = frozenset()
-    wishes: Wishes = NO_WISHES
-    parameters: Mapping[str, Any] = NO_PARAMETERS
 
 
 def read_chat(raw: bytes) -> ChatRequest:

@@ -19,6 +19,7 @@ from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import ConfigError, FailureKind, UpstreamError, upstream_error
 from serve_app.formats.openai_chat.chunks import frame_of, speaks, text_in
+from serve_app.formats.openai_chat.stream_conversion import chunks_of, whole_of
 from serve_app.providers.address_policy import AddressPolicy
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.bodies import (
@@ -45,7 +46,6 @@ from serve_app.providers.litellm.chunks import (
 from serve_app.providers.litellm.request import Address, LiteLlmRequests
 from serve_app.providers.litellm_opened import Ended, Opened
 from serve_app.providers.openai_compatible.failures import clean, too_much_of_nothing
-from serve_app.providers.stream_conversion import chunks_of, whole_of
 from serve_app.providers.timeouts import USAGE_S, OutOfTime, Timeout, within
 
 logger = logging.getLogger("sekha.providers")

@@ -5,8 +5,9 @@ from typing import Any
 import orjson
 import pytest
 
+from serve_app.formats.embedding_request import EmbeddingRequest
 from serve_app.formats.json_body import BOM, InvalidField
-from serve_app.formats.openai_embeddings import EmbeddingRequest, read_embedding
+from serve_app.formats.openai_embeddings import read_embedding
 
 
 def read(value: Any, **fields: Any) -> EmbeddingRequest:

@@ -15,7 +15,8 @@ from serve_app.errors import (
     ToolPriceUnknown,
     upstream_error,
 )
-from serve_app.formats.openai_chat.request import ChatRequest, read_chat
+from serve_app.formats.chat_request import ChatRequest
+from serve_app.formats.openai_chat.request import read_chat
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, StreamEnd, StreamHead
 from tests.support.clock import FakeClock

@@ -20,7 +20,8 @@ from serve_app.errors import (
     upstream_error,
 )
 from serve_app.events import AttemptFailed, RequestAbandoned, RequestServed
-from serve_app.formats.openai_chat.request import ChatRequest, read_chat
+from serve_app.formats.chat_request import ChatRequest
+from serve_app.formats.openai_chat.request import read_chat
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, Call, StreamEnd, StreamHead, StreamItem
 from serve_app.resilience.outcome import Outcome

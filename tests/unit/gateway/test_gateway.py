@@ -19,7 +19,8 @@ from serve_app.errors import (
     upstream_error,
 )
 from serve_app.events import AttemptFailed, RequestAbandoned, RequestFailed, RequestServed
-from serve_app.formats.openai_chat.request import ChatRequest, read_chat
+from serve_app.formats.chat_request import ChatRequest
+from serve_app.formats.openai_chat.request import read_chat
 from serve_app.formats.openai_embeddings import read_embedding
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, Call, StreamEnd, StreamHead, StreamItem

@@ -18,7 +18,8 @@ from serve_app.errors import (
     UpstreamError,
     upstream_error,
 )
-from serve_app.formats.openai_chat.request import ChatRequest, read_chat
+from serve_app.formats.chat_request import ChatRequest
+from serve_app.formats.openai_chat.request import read_chat
 from serve_app.gateway.budget_filter import most_usage
 from serve_app.gateway.response import ResponseStream
 from serve_app.ledger.entry import Entry, EntryOutcome

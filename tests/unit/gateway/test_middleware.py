@@ -15,7 +15,8 @@ from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
 from serve_app.errors import GatewayError, InvalidRequest, LimitReached, ModelNotAllowed
 from serve_app.events import AttemptFailed, RequestFailed, RequestServed
-from serve_app.formats.openai_chat.request import ChatRequest, read_chat
+from serve_app.formats.chat_request import ChatRequest
+from serve_app.formats.openai_chat.request import read_chat
 from serve_app.gateway.middleware import CallNext, Middleware
 from serve_app.gateway.request import GatewayRequest
 from serve_app.gateway.response import Items, Response, ResponseStream

@@ -10,7 +10,8 @@ import pytest
 from serve_app.clock import SystemClock
 from serve_app.control.cache import ControlCache
 from serve_app.errors import NoSuitableProviders
-from serve_app.formats.openai_chat.request import ChatRequest, read_chat
+from serve_app.formats.chat_request import ChatRequest
+from serve_app.formats.openai_chat.request import read_chat
 from serve_app.ledger.store import Change, Record
 from serve_app.pricing.money import nano_dollars
 from serve_app.pricing.target_prices import prices_of

@@ -9,7 +9,8 @@ import orjson
 import pytest
 
 from serve_app.events import RequestAbandoned, RequestServed
-from serve_app.formats.openai_chat.request import ChatRequest, read_chat
+from serve_app.formats.chat_request import ChatRequest
+from serve_app.formats.openai_chat.request import read_chat
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, Call, StreamEnd, StreamHead, StreamItem
 from tests.support.clock import FakeClock

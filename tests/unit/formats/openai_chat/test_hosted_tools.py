@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from serve_app.formats.chat_request import HostedTools
 from serve_app.formats.json_body import InvalidField
-from serve_app.formats.openai_chat.hosted_tools import HostedTools, hosted_tools, limit_uses
+from serve_app.formats.openai_chat.hosted_tools import hosted_tools, limit_uses
 
 SEARCH, FETCH = {"type": "web_search_20250305"}, {"type": "web_fetch_20250910"}
 

@@ -5,9 +5,10 @@ from typing import Any
 import orjson
 import pytest
 
+from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.json_body import BOM
 from serve_app.formats.openai_chat.hosted_tools import HostedTools
-from serve_app.formats.openai_chat.request import ChatRequest, read_chat
+from serve_app.formats.openai_chat.request import read_chat
 from serve_app.pricing.prompt import Prompt
 
 

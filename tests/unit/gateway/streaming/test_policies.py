@@ -10,7 +10,8 @@ import pytest
 from serve_app.config.routing import OnStreamFailure
 from serve_app.errors import FailureKind, GatewayError, UpstreamError, upstream_error
 from serve_app.events import AttemptFailed, RequestAbandoned, RequestFailed, RequestServed
-from serve_app.formats.openai_chat.request import ChatRequest, read_chat
+from serve_app.formats.chat_request import ChatRequest
+from serve_app.formats.openai_chat.request import read_chat
 from serve_app.gateway.response import ResponseStream
 from serve_app.gateway.streaming.buffered import COMMENT
 from serve_app.pricing.usage import Usage

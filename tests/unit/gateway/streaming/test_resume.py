@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.gateway.streaming.resume import Continuation, Differs, SentText, usage_frame
-from serve_app.pricing.usage import Usage
+from serve_app.gateway.streaming.resume import Continuation, Differs, SentText
 
 
 def frame(delta: dict[str, Any], chunk_id: str = "a", finish: str | None = None, index: int = 0) -> bytes:
@@ -100,12 +99,15 @@ def test_a_frame_that_is_not_json_is_left_out() -> None:
     assert made.can_continue
 
 
-def test_a_usage_that_was_not_told_comes_in_the_words_of_the_first_chunk() -> None:
-    last = usage_frame(frame({"content": "One"}), Usage(3, 4, estimated=True))
+def test_half_a_character_is_text_like_any_other() -> None:
+    made = SentText()
+    made.listen(b'data: {"id":"a","choices":[{"index":0,"delta":{"content":"One \\ud83d"}}]}\n\n')
 
-    chunk = orjson.loads(last[6:])
-    assert (chunk["id"], chunk["model"], chunk["choices"]) == ("a", "a", [])
-    assert chunk["usage"] == {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+    again = b'data: {"id":"b","choices":[{"index":0,"delta":{"content":"One \\ud83d\\u2028"}}]}\n\n'
+    news = Continuation(made).feed(again)
+
+    assert made.text == "One \ud83d"
+    assert text_of(news) == "\u2028"
 
 
 def pieces(text: str, cuts: Sequence[int]) -> list[str]:

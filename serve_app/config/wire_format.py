@@ -1,0 +1,13 @@
+"""The wire formats: in which requests and answers are written."""
+
+from enum import StrEnum
+
+
+class WireFormat(StrEnum):
+    """A format that callers or upstreams speak."""
+
+    OPENAI_CHAT = "openai_chat"
+    OPENAI_EMBEDDINGS = "openai_embeddings"
+
+
+OPENAI = frozenset({WireFormat.OPENAI_CHAT, WireFormat.OPENAI_EMBEDDINGS})
