@@ -8,10 +8,10 @@ on bytes that it does not look into, so a further format is a file beside the ot
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from serve_app.config.wire_format import WireFormat
 from serve_app.errors import GatewayError
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.pricing.usage import Usage
+from serve_app.providers.catalogue.wire_format import WireFormat
 
 Request = TypeVar("Request", covariant=True)
 

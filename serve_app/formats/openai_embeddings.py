@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from serve_app.config.wire_format import WireFormat
 from serve_app.errors import GatewayError
 from serve_app.formats.embedding_request import EmbeddingRequest
 from serve_app.formats.json_body import (
@@ -21,6 +20,7 @@ from serve_app.formats.routing_fields import read_wishes
 from serve_app.formats.sse import spliced
 from serve_app.pricing.prompt import Prompt
 from serve_app.pricing.usage import estimate_tokens
+from serve_app.providers.catalogue.wire_format import WireFormat
 
 
 class OpenAIEmbeddings:

@@ -10,6 +10,7 @@ from serve_app.config.settings import DefaultModels, Settings
 from serve_app.providers.catalogue.dialect import Dialect
 from serve_app.providers.catalogue.rows import vendor
 from serve_app.providers.catalogue.vendor import ANY_LINK
+from serve_app.providers.catalogue.wire_format import OPENAI, WireFormat
 from serve_app.providers.dialects import dialect_for
 
 
@@ -23,7 +24,8 @@ class Target:
     answer may have a machine to itself that is paid by the hour; 0: there is none. `image_links` are the
     schemes of web addresses that a picture may be, instead of a `data:` URI. `is_local`: what is sent there
     stays on machines of one's own. `dialect` is what the model takes of a request. `is_window_told` is False
-    where the configuration does not say how large the context window is.
+    where the configuration does not say how large the context window is. `formats` are the wire formats that
+    its upstream speaks.
     """
 
     provider_id: str
@@ -43,6 +45,7 @@ class Target:
     image_links: frozenset[str] = ANY_LINK
     is_local: bool = False
     is_window_told: bool = True
+    formats: frozenset[WireFormat] = OPENAI
     dialect: Dialect = field(default=Dialect(), compare=False, repr=False)
 
 
@@ -67,6 +70,7 @@ def targets_of(settings: Settings) -> tuple[Target, ...]:
             image_links=vendor(provider.type).image_links,
             is_local=provider.keeps_data_local(),
             dialect=dialect_for(provider, model.model_id),
+            formats=vendor(provider.type).formats,
             is_window_told="context_window" in model.model_fields_set,
         )
         for position, (provider, model) in enumerate(entries)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from serve_app.config.wire_format import WireFormat
 from serve_app.errors import GatewayError
 from serve_app.formats.base import Chunk
 from serve_app.formats.chat_request import ChatRequest
@@ -25,6 +24,7 @@ from serve_app.formats.openai_chat.request import read_chat
 from serve_app.formats.openai_error import openai_error
 from serve_app.formats.sse import event, spliced, with_member
 from serve_app.pricing.usage import Usage
+from serve_app.providers.catalogue.wire_format import WireFormat
 
 
 class OpenAIChat:

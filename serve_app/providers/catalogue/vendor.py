@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from serve_app.providers.catalogue.dialect import Dialect
+from serve_app.providers.catalogue.wire_format import OPENAI, WireFormat
 
 
 class Adapter(StrEnum):
@@ -104,6 +105,7 @@ class Vendor:
     litellm_prefix: Precedes a model id in LiteLLM's model strings; None: the type; empty: ids have their own.
     image_links: The schemes of web addresses that a picture may be; else it must be a `data:` URI.
     reads_provider_preferences: It has a field `provider` of its own, with further providers behind it.
+    formats: The wire formats in which its adapter takes requests.
     reset_headers: How the names of headers begin that say when a used-up limit is filled again.
     native: Its own API, where LiteLLM calls it and the list of models is free.
     families: What its models take of a request; a model of no family takes everything.
@@ -124,6 +126,7 @@ class Vendor:
     litellm_prefix: str | None = None
     image_links: frozenset[str] = ANY_LINK
     reads_provider_preferences: bool = False
+    formats: frozenset[WireFormat] = OPENAI
     reset_headers: str | None = None
     native: NativeApi | None = None
     families: tuple[ModelFamily, ...] = ()

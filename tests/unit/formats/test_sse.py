@@ -118,6 +118,13 @@ def test_a_block_is_read_the_same_at_once_and_frame_by_frame(
         assert plain_data(block) in (None, slowly)
 
 
+def test_a_block_with_a_frame_of_several_lines_is_read_line_by_line() -> None:
+    block = b'data: {"a":1}\nevent: x\ndata: {}\n\n'
+
+    assert plain_data(block) is None
+    assert data_in(block) == [b'{"a":1}\n{}']
+
+
 @pytest.mark.parametrize(
     ("stream", "name", "data"),
     [

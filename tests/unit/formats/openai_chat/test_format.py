@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve_app.config.wire_format import WireFormat
 from serve_app.errors import InvalidRequest, ModelNotAllowed
 from serve_app.formats.base import ChatFormat, Format
 from serve_app.formats.openai_chat.chunks import chunks_in, frame_of
@@ -15,6 +14,7 @@ from serve_app.formats.openai_chat.format import OPENAI_CHAT
 from serve_app.formats.openai_embeddings import OPENAI_EMBEDDINGS
 from serve_app.formats.sse import whole_frames
 from serve_app.pricing.usage import Usage
+from serve_app.providers.catalogue.wire_format import WireFormat
 
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
 
@@ -157,6 +157,22 @@ def test_a_chunk_tells_its_text_its_end_and_its_usage() -> None:
     assert (end.text, end.is_plain, end.is_end, end.is_needed) == ("", True, True, True)
     assert (last.usage, last.is_end, last.is_needed) == (Usage(3, 2), False, True)
     assert {chunk.answer_id for chunk in (first, call, end, last)} == {"a"}
+
+
+def test_a_chunk_is_plain_when_all_its_choices_are() -> None:
+    second = {"index": 1, "delta": {"content": "two"}}
+    first = {"index": 0, "delta": {"content": "One"}}
+
+    [chunk] = OPENAI_CHAT.chunks(frame_of({"choices": [second, first]}))
+
+    assert not chunk.is_plain
+
+
+def test_a_text_that_came_in_two_choices_is_written_once() -> None:
+    [chunk] = OPENAI_CHAT.chunks(block_of({"content": "One "}, {"content": "two"}))
+
+    assert chunk.text == "One two"
+    assert [again.text for again in OPENAI_CHAT.chunks(OPENAI_CHAT.rewritten(chunk, "two", None))] == ["two"]
 
 
 @pytest.mark.parametrize("answer_id", [None, "b"])

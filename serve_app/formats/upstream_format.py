@@ -1,0 +1,28 @@
+"""In which format an upstream is asked."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from serve_app.providers.catalogue.wire_format import WireFormat
+
+# What each format can be translated into, the best first: one entry for each `<client>_to_<upstream>.py`.
+TRANSLATIONS: Mapping[WireFormat, Sequence[WireFormat]] = {}
+
+
+def upstream_format(
+    callers: WireFormat,
+    spoken: Collection[WireFormat],
+    translations: Mapping[WireFormat, Sequence[WireFormat]] = TRANSLATIONS,
+) -> WireFormat | None:
+    """
+    Return the format for one attempt; None where the upstream cannot be asked for this caller.
+
+    The caller's own format comes first, because then its bytes pass unchanged.
+
+    Args:
+        callers: the format of the request.
+        spoken: the formats that the target's upstream speaks.
+        translations: what each format can be translated into, the best first.
+    """
+    if callers in spoken:
+        return callers
+    return next((other for other in translations.get(callers, ()) if other in spoken), None)
