@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from serve_app.api.auth import Authorised
+from serve_app.api.routing_api import FallbackChoice, ModelEntry, RouteAnswer, RouteRequest
 from serve_app.caller import Caller
 from serve_app.config.model import ModelTask
-from serve_app.formats.routing_api import FallbackChoice, ModelEntry, RouteAnswer, RouteRequest
 from serve_app.gateway.gateway import Gateway
 from serve_app.gateway.model_access import ModelAccess
 from serve_app.gateway.request import GatewayRequest, Operation
@@ -44,7 +44,7 @@ def routing_routes(gateway: Gateway, access: ModelAccess, authorised: Authorised
     @routes.post("/route", response_model_exclude_unset=True)
     async def route(request: RouteRequest, caller: Asker) -> RouteAnswer:
         """The target a request would go to. Nothing is called and nothing is spent."""
-        plan, chosen = gateway.route(GatewayRequest("", Operation.ROUTE, request, caller))
+        plan, chosen = gateway.route(GatewayRequest("", Operation.ROUTE, request.question, caller))
         answer = RouteAnswer(**_choice(chosen).model_dump(), reason=plan.reason(chosen))
         if request.include_fallbacks:
             answer = RouteAnswer(**answer.model_dump(exclude_unset=True), fallbacks=_others(plan.ordered))

@@ -7,9 +7,9 @@ from serve_app.caller import ANYONE, Caller
 from serve_app.config.routing import OnStreamFailure
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.embedding_request import EmbeddingRequest
-from serve_app.formats.routing_api import RouteRequest
+from serve_app.formats.route_question import RouteQuestion
 
-Content = ChatRequest | EmbeddingRequest | RouteRequest
+Content = ChatRequest | EmbeddingRequest | RouteQuestion
 
 
 class Operation(StrEnum):
@@ -46,7 +46,7 @@ class GatewayRequest(NamedTuple):
     @property
     def body(self) -> bytes:
         """The caller's JSON; empty for a question to the router, which goes to no provider."""
-        return b"" if isinstance(self.content, RouteRequest) else self.content.raw
+        return b"" if isinstance(self.content, RouteQuestion) else self.content.raw
 
     @property
     def wants_usage(self) -> bool:

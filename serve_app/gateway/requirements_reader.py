@@ -12,7 +12,7 @@ from serve_app.control.cache import ControlCache
 from serve_app.errors import InvalidRequest
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.embedding_request import EmbeddingRequest
-from serve_app.formats.routing_api import RouteRequest
+from serve_app.formats.route_question import RouteQuestion
 from serve_app.formats.routing_fields import Wishes
 from serve_app.gateway.model_access import ModelAccess
 from serve_app.gateway.request import GatewayRequest
@@ -96,7 +96,7 @@ class RequirementsReader:
             **self._wished(ModelTask.EMBEDDING, request.wishes, [intent, *listed], caller),
         )
 
-    def _route(self, request: RouteRequest, caller: Caller) -> Requirements:
+    def _route(self, request: RouteQuestion, caller: Caller) -> Requirements:
         known = [task.value for task in ModelTask]
         if request.task not in known:
             shown = request.task[:100].encode("utf-8", "replace").decode()
@@ -110,7 +110,7 @@ class RequirementsReader:
             preferred_model=request.preferred_model,
             require_vision=request.require_vision,
             require_audio=request.require_audio,
-            max_cost=self._limit(None if request.max_cost is None else nano_dollars(request.max_cost)),
+            max_cost=self._limit(request.max_cost),
             context_size=request.context_size,
             **self._wished(task, request.wishes, intents, caller),
         )

@@ -37,7 +37,7 @@ RINGS = {
         "errors caller clock config pricing resilience routing limits ledger providers.catalogue",
         "pydantic",
     ),
-    "formats": ("errors config pricing providers.catalogue", "pydantic orjson"),
+    "formats": ("errors config pricing providers.catalogue", "orjson"),
     "gateway": (
         "errors caller clock config events pricing resilience routing limits ledger control formats "
         "providers.base providers.health_monitor",

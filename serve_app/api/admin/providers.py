@@ -10,13 +10,13 @@ from serve_app.api.admin.access import Access
 from serve_app.api.admin.revision import IfMatch, tell_revision
 from serve_app.api.admin.service import AdminService
 from serve_app.api.health import providers_view
+from serve_app.api.routing_api import ProviderView
 from serve_app.caller import Caller
 from serve_app.config.override import ProviderOverride
 from serve_app.config.provider import ProviderConfig
 from serve_app.control.config_change import provider_changed, unknown
 from serve_app.control.protocol import ControlUnreachable
 from serve_app.control.runtime_config import RuntimeConfig
-from serve_app.formats.routing_api import ProviderView
 
 
 def provider_admin_routes(service: AdminService, access: Access) -> APIRouter:

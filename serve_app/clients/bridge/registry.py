@@ -20,7 +20,6 @@ from serve_app.config.load import load_settings
 from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
 from serve_app.errors import InvalidRequest
-from serve_app.formats.routing_api import ModelEntry
 from serve_app.pricing.money import dollars, nano_dollars
 from serve_app.pricing.price import Price
 from serve_app.pricing.target_prices import classic_prices_of
@@ -32,6 +31,11 @@ from serve_app.routing.target import Target, defaults_by_task, targets_of
 from serve_app.routing.target_stats import TargetStats
 
 T = TypeVar("T")
+
+# Of a model, as `GET /api/v1/models` has it.
+_LISTED = {
+    "model_id", "provider_id", "task", "context_window", "dimension", "supports_vision", "supports_audio",
+}  # fmt: skip
 
 
 class ModelRegistry:
@@ -146,8 +150,7 @@ class ModelRegistry:
 
     def list_all_models(self) -> list[dict[str, Any]]:
         """One entry for each provider, model and task, as `GET /api/v1/models` has it."""
-        fields = set(ModelEntry.model_fields)
-        return [model.model_dump(include=fields) for model in self.model_cache.values()]
+        return [model.model_dump(include=_LISTED) for model in self.model_cache.values()]
 
     async def aclose(self) -> None:
         """Let go of the providers' connections."""

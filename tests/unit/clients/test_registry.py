@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from serve_app.api.routing_api import ModelEntry
 from serve_app.clients.bridge import (
     ChatMessage,
     CircuitOpen,
@@ -201,6 +202,7 @@ def test_case_1_every_model_is_listed_once_for_each_of_its_tasks() -> None:
         ("llama3.1:8b", "chat_small"),
         ("llama3.1:8b", "chat_smart"),
     ]
+    assert set(models[0]) == set(ModelEntry.model_fields)
     assert models[0] == {
         "model_id": "nomic-embed-text",
         "provider_id": "ollama_local",

@@ -1,4 +1,4 @@
-"""The words of `/api/v1`: models, route, provider health (contract 1.1, 1.2)."""
+"""The words of `/api/v1`: models, route, provider health."""
 
 from typing import Annotated, Any
 
@@ -7,7 +7,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 from serve_app.config.data_policy import DataPolicy, strictest
 from serve_app.config.model import ModelTask
 from serve_app.formats.json_body import MOST_DOLLARS, MOST_TOKENS
+from serve_app.formats.route_question import RouteQuestion
 from serve_app.formats.routing_fields import LONGEST_NAME, MOST_MODELS, MOST_PROVIDERS, Wishes
+from serve_app.pricing.money import nano_dollars
 
 Dollars = Annotated[float, Field(strict=True, ge=0, le=MOST_DOLLARS)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME)]
@@ -31,7 +33,7 @@ Positive = Annotated[int, Field(ge=1, le=MOST_TOKENS), BeforeValidator(_a_number
 
 
 class ApiModel(BaseModel):
-    """Unknown fields of a request are ignored, as the contract asks."""
+    """Unknown fields of a request are ignored."""
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
@@ -76,6 +78,20 @@ class RouteRequest(ApiModel):
     max_cost: Dollars | None = None
     context_size: Positive | None = None
     include_fallbacks: StrictBool = False
+
+    @property
+    def question(self) -> RouteQuestion:
+        """The question in the gateway's terms."""
+        return RouteQuestion(
+            task=self.task,
+            model=self.model,
+            preferred_model=self.preferred_model,
+            require_vision=self.require_vision,
+            require_audio=self.require_audio,
+            max_cost=None if self.max_cost is None else nano_dollars(self.max_cost),
+            context_size=self.context_size,
+            wishes=self.wishes,
+        )
 
     @property
     def wishes(self) -> Wishes:

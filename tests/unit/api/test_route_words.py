@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from serve_app.formats.routing_api import ModelEntry, ProviderWords, RouteRequest
+from serve_app.api.routing_api import ModelEntry, ProviderWords, RouteRequest
+from serve_app.formats.route_question import RouteQuestion
 from serve_app.formats.routing_fields import NO_WISHES, Wishes
 
 
@@ -107,3 +108,20 @@ def test_a_model_sees_and_hears_nothing_unless_it_is_said() -> None:
     entry = ModelEntry(model_id="m", provider_id="p", task="chat_smart", context_window=1, dimension=None)
 
     assert [entry.supports_vision, entry.supports_audio] == [False, False]
+
+
+def test_the_gateway_gets_the_question_in_plain_values() -> None:
+    question = asked(
+        model="m", preferred_model="n", max_cost=0.25, context_size=5.0, require_vision=True, models=["a"]
+    ).question
+
+    assert question == RouteQuestion(
+        task="chat_smart",
+        model="m",
+        preferred_model="n",
+        require_vision=True,
+        max_cost=250_000_000,
+        context_size=5,
+        wishes=Wishes(models=("a",)),
+    )
+    assert asked().question == RouteQuestion("chat_smart")
