@@ -165,7 +165,11 @@ class DefaultGateway:
         self, request: GatewayRequest, requirements: Requirements, permit: RequestPermit, started: float
     ) -> Response | ResponseStream:
         """Plan the request and ask its targets."""
-        context = self._context(request, requirements, permit, started)
+        try:
+            context = self._context(request, requirements, permit, started)
+        except BaseException:  # a strategy may be somebody's plugin
+            permit.withdraw()
+            raise
         if not context.plan.ordered:
             error = self._empty(context.plan)
             self._recorder.refused(context, error)

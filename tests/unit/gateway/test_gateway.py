@@ -433,3 +433,27 @@ def test_elsewhere_a_link_in_a_text_is_text(
     wanted = asked_of_it(content, two_providers(sees, default_models={}), **fields)
 
     assert (wanted.task, wanted.require_vision, wanted.written_images) == (ModelTask.CHAT_SMART, False, 0)
+
+
+async def test_a_strategy_that_breaks_keeps_no_place_among_the_requests_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Broken:
+        name = "broken"
+
+        def order(self, *_: object) -> object:
+            raise RuntimeError("a plugin's mistake")
+
+    config = two_providers(rates={"concurrent_requests": 1})
+    harness = Harness(
+        config, {"first": ListedProvider(ANSWER), "second": ListedProvider(ANSWER)}, FakeClock()
+    )
+    await harness.control.start()
+    with monkeypatch.context() as patched:
+        patched.setattr(harness.gateway._planner, "_strategy", Broken())
+        for _ in range(2):
+            with pytest.raises(RuntimeError):
+                await harness.chat(request())
+
+    assert (await harness.chat(request())).body
+    await harness.control.stop()
