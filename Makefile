@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 5001
+WORKERS ?= 2
 VLLM := .venv-vllm$(if $(GPU),-gpu)
 VLLM_LOCK := requirements-vllm$(if $(GPU),,-cpu).lock
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test test-vllm bench-vllm unit lint types fmt bench soak chaos mutants lock lock-vllm clean
+.PHONY: help install serve test test-all test-vllm bench-vllm unit lint types fmt bench soak chaos mutants lock lock-vllm clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,8 +25,11 @@ $(VENV)/.installed: requirements-dev.lock pyproject.toml
 serve: install ## run the gateway (CONFIG=file.yaml PORT=5001)
 	$(BIN)/sekha serve --port $(PORT) $(if $(CONFIG),--config $(CONFIG))
 
-test: install ## every test: unit, contract, real Ray Serve, real HTTP
-	$(BIN)/pytest $(ARGS)
+test: install ## every test but soaks: unit, contract, PostgreSQL, real Ray Serve, real HTTP (WORKERS=4: on four cores)
+	$(BIN)/pytest -n $(WORKERS) -m "not slow" $(ARGS)
+
+test-all: install ## every test, soaks too
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 test-vllm: $(VLLM)/.installed ## local models on the real vLLM, on this machine's CPU (GPU=1: on its GPU); about 4 GB
 	$(if $(GPU),SEKHA_TEST_GPU=$(GPU)) $(VLLM)/bin/pytest tests/vllm $(ARGS)
@@ -40,8 +44,8 @@ $(VLLM)/.installed: $(VLLM_LOCK) pyproject.toml
 	$(VLLM)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-unit: install ## the tests that need neither Ray nor a network, but PostgreSQL (running or installed); a minute
-	$(BIN)/pytest tests/unit tests/property tests/contract $(ARGS)
+unit: install ## the tests that need no Ray, no database server and no network; a minute
+	$(BIN)/pytest -n $(WORKERS) -m "not slow and not database" tests/unit tests/property tests/contract $(ARGS)
 
 lint: install ## ruff: style, imports, security
 	$(BIN)/ruff check .

@@ -68,7 +68,7 @@ def server() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.database)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of an empty database, for one test."""
     if request.param == "sqlite":
@@ -350,6 +350,7 @@ async def test_a_store_that_is_down_says_so_at_once_and_works_again_afterwards(p
     await store.close()
 
 
+@pytest.mark.database
 async def test_a_store_that_was_never_there_says_so(tmp_path: Path, server: Server) -> None:
     (tmp_path / "file").write_text("no folder")
     for url in (
