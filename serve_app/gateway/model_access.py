@@ -107,4 +107,5 @@ class ModelAccess:
         except ModelNotFound as error:
             known = self.names_for(caller, error.known)
             is_mine = any(error.name in (t.model_id, t.name) for t in self.targets_for(caller))
-            raise ModelNotFound(error.name, known, error.serves if is_mine else ()) from None
+            shown = ModelNotFound(error.name, known, error.serves if is_mine else ())
+            raise shown.advising(error.advice) from None

@@ -6,7 +6,7 @@ import pytest
 
 from serve_app.clients.model_router import LLMProviderConfig, ModelRouter, RunningGatewayProvider
 from serve_app.clients.unified import BackendManager, UnifiedLLMClient
-from serve_app.errors import FailureKind, UpstreamError
+from serve_app.errors import FailureKind, ModelNotFound, UpstreamError
 from tests.support.api import Api
 from tests.support.upstream import ScriptedUpstream
 
@@ -72,7 +72,8 @@ async def test_before_a_running_gateway_a_backend_is_only_a_choice_of_tiers(loca
 
     assert (answer["success"], answer["previous_backend"]) == (True, "anthropic")
     assert client.get_available_models() == ["qwen"]
-    assert await client.chat_completion([{"role": "user", "content": "hi"}], model_tier="opus")
+    with pytest.raises(ModelNotFound, match="served by providers of type 'vllm', and none is configured"):
+        await client.chat_completion([{"role": "user", "content": "hi"}], model_tier="opus")
 
 
 async def test_seed_003s_router_has_it_as_a_provider(local: Api) -> None:

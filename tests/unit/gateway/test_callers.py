@@ -115,3 +115,10 @@ def test_anyone_may_use_everything() -> None:
     access = harness().access
 
     assert access.targets_for(ANYONE) == access.targets
+
+
+async def test_who_names_a_tier_of_ones_own_hears_that_there_is_no_machine_for_it() -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        await harness().chat(read_chat(chat_body(model="qwen")))
+
+    assert "served by providers of type 'vllm', and none is configured" in caught.value.told
