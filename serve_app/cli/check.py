@@ -15,6 +15,7 @@ from serve_app.cli.stored_keys import note_of_stored_keys
 from serve_app.cli.tables import show
 from serve_app.config.advice import advice
 from serve_app.config.load import Loaded
+from serve_app.config.named_plugins import import_plugins
 from serve_app.config.settings import Settings
 from serve_app.config.upgrading import touching
 from serve_app.errors import ConfigError
@@ -32,6 +33,7 @@ def check(config: ConfigOption = None) -> None:
     try:
         tell_notes(loaded)
         _note_a_missing_extra(loaded.settings)
+        import_plugins(loaded.settings)
         prices = prices_of(loaded.settings, os.environ)
     except ConfigError as error:
         fail(str(error), CANNOT_START)

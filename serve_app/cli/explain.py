@@ -1,6 +1,7 @@
 """`sekha explain`: where would this request go, and why not elsewhere?"""
 
 import os
+from collections.abc import Sequence
 from random import Random
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from serve_app.config.override import BackendState
 from serve_app.config.settings import Settings
 from serve_app.control.backend import local_at
 from serve_app.control.runtime_config import runtime_config_of
-from serve_app.errors import LimitReached
+from serve_app.errors import ConfigError, LimitReached
 from serve_app.gateway.budget_filter import BudgetFilter
 from serve_app.limits.client import Shortfall
 from serve_app.limits.limit import Limit
@@ -26,7 +27,8 @@ from serve_app.pricing.money import dollars, nano_dollars
 from serve_app.pricing.target_prices import prices_of
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
-from serve_app.routing.strategy import load_strategy
+from serve_app.routing.strategy import Strategy
+from serve_app.routing.strategy_choice import Strategies
 from serve_app.routing.target import Target, defaults_by_task, targets_of
 from serve_app.routing.target_stats import TargetStats
 
@@ -72,12 +74,13 @@ def explain(
         input_tokens=input_tokens,
         output_tokens=output_tokens,
     )
+    targets = local_at(targets_of(settings), settings, BackendState())
     conditions = TargetStats(prices_of(settings, os.environ).get, frozenset(down or ()).__contains__)
     plan = make_plan(
         wanted,
-        local_at(targets_of(settings), settings, BackendState()),
+        targets,
         conditions,
-        load_strategy(settings.routing.strategy),
+        _strategy(settings, targets, wanted),
         Random(0),
         defaults_by_task(settings.default_models),
         _full_purse(settings),
@@ -86,6 +89,13 @@ def explain(
     if not plan.ordered:
         typer.secho(plan.refusal().told, err=True, fg=typer.colors.RED)
         raise typer.Exit(CANNOT_START)
+
+
+def _strategy(settings: Settings, targets: Sequence[Target], wanted: Requirements) -> Strategy:
+    try:
+        return Strategies(settings.routing, targets).for_(wanted)
+    except ConfigError as error:
+        fail(str(error), CANNOT_START)
 
 
 def _full_purse(settings: Settings) -> BudgetFilter:

@@ -99,9 +99,12 @@ def _start(plan: Plan, stop: "_Stop") -> None:
     from ray.serve.config import HTTPOptions
     from ray.serve.schema import LoggingConfig
 
-    from serve_app.app import graph, refuse_without_extras
+    from serve_app.app import graph
+    from serve_app.config.named_plugins import import_plugins
+    from serve_app.deployments.transports import refuse_without_extras
 
     refuse_without_extras(plan.settings)
+    import_plugins(plan.settings)
     logging.basicConfig(level=logging.INFO)  # of this process; Ray's file has it
     global_worker_stdstream_dispatcher.add_handler("sekha", WorkerLines(plan.files, plan.console))
     here: dict[str, Any] = {"_node_ip_address": THIS_MACHINE}

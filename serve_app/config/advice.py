@@ -11,9 +11,11 @@ from itertools import chain
 from pathlib import Path
 
 from serve_app.config.environment import BUDGET, CALLER_KEYS
+from serve_app.config.plugins import PROVIDERS, STRATEGIES, hidden_plugins
+from serve_app.config.provider_types import litellm_types
 from serve_app.config.secret import Secret
 from serve_app.config.settings import Settings
-from serve_app.providers.catalogue.rows import VARIABLES, VLLM
+from serve_app.providers.catalogue.rows import VARIABLES, VENDORS, VLLM
 
 SHORTEST_KEY = 16  # characters; what is shorter can be guessed
 LEAST_JWT_SECRET = 32  # bytes, as HS256 asks for
@@ -40,6 +42,8 @@ def advice(settings: Settings, environ: Mapping[str, str]) -> tuple[str, ...]:
         _tokens(settings, environ),
         _endpoint_without_provider(settings),
         _variables_nobody_reads(settings, environ),
+        hidden_plugins(STRATEGIES, STRATEGIES.built_in),
+        hidden_plugins(PROVIDERS, {*VENDORS, *litellm_types()}),
     )
     return tuple(found)
 

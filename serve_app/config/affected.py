@@ -9,6 +9,7 @@ from serve_app.config.load import Loaded
 from serve_app.config.model import CHAT_TASKS
 from serve_app.config.pricing import PriceTable
 from serve_app.config.provider import ProviderConfig
+from serve_app.config.provider_types import is_plugin_type
 from serve_app.config.storage import OnUnavailable
 from serve_app.providers.catalogue.rows import VLLM, vendor
 from serve_app.providers.catalogue.vendor import Adapter
@@ -149,7 +150,10 @@ def limits_tokens_or_money(loaded: Loaded, environ: Environ) -> bool:
 
 def speaks_by_litellm(loaded: Loaded, environ: Environ) -> bool:
     """Whether a provider is reached through LiteLLM."""
-    return any(vendor(p.type).adapter is Adapter.LITELLM for p in loaded.settings.llm_providers)
+    return any(
+        vendor(p.type).adapter is Adapter.LITELLM and not is_plugin_type(p.type)
+        for p in loaded.settings.llm_providers
+    )
 
 
 def has_keys(loaded: Loaded, environ: Environ) -> bool:

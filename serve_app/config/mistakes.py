@@ -25,6 +25,10 @@ _LONGEST_VALUE = 80
 _LARGEST_NUMBER_BITS = 256
 
 
+class WholeMistake(ValueError):
+    """What a validator raises where its message names the value itself, and nothing is to be added."""
+
+
 @dataclass(frozen=True, slots=True)
 class Mistake:
     """One thing that is wrong; an empty path means the configuration as a whole."""
@@ -73,6 +77,8 @@ def _text(detail: Mapping[str, Any], root: type[BaseModel], path: Path, written:
             return "is required"
         case "enum":
             return _not_one_of(root, path, written)
+        case "value_error" if isinstance(detail["ctx"]["error"], WholeMistake):
+            return str(detail["ctx"]["error"])
         case "value_error":
             return f"{detail['ctx']['error']}{_not_this(root, path, written)}"
         case "model_type" | "dict_type" | "model_attributes_type":

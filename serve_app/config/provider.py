@@ -1,6 +1,7 @@
 """One provider: where it is, what it offers, how much of it runs."""
 
 from enum import StrEnum
+from math import inf
 from typing import Any
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
@@ -9,10 +10,11 @@ from serve_app.config.amounts import PricePerHour
 from serve_app.config.base import Config
 from serve_app.config.data_policy import is_private_address
 from serve_app.config.local_model import LocalModelConfig
+from serve_app.config.mistakes import WholeMistake
 from serve_app.config.model import ModelConfig
 from serve_app.config.parameters import Parameters
 from serve_app.config.policy import RetryPolicy
-from serve_app.config.provider_types import unknown_type
+from serve_app.config.provider_types import is_plugin_type, unknown_type
 from serve_app.config.scaling import Scaling
 from serve_app.config.secret import Secret
 from serve_app.providers.catalogue.rows import VENDORS, vendor
@@ -27,10 +29,19 @@ class ProviderType(StrEnum):
 
 
 class Transport(StrEnum):
-    """How a router reaches a provider: through its own deployment, or within the router's process."""
+    """
+    How a router reaches a provider: through its own deployment, or within the router's process.
+
+    What each means for Ray Serve is in `deployments/transports.py`.
+    """
 
     HANDLE = "handle"
     INLINE = "inline"
+
+    @property
+    def has_replicas(self) -> bool:
+        """Whether the provider has replicas of its own, for which Serve keeps a queue."""
+        return self is not Transport.INLINE
 
 
 class Script(Config):
@@ -64,6 +75,7 @@ class ProviderConfig(Scaling):
     `hourly_rate` is what an hour of its machine costs, in US dollars; None: nobody says, and nothing counts.
     `local_data`: what is sent here stays on machines of one's own; None: decided by type and address.
     `parameters` says which parameters it takes, where `providers/catalogue/rows.py` is wrong about it.
+    `options` is for a type that an installed package brings, which reads them itself.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_-]+$")
@@ -90,6 +102,7 @@ class ProviderConfig(Scaling):
     local: LocalModelConfig | None = None
     local_data: bool | None = None
     parameters: Parameters | None = None
+    options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("base_url")
     @classmethod
@@ -107,7 +120,7 @@ class ProviderConfig(Scaling):
     @classmethod
     def _is_a_known_type(cls, value: str) -> str:
         if wrong := unknown_type(value):
-            raise ValueError(wrong)
+            raise WholeMistake(wrong)
         return value
 
     @model_validator(mode="after")
@@ -137,6 +150,15 @@ class ProviderConfig(Scaling):
         return self
 
     @model_validator(mode="after")
+    def _only_plugins_take_options(self) -> "ProviderConfig":
+        if self.options and not is_plugin_type(self.type):
+            raise ValueError(f"options: '{self.type}' is a built-in type, which takes none; leave them out")
+        return self
+
+    def __hash__(self) -> int:
+        return hash(self.id)  # some of the rest are mappings
+
+    @model_validator(mode="after")
     def _only_own_machines_are_paid_by_the_hour(self) -> "ProviderConfig":
         if self.hourly_rate is not None and not vendor(self.type).is_own:
             own = ", ".join(sorted(row.type for row in VENDORS.values() if row.is_own))
@@ -145,6 +167,16 @@ class ProviderConfig(Scaling):
                 f"'{self.type}' charges belongs to its models, as cost_per_1k_input and cost_per_1k_output"
             )
         return self
+
+    @property
+    def most_in_router(self) -> float:
+        """How many requests a router may have there at once; infinite where Serve keeps the queue."""
+        return inf if self.transport.has_replicas else self.max_ongoing_requests
+
+    @property
+    def may_sleep(self) -> bool:
+        """Whether it may have no replica, so that every health check would start one."""
+        return self.transport.has_replicas and self.autoscaling.min_replicas == 0
 
     @property
     def may_load_first(self) -> bool:

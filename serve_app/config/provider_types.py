@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from serve_app.config.names import did_you_mean
+from serve_app.config.plugins import PROVIDERS, how_to_install, is_offered, offered_names, plugin_mistake
 from serve_app.providers.catalogue.rows import VENDORS
 
 _ENUM = re.compile(r"^class LlmProviders\(.*?\):\n(.*?)^\S", re.M | re.S)
@@ -19,14 +20,31 @@ _MEMBER = re.compile(r"^    [A-Z0-9_]+ = \"([^\"]+)\"$", re.M)
 
 def unknown_type(type_: str) -> str | None:
     """Return what is wrong with a provider's type; None for a type that something here can speak to."""
-    if type_ in VENDORS:
+    if is_built_in(type_):
         return None
+    if is_offered(PROVIDERS, type_):
+        return plugin_mistake(PROVIDERS, type_)
     known = litellm_types()
-    if not known or type_ in known:
+    if not known:
         return None
-    near = did_you_mean(type_, tuple(VENDORS)) or did_you_mean(type_, known)
-    named = ", ".join(sorted(VENDORS))
-    return f"is no type of provider{near or f'; there are: {named}, and every provider LiteLLM knows'}"
+    own = (*VENDORS, *offered_names(PROVIDERS))
+    near = did_you_mean(type_, own) or did_you_mean(type_, known)
+    there = f"; there are: {', '.join(sorted(own))}, and every provider LiteLLM knows"
+    return f"is no type of provider: '{type_}'{near or f'{there}.'} {how_to_install(PROVIDERS, type_)}"
+
+
+def is_built_in(type_: str) -> bool:
+    """Return whether a type is ours or LiteLLM's; no package takes such a name over."""
+    return type_ in VENDORS or type_ in litellm_types()
+
+
+def is_plugin_type(type_: str) -> bool:
+    """
+    Return whether a package has to bring the code for this type.
+
+    That is so as well where the configuration has come to a machine on which the package is missing.
+    """
+    return not is_built_in(type_) and (bool(litellm_types()) or is_offered(PROVIDERS, type_))
 
 
 @cache

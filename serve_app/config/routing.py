@@ -1,22 +1,68 @@
 """How a target is chosen."""
 
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import AliasChoices, Field
+from pydantic import AfterValidator, AliasChoices, Field, field_validator
 
 from serve_app.config.amounts import CostLimit
 from serve_app.config.base import Config
 from serve_app.config.data_policy import DataPolicy
+from serve_app.config.mistakes import WholeMistake
+from serve_app.config.model import ModelTask
+from serve_app.config.names import did_you_mean
+from serve_app.config.plugins import STRATEGIES, plugin_mistake
 
 
 class StrategyName(StrEnum):
-    """What orders the eligible targets; one file each in `routing/strategies`."""
+    """The built-in strategies; one file each in `routing/strategies`."""
 
     FALLBACK = "fallback"
     CHEAPEST = "cheapest"
     FASTEST = "fastest"
     BEST_QUALITY = "best_quality"
     ROUND_ROBIN = "round_robin"
+
+
+def _known_strategy(name: str) -> str:
+    if mistake := plugin_mistake(STRATEGIES, name):
+        raise WholeMistake(mistake)
+    return name
+
+
+# A built-in strategy, or one that an installed package offers.
+Strategy = Annotated[str, AfterValidator(_known_strategy)]
+
+
+class StrategyChoices(Config):
+    """
+    Strategies that hold for some requests, instead of the one for all.
+
+    The first that applies counts: that of the model which the request names, of its tenant, of its task.
+
+    Fields:
+        models: by model id, or by `provider/model` for requests that name it so.
+        tenants: by tenant id.
+        tasks: by task.
+    """
+
+    models: dict[str, Strategy] = Field(default_factory=dict)
+    tenants: dict[str, Strategy] = Field(default_factory=dict)
+    tasks: dict[str, Strategy] = Field(default_factory=dict)
+
+    @field_validator("tasks")
+    @classmethod
+    def _are_tasks(cls, value: dict[str, str]) -> dict[str, str]:
+        tasks = [task.value for task in ModelTask]
+        if unknown := next((name for name in value if name not in tasks), None):
+            hint = did_you_mean(unknown, tasks) or f"; there are: {', '.join(tasks)}"
+            raise WholeMistake(f"there is no task '{unknown}'{hint}")
+        return value
+
+    @property
+    def names(self) -> set[str]:
+        """The strategies that are chosen for something."""
+        return {*self.models.values(), *self.tenants.values(), *self.tasks.values()}
 
 
 class OnStreamFailure(StrEnum):
@@ -37,6 +83,8 @@ class RoutingConfig(Config):
     """
     The rules of routing.
 
+    `strategy` orders the targets of a request, unless `strategies` names another one for it.
+
     `auto_fallback`: when a target fails, try the next one; False: only the first eligible one is asked.
     `max_cost_per_request` is in US dollars and is
     compared with the estimate. `request_timeout` bounds, in seconds, all attempts of one request together
@@ -47,7 +95,8 @@ class RoutingConfig(Config):
     `require_parameters`: a target that would drop a parameter of the request is not asked.
     """
 
-    strategy: StrategyName = StrategyName.FALLBACK
+    strategy: Strategy = StrategyName.FALLBACK.value
+    strategies: StrategyChoices = StrategyChoices()
     auto_fallback: bool = Field(
         default=True, validation_alias=AliasChoices("auto_fallback", "enable_fallback")
     )

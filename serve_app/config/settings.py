@@ -13,10 +13,12 @@ from serve_app.config.auth import AuthConfig
 from serve_app.config.backends import BackendsConfig
 from serve_app.config.base import Config
 from serve_app.config.health import HealthPolicy, with_interval_under_health
+from serve_app.config.middleware import MiddlewareConfig
+from serve_app.config.names import did_you_mean
 from serve_app.config.policy import USUAL_BREAKER, BreakerPolicy
 from serve_app.config.pricing import PricingConfig
 from serve_app.config.provider import ProviderConfig
-from serve_app.config.routing import RoutingConfig
+from serve_app.config.routing import RoutingConfig, StrategyChoices
 from serve_app.config.scaling import Autoscaling, Scaling
 from serve_app.config.storage import StorageConfig
 from serve_app.config.tenant import BudgetConfig, Budgets, RateConfig, Rates, TenantConfig
@@ -94,6 +96,7 @@ class Settings(Config):
     default_models: DefaultModels | None = None
     circuit_breaker: BreakerPolicy = USUAL_BREAKER
     routing: RoutingConfig = RoutingConfig()
+    middleware: tuple[MiddlewareConfig, ...] = ()
     health: HealthPolicy = HealthPolicy()
     router: RouterConfig = RouterConfig()
     auth: AuthConfig = AuthConfig()
@@ -165,6 +168,7 @@ class Settings(Config):
         elif self.llm_providers:
             wrong += _doubtful_defaults(self.default_models, self.llm_providers)
         wrong += _doubtful_tenants(self)
+        wrong += _doubtful_strategies(self, self.routing.strategies)
         for owner, limits in _limits_of(self):
             wrong += doubtful_limits(owner, limits, self.llm_providers)
         if wrong:
@@ -215,6 +219,20 @@ def _doubtful_tenants(settings: Settings) -> Iterator[str]:
         for name in tenant.models or ():
             if name not in models:
                 yield f"Tenant '{tenant.id}' names model '{name}', which no provider has {_there(models)}"
+
+
+def _doubtful_strategies(settings: Settings, strategies: StrategyChoices) -> Iterator[str]:
+    """Yield what is chosen for a model or a tenant that is not there."""
+    models = _models_of(settings)
+    tenants = {NOBODY, *(tenant.id for tenant in settings.tenants)}
+    for name in strategies.models:
+        if name not in models:
+            hint = did_you_mean(name, models) or f" {_there(models)}"
+            yield f"routing.strategies.models names model '{name}', which no provider has{hint}"
+    for name in strategies.tenants:
+        if name not in tenants:
+            hint = did_you_mean(name, tenants) or f" {_there(tenants)}"
+            yield f"routing.strategies.tenants names tenant '{name}', which is not configured{hint}"
 
 
 def doubtful_limits(

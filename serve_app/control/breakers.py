@@ -17,6 +17,7 @@ from serve_app.config.policy import BreakerPolicy
 from serve_app.control.protocol import Control, ControlUnreachable, Observation
 from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.outcome import Outcome
+from serve_app.resilience.window import failure_rate
 
 PROBE_WITHIN_S = 0.25  # a request waits for it
 MOST_PENDING = 100_000  # observations kept while the authority is away; the oldest go first
@@ -91,6 +92,10 @@ class Breakers:
     def opens_in_s(self, provider_id: str) -> float:
         """Seconds until an open breaker lets a probe through."""
         return max(0.0, self._known[provider_id].opens_at(self._policy) - self._clock.now())
+
+    def error_rate(self, provider_id: str) -> float | None:
+        """Return the share of failures among the calls of the last ten seconds; None without any."""
+        return failure_rate(self._known[provider_id].window, self._clock.now())
 
     def cooling_s(self, target: str) -> float:
         """For how many seconds more this target wants to be left alone; 0.0 when it does not."""

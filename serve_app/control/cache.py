@@ -111,6 +111,10 @@ class ControlCache:
         """The measured latency of a target over all routers; None before the first answer."""
         return self._snapshot.latencies.get(target)
 
+    def in_flight(self, provider_id: str) -> int:
+        """How many requests of this router are at a provider."""
+        return int(self.gauges.get((IN_FLIGHT, (provider_id,)), 0))
+
     def tokens_per_s(self, target: str) -> float:
         """How fast a target writes at most, measured over all routers; a cautious figure before that."""
         return self._snapshot.speeds.get(target, UNMEASURED)
@@ -120,8 +124,8 @@ class ControlCache:
         local = self._hosted.get(provider_id)
         if local is None:
             return Warmth.WARM
-        mine = self.gauges.get((IN_FLIGHT, (provider_id,)), 0)
-        return warmth_of(self.capacity(provider_id), local.max_running, local.burst_queue, int(mine))
+        mine = self.in_flight(provider_id)
+        return warmth_of(self.capacity(provider_id), local.max_running, local.burst_queue, mine)
 
     def capacity(self, provider_id: str) -> Capacity:
         """What runs of a model that we host, as far as this router has heard."""

@@ -19,7 +19,6 @@ from serve_app.api.asgi import ASGIApp
 from serve_app.api.auth import Keyring
 from serve_app.caller import NOBODY, Caller
 from serve_app.clock import SystemClock
-from serve_app.config.provider import Transport
 from serve_app.config.routing import OnStreamFailure
 from serve_app.config.settings import Settings
 from serve_app.config.storage import OnUnavailable, state_folder
@@ -29,7 +28,7 @@ from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.control.protocol import Control
 from serve_app.deployments.control import control_client
 from serve_app.deployments.gc_tuning import tune_gc
-from serve_app.deployments.provider_handle import HandleProvider
+from serve_app.deployments.transports import TRANSPORTS
 from serve_app.deployments.wiring import wire
 from serve_app.errors import Forbidden, GatewayError
 from serve_app.formats.openai_chat.request import read_chat
@@ -48,7 +47,6 @@ from serve_app.observability.metrics import exposition
 from serve_app.pricing.target_prices import prices_of
 from serve_app.providers.address_policy import EndpointPolicy
 from serve_app.providers.base import Provider, StreamEnd
-from serve_app.providers.factory import build_provider
 from serve_app.providers.health_monitor import free_to_look_at
 from serve_app.storage.journal_file import Journal
 from serve_app.storage.journal_recovery import JournalRecovery
@@ -63,8 +61,7 @@ class RouterDeployment:
     """
     A place for a gateway to run.
 
-    `handles` are the provider deployments by provider id; a provider with transport `inline` has none and
-    runs in this process.
+    `handles` are the provider deployments by provider id, of those that have one (see `transports.py`).
     """
 
     def __init__(self, settings: Settings, handles: Mapping[str, Any]) -> None:
@@ -73,10 +70,8 @@ class RouterDeployment:
         clock = SystemClock()
         endpoint_policy = EndpointPolicy.of(settings)
         providers: dict[str, Provider] = {
-            provider.id: build_provider(provider, os.environ, clock, endpoint_policy)
-            if provider.transport is Transport.INLINE
-            else HandleProvider(provider.id, handles[provider.id])
-            for provider in settings.llm_providers
+            p.id: TRANSPORTS[p.transport].reach(p, handles.get(p.id), clock, endpoint_policy)
+            for p in settings.llm_providers
         }
         name = uuid4().hex  # of this life of a router, and of its journal
         control, journals = _connected(settings)

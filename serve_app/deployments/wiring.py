@@ -7,7 +7,7 @@ from functools import partial
 from random import Random
 
 from serve_app.clock import Clock
-from serve_app.config.provider import ProviderConfig, Transport
+from serve_app.config.middleware import load_middlewares
 from serve_app.config.settings import Settings
 from serve_app.control.cache import ControlCache
 from serve_app.events import Listener
@@ -39,7 +39,10 @@ def wire(
         clock: gives the time.
         rng: gives the chance.
         listeners: hear what the metrics and the log hear.
-        middlewares: stand around every request.
+        middlewares: stand around every request, within those of the configuration.
+
+    Raises:
+        ConfigError: a middleware or a strategy of the configuration cannot be imported or made.
     """
     # Not above: an import connects nothing.
     from serve_app.providers.address_policy import EndpointPolicy
@@ -47,8 +50,9 @@ def wire(
 
     metrics = MetricsListener(lambda: control.tally)
     everyone: list[Listener] = [metrics, log_event, *listeners]
-    gateway = DefaultGateway(settings, providers, control, clock, rng, everyone, middlewares)
-    asleep = {provider.id for provider in settings.llm_providers if _may_sleep(provider)}
+    around = (*load_middlewares(settings), *middlewares)
+    gateway = DefaultGateway(settings, providers, control, clock, rng, everyone, around)
+    asleep = {provider.id for provider in settings.llm_providers if provider.may_sleep}
     watched = {id_: provider for id_, provider in providers.items() if id_ not in asleep}
     check = partial(look_at_endpoint, clock=clock, endpoint_policy=EndpointPolicy.of(settings))
     health_monitor = HealthMonitor(
@@ -57,8 +61,3 @@ def wire(
     return RunningGateway(
         settings, gateway, gateway.access, control, health_monitor, check, clock, gateway.tell
     )
-
-
-def _may_sleep(provider: ProviderConfig) -> bool:
-    """Tell whether a deployment may shrink to nothing: every health check would start it again."""
-    return provider.transport is Transport.HANDLE and provider.autoscaling.min_replicas == 0

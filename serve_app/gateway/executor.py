@@ -8,12 +8,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from math import inf
 from random import Random
 from typing import TypeVar
 
 from serve_app.clock import Clock
-from serve_app.config.provider import Transport
 from serve_app.config.settings import Settings
 from serve_app.control.backend import Backend, moved_to
 from serve_app.control.breakers import Admission
@@ -63,12 +61,6 @@ class Executor:
         self.recorder = recorder
         self._providers = providers
         self._configs = {provider.id: provider for provider in settings.llm_providers}
-        # Serve keeps a queue for a provider that has replicas of its own; nobody does for one that runs here.
-        self._most_at_once = {
-            provider.id: provider.max_ongoing_requests
-            for provider in settings.llm_providers
-            if provider.transport is Transport.INLINE
-        }
         self._settings = settings
         self._request_timeout = settings.routing.request_timeout
         self._passes_filter = settings.routing.fallback_on_content_filter
@@ -307,7 +299,8 @@ class Executor:
             context.charges.limits_tools(target),
         )
         provider = self._providers[target.provider_id]
-        if self.recorder.in_flight_at(target.provider_id) >= self._most_at_once.get(target.provider_id, inf):
+        most = self._configs[target.provider_id].most_in_router
+        if self.recorder.in_flight_at(target.provider_id) >= most:
             message = f"As many requests as provider '{target.provider_id}' may have are under way"
             return upstream_error(message, target.provider_id, FailureKind.SATURATED, retry_after_s=1.0)
         with self._asking(context, attempt):

@@ -13,6 +13,7 @@ from serve_app.routing.eligibility import Obstacle
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
+from serve_app.routing.strategy_choice import Strategies
 from serve_app.routing.target import defaults_by_task
 from serve_app.routing.target_stats import TargetStats
 
@@ -25,16 +26,21 @@ class Planner:
         self._access = access
         self._rng = rng
         self._defaults = defaults_by_task(settings.default_models)
-        self._strategy = load_strategy(settings.routing.strategy)
+        self._strategies = Strategies(settings.routing, access.targets)
         self._cheapest = load_strategy(StrategyName.CHEAPEST)
         self._cheaper_below_percent = settings.routing.cheaper_below_percent
         self._stats = TargetStats(
-            control.price, control.breakers.is_open, control.latency_s, control.is_ready
+            control.price,
+            control.breakers.is_open,
+            control.latency_s,
+            control.is_ready,
+            control.in_flight,
+            control.breakers.error_rate,
         )
 
     def plan(self, requirements: Requirements, caller: Caller) -> Plan:
         """Return who may serve this, best first, and why the others may not."""
-        control, budget_filter, strategy = self._control, None, self._strategy
+        control, budget_filter, strategy = self._control, None, self._strategies.for_(requirements)
         if budgets := control.limits_for(caller).budgets:
             left = control.reservations.left(budgets)
             budget_filter = BudgetFilter(caller, left, control.price, control.reservations.foreseen)

@@ -79,6 +79,7 @@ class RequirementsReader:
             preferred_type=backend,
             parameters=self._binding(request),
             extent=None if request.prompt is None else _extent(request, request.prompt),
+            source=request,
             **self._wished(task, request.wishes, [intent, *listed], caller),
         )
 
@@ -93,6 +94,7 @@ class RequirementsReader:
             input_tokens=request.input_tokens,
             parameters=self._binding(request),
             extent=None if request.prompt is None else Extent(*request.prompt),
+            source=request,
             **self._wished(ModelTask.EMBEDDING, request.wishes, [intent, *listed], caller),
         )
 
@@ -137,7 +139,7 @@ class RequirementsReader:
     def _wished(
         self, task: ModelTask, wishes: Wishes, intents: Sequence[Intent], caller: Caller
     ) -> dict[str, Any]:
-        """The caller's own routing rules, as fields of `Requirements`."""
+        """The caller, and its own routing rules, as fields of `Requirements`."""
         named = tuple(dict.fromkeys(intent.named for intent in intents if intent.named is not None))
         falls_back = self._routing.auto_fallback and wishes.allow_fallbacks
         is_fixed = bool(wishes.models) or not falls_back or task is ModelTask.EMBEDDING
@@ -153,6 +155,7 @@ class RequirementsReader:
             "ignored_providers": self._access.providers_called(wishes.ignore, caller),
             "provider_order": wishes.order,
             "local_only": wishes.local_only,
+            "tenant": caller.tenant,
         }
 
     def _shows_images(self, request: ChatRequest) -> bool:

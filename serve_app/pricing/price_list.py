@@ -200,6 +200,16 @@ class PriceCatalogue:
         return entries_of(rows_of(orjson.loads(self._path.read_bytes())))
 
 
+class _Unlisted(PriceCatalogue):
+    """A list without a price."""
+
+    def entry(self, model_id: str | None, provider_type: str | None = None) -> None:
+        """Nothing is listed."""
+
+
+UNLISTED: PriceCatalogue = _Unlisted()
+
+
 def rows_of(data: Any) -> Mapping[str, Any]:
     """Return the rows of a price file: LiteLLM's, or one that `stored_list.py` has wrapped."""
     rows = data.get(ROWS, data) if isinstance(data, Mapping) else None

@@ -6,11 +6,13 @@ from pathlib import Path
 from serve_app.config.model import ModelConfig
 from serve_app.config.pricing import PriceTable, stored_list
 from serve_app.config.provider import ProviderConfig
+from serve_app.config.provider_types import is_plugin_type
 from serve_app.config.settings import Settings
 from serve_app.errors import ConfigError
 from serve_app.pricing.money import nano_dollars
 from serve_app.pricing.price import Price
 from serve_app.pricing.price_list import (
+    UNLISTED,
     PriceCatalogue,
     bundled_catalogue,
     classic_catalogue,
@@ -69,6 +71,8 @@ def operators_list(settings: Settings, environ: Mapping[str, str]) -> Path | Non
 
 
 def _price_at(provider: ProviderConfig, model: ModelConfig, catalogue: PriceCatalogue) -> Price | None:
+    if is_plugin_type(provider.type):
+        catalogue = UNLISTED  # no list knows what it charges, though it may know a model of the same name
     price = target_price(provider.type, vendor(provider.type).is_own, model, catalogue)
     if price is None or not provider.hourly_rate:
         return price

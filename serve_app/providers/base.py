@@ -18,6 +18,8 @@ from enum import StrEnum
 from math import inf
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from serve_app.clock import Clock
+from serve_app.config.provider import ProviderConfig
 from serve_app.errors import UpstreamError
 from serve_app.pricing.usage import Usage
 
@@ -142,3 +144,17 @@ class Wakeable(Protocol):
 
     def wake(self) -> None:
         """Let a machine start where none is; returns at once."""
+
+
+class ProviderFactory(Protocol):
+    """What an entry point of the group `sekha.providers` stands for: usually a class."""
+
+    def __call__(self, config: ProviderConfig, api_key: str | None, clock: Clock) -> Provider:
+        """
+        Make a provider, not yet connected. Called in the process that speaks to the upstream.
+
+        Args:
+            config: its section of the configuration; `config.options` is as the operator wrote it.
+            api_key: what `api_key` leads to; None: nothing is configured, or it leads nowhere.
+            clock: the time.
+        """

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 
 from serve_app.clock import Clock
+from serve_app.config.plugins import PROVIDERS, make_plugin
 from serve_app.config.provider import ProviderConfig
+from serve_app.config.provider_types import is_plugin_type
 from serve_app.errors import ConfigError
 from serve_app.providers.address_policy import DEFAULT_ENDPOINT_POLICY, EndpointPolicy
 from serve_app.providers.base import Provider
@@ -42,6 +44,9 @@ def _built(
         raise ConfigError(f"provider '{config.id}' hosts a model: that takes Ray Serve, and nothing less")
     row = vendor(config.type)
     key = key_of(config, row, environ)
+    if is_plugin_type(config.type):
+        plugin: Provider = make_plugin(PROVIDERS, config.type, config, key, clock)
+        return plugin
     match row.adapter:
         case Adapter.SCRIPTED:
             from serve_app.providers.simulator import ScriptedProvider

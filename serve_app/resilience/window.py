@@ -35,3 +35,11 @@ def calls_in(window: Window) -> int:
 def failures_in(window: Window) -> int:
     """Return how many of them failed."""
     return sum(failures for _, _, failures in window)
+
+
+def failure_rate(window: Window, now: float) -> float | None:
+    """Return the share of failures among the calls that the window still holds at `now`; None without any."""
+    oldest = int(now) - WINDOW_S + 1
+    recent = tuple(second for second in window if second[0] >= oldest)
+    calls = calls_in(recent)
+    return failures_in(recent) / calls if calls else None

@@ -28,6 +28,7 @@ from serve_app.routing.eligibility import (
     unavailable,
 )
 from serve_app.routing.refusal import named_refusal, refusal_for_all
+from serve_app.routing.request_view import Load, RequestView
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import Strategy
 from serve_app.routing.target import Target
@@ -47,6 +48,9 @@ class TargetStats(Protocol):
 
     def is_ready(self, provider_id: str) -> bool:
         """Whether a request would be worked on at once, and not wait for a machine."""
+
+    def load(self, target: Target) -> Load:
+        """How busy and how well the target is; read by strategies that go by it."""
 
 
 class BudgetFilter(Protocol):
@@ -200,7 +204,7 @@ def make_plan(
     default_model = (defaults or {}).get(wanted.task)
     sieve = _sieved(_Sieve(wanted, conditions, default_model, budget_filter), targets)
     named_failed = bool(wanted.named) and sieve.keep_named()
-    ordered = strategy.order(list(sieve.eligible.values()), rng)
+    ordered = strategy.order(list(sieve.eligible.values()), RequestView(wanted, conditions), rng)
     # Stable: the caller's wish comes before the operators', and both before any strategy's; but who is there
     # comes before who has to be waited for.
     bare_names = {name.partition("/")[2] for name in wanted.named}

@@ -1,7 +1,7 @@
 """What a request asks of the target that serves it."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from serve_app.config.model import ModelTask
 
@@ -33,6 +33,14 @@ class Extent(NamedTuple):
     speaks: bool = False
 
 
+class RequestSource(Protocol):
+    """The request itself."""
+
+    @property
+    def raw(self) -> bytes:
+        """The caller's JSON."""
+
+
 class Requirements(NamedTuple):
     """
     What a request requires of a target.
@@ -57,6 +65,9 @@ class Requirements(NamedTuple):
     without a word of it, `answers` how many of them, `service_tier` how fast they shall come, and
     `writes_cache` whether parts of the input shall be kept. `thinks`: the caller asks the model to
     reason first.
+
+    `tenant` is who pays, `source` the request itself, for strategies that go by what it says; None: there is
+    nothing but these requirements.
     """
 
     task: ModelTask
@@ -87,3 +98,5 @@ class Requirements(NamedTuple):
     allowed_models: frozenset[str] | None = None
     allowed_tasks: frozenset[str] | None = None
     extent: Extent | None = None
+    tenant: str = "default"
+    source: RequestSource | None = None

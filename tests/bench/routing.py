@@ -8,6 +8,7 @@ from time import perf_counter
 from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
 from serve_app.routing.plan import make_plan
+from serve_app.routing.request_view import Load
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
 from serve_app.routing.target import Target, targets_of
@@ -30,6 +31,9 @@ class Known:
 
     def is_ready(self, provider_id: str) -> bool:
         return True
+
+    def load(self, target: Target) -> Load:
+        return Load(latency_s=self.latency_s(target))
 
 
 def settings() -> Settings:

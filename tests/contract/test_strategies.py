@@ -6,9 +6,14 @@ import pytest
 
 from serve_app.config.model import ModelTask
 from serve_app.config.routing import StrategyName
+from serve_app.errors import ConfigError
 from serve_app.routing.candidate import Candidate
+from serve_app.routing.request_view import RequestView
+from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
 from serve_app.routing.target import Target
+
+REQUEST = RequestView(Requirements(ModelTask.CHAT_SMART))
 
 
 def candidates(rng: Random) -> list[Candidate]:
@@ -39,12 +44,12 @@ def test_orders_the_candidates_and_nothing_else(name: str, seed: int) -> None:
     """Nothing is lost, invented or changed, and the same dice give the same order."""
     given = candidates(Random(seed))
 
-    ordered = load_strategy(name).order(given, Random(seed))
+    ordered = load_strategy(name).order(given, REQUEST, Random(seed))
 
     assert sorted(ordered, key=lambda c: c.target.position) == given
-    assert ordered == load_strategy(name).order(given, Random(seed))
+    assert ordered == load_strategy(name).order(given, REQUEST, Random(seed))
 
 
 def test_there_is_no_strategy_of_a_name_nobody_knows() -> None:
-    with pytest.raises(ValueError, match=r"no 'luckiest' among the strategies: fallback, cheapest"):
+    with pytest.raises(ConfigError, match=r"there is no strategy 'luckiest'; there are: fallback, cheapest"):
         load_strategy("luckiest")

@@ -26,7 +26,7 @@ from serve_app.pricing.target_prices import classic_prices_of
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
-from serve_app.routing.strategy import Strategy, load_strategy
+from serve_app.routing.strategy_choice import Strategies
 from serve_app.routing.target import Target, defaults_by_task, targets_of
 from serve_app.routing.target_stats import TargetStats
 
@@ -102,8 +102,8 @@ class ModelRegistry:
         return classic_prices_of(self.settings)
 
     @cached_property
-    def _strategy(self) -> Strategy:
-        return load_strategy(self.settings.routing.strategy)
+    def _strategies(self) -> Strategies:
+        return Strategies(self.settings.routing, self._targets)
 
     # --- what it does ---------------------------------------------------------------------------------
 
@@ -181,7 +181,8 @@ class ModelRegistry:
         conditions = TargetStats(
             self._prices.get, lambda provider_id: self.circuit_breakers[provider_id].is_open()
         )
-        return make_plan(wanted, self._targets, conditions, self._strategy, self._rng, defaults)
+        strategy = self._strategies.for_(wanted)
+        return make_plan(wanted, self._targets, conditions, strategy, self._rng, defaults)
 
     def _result(self, plan: Plan, candidate: Candidate) -> RoutingResult:
         return RoutingResult(

@@ -23,6 +23,8 @@ from serve_app.config.routing import StrategyName
 from serve_app.pricing.usage import Usage
 from serve_app.resilience.latency import Latency
 from serve_app.routing.candidate import Candidate
+from serve_app.routing.request_view import RequestView
+from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import Strategy, load_strategy
 from serve_app.routing.target import Target
 
@@ -157,7 +159,10 @@ class ModelRouter:
         if chosen not in self._strategies:
             self._strategies[chosen] = load_strategy(chosen)
         candidates = [self._candidate(name, position, chosen) for position, name in enumerate(names)]
-        ordered = [c.target.provider_id for c in self._strategies[chosen].order(candidates, self._rng)]
+        request = RequestView(Requirements(ModelTask.CHAT_SMART))
+        ordered = [
+            c.target.provider_id for c in self._strategies[chosen].order(candidates, request, self._rng)
+        ]
         ordered.sort(key=lambda name: name != preferred)  # stable: only the preferred one moves
         return ordered
 

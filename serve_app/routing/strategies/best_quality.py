@@ -5,6 +5,7 @@ from random import Random
 
 from serve_app.providers.catalogue.rows import vendor
 from serve_app.routing.candidate import Candidate
+from serve_app.routing.request_view import RequestView
 
 
 class BestQuality:
@@ -12,7 +13,7 @@ class BestQuality:
 
     name = "best_quality"
 
-    def order(self, candidates: Sequence[Candidate], rng: Random) -> list[Candidate]:
+    def order(self, candidates: Sequence[Candidate], request: RequestView, rng: Random) -> list[Candidate]:
         return sorted(
             candidates,
             key=lambda c: (

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from random import Random
 
 from serve_app.routing.candidate import Candidate
+from serve_app.routing.request_view import RequestView
 
 
 class Fallback:
@@ -11,5 +12,5 @@ class Fallback:
 
     name = "fallback"
 
-    def order(self, candidates: Sequence[Candidate], rng: Random) -> list[Candidate]:
+    def order(self, candidates: Sequence[Candidate], request: RequestView, rng: Random) -> list[Candidate]:
         return sorted(candidates, key=lambda c: c.rank)

@@ -5,6 +5,7 @@ from random import Random
 
 from serve_app.providers.catalogue.rows import vendor
 from serve_app.routing.candidate import Candidate
+from serve_app.routing.request_view import RequestView
 
 
 class Fastest:
@@ -17,7 +18,7 @@ class Fastest:
     name = "fastest"
     explore = 0.05
 
-    def order(self, candidates: Sequence[Candidate], rng: Random) -> list[Candidate]:
+    def order(self, candidates: Sequence[Candidate], request: RequestView, rng: Random) -> list[Candidate]:
         ordered = sorted(candidates, key=self._key)
         if len(ordered) > 1 and rng.random() < self.explore:
             ordered.insert(0, ordered.pop(rng.randrange(1, len(ordered))))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from random import Random
 
 from serve_app.routing.candidate import Candidate
+from serve_app.routing.request_view import RequestView
 
 
 class RoundRobin:
@@ -18,7 +19,7 @@ class RoundRobin:
     def __init__(self) -> None:
         self._turn = -1
 
-    def order(self, candidates: Sequence[Candidate], rng: Random) -> list[Candidate]:
+    def order(self, candidates: Sequence[Candidate], request: RequestView, rng: Random) -> list[Candidate]:
         ordered = sorted(candidates, key=lambda c: c.target.position)
         if not ordered:
             return ordered

@@ -22,6 +22,7 @@ from serve_app.errors import ConfigError
 from serve_app.ledger.store import Change, Record
 from serve_app.storage.sql import SqlStore
 from tests.support import commands
+from tests.support.plugins import install, on_path
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 HYBRID = str(CONFIGS / "hybrid.yaml")
@@ -237,3 +238,23 @@ def test_without_the_extra_a_configuration_is_good_all_the_same(sekha: CliRunner
 
 def test_a_configuration_without_local_models_says_nothing_of_vllm(sekha: CliRunner) -> None:
     assert "vLLM" not in sekha.invoke(app, ["check", "-c", HYBRID]).output
+
+
+@pytest.mark.parametrize("command", [["check"], ["explain", "--task", "chat_smart"]])
+def test_a_package_that_cannot_be_imported_is_named_by_the_commands_that_read_a_configuration(
+    sekha: CliRunner, tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "sekha_broken.py").write_text("raise RuntimeError('no such luck')")
+    install(tmp_path, "acme", {"sekha.strategies": {"luck": "sekha_broken:Luck"}}, "3.1")
+    file = tmp_path / "gateway.yaml"
+    file.write_text(Path(HYBRID).read_text().replace("strategy: fallback", "strategy: luck"))
+
+    with on_path(tmp_path):
+        told = sekha.invoke(app, [*command, "-c", str(file)])
+
+    assert told.exit_code == 2
+    assert (
+        "sekha: the strategy 'luck' (entry point 'sekha_broken:Luck' in 'sekha.strategies', package"
+        in told.output
+    )
+    assert "acme 3.1) cannot be imported: RuntimeError: no such luck" in told.output

@@ -19,13 +19,14 @@ from serve_app.config.backends import BackendsConfig
 from serve_app.config.health import HealthPolicy
 from serve_app.config.load import load
 from serve_app.config.local_model import LocalModelConfig
+from serve_app.config.middleware import MiddlewareConfig
 from serve_app.config.model import ModelConfig, VisionCapabilities
 from serve_app.config.names import names_of
 from serve_app.config.parameters import Parameters
 from serve_app.config.policy import BreakerPolicy, RetryPolicy
 from serve_app.config.pricing import PricingConfig
 from serve_app.config.provider import ProviderConfig, Script
-from serve_app.config.routing import RoutingConfig
+from serve_app.config.routing import RoutingConfig, StrategyChoices
 from serve_app.config.scaling import Autoscaling, Scaling
 from serve_app.config.settings import DefaultModels, RouterConfig, Settings
 from serve_app.config.storage import StorageConfig
@@ -50,6 +51,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Vision capabilities": VisionCapabilities,
     "Default models": DefaultModels,
     "Routing": RoutingConfig,
+    "Strategies": StrategyChoices,
+    "Middleware": MiddlewareConfig,
     "Retries": RetryPolicy,
     "Circuit breaker": BreakerPolicy,
     "Health checks": HealthPolicy,

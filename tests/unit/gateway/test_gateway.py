@@ -450,7 +450,7 @@ async def test_a_strategy_that_breaks_keeps_no_place_among_the_requests_at_once(
     )
     await harness.control.start()
     with monkeypatch.context() as patched:
-        patched.setattr(harness.gateway._planner, "_strategy", Broken())
+        patched.setattr(harness.gateway._planner._strategies, "_for_all", Broken())
         for _ in range(2):
             with pytest.raises(RuntimeError):
                 await harness.chat(request())

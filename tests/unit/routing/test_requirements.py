@@ -14,5 +14,6 @@ def test_a_request_that_says_nothing_asks_for_nothing_special() -> None:
         "input_tokens": 1000,
         "output_tokens": 500,
         "answers": 1,
+        "tenant": "default",
     }
     assert not any(Extent(0))

@@ -1,0 +1,1 @@
+"""A package outside the gateway that adds a strategy, a provider and a middleware to it."""
