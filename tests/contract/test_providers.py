@@ -122,7 +122,8 @@ async def test_answers_in_openais_words(provider: Provider) -> None:
 
 
 @pytest.mark.parametrize("provider", EVERYONE, indirect=True)
-async def test_case_75_a_stream_says_the_same_as_a_whole_answer(provider: Provider) -> None:
+@pytest.mark.contract(75)
+async def test_a_stream_says_the_same_as_a_whole_answer(provider: Provider) -> None:
     answer = await provider.chat(call("tell me a story"))
     items = await items_of(provider, call("tell me a story"))
 
@@ -243,9 +244,8 @@ async def test_hints_to_the_gateway_stay_here(provider: Provider, upstream: Scri
 
 
 @pytest.mark.parametrize("provider", [*WIRE, LOCAL], indirect=True)
-async def test_case_74_the_upstream_receives_the_images(
-    provider: Provider, upstream: ScriptedUpstream
-) -> None:
+@pytest.mark.contract(74)
+async def test_the_upstream_receives_the_images(provider: Provider, upstream: ScriptedUpstream) -> None:
     image = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png", "detail": "low"}}
     content = [{"type": "text", "text": "what is this"}, image]
     body = {"model": "x", "messages": [{"role": "user", "content": content}]}
@@ -424,7 +424,8 @@ CASE_50 = [
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 @pytest.mark.parametrize("provider", ANSWERED, indirect=True)
-async def test_case_50_a_failure_keeps_its_kind_streamed_or_not(
+@pytest.mark.contract(50)
+async def test_a_failure_keeps_its_kind_streamed_or_not(
     provider: Provider, told: dict[str, Any], class_: type[UpstreamError], kind: FailureKind, retryable: bool
 ) -> None:
     if isinstance(provider, LocalProvider):
@@ -447,7 +448,8 @@ async def test_case_50_a_failure_keeps_its_kind_streamed_or_not(
 
 
 @pytest.mark.parametrize("type_", REMOTE)
-async def test_case_50_a_refused_connection_may_be_tried_again(type_: str) -> None:
+@pytest.mark.contract(50)
+async def test_a_refused_connection_may_be_tried_again(type_: str) -> None:
     provider = build(type_, "http://127.0.0.1:9")
 
     failure = await provider.chat(call("hi"))
@@ -668,7 +670,8 @@ async def test_a_cancelled_call_closes_the_connection(provider: Provider, upstre
 
 
 @pytest.mark.parametrize("provider", EVERYONE, indirect=True)
-async def test_case_79_is_healthy_and_knows_its_models(provider: Provider) -> None:
+@pytest.mark.contract(79)
+async def test_a_provider_is_healthy_and_knows_its_models(provider: Provider) -> None:
     health = await provider.health()
 
     assert (health.status, health.error) == ("healthy", None)

@@ -1,4 +1,4 @@
-"""Circuit breakers seen from outside (contract 3.4; cases 7, 9, 21, 22, 30, 48)."""
+"""Circuit breakers seen from outside."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,7 +10,7 @@ from tests.support.api import Api, eventually, text_of
 from tests.support.serving import HOST, NOWHERE, Gateway, free_port, gateway_config, inline
 from tests.support.upstream import ScriptedUpstream
 
-THRESHOLD = 5  # the default (contract 2.3)
+THRESHOLD = 5  # the default
 FOR_LONG = {"circuit_breaker": {"reset_timeout": 600}}
 RESET_S = 2
 
@@ -62,7 +62,8 @@ def sunk(gateway: Gateway) -> Api:
     return api
 
 
-def test_case_07_an_open_breaker_is_one_healthy_provider_less(leaky: Api) -> None:
+@pytest.mark.contract(7)
+def test_an_open_breaker_is_one_healthy_provider_less(leaky: Api) -> None:
     before = leaky.providers()
 
     for _ in range(THRESHOLD):
@@ -78,7 +79,8 @@ def test_case_07_an_open_breaker_is_one_healthy_provider_less(leaky: Api) -> Non
     assert datetime.fromisoformat(breaker["last_failure_time"]).tzinfo is not None
 
 
-def test_case_21_behind_an_open_breaker_comes_the_next_provider(leaky: Api) -> None:
+@pytest.mark.contract(21)
+def test_behind_an_open_breaker_comes_the_next_provider(leaky: Api) -> None:
     assert leaky.routed("chat_small")["provider_id"] == "small_1"
 
     knock_out(leaky, "chat_small")
@@ -86,7 +88,8 @@ def test_case_21_behind_an_open_breaker_comes_the_next_provider(leaky: Api) -> N
     assert leaky.routed("chat_small")["provider_id"] == "up"
 
 
-def test_case_21_behind_two_open_breakers_comes_the_third(leaky: Api) -> None:
+@pytest.mark.contract(21)
+def test_behind_two_open_breakers_comes_the_third(leaky: Api) -> None:
     assert leaky.routed("chat_large")["provider_id"] == "large_1"
 
     knock_out(leaky, "chat_large")
@@ -94,7 +97,8 @@ def test_case_21_behind_two_open_breakers_comes_the_third(leaky: Api) -> None:
     assert leaky.routed("chat_large")["provider_id"] == "up"
 
 
-def test_case_30_a_preferred_model_behind_an_open_breaker_gives_way(leaky: Api) -> None:
+@pytest.mark.contract(30)
+def test_a_preferred_model_behind_an_open_breaker_gives_way(leaky: Api) -> None:
     knock_out(leaky, "chat_large")
 
     choice = leaky.routed("chat_large", preferred_model="l1")
@@ -103,7 +107,8 @@ def test_case_30_a_preferred_model_behind_an_open_breaker_gives_way(leaky: Api) 
     assert "priority" in choice["reason"]
 
 
-def test_case_22_when_every_breaker_is_open_the_answer_is_503(sunk: Api) -> None:
+@pytest.mark.contract(22)
+def test_when_every_breaker_is_open_the_answer_is_503(sunk: Api) -> None:
     route, chat = sunk.route("chat_smart"), sunk.chat()
 
     assert (route.status_code, chat.status_code) == (503, 503)
@@ -111,13 +116,15 @@ def test_case_22_when_every_breaker_is_open_the_answer_is_503(sunk: Api) -> None
     assert chat.json()["error"]["message"].startswith("No suitable providers available")
 
 
-def test_case_09_when_every_breaker_is_open_health_is_degraded(sunk: Api) -> None:
+@pytest.mark.contract(9)
+def test_when_every_breaker_is_open_health_is_degraded(sunk: Api) -> None:
     health = sunk.get("/health")
 
     assert (health.status_code, health.json()["status"]) == (200, "degraded")
 
 
-def test_case_48_a_provider_is_left_when_it_fails_and_found_again_when_it_is_back(gateway: Gateway) -> None:
+@pytest.mark.contract(48)
+def test_a_provider_is_left_when_it_fails_and_found_again_when_it_is_back(gateway: Gateway) -> None:
     port = free_port()
     with ScriptedUpstream() as reserve:
         api = gateway(

@@ -1,4 +1,4 @@
-"""Chat completions through the whole gateway (contract 1.4; cases 73, 75 and 76)."""
+"""Chat completions through the whole gateway."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,8 @@ SMART = {"model_id": "gpt-4o", "task": "chat_smart"}
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/chat/completions"])
-def test_case_73_a_minimal_chat_is_answered_in_openais_words(local: Api, path: str) -> None:
+@pytest.mark.contract(73)
+def test_a_minimal_chat_is_answered_in_openais_words(local: Api, path: str) -> None:
     answer = local.post(path, {"messages": [user("hi")]})
 
     assert answer.status_code == 200
@@ -35,7 +36,8 @@ def test_case_73_a_minimal_chat_is_answered_in_openais_words(local: Api, path: s
     ],
     ids=["no messages", "too hot", "too cold", "no tokens"],
 )
-def test_case_73_what_is_out_of_range_is_422(local: Api, body: dict[str, Any]) -> None:
+@pytest.mark.contract(73)
+def test_what_is_out_of_range_is_422(local: Api, body: dict[str, Any]) -> None:
     answer = local.post("/v1/chat/completions", body)
 
     assert answer.status_code == 422
@@ -43,7 +45,8 @@ def test_case_73_what_is_out_of_range_is_422(local: Api, body: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("temperature", [0, 2])
-def test_case_73_a_temperature_reaches_the_upstream_as_it_is(
+@pytest.mark.contract(73)
+def test_a_temperature_reaches_the_upstream_as_it_is(
     local: Api, ollama_upstream: ScriptedUpstream, temperature: int
 ) -> None:
     assert local.chat(temperature=temperature).status_code == 200
@@ -51,7 +54,8 @@ def test_case_73_a_temperature_reaches_the_upstream_as_it_is(
     assert ollama_upstream.last.json["temperature"] == temperature
 
 
-def test_case_75_a_stream_says_what_a_whole_answer_says(local: Api) -> None:
+@pytest.mark.contract(75)
+def test_a_stream_says_what_a_whole_answer_says(local: Api) -> None:
     whole = local.chat("tell me a story")
     stream = local.chat("tell me a story", stream=True)
 
@@ -72,7 +76,8 @@ def overloaded(gateway: Gateway) -> Iterator[Api]:
         yield gateway(gateway_config(first, second))
 
 
-def test_case_76_the_second_provider_answers_when_the_first_is_overloaded(overloaded: Api) -> None:
+@pytest.mark.contract(76)
+def test_the_second_provider_answers_when_the_first_is_overloaded(overloaded: Api) -> None:
     before = overloaded.breaker("first")["failure_count"]
 
     answer = overloaded.chat()
@@ -82,7 +87,8 @@ def test_case_76_the_second_provider_answers_when_the_first_is_overloaded(overlo
     assert overloaded.breaker("first")["failure_count"] == before + 1
 
 
-def test_case_76_a_stream_falls_back_as_long_as_nothing_was_sent(overloaded: Api) -> None:
+@pytest.mark.contract(76)
+def test_a_stream_falls_back_as_long_as_nothing_was_sent(overloaded: Api) -> None:
     before = overloaded.breaker("first")["failure_count"]
 
     stream = overloaded.chat(stream=True)
@@ -92,7 +98,8 @@ def test_case_76_a_stream_falls_back_as_long_as_nothing_was_sent(overloaded: Api
     assert overloaded.breaker("first")["failure_count"] == before + 1
 
 
-def test_case_76_without_automatic_fallback_the_first_failure_is_the_answer(gateway: Gateway) -> None:
+@pytest.mark.contract(76)
+def test_without_automatic_fallback_the_first_failure_is_the_answer(gateway: Gateway) -> None:
     with ScriptedUpstream() as one, ScriptedUpstream() as two:
         one.mode = {"status": 503}
         once_more = {"max_retries": 1, "first_delay_s": 0}

@@ -1,4 +1,4 @@
-"""The seeds' Python faces where a gateway runs: their calls go through it, and are counted there."""
+"""The Python clients where a gateway runs: their calls go through it, and are counted there."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ class Running(RunningGatewayProvider):
         super().__init__(config, app_name="local")
 
 
-async def test_seed_004s_client_asks_the_gateway_that_runs(
+async def test_the_unified_client_asks_the_gateway_that_runs(
     local: Api, ollama_upstream: ScriptedUpstream
 ) -> None:
     client = UnifiedLLMClient(NO_KEYS, app_name="local")
@@ -76,7 +76,7 @@ async def test_before_a_running_gateway_a_backend_is_only_a_choice_of_tiers(loca
         await client.chat_completion([{"role": "user", "content": "hi"}], model_tier="opus")
 
 
-async def test_seed_003s_router_has_it_as_a_provider(local: Api) -> None:
+async def test_the_model_router_has_it_as_a_provider(local: Api) -> None:
     router = ModelRouter()
 
     assert await router.add_provider(Running, LLMProviderConfig("local", model_name="chat_small"))

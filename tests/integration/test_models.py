@@ -1,4 +1,6 @@
-"""What is configured: models, tasks, provider health (contract 1.1, 1.2; cases 1 to 9)."""
+"""What is configured: models, tasks, provider health."""
+
+import pytest
 
 from tests.support.api import Api
 
@@ -13,7 +15,8 @@ FIELDS = {
 }
 
 
-def test_case_01_models_lists_one_entry_per_task(local: Api) -> None:
+@pytest.mark.contract(1)
+def test_models_lists_one_entry_per_task(local: Api) -> None:
     entries = local.get("/api/v1/models").json()
 
     assert [(entry["model_id"], entry["task"]) for entry in entries] == [
@@ -23,7 +26,8 @@ def test_case_01_models_lists_one_entry_per_task(local: Api) -> None:
     ]
 
 
-def test_case_02_an_entry_has_exactly_the_seven_fields(local: Api) -> None:
+@pytest.mark.contract(2)
+def test_an_entry_has_exactly_the_seven_fields(local: Api) -> None:
     entries = local.get("/api/v1/models").json()
 
     assert all(set(entry) == FIELDS for entry in entries)
@@ -31,21 +35,24 @@ def test_case_02_an_entry_has_exactly_the_seven_fields(local: Api) -> None:
     assert not any(entry["supports_vision"] or entry["supports_audio"] for entry in entries)
 
 
-def test_case_03_a_model_that_sees_says_so(hybrid: Api) -> None:
+@pytest.mark.contract(3)
+def test_a_model_that_sees_says_so(hybrid: Api) -> None:
     entries = {entry["model_id"]: entry for entry in hybrid.get("/api/v1/models").json()}
 
     assert entries["gpt-4o"]["supports_vision"] is True
     assert entries["gpt-4o"]["context_window"] == 128000
 
 
-def test_case_04_tasks_are_the_seeds_six_in_order(local: Api) -> None:
+@pytest.mark.contract(4)
+def test_tasks_are_the_six_in_order(local: Api) -> None:
     tasks = local.get("/api/v1/tasks")
 
     assert tasks.json() == ["embedding", "chat_small", "chat_large", "chat_smart", "vision", "audio"]
     assert local.post("/api/v1/tasks").status_code == 405
 
 
-def test_case_05_a_new_provider_is_healthy(local: Api) -> None:
+@pytest.mark.contract(5)
+def test_a_new_provider_is_healthy(local: Api) -> None:
     told = local.providers()
 
     assert (told["total_providers"], told["healthy_providers"], told["total_models"]) == (1, 1, 3)
@@ -54,7 +61,8 @@ def test_case_05_a_new_provider_is_healthy(local: Api) -> None:
     assert (breaker["state"], breaker["failure_count"], breaker["last_failure_time"]) == ("closed", 0, None)
 
 
-def test_case_06_two_closed_breakers_are_two_healthy_providers(hybrid: Api) -> None:
+@pytest.mark.contract(6)
+def test_two_closed_breakers_are_two_healthy_providers(hybrid: Api) -> None:
     told = hybrid.providers()
 
     assert (told["total_providers"], told["healthy_providers"]) == (2, 2)

@@ -1,4 +1,4 @@
-"""Two routers, one gateway: what one learns the other knows, and numbers are the cluster's (case 49)."""
+"""Two routers, one gateway: what one learns the other knows, and numbers are the cluster's."""
 
 import re
 import time
@@ -41,7 +41,8 @@ def pair(gateway: Gateway) -> Iterator[Api]:
         yield api
 
 
-def test_case_49_what_one_router_learns_every_router_knows_within_a_second(pair: Api) -> None:
+@pytest.mark.contract(49)
+def test_what_one_router_learns_every_router_knows_within_a_second(pair: Api) -> None:
     assert {open_breakers(pair) for _ in range(SPREAD)} == {()}
 
     assert pair.chat().headers["x-sekha-provider"] == "second"  # one failure: one router alone saw it

@@ -1,5 +1,5 @@
 """
-Secrets stay where they belong (contract 2.1, case 62; architecture D11; docs/security.md).
+Secrets stay where they belong.
 
 Canaries of every kind (providers' keys, callers' keys, tokens, the store's password, the webhook's address)
 go through everything that can happen to a request, before an upstream that repeats whatever key it is shown.
@@ -332,11 +332,13 @@ def test_an_upstream_hears_its_own_key_and_nobody_elses(scene: Scene) -> None:
     assert found_in(others, heard) == []
 
 
-def test_case_62_a_secret_appears_in_no_answer(scene: Scene) -> None:
+@pytest.mark.contract(62)
+def test_a_secret_appears_in_no_answer(scene: Scene) -> None:
     assert found_in({**scene.secrets, **digests(scene)}, as_sinks(scene.answers)) == []
 
 
-def test_case_62_a_secret_appears_in_no_log(scene: Scene, cluster: Cluster) -> None:
+@pytest.mark.contract(62)
+def test_a_secret_appears_in_no_log(scene: Scene, cluster: Cluster) -> None:
     """The session's folder holds what every process wrote: stdout, stderr, replicas, workers, Ray itself."""
     written = cluster.written()
 

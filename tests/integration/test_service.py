@@ -1,4 +1,4 @@
-"""The gateway as a service: health, documents, metrics, how it says no (contract 1.1; cases 8, 10 to 13)."""
+"""The gateway as a service: health, documents, metrics, how it says no."""
 
 from datetime import datetime
 
@@ -9,7 +9,8 @@ from tests.support.api import Api
 OUR_PATHS = {"/api/v1/models", "/api/v1/route", "/api/v1/health/providers", "/api/v1/tasks"}
 
 
-def test_case_08_health_names_the_models(local: Api) -> None:
+@pytest.mark.contract(8)
+def test_health_names_the_models(local: Api) -> None:
     health = local.get("/health")
 
     assert health.status_code == 200
@@ -20,33 +21,39 @@ def test_case_08_health_names_the_models(local: Api) -> None:
     assert datetime.fromisoformat(told["timestamp"]).tzinfo is not None
 
 
-def test_case_10_the_service_says_who_it_is(local: Api) -> None:
+@pytest.mark.contract(10)
+def test_the_service_says_who_it_is(local: Api) -> None:
     told = local.get("/").json()
 
     assert (told["service"], told["version"]) == ("Sekha LLM Bridge", "2.1.0")
 
 
 @pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
-def test_case_10_the_documents_are_there(local: Api, path: str) -> None:
+@pytest.mark.contract(10)
+def test_the_documents_are_there(local: Api, path: str) -> None:
     assert local.get(path).status_code == 200
 
 
-def test_case_10_the_documents_name_the_four_routing_paths(local: Api) -> None:
+@pytest.mark.contract(10)
+def test_the_documents_name_the_four_routing_paths(local: Api) -> None:
     documented = local.get("/openapi.json").json()
 
     assert documented["info"]["title"] == "Sekha LLM Bridge"
     assert set(documented["paths"]) >= OUR_PATHS
 
 
-def test_case_11_an_unknown_path_is_404(local: Api) -> None:
+@pytest.mark.contract(11)
+def test_an_unknown_path_is_404(local: Api) -> None:
     assert local.get("/nope").status_code == 404
 
 
-def test_case_11_a_wrong_method_is_405(local: Api) -> None:
+@pytest.mark.contract(11)
+def test_a_wrong_method_is_405(local: Api) -> None:
     assert local.get("/api/v1/route").status_code == 405
 
 
-def test_case_11_a_missing_field_is_422_with_detail(local: Api) -> None:
+@pytest.mark.contract(11)
+def test_a_missing_field_is_422_with_detail(local: Api) -> None:
     answer = local.post("/api/v1/route", {})
 
     assert answer.status_code == 422
@@ -54,7 +61,8 @@ def test_case_11_a_missing_field_is_422_with_detail(local: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/v1/route", "/v1/chat/completions"])
-def test_case_12_a_browser_may_ask_first(local: Api, path: str) -> None:
+@pytest.mark.contract(12)
+def test_a_browser_may_ask_first(local: Api, path: str) -> None:
     asking = {"Origin": "http://localhost:3000", "Access-Control-Request-Method": "POST"}
 
     answer = local.http.options(path, headers=asking)
@@ -65,7 +73,8 @@ def test_case_12_a_browser_may_ask_first(local: Api, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/metrics/"])
-def test_case_13_metrics_have_the_names_that_alerts_rely_on(local: Api, path: str) -> None:
+@pytest.mark.contract(13)
+def test_metrics_have_the_names_that_alerts_rely_on(local: Api, path: str) -> None:
     assert local.chat().status_code == 200
 
     metrics = local.get(path, follow_redirects=True)

@@ -1,6 +1,8 @@
-"""Pictures in a chat (contract 1.6, 3.7; cases 74 and 78)."""
+"""Pictures in a chat."""
 
 from typing import Any
+
+import pytest
 
 from tests.support.api import PIXEL, Api
 from tests.support.upstream import ScriptedUpstream
@@ -11,7 +13,8 @@ def with_pictures(count: int) -> list[dict[str, Any]]:
     return [{"type": "text", "text": "what is this?"}, *pictures]
 
 
-def test_case_74_a_picture_reaches_a_model_that_sees(hybrid: Api, openai_upstream: ScriptedUpstream) -> None:
+@pytest.mark.contract(74)
+def test_a_picture_reaches_a_model_that_sees(hybrid: Api, openai_upstream: ScriptedUpstream) -> None:
     answer = hybrid.chat(with_pictures(1))
 
     assert answer.status_code == 200
@@ -20,20 +23,23 @@ def test_case_74_a_picture_reaches_a_model_that_sees(hybrid: Api, openai_upstrea
     assert openai_upstream.last.json["messages"][0]["content"] == with_pictures(1)
 
 
-def test_case_74_a_blind_preferred_model_is_passed_over(hybrid: Api) -> None:
+@pytest.mark.contract(74)
+def test_a_blind_preferred_model_is_passed_over(hybrid: Api) -> None:
     answer = hybrid.chat(with_pictures(1), preferred_model="llama3.1:8b")
 
     assert answer.headers["x-sekha-model"] == "gpt-4o"
 
 
-def test_case_74_a_picture_for_a_gateway_that_cannot_see_is_503(local: Api) -> None:
+@pytest.mark.contract(74)
+def test_a_picture_for_a_gateway_that_cannot_see_is_503(local: Api) -> None:
     answer = local.chat(with_pictures(1))
 
     assert answer.status_code == 503
     assert "vision=True" in answer.json()["error"]["message"]
 
 
-def test_case_78_ten_pictures_are_taken_and_eleven_refused(hybrid: Api) -> None:
+@pytest.mark.contract(78)
+def test_ten_pictures_are_taken_and_eleven_refused(hybrid: Api) -> None:
     assert hybrid.chat(with_pictures(10)).status_code == 200
 
     refused = hybrid.chat(with_pictures(11))

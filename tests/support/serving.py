@@ -200,7 +200,7 @@ def openai_upstream() -> Iterator[ScriptedUpstream]:
 
 @pytest.fixture(scope="session")
 def local(cluster: Cluster, ollama_upstream: ScriptedUpstream) -> Api:
-    """LOCAL of the contract: two environment variables and no file (case 1)."""
+    """LOCAL: two environment variables and no file."""
     provider = {**LOCAL["llm_providers"][0], "base_url": ollama_upstream.url}
     environ = {
         "SEKHA__LLM_PROVIDERS": json.dumps([provider]),
@@ -211,7 +211,7 @@ def local(cluster: Cluster, ollama_upstream: ScriptedUpstream) -> Api:
 
 @pytest.fixture(scope="session")
 def hybrid(cluster: Cluster, ollama_upstream: ScriptedUpstream, openai_upstream: ScriptedUpstream) -> Api:
-    """HYBRID of the contract: embeddings and small chats at Ollama, the rest at OpenAI."""
+    """HYBRID: embeddings and small chats at Ollama, the rest at OpenAI."""
     at_home, in_the_cloud = HYBRID["llm_providers"]
     providers = [
         {**at_home, "base_url": ollama_upstream.url},

@@ -1,4 +1,4 @@
-"""Configurations the contract speaks of, and short ways to write others."""
+"""Configurations that many tests use, and short ways to write others."""
 
 from typing import Any
 

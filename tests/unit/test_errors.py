@@ -147,7 +147,7 @@ def test_every_error_has_an_example() -> None:
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
-def test_a_refusal_has_the_status_of_the_contract(error: GatewayError, status: int, kind: str) -> None:
+def test_a_refusal_has_its_status(error: GatewayError, status: int, kind: str) -> None:
     assert (error.status, error.kind) == (status, kind)
 
 
@@ -191,7 +191,8 @@ def test_what_the_upstream_rejects_keeps_its_status_code_and_parameter() -> None
         (FailureKind.OVERLOADED, ProviderError),
     ],
 )
-def test_case_50_a_failure_has_the_class_of_its_kind(failure: FailureKind, cls: type[UpstreamError]) -> None:
+@pytest.mark.contract(50)
+def test_a_failure_has_the_class_of_its_kind(failure: FailureKind, cls: type[UpstreamError]) -> None:
     error = upstream_error("no", "p", failure)
 
     assert type(error) is cls

@@ -1,5 +1,5 @@
 """
-The contract of every provider (tests/contract), on the real engine and through its handle.
+What every provider must keep (tests/contract), on the real engine and through its handle.
 
 And what one engine can host besides its model: adapters on top of it, vectors instead of words.
 """
@@ -81,7 +81,8 @@ async def test_a_stream_is_a_head_then_whole_frames_then_an_end(provider: Handle
     assert last.output_chars > 0
 
 
-async def test_case_75_a_stream_says_the_same_and_tells_the_same_usage_as_a_whole_answer(
+@pytest.mark.contract(75)
+async def test_a_stream_says_the_same_and_tells_the_same_usage_as_a_whole_answer(
     provider: HandleProvider,
 ) -> None:
     answer = await provider.chat(call("tell me a story"))

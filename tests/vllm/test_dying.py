@@ -25,12 +25,16 @@ def home(cluster: Cluster, weights: Path, cloud: ScriptedUpstream) -> Iterator[A
 
 
 def engines() -> list[psutil.Process]:
-    """The processes of vLLM's engines that this test has started, through Ray."""
-    return [
-        process
-        for process in psutil.Process().children(recursive=True)
-        if "EngineCore" in " ".join(process.cmdline())
-    ]
+    """The processes of vLLM's engines that this test has started, through Ray, and that run."""
+    return [p for p in psutil.Process().children(recursive=True) if "EngineCore" in " ".join(words_of(p))]
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """A process's command; nothing where it has ended, also while its parent has not asked for its end."""
+    try:
+        return process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
 
 
 def test_a_dead_engine_opens_the_breaker_and_the_next_one_is_used(home: Api) -> None:

@@ -39,7 +39,8 @@ async def test_a_key_is_taken_from_either_header() -> None:
     assert (await keys.caller(header_of("right"))).name == "config:api-key-1"
 
 
-async def test_case_97_what_each_kind_of_wrong_header_is_told() -> None:
+@pytest.mark.contract(97)
+async def test_what_each_kind_of_wrong_header_is_told() -> None:
     keys = keyring("right")
 
     assert isinstance(await refusal(keys, {"headers": []}), Unauthenticated)

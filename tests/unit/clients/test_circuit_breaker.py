@@ -1,4 +1,4 @@
-"""The breaker under the seed's name, with what code written for the reference relies on."""
+"""The breaker as a class of its own, with what code written for its names relies on."""
 
 import asyncio
 import logging
@@ -30,7 +30,8 @@ def half_open(clock: FakeClock) -> CircuitBreaker:
     return cb
 
 
-def test_case_40_the_third_failure_in_a_row_opens_it() -> None:
+@pytest.mark.contract(40)
+def test_the_third_failure_in_a_row_opens_it() -> None:
     cb = breaker()
     assert (cb.state, cb.is_open()) == (CircuitState.CLOSED, False)
 
@@ -42,7 +43,8 @@ def test_case_40_the_third_failure_in_a_row_opens_it() -> None:
     assert (cb.state, cb.is_open()) == (CircuitState.OPEN, True)
 
 
-def test_case_41_a_success_starts_the_count_again() -> None:
+@pytest.mark.contract(41)
+def test_a_success_starts_the_count_again() -> None:
     cb = breaker()
     cb.record_failure()
     cb.record_failure()
@@ -56,7 +58,8 @@ def test_case_41_a_success_starts_the_count_again() -> None:
     assert cb.is_open()
 
 
-def test_case_42_two_successes_close_it_again() -> None:
+@pytest.mark.contract(42)
+def test_two_successes_close_it_again() -> None:
     clock = FakeClock()
     cb = opened(clock)
     clock.advance(59.9)
@@ -71,7 +74,8 @@ def test_case_42_two_successes_close_it_again() -> None:
     assert (cb.state, cb.failure_count, cb.success_count) == (CircuitState.CLOSED, 0, 0)
 
 
-def test_case_43_a_failure_while_half_open_opens_it_at_once() -> None:
+@pytest.mark.contract(43)
+def test_a_failure_while_half_open_opens_it_at_once() -> None:
     clock = FakeClock()
     cb = half_open(clock)
 
@@ -80,7 +84,8 @@ def test_case_43_a_failure_while_half_open_opens_it_at_once() -> None:
     assert (cb.state, cb.success_count) == (CircuitState.OPEN, 0)
 
 
-def test_case_44_the_state_that_is_read_never_moves_by_itself() -> None:
+@pytest.mark.contract(44)
+def test_the_state_that_is_read_never_moves_by_itself() -> None:
     cb = opened(FakeClock(), timeout_secs=0)
     assert cb.state is CircuitState.OPEN
     assert cb.state is CircuitState.OPEN
@@ -89,7 +94,8 @@ def test_case_44_the_state_that_is_read_never_moves_by_itself() -> None:
     assert cb.get_state() is CircuitState.HALF_OPEN
 
 
-def test_case_44_a_last_failure_set_back_makes_time_pass() -> None:
+@pytest.mark.contract(44)
+def test_a_last_failure_set_back_makes_time_pass() -> None:
     clock = FakeClock()
     cb = opened(clock, timeout_secs=1)
     assert cb.is_open()
@@ -128,7 +134,8 @@ def test_a_failure_while_open_starts_the_waiting_again() -> None:
     assert cb.is_open()
 
 
-def test_case_45_reset_closes_it_with_nothing_counted() -> None:
+@pytest.mark.contract(45)
+def test_reset_closes_it_with_nothing_counted() -> None:
     cb = opened(FakeClock())
 
     cb.reset()
@@ -137,7 +144,8 @@ def test_case_45_reset_closes_it_with_nothing_counted() -> None:
     assert cb.last_failure_time is None
 
 
-def test_case_45_the_numbers_for_an_operator() -> None:
+@pytest.mark.contract(45)
+def test_an_operator_sees_the_numbers_of_a_breaker() -> None:
     clock = FakeClock()
     cb = opened(clock)
     clock.advance(5)
@@ -153,7 +161,8 @@ def test_case_45_the_numbers_for_an_operator() -> None:
     }
 
 
-def test_case_47_the_defaults_are_the_configurations() -> None:
+@pytest.mark.contract(47)
+def test_the_defaults_are_the_configurations() -> None:
     policy = CircuitBreaker().policy
 
     assert (policy.failure_threshold, policy.reset_timeout, policy.half_open_timeout) == (5, 60, 30)

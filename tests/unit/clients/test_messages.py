@@ -1,4 +1,4 @@
-"""Messages in the seed's words, and what becomes of them in OpenAI's."""
+"""Messages as a client writes them, and what becomes of them in OpenAI's."""
 
 import pytest
 from pydantic import ValidationError
@@ -33,7 +33,8 @@ def test_an_unknown_role_is_refused() -> None:
     [(LINK, LINK), ("http://x/a", "http://x/a"), (DATA, DATA), (BARE, f"data:image/jpeg;base64,{BARE}")],
     ids=["https", "http", "data", "base64"],
 )
-def test_case_77_an_image_becomes_a_part_after_the_text(image: str, url: str) -> None:
+@pytest.mark.contract(77)
+def test_an_image_becomes_a_part_after_the_text(image: str, url: str) -> None:
     message = ChatMessage(role="user", content="What is this?", images=[image])
 
     assert parts(message) == [
@@ -42,14 +43,16 @@ def test_case_77_an_image_becomes_a_part_after_the_text(image: str, url: str) ->
     ]
 
 
-def test_case_77_three_images_make_four_parts() -> None:
+@pytest.mark.contract(77)
+def test_three_images_make_four_parts() -> None:
     message = ChatMessage(role="user", content="Compare", images=[LINK, DATA, BARE])
 
     assert [part["type"] for part in parts(message)] == ["text", "image_url", "image_url", "image_url"]
 
 
 @pytest.mark.parametrize("images", [None, []], ids=["none", "empty"])
-def test_case_77_without_images_the_content_stays_a_string(images: list[str] | None) -> None:
+@pytest.mark.contract(77)
+def test_without_images_the_content_stays_a_string(images: list[str] | None) -> None:
     assert ChatMessage(role="user", content="plain", images=images).as_openai()["content"] == "plain"
 
 

@@ -1,4 +1,4 @@
-"""One provider under the seed's name, over the simulator and over real HTTP on the loopback."""
+"""One provider as a class of its own, over the simulator and over real HTTP on the loopback."""
 
 import asyncio
 import socket
@@ -52,12 +52,14 @@ async def over_http(upstream: ScriptedUpstream, **config: Any) -> AsyncIterator[
         await provider.aclose()
 
 
-def test_case_79_the_base_class_cannot_be_instantiated() -> None:
+@pytest.mark.contract(79)
+def test_the_base_class_cannot_be_instantiated() -> None:
     with pytest.raises(TypeError):
         LlmProvider()  # type: ignore[abstract, call-arg]
 
 
-def test_case_79_without_a_type_it_is_an_ollama() -> None:
+@pytest.mark.contract(79)
+def test_without_a_type_it_is_an_ollama() -> None:
     provider = LiteLlmProvider("minimal", {})
 
     assert (provider.provider_id, provider.provider_type, provider.settings.timeout) == (
@@ -67,7 +69,8 @@ def test_case_79_without_a_type_it_is_an_ollama() -> None:
     )
 
 
-async def test_case_79_the_health_of_one_that_works() -> None:
+@pytest.mark.contract(79)
+async def test_the_health_of_one_that_works() -> None:
     health = await simulated().health_check()
 
     assert health == {
@@ -85,7 +88,7 @@ async def test_without_models_it_is_not_healthy() -> None:
     assert (health["status"], health["error"]) == ("unhealthy", "No models configured")
 
 
-async def test_the_usage_example_of_the_seed(upstream: ScriptedUpstream) -> None:
+async def test_the_usage_example_works(upstream: ScriptedUpstream) -> None:
     async with over_http(upstream, provider_type="ollama", timeout=120) as provider:
         response = await provider.chat_completion(messages=HELLO, model="llama3.1:8b", temperature=0.7)
         sent = upstream.last
@@ -151,7 +154,8 @@ async def ask(verb: str, provider: LiteLlmProvider) -> None:
     ids=["auth", "timeout", "rate limit", "5xx"],
 )
 @pytest.mark.parametrize("verb", ["chat", "stream", "embedding"])
-async def test_case_50_a_failure_is_raised_as_the_class_that_goes_with_it(
+@pytest.mark.contract(50)
+async def test_a_failure_is_raised_as_the_class_that_goes_with_it(
     verb: str, script: dict[str, Any], kind: type[ProviderError], retryable: bool
 ) -> None:
     with pytest.raises(ProviderError) as failure:
@@ -162,7 +166,8 @@ async def test_case_50_a_failure_is_raised_as_the_class_that_goes_with_it(
 
 
 @pytest.mark.parametrize("verb", ["chat", "stream", "embedding"])
-async def test_case_50_a_refused_connection_is_worth_another_try(verb: str) -> None:
+@pytest.mark.contract(50)
+async def test_a_refused_connection_is_worth_another_try(verb: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         closed_port = server.getsockname()[1]
     provider = LiteLlmProvider("gone", {"base_url": f"http://127.0.0.1:{closed_port}"})

@@ -1,4 +1,4 @@
-"""The seed's registry: routing and breakers in the caller's own process."""
+"""The model registry: routing and breakers in the caller's own process."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def break_down(registry: ModelRegistry, provider_id: str) -> None:
         breaker.record_failure()
 
 
-async def test_the_usage_example_of_the_seed() -> None:
+async def test_the_usage_example_works() -> None:
     registry = registry_of(two_providers())
 
     result = await registry.route_with_fallback(
@@ -83,7 +83,8 @@ async def test_a_provider_with_an_open_breaker_is_passed_over() -> None:
     assert (await registry.route_with_fallback("chat_smart")).model_id == "second-chat"
 
 
-async def test_case_22_every_breaker_open() -> None:
+@pytest.mark.contract(22)
+async def test_with_every_breaker_open_nobody_is_suitable() -> None:
     registry = registry_of(two_providers())
     break_down(registry, "first")
     break_down(registry, "second")
@@ -92,12 +93,14 @@ async def test_case_22_every_breaker_open() -> None:
         await registry.route_with_fallback(ModelTask.CHAT_SMART)
 
 
-async def test_case_23_no_model_for_the_task() -> None:
+@pytest.mark.contract(23)
+async def test_a_task_without_a_model_has_no_provider() -> None:
     with pytest.raises(RuntimeError, match=r"^No providers available for task 'audio'"):
         await registry_of(two_providers()).route_with_fallback(ModelTask.AUDIO)
 
 
-async def test_case_36_nobody_sees() -> None:
+@pytest.mark.contract(36)
+async def test_an_image_needs_somebody_who_sees() -> None:
     with pytest.raises(RuntimeError, match=r"^No providers available .*vision=True"):
         await registry_of(settings(LOCAL)).route_with_fallback("chat_smart", require_vision=True)
 
@@ -121,7 +124,8 @@ async def test_an_unknown_task_is_answered_with_those_there_are() -> None:
         await registry_of(settings(LOCAL)).route_with_fallback("foo")
 
 
-async def test_case_46_a_value_is_returned_and_nothing_held_against_the_provider() -> None:
+@pytest.mark.contract(46)
+async def test_a_value_is_returned_and_nothing_held_against_the_provider() -> None:
     registry = registry_of(two_providers())
 
     async def operation(left: int, right: int) -> int:
@@ -131,7 +135,8 @@ async def test_case_46_a_value_is_returned_and_nothing_held_against_the_provider
     assert registry.circuit_breakers["first"].failure_count == 0
 
 
-async def test_case_46_after_enough_failures_the_operation_is_no_longer_called() -> None:
+@pytest.mark.contract(46)
+async def test_after_enough_failures_the_operation_is_no_longer_called() -> None:
     registry = registry_of(two_providers(circuit_breaker={"failure_threshold": 3}))
     breaker = registry.circuit_breakers["first"]
     calls = 0
@@ -192,7 +197,8 @@ def health_of(registry: ModelRegistry) -> dict[str, Any]:
     return registry.get_provider_health()["ollama_local"]
 
 
-def test_case_1_every_model_is_listed_once_for_each_of_its_tasks() -> None:
+@pytest.mark.contract(1)
+def test_every_model_is_listed_once_for_each_of_its_tasks() -> None:
     registry = registry_of(settings(LOCAL))
 
     models = registry.list_all_models()

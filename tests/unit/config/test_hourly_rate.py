@@ -1,4 +1,4 @@
-"""What an hour of a machine of one's own costs: where that may be said, and where seed 004 says it."""
+"""What an hour of a machine of one's own costs: where that may be said, and in which variable."""
 
 import pickle
 from typing import Any
@@ -54,7 +54,7 @@ def test_a_rate_is_an_amount(wrong: Any) -> None:
         settings({"type": "ollama", "hourly_rate": wrong})
 
 
-def test_seed_004s_rate_is_that_of_every_vllm_without_one_of_its_own() -> None:
+def test_the_rate_of_the_backends_is_that_of_every_vllm_without_one_of_its_own() -> None:
     providers = [{"type": "vllm"}, {"type": "vllm", "hourly_rate": 2.0}, {"type": "ollama"}]
 
     found = settings(*providers, environ={"VLLM_HOURLY_RATE": "0.5"})

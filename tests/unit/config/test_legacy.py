@@ -22,7 +22,8 @@ def loaded(source: Any = None, **environ: str) -> Loaded:
     return load(source, environ, folder=Path("/nonexistent"), ollama_models=lambda _: None)
 
 
-def test_case_60_v1_variables_become_one_provider(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.contract(60)
+def test_v1_variables_become_one_provider(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         found = loaded(
             OLLAMA_URL="http://old:11434",
@@ -54,7 +55,8 @@ def test_case_60_v1_variables_become_one_provider(caplog: pytest.LogCaptureFixtu
     assert found.source == "v1 variables"
 
 
-def test_case_61_with_providers_nothing_is_migrated() -> None:
+@pytest.mark.contract(61)
+def test_with_providers_nothing_is_migrated() -> None:
     found = loaded(CUSTOM, OLLAMA_URL="http://old:11434", EMBEDDING_MODEL="x")
     assert [p.id for p in found.settings.llm_providers] == ["custom"]
 

@@ -62,10 +62,11 @@ def file_of(folder: Path, data: Any, name: str = "config.yaml") -> Path:
     return path
 
 
-# The contract's cases
+# What everybody relies on
 
 
-def test_case_47_an_empty_breaker_section_means_five_sixty_thirty() -> None:
+@pytest.mark.contract(47)
+def test_an_empty_breaker_section_means_five_sixty_thirty() -> None:
     for section in ({}, None):
         breaker = settings({**LOCAL, "circuit_breaker": section}).circuit_breaker
 
@@ -106,7 +107,8 @@ def test_retries_that_are_written_hold_at_every_target(
     assert (retry.patience, retry.retry_after_short_s) == (patience, short_s)
 
 
-def test_case_58_the_seeds_words_for_provider_types_tasks_and_default_models() -> None:
+@pytest.mark.contract(58)
+def test_older_words_for_provider_types_tasks_and_default_models_are_read() -> None:
     assert [kind.value for kind in ProviderType] == ["ollama", "openai", "anthropic"]
     assert [task.value for task in ModelTask] == [
         "embedding",
@@ -119,7 +121,8 @@ def test_case_58_the_seeds_words_for_provider_types_tasks_and_default_models() -
     assert DefaultModels().chat_vision is None
 
 
-def test_case_59_without_providers_nothing_starts() -> None:
+@pytest.mark.contract(59)
+def test_without_providers_nothing_starts() -> None:
     assert "No providers configured" in complaint({"default_models": {}})
     with pytest.raises(ValueError, match="No providers"):
         Settings(llm_providers=(), default_models=DefaultModels())
@@ -133,7 +136,8 @@ def test_default_models_that_are_not_said_are_chosen_from_the_models_and_the_not
     assert note.startswith("default_models is not set: embedding nomic-embed-text, chat_fast llama3.1:8b")
 
 
-def test_case_59_settings_made_in_python_have_to_say_their_default_models() -> None:
+@pytest.mark.contract(59)
+def test_settings_made_in_python_have_to_say_their_default_models() -> None:
     with pytest.raises(ValueError, match="default_models must be specified"):
         Settings.model_validate({"llm_providers": LOCAL["llm_providers"]})
 
@@ -187,24 +191,28 @@ def test_an_endpoint_of_vllm_is_the_address_of_the_first_vllm_without_one() -> N
 
 
 @pytest.mark.parametrize("kind", ["embedding", "chat_fast", "chat_smart", "chat_vision"])
-def test_case_59_a_default_model_must_be_listed(kind: str) -> None:
+@pytest.mark.contract(59)
+def test_a_default_model_must_be_listed(kind: str) -> None:
     text = complaint({**LOCAL, "default_models": {kind: "missing"}})
 
     assert f"Default {kind} model 'missing' not found in any provider" in text
 
 
-def test_case_59_provider_ids_are_unique() -> None:
+@pytest.mark.contract(59)
+def test_provider_ids_are_unique() -> None:
     twice = {**LOCAL, "llm_providers": LOCAL["llm_providers"] * 2}
 
     assert "Duplicate provider IDs found in configuration: ollama_local" in complaint(twice)
 
 
-def test_case_59_is_a_value_error_too() -> None:
+@pytest.mark.contract(59)
+def test_a_configuration_error_is_a_value_error_too() -> None:
     with pytest.raises(ValueError, match="No providers"):
         load_settings({}, {})
 
 
-def test_case_62_a_key_stays_a_reference_and_is_looked_up_later() -> None:
+@pytest.mark.contract(62)
+def test_a_key_stays_a_reference_and_is_looked_up_later() -> None:
     provider = settings(with_provider(api_key="${OPENAI_API_KEY}"), OPENAI_API_KEY="sk-live").llm_providers[0]
 
     assert provider.api_key is not None
@@ -214,7 +222,8 @@ def test_case_62_a_key_stays_a_reference_and_is_looked_up_later() -> None:
 
 
 @pytest.mark.parametrize("key", ["sk-live-1", "${NO_SUCH_KEY:-sk-live-1}"])
-def test_case_62_no_form_of_the_settings_shows_a_key(key: str) -> None:
+@pytest.mark.contract(62)
+def test_no_form_of_the_settings_shows_a_key(key: str) -> None:
     found = settings({**with_provider(api_key=key), "auth": {"api_keys": [key]}})
 
     for text in (repr(found), str(found), found.model_dump_json(), str(found.model_dump()), repr(found.auth)):
@@ -235,7 +244,8 @@ def test_case_62_no_form_of_the_settings_shows_a_key(key: str) -> None:
         {**LOCAL, "openai_api_key": "sk-live-1"},
     ],
 )
-def test_case_62_no_mistake_shows_a_key(mistake: dict[str, Any]) -> None:
+@pytest.mark.contract(62)
+def test_no_mistake_shows_a_key(mistake: dict[str, Any]) -> None:
     assert "sk-live-1" not in complaint(mistake)
     with pytest.raises(ValueError, match="validation error") as caught:
         Settings.model_validate(mistake)
@@ -253,7 +263,8 @@ def test_case_62_no_mistake_shows_a_key(mistake: dict[str, Any]) -> None:
         "api_key: sk-live-1\n\tport: 1",
     ],
 )
-def test_case_62_broken_yaml_does_not_quote_the_line(tmp_path: Path, text: str) -> None:
+@pytest.mark.contract(62)
+def test_broken_yaml_does_not_quote_the_line(tmp_path: Path, text: str) -> None:
     said = complaint(file_of(tmp_path, text))
 
     assert "not valid YAML" in said
@@ -261,7 +272,8 @@ def test_case_62_broken_yaml_does_not_quote_the_line(tmp_path: Path, text: str) 
     assert "sk-live-1" not in said
 
 
-def test_case_63_synonyms_load_to_the_same_settings() -> None:
+@pytest.mark.contract(63)
+def test_synonyms_load_to_the_same_settings() -> None:
     other = {
         "config_version": "2.0",
         "providers": [
@@ -295,13 +307,15 @@ def test_case_63_synonyms_load_to_the_same_settings() -> None:
     assert settings(other) == settings(usual)
 
 
-def test_case_64_broken_json_in_a_variable_is_refused_by_name() -> None:
+@pytest.mark.contract(64)
+def test_broken_json_in_a_variable_is_refused_by_name() -> None:
     text = complaint(SEKHA__LLM_PROVIDERS='[{"id": "a",}]', OLLAMA_URL="http://old:11434")
 
     assert re.fullmatch(r"SEKHA__LLM_PROVIDERS: not valid JSON: .* \(line 1, column \d+\)", text)
 
 
-def test_case_78_a_model_that_sees_has_limits() -> None:
+@pytest.mark.contract(78)
+def test_a_model_that_sees_has_limits() -> None:
     seeing = ModelConfig(model_id="m", task=ModelTask.CHAT_SMART, supports_vision=True)
 
     assert seeing.vision_capabilities == VisionCapabilities()

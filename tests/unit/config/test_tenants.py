@@ -60,7 +60,7 @@ def test_a_name_that_means_nothing_here_is_a_mistake(more: dict[str, Any], words
     assert words in str(caught.value)
 
 
-def test_the_seeds_variable_is_a_budget_for_the_whole_gateway() -> None:
+def test_budget_limit_in_the_environment_is_a_budget_for_the_whole_gateway() -> None:
     [budget] = load_settings(LOCAL, {"BUDGET_LIMIT": "12.5"}).budgets
 
     assert (budget.limit, budget.window) == (12.5, BudgetWindow.TOTAL)

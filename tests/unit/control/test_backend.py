@@ -1,4 +1,4 @@
-"""Seed 004's two backends: what may be switched to, and what follows from it."""
+"""Two backends, Anthropic and vLLM: what may be switched to, and what follows from it."""
 
 import pytest
 
@@ -23,7 +23,8 @@ def test_at_first_it_is_anthropic_with_its_three_tiers() -> None:
     assert Backends().available_models == ("haiku", "sonnet", "opus")
 
 
-def test_case_115_without_an_endpoint_there_is_no_vllm_to_switch_to() -> None:
+@pytest.mark.contract(115)
+def test_without_an_endpoint_there_is_no_vllm_to_switch_to() -> None:
     with pytest.raises(BackendNotConfigured, match="no endpoint"):
         Backends().switched_to(Backend.VLLM)
 
@@ -32,7 +33,8 @@ def test_a_vllm_that_the_gateway_hosts_needs_no_endpoint() -> None:
     assert Backends(hosts_vllm=True).switched_to(Backend.VLLM).current is Backend.VLLM
 
 
-def test_case_115_with_one_there_is() -> None:
+@pytest.mark.contract(115)
+def test_with_an_endpoint_there_is_a_vllm_to_switch_to() -> None:
     after = Backends().with_endpoint("http://10.0.0.5:8000", now=0.0).switched_to(Backend.VLLM)
 
     assert (after.current, after.available_models) == (Backend.VLLM, ("qwen",))
@@ -70,7 +72,8 @@ def test_an_unknown_tier_is_haiku_at_anthropic_and_every_tier_is_qwen_at_vllm() 
     assert vllm.tier("opus").model_id == "Qwen/Qwen2.5-7B-Instruct"
 
 
-def test_case_117_two_hours_of_vllm_at_sixteen_cents() -> None:
+@pytest.mark.contract(117)
+def test_two_hours_of_vllm_at_sixteen_cents() -> None:
     hourly = nano_dollars("0.16")
     backends = Backends().with_endpoint("http://h", now=100.0)
 

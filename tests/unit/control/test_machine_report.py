@@ -71,7 +71,7 @@ def test_the_idle_time_of_a_machine_that_we_host_is_in_the_ledger() -> None:
     assert found["home"].idle == nano_dollars(8)
 
 
-def test_seed_004s_hours_are_those_of_the_first_vllm() -> None:
+def test_hours_of_vllm_are_those_of_the_first_vllm() -> None:
     config = configured(vllm("one", hourly_rate=4.0), vllm("two", hourly_rate=4.0), vllm("three"))
 
     found = machines_of(config, [], 5 * HOUR_MS)
@@ -89,7 +89,7 @@ def test_seed_004s_hours_are_those_of_the_first_vllm() -> None:
         ([{"id": "box", "type": "ollama", "hourly_rate": 8}], {}, 0.16),
     ],
 )
-def test_an_hour_of_vllm_costs_what_its_provider_says_and_else_what_the_seed_does(
+def test_an_hour_of_vllm_costs_what_its_provider_says_and_else_what_the_settings_say(
     providers: list[dict[str, Any]], more: dict[str, Any], dollars: float
 ) -> None:
     assert hourly_of_vllm(configured(*providers, **more)) == nano_dollars(dollars)

@@ -52,7 +52,7 @@ def test_an_answer_says_where_it_came_from_and_what_it_cost(lines: io.StringIO) 
     assert line["input_tokens"] == 1000
 
 
-def test_a_failed_call_has_the_seeds_fields(lines: io.StringIO) -> None:
+def test_a_failed_call_has_the_documented_fields(lines: io.StringIO) -> None:
     line = logged(lines, FAILED)
 
     wanted = {"event", "backend", "model", "error_type", "error_message", "retry_count"}
@@ -100,7 +100,7 @@ def test_a_request_that_a_limit_refused_says_which_and_shows_no_key(lines: io.St
 
 
 @pytest.mark.parametrize(("threshold", "level"), [(75, "warning"), (90, "critical"), (100, "exceeded")])
-def test_a_budget_alert_has_the_seeds_fields(lines: io.StringIO, threshold: int, level: str) -> None:
+def test_a_budget_alert_has_the_documented_fields(lines: io.StringIO, threshold: int, level: str) -> None:
     limit = Limit("gateway/total", Unit.NANO_DOLLARS, Window.TOTAL, 10_000_000_000)
 
     log_budget_alert(BudgetAlert(limit, threshold, threshold * 100_000_000, 0.0))

@@ -62,7 +62,7 @@ def webhook(url: str, clock: FakeClock | None = None) -> Webhook:
     return Webhook(lambda: settings, {"ALERTS_URL": url}, clock or FakeClock())
 
 
-async def test_an_alert_is_posted_with_the_seeds_fields(ear: Ear) -> None:
+async def test_an_alert_is_posted_with_the_documented_fields(ear: Ear) -> None:
     hook = webhook(ear.url)
 
     hook.tell(ALERT)

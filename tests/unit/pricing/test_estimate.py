@@ -1,4 +1,4 @@
-"""The seed's questions about cost, with its answers."""
+"""Questions about cost, and their answers."""
 
 import logging
 
@@ -14,7 +14,8 @@ from serve_app.pricing.estimate import (
 from serve_app.pricing.price_list import TABLE, PriceCatalogue
 
 
-def test_case_51_a_known_a_local_and_an_unknown_model(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.contract(51)
+def test_a_known_a_local_and_an_unknown_model(caplog: pytest.LogCaptureFixture) -> None:
     assert estimate_cost("gpt-4o", 1000, 500) == 0.0125
     assert estimate_cost("llama3.1:8b", 1000, 500) == 0.0
     with caplog.at_level(logging.WARNING):
@@ -22,7 +23,8 @@ def test_case_51_a_known_a_local_and_an_unknown_model(caplog: pytest.LogCaptureF
     assert "unknown-model" in caplog.text
 
 
-def test_case_52_odd_numbers_of_tokens() -> None:
+@pytest.mark.contract(52)
+def test_odd_numbers_of_tokens_are_priced_exactly() -> None:
     assert estimate_cost("gpt-4o", 0, 0) == 0
     assert estimate_cost("gpt-4o", -1, 500) == 0.0
     assert estimate_cost("gpt-4o", 500, -1) == 0.0
@@ -31,23 +33,27 @@ def test_case_52_odd_numbers_of_tokens() -> None:
 
 
 @pytest.mark.parametrize("model_id", [name for name, entry in TABLE.items() if not entry.embedding])
-def test_case_52_what_is_written_costs_no_less_than_what_is_read(model_id: str) -> None:
+@pytest.mark.contract(52)
+def test_what_is_written_costs_no_less_than_what_is_read(model_id: str) -> None:
     assert estimate_cost(model_id, 0, 1000) >= estimate_cost(model_id, 1000, 0)
 
 
-def test_case_53_comparing_names_every_model() -> None:
+@pytest.mark.contract(53)
+def test_comparing_names_every_model() -> None:
     assert compare_costs(["gpt-4o", "unknown-model"], 1000, 500) == {"gpt-4o": 0.0125, "unknown-model": 0.0}
     assert compare_costs([], 1000, 500) == {}
 
 
-def test_case_54_the_cheapest_of_several() -> None:
+@pytest.mark.contract(54)
+def test_the_cheapest_of_several() -> None:
     assert find_cheapest_model(["gpt-4o", "gpt-4o-mini", "llama3.1:8b"], 1000, 500) == "llama3.1:8b"
     assert find_cheapest_model(["gpt-4o", "gpt-4o-mini"], 1000, 500) == "gpt-4o-mini"
     assert find_cheapest_model(["gpt-4o"], 1000, 500) == "gpt-4o"
     assert find_cheapest_model([], 1000, 500) is None
 
 
-def test_case_55_the_cheapest_within_a_limit() -> None:
+@pytest.mark.contract(55)
+def test_the_cheapest_within_a_limit() -> None:
     assert find_cheapest_model(["gpt-4o", "gpt-4o-mini", "claude-3-sonnet"], 1000, 500, max_cost=0.01) == (
         "gpt-4o-mini"
     )
@@ -66,7 +72,8 @@ def test_among_equals_the_first_listed_is_the_cheapest() -> None:
     assert find_cheapest_model(["mistral:7b", "llama3.1:8b"], 1000, 500) == "mistral:7b"
 
 
-def test_case_56_pricing_per_thousand_tokens() -> None:
+@pytest.mark.contract(56)
+def test_pricing_per_thousand_tokens() -> None:
     mini = get_model_pricing("gpt-4o-mini-2024-07-18")
 
     assert mini is not None
@@ -76,7 +83,8 @@ def test_case_56_pricing_per_thousand_tokens() -> None:
     assert [get_model_pricing(name) for name in (None, "", "nope")] == [None, None, None]
 
 
-def test_case_57_an_embedding_pays_for_its_input_only() -> None:
+@pytest.mark.contract(57)
+def test_an_embedding_pays_for_its_input_only() -> None:
     assert estimate_cost("text-embedding-3-small", 1000, is_embedding=True) == 0.00002
     assert estimate_cost("text-embedding-3-small", 1000, 500, is_embedding=True) == 0.00002
     assert estimate_cost("text-embedding-3-small", 1000, is_embedding=True) < estimate_cost("gpt-4o", 1000)

@@ -41,7 +41,7 @@ def row(input_dollars: float, output_dollars: float | None = 0.0, **more: Any) -
 
 
 # fmt: off
-SEED_IDS = [
+LISTED_IDS = [
     "gpt-4o", "gpt-4o-mini", "gpt-4-turbo", "gpt-4", "gpt-3.5-turbo", "text-embedding-3-large",
     "text-embedding-3-small", "text-embedding-ada-002", "claude-3-opus", "claude-3-opus-20240229",
     "claude-3-sonnet", "claude-3-sonnet-20240229", "claude-3-haiku", "claude-3-haiku-20240307",
@@ -54,14 +54,16 @@ SEED_IDS = [
 # fmt: on
 
 
-@pytest.mark.parametrize("model_id", SEED_IDS)
-def test_case_56_every_model_of_the_seed_has_a_price(model_id: str) -> None:
+@pytest.mark.parametrize("model_id", LISTED_IDS)
+@pytest.mark.contract(56)
+def test_every_model_of_the_bundled_table_has_a_price(model_id: str) -> None:
     assert TABLE_ALONE.price(model_id) is not None
     assert classic_catalogue().price(model_id) == TABLE_ALONE.price(model_id)
     assert bundled_catalogue().price(model_id) is not None
 
 
-def test_case_56_a_dated_id_is_priced_as_the_longest_id_it_begins_with() -> None:
+@pytest.mark.contract(56)
+def test_a_dated_id_is_priced_as_the_longest_id_it_begins_with() -> None:
     assert TABLE_ALONE.price("gpt-4o-mini-2024-07-18") == TABLE["gpt-4o-mini"].price
     assert TABLE_ALONE.price("gpt-4-0613") == TABLE["gpt-4"].price
     assert TABLE_ALONE.price("openai/gpt-4o-2024-08-06") == TABLE["gpt-4o"].price

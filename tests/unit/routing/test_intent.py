@@ -1,4 +1,4 @@
-"""What a model name means (architecture D10)."""
+"""What a model name means."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Routing decisions, by the cases of the contract and the corners between them."""
+"""Routing decisions, those that callers rely on and the corners between them."""
 
 from dataclasses import dataclass, field
 from random import Random
@@ -71,7 +71,8 @@ def cloud(
     return {"llm_providers": [provider], "default_models": defaults or {}}
 
 
-def test_case_14_an_embedding_goes_to_the_local_model_for_nothing() -> None:
+@pytest.mark.contract(14)
+def test_an_embedding_goes_to_the_local_model_for_nothing() -> None:
     made = plan(LOCAL, EMBEDDING)
 
     assert chosen(made) == "ollama_local/nomic-embed-text"
@@ -80,14 +81,16 @@ def test_case_14_an_embedding_goes_to_the_local_model_for_nothing() -> None:
 
 
 @pytest.mark.parametrize(("table", "cost"), [("current", 7_500_000), ("classic", 12_500_000)])
-def test_case_17_the_hybrid_example_costs_what_the_chosen_price_table_says(table: str, cost: int) -> None:
+@pytest.mark.contract(17)
+def test_the_hybrid_example_costs_what_the_chosen_price_table_says(table: str, cost: int) -> None:
     made = plan({**HYBRID, "pricing": {"table": table}}, SMART, max_cost=100_000_000)
 
     assert chosen(made) == "openai_cloud/gpt-4o"
     assert made.ordered[0].cost == cost
 
 
-def test_case_20_of_two_equals_the_cheaper_is_chosen() -> None:
+@pytest.mark.contract(20)
+def test_of_two_equals_the_cheaper_is_chosen() -> None:
     models = [{"model_id": "gpt-4o", "task": "chat_smart"}, {"model_id": "gpt-4o-mini", "task": "chat_smart"}]
 
     assert chosen(plan(cloud(models), SMART)) == "cloud/gpt-4o-mini"
@@ -99,14 +102,16 @@ def test_the_configured_default_comes_before_the_cheaper_one() -> None:
     assert chosen(plan(cloud(models, {"chat_smart": "gpt-4o"}), SMART)) == "cloud/gpt-4o"
 
 
-def test_case_21_an_open_breaker_sends_the_request_to_the_next_provider() -> None:
+@pytest.mark.contract(21)
+def test_an_open_breaker_sends_the_request_to_the_next_provider() -> None:
     made = plan(HYBRID, SMALL, down=("ollama_local",))
 
     assert chosen(made) == "openai_cloud/gpt-4o-mini"
     assert any("breaker" in dropped.reason for dropped in made.dropped)
 
 
-def test_case_22_all_breakers_open_is_no_suitable_provider() -> None:
+@pytest.mark.contract(22)
+def test_all_breakers_open_is_no_suitable_provider() -> None:
     refusal = plan(HYBRID, SMALL, down=("ollama_local", "openai_cloud")).refusal()
 
     assert isinstance(refusal, NoSuitableProviders)
@@ -114,60 +119,70 @@ def test_case_22_all_breakers_open_is_no_suitable_provider() -> None:
     assert str(refusal).startswith("No suitable providers available for task 'chat_small'")
 
 
-def test_case_23_no_model_for_the_task_is_no_provider_at_all() -> None:
+@pytest.mark.contract(23)
+def test_no_model_for_the_task_is_no_provider_at_all() -> None:
     refusal = plan(LOCAL, ModelTask.CHAT_LARGE).refusal()
 
     assert isinstance(refusal, NoProvidersAvailable)
     assert str(refusal).startswith("No providers available for task 'chat_large' (vision=False)")
 
 
-def test_case_25_when_all_are_too_dear_the_refusal_speaks_of_cost() -> None:
+@pytest.mark.contract(25)
+def test_when_all_are_too_dear_the_refusal_speaks_of_cost() -> None:
     refusal = plan(HYBRID, SMART, max_cost=1_000).refusal()
 
     assert isinstance(refusal, NoSuitableProviders)
     assert "cost" in str(refusal)
 
 
-def test_case_26_a_cost_equal_to_the_limit_is_allowed() -> None:
+@pytest.mark.contract(26)
+def test_a_cost_equal_to_the_limit_is_allowed() -> None:
     assert chosen(plan(HYBRID, SMART, max_cost=7_500_000)) == "openai_cloud/gpt-4o"
     assert not plan(HYBRID, SMART, max_cost=7_499_999).ordered
 
 
-def test_case_28_a_preferred_model_wins_and_the_reason_says_so() -> None:
+@pytest.mark.contract(28)
+def test_a_preferred_model_wins_and_the_reason_says_so() -> None:
     made = plan(HYBRID, SMALL, preferred_model="gpt-4o-mini")
 
     assert chosen(made) == "openai_cloud/gpt-4o-mini"
     assert "preferred" in made.reason(made.ordered[0]).lower()
 
 
-def test_case_29_a_preference_for_what_is_not_there_is_ignored_and_not_claimed() -> None:
+@pytest.mark.contract(29)
+def test_a_preference_for_what_is_not_there_is_ignored_and_not_claimed() -> None:
     made = plan(HYBRID, SMART, preferred_model="gpt-7")
 
     assert chosen(made) == "openai_cloud/gpt-4o"
     assert made.reason(made.ordered[0]) == "Selected by priority (2)"
 
 
-def test_case_30_a_preferred_model_behind_an_open_breaker_gives_way() -> None:
+@pytest.mark.contract(30)
+def test_a_preferred_model_behind_an_open_breaker_gives_way() -> None:
     made = plan(HYBRID, SMALL, down=("openai_cloud",), preferred_model="gpt-4o-mini")
 
     assert chosen(made) == "ollama_local/llama3.1:8b"
 
 
-def test_case_32_an_embedding_never_goes_to_a_chat_model_however_preferred() -> None:
+@pytest.mark.contract(32)
+def test_an_embedding_never_goes_to_a_chat_model_however_preferred() -> None:
     assert chosen(plan(HYBRID, EMBEDDING, preferred_model="gpt-4o")) == "ollama_local/nomic-embed-text"
 
 
-def test_case_33_a_preferred_model_that_does_not_see_is_passed_over_for_images() -> None:
+@pytest.mark.contract(33)
+def test_a_preferred_model_that_does_not_see_is_passed_over_for_images() -> None:
     made = plan(HYBRID, SMART, require_vision=True, preferred_model="llama3.1:8b")
 
     assert chosen(made) == "openai_cloud/gpt-4o"
 
 
-def test_case_34_a_model_that_sees_serves_the_vision_task_whatever_it_is_listed_under() -> None:
+@pytest.mark.contract(34)
+def test_a_model_that_sees_serves_the_vision_task_whatever_it_is_listed_under() -> None:
     assert chosen(plan(HYBRID, ModelTask.VISION)) == "openai_cloud/gpt-4o"
 
 
-def test_case_38_the_context_window_must_hold_the_request() -> None:
+@pytest.mark.contract(38)
+def test_the_context_window_must_hold_the_request() -> None:
     models = [
         {"model_id": "gpt-4o-mini", "task": "chat_smart", "context_window": 8192},
         {"model_id": "gpt-4o", "task": "chat_smart", "context_window": 128000},
@@ -177,7 +192,8 @@ def test_case_38_the_context_window_must_hold_the_request() -> None:
     assert isinstance(plan(cloud(models), SMART, context_size=9_000_000).refusal(), NoProvidersAvailable)
 
 
-def test_case_78_too_many_images_are_the_callers_mistake() -> None:
+@pytest.mark.contract(78)
+def test_too_many_images_are_the_callers_mistake() -> None:
     refusal = plan(HYBRID, SMART, require_vision=True, images=11).refusal()
 
     assert isinstance(refusal, InvalidRequest)

@@ -48,7 +48,8 @@ async def ask(client: httpx.AsyncClient, path: str, body: Any = None) -> httpx.R
 
 
 @pytest.mark.parametrize("path", READS)
-async def test_case_116_who_may_read(at: Office, path: str) -> None:
+@pytest.mark.contract(116)
+async def test_who_may_read(at: Office, path: str) -> None:
     keys = (None, "sk-wrong", USER, READER, ADMIN)
     statuses = [(await ask(at.client(key), path)).status_code for key in keys]
 
@@ -56,7 +57,8 @@ async def test_case_116_who_may_read(at: Office, path: str) -> None:
 
 
 @pytest.mark.parametrize(("path", "body"), CHANGES)
-async def test_case_116_who_may_change(at: Office, path: str, body: dict[str, Any]) -> None:
+@pytest.mark.contract(116)
+async def test_who_may_change(at: Office, path: str, body: dict[str, Any]) -> None:
     keys = (None, "sk-wrong", USER, READER, ADMIN)
     statuses = [(await ask(at.client(key), path, body)).status_code for key in keys]
 
@@ -84,7 +86,8 @@ async def test_a_gateway_without_keys_is_changed_by_nobody(
     assert changes == []
 
 
-async def test_case_116_a_token_of_an_admin_is_as_good_as_the_key(tmp_path: Path) -> None:
+@pytest.mark.contract(116)
+async def test_a_token_of_an_admin_is_as_good_as_the_key(tmp_path: Path) -> None:
     async with office(tmp_path, two_backends(auth={**KEYS, "jwt": {"secret": SECRET}})) as at:
         told = (await ask(at.client(ADMIN), "/login", {})).json()
         token = told["access_token"]

@@ -1,4 +1,4 @@
-"""The two backends of seed 004: which one answers, how each is, where vLLM is (cases 115, 117, 118)."""
+"""Two backends, Anthropic and vLLM: which one answers, how each is, where vLLM is."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -89,7 +89,8 @@ async def test_at_first_it_is_anthropic(at: Office) -> None:
     assert told.keys() >= {"health_status", "last_health_check"}
 
 
-async def test_case_115_no_switch_to_a_vllm_that_is_nowhere(at: Office) -> None:
+@pytest.mark.contract(115)
+async def test_no_switch_to_a_vllm_that_is_nowhere(at: Office) -> None:
     answer = await post(at, "/backend/switch", {"backend": "vllm"})
 
     assert answer.status_code == 200
@@ -99,7 +100,8 @@ async def test_case_115_no_switch_to_a_vllm_that_is_nowhere(at: Office) -> None:
     assert (await get(at, "/audit"))["changes"] == []
 
 
-async def test_case_115_with_an_endpoint_where_somebody_answers_there_is(
+@pytest.mark.contract(115)
+async def test_with_an_endpoint_where_somebody_answers_vllm_is_switched_to(
     both: Office, vllm: ScriptedUpstream
 ) -> None:
     at = both
@@ -121,7 +123,8 @@ async def test_case_115_with_an_endpoint_where_somebody_answers_there_is(
     assert (told["current_backend"], told["available_models"]) == ("vllm", ["qwen"])
 
 
-async def test_case_115_one_that_is_not_well_is_switched_to_only_without_the_check(
+@pytest.mark.contract(115)
+async def test_one_that_is_not_well_is_switched_to_only_without_the_check(
     both: Office,
 ) -> None:
     at = both
@@ -168,7 +171,8 @@ async def test_what_is_no_plain_web_address_is_no_endpoint(at: Office, wrong: st
     assert (await get(at, "/audit"))["changes"] == []
 
 
-async def test_case_117_the_eleventh_switch_within_an_hour_is_refused_by_every_router(at: Office) -> None:
+@pytest.mark.contract(117)
+async def test_the_eleventh_switch_within_an_hour_is_refused_by_every_router(at: Office) -> None:
     answers = [await switch(at, "anthropic", router=number % 2) for number in range(11)]
 
     assert [answer.status_code for answer in answers] == [200] * 10 + [429]
@@ -201,7 +205,8 @@ async def test_a_switch_outlives_the_gateway_and_so_does_the_endpoint(tmp_path: 
     assert (told["current_backend"], told["vllm_endpoint"]) == ("vllm", NOWHERE)
 
 
-async def test_case_116_a_switch_is_in_the_audit(both: Office) -> None:
+@pytest.mark.contract(116)
+async def test_a_switch_is_in_the_audit(both: Office) -> None:
     at, moved_to = both, "http://127.0.0.1:8"
     await post(at, "/vllm/endpoint", {"endpoint": moved_to})
     await switch(at, "vllm")
@@ -290,7 +295,8 @@ async def test_an_endpoint_that_is_link_local_a_metadata_service_or_the_gateway_
     assert (await get(at, "/backend/current"))["vllm_endpoint"] is None
 
 
-async def test_case_118_the_health_of_both_backends(tmp_path: Path, vllm: ScriptedUpstream) -> None:
+@pytest.mark.contract(118)
+async def test_the_health_of_both_backends(tmp_path: Path, vllm: ScriptedUpstream) -> None:
     async with office(tmp_path, two_backends(vllm.url)) as at:
         told = await get(at, "/backend/health")
         one = await get(at, "/backend/health/vllm")
@@ -301,7 +307,8 @@ async def test_case_118_the_health_of_both_backends(tmp_path: Path, vllm: Script
     assert one.keys() == {"backend", "healthy", "latency_ms", "last_check", "error"}
 
 
-async def test_case_118_a_backend_that_is_slow_to_answer_is_not_healthy(tmp_path: Path) -> None:
+@pytest.mark.contract(118)
+async def test_a_backend_that_is_slow_to_answer_is_not_healthy(tmp_path: Path) -> None:
     silent = Silent(RuntimeError())
     async with office(tmp_path, two_backends(health={"timeout_s": 0.05}), {"claude": silent}) as at:
         told = await get(at, "/backend/health/anthropic")

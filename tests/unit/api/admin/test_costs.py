@@ -1,4 +1,4 @@
-"""What was spent, and the budget that binds everyone (cases 113 and 114)."""
+"""What was spent, and the budget that binds everyone."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -55,7 +55,8 @@ async def is_counting(at: Office) -> bool:
     return (await at.authority.runtime_config()).backend.vllm_since is not None
 
 
-async def test_case_113_the_costs_of_both_backends_out_of_a_hundred_dollars(at: Office) -> None:
+@pytest.mark.contract(113)
+async def test_the_costs_of_both_backends_out_of_a_hundred_dollars(at: Office) -> None:
     await post(at, "/vllm/endpoint", {"endpoint": VLLM})
     at.clock.ahead_s += 20 * HOUR  # at 0.16 dollars
     await at.spent([attempt(1, "12"), attempt(2, "0.45")])
@@ -67,7 +68,8 @@ async def test_case_113_the_costs_of_both_backends_out_of_a_hundred_dollars(at: 
     assert (told["budget_limit"], told["budget_used_percent"]) == (100.0, 15.65)
 
 
-async def test_case_113_likewise_where_vllms_tokens_have_a_price(at: Office) -> None:
+@pytest.mark.contract(113)
+async def test_the_costs_of_both_backends_where_vllms_tokens_have_a_price(at: Office) -> None:
     await at.spent([attempt(1, "12.45"), attempt(2, "3.20", "own", QWEN)])
 
     told = await get(at, "/costs")
@@ -79,7 +81,8 @@ async def test_case_113_likewise_where_vllms_tokens_have_a_price(at: Office) -> 
     assert told["budget_used_percent"] == 15.65
 
 
-async def test_case_117_two_hours_of_vllm(tmp_path: Path) -> None:
+@pytest.mark.contract(117)
+async def test_two_hours_of_vllm(tmp_path: Path) -> None:
     backends = {"vllm_endpoint": VLLM, "vllm_hourly_rate": 0.16}
     async with office(tmp_path, two_backends(VLLM, backends=backends)) as at:
         await soon(lambda: is_counting(at))
@@ -236,7 +239,8 @@ async def test_the_newest_lines_of_the_ledger_come_page_by_page(at: Office) -> N
     assert rest["count"] == 3
 
 
-async def test_case_114_a_budget_warns_blocks_and_lets_go_when_it_is_raised(tmp_path: Path) -> None:
+@pytest.mark.contract(114)
+async def test_a_budget_warns_blocks_and_lets_go_when_it_is_raised(tmp_path: Path) -> None:
     """Ten dollars: 7.5 warns, 9 is critical, 10 ends it; 150 begins it again."""
     answers = [Answer(b"{}", Usage(0, tokens), 0.1) for tokens in (7500, 1500, 1000, 1)]
     claude = ListedProvider(*answers)
@@ -304,7 +308,8 @@ async def test_a_budget_outlives_the_gateway(tmp_path: Path) -> None:
         assert (await get(again, "/costs"))["budget_limit"] == 42.0
 
 
-async def test_case_116_a_change_of_the_budget_is_in_the_audit(at: Office) -> None:
+@pytest.mark.contract(116)
+async def test_a_change_of_the_budget_is_in_the_audit(at: Office) -> None:
     await post(at, "/budget", {"budget_limit": 150})
 
     [line] = (await get(at, "/audit"))["changes"]

@@ -36,7 +36,8 @@ async def get(at: Office, path: str, **query: Any) -> Any:
     return answer.json()
 
 
-async def test_case_117_the_metrics_have_their_four_parts(at: Office) -> None:
+@pytest.mark.contract(117)
+async def test_the_metrics_have_their_four_parts(at: Office) -> None:
     told = await get(at, "/metrics")
 
     assert told.keys() == {"overview", "by_backend", "by_model", "recent_calls"}

@@ -1,4 +1,4 @@
-"""Seed 003's routers from the environment, before a real HTTP server."""
+"""Model routers from the environment, before a real HTTP server."""
 
 import asyncio
 import subprocess
@@ -44,7 +44,8 @@ def openai(upstream: ScriptedUpstream, **more: str) -> dict[str, str]:
     return {"OPENAI_API_KEY": "sk-canary", "OPENAI_API_BASE": f"{upstream.url}/v1", **more}
 
 
-async def test_case_110_one_key_is_one_provider(upstream: ScriptedUpstream) -> None:
+@pytest.mark.contract(110)
+async def test_one_key_is_one_provider(upstream: ScriptedUpstream) -> None:
     router = await create_default_router(environ=openai(upstream))
 
     answer = await router.chat([LLMMessage("system", "Be brief."), LLMMessage("user", "Tell me a joke")])
@@ -59,7 +60,8 @@ async def test_case_110_one_key_is_one_provider(upstream: ScriptedUpstream) -> N
     await router.aclose()
 
 
-async def test_case_110_the_environment_names_strategy_model_and_numbers(upstream: ScriptedUpstream) -> None:
+@pytest.mark.contract(110)
+async def test_the_environment_names_strategy_model_and_numbers(upstream: ScriptedUpstream) -> None:
     environ = openai(
         upstream,
         LLM_ROUTER_STRATEGY="cheapest",
@@ -103,7 +105,8 @@ async def test_the_named_factories_set_their_strategy(upstream: ScriptedUpstream
     await balanced.aclose()
 
 
-async def test_case_109_a_provider_that_is_down_is_not_added(upstream: ScriptedUpstream) -> None:
+@pytest.mark.contract(109)
+async def test_a_provider_that_is_down_is_not_added(upstream: ScriptedUpstream) -> None:
     upstream.models_mode = {"status": 500}
 
     router = await create_default_router(environ=openai(upstream))
@@ -111,7 +114,8 @@ async def test_case_109_a_provider_that_is_down_is_not_added(upstream: ScriptedU
     assert router.provider_order == []
 
 
-async def test_case_109_as_many_numbers_as_dimensions(upstream: ScriptedUpstream) -> None:
+@pytest.mark.contract(109)
+async def test_as_many_numbers_as_dimensions(upstream: ScriptedUpstream) -> None:
     router = await create_default_router(environ=openai(upstream))
 
     assert len((await router.embed("Some text to embed")).embeddings) == 8
@@ -170,7 +174,8 @@ async def test_a_number_that_is_none_and_an_unknown_strategy_are_refused_by_name
         await create_default_router("dearest", environ={})
 
 
-async def test_case_110_there_is_one_instance_until_it_is_reset(
+@pytest.mark.contract(110)
+async def test_there_is_one_instance_until_it_is_reset(
     upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OLLAMA_BASE_URL", "LLM_ROUTER_STRATEGY"):

@@ -1,4 +1,4 @@
-"""Seed 003's router: which provider is asked, and who next."""
+"""The model router: which provider is asked, and who next."""
 
 from collections.abc import Sequence
 from random import Random
@@ -101,28 +101,32 @@ async def asked_first(router: ModelRouter, **how: Any) -> str:
     return (await router.complete("hi", **how)).provider
 
 
-# --- case 107: fallback -------------------------------------------------------------------------------
+# --- fallback -----------------------------------------------------------------------------------------
 
 
-async def test_case_107_the_first_fails_the_second_answers() -> None:
+@pytest.mark.contract(107)
+async def test_the_first_fails_the_second_answers() -> None:
     router = await router_of(("one", Broken), ("two", Own))
 
     assert (await router.complete("What is 2+2?")).provider == "two"
 
 
-async def test_case_107_when_all_fail_the_last_error_is_raised() -> None:
+@pytest.mark.contract(107)
+async def test_when_all_fail_the_last_error_is_raised() -> None:
     router = await router_of(("one", Broken), ("two", Broken))
 
     with pytest.raises(ValueError, match="two broke"):
         await router.complete("hi")
 
 
-async def test_case_107_nobody_there_is_a_runtime_error() -> None:
+@pytest.mark.contract(107)
+async def test_nobody_there_is_a_runtime_error() -> None:
     with pytest.raises(RuntimeError, match=r"^No available providers$"):
         await ModelRouter().complete("hi")
 
 
-async def test_case_107_nobody_available_is_one_too_and_nobody_is_removed() -> None:
+@pytest.mark.contract(107)
+async def test_nobody_available_is_a_runtime_error_and_nobody_is_removed() -> None:
     router = await router_of(("one", Asleep))
 
     with pytest.raises(RuntimeError, match=r"^No available providers$"):
@@ -130,31 +134,35 @@ async def test_case_107_nobody_available_is_one_too_and_nobody_is_removed() -> N
     assert list(router.providers) == router.provider_order == ["one"]
 
 
-async def test_case_107_the_preferred_one_is_asked_first() -> None:
+@pytest.mark.contract(107)
+async def test_the_preferred_one_is_asked_first() -> None:
     router = await router_of(*THREE)
 
     assert await asked_first(router, preferred_provider="ollama") == "ollama"
 
 
-async def test_case_107_a_preferred_one_that_fails_falls_through_to_the_strategy() -> None:
+@pytest.mark.contract(107)
+async def test_a_preferred_one_that_fails_falls_through_to_the_strategy() -> None:
     router = await router_of(("one", Own), ("two", Broken))
 
     assert await asked_first(router, preferred_provider="two") == "one"
     assert await asked_first(router, preferred_provider="nobody") == "one"
 
 
-# --- case 108: strategies -----------------------------------------------------------------------------
+# --- strategies ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("strategy", "first"),
     [("cheapest", "ollama"), ("best_quality", "anthropic"), ("fastest", "ollama"), ("fallback", "openai")],
 )
-async def test_case_108_each_strategy_has_its_first(strategy: str, first: str) -> None:
+@pytest.mark.contract(108)
+async def test_each_strategy_has_its_first(strategy: str, first: str) -> None:
     assert await asked_first(await router_of(*THREE), strategy=strategy) == first
 
 
-async def test_case_108_what_was_measured_comes_before_the_static_guess() -> None:
+@pytest.mark.contract(108)
+async def test_what_was_measured_comes_before_the_static_guess() -> None:
     class Slow(Own):
         takes_s = 2.0
 
@@ -192,10 +200,11 @@ async def test_another_default_strategy_may_be_set_and_an_unknown_one_not() -> N
         router.set_default_strategy("dearest")
 
 
-# --- case 109: vectors, availability ------------------------------------------------------------------
+# --- vectors, availability ----------------------------------------------------------------------------
 
 
-async def test_case_109_vectors_come_from_those_that_make_them() -> None:
+@pytest.mark.contract(109)
+async def test_vectors_come_from_those_that_make_them() -> None:
     router = await router_of(("one", Mute), ("two", Own))
 
     answer = await router.embed("Some text")
@@ -203,7 +212,8 @@ async def test_case_109_vectors_come_from_those_that_make_them() -> None:
     assert (answer.provider, len(answer.embeddings)) == ("two", 3)
 
 
-async def test_case_109_nobody_makes_vectors() -> None:
+@pytest.mark.contract(109)
+async def test_without_a_maker_of_vectors_none_are_made() -> None:
     router = await router_of(("one", Mute))
 
     with pytest.raises(RuntimeError, match=r"^No available providers for embeddings$"):
@@ -211,7 +221,8 @@ async def test_case_109_nobody_makes_vectors() -> None:
 
 
 @pytest.mark.parametrize("cls", [Gone, Lost])
-async def test_case_109_what_is_not_available_is_not_added(cls: type[LLMProvider]) -> None:
+@pytest.mark.contract(109)
+async def test_what_is_not_available_is_not_added(cls: type[LLMProvider]) -> None:
     router = ModelRouter()
 
     assert await router.add_provider(cls, LLMProviderConfig("one")) is False

@@ -1,4 +1,6 @@
-"""What a client's calls came to, in the words of seed 004's admin API."""
+"""What a client's calls came to, in the words of the admin API."""
+
+import pytest
 
 from serve_app.clients.unified.calls import MOST_RECENT, CallBook, CallMade
 from serve_app.pricing.money import nano_dollars
@@ -17,7 +19,8 @@ def runtime_config_of(*calls: CallMade) -> CallBook:
     return book
 
 
-def test_case_117_the_four_parts() -> None:
+@pytest.mark.contract(117)
+def test_the_metrics_of_a_client_have_four_parts() -> None:
     summary = runtime_config_of(HAIKU, OPUS, QWEN, FAILED).summary()
 
     assert summary["overview"] == {

@@ -1,4 +1,4 @@
-"""Seed 004's client before a real HTTP server, with a clock that does not wait."""
+"""The unified client before a real HTTP server, with a clock that does not wait."""
 
 import asyncio
 import json
@@ -87,7 +87,8 @@ def overview(client: UnifiedLLMClient) -> dict[str, Any]:
 # --- asking -------------------------------------------------------------------------------------------
 
 
-async def test_case_111_a_tier_and_messages_in_a_text_out(
+@pytest.mark.contract(111)
+async def test_a_tier_and_messages_in_a_text_out(
     client: UnifiedLLMClient, upstream: ScriptedUpstream
 ) -> None:
     text = await client.chat_completion(messages=said("good day"), model_tier="haiku")
@@ -98,7 +99,8 @@ async def test_case_111_a_tier_and_messages_in_a_text_out(
     assert (upstream.last.json["temperature"], upstream.last.json["max_tokens"]) == (0.7, 4096)
 
 
-async def test_case_111_a_call_is_counted_and_priced(client: UnifiedLLMClient) -> None:
+@pytest.mark.contract(111)
+async def test_a_call_is_counted_and_priced(client: UnifiedLLMClient) -> None:
     await client.chat_completion(said(usage=[1000, 500]), model_tier="haiku")
 
     assert overview(client)["total_calls"] == overview(client)["successful_calls"] == 1
@@ -106,7 +108,8 @@ async def test_case_111_a_call_is_counted_and_priced(client: UnifiedLLMClient) -
     assert client.get_cost_summary()["anthropic"] == 0.000875
 
 
-async def test_case_111_a_stream_says_in_pieces_what_a_whole_answer_says(client: UnifiedLLMClient) -> None:
+@pytest.mark.contract(111)
+async def test_a_stream_says_in_pieces_what_a_whole_answer_says(client: UnifiedLLMClient) -> None:
     whole = await client.chat_completion(said("tell me a story"), model_tier="sonnet")
 
     pieces = [p async for p in client.stream_chat_completion(said("tell me a story"), model_tier="sonnet")]
@@ -115,7 +118,8 @@ async def test_case_111_a_stream_says_in_pieces_what_a_whole_answer_says(client:
     assert "".join(pieces) == whole
 
 
-async def test_case_111_a_stream_is_counted_and_priced_as_well(client: UnifiedLLMClient) -> None:
+@pytest.mark.contract(111)
+async def test_a_stream_is_counted_and_priced_as_well(client: UnifiedLLMClient) -> None:
     pieces = [piece async for piece in client.stream_chat_completion(said(usage=[1000, 500]), "haiku")]
 
     assert pieces
@@ -186,7 +190,8 @@ async def test_an_agent_asks_with_its_system_prompt(
 # --- failing ------------------------------------------------------------------------------------------
 
 
-async def test_case_112_a_429_is_waited_out_twice(
+@pytest.mark.contract(112)
+async def test_a_429_is_waited_out_twice(
     client: UnifiedLLMClient, upstream: ScriptedUpstream, clock: NotedClock
 ) -> None:
     assert await client.chat_completion(said(status=429, times=2))
@@ -198,7 +203,8 @@ async def test_case_112_a_429_is_waited_out_twice(
     assert overview(client)["failed_calls"] == 0
 
 
-async def test_case_112_a_refused_key_is_not_tried_again(
+@pytest.mark.contract(112)
+async def test_a_refused_key_is_not_tried_again(
     client: UnifiedLLMClient, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(ProviderAuthError):
@@ -211,7 +217,8 @@ async def test_case_112_a_refused_key_is_not_tried_again(
     ]
 
 
-async def test_case_112_a_503_is_tried_four_times_and_told_once(
+@pytest.mark.contract(112)
+async def test_a_503_is_tried_four_times_and_told_once(
     client: UnifiedLLMClient, upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(UpstreamError) as refused:
@@ -255,7 +262,8 @@ def facts(record: logging.LogRecord) -> dict[str, Any]:
 # --- backends -----------------------------------------------------------------------------------------
 
 
-async def test_case_115_without_an_endpoint_nothing_is_switched(client: UnifiedLLMClient) -> None:
+@pytest.mark.contract(115)
+async def test_without_an_endpoint_nothing_is_switched(client: UnifiedLLMClient) -> None:
     answer = await BackendManager(client).switch_backend(LLMBackend.VLLM)
 
     assert (answer["success"], answer["backend"]) == (False, "anthropic")
@@ -263,7 +271,8 @@ async def test_case_115_without_an_endpoint_nothing_is_switched(client: UnifiedL
     assert client.get_current_backend() is LLMBackend.ANTHROPIC
 
 
-async def test_case_115_with_an_endpoint_that_is_well_it_is(
+@pytest.mark.contract(115)
+async def test_with_an_endpoint_that_is_well_vllm_is_switched_to(
     client: UnifiedLLMClient, upstream: ScriptedUpstream
 ) -> None:
     manager = BackendManager(client)
@@ -278,7 +287,8 @@ async def test_case_115_with_an_endpoint_that_is_well_it_is(
     assert client.get_metrics_summary()["by_backend"]["vllm"]["total_cost"] == 0.0
 
 
-async def test_case_115_one_that_is_not_well_takes_skipping_the_look(
+@pytest.mark.contract(115)
+async def test_an_endpoint_that_is_not_well_is_switched_to_only_without_the_look(
     client: UnifiedLLMClient, upstream: ScriptedUpstream, clock: NotedClock
 ) -> None:
     client.set_vllm_endpoint(upstream.url)
@@ -344,7 +354,8 @@ async def test_both_backends_are_looked_at(client: UnifiedLLMClient, upstream: S
 # --- what it came to ----------------------------------------------------------------------------------
 
 
-async def test_case_117_vllm_is_paid_by_the_hour(upstream: ScriptedUpstream, clock: NotedClock) -> None:
+@pytest.mark.contract(117)
+async def test_vllm_is_paid_by_the_hour(upstream: ScriptedUpstream, clock: NotedClock) -> None:
     client = client_of(upstream, clock, VLLM_ENDPOINT=upstream.url, BUDGET_LIMIT="2")
     assert client.get_cost_summary()["vllm"] == 0.0
 

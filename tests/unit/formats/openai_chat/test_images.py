@@ -1,4 +1,4 @@
-"""Finding images, and refusing what nobody could look at (contract 1.6, 3.7)."""
+"""Finding images, and refusing what nobody could look at."""
 
 import base64
 from typing import Any
