@@ -30,8 +30,8 @@ Authorised = Callable[[Request], Awaitable[Caller]]
 
 _MAY = {
     Role.USER: "call models",
-    Role.READ: "read what was spent and measured",
-    Role.ADMIN: "do what admins do",
+    Role.READ: "read costs and metrics",
+    Role.ADMIN: "use this admin endpoint",
 }
 _HOW = "set auth.admin_keys or SEKHA_ADMIN_KEYS"
 
@@ -66,7 +66,7 @@ class Keyring:
         self._configured = _configured(config, environ)
         self._tokens = tokens_of(config.jwt, environ, clock) if config.jwt else None
         if not (self._configured or self._tokens or self._is_open):
-            log.error("caller keys are configured, but none was found: nobody is let in")
+            log.error("caller keys are configured, but none is set: every request is refused")
         self.take(runtime_config)
 
     @classmethod
@@ -123,7 +123,7 @@ class Keyring:
                 await self._wrong_keys.slow_down(_address_of(scope))
                 raise
         if self._runtime_config.revision == NO_REVISION and key.startswith(PREFIX):
-            raise GatewayUnavailable("Keys that were made while the gateway ran are not known yet", 1.0)
+            raise GatewayUnavailable("Keys created at run time are not loaded yet", 1.0)
         await self._wrong_keys.slow_down(_address_of(scope))
         raise Unauthenticated("Invalid API key")
 
@@ -139,9 +139,9 @@ class Keyring:
         async def authorised(request: Request) -> Caller:
             caller = await self.caller(request.scope)
             if role in (Role.READ, Role.ADMIN) and not self._asks:
-                raise Unauthenticated(f"This takes an admin's key, and there is none: {_HOW}")
+                raise Unauthenticated(f"This endpoint requires an admin key, and none is configured: {_HOW}")
             if role is not None:
-                check_role(caller, role, "" if self._has_admins else f"; there is no admin's key: {_HOW}")
+                check_role(caller, role, "" if self._has_admins else f"; no admin key is configured: {_HOW}")
             return caller
 
         return authorised
@@ -161,17 +161,17 @@ class Keyring:
     def token_for(self, caller: Caller) -> str:
         """A token that is good for as much as this caller's key; raises Forbidden if there can be none."""
         if self._tokens is None or caller.name not in self._by_name:
-            raise Forbidden("No token is given out for this: it takes a key, and auth.jwt.secret")
+            raise Forbidden("Tokens are issued only for an API key, and only if auth.jwt.secret is set")
         return self._tokens.issue(caller.name)
 
     def _bearer(self, claims: Claims) -> Caller:
         if claims.key is not None:
             known = self._by_name.get(claims.key)
             if known is None:
-                raise Unauthenticated("The key that this token was given out for is no longer good")
+                raise Unauthenticated("The API key that this token was issued for is no longer valid")
             return self._unless_expired(known)
         if not self._runtime_config.has_tenant(claims.tenant):
-            raise Forbidden("This token names no tenant that there is")
+            raise Forbidden("This token names a tenant that does not exist")
         return self._runtime_config.caller(claims.name, claims.tenant, claims.role)
 
     def _unless_expired(self, known: Known) -> Caller:
@@ -190,7 +190,7 @@ def check_unconfined(caller: Caller) -> None:
     """Forbidden for a key of role `read` that was made for one tenant: this shows every tenant's."""
     if caller.confined_to is not None:
         raise Forbidden(
-            f"This key reads only what tenant '{caller.tenant}' spent, at /api/admin/costs, "
+            f"This key may only read the costs of tenant '{caller.tenant}', at /api/admin/costs, "
             "/api/admin/costs/recent and /api/admin/limits"
         )
 
@@ -225,5 +225,5 @@ def _presented(scope: Scope) -> str:
             "Invalid authorization format: it must be 'Bearer <key>'", code="invalid_authorization"
         )
     if not (key := key.strip(" \t")):
-        raise Unauthenticated("No API key: nothing stands behind 'Bearer'")
+        raise Unauthenticated("No API key: 'Bearer' is not followed by a key")
     return key

@@ -31,7 +31,7 @@ def encoding_of(scope: Scope) -> str | None:
     if len(given) > 1 or (given[0] not in _GZIP and given[0] != "zstd"):
         shown = printable(", ".join(given), 40)
         raise InvalidRequest(
-            f"Content-Encoding '{shown}' cannot be read here; send gzip or zstd alone, or no encoding",
+            f"Content-Encoding '{shown}' is not supported; send gzip or zstd alone, or no encoding",
             code="unsupported_encoding",
             status=415,
         )

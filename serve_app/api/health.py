@@ -120,7 +120,7 @@ def metrics_routes(control: ControlCache, exposition: Exposition) -> APIRouter:
             totals = await control.totals()
         except ControlUnreachable as error:
             raise GatewayUnavailable(
-                f"The control actor has the numbers and does not answer: {error}"
+                f"The control actor, which keeps the metrics, does not answer: {error}"
             ) from error
         return Response(exposition(totals), media_type=CONTENT_TYPE)
 

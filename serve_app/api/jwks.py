@@ -50,8 +50,8 @@ class KeySet:
         if found is not None:
             return found
         if self._is_down:
-            raise JwksUnavailable("The server that has the keys for this token does not answer")
-        raise Unauthenticated("Invalid token: nobody here knows the key that signed it")
+            raise JwksUnavailable("The server with the keys for this token (auth.jwt.jwks) does not answer")
+        raise Unauthenticated("Invalid token: the key that signed it is unknown")
 
     def keep_fresh(self) -> None:
         """Look for changes now and then, behind the back of those who wait for an answer."""
@@ -84,7 +84,7 @@ class KeySet:
             self._is_down = False
         except (OSError, ValueError) as error:  # what is known stays good
             self._is_down = True
-            log.error("the keys for tokens cannot be read: %s", type(error).__name__)
+            log.error("auth.jwt.jwks: the keys cannot be read: %s", type(error).__name__)
         finally:
             self._fetching = None
 
@@ -94,14 +94,14 @@ def keys_in(contents: bytes) -> dict[str | None, jwt.PyJWK]:
     document = orjson.loads(contents)
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
-        raise ValueError("no JSON Web Key Set")
+        raise ValueError("not a JSON Web Key Set")
     found: dict[str | None, jwt.PyJWK] = {}
     for fields in listed:
         if isinstance(fields, dict) and _checks_signatures(fields):
             try:
                 found[fields.get("kid")] = jwt.PyJWK(fields, algorithm="RS256")
             except (jwt.PyJWTError, ValueError, TypeError):
-                log.warning("one of the keys for tokens is left out: it cannot be understood")
+                log.warning("auth.jwt.jwks: a key that is not valid is skipped")
     return found
 
 
@@ -130,7 +130,7 @@ def read_source(source: str) -> bytes:
         with opener.open(source, timeout=WITHIN_S) as answer:  # its scheme was checked by the configuration
             contents: bytes = answer.read(LARGEST + 1)
     except HTTPException as error:
-        raise OSError(f"no answer in HTTP: {type(error).__name__}") from error
+        raise OSError(f"not an HTTP answer: {type(error).__name__}") from error
     if len(contents) > LARGEST:
         raise OSError("the key set is too large")
     return contents

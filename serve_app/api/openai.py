@@ -195,7 +195,7 @@ def _policy_of(scope: Scope) -> OnStreamFailure | None:
     except ValueError:
         there = ", ".join(OnStreamFailure)
         raise InvalidRequest(
-            f"x-sekha-on-stream-failure: '{printable(given, 40)}' is none of {there}",
+            f"x-sekha-on-stream-failure: '{printable(given, 40)}' must be one of {there}",
             param="x-sekha-on-stream-failure",
         ) from None
 
@@ -208,7 +208,7 @@ def _timeout_of(scope: Scope) -> float | None:
     seconds = float(given) if _NUMBER.fullmatch(given) else 0.0
     if not 0 < seconds < float("inf"):
         raise InvalidRequest(
-            f"x-sekha-timeout: '{printable(given, 40)}' is not a positive number of seconds",
+            f"x-sekha-timeout: '{printable(given, 40)}' must be a positive number of seconds",
             param="x-sekha-timeout",
         )
     return seconds

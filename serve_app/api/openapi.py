@@ -17,27 +17,27 @@ Schema = dict[str, Any]
 
 _SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"apiKey": []}]
 _SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "A key of the gateway's, or a JWT."},
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key of the gateway, or a JWT."},
     "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 
 _SAYS = {
     400: "The request is malformed.",
-    401: "No key came with the request, or none that is known.",
+    401: "The API key is missing or unknown.",
     402: "A budget has no room for the request, or the price of the model is unknown.",
     403: "The key may not do this, or the host or the page may not reach a gateway without keys.",
-    404: "There is no such thing.",
+    404: "Not found.",
     408: "The body took too long to arrive.",
-    409: "It conflicts with what is there.",
-    412: "Somebody else changed something since the epoch in If-Match.",
+    409: "The change conflicts with the current state.",
+    412: "The configuration changed after the revision in If-Match.",
     413: "The body is too large.",
-    415: "The body is encoded in a way that is not read here.",
+    415: "The content encoding is not supported.",
     417: "The request expects something other than 100-continue.",
-    422: "A field is missing or of the wrong kind.",
-    429: "A limit is reached; Retry-After says when to come back.",
-    500: "A mistake of the gateway's; the log has the details.",
+    422: "A field is missing or has the wrong type.",
+    429: "A limit is reached; Retry-After says when to retry.",
+    500: "Internal error; the log has the details.",
     502: "The provider failed to answer.",
-    503: "Nothing can serve this just now; Retry-After says when to come back where that is known.",
+    503: "No provider can serve this now; Retry-After says when to retry, where that is known.",
     504: "The provider took too long.",
 }
 

@@ -78,7 +78,7 @@ class Tokens:
     def issue(self, key: str) -> str:
         """A token for the bearer of the key with this name; raises Forbidden where there is no secret."""
         if self._secret is None:
-            raise Forbidden("No tokens are given out here: set auth.jwt.secret")
+            raise Forbidden("This gateway issues no tokens: set auth.jwt.secret")
         now = self._clock.now()
         said: dict[str, Any] = {"sub": key, KEY_CLAIM: key, "iat": now, "exp": now + self._config.expires_in}
         if self._config.issuer is not None:
@@ -130,7 +130,7 @@ class Tokens:
                 return "HS256", self._secret
             case "RS256" if self._keys is not None:
                 return "RS256", await self._keys.key(header.get("kid"))
-        raise Unauthenticated("Invalid token: it is signed in a way that is not accepted here")
+        raise Unauthenticated("Invalid token: its signature algorithm is not accepted")
 
     def _read(self, header: Mapping[str, Any], said: Mapping[str, Any]) -> Claims:
         now = self._clock.now()
@@ -142,7 +142,7 @@ class Tokens:
         is_ours = header.get("typ") == OURS and header.get("alg") == "HS256"
         tenant = said.get(self._config.tenant_claim, NOBODY)
         if not isinstance(tenant, str):
-            raise Forbidden("This token names no tenant that there is")
+            raise Forbidden("This token's tenant must be a string")
         return Claims(
             name=_name(said.get("sub")),
             tenant=tenant,
@@ -157,7 +157,7 @@ def _role(said: Any) -> Role:
     try:
         return Role(said)
     except (ValueError, TypeError):
-        raise Forbidden(f"This token's role is none of {', '.join(Role)}") from None
+        raise Forbidden(f"This token's role must be one of {', '.join(Role)}") from None
 
 
 def _name(subject: Any) -> str:
@@ -174,6 +174,8 @@ def tokens_of(config: JwtConfig, environ: Mapping[str, str], clock: Clock) -> To
     """As configured, with the secret looked up now; one that is missing or too short checks nothing."""
     secret = config.secret.reveal(environ) if config.secret else None
     if config.secret is not None and len((secret or "").encode()) < LEAST_SECRET:
-        log.error("auth.jwt.secret is missing or shorter than %d bytes: no HS256 token is good", LEAST_SECRET)
+        log.error(
+            "auth.jwt.secret is missing or shorter than %d bytes: HS256 tokens are refused", LEAST_SECRET
+        )
         secret = None
     return Tokens(config, secret, KeySet(config.jwks, clock) if config.jwks else None, clock)

@@ -64,7 +64,7 @@ def _short_keys(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]
         for word in _words(secret, environ):
             if len(word) < SHORTEST_KEY:
                 yield (
-                    f"{place}: {secret.shown} holds a key of {len(word)} characters, which can be guessed; "
+                    f"{place}: {secret.shown} has a key of {len(word)} characters, which can be guessed; "
                     f"make it at least {SHORTEST_KEY}, for example with `openssl rand -hex 24`"
                 )
 
@@ -72,7 +72,7 @@ def _short_keys(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]
 def _keys_that_lead_nowhere(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
     for place, secret in _key_places(settings):
         if not _words(secret, environ):
-            yield f"{place}: {secret.shown} is not set here, so nobody gets in by it"
+            yield f"{place}: {secret.shown} is not set, so this key admits no caller"
 
 
 def _tokens(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
@@ -108,4 +108,4 @@ def _variables_nobody_reads(settings: Settings, environ: Mapping[str, str]) -> I
             continue
         known = _READ if name.startswith(_MINE) else _OTHERS
         if near := difflib.get_close_matches(name, known, n=1, cutoff=_NEAR):
-            yield f"{name} is set, and nothing reads it; did you mean {near[0]}?"
+            yield f"{name} is set but not used; did you mean {near[0]}?"

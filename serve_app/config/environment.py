@@ -106,7 +106,7 @@ def _path(variable: str) -> Path | Mistake:
 def _no_such_setting(word: str, path: Path) -> str:
     model = model_of(annotation_at(Settings, path) if path else Settings)
     if model is None:
-        return f"unknown setting '{word}': there is nothing below this setting"
+        return f"unknown setting '{word}': this setting has no members"
     known = tuple(known_names(model))
     return f"unknown setting '{word}'{did_you_mean(word, known) or '; there are: ' + ', '.join(known)}"
 
@@ -128,7 +128,7 @@ def _reference(variable: str, path: Path, text: str) -> Any:
     if item_of(annotation_at(Settings, path)) is None:
         return reference
     if text.startswith("["):
-        raise ConfigError(f"{variable}: must be keys with commas between them, not JSON")
+        raise ConfigError(f"{variable}: must be keys separated by commas, not JSON")
     return [reference]
 
 
@@ -144,7 +144,7 @@ def put(here: Any, path: Path, value: Any) -> str | None:
 def _put_below(here: Any, step: str | int, rest: Path, value: Any) -> str | None:
     if isinstance(step, int):
         if step > len(here):
-            return f"cannot be set: the list above it ends before position {step}"
+            return f"cannot be set: the list that contains it ends before position {step}"
         if step == len(here):
             here.append(None)  # one behind the last makes one more
     if not rest:

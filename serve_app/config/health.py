@@ -33,6 +33,6 @@ def with_interval_under_health(values: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(section, Mapping):
         return values  # the types will say so
     if {"interval_s", "interval", OLD_INTERVAL} & set(section):
-        raise ValueError(f"'{OLD_INTERVAL}' says the same as 'health.interval_s': keep one of them")
+        raise ValueError(f"'{OLD_INTERVAL}' means the same as 'health.interval_s'; keep one of them")
     rest = {key: value for key, value in values.items() if key != OLD_INTERVAL}
     return {**rest, "health": {**section, "interval_s": values[OLD_INTERVAL]}}

@@ -189,7 +189,7 @@ class _Draft:
         data, missing = expanded(Settings, self.data, environ)
         for path, names in missing.items():
             which = f"variable {names[0]} is" if len(names) == 1 else f"variables {', '.join(names)} are"
-            self._warn(f"{self._origin_of(path)}: {spelled(path)}: {which} not set, so this is null")
+            self._warn(f"{self._origin_of(path)}: {spelled(path)}: {which} not set, so the value is null")
         settings = None
         try:
             settings = Settings.model_validate(data, context={FROM_TEXT: True})

@@ -70,7 +70,7 @@ class LocalModelConfig(Config):
     def _leaves_the_rest_to_us(cls, value: dict[str, Any]) -> dict[str, Any]:
         for name in value:
             if instead := _TAKEN.get(name):
-                raise ValueError(f"'{name}' is not set here: use {instead}")
+                raise ValueError(f"'{name}' cannot be set here; use {instead}")
         return value
 
     @field_validator("runtime_env")
@@ -78,7 +78,7 @@ class LocalModelConfig(Config):
     def _holds_texts_and_no_secret(cls, value: dict[str, Any]) -> dict[str, Any]:
         variables = value.get("env_vars") or {}
         if not isinstance(variables, dict):
-            raise ValueError("env_vars takes names, each with a text")
+            raise ValueError("env_vars must map names to strings")
         for name, text in variables.items():
             if _SECRET.search(str(name)):
                 raise ValueError(
@@ -86,7 +86,7 @@ class LocalModelConfig(Config):
                     "set it in the environment of the nodes instead"
                 )
             if not isinstance(text, str):  # Ray finds that out when nobody listens any more
-                raise ValueError(f"'{name}' has to be a text: write it in quotes")
+                raise ValueError(f"'{name}' must be a string; write it in quotes")
         return value
 
     @model_validator(mode="after")

@@ -43,7 +43,7 @@ class Parameters(Config):
             raise ValueError(f"'{min(both)}' cannot be in 'take' and in 'drop' or 'rename'; keep one")
         targets = list(self.rename.values())
         if clash := next((name for name in targets if targets.count(name) > 1 or name in self.rename), None):
-            raise ValueError(f"rename: '{clash}' would stand for two parameters; keep one")
+            raise ValueError(f"rename: '{clash}' is the new name of two parameters; keep one")
         return self
 
     @property

@@ -129,17 +129,17 @@ class ProviderConfig(Scaling):
             return self
         if not vendor(self.type).hosts_models:
             hosts = " or ".join(row.type for row in VENDORS.values() if row.hosts_models)
-            raise ValueError(f"only a provider of type {hosts} hosts a model (local), not {self.type}")
+            raise ValueError(f"'local' requires type {hosts}, not {self.type}")
         for name in ("base_url", "api_key"):
             if getattr(self, name) is not None:
-                raise ValueError(f"'local' hosts the model here: leave out {name}, or 'local'")
+                raise ValueError(f"'local' and {name} exclude each other; keep one")
         if self.transport is not Transport.HANDLE:
-            raise ValueError("'local' needs a deployment of its own: leave out transport")
+            raise ValueError("'local' always has its own deployment; remove 'transport'")
         if self.max_ongoing_requests <= self.local.max_running + self.local.burst_queue:
             raise ValueError(
                 f"max_ongoing_requests {self.max_ongoing_requests} must be above max_running + burst_queue "
-                f"({self.local.max_running} + {self.local.burst_queue}): what waits before a replica, no "
-                "router sees of the others"
+                f"({self.local.max_running} + {self.local.burst_queue}): routers do not see each "
+                "other's requests that wait for a replica"
             )
         own = {model.model_id for model in self.models} - self.local.adapters.keys()
         if len(own) != 1:

@@ -36,7 +36,7 @@ def with_breaker_at_the_top(values: Mapping[str, Any]) -> Mapping[str, Any]:
         return values
     nested = routing["circuit_breaker"]
     if "circuit_breaker" in values:
-        raise ValueError("'circuit_breaker' stands at the top level and under 'routing': keep one of them")
+        raise ValueError("'circuit_breaker' is set at the top level and under 'routing'; keep one of them")
     if nested is None or isinstance(nested, Mapping):
         nested = {"failure_threshold": 3, **(nested or {})}
     rest = {key: value for key, value in routing.items() if key != "circuit_breaker"}
@@ -126,7 +126,7 @@ class Settings(Config):
     @classmethod
     def _is_ours(cls, value: str) -> str:
         if value.partition(".")[0] != "2":
-            raise ValueError("must be 2.0: this gateway reads no other version")
+            raise ValueError("must be 2.0, the only version that this gateway supports")
         return value
 
     @field_validator("port")

@@ -80,7 +80,7 @@ def store_url(storage: StorageConfig, environ: Mapping[str, str], gateway: str) 
         return f"sqlite:///{state_folder(storage, environ, gateway).absolute() / LEDGER_FILE}"
     url = storage.url.reveal(environ)
     if url is None:
-        raise ConfigError(f"storage.url: {storage.url.shown} leads to nothing here")
+        raise ConfigError(f"storage.url: {storage.url.shown} is not set")
     return url
 
 
@@ -89,5 +89,5 @@ def _from_home(folder: str, environ: Mapping[str, str]) -> Path:
         return Path(folder)
     home = environ.get("HOME", "").strip()
     if not home:
-        raise ConfigError("storage.folder: there is no HOME to keep anything in; set SEKHA_STATE_DIR")
+        raise ConfigError("storage.folder: HOME is not set; set SEKHA_STATE_DIR or storage.folder")
     return Path(home) / folder[2:]

@@ -91,7 +91,7 @@ class Backends:
             return "vLLM has no endpoint: set one first"
         if self.provider_types is not None and backend not in self.provider_types:
             return (
-                f"No provider of type '{backend}' is configured, so no call could go there: add one to "
+                f"No provider of type '{backend}' is configured, so it could serve no call; add one to "
                 f"llm_providers, or start with {_STARTED_BY[backend]} set and without a configuration"
             )
         return None
@@ -208,7 +208,7 @@ def endpoint_of(text: str) -> str:
         is_address = is_plain = False
     if not is_address or not is_plain or len(address) > LONGEST_ENDPOINT or not _ONE_WORD.match(address):
         raise InvalidRequest(
-            "A vLLM endpoint must be a web address that starts with http:// or https://, and holds no key",
+            "A vLLM endpoint must be a web address that starts with http:// or https://, and contains no key",
             param="endpoint",
         )
     return address

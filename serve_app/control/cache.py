@@ -175,11 +175,11 @@ class ControlCache:
         """Write down that an attempt is about to begin: its ticket. Raises GatewayUnavailable."""
         if self._denies and not self._snapshot.is_stored:
             raise GatewayUnavailable(
-                "The ledger's store does not answer, and nothing may go unaccounted", 1.0
+                "The ledger's store does not answer, and storage.on_unavailable is deny", 1.0
             )
         ticket = self._outbox.begin(begun)
         if self._denies and ticket is None:
-            raise GatewayUnavailable("The journal cannot be written, and nothing may go unaccounted", 1.0)
+            raise GatewayUnavailable("The journal cannot be written, and storage.on_unavailable is deny", 1.0)
         return ticket or 0
 
     def next_page(self) -> tuple[str, int]:
@@ -230,7 +230,7 @@ class ControlCache:
         for task in self._tasks:
             if task.done() and not task.cancelled():
                 task.result()
-                raise RuntimeError("a task of the control replica has ended")
+                raise RuntimeError("a task of the control cache has ended")
 
     async def flush(self) -> None:
         """Report now; afterwards the snapshot contains all this router saw. Raises ControlUnreachable."""
@@ -256,7 +256,7 @@ class ControlCache:
             self.take(await self._control.register(self._id, self._settings, known))
             await self._read_book()
         except ControlUnreachable as error:
-            log.warning("the control actor is unreachable, going on with what is known: %s", error)
+            log.warning("the control actor is unreachable, continuing with the last known state: %s", error)
 
     @property
     def _gauges_moved(self) -> bool:

@@ -52,9 +52,9 @@ def key_of(runtime_config: RuntimeConfig, id_: str) -> KeyConfig:
 def key_created(runtime_config: RuntimeConfig, settings: Settings, key: KeyConfig) -> ConfigChange:
     """A new key; InvalidRequest: 409 when its id was ever used, 422 when it names what is not there."""
     if runtime_config.is_taken(key):
-        raise _conflict(f"There is, or was, a key '{key.id}': an id is never used twice", "key_exists")
+        raise _conflict(f"The key id '{key.id}' is taken, for good: choose another one", "key_exists")
     if not runtime_config.has_tenant(key.tenant):
-        raise _unfit("tenant", f"There is no tenant '{key.tenant}': make it first")
+        raise _unfit("tenant", f"There is no tenant '{key.tenant}'; create it first")
     _check_rights(runtime_config, settings, f"key '{key.id}'", key)
     return ConfigChange("key_created", f"key:{key.id}", _record("key", key.id, key), None, key.shown())
 
@@ -65,7 +65,7 @@ def key_changed(
     """These fields of a key, anew; InvalidRequest: 409 for one that was revoked, 422 for bad values."""
     before = key_of(runtime_config, id_)
     if before.revoked_at is not None:
-        raise _conflict(f"The key '{id_}' is revoked, for ever: make another one", "key_revoked")
+        raise _conflict(f"The key '{id_}' is revoked permanently; create another one", "key_revoked")
     after = checked(KeyConfig, {**before.model_dump(), **fields})
     _check_rights(runtime_config, settings, f"key '{id_}'", after)
     record = _record("key", id_, after)
@@ -117,12 +117,12 @@ def tenant_removed(runtime_config: RuntimeConfig, settings: Settings, id_: str) 
     configured = next((tenant for tenant in settings.tenants if tenant.id == id_), None)
     if configured == before:
         raise _conflict(
-            f"The tenant '{id_}' is in the configuration: it can only be taken out there", "tenant_configured"
+            f"The tenant '{id_}' is configured; remove it from the configuration", "tenant_configured"
         )
     keys = [key.id for key in runtime_config.keys.values() if key.tenant == id_ and key.revoked_at is None]
     if keys and configured is None and id_ != NOBODY:
         named = ", ".join(sorted(keys)[:10])
-        raise _conflict(f"The tenant '{id_}' still has keys: revoke them first ({named})", "tenant_in_use")
+        raise _conflict(f"The tenant '{id_}' still has keys; revoke them first ({named})", "tenant_in_use")
     record = Record("tenant", id_, None)
     return ConfigChange("tenant_removed", f"tenant:{id_}", record, _plain(before), _plain(configured))
 

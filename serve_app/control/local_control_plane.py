@@ -69,7 +69,7 @@ class LocalControlPlane:
             try:
                 await self._restore(self._store)
             except StoreUnavailable as error:
-                log.error("the store does not answer, going on without: %s", error)
+                log.error("the store does not answer, continuing without it: %s", error)
                 self._plane.store_answers(False)
                 if not self._is_alone:
                     self._plane.wait_for_routers(self._clock.now())
@@ -139,9 +139,9 @@ class LocalControlPlane:
 
     async def runtime_config(self) -> RuntimeConfig:
         if self._plane.runtime_config is None:
-            raise ControlUnreachable("no router has told the configuration yet")
+            raise ControlUnreachable("no router has sent its configuration yet")
         if not self._is_restored:
-            raise ControlUnreachable("the store has not told yet what operators have set")
+            raise ControlUnreachable("the operators' settings are not loaded from the store yet")
         return self._plane.runtime_config
 
     async def change(
@@ -152,7 +152,7 @@ class LocalControlPlane:
             if self._is_doubtful:
                 await self._read_again(store)
             if revision not in (None, self._revision):
-                raise Overtaken(f"the book is of epoch {self._revision} by now, not {revision}")
+                raise Overtaken(f"the runtime configuration is at revision {self._revision}, not {revision}")
             self._check(change)
             self._is_doubtful = True  # what fails, or is given up, may have been written all the same
             self._revision = await store.change(records, change)
@@ -230,7 +230,7 @@ class LocalControlPlane:
 
     def _restored_store(self) -> Store:
         if self._store is None or not self._is_restored:
-            raise StoreUnavailable("the store is not there")
+            raise StoreUnavailable("the store is not available")
         return self._store
 
     # --- the store ------------------------------------------------------------------------------------
@@ -284,7 +284,7 @@ class LocalControlPlane:
                 if not is_down:
                     trace = None if isinstance(error, StoreUnavailable) else error
                     log.error(
-                        "the store takes nothing, entries wait in the routers' journals: %s",
+                        "the store accepts no writes, entries wait in the routers' journals: %s",
                         error,
                         exc_info=trace,
                     )
@@ -325,7 +325,7 @@ class LocalControlPlane:
         if len(refused) == len(batch):
             raise refused[0][1]
         for entry, why in refused:
-            log.error("the store refuses an entry, which is left out: %r: %s", entry, why)
+            log.error("the store rejected an entry, which is skipped: %r: %s", entry, why)
 
     async def _prune(self, store: Store) -> None:
         if self._clock.monotonic() - self._pruned_at > PRUNE_EVERY_S:
@@ -333,7 +333,7 @@ class LocalControlPlane:
             try:
                 await store.prune(self._clock.now())
             except StoreUnavailable as error:  # what is written every moment says whether it is down
-                log.warning("the store was not relieved of what is old, until the next time: %s", error)
+                log.warning("old rows of the store were not deleted, will try again: %s", error)
 
     def _forget_unless_stored(self) -> None:
         """Without a store nobody has to wait until something is written down."""

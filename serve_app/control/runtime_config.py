@@ -206,12 +206,10 @@ def _read(kind: type[C], name: str, records: Sequence[Record]) -> dict[str, C]:
             value = kind.model_validate(record.body)
         except ValidationError as error:
             wrong = ", ".join(".".join(map(str, detail["loc"])) or "all of it" for detail in error.errors())
-            log.error(
-                "the %s '%s' in the store is left out, it cannot be understood: %s", name, record.id, wrong
-            )
+            log.error("the %s '%s' in the store is skipped, it is not valid: %s", name, record.id, wrong)
             continue
         if getattr(value, "id", record.id) != record.id:
-            log.error("the %s '%s' in the store is left out, it says another id", name, record.id)
+            log.error("the %s '%s' in the store is skipped, its body has another id", name, record.id)
             continue
         read[record.id] = value
     return read

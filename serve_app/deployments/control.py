@@ -120,8 +120,8 @@ def _locked(folder: Path) -> int | None:
         return None
     if lock is None:
         log.error(
-            "another gateway of this machine uses %s: budgets hold for each of them alone; "
-            "give one another storage.folder",
+            "another gateway on this machine uses %s, so budgets apply to each of them separately; "
+            "set a different storage.folder for one of them",
             folder,
         )
     return lock

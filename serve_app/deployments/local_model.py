@@ -189,7 +189,7 @@ class LocalModelDeployment:
         try:
             await self._control.heartbeat(presence)
         except ControlUnreachable as error:
-            log.debug("provider '%s': nobody hears that it is there: %s", self._config.id, error)
+            log.debug("provider '%s': the heartbeat was not delivered: %s", self._config.id, error)
 
     async def _account(self) -> None:
         """Have the ledger take what idle time has cost; sent again until it is stored."""
@@ -203,7 +203,7 @@ class LocalModelDeployment:
         try:
             mark = await self._control.submit_recovered(tuple(self._unwritten))
         except ControlUnreachable as error:
-            log.warning("provider '%s': its idle time waits to be accounted: %s", self._config.id, error)
+            log.warning("provider '%s': its idle time is not recorded yet: %s", self._config.id, error)
             return
         while self._unwritten and self._unwritten[0].number <= mark.written:
             self._unwritten.popleft()

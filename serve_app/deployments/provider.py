@@ -58,7 +58,7 @@ class ProviderDeployment:
 
     def _ours(self, call: Call) -> UpstreamError:
         """Log the exception that is being handled, and return what the router hears of it."""
-        log.exception("request %s: our code failed at provider '%s'", call.request_id, self._id)
+        log.exception("request %s: internal error at provider '%s'", call.request_id, self._id)
         return internal_error(self._id, call.request_id)
 
     async def __del__(self) -> None:

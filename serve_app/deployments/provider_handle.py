@@ -91,7 +91,9 @@ class HandleProvider:
                 raise
         except Exception as error:  # noqa: BLE001
             if self._told_why is not type(error):  # said once, and not with every request that would wake it
-                logger.warning("provider '%s' does not wake: %s", self._id, self._translated(error).message)
+                logger.warning(
+                    "provider '%s' did not scale up: %s", self._id, self._translated(error).message
+                )
             self._told_why = type(error)
         else:
             self._told_why = None
@@ -131,7 +133,7 @@ class HandleProvider:
                 message = f"The provider's queue is full ({self._id})"
                 return upstream_error(message, self._id, FailureKind.SATURATED, retry_after_s=1.0)
             case DeploymentUnavailableError():
-                message = f"The provider's deployment is not there ({self._id})"
+                message = f"The provider's deployment is unavailable ({self._id})"
                 return upstream_error(message, self._id, FailureKind.UNREACHABLE)
             case RayTaskError() if not isinstance(error.cause, RayActorError):
                 is_ours = True
@@ -139,7 +141,7 @@ class HandleProvider:
                 is_ours = not isinstance(error, TROUBLES)
         what = f"The provider's replica failed: {type(getattr(error, 'cause', None) or error).__name__}"
         if is_ours:
-            logger.error("request %s: our code failed at provider '%s'", request_id, self._id, exc_info=error)
+            logger.error("request %s: internal error at provider '%s'", request_id, self._id, exc_info=error)
             return internal_error(self._id, request_id).telling(note=what)
         return ReplicaLost(what, self._id, _replica_of(error))
 

@@ -153,7 +153,7 @@ class RouterDeployment:
         """Who calls through a handle is within the cluster's trust, and says itself who pays."""
         runtime_config = self._control.runtime_config
         if not runtime_config.has_tenant(tenant):
-            raise Forbidden(f"There is no tenant '{tenant}' here")
+            raise Forbidden(f"There is no tenant '{tenant}'")
         return runtime_config.caller("handle", tenant)
 
     async def check_health(self) -> None:
@@ -183,7 +183,7 @@ def _journal(folder: Path | None, name: str, on_unavailable: OnUnavailable) -> J
     except (JournalFull, OSError) as error:
         if on_unavailable is OnUnavailable.DENY:
             raise
-        log.error("no journal in %s, entries are kept in memory until the store has them: %s", folder, error)
+        log.error("no journal in %s, entries stay in memory until the store has them: %s", folder, error)
         return MemoryJournal(name)
 
 

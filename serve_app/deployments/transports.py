@@ -90,7 +90,7 @@ def _local_model(config: ProviderConfig, local: LocalModelConfig, settings: Sett
     try:
         return build_local_model(config, local, settings)
     except ValueError as error:
-        raise ConfigError(f"provider '{config.id}': vLLM does not take what 'local' says: {error}") from error
+        raise ConfigError(f"provider '{config.id}': vLLM rejects the settings in 'local': {error}") from error
 
 
 def _builder_for(
@@ -101,7 +101,7 @@ def _builder_for(
         from serve_app.deployments.local_model import local_model
     except ImportError as error:
         raise ConfigError(
-            f"provider '{config.id}' hosts a model, and for that something is not installed here: "
+            f"provider '{config.id}' hosts a model (local), which requires vLLM: "
             f"pip install 'sekha-serve[vllm]' (without a GPU: see docs/local-models.md); {error}"
         ) from error
     return local_model

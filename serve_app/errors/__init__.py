@@ -192,15 +192,17 @@ class ModelNotFound(GatewayError):
     @property
     def message(self) -> str:
         shown = self.name[:LONGEST_NAME_TOLD]
-        there = f"There are: {', '.join(self.known)}"
+        there = f"Available: {', '.join(self.known)}"
         if self.serves:
             tasks = ", ".join(dict.fromkeys(self.serves))
             is_embedding = "embedding" in self.serves
             path = "/v1/embeddings" if is_embedding else "/v1/chat/completions"
-            return f"The model '{shown}' is not for this: it is for {tasks} (POST {path}). {there}"
+            return (
+                f"The model '{shown}' does not serve this endpoint; it is for {tasks} (POST {path}). {there}"
+            )
         near = _nearest(shown, self.known)
         hint = f"; did you mean '{near}'?" if near else "."
-        return f"The model '{shown}' does not exist here{hint} {there}"
+        return f"The model '{shown}' does not exist{hint} {there}"
 
 
 class NoProvidersAvailable(GatewayError, RuntimeError):

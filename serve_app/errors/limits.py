@@ -137,12 +137,12 @@ class ToolPriceUnknown(PriceUnknown):
 
     @property
     def reason(self) -> str:
-        return f"what its tool '{self.tool}' may cost is unknown and the budget '{self.limit_id}' applies"
+        return f"the cost of its tool '{self.tool}' is unknown and the budget '{self.limit_id}' applies"
 
     @property
     def message(self) -> str:
         return (
-            f"The budget '{self.limit_id}' applies, and what the tool '{self.tool}' may cost at "
+            f"The budget '{self.limit_id}' applies, and the cost of the tool '{self.tool}' at "
             f"'{self.target}' is unknown: use a web search that takes max_uses and configure "
             "cost_per_search for the model, or leave the tool out"
         )

@@ -301,7 +301,7 @@ class Executor:
         provider = self._providers[target.provider_id]
         most = self._configs[target.provider_id].most_in_router
         if self.recorder.in_flight_at(target.provider_id) >= most:
-            message = f"As many requests as provider '{target.provider_id}' may have are under way"
+            message = f"Provider '{target.provider_id}' is at its concurrency limit ({most})"
             return upstream_error(message, target.provider_id, FailureKind.SATURATED, retry_after_s=1.0)
         with self._asking(context, attempt):
             try:
@@ -334,7 +334,7 @@ class Executor:
                 looking = asyncio.ensure_future(self._clock.sleep(LOOKS_EVERY_S))
                 await asyncio.wait((coming, looking), return_when=asyncio.FIRST_COMPLETED)
                 if not coming.done() and not self._control.capacity(provider_id).ready:
-                    message = f"The machine of provider '{provider_id}' is gone"
+                    message = f"The last replica of provider '{provider_id}' has stopped"
                     return upstream_error(message, provider_id, FailureKind.SATURATED, retry_after_s=1.0)
             return coming.result()
         finally:

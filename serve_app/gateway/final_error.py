@@ -34,6 +34,6 @@ def final_error(context: RequestContext) -> GatewayError:
         message = f"Provider '{target.provider_id}' is rate limited; retry in {wait_s:.1f} s"
         return ProviderRateLimitError(message, target.provider_id, retry_after_s=wait_s)
     if context.remaining_s == 0.0:
-        return ProviderTimeoutError("The request's time was up", "", FailureKind.TIMEOUT)
+        return ProviderTimeoutError("The request's deadline passed", "", FailureKind.TIMEOUT)
     why = "every breaker that would let a request through has its one probe out"
     return NoSuitableProviders(context.requirements.task, why, PROBED_AGAIN_AFTER_S)

@@ -95,7 +95,7 @@ class ModelAccess:
             return frozenset()
         mine = {target.provider_id: target.provider_type for target in self.targets_for(caller)}
         if unknown := [name for name in names if name not in mine and name not in mine.values()]:
-            message = f"There is no provider '{unknown[0]}' for you. There are: {', '.join(mine)}"
+            message = f"No provider '{unknown[0]}' is available to you. Available: {', '.join(mine)}"
             raise InvalidRequest(message, param="provider", code="provider_not_found")
         return frozenset(id_ for id_, type_ in mine.items() if id_ in names or type_ in names)
 

@@ -66,7 +66,7 @@ class Reservations:
             if left_s <= 0:
                 limit, _ = needs[0]
                 raise GatewayUnavailable(
-                    f"Nobody can say just now how much is left of the limit '{limit.id}'", retry_after_s=1.0
+                    f"The remaining quota of limit '{limit.id}' is temporarily unavailable", retry_after_s=1.0
                 )
             self.lease_client.ask(needs, now)
             answered = self._answered

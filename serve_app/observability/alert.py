@@ -23,7 +23,7 @@ def alert_facts(alert: BudgetAlert) -> dict[str, Any]:
         "threshold": alert.threshold,
         "current_usage": dollars(alert.used),
         "budget_limit": dollars(limit.amount),
-        "message": f"{alert.threshold} % of the budget '{limit.id}' are spent",
+        "message": f"{alert.threshold} % of the budget '{limit.id}' is spent",
         "budget": limit.id,
         "window": limit.window.value,
         "window_start": datetime.fromtimestamp(alert.window, UTC).isoformat(timespec="seconds"),

@@ -33,9 +33,9 @@ LOGGER = "sekha"
 
 # What only an operator can mend, in words, and the event of its line.
 _OPERATORS_TROUBLE = {
-    FailureKind.AUTH: ("refuses our key", "provider_key_refused"),
+    FailureKind.AUTH: ("rejects its API key", "provider_key_refused"),
     FailureKind.REFUSED_ADDRESS: ("is not called", "provider_address_refused"),
-    FailureKind.OUT_OF_CREDIT: ("says that our account is out of credit", "provider_out_of_credit"),
+    FailureKind.OUT_OF_CREDIT: ("reports that the account is out of credit", "provider_out_of_credit"),
 }
 
 log = logging.getLogger("sekha.requests")

@@ -41,7 +41,7 @@ class Webhook:
         if settings is None or settings.alerts.webhook is None:
             return
         if len(self._under_way) >= MOST_AT_ONCE:
-            log.error("the alert on budget '%s' is not posted: too many are under way", alert.limit.id)
+            log.error("the alert on budget '%s' is not posted: too many alerts are in flight", alert.limit.id)
             return
         task = asyncio.create_task(self._post(settings.alerts.webhook, alert))
         self._under_way.add(task)
@@ -62,7 +62,7 @@ class Webhook:
     async def _post(self, webhook: Secret, alert: BudgetAlert) -> None:
         url = webhook.reveal(self._environ)
         if url is None:
-            log.error("alerts.webhook: %s leads to nothing here", webhook.shown)
+            log.error("alerts.webhook: %s is not set", webhook.shown)
             return
         body = orjson.dumps(alert_facts(alert))
         trouble = await _trouble_with(url, body)

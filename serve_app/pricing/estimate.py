@@ -55,7 +55,7 @@ def estimate_cost(
     """
     cost = _cost(model_id, input_tokens, 0 if is_embedding else output_tokens, catalogue)
     if cost is None:
-        log.warning("no price known for model '%s': counted as 0", model_id)
+        log.warning("the price of model '%s' is unknown; it counts as 0", model_id)
         return 0.0
     return round(dollars(cost), _DECIMALS)
 

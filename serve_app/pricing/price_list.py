@@ -214,7 +214,7 @@ def rows_of(data: Any) -> Mapping[str, Any]:
     """Return the rows of a price file: LiteLLM's, or one that `stored_list.py` has wrapped."""
     rows = data.get(ROWS, data) if isinstance(data, Mapping) else None
     if not isinstance(rows, Mapping):
-        raise ValueError("it is no mapping of model ids to prices")
+        raise ValueError("it is not a mapping of model ids to prices")
     return rows
 
 

@@ -52,7 +52,7 @@ def validated(raw: bytes) -> Mapping[str, Any]:
         if isinstance(row, Mapping) and (too_dear := _too_dear(row)):
             raise ValueError(f"'{name[:100]}' has {too_dear} above {DEAREST:g} US dollars for one token")
     if not entries_of(rows):
-        raise ValueError("it tells no price: each model needs a mode, input_cost_per_token and the like")
+        raise ValueError("it contains no price: each model needs a mode, input_cost_per_token and the like")
     return rows
 
 

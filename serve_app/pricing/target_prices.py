@@ -56,8 +56,8 @@ def catalogue_of(settings: Settings, environ: Mapping[str, str] | None) -> Price
         return catalogue_at(path, classic=classic)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"the price list {path} cannot be read ({error}): give it anew with 'sekha prices update', or "
-            "take it away with 'sekha prices reset'"
+            f"the price list {path} cannot be read ({error}): replace it with 'sekha prices update', or "
+            "remove it with 'sekha prices reset'"
         ) from error
 
 

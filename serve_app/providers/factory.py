@@ -41,7 +41,7 @@ def _built(
     providers need it.
     """
     if config.local is not None:
-        raise ConfigError(f"provider '{config.id}' hosts a model: that takes Ray Serve, and nothing less")
+        raise ConfigError(f"provider '{config.id}' hosts a model (local), which requires Ray Serve")
     row = vendor(config.type)
     key = key_of(config, row, environ)
     if is_plugin_type(config.type):

@@ -157,7 +157,7 @@ class HealthMonitor:
             if task.done():
                 if not task.cancelled():
                     task.result()
-                raise RuntimeError("a task of the lookout has ended")
+                raise RuntimeError("a task of the health monitor has ended")
 
     # --- looking --------------------------------------------------------------------------------------
 
@@ -220,6 +220,6 @@ class HealthMonitor:
         except TimeoutError:
             error = f"no answer within {self._policy.timeout_s:g} s"
         except Exception:
-            log.exception("unexpected error in a look at provider '%s'", provider_id)
-            error = "The look at the provider failed unexpectedly"
+            log.exception("unexpected error in a health check of provider '%s'", provider_id)
+            error = "The health check failed unexpectedly"
         return Health(HealthStatus.UNHEALTHY, None, error, (), self._clock.now())

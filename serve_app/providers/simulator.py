@@ -109,7 +109,7 @@ class ScriptedProvider:
         if script.fail_with is None:
             return None
         return upstream_error(
-            f"Provider '{name}' is told to fail with {script.fail_with}",
+            f"Provider '{name}' is configured to fail with {script.fail_with}",
             name,
             kind_of(script.fail_with),
             upstream_status=script.fail_with,

@@ -209,7 +209,7 @@ class LocalProvider:
         """An engine that raises is dead or has a fault; either is for the log, and another one may answer."""
         if isinstance(error, OutOfTime):
             return out_of_time(self._config.id, error.limit, error.limit_s)
-        log.error("provider '%s': its engine failed", self._config.id, exc_info=error)
+        log.error("provider '%s': the vLLM engine failed", self._config.id, exc_info=error)
         message = f"The engine of provider '{self._config.id}' failed: {type(error).__name__}"
         return upstream_error(message, self._config.id, FailureKind.BROKEN)
 

@@ -37,10 +37,10 @@ def checked(
         lacking = f"Provider '{provider_id}' sent an answer without '{must_have}'"
         return failure_of_error(answer, provider_id, secret, 200, lacking)
     if rows is not None and len(values) != rows:
-        return broken(provider_id, f"sent {len(values)} vectors where {rows} were asked for", 200)
+        return broken(provider_id, f"sent {len(values)} vectors, where {rows} were asked for", 200)
     if must_have != "choices":
         if found.was_mended:
-            return broken(provider_id, "sent a vector with a number that is none", 200)
+            return broken(provider_id, "sent a vector with an invalid number", 200)
         return Whole(found.data, answer)
     ended = end_choices(values, provider_id, secret)
     if isinstance(ended, UpstreamError):

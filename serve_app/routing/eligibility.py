@@ -106,7 +106,7 @@ def incapable(
     if not is_wished and not serves_task(target, wanted.task):
         return Obstacle.TASK, f"serves {target.task}, not {wanted.task}"
     if not is_allowed(target, wanted):
-        return Obstacle.FORBIDDEN, "is not among what the caller may use"
+        return Obstacle.FORBIDDEN, "is not permitted for this caller"
     if wanted.local_only and not target.is_local:
         return Obstacle.DATA_POLICY, "is not local, and the data policy is local"
     only = wanted.only_providers
@@ -139,7 +139,7 @@ def _too_little(target: Target, wanted: Requirements) -> tuple[Obstacle, str] | 
 def too_dear(candidate: Candidate, max_cost: int) -> tuple[Obstacle, str] | None:
     """Return what the cost limit says against a target; a cost equal to the limit is allowed."""
     if candidate.cost is None:
-        return Obstacle.COST, "its price is unknown and there is a cost limit"
+        return Obstacle.COST, "its price is unknown and a cost limit applies"
     if candidate.cost > max_cost:
         limit = f"{max_cost / NANO:.9f}".rstrip("0").rstrip(".")
         return Obstacle.COST, f"costs ${candidate.cost / NANO:.6f}, over the limit of ${limit}"
@@ -149,7 +149,7 @@ def too_dear(candidate: Candidate, max_cost: int) -> tuple[Obstacle, str] | None
 def unavailable(candidate: Candidate) -> tuple[Obstacle, str] | None:
     """Return what keeps a target from serving just now that has nothing to do with the request."""
     if not candidate.target.is_enabled:
-        return Obstacle.DISABLED, "its provider is switched off by an operator"
+        return Obstacle.DISABLED, "its provider is disabled by an operator"
     if candidate.is_open:
         return Obstacle.BREAKER, "its circuit breaker is open"
     return None

@@ -96,9 +96,9 @@ def advice_of(elsewhere: Iterable[Candidate]) -> str:
     """Return which targets would do, as a sentence; empty: none would."""
     names = list(dict.fromkeys(candidate.target.name for candidate in elsewhere))
     if not names:
-        return "No other model that you may use would do"
+        return "No other model that you may use can take it"
     more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
-    return f"These would do: {', '.join(names[:MOST_TOLD])}{more}"
+    return f"These can take it: {', '.join(names[:MOST_TOLD])}{more}"
 
 
 def _takers(wanted: Requirements, dropped: Iterable[Dropped]) -> list[Candidate]:

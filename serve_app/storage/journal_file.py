@@ -57,7 +57,7 @@ class Journal:
 
     def __init__(self, folder: Path, name: str, segment_bytes: int = SEGMENT_BYTES) -> None:
         if _NAME.fullmatch(name) is None:
-            raise ValueError(f"a journal's name is made of letters, digits, '-' and '_', not {name!r}")
+            raise ValueError(f"a journal's name may have letters, digits, '-' and '_', not {name!r}")
         self.name = name
         self.safe = 0
         self.last = 0

@@ -51,7 +51,7 @@ class JournalRecovery:
                 while (orphan := await _next(found)) is not None:
                     await self._take_over(orphan)
             except OSError as error:
-                log.error("journals cannot be looked through: %s", error)
+                log.error("the journal folder cannot be read: %s", error)
             await self._clock.sleep(LOOK_EVERY_S)
 
     async def _take_over(self, orphan: OrphanedJournal) -> None:
@@ -63,11 +63,11 @@ class JournalRecovery:
                 await self._hand_over(batch)
                 count += len(batch)
             await asyncio.to_thread(orphan.discard)
-            log.info("took over %d entries of journal %s, whose router is gone", count, orphan.name)
+            log.info("recovered %d entries of journal %s, whose router has stopped", count, orphan.name)
         except ControlUnreachable:
             return
         except OSError as error:
-            log.error("journal %s cannot be taken over: %s", orphan.name, error)
+            log.error("journal %s cannot be recovered: %s", orphan.name, error)
         finally:
             orphan.release()
 

@@ -37,7 +37,7 @@ def upgrade(connection: Connection) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        raise StoreTooNew(f"the store is of another version of the gateway: {error}") from error
+        raise StoreTooNew(f"the store was written by another version of the gateway: {error}") from error
 
 
 def _config() -> Config:

@@ -588,7 +588,7 @@ async def test_the_numbers_of_a_vector_keep_their_form_and_must_be_numbers(type_
     assert isinstance(answer, Answer)
     assert b'"embedding":[5.0,5,-0.0,0.1]' in answer.body
     assert isinstance(failure, UpstreamError)
-    assert failure.message == "Provider 'p' sent a vector with a number that is none"
+    assert failure.message == "Provider 'p' sent a vector with an invalid number"
 
 
 # Who is to blame

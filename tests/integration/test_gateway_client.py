@@ -70,7 +70,7 @@ async def test_a_body_beyond_serves_limit_gets_through(client: GatewayClient) ->
 
 
 async def test_what_the_gateway_refuses_is_raised_as_it_is(client: GatewayClient) -> None:
-    with pytest.raises(ModelNotFound, match="'nope' does not exist here"):
+    with pytest.raises(ModelNotFound, match="'nope' does not exist"):
         await client.chat("hi", model="nope")
 
 

@@ -227,7 +227,7 @@ def test_a_wrong_configuration_is_a_value_error() -> None:
 
 def test_an_unknown_model_is_answered_with_those_there_are() -> None:
     assert str(ModelNotFound("gpt-5", ["gpt-4o", "auto"])) == (
-        "The model 'gpt-5' does not exist here. There are: gpt-4o, auto"
+        "The model 'gpt-5' does not exist. Available: gpt-4o, auto"
     )
 
 
@@ -236,9 +236,9 @@ def test_what_happens_between_router_and_authority_is_no_callers_business() -> N
 
 
 def test_advice_is_told_after_the_message_and_travels_with_the_error() -> None:
-    error = pickle.loads(pickle.dumps(PriceUnknown("a/m", "").advising("These would do: b/n")))
+    error = pickle.loads(pickle.dumps(PriceUnknown("a/m", "").advising("These can take it: b/n")))
 
     assert str(error) == (
         "The price of 'a/m' is unknown, and a cost limit applies: "
-        "configure cost_per_1k_input and cost_per_1k_output for it. These would do: b/n"
+        "configure cost_per_1k_input and cost_per_1k_output for it. These can take it: b/n"
     )

@@ -118,7 +118,7 @@ async def _is_known(service: AdminService, wanted: Correction, details: dict[str
                 details = {**details, "at": before.get("at")}
             if before != details:
                 raise InvalidRequest(
-                    f"There is another correction '{wanted.id}'; choose a new id",
+                    f"A different correction '{wanted.id}' exists; choose a new id",
                     "id",
                     "correction_exists",
                     409,
@@ -138,7 +138,7 @@ async def _check_covered(service: AdminService, entry: Entry) -> None:
     ]
     if not found:
         raise InvalidRequest(
-            "The ledger has nothing of this tenant, caller, provider and model on that day",
+            "The ledger has no entry of this tenant, caller, provider and model on that day",
             "at",
             "nothing_to_correct",
             404,
@@ -146,7 +146,7 @@ async def _check_covered(service: AdminService, entry: Entry) -> None:
     spent = sum(spend.cost for spend in found)
     if spent + (entry.cost or 0) < 0:
         raise InvalidRequest(
-            f"Only ${in_dollars(spent):g} were spent by these on that day; take back at most that",
+            f"Only ${in_dollars(spent):g} was spent on that day; correct it by at most that",
             "amount",
             "invalid_value",
             422,
@@ -173,9 +173,9 @@ async def _audited(
 
 
 def _changed(revision: int | None) -> InvalidRequest:
-    now = "" if revision is None else f": the epoch is {revision}"
+    now = "" if revision is None else f": its revision is {revision}"
     return InvalidRequest(
-        f"Something was changed meanwhile{now}. Send the correction again",
+        f"The configuration changed meanwhile{now}. Send the correction again",
         "If-Match",
         "changed_meanwhile",
         412,

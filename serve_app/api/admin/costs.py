@@ -104,7 +104,7 @@ def costs_routes(service: AdminService, access: Access) -> APIRouter:
         """The ledger's newest lines; those before the last one's `at` are the next page."""
         mine = caller.confined_to
         if mine is not None and tenant not in (None, mine):
-            raise Forbidden(f"This key reads only what tenant '{mine}' spent")
+            raise Forbidden(f"This key may only read the costs of tenant '{mine}'")
         entries = await service.entries(limit, mine or tenant, timestamp_of(before, "before"))
         return {"entries": [shown_entry(entry) for entry in entries], "count": len(entries)}
 
@@ -140,7 +140,7 @@ def _steps(by: str) -> list[By]:
     try:
         return list(dict.fromkeys(By(step.strip(" ")) for step in by.split(",")))
     except ValueError:
-        raise InvalidRequest(f"'by' must be some of {', '.join(By)}", param="by") from None
+        raise InvalidRequest(f"'by' must be one or more of {', '.join(By)}", param="by") from None
 
 
 def _shown(its: Sum) -> dict[str, Any]:

@@ -131,6 +131,6 @@ def _one(name: str, known: Mapping[str, Any], what: str) -> dict[str, Any]:
         there = ", ".join(known) or "none"
         shown = name[:100].encode("utf-8", "replace").decode()
         raise InvalidRequest(
-            f"No calls of {what} '{shown}' are known. There are: {there}", what, "not_found", 404
+            f"No calls of {what} '{shown}' are recorded. Recorded: {there}", what, "not_found", 404
         )
     return {what: name, **known[name]}

@@ -10,7 +10,7 @@ from serve_app.errors import InvalidRequest
 IfMatch = Annotated[
     str | None,
     Header(
-        description="The epoch that ETag told: refused with 412 if there is a newer one.",
+        description="The revision from an ETag; a 412 if there is a newer one.",
         json_schema_extra={"type": "string", "pattern": r'^(\*|(W/)?"?[0-9]{1,18}"?)$'},
     ),
 ]
@@ -27,5 +27,5 @@ def revision_in(if_match: str | None) -> int | None:
         return None
     text = if_match.strip().removeprefix("W/").strip('"')
     if not (text.isascii() and text.isdigit() and len(text) < 19):
-        raise InvalidRequest("If-Match must be an epoch, as ETag tells it", "If-Match", "invalid_epoch")
+        raise InvalidRequest("If-Match must be a revision from an ETag", "If-Match", "invalid_epoch")
     return int(text)

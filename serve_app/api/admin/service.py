@@ -98,7 +98,9 @@ class AdminService:
                 )
             except Overtaken:
                 continue
-        raise GatewayUnavailable("Too many operators change something just now", RETRY_AFTER_S)
+        raise GatewayUnavailable(
+            "Too many concurrent changes of the configuration; send the change again", RETRY_AFTER_S
+        )
 
     async def append(self, entry: Entry) -> None:
         """
@@ -112,7 +114,9 @@ class AdminService:
                 if (await self.control.authority.submit_recovered([entry])).written >= entry.number:
                     return
                 await self.clock.sleep(APPEND_LOOKS_S)
-        raise GatewayUnavailable("The store has not taken the entry yet; send the same again", RETRY_AFTER_S)
+        raise GatewayUnavailable(
+            "The store has not saved the entry yet; send the same request again", RETRY_AFTER_S
+        )
 
     async def asked(self, caller: Caller) -> Allowance:
         """Count a request of this caller."""

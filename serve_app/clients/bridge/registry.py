@@ -140,7 +140,7 @@ class ModelRegistry:
         CircuitOpen instead of a call while the breaker keeps requests away; KeyError for an unknown provider.
         """
         if provider_id not in self.circuit_breakers:
-            raise KeyError(f"no provider '{provider_id}': {', '.join(self.circuit_breakers)}")
+            raise KeyError(f"no provider '{provider_id}'; configured: {', '.join(self.circuit_breakers)}")
         with self.circuit_breakers[provider_id].attempt():
             return await operation(*args, **kwargs)
 

@@ -112,7 +112,7 @@ def _known(strategy: StrategyName | str) -> StrategyName:
         return StrategyName(strategy)
     except ValueError:
         known = ", ".join(StrategyName)
-        raise ConfigError(f"no '{strategy}' among the strategies: {known}") from None
+        raise ConfigError(f"unknown strategy '{strategy}'; known: {known}") from None
 
 
 def _is_wanted(name: str, included: Collection[str] | None, excluded: Collection[str]) -> bool:

@@ -200,7 +200,7 @@ class ModelRouter:
             try:
                 answer = await ask(provider)
             except Exception as error:
-                log.warning("provider '%s' failed, asking the next one", name, exc_info=True)
+                log.warning("provider '%s' failed, trying the next one", name, exc_info=True)
                 last = error
                 continue
             now = self._clock.monotonic()

@@ -51,16 +51,16 @@ async def whole_stream(
                 await stream.aclose()
     except TimeoutError:
         attempt.ran_into_deadline = True
-        message = f"Provider '{attempt.provider_id}' was not done when the request's time was up"
+        message = f"Provider '{attempt.provider_id}' did not finish before the request's deadline"
         return upstream_error(message, attempt.provider_id, FailureKind.TIMEOUT)
     return no_ending(attempt.provider_id)
 
 
 def no_ending(provider_id: str) -> UpstreamError:
     """The failure of a provider whose stream neither ended nor failed."""
-    return upstream_error("The stream stopped without an ending", provider_id, FailureKind.BROKEN)
+    return upstream_error("The stream was cut off before its end", provider_id, FailureKind.BROKEN)
 
 
 def _too_much(provider_id: str) -> UpstreamError:
-    message = f"Provider '{provider_id}' sent a longer answer than max_answer_mb allows"
+    message = f"Provider '{provider_id}' sent an answer over its limit of max_answer_mb"
     return upstream_error(message, provider_id, FailureKind.BROKEN)

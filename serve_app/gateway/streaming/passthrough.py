@@ -153,5 +153,5 @@ class _Flow:
 
 def _differs(provider_id: str) -> UpstreamError:
     """Not the provider's failure: it had every right to answer in other words."""
-    message = f"Provider '{provider_id}' does not go on where the answer broke off"
+    message = f"Provider '{provider_id}' cannot continue the interrupted answer"
     return upstream_error(message, provider_id, FailureKind.REJECTED)

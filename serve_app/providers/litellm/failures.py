@@ -50,13 +50,13 @@ _OF_A_REJECTION = frozenset({FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FIL
 
 _WORDS = {
     FailureKind.TIMEOUT: "took too long to answer",
-    FailureKind.RATE_LIMITED: "asks us to slow down",
+    FailureKind.RATE_LIMITED: "is rate limiting the gateway",
     FailureKind.OVERLOADED: "is overloaded",
     FailureKind.UNREACHABLE: "cannot be reached",
-    FailureKind.AUTH: "refused our key",
+    FailureKind.AUTH: "refused the gateway's credentials",
     FailureKind.NOT_FOUND: "does not have this model",
-    FailureKind.CONTEXT_LENGTH: "finds the request too long for this model",
-    FailureKind.CONTENT_FILTER: "refused the request for what it says",
+    FailureKind.CONTEXT_LENGTH: "rejected the request as too long for this model",
+    FailureKind.CONTENT_FILTER: "rejected the request because of its content",
     FailureKind.REJECTED: "rejected the request",
 }
 

@@ -77,7 +77,9 @@ class LiteLlmProvider:
         self._requests = LiteLlmRequests(self._litellm, config, vendor, api_key, self._address)
         prefix = vendor.model_string("").rstrip("/")
         if prefix and prefix not in self._litellm.provider_list:
-            raise ConfigError(f"provider '{config.id}': '{config.type}' is no vendor that LiteLLM knows")
+            raise ConfigError(
+                f"provider '{config.id}': '{config.type}' is not a vendor that LiteLLM supports"
+            )
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
         request = self._requests.of_chat(call)
@@ -167,7 +169,7 @@ class LiteLlmProvider:
         if not (body.get("choices") or body.get("data")):
             return self._nothing("sent an answer with nothing in it", exchange)
         if "data" in body and exchange.heard is not None and exchange.heard.was_mended:
-            return self._nothing("sent a vector with a number that is none", exchange)
+            return self._nothing("sent a vector with an invalid number", exchange)
         return self._shortfall(body.get("choices", ()), exchange) or body
 
     async def _gathered(self, fields: dict[str, Any], replay: Any) -> dict[str, Any] | UpstreamError:
@@ -330,7 +332,7 @@ class LiteLlmProvider:
                 # It may be LiteLLM that stumbled, and the caller is not told about that.
                 logger.warning("%s: %s", of, clean(repr(error), self._api_key))
             case FailureKind.INTERNAL:
-                logger.error("%s: our code failed before anything was sent", of, exc_info=error)
+                logger.error("%s: internal error before anything was sent", of, exc_info=error)
             case FailureKind.REJECTED if not exchange.was_sent:
                 logger.warning("%s: %s was raised over it: not sent", of, type(error).__name__)
         return failure

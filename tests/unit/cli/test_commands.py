@@ -65,7 +65,9 @@ def test_explain_names_a_model_as_a_request_does(sekha: CliRunner) -> None:
     local = sekha.invoke(app, ["explain", "-c", HYBRID, "--task", "chat_smart", "--local-only"])
 
     assert refused.exit_code == 2
-    assert "ollama_local/llama3.1:8b: takes no images. These would do: openai_cloud/gpt-4o" in refused.output
+    assert (
+        "ollama_local/llama3.1:8b: takes no images. These can take it: openai_cloud/gpt-4o" in refused.output
+    )
     assert "because 'llama3.1:8b' failed" in stands_in.output
     assert "Matched preferred model" in listed.output
     assert "is not local, and the data policy is local" in local.output
@@ -196,7 +198,7 @@ llm_providers:
 default_models: {}
 """
 needs_no_vllm = pytest.mark.skipif(find_spec("vllm") is not None, reason="here the extra is installed")
-MISSING = "provider 'gpu' hosts a model, and for that something is not installed here: pip install"
+MISSING = "provider 'gpu' hosts a model (local), which requires vLLM: pip install"
 
 
 @pytest.fixture

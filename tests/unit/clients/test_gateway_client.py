@@ -175,7 +175,7 @@ async def test_vectors_are_asked_for_in_openais_words() -> None:
 
 
 async def test_what_the_gateway_refuses_is_raised_as_it_is() -> None:
-    with pytest.raises(ModelNotFound, match=r"'nope' does not exist here\. There are: gpt-4o"):
+    with pytest.raises(ModelNotFound, match=r"'nope' does not exist\. Available: gpt-4o"):
         await client(Handle(ModelNotFound("nope", ["gpt-4o"]))).chat("hi", model="nope")
 
 

@@ -17,9 +17,9 @@ def test_a_key_that_can_be_guessed_is_named_by_its_place_and_never_shown() -> No
     keys = {"api_keys": ["${CALLERS}", "shorty"], "admin_keys": ["${ROOT}"]}
     said = told({"CALLERS": f"{'k' * 16},guess-me", "ROOT": "b"}, auth=keys)
 
-    assert "auth.api_keys[0]: ${CALLERS} holds a key of 8 characters" in said
-    assert "auth.api_keys[1]: *** holds a key of 6 characters" in said
-    assert "auth.admin_keys[0]: ${ROOT} holds a key of 1 characters" in said
+    assert "auth.api_keys[0]: ${CALLERS} has a key of 8 characters" in said
+    assert "auth.api_keys[1]: *** has a key of 6 characters" in said
+    assert "auth.admin_keys[0]: ${ROOT} has a key of 1 characters" in said
     assert "guess-me" not in said
     assert "shorty" not in said
     assert told({"CALLERS": "k" * 16, "ROOT": "r" * 16}, auth={**keys, "api_keys": ["${CALLERS}"]}) == ""
@@ -28,7 +28,7 @@ def test_a_key_that_can_be_guessed_is_named_by_its_place_and_never_shown() -> No
 def test_references_that_lead_nowhere_and_secrets_that_check_nothing_are_named() -> None:
     said = told({"S": "short"}, auth={"api_keys": ["${GONE}"], "jwt": {"secret": "${S}", "jwks": "/no/file"}})
 
-    assert "auth.api_keys[0]: ${GONE} is not set here, so nobody gets in by it" in said
+    assert "auth.api_keys[0]: ${GONE} is not set, so this key admits no caller" in said
     assert "auth.jwt.secret: ${S} holds 5 bytes; HS256 needs 32" in said
     assert "auth.jwt.jwks: there is no file '/no/file'" in said
 
@@ -52,7 +52,7 @@ def test_an_endpoint_that_no_provider_belongs_to_is_named() -> None:
 def test_a_variable_that_nothing_reads_is_named_where_it_looks_like_one_of_ours(
     name: str, meant: str
 ) -> None:
-    assert f"{name} is set, and nothing reads it; did you mean {meant}?" in told({name: "x" * 20})
+    assert f"{name} is set but not used; did you mean {meant}?" in told({name: "x" * 20})
 
 
 @pytest.mark.parametrize(

@@ -657,11 +657,11 @@ def test_a_message_shows_what_was_written_and_not_the_variables_value() -> None:
         ),
         (
             {**LOCAL, "circuit_breaker": {}, "routing": {"circuit_breaker": {}}},
-            "'circuit_breaker' stands at the top level and under 'routing'",
+            "'circuit_breaker' is set at the top level and under 'routing'",
         ),
         (
             {**LOCAL, "health_check_interval": 30, "health": {"interval": 30}},
-            "'health_check_interval' says the same as 'health.interval_s'",
+            "'health_check_interval' means the same as 'health.interval_s'",
         ),
         ({**LOCAL, "health_check_interval": 0}, "health.interval_s: must be greater than or equal to 1"),
         ({**LOCAL, "health_check_interval": 30, "health": 7}, "health: must be a mapping, not 7"),

@@ -55,20 +55,20 @@ def test_adapters_are_models_of_the_same_provider() -> None:
 
 
 def test_another_type_of_provider_hosts_nothing() -> None:
-    assert complaint(type="openai") == "only a provider of type vllm hosts a model (local), not openai"
+    assert complaint(type="openai") == "'local' requires type vllm, not openai"
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("base_url", "http://gpu:8000"), ("api_key", "${KEY}")], ids=lambda value: str(value)
 )
 def test_what_says_where_a_server_is_does_not_go_with_hosting(name: str, value: str) -> None:
-    assert complaint(**{name: value}) == f"'local' hosts the model here: leave out {name}, or 'local'"
+    assert complaint(**{name: value}) == f"'local' and {name} exclude each other; keep one"
 
 
 def test_a_model_does_not_run_inside_a_router() -> None:
     said = complaint(transport="inline")
 
-    assert said == "'local' needs a deployment of its own: leave out transport"
+    assert said == "'local' always has its own deployment; remove 'transport'"
 
 
 def test_one_provider_hosts_one_model() -> None:
@@ -104,7 +104,7 @@ def test_an_adapter_that_nobody_can_ask_for_is_named() -> None:
     ],
 )
 def test_an_argument_of_the_engine_that_has_a_key_of_its_own_leads_there(name: str, instead: str) -> None:
-    assert complaint({"engine": {name: 1}}) == f"'{name}' is not set here: use {instead}"
+    assert complaint({"engine": {name: 1}}) == f"'{name}' cannot be set here; use {instead}"
 
 
 def test_every_other_argument_is_the_engines_to_understand() -> None:
@@ -140,9 +140,9 @@ def test_a_runtime_env_without_secrets_is_rays_to_understand(runtime_env: dict[s
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"VLLM_CPU_KVCACHE_SPACE": 4}, "'VLLM_CPU_KVCACHE_SPACE' has to be a text: write it in quotes"),
-        ({"VLLM_USE_V1": None}, "'VLLM_USE_V1' has to be a text: write it in quotes"),
-        (["A=1"], "env_vars takes names, each with a text"),
+        ({"VLLM_CPU_KVCACHE_SPACE": 4}, "'VLLM_CPU_KVCACHE_SPACE' must be a string; write it in quotes"),
+        ({"VLLM_USE_V1": None}, "'VLLM_USE_V1' must be a string; write it in quotes"),
+        (["A=1"], "env_vars must map names to strings"),
     ],
 )
 def test_what_ray_takes_for_no_environment_is_refused_before_a_replica_starts(
@@ -163,7 +163,7 @@ def test_a_queue_before_the_replicas_that_nobody_would_see_is_refused() -> None:
 
     assert complaint(local, max_ongoing_requests=72) == (
         "max_ongoing_requests 72 must be above max_running + burst_queue (64 + 8): "
-        "what waits before a replica, no router sees of the others"
+        "routers do not see each other's requests that wait for a replica"
     )
     assert provider(local, max_ongoing_requests=73).max_ongoing_requests == 73
 
@@ -223,5 +223,7 @@ def test_a_heading_with_nothing_under_it_is_nothing(name: str) -> None:
 
 
 def test_a_gateway_without_ray_serve_hosts_nothing_and_says_so() -> None:
-    with pytest.raises(ConfigError, match="provider 'gpu' hosts a model: that takes Ray Serve"):
+    with pytest.raises(
+        ConfigError, match=r"provider 'gpu' hosts a model \(local\), which requires Ray Serve"
+    ):
         build_provider(provider(), {}, SystemClock())

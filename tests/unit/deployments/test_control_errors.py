@@ -89,7 +89,7 @@ async def test_two_gateways_on_one_folder_are_told_so(
     assert not caplog.records
 
     ControlActor("sekha", "INFO", storage)
-    assert "another gateway of this machine uses" in caplog.text
+    assert "another gateway on this machine uses" in caplog.text
     assert first._is_ours
 
 

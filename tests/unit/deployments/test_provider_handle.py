@@ -253,7 +253,9 @@ async def test_a_provider_that_does_not_wake_is_called_again_hurts_nobody_and_is
         await asyncio.sleep(0.01)
 
     assert len(handle.responses) == 4
-    assert caplog.text.count("provider 'p' does not wake") == 2  # at first, and when it had been well again
+    assert (
+        caplog.text.count("provider 'p' did not scale up") == 2
+    )  # at first, and when it had been well again
 
 
 async def test_a_handle_that_takes_no_call_any_more_hurts_nobody_who_wakes(
@@ -268,7 +270,7 @@ async def test_a_handle_that_takes_no_call_any_more_hurts_nobody_who_wakes(
     await asyncio.sleep(0.01)
 
     await provider.aclose()
-    assert "provider 'p' does not wake" in caplog.text
+    assert "provider 'p' did not scale up" in caplog.text
 
 
 async def test_who_closes_a_provider_waits_for_no_machine() -> None:

@@ -178,7 +178,7 @@ async def test_a_budget_without_room_for_the_named_model_is_402_though_another_o
         error = await scene.refused(model="v")
 
     assert (error.status, error.code) == (402, "BUDGET_EXCEEDED")
-    assert "These would do: ola/qwen3:8b" in str(error)
+    assert "These can take it: ola/qwen3:8b" in str(error)
 
 
 async def test_a_rate_of_ours_for_the_named_model_is_429_though_another_one_is_free() -> None:
@@ -195,7 +195,7 @@ async def test_a_rate_of_ours_for_the_named_model_is_429_though_another_one_is_f
 async def test_what_the_vendor_finds_too_long_for_the_named_model_goes_to_no_larger_one() -> None:
     scene = Scene().failing(ola=FailureKind.CONTEXT_LENGTH)
 
-    with pytest.raises(UpstreamError, match="These would do: up/v") as refused:
+    with pytest.raises(UpstreamError, match="These can take it: up/v") as refused:
         await scene.asked(model="qwen3:8b")
 
     assert refused.value.status == 400
@@ -389,10 +389,10 @@ async def test_without_fallback_a_list_has_one_target_for_each_model() -> None:
 @pytest.mark.parametrize(
     ("models", "status", "says"),
     [
-        (["m", "nope"], 404, "'nope' does not exist here"),
+        (["m", "nope"], 404, "'nope' does not exist"),
         (["m", "auto"], 400, "'auto' is not a model"),
         (["m", "chat_small"], 400, "'chat_small' is not a model"),
-        (["m", "embed"], 404, "'embed' is not for this: it is for embedding"),
+        (["m", "embed"], 404, "'embed' does not serve this endpoint; it is for embedding"),
     ],
 )
 async def test_a_list_holds_models_that_are_there(models: list[str], status: int, says: str) -> None:

@@ -63,7 +63,7 @@ async def test_a_provider_that_is_switched_off_is_not_asked_and_the_plan_says_wh
     plan = harness.plan(harness.requirements(request()))
     (dropped,) = [d for d in plan.dropped if d.obstacle is Obstacle.DISABLED]
     assert dropped.candidate.target.provider_id == "first"
-    assert dropped.reason == "its provider is switched off by an operator"
+    assert dropped.reason == "its provider is disabled by an operator"
 
 
 async def test_when_every_provider_is_switched_off_the_caller_hears_why(harness: Harness) -> None:

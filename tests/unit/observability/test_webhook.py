@@ -137,7 +137,7 @@ async def test_a_reference_to_nothing_is_logged_by_its_name(caplog: pytest.LogCa
     hook.tell(ALERT)
     await hook.stop()
 
-    assert caplog.messages == ["alerts.webhook: ${NOT_SET} leads to nothing here"]
+    assert caplog.messages == ["alerts.webhook: ${NOT_SET} is not set"]
 
 
 async def test_without_a_webhook_nothing_is_begun() -> None:

@@ -180,7 +180,7 @@ async def test_a_mistake_in_a_providers_code_is_that_providers_failure(
     assert seen["a"].status is ILL
     assert "oops" not in str(seen["a"].error)
     assert seen["b"].status is WELL
-    assert "unexpected error in a look at provider 'a'" in caplog.text
+    assert "unexpected error in a health check of provider 'a'" in caplog.text
 
 
 async def test_every_turn_is_told_once() -> None:

@@ -73,12 +73,12 @@ def test_a_target_that_lacks_nothing_can_serve(asked: dict[str, Any]) -> None:
         (
             {"allowed_models": frozenset({"n"})},
             Obstacle.FORBIDDEN,
-            "is not among what the caller may use",
+            "is not permitted for this caller",
         ),
         (
             {"allowed_tasks": frozenset({SMALL})},
             Obstacle.FORBIDDEN,
-            "is not among what the caller may use",
+            "is not permitted for this caller",
         ),
         ({"local_only": True}, Obstacle.DATA_POLICY, "is not local, and the data policy is local"),
         (
@@ -123,7 +123,7 @@ def test_a_target_that_takes_no_links_says_what_it_takes() -> None:
         (2_000_000_000_000, 1_000_000_000_000, "costs $2000.000000, over the limit of $1000"),
         (12_500_000, 10_000_000, "costs $0.012500, over the limit of $0.01"),
         (1, 0, "costs $0.000000, over the limit of $0"),
-        (None, 10**18, "its price is unknown and there is a cost limit"),
+        (None, 10**18, "its price is unknown and a cost limit applies"),
     ],
 )
 def test_a_cost_up_to_the_limit_is_allowed_and_one_above_is_told_in_dollars(

@@ -35,14 +35,16 @@ def test_a_model_under_two_tasks_is_taken_for_what_its_name_says() -> None:
 
 
 def test_an_unknown_name_is_told_what_there_is() -> None:
-    with pytest.raises(ModelNotFound, match=r"'gpt-9' does not exist here.*gpt-4o.*chat_small"):
+    with pytest.raises(ModelNotFound, match=r"'gpt-9' does not exist.*gpt-4o.*chat_small"):
         NAMES.chat("gpt-9")
 
 
 def test_a_model_that_is_for_something_else_is_told_what_it_is_for() -> None:
-    with pytest.raises(ModelNotFound, match=r"'nomic-embed-text' is not for this: it is for embedding"):
+    with pytest.raises(
+        ModelNotFound, match=r"'nomic-embed-text' does not serve this endpoint; it is for embedding"
+    ):
         NAMES.chat("nomic-embed-text")
-    with pytest.raises(ModelNotFound, match=r"it is for chat_smart .*There are: nomic-embed-text"):
+    with pytest.raises(ModelNotFound, match=r"it is for chat_smart .*Available: nomic-embed-text"):
         NAMES.embedding("gpt-4o")
 
 
@@ -57,7 +59,7 @@ def test_a_model_that_is_for_something_else_is_told_what_it_is_for() -> None:
     ],
 )
 def test_a_name_that_is_nearly_one_of_ours_is_told_which(written: str, meant: str) -> None:
-    with pytest.raises(ModelNotFound, match=f"'{written}' does not exist here; did you mean '{meant}'"):
+    with pytest.raises(ModelNotFound, match=f"'{written}' does not exist; did you mean '{meant}'"):
         NAMES.chat(written)
 
 
@@ -237,5 +239,5 @@ def test_the_tier_of_a_machine_of_ones_own_is_there_only_with_one(
     if is_there:
         assert names.chat("qwen").preferred_model == QWEN
     else:
-        with pytest.raises(ModelNotFound, match=r"'qwen' does not exist here.*There are: .*type 'vllm'"):
+        with pytest.raises(ModelNotFound, match=r"'qwen' does not exist.*Available: .*type 'vllm'"):
             names.chat("qwen")

@@ -86,7 +86,7 @@ def test_what_a_named_model_cannot_take_is_told_with_a_code_and_the_field(obstac
     assert isinstance(error, InvalidRequest)
     assert (error.code, error.param) == (CODES[obstacle], PARAMS.get(obstacle, "model"))
     assert error.args[0] == f"The model 'm' cannot take this request: p/m: is {obstacle}"
-    assert error.advice == "These would do: p/other"
+    assert error.advice == "These can take it: p/other"
 
 
 def test_of_several_named_models_all_are_told_and_the_nearest_to_serving_decides() -> None:
@@ -98,7 +98,7 @@ def test_of_several_named_models_all_are_told_and_the_nearest_to_serving_decides
             assert error.code == CODES[near]
             told = f"None of the models in 'models' can take this request: p/n: is {far}; p/m: is {near}"
             assert error.args[0] == told
-            assert error.advice == "No other model that you may use would do"
+            assert error.advice == "No other model that you may use can take it"
 
 
 @pytest.mark.parametrize("far", NEAREST[4:], ids=str)
@@ -129,7 +129,7 @@ def test_where_a_named_model_is_down_its_stand_ins_are_told_with_it_and_when_to_
     assert error.retry_after_s == 7.0
     assert "provider p/m: is breaker; provider p/rich: is cost" in str(error)
     assert "blind" not in str(error)
-    assert error.advice == "These would do: p/other"
+    assert error.advice == "These can take it: p/other"
     assert named_refusal(asking("m"), down, [], 7.0).advice == NoSuitableProviders(SMART, "").advice
 
 
@@ -149,10 +149,10 @@ def test_a_name_that_nobody_has_is_not_found_and_one_that_is_not_for_the_caller_
 @pytest.mark.parametrize(
     ("names", "told"),
     [
-        ([], "No other model that you may use would do"),
-        (["a", "a"], "These would do: p/a"),
-        (list("abcde"), "These would do: p/a, p/b, p/c, p/d, p/e"),
-        (list("abcdefg"), "These would do: p/a, p/b, p/c, p/d, p/e and 2 more"),
+        ([], "No other model that you may use can take it"),
+        (["a", "a"], "These can take it: p/a"),
+        (list("abcde"), "These can take it: p/a, p/b, p/c, p/d, p/e"),
+        (list("abcdefg"), "These can take it: p/a, p/b, p/c, p/d, p/e and 2 more"),
     ],
 )
 def test_at_most_five_are_told_that_would_do(names: list[str], told: str) -> None:
@@ -203,7 +203,7 @@ def test_who_takes_every_parameter_and_was_left_out_for_another_reason_would_do(
     plain = InvalidRequest("no").advice
     choosy = Dialect(drops=frozenset({"seed"}))
 
-    assert parameters_refused({"seed": 5}, dropped(Obstacle.TASK, "t")).advice == "These would do: p/t"
+    assert parameters_refused({"seed": 5}, dropped(Obstacle.TASK, "t")).advice == "These can take it: p/t"
     assert parameters_refused({"seed": 5}, dropped(Obstacle.TASK, "t", dialect=choosy)).advice == plain
     assert parameters_refused({"seed": 5}, dropped(Obstacle.PARAMETERS, "t")).advice == plain
 

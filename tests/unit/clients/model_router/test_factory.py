@@ -170,7 +170,7 @@ async def test_a_number_that_is_none_and_an_unknown_strategy_are_refused_by_name
 ) -> None:
     with pytest.raises(ConfigError, match="OPENAI_MAX_TOKENS must be a number, not 'many'"):
         await create_default_router(environ=openai(upstream, OPENAI_MAX_TOKENS="many"))
-    with pytest.raises(ConfigError, match=r"'dearest' among the strategies: fallback, cheapest"):
+    with pytest.raises(ConfigError, match=r"unknown strategy 'dearest'; known: fallback, cheapest"):
         await create_default_router("dearest", environ={})
 
 
