@@ -49,7 +49,7 @@ def build(args: BuildArgs) -> Application:
     """The application, ready for `serve run` and `serve deploy`; ConfigError when it makes no sense."""
     if ray.is_initialized() and not is_token_auth_enabled():
         log.warning(
-            "this Ray cluster requires no token: whoever can reach its ports can run code on it, and read "
+            "this Ray cluster requires no token: anyone who can reach its ports can run code on it, and read "
             "every provider's key. Start each node with RAY_AUTH_MODE=token (docs/security.md)."
         )
     return graph(load_settings(args.config, os.environ))

@@ -24,9 +24,7 @@ UrlOption = Annotated[
 ]
 KeyFileOption = Annotated[
     Path | None,
-    typer.Option(
-        "--admin-key-file", help=f"A file with an admin's key; without it {KEY_VARIABLE} is looked at."
-    ),
+    typer.Option("--admin-key-file", help=f"A file with an admin key; default: the variable {KEY_VARIABLE}."),
 ]
 
 
@@ -36,7 +34,7 @@ class Admin:
     def __init__(self, url: str, key_file: Path | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            fail(f"'{url}' is no address of a gateway: it begins with http:// or https://", FAILED)
+            fail(f"'{url}' is not the address of a gateway; it must begin with http:// or https://", FAILED)
         self._url = url.rstrip("/")
         self._key = _key(key_file)
 
@@ -99,7 +97,7 @@ class Admin:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             fail(
                 f"no gateway answers at {self._url} ({type(error).__name__}). Start one with 'sekha serve', "
-                "or say where it is with --url or SEKHA_URL.",
+                "or set its address with --url or SEKHA_URL.",
                 FAILED,
             )
 
@@ -131,9 +129,9 @@ class Admin:
                 "with in SEKHA_ADMIN_KEYS."
             )
         elif status == 403:
-            message += ". This takes a key of role admin."
+            message += ". This requires a key of role admin."
         elif status == 404 and not (isinstance(answer, dict) and answer.get("code")):
-            message = f"what answers at {self._url} is no gateway that knows this: {message}"
+            message = f"the server at {self._url} does not have this endpoint: {message}"
         fail(message, FAILED)
 
 
@@ -143,18 +141,18 @@ def _key(file: Path | None) -> str:
         try:
             key = file.read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
-            fail(f"cannot read {file}: {getattr(error, 'strerror', None) or 'it is no text'}", FAILED)
+            fail(f"cannot read {file}: {getattr(error, 'strerror', None) or 'it is not a text file'}", FAILED)
         source = str(file)
     else:
         key, source = os.environ.get(KEY_VARIABLE, "").strip(), KEY_VARIABLE
     if not key:
         fail(
-            f"no admin's key in {source}. Start the gateway with SEKHA_ADMIN_KEYS set, and set "
+            f"no admin key in {source}. Start the gateway with SEKHA_ADMIN_KEYS set, and set "
             f"{KEY_VARIABLE} to one of those keys, or name a file with --admin-key-file.",
             FAILED,
         )
     if not key.isprintable() or not key.isascii() or " " in key:
-        fail(f"what {source} holds is no key: it must be one word", FAILED)
+        fail(f"{source} does not contain a key: it must be one word of ASCII characters", FAILED)
     return key
 
 

@@ -95,7 +95,7 @@ def _note_a_missing_extra(settings: Settings) -> None:
     hosts = [provider.id for provider in settings.llm_providers if provider.local is not None]
     if hosts and find_spec("vllm") is None:
         _say(
-            "vLLM is not installed on this machine; the nodes need it that host a model for "
+            "vLLM is not installed on this machine; install it on the nodes that host a model for "
             f"{', '.join(hosts)} (docs/local-models.md)",
             typer.colors.YELLOW,
         )

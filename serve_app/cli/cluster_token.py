@@ -32,10 +32,10 @@ def require_token(environ: MutableMapping[str, str], folder: Path, insecure: boo
     if mode not in ("", "token"):
         if not insecure:
             raise ConfigError(
-                f"{MODE}={environ[MODE]} is set: whoever can reach Ray's ports could run code as this user. "
+                f"{MODE}={environ[MODE]} is set: anyone who can reach Ray's ports can run code as you. "
                 f"Unset it (Ray then requires a token), or pass --insecure."
             )
-        return f"{MODE}={environ[MODE]}: whoever can reach Ray's ports can run code as this user."
+        return f"{MODE}={environ[MODE]}: anyone who can reach Ray's ports can run code as you."
     environ[MODE] = "token"
     if environ.get(TOKEN, "").strip():
         return None
@@ -60,7 +60,7 @@ def _refuse_without_token(file: Path) -> None:
     try:
         empty = not file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not a text file"
         raise ConfigError(f"{TOKEN_PATH}={file}: {reason}") from None
     if empty:
         raise ConfigError(f"{TOKEN_PATH}={file}: the file is empty")

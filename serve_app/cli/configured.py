@@ -13,7 +13,7 @@ CANNOT_START = 2
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="A YAML file; without it the usual places are looked at."),
+    typer.Option("--config", "-c", help="A YAML file; default: the first of the usual places."),
 ]
 
 

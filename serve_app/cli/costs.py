@@ -13,9 +13,9 @@ EVER = "1970-01-01"
 
 def costs(
     since: Annotated[str, typer.Option(help="The first day (UTC), as in 2026-11-01.")] = EVER,
-    until: Annotated[str | None, typer.Option(help="The day before which it ends.")] = None,
+    until: Annotated[str | None, typer.Option(help="The day after the last one (UTC).")] = None,
     by: Annotated[
-        str, typer.Option(help="Of day, provider, model, tenant, caller; commas between them.")
+        str, typer.Option(help="Any of day, provider, model, tenant, caller, separated by commas.")
     ] = "day,provider,model,tenant",
     form: FormatOption = Format.TABLE,
     url: UrlOption = DEFAULT_URL,
@@ -27,4 +27,4 @@ def costs(
     show_rows(told["breakdown"], [*columns, *FIGURES], form)
     if form is Format.TABLE:
         hours = f", ${told['vllm_hours']:.6f} of it for vLLM's hours" if told["vllm_hours"] else ""
-        typer.echo(f"Together ${told['total']:.6f}{hours}")
+        typer.echo(f"Total ${told['total']:.6f}{hours}")

@@ -34,23 +34,27 @@ from serve_app.routing.target_stats import TargetStats
 
 
 def explain(
-    task: Annotated[ModelTask, typer.Option(help="What the model is for.")],
+    task: Annotated[ModelTask, typer.Option(help="The task of the request.")],
     config: ConfigOption = None,
     max_cost: Annotated[float | None, typer.Option(min=0, help="US dollars for one request.")] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="The named model: its id, or provider_id/model_id. Several: a list to walk."),
+        typer.Option(help="The named model: its id, or provider_id/model_id. Repeat it for a list."),
     ] = None,
-    prefer: Annotated[str | None, typer.Option(help="A model to try first, if it can.")] = None,
-    local_only: Annotated[bool, typer.Option("--local-only", help="The data policy is local.")] = False,
+    prefer: Annotated[str | None, typer.Option(help="A model to try first, if it can serve.")] = None,
+    local_only: Annotated[
+        bool, typer.Option("--local-only", help="Use providers with local data only.")
+    ] = False,
     links: Annotated[bool, typer.Option("--links", help="The images are web addresses.")] = False,
-    vision: Annotated[bool, typer.Option("--vision", help="The request shows images.")] = False,
-    audio: Annotated[bool, typer.Option("--audio", help="The request holds audio.")] = False,
-    context_size: Annotated[int | None, typer.Option(min=1, help="Tokens the window must hold.")] = None,
-    input_tokens: Annotated[int, typer.Option(min=0, help="Tokens in.")] = 1000,
-    output_tokens: Annotated[int, typer.Option(min=0, help="Tokens out.")] = 500,
+    vision: Annotated[bool, typer.Option("--vision", help="The request contains images.")] = False,
+    audio: Annotated[bool, typer.Option("--audio", help="The request contains audio.")] = False,
+    context_size: Annotated[
+        int | None, typer.Option(min=1, help="The least context window, in tokens.")
+    ] = None,
+    input_tokens: Annotated[int, typer.Option(min=0, help="Input tokens.")] = 1000,
+    output_tokens: Annotated[int, typer.Option(min=0, help="Output tokens.")] = 500,
     down: Annotated[
-        list[str] | None, typer.Option(help="Reckon as if this provider's breaker were open.")
+        list[str] | None, typer.Option(help="Plan as if this provider's breaker were open.")
     ] = None,
 ) -> None:
     """Print the plan: every target, its price, and why it was chosen or dropped. Nothing is called."""
@@ -117,10 +121,10 @@ def _refuse_unknown(settings: Settings, wanted: list[str], down: list[str]) -> N
     names = [target.name for target in targets_of(settings)]
     strangers = [name for name in down if name not in providers]
     if strangers:
-        fail(f"no provider '{strangers[0]}': there are {', '.join(providers)}", CANNOT_START)
+        fail(f"unknown provider '{strangers[0]}'; configured: {', '.join(providers)}", CANNOT_START)
     for model in wanted:
         if model not in (*models, *names):
-            fail(f"no model '{model}': there are {', '.join(dict.fromkeys(models))}", CANNOT_START)
+            fail(f"unknown model '{model}'; configured: {', '.join(dict.fromkeys(models))}", CANNOT_START)
 
 
 def _table(plan: Plan, conditions: TargetStats) -> Table:

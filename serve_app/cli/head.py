@@ -70,7 +70,7 @@ def run_gateway(plan: Plan, supervisor: int, ready: Callable[[], None]) -> int:
         death = stop.wait_or(_looking_at(plan))
         if death:
             status = FAILED
-            plan.console.complain(f"sekha: {death}. Stopping; {plan.files.ray} may tell why.")
+            plan.console.complain(f"sekha: {death}. Stopping; see {plan.files.ray}.")
         else:
             _in_time(_drain, DRAIN_FOR_S + 1)
     except (_Stopped, SystemExit):
@@ -82,7 +82,7 @@ def run_gateway(plan: Plan, supervisor: int, ready: Callable[[], None]) -> int:
         status = FAILED
         logging.getLogger("ray").exception("the gateway cannot start")
         reason = getattr(error, "cause", None) or error  # without the traceback of a process of Ray's
-        plan.console.complain(f"sekha: cannot start: {reason}\nMore is in {plan.files.ray}.")
+        plan.console.complain(f"sekha: cannot start: {reason}\nSee {plan.files.ray} for details.")
     if not death:
         _shut_down()
     if stop.alone:

@@ -23,22 +23,22 @@ from serve_app.cli.wanted import (
 COLUMNS = ("id", "tenant", "role", "state", "budgets", "rates", "models", "tasks", "expires", "note")
 SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 
-keys = typer.Typer(name="keys", help="Keys for callers, made while the gateway runs.", no_args_is_help=True)
+keys = typer.Typer(name="keys", help="Caller keys, created at run time.", no_args_is_help=True)
 
 
 @keys.command()
 def create(
-    tenant: Annotated[str, typer.Option(help="Who pays.")] = "default",
-    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.USER,
-    id: Annotated[str | None, typer.Option(help="Its name; chosen unless given.")] = None,  # noqa: A002
+    tenant: Annotated[str, typer.Option(help="The tenant that pays.")] = "default",
+    role: Annotated[Role, typer.Option(help="The role of the key.")] = Role.USER,
+    id: Annotated[str | None, typer.Option(help="The id of the key; default: a random one.")] = None,  # noqa: A002
     budget: BudgetsOption = None,
     rpm: RateOption = None,
     tpm: TokensOption = None,
     model: ModelsOption = None,
     task: TasksOption = None,
     data_policy: DataPolicyOption = None,
-    expires: Annotated[str | None, typer.Option(help="It ends after so long: 30m, 12h, 90d.")] = None,
-    note: Annotated[str, typer.Option(help="What it is for.")] = "",
+    expires: Annotated[str | None, typer.Option(help="Expire after this time: 30m, 12h, 90d.")] = None,
+    note: Annotated[str, typer.Option(help="A note on its purpose.")] = "",
     url: UrlOption = DEFAULT_URL,
     admin_key_file: KeyFileOption = None,
 ) -> None:
@@ -50,7 +50,7 @@ def create(
     made = Admin(url, admin_key_file).post("keys", body=body)
     typer.echo(made["key"])
     typer.secho(
-        f"Key '{made['id']}' of tenant '{made['tenant']}'. It is shown this once: keep it now.", err=True
+        f"Key '{made['id']}' of tenant '{made['tenant']}'. It is shown only once; store it now.", err=True
     )
 
 
@@ -88,5 +88,5 @@ def _end(expires: str | None) -> float | None:
         return None
     told = re.fullmatch(r"(\d{1,6})([mhd])", expires)
     if told is None:
-        fail(f"'{expires}' is no span of time: write 30m, 12h or 90d", FAILED)
+        fail(f"'{expires}' is not a duration; write 30m, 12h or 90d", FAILED)
     return time.time() + int(told[1]) * SECONDS[told[2]]

@@ -39,7 +39,7 @@ WITHIN_S = 60.0
 COLUMNS = ("target", "input_per_1m", "output_per_1m", "per_hour")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
-prices = typer.Typer(name="prices", help="The price list, and a newer one.", no_args_is_help=False)
+prices = typer.Typer(name="prices", help="Show the price list, or take a newer one.", no_args_is_help=False)
 
 
 @prices.callback(invoke_without_command=True)
@@ -58,9 +58,10 @@ def show_prices(
 
 @prices.command()
 def update(
-    source: Annotated[str, typer.Argument(help="A file, or an address with https, in LiteLLM's format.")],
+    source: Annotated[str, typer.Argument(help="A file or an https address, in LiteLLM's format.")],
     day: Annotated[
-        str | None, typer.Option("--date", help="The day it is from; else the file's, as in 2026-11-30.")
+        str | None,
+        typer.Option("--date", help="The date of the list, as in 2026-11-30; default: the file's."),
     ] = None,
     config: ConfigOption = None,
 ) -> None:
@@ -70,13 +71,13 @@ def update(
     try:
         rows = validated(given.raw)
     except ValueError as error:
-        fail(f"{source} is no price list: {error}", FAILED)
+        fail(f"{source} is not a price list: {error}", FAILED)
     facts = ListFacts(_day(day) if day else given.as_of, source)
     before = _prices(settings)
     path = _kept(settings, wrapped(rows, facts))
     changed = [_row(t, p) for t, p in _prices(settings).items() if p != before[t]]
     typer.echo(f"{len(rows)} models, {_from(facts, datetime.now(UTC).date())}, are stored in {path}.")
-    typer.echo("A gateway that runs goes by them from its next start.")
+    typer.echo("A running gateway uses them from its next start.")
     if changed:
         typer.echo("Prices of configured models that change:")
         show_rows(changed, COLUMNS, Format.TABLE)
@@ -87,10 +88,10 @@ def reset(config: ConfigOption = None) -> None:
     """Take the stored list away: the bundled one counts from the next start."""
     path = operators_list(configured(config).settings, os.environ)
     if path is None:
-        typer.echo("No price list is stored: the bundled one counts already.")
+        typer.echo("No price list is stored; the bundled one applies.")
         return
     path.unlink()
-    typer.echo("The stored price list is gone: the bundled one counts from the next start.")
+    typer.echo("The stored price list is removed; the bundled one applies from the next start.")
 
 
 def note_of_list(settings: Settings, environ: Mapping[str, str], today: date) -> str:
@@ -172,7 +173,7 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        fail(f"'{text}' is no day: write 2026-11-30", FAILED)
+        fail(f"'{text}' is not a date; write 2026-11-30", FAILED)
 
 
 def _kept(settings: Settings, contents: bytes) -> Path:

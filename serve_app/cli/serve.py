@@ -42,7 +42,7 @@ def serve(
     take_over: Annotated[
         bool,
         typer.Option(
-            "--take-over", help="End what a killed `sekha serve` of yours has left on the port, and go on."
+            "--take-over", help="End the processes that a killed `sekha serve` left on the port, then start."
         ),
     ] = False,
 ) -> None:
@@ -122,14 +122,17 @@ def _new_run() -> Run:
     try:
         return new_run()
     except OSError as error:
-        fail(f"cannot make a folder for this run: {error}. Set TMPDIR to one that works.", CANNOT_START)
+        fail(
+            f"cannot make a folder for this run: {error}. Set TMPDIR to a folder that can be written.",
+            CANNOT_START,
+        )
 
 
 def _warn_of_missing_keys(settings: Settings) -> None:
     for provider in settings.llm_providers:
         row = vendor(provider.type)
         if missing := missing_key(provider, row, key_of(provider, row, os.environ)):
-            typer.secho(f"  {missing}: its requests fail and go to the next", fg=typer.colors.YELLOW)
+            typer.secho(f"  {missing}: its requests fail and go to the next target", fg=typer.colors.YELLOW)
 
 
 def _address(settings: Settings, host: str | None, insecure: bool) -> str:
@@ -143,7 +146,7 @@ def _address(settings: Settings, host: str | None, insecure: bool) -> str:
     if not is_loopback(asked):
         fail(
             f"will not listen on {asked}: no caller keys are configured, so anyone could spend your money. "
-            "Set auth.api_keys or SEKHA_API_KEYS, or say --insecure.",
+            "Set auth.api_keys or SEKHA_API_KEYS, or pass --insecure.",
             code=CANNOT_START,
         )
     return asked
@@ -171,7 +174,7 @@ def _free(host: str, port: int, take_over: bool) -> None:
             "To end them and start, add --take-over.",
             code=1,
         )
-    typer.echo(f"Ending what a killed `sekha serve` has left behind: {names}.")
+    typer.echo(f"Ending the processes of a killed `sekha serve`: {names}.")
     if end(run.left_over, ENDED_WITHIN_S) or (trouble := _trouble_with(host, port)):
         fail(f"cannot listen on {host}:{port}: {trouble}. Choose another with --port.", code=1)
     run.remove()

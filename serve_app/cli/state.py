@@ -30,7 +30,7 @@ def usable_state(
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         trouble = f"the state folder {folder} cannot be used: {reason}"
         if "on_unavailable" in storage.model_fields_set and storage.on_unavailable is OnUnavailable.ALLOW:
-            say(f"  {trouble}; nothing that is spent is kept (storage.on_unavailable: allow)")
+            say(f"  {trouble}; spending is not recorded (storage.on_unavailable: allow)")
             return None
         raise ConfigError(
             f"{trouble}. Set SEKHA_STATE_DIR or storage.folder to a folder that can be written, or write "

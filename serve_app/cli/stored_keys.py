@@ -33,7 +33,7 @@ async def _note(settings: Settings, store: SqlStore) -> str | None:
     try:
         records = await store.peek()
     except StoreUnavailable as error:
-        return f"the store does not answer just now, so its keys are not counted: {error}"
+        return f"the store does not answer, so its keys are not counted: {error}"
     finally:
         await store.close()
     now = time.time()
@@ -42,7 +42,7 @@ async def _note(settings: Settings, store: SqlStore) -> str | None:
         return None
     good = sum(k.revoked_at is None and (k.expires_at is None or k.expires_at > now) for k in keys)
     several = "s" if len(keys) != 1 else ""
-    held = f"the store holds {len(keys)} key{several} made at run time, {good} of them good"
+    held = f"the store holds {len(keys)} key{several} made at run time, {good} of them valid"
     if settings.auth.is_open:
-        return f"{held}: every caller must show one, although the configuration has no keys"
+        return f"{held}; every caller needs one, although the configuration has no keys"
     return held

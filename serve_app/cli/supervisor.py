@@ -108,14 +108,14 @@ def supervise(
         elif step is Step.END and not killed:
             killed = True
             if state.forced:
-                say("Ending what is left.")
+                say("Ending the remaining processes.")
             os.kill(child, signal.SIGKILL)
         status = _reap(child)
     if state.asked_at is None and status > SIGNALLED:
         say(f"sekha: the gateway's process was ended by {signal.Signals(status - SIGNALLED).name}.")
     left = end(lambda: _left_behind(run, child), ENDED_WITHIN_S)
     for process in left:
-        say(f"{process.name} (pid {process.pid}) does not end.")
+        say(f"{process.name} (pid {process.pid}) did not end.")
     return DID_NOT_STOP if left else state.status(status)
 
 

@@ -23,7 +23,7 @@ COLUMNS = ("id", "source", "budgets", "rates", "models", "tasks", "keys")
 
 NEW: dict[str, Any] = {"budgets": [], "rates": [], "models": None, "tasks": None, "data_policy": None}
 
-tenants = typer.Typer(name="tenants", help="Who pays, and how much they may use.", no_args_is_help=True)
+tenants = typer.Typer(name="tenants", help="Tenants, their limits and their rights.", no_args_is_help=True)
 
 
 @tenants.command("list")
@@ -59,7 +59,7 @@ def set_tenant(
     elif differs:
         admin.patch("tenants", id, body=differs, if_match=epoch)
     else:
-        typer.echo(f"Tenant '{id}' stays as it is.")
+        typer.echo(f"Tenant '{id}' is unchanged.")
         return
     typer.echo(f"Tenant '{id}' is set.")
 
@@ -68,4 +68,4 @@ def set_tenant(
 def delete(id: str, url: UrlOption = DEFAULT_URL, admin_key_file: KeyFileOption = None) -> None:  # noqa: A002
     """Take a tenant away; one that still has keys stays."""
     Admin(url, admin_key_file).delete("tenants", id)
-    typer.echo(f"Tenant '{id}' is gone, or as it is configured.")
+    typer.echo(f"Tenant '{id}' is removed, or reset to its configuration.")

@@ -14,12 +14,16 @@ from serve_app.config.tenant import BudgetConfig, BudgetWindow
 
 BudgetsOption = Annotated[
     list[str] | None,
-    typer.Option("--budget", help="US dollars, a month unless it says otherwise: 50, 5/day, 500/total."),
+    typer.Option("--budget", help="US dollars a month, or in a named window: 50, 5/day, 500/total."),
 ]
 RateOption = Annotated[int | None, typer.Option("--rpm", min=1, help="Requests a minute.")]
 TokensOption = Annotated[int | None, typer.Option("--tpm", min=1, help="Tokens a minute.")]
-ModelsOption = Annotated[list[str] | None, typer.Option("--model", help="It may use this one; repeatable.")]
-TasksOption = Annotated[list[ModelTask] | None, typer.Option("--task", help="Likewise, by task.")]
+ModelsOption = Annotated[
+    list[str] | None, typer.Option("--model", help="A model that it may use; repeatable.")
+]
+TasksOption = Annotated[
+    list[ModelTask] | None, typer.Option("--task", help="A task that it may use; repeatable.")
+]
 DataPolicyOption = Annotated[
     DataPolicy | None, typer.Option(help="local: its requests never leave providers with local data.")
 ]
@@ -27,7 +31,7 @@ ClearOption = Annotated[
     list[str] | None,
     typer.Option(
         "--clear",
-        help="Remove a bound; repeatable: budgets, or the one of a day, month or total; rates, rpm or tpm; "
+        help="Remove a limit; repeatable: budgets, or the one of a day, month or total; rates, rpm or tpm; "
         "models; tasks; data_policy.",
     ),
 ]
@@ -49,7 +53,7 @@ def cleared(present: Tenant, clear: Sequence[str]) -> Tenant:
     after = dict(present)
     for name in clear:
         if name not in CLEARABLE:
-            fail(f"'{name}' is nothing to clear: there are {', '.join(CLEARABLE)}", FAILED)
+            fail(f"'{name}' cannot be cleared; known: {', '.join(CLEARABLE)}", FAILED)
         if name in ("budgets", "rates"):
             after[name] = []
         elif name in ("models", "tasks", "data_policy"):
@@ -100,7 +104,7 @@ def _budget(text: str) -> dict[str, Any]:
         budget = BudgetConfig(limit=float(amount), window=BudgetWindow(window or BudgetWindow.MONTH))
     except ValueError:
         fail(
-            f"'{text}' is no budget: write 50, 5/day, 50/month or 500/total, "
+            f"'{text}' is not a budget; write 50, 5/day, 50/month or 500/total, "
             f"with at most {MOST_DOLLARS:,.0f} US dollars",
             FAILED,
         )

@@ -40,7 +40,7 @@ SHORTEST = 12  # characters; a shorter fragment is no name of a message
 # Messages that are left out, by the start of their text.
 NOT_ON_THE_PAGE = {
     "the configuration has": "the heading of a list; shown with its placeholder",
-    ": every caller must show one": "a note on how many keys are stored, see docs/keys.md",
+    "; every caller needs one": "a note on how many keys are stored, see docs/keys.md",
     "Stopping: requests in flight": "the answer to Ctrl-C",
     "Stopped before it was ready": "the answer to Ctrl-C",
     "a huge number": "how a message shows a value",

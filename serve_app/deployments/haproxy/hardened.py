@@ -144,7 +144,7 @@ def _close_the_socket_and_share_connections(top: _Section, doors: int, open_file
     number = _line_of(top, "maxconn")
     wanted = top.lines[number].split()[1]
     if not wanted.isdigit():
-        raise UnknownTemplate(f"its maxconn is no number: '{wanted}'")
+        raise UnknownTemplate(f"its maxconn is not a number: '{wanted}'")
     each = min(int(wanted), 2 * (open_files - RESERVED_FILES) // (FILES_FOR_TWO * doors))
     if each < 1:
         raise UnknownTemplate(f"{open_files} open files are too few for it; raise the limit (ulimit -n)")

@@ -165,7 +165,7 @@ def test_keys_in_the_store_are_counted_before_anything_starts(
 
     shown = " ".join(sekha.invoke(app, ["check", "-c", HYBRID]).output.split())
 
-    assert "the store holds 3 keys made at run time, 2 of them good: every caller must show one" in shown
+    assert "the store holds 3 keys made at run time, 2 of them valid; every caller needs one" in shown
 
 
 async def keys_made(url: str, count: int, revoked: int) -> None:
@@ -234,7 +234,8 @@ def test_without_the_extra_a_configuration_is_good_all_the_same(sekha: CliRunner
 
     assert shown.exit_code == 0
     assert (
-        "vLLM is not installed on this machine; the nodes need it that host a model for gpu" in shown.output
+        "vLLM is not installed on this machine; install it on the nodes that host a model for gpu"
+        in shown.output
     )
 
 

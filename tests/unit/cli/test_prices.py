@@ -137,4 +137,4 @@ def test_a_list_is_fetched_from_an_address_and_never_over_plain_http_from_afar(
     assert "begin with https://" in sekha("update", "http://prices.example/list").stderr
     assert "cannot fetch" in sekha("update", "http://127.0.0.1:9/list").stderr
     assert "cannot read" in sekha("update", "/nowhere/list.json").stderr
-    assert "is no day" in sekha("update", f"{address}/list", "--date", "soon").stderr
+    assert "is not a date" in sekha("update", f"{address}/list", "--date", "soon").stderr

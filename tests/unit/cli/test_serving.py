@@ -82,7 +82,7 @@ def test_who_has_written_to_go_on_without_a_ledger_is_told_that_there_is_none(tm
     environ = {"SEKHA_STATE_DIR": str(in_a_file(tmp_path))}
 
     assert usable_state(StorageConfig(on_unavailable="allow"), environ, "sekha", said.append) is None
-    assert "nothing that is spent is kept" in said[0]
+    assert "spending is not recorded" in said[0]
 
 
 def test_a_state_folder_is_tried_and_left_as_it_was_found(tmp_path: Path) -> None:

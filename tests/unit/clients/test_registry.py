@@ -173,7 +173,7 @@ async def test_an_unknown_provider_is_answered_with_those_there_are() -> None:
     async def operation() -> None:
         pytest.fail("called")
 
-    with pytest.raises(KeyError, match="no provider 'third': first, second"):
+    with pytest.raises(KeyError, match="no provider 'third'; configured: first, second"):
         await registry_of(two_providers()).execute_with_circuit_breaker("third", operation)
 
 

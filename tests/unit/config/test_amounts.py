@@ -81,4 +81,4 @@ def test_the_command_line_refuses_the_same(budget: str) -> None:
     told = CliRunner().invoke(app, ["tenants", "set", "a", "--budget", budget, "--url", "http://127.0.0.1:1"])
 
     assert told.exit_code != 0
-    assert "is no budget" in told.output
+    assert "is not a budget" in told.output

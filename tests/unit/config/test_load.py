@@ -154,7 +154,7 @@ def test_settings_made_in_python_have_to_say_their_default_models() -> None:
 def test_a_type_that_nothing_here_can_speak_to_is_a_mistake_with_a_way_out(type_: str, said: str) -> None:
     text = complaint(with_provider(type=type_))
 
-    assert "llm_providers[0].type: is no type of provider" in text
+    assert "llm_providers[0].type: is not a type of provider" in text
     assert said in text
     assert f"'{type_}'" in text
 
@@ -571,7 +571,7 @@ def test_kubernetes_may_set_a_port_that_is_no_number() -> None:
         ("SEKHA__LLM_PROVIDER", "did you mean 'llm_providers'?"),
         ("SEKHA__ROUTING__AUTO_FALBACK", "did you mean 'auto_fallback'?"),
         ("SEKHA__FROBNICATE", "there are: version"),
-        ("SEKHA__PORT__NUMBER", "there is nothing below"),
+        ("SEKHA__PORT__NUMBER", "this setting has no members"),
         ("SEKHA__LLM_PROVIDERS__FIRST__ID", "must be a number"),
         ("SEKHA__", "unknown setting ''"),
     ],
@@ -584,7 +584,7 @@ def test_a_variable_nobody_knows_is_refused(variable: str, hint: str) -> None:
 
 
 def test_json_has_no_twins_and_no_nan() -> None:
-    assert "stands twice" in complaint(SEKHA__LLM_PROVIDERS='[{"id": "a", "id": "b"}]')
+    assert "appears twice" in complaint(SEKHA__LLM_PROVIDERS='[{"id": "a", "id": "b"}]')
     assert "NaN" in complaint(SEKHA__LLM_PROVIDERS='[{"timeout": NaN}]')
 
 

@@ -38,7 +38,7 @@ def test_without_a_home_the_variable_to_set_is_named() -> None:
 def test_a_url_that_leads_nowhere_does_not_become_a_new_ledger() -> None:
     storage = StorageConfig.model_validate({"url": "${LEDGER_URL}"})
 
-    with pytest.raises(ConfigError, match=r"storage.url: \$\{LEDGER_URL\} leads to nothing"):
+    with pytest.raises(ConfigError, match=r"storage.url: \$\{LEDGER_URL\} is not set"):
         store_url(storage, {"HOME": "/d"}, "sekha")
     assert store_url(storage, {"LEDGER_URL": "postgresql://u:p@h/n"}, "sekha") == "postgresql://u:p@h/n"
 

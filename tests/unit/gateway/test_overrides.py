@@ -70,7 +70,7 @@ async def test_when_every_provider_is_switched_off_the_caller_hears_why(harness:
     await tell(harness, "provider", "first", {"enabled": False})
     await tell(harness, "provider", "second", {"enabled": False})
 
-    with pytest.raises(NoSuitableProviders, match="switched off"):
+    with pytest.raises(NoSuitableProviders, match="disabled by an operator"):
         await served_by(harness)
 
 

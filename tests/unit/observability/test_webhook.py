@@ -77,7 +77,7 @@ async def test_an_alert_is_posted_with_the_documented_fields(ear: Ear) -> None:
         "threshold": 90,
         "current_usage": 9.5,
         "budget_limit": 10.0,
-        "message": "90 % of the budget 'tenant:a/month' are spent",
+        "message": "90 % of the budget 'tenant:a/month' is spent",
         "budget": "tenant:a/month",
         "window": "month",
         "window_start": "2026-09-01T00:00:00+00:00",
