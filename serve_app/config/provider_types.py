@@ -30,7 +30,7 @@ def unknown_type(type_: str) -> str | None:
     own = (*VENDORS, *offered_names(PROVIDERS))
     near = did_you_mean(type_, own) or did_you_mean(type_, known)
     there = f"; there are: {', '.join(sorted(own))}, and every provider LiteLLM knows"
-    return f"is no type of provider: '{type_}'{near or f'{there}.'} {how_to_install(PROVIDERS, type_)}"
+    return f"is not a type of provider: '{type_}'{near or f'{there}.'} {how_to_install(PROVIDERS, type_)}"
 
 
 def is_built_in(type_: str) -> bool:
