@@ -98,7 +98,7 @@ def test_it_is_not_taken_for_one_of_litellms() -> None:
         ),
         (
             "class Made:\n    def __init__(self, config, api_key, clock): self.chat = print\n",
-            "is not a type of provider: it has no chat_stream, embed, health, aclose",
+            "is no type of provider: it has no chat_stream, embed, health, aclose",
         ),
     ],
 )
@@ -115,7 +115,7 @@ def test_one_that_cannot_be_made_is_named(folder: Path, body: str, said: str) ->
 def test_where_its_package_is_missing_it_is_not_built_and_not_taken_for_another() -> None:
     settings = bird()
     with missing():
-        with pytest.raises(ConfigError, match=r"there is not a type of provider 'parrot'.*install a package"):
+        with pytest.raises(ConfigError, match=r"there is no type of provider 'parrot'.*install a package"):
             build_provider(config_of(settings), {}, SystemClock())
         assert prices_of(settings) == {"bird/gpt-4o": None}
 
