@@ -101,7 +101,7 @@ def test_a_target_that_lacks_nothing_can_serve(asked: dict[str, Any]) -> None:
         ({"parameters": {"seed": 5}}, Obstacle.PARAMETERS, "does not take seed"),
         ({"context_size": 8193}, Obstacle.CONTEXT, "context window 8192 is below 8193"),
     ],
-    ids=str,
+    ids=lambda given: "-".join(given) if isinstance(given, dict) else str(given),  # sets have no order
 )
 def test_what_a_target_lacks_is_told(asked: dict[str, Any], obstacle: Obstacle, reason: str) -> None:
     assert lacks(**asked) == (obstacle, reason)

@@ -30,7 +30,7 @@ def test_every_row_goes_by_its_type(type_: str) -> None:
     assert vendor(type_).type == type_
 
 
-@pytest.mark.parametrize("row", VENDORS.values(), ids=str)
+@pytest.mark.parametrize("row", VENDORS.values(), ids=lambda row: row.type)
 def test_a_vendor_on_the_wire_is_paid_for_or_on_ones_own_machine(row: Any) -> None:
     assert not (row.is_own and row.key_variable)
     if row.base_url and not row.is_own:
