@@ -22,6 +22,6 @@ def test_an_upstream_that_no_translation_leads_to_cannot_be_asked() -> None:
     assert upstream_format(CHAT, (), {CHAT: [EMBEDDINGS]}) is None
 
 
-@pytest.mark.parametrize("format_", OPENAI)
+@pytest.mark.parametrize("format_", sorted(OPENAI))
 def test_every_vendor_is_asked_in_the_callers_own_format_today(format_: WireFormat) -> None:
     assert all(upstream_format(format_, vendor.formats) is format_ for vendor in VENDORS.values())
