@@ -71,17 +71,17 @@ def test_a_newer_list_counts_until_it_is_taken_away(sekha: Sekha, tmp_path: Path
     assert gpt_4o(environ) == 1_000_000_000
     assert "list.json, of 2026-11-29" in sekha().output.replace("\n", "")
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["prices.json"]
-    assert "gone" in sekha("reset").output
+    assert "removed" in sekha("reset").output
     assert gpt_4o(environ) == before
-    assert "counts already" in sekha("reset").output
+    assert "bundled one applies" in sekha("reset").output
 
 
 @pytest.mark.parametrize(
     ("contents", "why"),
     [
         (b"{", "not JSON"),
-        (b"[]", "no mapping"),
-        (b"{}", "tells no price"),
+        (b"[]", "not a mapping"),
+        (b"{}", "contains no price"),
         (b'{"m": {"mode": "chat", "input_cost_per_token": NaN}}', "not JSON"),
         (json.dumps({"m": {**ROW, "output_cost_per_token": 1e300}}).encode(), "above 1 US dollars"),
         (b" " * (stored_list.LARGEST + 1), "larger than 32 MB"),
