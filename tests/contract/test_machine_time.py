@@ -14,6 +14,7 @@ from serve_app.config.storage import store_url
 from serve_app.deployments.embedded import LocalGateway, local_gateway
 from serve_app.formats.openai_chat.request import read_chat
 from serve_app.formats.openai_embeddings import read_embedding
+from serve_app.gateway.request import GatewayRequest, Operation
 from serve_app.ledger.entry import Entry, EntryOutcome
 from serve_app.pricing.money import NANO
 from serve_app.providers.factory import build_provider
@@ -60,9 +61,13 @@ async def local(settings: Settings) -> AsyncIterator[LocalGateway]:
     await running.aclose()
 
 
+def chat(body: dict[str, Any]) -> GatewayRequest:
+    return GatewayRequest("r", Operation.CHAT, read_chat(orjson.dumps(body)))
+
+
 async def the_line(local: LocalGateway, settings: Settings) -> Entry:
     """The one line of the ledger, read by somebody else."""
-    await local.control.flush()
+    await local.running.control.flush()
     await local.local.write()
     store = SqlStore(store_url(settings.storage, {}, "local"))
     [line] = await store.entries()
@@ -76,7 +81,7 @@ def is_paid(line: Entry) -> bool:
 
 
 async def test_a_whole_answer_has_tokens_and_time(local: LocalGateway, settings: Settings) -> None:
-    await local.chat(read_chat(orjson.dumps(HI)), "r")
+    await local.running.gateway.answer(chat(HI))
     line = await the_line(local, settings)
 
     assert (line.outcome, line.usage.estimated) == (EntryOutcome.SERVED, False)
@@ -90,7 +95,7 @@ async def test_a_stream_has_tokens_and_time_whoever_counted_the_tokens(
     local: LocalGateway, settings: Settings, upstream: ScriptedUpstream, told: dict[str, Any]
 ) -> None:
     upstream.mode = told
-    stream = await local.chat_stream(read_chat(orjson.dumps(HI)), "r")
+    stream = await local.running.gateway.stream(chat(HI))
     [_ async for _ in stream]
     upstream.recover()
     line = await the_line(local, settings)
@@ -102,7 +107,9 @@ async def test_a_stream_has_tokens_and_time_whoever_counted_the_tokens(
 
 
 async def test_vectors_have_tokens_and_time(local: LocalGateway, settings: Settings) -> None:
-    await local.embed(read_embedding(orjson.dumps({"input": TEXT})), "r")
+    await local.running.gateway.answer(
+        GatewayRequest("r", Operation.EMBEDDINGS, read_embedding(orjson.dumps({"input": TEXT})))
+    )
     line = await the_line(local, settings)
 
     assert line.usage.input > 0
@@ -113,7 +120,7 @@ async def test_a_stream_that_its_reader_leaves_has_the_time_until_then(
     local: LocalGateway, settings: Settings, upstream: ScriptedUpstream
 ) -> None:
     upstream.mode = {"chunks": 50, "chunk_delay_s": 0.05}
-    stream = await local.chat_stream(read_chat(orjson.dumps(HI)), "r")
+    stream = await local.running.gateway.stream(chat(HI))
     async for _ in stream:
         break
     await stream.aclose()

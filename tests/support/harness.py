@@ -106,9 +106,16 @@ class Harness:
         """A whole chat completion."""
         return await self.gateway.answer(GatewayRequest(id_, Operation.CHAT, content, caller, timeout_s))
 
-    async def embed(self, content: EmbeddingRequest, id_: str = "r", caller: Caller = ANYONE) -> Response:
+    async def embed(
+        self,
+        content: EmbeddingRequest,
+        id_: str = "r",
+        timeout_s: float | None = None,
+        caller: Caller = ANYONE,
+    ) -> Response:
         """Vectors."""
-        return await self.gateway.answer(GatewayRequest(id_, Operation.EMBEDDINGS, content, caller))
+        request = GatewayRequest(id_, Operation.EMBEDDINGS, content, caller, timeout_s)
+        return await self.gateway.answer(request)
 
     async def chat_stream(
         self,

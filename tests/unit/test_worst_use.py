@@ -21,6 +21,7 @@ from serve_app.gateway.budget_filter import (
 )
 from serve_app.limits.limit import Limit, Scope, Unit, Window
 from serve_app.pricing.price import FREE, Price
+from serve_app.providers.catalogue.rows import vendor
 from serve_app.routing.requirements import Extent, Requirements
 from serve_app.routing.target import Target, targets_of
 from tests.support.settings import two_providers
@@ -30,6 +31,13 @@ OWN = replace(TARGET, model_id="mine", provider_type="vllm", context_window=100_
 GPT = replace(OWN, model_id="gpt-4o", provider_type="openai", context_window=128_000)
 CLAUDE = replace(OWN, model_id="claude-sonnet-4-5", provider_type="anthropic", context_window=200_000)
 UNLISTED = replace(CLAUDE, model_id="claude-unheard-of")
+
+
+def spoken(target: Target) -> Target:
+    """The target as a configuration makes it: with what its vendor's model takes of a request."""
+    return replace(target, dialect=vendor(target.provider_type).dialect(target.model_id))
+
+
 BORROWED = replace(CLAUDE, provider_type="openrouter")
 CHAT = Requirements(ModelTask.CHAT_SMART, input_tokens=10)
 BUDGET = Limit("gateway/day", Unit.NANO_DOLLARS, Window.DAY, 1_000_000)
@@ -58,7 +66,7 @@ def asking(thinking: int = 0, **given: Any) -> Requirements:
 def test_the_callers_bound_counts_and_claude_thinks_within_it(
     target: Target, wanted: Requirements, output: Output, is_limited: bool
 ) -> None:
-    assert output_of(target, wanted, is_limited) == output
+    assert output_of(spoken(target), wanted, is_limited) == output
 
 
 @pytest.mark.parametrize(
@@ -100,7 +108,7 @@ def test_under_a_limit_an_answer_has_a_bound_which_is_sent(
 def test_without_a_limit_only_claude_gets_a_bound_the_longest_it_can_write(
     target: Target, wanted: Requirements, output: Output
 ) -> None:
-    assert output_of(target, wanted, is_limited=False) == output
+    assert output_of(spoken(target), wanted, is_limited=False) == output
 
 
 @pytest.mark.parametrize(

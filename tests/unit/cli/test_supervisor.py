@@ -129,6 +129,7 @@ from serve_app.cli.processes import RUN_VARIABLE
 from serve_app.cli.run_folder import new_run
 from serve_app.cli.supervisor import stops_to_hear, supervise
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it would be ignored, and rightly do nothing
 run = new_run()
 os.environ[RUN_VARIABLE] = str(run.folder)
 stops = stops_to_hear()
