@@ -125,7 +125,7 @@ class RouteAnswer(FallbackChoice):
 
 
 class BreakerView(ApiModel):
-    """A circuit breaker, with the seed's keys and the reference's beside them."""
+    """A circuit breaker; some values have two keys, for clients of either name."""
 
     state: str
     failure_count: int

@@ -3,30 +3,30 @@ What the gateway can refuse or fail with.
 
     SekhaError
     * ConfigError                    the configuration is wrong: the process does not start
-    * GatewayError                   a caller is told, with a status and a code
+    * GatewayError                   reaches the caller, with a status and a code
       x InvalidRequest               400, 413, 422: the request itself is at fault
-      x Unauthenticated              401: no key, or not one of ours
-      x TooManyWrongKeys             429: the address guesses at keys
-      x Forbidden                    403: a good key, but not one for this
-      x ModelNotAllowed              403: a model or task that is not for this caller
-      x ModelNotFound                404: nothing configured goes by that name
-      x NoProvidersAvailable         503: nothing configured can do this
-      x NoSuitableProviders          503: what could do it may not just now (breaker, cost, operator)
+      x Unauthenticated              401: the key is missing or unknown
+      x TooManyWrongKeys             429: too many wrong keys from one address
+      x Forbidden                    403: the key is valid, but lacks the permission
+      x ModelNotAllowed              403: the caller may not use the model or task
+      x ModelNotFound                404: no configured model has the name
+      x NoProvidersAvailable         503: no configured model can serve the request
+      x NoSuitableProviders          503: every capable model is held back (breaker, cost, operator)
       x LimitReached
-        + BudgetExceeded             402: no money left for it
-        + PriceUnknown               402: a budget or a cost limit applies to what has no price
+        + BudgetExceeded             402: the budget has no room for the request
+        + PriceUnknown               402: a budget or a cost limit applies, and the target has no price
         + CostLimitReached           402: the named model costs more than the cost limit
         + RateLimitExceeded          429: too many requests, tokens, or requests at once
-        + AdminLimitReached          429: operators did something too often within an hour
-      x GatewayUnavailable           503: a part of the gateway itself is missing
+        + AdminLimitReached          429: an operation exceeded its limit per hour
+      x GatewayUnavailable           503: a part of the gateway itself is unavailable
         + JwksUnavailable            the keys of an identity provider
       x UpstreamError                one attempt at one target failed
-        + ReplicaLost                the process that had it died
-        + ProviderAuthError          our key was refused
+        + ReplicaLost                the process that served it died
+        + ProviderAuthError          the provider refused the gateway's key
         + ProviderRateLimitError     429
-        + ProviderTimeoutError       it took too long
+        + ProviderTimeoutError       a timeout passed
 
-Every error hands all its fields to `Exception`, because it crosses Ray handles and pickle rebuilds an
+Every error passes all its fields to `Exception`, because errors cross Ray handles and pickle rebuilds an
 exception from `args` alone.
 """
 
@@ -93,11 +93,11 @@ __all__ = [
 ]
 
 
-LONGEST_NAME_TOLD = 200  # characters of a name that a caller made up
+LONGEST_NAME_TOLD = 200  # characters of a caller's text that a message repeats
 
 
 class InvalidRequest(GatewayError):
-    """The request cannot be served by anyone as it stands."""
+    """The request is at fault: no target could serve it."""
 
     kind = "invalid_request_error"
 
@@ -111,7 +111,7 @@ class InvalidRequest(GatewayError):
 
 
 class Unauthenticated(GatewayError):
-    """No key came with the request, or one the gateway does not know."""
+    """The request has no key, or an unknown one."""
 
     status = 401
     kind = "authentication_error"
@@ -122,7 +122,7 @@ class Unauthenticated(GatewayError):
 
 
 class TooManyWrongKeys(GatewayError):
-    """The address has shown too many wrong keys; a good key is still let in."""
+    """The address has sent too many wrong keys; a valid key is still accepted."""
 
     status = 429
     code = "too_many_wrong_keys"
@@ -138,7 +138,7 @@ class TooManyWrongKeys(GatewayError):
 
 
 class Forbidden(GatewayError):
-    """The key is good, but not for this."""
+    """The key is valid, but lacks the permission."""
 
     status = 403
     kind = "permission_error"
@@ -150,9 +150,11 @@ class Forbidden(GatewayError):
 
 class ModelNotAllowed(GatewayError):
     """
-    The caller may not use this model, or none that could do what was asked.
+    The caller may not use the named model, or any model that could serve the request.
 
-    `name` is None when no model was named; `allowed` are the models that the caller may use.
+    Attributes:
+        name: the named model; None: the request named none.
+        allowed: the models that the caller may use.
     """
 
     status = 403
@@ -173,9 +175,11 @@ class ModelNotAllowed(GatewayError):
 
 class ModelNotFound(GatewayError):
     """
-    Nothing configured goes by this name, or only a model that is for something else: `serves` are its tasks.
+    No configured model has this name, or the model serves other tasks.
 
-    `known` are the names that would do, and of those the nearest is suggested.
+    Attributes:
+        known: the names that would be accepted; the message suggests the nearest.
+        serves: the tasks of the model, where it exists; else empty.
     """
 
     status = 404
@@ -206,7 +210,7 @@ class ModelNotFound(GatewayError):
 
 
 class NoProvidersAvailable(GatewayError, RuntimeError):
-    """No configured model can do what was asked, whatever state the providers are in."""
+    """No configured model can serve the request, whatever the state of the providers."""
 
     status = 503
     code = "no_providers_available"
@@ -224,7 +228,7 @@ class NoProvidersAvailable(GatewayError, RuntimeError):
 
 
 class NoSuitableProviders(GatewayError, RuntimeError):
-    """Models exist that could do it, but each is held back by a breaker, its cost or an operator."""
+    """Some models could serve the request, but a breaker, the cost or an operator holds each back."""
 
     status = 503
     code = "no_suitable_providers"
@@ -242,7 +246,7 @@ class NoSuitableProviders(GatewayError, RuntimeError):
 
 
 class GatewayUnavailable(GatewayError):
-    """A part of the gateway that this request needs is not there just now."""
+    """A part of the gateway that this request needs is temporarily unavailable."""
 
     status = 503
     code = "gateway_unavailable"
@@ -253,7 +257,7 @@ class GatewayUnavailable(GatewayError):
 
 
 class JwksUnavailable(GatewayUnavailable):
-    """A token may be good, but the key to check it with is out of reach."""
+    """The key that verifies a token cannot be fetched, so the token may be valid or not."""
 
     code = "jwks_unavailable"
     retry_after_s = 30.0
@@ -261,10 +265,10 @@ class JwksUnavailable(GatewayUnavailable):
 
 def _nearest(name: str, known: Sequence[str]) -> str | None:
     """
-    The name that was probably meant; None: none is near.
+    Return the name that was probably meant; None: none is near.
 
-    The longest one of which this is a dated or suffixed form, with or without a provider or vendor before it;
-    else one that is spelled almost like it.
+    Prefer the longest known name of which this is a dated or suffixed form, with or without a provider or
+    vendor prefix; else a name with a similar spelling.
     """
     bare = name.lower().rpartition("/")[2]
     stems = [k for k in known if bare.startswith(stem := k.lower().rpartition("/")[2]) and len(stem) > 2]

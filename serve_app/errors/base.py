@@ -1,10 +1,10 @@
-"""The roots of the tree of errors."""
+"""The base classes of all errors."""
 
 from typing import Self
 
 
 class SekhaError(Exception):
-    """The root of everything raised here on purpose."""
+    """The base class of every error that the gateway raises on purpose."""
 
 
 class ConfigError(SekhaError, ValueError):
@@ -13,10 +13,15 @@ class ConfigError(SekhaError, ValueError):
 
 class GatewayError(SekhaError):
     """
-    Something a caller is told about.
+    An error that reaches the caller.
 
-    `status` is the HTTP status, `code` a stable word for programs, `kind` OpenAI's error type. `advice` is a
-    sentence about what would help; empty: nothing is known.
+    Attributes:
+        status: the HTTP status.
+        code: a stable identifier for programs.
+        kind: OpenAI's error type.
+        param: the field of the request that is at fault; None: no single field.
+        retry_after_s: seconds until a retry makes sense; None: unknown.
+        advice: a sentence that says what would help; empty: none.
     """
 
     status = 500
@@ -32,11 +37,11 @@ class GatewayError(SekhaError):
 
     @property
     def told(self) -> str:
-        """The message, and what would help."""
+        """Return the message and the advice."""
         return f"{self.message}. {self.advice}" if self.advice else self.message
 
     def advising(self, advice: str) -> Self:
-        """Return this error, with that advice; it travels with it across Ray handles."""
+        """Return this error with the advice, which crosses Ray handles with it."""
         self.advice = advice
         return self
 

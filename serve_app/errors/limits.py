@@ -1,26 +1,29 @@
-"""A budget or a rate does not allow a request."""
+"""Errors for requests that a budget, a rate or a cost limit refuses."""
 
 from serve_app.errors.base import GatewayError
 
 
 class LimitReached(GatewayError):
-    """A budget or a rate does not allow this request; `limit_id` says which, `unit` what it counts."""
+    """A limit refuses the request; `limit_id` names the limit and `unit` says what it counts."""
 
     limit_id = ""
     unit = "dollars"
 
     @property
     def reason(self) -> str:
-        """What stands in a target's way, in a few words."""
+        """Return a short reason why the limit rules out a target."""
         return self.message
 
 
 class BudgetExceeded(LimitReached):
     """
-    The budget has no room for what the request may cost; amounts are in US dollars.
+    The budget has no room for what the request may cost.
 
-    `limit` and `current` are None where the caller may not know them: the budget is of others, too.
-    `resets_in_s` is when the budget's window ends; None when it never does.
+    Attributes:
+        limit: the budget in US dollars; None: the caller may not see it, because others share the budget.
+        current: US dollars spent; None likewise.
+        requested_cost: the most that the request may cost, in US dollars.
+        resets_in_s: seconds until the budget's window ends; None: it never ends.
     """
 
     status = 402
@@ -45,7 +48,7 @@ class BudgetExceeded(LimitReached):
         self.resets_in_s = resets_in_s
 
     def without_totals(self) -> "BudgetExceeded":
-        """The same refusal for a caller who may not know what others spend."""
+        """Return the error without `limit` and `current`, for callers who may not see others' spending."""
         return BudgetExceeded(self.limit_id, self.window, None, None, self.requested_cost, self.resets_in_s)
 
     @property
@@ -82,7 +85,7 @@ class BudgetExceeded(LimitReached):
 
 
 class PriceUnknown(LimitReached):
-    """A budget applies, or a cost limit (`limit_id` is empty), and nobody knows what this target costs."""
+    """A budget or a cost limit (empty `limit_id`) applies, and the price of the target is unknown."""
 
     status = 402
     code = "price_unknown"
@@ -110,7 +113,7 @@ class PriceUnknown(LimitReached):
 
 
 class CostLimitReached(LimitReached):
-    """The named target costs more than one request may; `why` has the figures."""
+    """The named target costs more than the cost limit of one request; `why` has the figures."""
 
     status = 402
     code = "cost_limit_reached"
@@ -128,7 +131,7 @@ class CostLimitReached(LimitReached):
 
 
 class ToolPriceUnknown(PriceUnknown):
-    """A budget applies, and nobody knows what a tool that the vendor runs may cost."""
+    """A budget applies, and the cost of a tool that the vendor runs is unknown."""
 
     def __init__(self, target: str, limit_id: str, tool: str) -> None:
         super().__init__(target, limit_id)
@@ -149,7 +152,7 @@ class ToolPriceUnknown(PriceUnknown):
 
 
 class RateLimitExceeded(LimitReached):
-    """As many requests or tokens as are allowed were used; `retry_after_s` is when there are more."""
+    """The rate of requests or tokens is used up; `retry_after_s` is in how many seconds it renews."""
 
     status = 429
     code = "RATE_LIMIT_EXCEEDED"
@@ -183,9 +186,9 @@ class RateLimitExceeded(LimitReached):
 
 class AdminLimitReached(LimitReached):
     """
-    Operators did something as often as they may within an hour; `resets_at` is when they may again.
+    Operators have used up an hourly limit of the admin API.
 
-    That is in seconds since the epoch.
+    `resets_at` is when the next operation is allowed, in seconds since the epoch.
     """
 
     status = 429

@@ -1,18 +1,18 @@
 """
-Take out of a text whatever looks like a key.
+Remove everything that looks like a key from a text.
 
-Vendors repeat the key they refuse, whole or with stars, and not always ours to the letter; exceptions of
-libraries hold headers and addresses. Every text that somebody else has written passes through here on its
-way to a caller or into a log.
+Vendors repeat the key that they refuse, whole or masked with stars, and not always exactly; exceptions of
+libraries contain headers and addresses. Every text from outside the gateway passes through here on its way to
+a caller or into a log.
 """
 
 import re
 from functools import lru_cache
 
 HIDDEN = "***"
-_LONGEST_WORD = 24  # letters; nobody says a longer one after a word for a secret
+_LONGEST_WORD = 24  # letters; no longer English word follows a word for a secret
 
-# How the keys of vendors begin. Dots and stars stand for what a vendor has left out of a key it repeats.
+# The prefixes of vendors' keys. Dots and stars stand for the part that a vendor masks in a key it repeats.
 _PREFIXES = (
     r"(?:sk|pk|rk|gsk|csk|xai|nvapi|pplx|tgp|fw|hf|r8|co|esecret|apikey|ghp|gho|ghs|ghu|github_pat|glpat|xox[abeoprs]"
     r"|dop_v1|dapi|lsv2|bce-v3|ak|xa)"
@@ -44,9 +44,9 @@ _LONG = re.compile(r"(?<![A-Za-z0-9+/=_-])(?=[A-Za-z+/=_-]*\d)(?=[\d+/=_-]*[A-Za
 
 def redacted(text: str, secret: str | None = None) -> str:
     """
-    The text without `secret`, which is our own key, and without anything that is shaped like a key.
+    Return the text without `secret`, the gateway's own key, and without anything shaped like a key.
 
-    A word of which a vendor has starred out the middle goes as a whole: its ends are part of the key.
+    A word whose middle a vendor has masked with stars is removed as a whole: its ends are part of the key.
     """
     if secret:
         text = _exactly(secret).sub(HIDDEN, text)
@@ -76,7 +76,7 @@ def _hide_long(found: re.Match[str]) -> str:
 
 
 def _is_random(word: str) -> bool:
-    """Whether nobody would say this: letters and digits in turn, and not a path or a name of parts."""
+    """Return whether a word looks random: letters mixed with digits, and not a path or a compound name."""
     if not (any(char.isdigit() for char in word) and any(char.isalpha() for char in word)):
         return False
     longest = max(len(part) for part in re.split(r"[-_./=+%]", word))

@@ -1,4 +1,4 @@
-"""One attempt at one target failed: the kinds of failure, and what a caller is told of each."""
+"""The failure of one attempt at one target: its kind, and the status, code and message for the caller."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -8,22 +8,22 @@ from serve_app.errors.base import GatewayError
 
 
 class FailureKind(StrEnum):
-    """Why one attempt failed: the small closed set that decides what happens next."""
+    """Why one attempt failed; this closed set decides what happens next."""
 
     TIMEOUT = "timeout"
     RATE_LIMITED = "rate_limited"  # 429
     OVERLOADED = "overloaded"  # 503, 529
-    SATURATED = "saturated"  # our own queue in front of it is full
+    SATURATED = "saturated"  # the gateway's own queue for the provider is full
     UNREACHABLE = "unreachable"  # refused, reset, no such host
     BROKEN = "broken"  # other 5xx, garbled or cut-off answers
-    AUTH = "auth"  # 401, 403: our key, never the caller's
-    OUT_OF_CREDIT = "out_of_credit"  # 402 and its kin: our account with the provider is empty
+    AUTH = "auth"  # 401, 403: the gateway's key, never the caller's
+    OUT_OF_CREDIT = "out_of_credit"  # 402 and the like: the gateway's account with the provider is empty
     NOT_FOUND = "not_found"  # 404: the upstream does not have this model
     CONTEXT_LENGTH = "context_length"  # 400: too long for this model
-    CONTENT_FILTER = "content_filter"  # 400: refused for what it says
+    CONTENT_FILTER = "content_filter"  # 400: refused because of its content
     REJECTED = "rejected"  # other 4xx: the caller's request is at fault
     REFUSED_ADDRESS = "refused_address"  # its name leads where the gateway calls nobody
-    INTERNAL = "internal"  # an exception of our own code: nothing that the provider or the caller did
+    INTERNAL = "internal"  # an exception in the gateway's code; neither provider nor caller caused it
 
 
 _STATUS = {
@@ -43,7 +43,7 @@ _STATUS = {
     FailureKind.INTERNAL: 500,
 }
 
-# What programs know these by, whoever the provider is.
+# The codes that programs know these by, the same for every provider.
 _CODE = {
     FailureKind.CONTEXT_LENGTH: "context_length_exceeded",
     FailureKind.CONTENT_FILTER: "content_policy_violation",
@@ -65,10 +65,14 @@ class UpstreamError(GatewayError):
     """
     One attempt at one provider failed.
 
-    `upstream_status` is what the provider answered, where it answered at all; `status` is what the caller
-    sees if this failure is the last word. A provider's 401 is never the caller's 401. Without a `failure` it
-    is of the kind its class is for. `details` are facts for programs, beside the message; `note` is for the
-    operator's log alone: what a provider said about our key or our account.
+    A provider's 401 is never the caller's 401.
+
+    Attributes:
+        failure: the kind; by default the one that the class stands for.
+        upstream_status: the provider's HTTP status; None: no answer.
+        status: the HTTP status for the caller, if this failure is the final one.
+        details: facts for programs, beside the message.
+        note: for the operator's log only: the provider's words about the gateway's key or account.
     """
 
     usual = FailureKind.BROKEN
@@ -112,7 +116,7 @@ class UpstreamError(GatewayError):
 
     @property
     def label(self) -> str:
-        """The kind as metrics and logs name it: one of a small set, whatever the provider calls it."""
+        """Return the kind as metrics and logs name it: one of a small set, the same for every provider."""
         is_ours = self.failure is FailureKind.INTERNAL
         return "internal_error" if is_ours else f"upstream_{self.failure}"
 
@@ -123,12 +127,12 @@ class UpstreamError(GatewayError):
 
     @property
     def original_error(self) -> BaseException | None:
-        """What this was made from, in the process it was made in; causes do not travel."""
+        """Return the exception behind this one; None after a Ray handle, because causes do not cross it."""
         return self.__cause__
 
     @property
     def callers_fault(self) -> bool:
-        """True when no other target would like the request better and no breaker should count it."""
+        """Return True when every target would refuse the request, so no breaker counts the failure."""
         return self.failure in _CALLERS_FAULT
 
     @property
@@ -142,9 +146,9 @@ ProviderError = UpstreamError  # the name that Python code for version 1 uses
 
 class ReplicaLost(UpstreamError):
     """
-    The process that had the request has died: nobody knows what came of it, and what it cost.
+    The process that served the request died; its result and its cost are unknown.
 
-    `replica` tells one that died from the next, where it is known.
+    `replica` identifies the replica that died; None: unknown.
     """
 
     usual = FailureKind.UNREACHABLE
@@ -156,19 +160,19 @@ class ReplicaLost(UpstreamError):
 
 
 class ProviderAuthError(UpstreamError):
-    """The provider refused our key."""
+    """The provider refused the gateway's key."""
 
     usual = FailureKind.AUTH
 
 
 class ProviderRateLimitError(UpstreamError):
-    """The provider asks us to slow down; `retry_after_s` says for how long, where it said so."""
+    """The provider rate limits the gateway; `retry_after_s` is the wait that it asked for, if any."""
 
     usual = FailureKind.RATE_LIMITED
 
 
 class ProviderTimeoutError(UpstreamError):
-    """The provider took longer than it was given."""
+    """The provider exceeded a timeout."""
 
     usual = FailureKind.TIMEOUT
 
@@ -185,7 +189,7 @@ def upstream_error(
     code: str | None = None,
     param: str | None = None,
 ) -> UpstreamError:
-    """Return the failure as the class that goes with its kind, for callers who catch by class."""
+    """Return the failure as an instance of the class for its kind, for code that catches by class."""
     return _CLASS.get(failure, UpstreamError)(
         message, provider_id, failure, upstream_status, retry_after_s, code, param
     )
@@ -193,9 +197,9 @@ def upstream_error(
 
 def internal_error(provider_id: str, request_id: str = "") -> UpstreamError:
     """
-    Return the failure of an exception of our own code; its traceback is for the log, never for the caller.
+    Return the failure for an exception in the gateway's own code; the traceback goes to the log only.
 
-    It says nothing about the provider: it is not retried, not counted by a breaker, and nobody else is asked.
+    It says nothing about the provider: it is not retried, no breaker counts it, and no other target is tried.
     """
     which = f" (request {request_id})" if request_id else ""
     message = f"Internal error while asking provider '{provider_id}'{which}; the gateway's log has the cause"

@@ -1,1 +1,1 @@
-"""Budgets and rates: how much may be used, who has it on lease, and who has to wait."""
+"""Budgets and rates: the limits, the leases that routers hold of them, and the reservations of requests."""

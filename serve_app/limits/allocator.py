@@ -18,10 +18,10 @@ from serve_app.ledger.store import Spend
 from serve_app.limits.limit import Limit, Scope, Unit, Window
 from serve_app.limits.messages import FOR_EVER, Grant, Lease, Want, lending_window
 
-LEASE_S = 5.0  # a router uses what it holds for so long after its last word
-EXPIRES_S = 8.0  # and only then is it taken for lost: clocks and messages may be late
-SCARCE_S = 3.0  # after credit was called back, it is lent out by the piece for so long
-CLAIM_S = 0.5  # what comes back is kept for so long for the router it was called back for
+LEASE_S = 5.0  # a router may use its leases for this long after its last contact
+EXPIRES_S = 8.0  # the control plane takes leases back later, because clocks and messages may be late
+SCARCE_S = 3.0  # after a recall, grants cover only the need for this long
+CLAIM_S = 0.5  # recalled quota is kept this long for the router that needed it
 ALERT_AT = (75, 90, 100)  # percent of a budget
 
 Payer = tuple[str, str, str, str]  # tenant, caller, provider, model
@@ -32,7 +32,7 @@ NOBODYS: Mapping[str, Lease] = {}
 
 @dataclass(frozen=True, slots=True)
 class BudgetAlert:
-    """Spend has reached `threshold` percent of a budget, for the first time in its window; nano-dollars."""
+    """Spending has reached `threshold` percent of a budget for the first time in its window; nano-dollars."""
 
     limit: Limit
     threshold: int
@@ -42,7 +42,7 @@ class BudgetAlert:
 
 @dataclass(frozen=True, slots=True)
 class LimitStatus:
-    """How a limit stands at one moment, in its unit; `window` is when the present one began."""
+    """The status of a limit at one moment, in its unit; `window` is when the current window began."""
 
     limit: Limit
     used: int
@@ -51,13 +51,13 @@ class LimitStatus:
 
     @property
     def left(self) -> int:
-        """What could still be lent."""
+        """Return how much can still be leased."""
         return max(0, self.limit.amount - self.used - self.on_loan)
 
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """Credit that was called back from others, for this router."""
+    """Quota that was recalled from other routers for this one."""
 
     router_id: str
     need: int
@@ -66,7 +66,7 @@ class _Claim:
 
 @dataclass(slots=True)
 class _Account:
-    """One limit's money spent in one window, which `ends` then, and the thresholds it has passed."""
+    """The money spent of one limit in one window, the window's end, and the thresholds already alerted."""
 
     window: float
     ends: float
@@ -76,9 +76,9 @@ class _Account:
 
 class LeaseAllocator:
     """
-    Lends credit to routers, takes it back, and counts what was spent.
+    Leases quota to routers, recalls it, and counts what was spent.
 
-    `on_alert` hears of budgets that pass 75, 90 and 100 percent, once each in a window.
+    `on_alert` is called when a budget passes 75, 90 and 100 percent, once each per window.
     """
 
     def __init__(self, on_alert: Callable[[BudgetAlert], None] = lambda _: None) -> None:
@@ -96,10 +96,10 @@ class LeaseAllocator:
         self._lends_from = 0.0
         self._claims: dict[str, _Claim] = {}
 
-    # --- what there is --------------------------------------------------------------------------------
+    # --- limits and spending --------------------------------------------------------------------------
 
     def set_limits(self, limits: Iterable[Limit], now: float) -> None:
-        """These are the limits from now on; what was used of a limit is known, also of one that is new."""
+        """Replace the limits; past spending counts, also for limits that are new."""
         self._knows_limits = True
         before, was_told = self._limits, self._is_back
         self._is_back = False
@@ -124,10 +124,11 @@ class LeaseAllocator:
 
     def restore(self, spends: Iterable[Spend], now: float, silence_s: float) -> None:
         """
-        Begin with what the store knows.
+        Start from the spending that the store has recorded.
 
-        Nothing is lent for `silence_s`: routers that hold credit of a former authority have to say so first.
-        What has passed a threshold by then was told before, also of limits that are only set after this.
+        Learning mode lasts for `silence_s`: nothing is leased until routers have reported the leases that
+        they hold from an earlier control plane. Thresholds that are already passed raise no alert, also of
+        limits that are set after this.
         """
         self._sums = {}
         for spend in spends:
@@ -141,14 +142,14 @@ class LeaseAllocator:
                 account.told = _passed(account.used, limit)
 
     def lend_from(self, at: float) -> None:
-        """Nothing is lent before that."""
+        """Grant no leases before this moment."""
         self._lends_from = at
 
     def remember(self, used: Mapping[str, tuple[float, int]], now: float) -> None:
         """
-        Believe what a router remembers was used, by limit, in the window that began then.
+        Accept the usage that a router remembers: by limit, the start of the window and the amount.
 
-        For an authority that cannot read its store: better than to begin at nothing.
+        For a control plane that cannot read its store: better than to start at zero.
         """
         for name, (window, amount) in used.items():
             limit = self._limits.get(name)
@@ -158,7 +159,7 @@ class LeaseAllocator:
                     account.used = max(account.used, amount)
 
     def spend(self, entry: Entry, now: float) -> None:
-        """Count what an attempt has cost."""
+        """Count the cost of an attempt."""
         if not entry.cost:
             return
         payer = (entry.tenant, entry.caller, entry.provider_id, entry.model_id)
@@ -174,12 +175,12 @@ class LeaseAllocator:
                 self._tell(limit, account)
         self._add(Window.DAY.start(entry.at), entry, entry.cost)
 
-    # --- lending --------------------------------------------------------------------------------------
+    # --- leases ---------------------------------------------------------------------------------------
 
     def hear(
         self, router_id: str, leases: Mapping[str, Lease], wants: Mapping[str, Want], now: float
     ) -> dict[str, Grant]:
-        """What this router holds from now on, and the answer to what it wants besides."""
+        """Record the leases that a router holds, and return the grants for what it wants."""
         self._expire(now)
         self._leases[router_id] = leases
         self._heard_at[router_id] = now
@@ -193,13 +194,13 @@ class LeaseAllocator:
         return grants
 
     def recalls(self, now: float) -> dict[str, str]:
-        """The limits of which free credit is wanted back, and the router that is waiting for it."""
+        """Return the limits whose unused leases are recalled, with the router that waits for each."""
         for name in [name for name, claim in self._claims.items() if claim.until <= now]:
             del self._claims[name]
         return {name: claim.router_id for name, claim in self._claims.items()}
 
     def limit_status(self, name: str, now: float) -> LimitStatus | None:
-        """How a limit stands; None when there is none of that name."""
+        """Return the status of a limit; None: there is no limit of this name."""
         limit = self._limits.get(name)
         if limit is None:
             return None
@@ -208,19 +209,19 @@ class LeaseAllocator:
         return LimitStatus(limit, used, on_loan, limit.window.start(now))
 
     def limit_statuses(self, now: float) -> list[LimitStatus]:
-        """How all limits stand."""
+        """Return the status of all limits."""
         self._expire(now)
         found = (self.limit_status(name, now) for name in self._limits)
         return [limit_status for limit_status in found if limit_status is not None]
 
     def forget(self, router_id: str) -> None:
-        """This router has gone and told what it held: nothing."""
+        """Drop the leases of a router that has stopped and reported that it holds none."""
         self._leases.pop(router_id, None)
         self._heard_at.pop(router_id, None)
 
     def _grant(self, router_id: str, name: str, want: Want, now: float) -> Grant:
         limit_status = self.limit_status(name, now)
-        if limit_status is None:  # a limit that is gone limits nothing; of those to come nothing is known yet
+        if limit_status is None:  # a removed limit limits nothing; before the first limits nothing is known
             return Grant(want.upto, 0, FOR_EVER) if self._knows_limits else Grant(0, 0, later=True)
         limit, window = limit_status.limit, lending_window(limit_status.limit, now)
         used = limit_status.used if limit.unit is Unit.NANO_DOLLARS else limit_status.on_loan
@@ -252,7 +253,7 @@ class LeaseAllocator:
         return Grant(0, used, window, later=True)
 
     def _drawn(self, limit: Limit, leases: Mapping[str, Lease], now: float) -> int:
-        """What these holdings take of the limit; a loan by the minute ends with its minute."""
+        """Return how much of the limit these leases take; a lease of a rate ends with its minute."""
         held = leases.get(limit.id)
         if held is None or held.window != lending_window(limit, now):
             return 0
@@ -260,9 +261,9 @@ class LeaseAllocator:
 
     def _expire(self, now: float) -> None:
         """
-        A router that is silent for too long has lost its loans.
+        Take back the leases of routers that have been silent for too long.
 
-        But what it may have used within this minute stays used.
+        What such a router may have used within this minute stays used.
         """
         for router_id in [r for r, at in self._heard_at.items() if now - at > EXPIRES_S]:
             minute = Window.MINUTE.start(now)
@@ -277,7 +278,7 @@ class LeaseAllocator:
     # --- counting -------------------------------------------------------------------------------------
 
     def _account(self, limit: Limit, now: float) -> _Account:
-        """The account of the present window, summed up where it is new."""
+        """Return the account of the current window; a new one is summed up first."""
         account = self._accounts.get(limit.id)
         if account is None or not account.window <= now < account.ends:
             window, ends = limit.window.start(now), limit.window.end(now) or inf
@@ -285,7 +286,7 @@ class LeaseAllocator:
         return account
 
     def _budgets_of(self, payer: Payer) -> Iterator[Limit]:
-        """The budgets that count what this one spends, without looking at those of others."""
+        """Yield the budgets that count what this payer spends, without a look at the budgets of others."""
         tenant, caller, *_ = payer
         for owner in ((None, None), (None, caller), (tenant, None), (tenant, caller)):
             for limit in self._budgets.get(owner, ()):
@@ -303,7 +304,7 @@ class LeaseAllocator:
         )
 
     def _sums_within(self, scope: Scope) -> Iterator[tuple[str, str, Spent]]:
-        """The sums of those who may be in this scope, without looking at the others."""
+        """Yield the sums of the callers that may be in this scope, without a look at the others."""
         for tenant in self._sums if scope.tenant is None else (scope.tenant,):
             callers = self._sums.get(tenant, {})
             for caller in callers if scope.caller is None else (scope.caller,):
@@ -316,19 +317,19 @@ class LeaseAllocator:
 
     def _tell(self, limit: Limit, account: _Account) -> None:
         if 100 * account.used < ALERT_AT[0] * limit.amount:
-            return  # as nearly always
+            return  # the usual case
         for threshold in sorted(_passed(account.used, limit) - account.told):
             account.told.add(threshold)
             self._on_alert(BudgetAlert(limit, threshold, account.used, account.window))
 
 
 def _with(held: Lease | None, grant: Grant) -> Lease:
-    """What is held with this grant; what was held of a window that is over has ended with it."""
+    """Return the lease including the grant; a lease of an earlier window has ended."""
     if held is None or held.window != grant.window:
         return Lease(grant.amount, grant.amount, grant.window)
     return Lease(held.drawn + grant.amount, held.free + grant.amount, grant.window)
 
 
 def _passed(used: int, limit: Limit) -> set[int]:
-    """The thresholds that this much spent has reached, exactly."""
+    """Return the thresholds that this amount has reached, exactly."""
     return {threshold for threshold in ALERT_AT if 100 * used >= threshold * limit.amount}

@@ -1,4 +1,4 @@
-"""All the limits of one caller, apart by when they are asked: that is the same for every request."""
+"""The limits of one caller, grouped by when they are checked."""
 
 from collections.abc import Iterable
 
@@ -7,10 +7,12 @@ from serve_app.limits.limit import Limit, Unit
 
 class CallerLimits:
     """
-    What may hold a caller back: `of_requests` count a request once, before anybody knows who will serve it;
-    `of_attempts` count whatever they reach, once it is known. `budgets` are those of money among them.
+    The limits that apply to one caller, each group in the configured order.
 
-    The limits are the caller's already, each in their order: nobody looks at tenant and caller again.
+    Attributes:
+        of_requests: count a request once, before its target is chosen.
+        of_attempts: count attempts, once the target is known.
+        budgets: the limits of money among both.
     """
 
     def __init__(self, limits: Iterable[Limit]) -> None:
@@ -21,7 +23,7 @@ class CallerLimits:
         self._at: dict[tuple[str, str], tuple[Limit, ...]] = {}  # as many as there are targets
 
     def of_attempts_at(self, provider_id: str, model_id: str) -> tuple[Limit, ...]:
-        """Those that count an attempt at this target."""
+        """Return the limits that count an attempt at this target."""
         target = (provider_id, model_id)
         found = self._at.get(target)
         if found is None:

@@ -1,8 +1,8 @@
 """
-A router's side of limits: credit on loan, and what of it is reserved.
+A router's side of limits: its leases, and how much of them is reserved.
 
-Pure, and without waiting: who lacks credit says so with `ask`, and tries again when the authority has
-answered. The authority is told the whole of what is held each time (`limits/messages.py`).
+Pure, and never waits: a request that lacks quota calls `ask` and tries again after the control plane's
+answer. Each report states all leases in full (`limits/messages.py`).
 """
 
 from collections import deque
@@ -14,21 +14,21 @@ from serve_app.ledger.entry import Entry
 from serve_app.limits.limit import MINUTE_S, Limit, Unit, Window
 from serve_app.limits.messages import FOR_EVER, Grant, Lease, Want, lending_window
 
-IDLE_S = 2.0  # credit nobody has used for so long goes back
-REFUSED_S = 0.25  # a refusal is not asked for again for so long
-AHEAD = 64  # requests whose credit is asked for at once
-AHEAD_S = 20.0  # or what so many seconds need, where that is more: an authority that dies is back before that
-LOW_S = 12.0  # seconds for which there has to be credit
-CONTENT_S = 0.05  # credit ahead of need is not asked for more often
-KNOWN_S = 1.0  # what the authority said was used is gone by for so long; then somebody has to ask again
-LOW = 8  # requests' worth of credit at which more is asked for ahead of need
+IDLE_S = 2.0  # a lease that is unused for this long is given back
+REFUSED_S = 0.25  # a refusal holds for this long
+AHEAD = 64  # quota is requested for this many requests at once
+AHEAD_S = 20.0  # or for this many seconds, if that is more: a control plane that dies is back before that
+LOW_S = 12.0  # seconds that the leased quota should last
+CONTENT_S = 0.05  # the least time between two requests for quota ahead of need
+KNOWN_S = 1.0  # the control plane's figure of the usage is trusted for this long
+LOW = 8  # with less quota than for this many requests, more is requested ahead of need
 
 Need = tuple[Limit, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """A limit that does not allow what was asked, in its unit; `used` is as the authority knows it."""
+    """A limit that refuses an amount, in its unit; `used` is the control plane's figure."""
 
     limit: Limit
     need: int
@@ -38,11 +38,17 @@ class Shortfall:
 @dataclass(slots=True)
 class _Account:
     """
-    What is held of one limit.
+    The quota that this router holds of one limit.
 
-    `free` can be reserved, `reserved` is under way, `used` counts within the minute, `unsent` is settled
-    money that no report has told of yet; until `content_until` nothing is asked for ahead of need. `taken` is
-    what was reserved from `since` on, `per_s` what that was in a second, `low` what lasts for LOW_S seconds.
+    Attributes:
+        free: can be reserved.
+        reserved: belongs to requests in flight.
+        used: counts within the minute.
+        unsent: settled money that no report contains yet.
+        content_until: nothing is requested ahead of need before this moment.
+        taken: reserved since `since`.
+        per_s: reserved per second.
+        low: lasts for LOW_S seconds.
     """
 
     limit: Limit
@@ -60,7 +66,7 @@ class _Account:
     low: int = 0
 
     def measure(self, now: float) -> None:
-        """How much is reserved in a second, as of the last ones; places are free again soon."""
+        """Update the rate at which quota is reserved; concurrency slots are free again soon."""
         if now - self.since >= 1.0:
             is_place = self.limit.unit is Unit.CONCURRENT
             self.per_s = 0.0 if is_place else self.taken / (now - self.since)
@@ -71,10 +77,12 @@ class _Account:
 @dataclass(slots=True)
 class Reservation:
     """
-    What one request, or one attempt, has reserved of which accounts in which windows, until it is settled.
+    The amounts that one request, or one attempt, has reserved until it is settled.
 
-    `on_trust`: without credit, while the authority could not be asked; what is not used of it is nobody's.
-    `leaves_little`: of the credit that there was, so that more was asked for.
+    Attributes:
+        parts: accounts, amounts and windows.
+        on_trust: reserved without a lease while the control plane was unreachable; nothing is given back.
+        leaves_little: little quota was left, so more was requested.
     """
 
     parts: tuple[tuple[_Account, int, float], ...]
@@ -99,9 +107,11 @@ class _Refusal:
 @dataclass(slots=True)
 class _Told:
     """
-    What the authority has said was used of a limit, at a moment of a window that lasts until another.
+    The usage of a limit as the control plane reported it, plus what was settled here since.
 
-    What was settled here since is added.
+    Attributes:
+        at: when it was reported.
+        until: when the window ends.
     """
 
     used: int
@@ -111,7 +121,7 @@ class _Told:
 
 @dataclass(slots=True)
 class LeaseClient:
-    """The credit of one router."""
+    """The leases of one router."""
 
     _accounts: dict[str, _Account] = field(default_factory=dict)
     _asked: dict[str, _Asked] = field(default_factory=dict)
@@ -120,13 +130,13 @@ class LeaseClient:
     _unsent: deque[tuple[int, int, list[_Account]]] = field(default_factory=deque)
     used: dict[str, tuple[float, int]] = field(default_factory=dict)  # as last heard, with its window
 
-    # --- what a request does --------------------------------------------------------------------------
+    # --- for requests ---------------------------------------------------------------------------------
 
     def reserve(self, needs: Sequence[Need], now: float) -> Reservation | None:
         """
-        Reserve all of it, or nothing: None when some credit is missing.
+        Reserve all of it, or nothing; None: some quota is missing.
 
-        Where that leaves little, more is asked for with the next report, so that no request has to wait.
+        If little is left, the next report asks for more, so that no request has to wait.
         """
         parts = self._parts(needs, now)
         for account, amount, _ in parts:
@@ -138,16 +148,16 @@ class LeaseClient:
             account.reserved += amount
             account.taken += amount
             account.touched = now
-            is_plenty = free >= LOW * amount and free >= account.low  # nearly always
+            is_plenty = free >= LOW * amount and free >= account.low  # the usual case
             if not (is_plenty and now - account.since < 1.0) and self._asks_ahead(account, amount, now):
                 leaves_little = True
         return Reservation(parts, leaves_little=leaves_little)
 
     def trust(self, needs: Sequence[Need], now: float) -> Reservation | None:
         """
-        Reserve without credit, within what was last known to be left: None where that has no room for it.
+        Reserve without a lease, within the last known remaining amount; None: that is too little.
 
-        For when the authority cannot be asked and requests go on all the same. Other routers may do so too.
+        For requests that continue while the control plane is unreachable. Other routers may do the same.
         """
         parts = self._parts(needs, now)
         for (limit, _), (account, amount, _) in zip(needs, parts, strict=True):
@@ -161,7 +171,7 @@ class LeaseClient:
         return Reservation(parts, on_trust=True)
 
     def shortfall(self, needs: Sequence[Need], now: float) -> Shortfall | None:
-        """The first limit of which the authority has said, just now, that there is not as much left."""
+        """Return the first limit that the control plane has just refused for lack of quota; None: none."""
         for limit, amount in needs:
             refusal = self._refusals.get(limit.id)
             if refusal is None:
@@ -171,17 +181,17 @@ class LeaseClient:
                 continue
             free = self._account(limit, now).free
             if amount - free >= refusal.need:
-                # Of a rate, what we hold and have not used was told as used, too.
+                # The reported usage of a rate includes what this router holds and has not used.
                 unused = 0 if limit.unit is Unit.NANO_DOLLARS else free
                 return Shortfall(limit, amount, refusal.used - unused)
         return None
 
     def foreseen(self, limit: Limit, amount: int, now: float) -> Shortfall | None:
         """
-        What will be said to so much of a budget, as far as it is known without asking.
+        Return the refusal that this amount of a budget is known to get; None: the control plane must decide.
 
-        What is spent stays spent, so that an amount above the rest need not be asked for; but not for long,
-        as the window may end.
+        Spent money stays spent, so an amount above the remainder needs no question; but only for KNOWN_S,
+        because the window may end.
         """
         if short := self.shortfall(((limit, amount),), now):
             return short
@@ -191,14 +201,14 @@ class LeaseClient:
         return Shortfall(limit, amount, told.used)
 
     def left(self, limit: Limit, now: float) -> int:
-        """How much of a budget is left, for all that has been said of it in this window."""
+        """Return how much of a budget is left, by the last report of this window."""
         told = self._told.get(limit.id)
         if told is None or now >= told.until:
             return limit.amount
         return max(0, limit.amount - told.used)
 
     def ask(self, needs: Sequence[Need], now: float) -> None:
-        """Ask, with the next report, for what is missing, and for some requests to come."""
+        """Ask, with the next report, for the missing quota and for some requests to come."""
         for limit, amount in needs:
             account = self._account(limit, now)
             account.touched = now
@@ -208,9 +218,9 @@ class LeaseClient:
 
     def settle(self, reservation: Reservation, entry: Entry | None, now: float) -> None:
         """
-        End a hold, once: what the entry says was used stays used, the rest is credit again.
+        Settle a reservation, once: the entry's usage stays used, and the rest is free again.
 
-        Without an entry nothing was used; a request that was counted stays counted.
+        Without an entry nothing was used; a counted request stays counted.
         """
         if not reservation.is_open:
             return
@@ -221,7 +231,7 @@ class LeaseClient:
             if not account.window <= now < account.ends:
                 self._turn(account, now)
             if account.window != window:
-                continue  # of a minute that is over
+                continue  # the reservation's minute is over
             unit = account.limit.unit
             account.reserved -= amount
             lent = 0 if reservation.on_trust else amount
@@ -245,7 +255,7 @@ class LeaseClient:
             self._owe(entry.number, cost, owing)
 
     def cancel(self, reservation: Reservation, now: float) -> None:
-        """End a hold of which nothing was sent, once: all of it is credit again, requests as well."""
+        """Cancel a reservation whose request was not sent, once: all of it is free again, also the count."""
         if not reservation.is_open:
             return
         reservation.is_open = False
@@ -255,22 +265,22 @@ class LeaseClient:
                 account.reserved -= amount
                 account.free += 0 if reservation.on_trust else amount
 
-    # --- what the authority hears, and says -----------------------------------------------------------
+    # --- reports and answers --------------------------------------------------------------------------
 
     def wants(self) -> dict[str, Want]:
-        """What is asked for, at most once."""
+        """Return the quota to ask for, and forget it."""
         asked, self._asked = self._asked, {}
         return {name: Want(each.least, each.upto) for name, each in asked.items()}
 
     def sent(self, number: int) -> None:
-        """A report tells of all entries up to this number: from now on they count as used."""
+        """Mark the entries up to this number as reported; from now on they count as used."""
         while self._unsent and self._unsent[0][0] <= number:
             _, cost, owing = self._unsent.popleft()
             for account in owing:
                 account.unsent -= cost
 
     def leases(self, now: float) -> dict[str, Lease]:
-        """The whole of what is held at this moment; idle credit is given back by not naming it."""
+        """Return all leases that this router holds; an idle lease is given back by leaving it out."""
         for name, account in list(self._accounts.items()):
             self._turn(account, now)
             if now - account.touched <= IDLE_S:
@@ -288,17 +298,17 @@ class LeaseClient:
         }
 
     def take(self, grants: Mapping[str, Grant], wants: Mapping[str, Want], now: float) -> None:
-        """Add what was granted; where there is not as much left, nobody has to ask again for a moment."""
+        """Add the grants; a refusal holds for REFUSED_S without another question."""
         for name, grant in grants.items():
             account = self._accounts.get(name)
             if account is None:
-                continue  # nobody has wanted any since, and the next report says that we have none
+                continue  # no request needed any since, and the next report says that this router holds none
             self._turn(account, now)
             account.touched = now
             self.used[name] = (account.limit.window.start(now), grant.used)
             self._told[name] = _Told(grant.used, now, account.limit.window.end(now) or inf)
             if grant.amount < wants[name].upto:
-                account.content_until = now + 20 * CONTENT_S  # there is no plenty
+                account.content_until = now + 20 * CONTENT_S  # the limit is scarce
             if not grant.amount and not grant.later:
                 if not wants[name].need:
                     continue
@@ -308,7 +318,7 @@ class LeaseClient:
                 self._refusals.pop(name, None)
 
     def give_back(self, names: Iterable[str]) -> bool:
-        """Let go of free credit that others wait for; whether there was any."""
+        """Give back unused quota that other routers wait for; return whether there was any."""
         any_free = False
         for name in names:
             account = self._accounts.get(name)
@@ -318,29 +328,29 @@ class LeaseClient:
         return any_free
 
     def lose_free(self) -> None:
-        """The authority has not been heard for so long that it may have lent our credit to others."""
+        """Drop unused quota: after a long silence the control plane may have leased it to other routers."""
         for account in self._accounts.values():
             account.free = min(account.free, 0)
 
     def forgive(self) -> None:
-        """Limits have changed: what was refused may be allowed now."""
+        """Forget refusals, because limits have changed."""
         self._refusals.clear()
         self._told.clear()
 
     @property
     def holds_any(self) -> bool:
-        """Whether anything is held, so that the authority must keep hearing of it."""
+        """Return whether this router holds any quota, so that it must keep reporting."""
         return bool(self._accounts)
 
     def _owe(self, number: int, cost: int, accounts: list[_Account]) -> None:
-        """Until a report has told of this entry, its cost is these accounts' to tell."""
+        """Add the cost of an entry to these accounts until a report contains the entry."""
         self._unsent.append((number, cost, accounts))
         for account in accounts:
             if told := self._told.get(account.limit.id):
                 told.used += cost
 
     def _asks_ahead(self, account: _Account, amount: int, now: float) -> bool:
-        """Ask for more than anybody needs yet, where there is little; whether that was done."""
+        """Ask for quota ahead of need if little is left; return whether it did."""
         if account.content_until > now:
             return False
         account.measure(now)
@@ -378,7 +388,7 @@ class LeaseClient:
         return account
 
     def _turn(self, account: _Account, now: float) -> None:
-        """With a new minute everything begins anew; budgets simply go on, the authority knows the window."""
+        """Reset a rate's account in a new minute; budgets go on, the control plane knows their window."""
         if account.window <= now < account.ends:
             return
         window = lending_window(account.limit, now)

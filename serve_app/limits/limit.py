@@ -1,4 +1,4 @@
-"""How much of something may be used: a budget of money, a rate of requests or tokens, a number at once."""
+"""Limits: a budget of money, a rate of requests or tokens, or a number of concurrent requests."""
 
 import re
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ DAY_S = 86_400.0
 
 
 class Unit(StrEnum):
-    """What is counted."""
+    """The unit that a limit counts."""
 
     NANO_DOLLARS = "nano_dollars"
     REQUESTS = "requests"
@@ -20,7 +20,7 @@ class Unit(StrEnum):
 
 
 class Window(StrEnum):
-    """Over which span. All begin and end in UTC, so that every process agrees on them."""
+    """The time span of a limit. All begin and end in UTC, so that every process agrees on them."""
 
     MINUTE = "minute"
     DAY = "day"
@@ -28,7 +28,7 @@ class Window(StrEnum):
     TOTAL = "total"
 
     def start(self, at: float) -> float:
-        """When the window around this moment began, in seconds since the epoch; 0 for `total`."""
+        """Return when the window around this moment began, in seconds since the epoch; 0 for `total`."""
         match self:
             case Window.MINUTE:
                 return at // MINUTE_S * MINUTE_S
@@ -39,7 +39,7 @@ class Window(StrEnum):
         return 0.0
 
     def end(self, at: float) -> float | None:
-        """When it ends and the next one begins; None for `total`, which never does."""
+        """Return when the window ends and the next one begins; None for `total`, which never ends."""
         match self:
             case Window.MINUTE:
                 return self.start(at) + MINUTE_S
@@ -52,7 +52,7 @@ class Window(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whom a limit is for: everything that agrees with what is named here; None agrees with all."""
+    """The attempts that a limit covers: those that match every field; None matches all."""
 
     tenant: str | None = None
     caller: str | None = None
@@ -60,27 +60,29 @@ class Scope:
     model: str | None = None
 
     def covers(self, tenant: str, caller: str, provider: str, model: str) -> bool:
-        """Whether an attempt for this tenant's caller at this provider with this model counts."""
+        """Return whether an attempt for this tenant's caller at this provider with this model counts."""
         return (
             self.tenant in (None, tenant) and self.caller in (None, caller) and self.reaches(provider, model)
         )
 
     def reaches(self, provider: str, model: str) -> bool:
-        """Whether an attempt at this provider with this model counts, of whoever this is for."""
+        """Return whether an attempt at this provider with this model counts, for any caller."""
         return self.provider in (None, provider) and self.model in (None, model)
 
     @property
     def is_per_request(self) -> bool:
-        """Whether it can be told from the caller alone, before anybody knows who will serve."""
+        """Return whether the caller alone decides, before the target is known."""
         return self.provider is None and self.model is None
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
     """
-    At most `amount` units within each window, for what the scope covers. `id` is unique in a gateway.
+    At most `amount` units within each window, for everything in the scope.
 
-    `counts_requests`: a request counts as one, whatever its attempts are.
+    Attributes:
+        id: unique within a gateway.
+        counts_requests: a request counts once, however many attempts it takes.
     """
 
     id: str
@@ -91,17 +93,17 @@ class Limit:
     counts_requests: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Asked several times for each request, and the same for ever."""
+        """Compute `counts_requests` once, because each request reads it several times."""
         counts = self.scope.is_per_request and self.unit in (Unit.REQUESTS, Unit.CONCURRENT)
         object.__setattr__(self, "counts_requests", counts)
 
 
 def owner_in(limit_id: str) -> str:
-    """Whose a limit of this id is: `gateway`, `provider`, `model`, `tenant` or `key`."""
+    """Return the kind of owner in a limit's id: `gateway`, `provider`, `model`, `tenant` or `key`."""
     return re.split("[:/]", limit_id, maxsplit=1)[0]
 
 
 @lru_cache(maxsize=64)
 def _month_of(day: float) -> float:
-    """The first moment of the month that this day, named by its own first moment, is in."""
+    """Return the start of the month that a day is in; a day is given by its start."""
     return datetime.fromtimestamp(day, UTC).replace(day=1).timestamp()

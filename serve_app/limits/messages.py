@@ -1,8 +1,9 @@
 """
-What a router and the authority say to each other about limits.
+The messages between a router and the control plane about limits.
 
-A router holds credit of every limit it uses, and serves out of it without asking. It always tells the whole
-of what it holds, never a difference: a message that is lost or comes twice changes nothing.
+A router holds a lease of every limit that it uses, and serves requests from it without asking. A report
+always states the leases in full, never a difference, so a message that is lost or arrives twice changes
+nothing.
 """
 
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ from serve_app.limits.limit import Limit, Window
 @dataclass(frozen=True, slots=True)
 class Lease:
     """
-    What one router has of one limit, at the moment it says so.
+    The share of one limit that one router holds when it reports.
 
-    `drawn` is everything that was lent to it and is not settled: credit that is free, credit reserved for
-    requests under way and, for limits by the minute, what it has used in the window that began at `window`.
-    `free` is the part of it that could be given back.
+    Attributes:
+        drawn: everything that was leased and is not settled: free, reserved for requests in flight and, for
+            rates, used in the window that began at `window`.
+        free: the part that could be given back.
+        window: when the window of the lease began; FOR_EVER for budgets.
     """
 
     drawn: int
@@ -28,9 +31,11 @@ class Lease:
 @dataclass(frozen=True, slots=True)
 class Want:
     """
-    Credit asked for: `need` is the least that helps, `upto` what would spare further questions.
+    A request of a router for quota.
 
-    Nobody waits for a want without need: it is met as far as there is plenty.
+    Attributes:
+        need: the least that helps; 0: no request waits, so it is granted only from plenty.
+        upto: enough to avoid further questions.
     """
 
     need: int
@@ -40,11 +45,14 @@ class Want:
 @dataclass(frozen=True, slots=True)
 class Grant:
     """
-    What the authority answers to a want.
+    The control plane's answer to a `Want`.
 
-    `amount` is 0 when there is not as much left as was needed. `later`: ask again soon, because it was asked
-    back from others, or the authority has only just come up. `used` and `limit` are how things stand, in the
-    limit's unit, `window` as in a holding: credit of a minute that is over is worth nothing.
+    Attributes:
+        amount: the granted quota; 0: less than needed is left.
+        used: how much of the limit is used, in its unit.
+        window: as in a `Lease`; the quota of a minute that is over is worth nothing.
+        later: ask again soon: quota was recalled from other routers, or the control plane is still in its
+            learning mode.
     """
 
     amount: int
@@ -53,14 +61,13 @@ class Grant:
     later: bool = False
 
 
-FOR_EVER = 0.0  # the window of credit that does not end; of a limit that is gone, whatever its window was
+FOR_EVER = 0.0  # the window of a lease that does not end, and of any lease of a removed limit
 
 
 def lending_window(limit: Limit, now: float) -> float:
     """
-    The beginning of the window in which a loan is good, or FOR_EVER.
+    Return the start of the window in which a lease is valid, or FOR_EVER.
 
-    A loan by the minute ends with its minute. One of money does not end with its day: what is on loan then
-    counts in the next one.
+    A lease of a rate ends with its minute. A lease of money does not end with its day: it counts in the next.
     """
     return float(int(now) // 60 * 60) if limit.window is Window.MINUTE else FOR_EVER

@@ -1,15 +1,15 @@
-"""A limit that is reached, as the caller hears it."""
+"""Turn a limit that is reached into the error for the caller."""
 
 from serve_app.errors import BudgetExceeded, LimitReached, RateLimitExceeded
 from serve_app.limits.client import Shortfall
 from serve_app.limits.limit import Unit
 from serve_app.pricing.money import dollars
 
-SOON_S = 1.0  # when one of those under way may be done
+SOON_S = 1.0  # by then a request in flight may have finished
 
 
 def refusal_of(short: Shortfall, now: float) -> LimitReached:
-    """402 for money, 429 for what comes back with the next minute, or when others are done."""
+    """Return a 402 for budgets, and a 429 for rates and concurrency."""
     limit = short.limit
     ends = limit.window.end(now)
     resets_in_s = None if ends is None else ends - now

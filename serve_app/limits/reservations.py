@@ -1,8 +1,8 @@
 """
-Credit that requests wait for, where there is none left to reserve.
+Reservations of quota for requests, which wait where this router's leases are used up.
 
-The sums are the borrower's (`limits/client.py`); here is the waiting, and what becomes of a request while
-the authority does not answer.
+`limits/client.py` does the arithmetic; this module waits, and decides what happens while the control plane
+does not answer.
 """
 
 import asyncio
@@ -17,15 +17,16 @@ from serve_app.limits.client import LeaseClient, Need, Reservation
 from serve_app.limits.limit import Limit
 from serve_app.limits.refusals import refusal_of
 
-CREDIT_WITHIN_S = 2.0  # a request waits for credit that others hold, or for an authority that starts anew
+CREDIT_WITHIN_S = 2.0  # a request waits this long for quota of other routers or a restarted control plane
 
 
 class Reservations:
     """
-    The credit of one router, as its requests see it.
+    The reservations of one router's requests.
 
-    `report` is called when the authority has to hear soon what is wanted; `trusts`: where that cannot be
-    asked, requests go on within what was last known to be left.
+    Args:
+        report: called when the control plane should soon receive a report.
+        trusts: while the control plane is unreachable, requests continue within the last known remainder.
     """
 
     def __init__(self, clock: Clock, trusts: bool, report: Callable[[], None]) -> None:
@@ -38,10 +39,12 @@ class Reservations:
 
     async def reserve(self, needs: Sequence[Need], within_s: float) -> Reservation:
         """
-        Reserve all of these, out of the credit that is held here; where that is short, more is asked for.
+        Reserve all of these amounts from this router's leases; ask for more where they fall short.
 
-        Raises BudgetExceeded or RateLimitExceeded when there is not as much left in the whole cluster, and
-        GatewayUnavailable when nobody could say so within `within_s` seconds, and nothing may go on without.
+        Raises:
+            BudgetExceeded, RateLimitExceeded: less is left in the whole cluster.
+            GatewayUnavailable: the control plane did not answer within `within_s` seconds, and `trusts` is
+                False.
         """
         until = self._clock.monotonic() + min(within_s, CREDIT_WITHIN_S)
         while True:
@@ -76,29 +79,29 @@ class Reservations:
                     await answered.wait()
 
     def settle(self, reservation: Reservation, entry: Entry | None = None) -> None:
-        """End a hold, with what the entry says was used; without one nothing was, but a count stays."""
+        """Settle a reservation with the entry's usage; without an entry only a counted request stays."""
         self.lease_client.settle(reservation, entry, self._clock.now())
 
     def cancel(self, reservation: Reservation) -> None:
-        """Give back a hold of which nothing was sent."""
+        """Cancel a reservation whose request was not sent."""
         self.lease_client.cancel(reservation, self._clock.now())
 
     def foreseen(self, limit: Limit, amount: int) -> LimitReached | None:
-        """The refusal that this much of a limit is known to meet; None where one has to ask."""
+        """Return the refusal that this amount is known to get; None: the control plane must decide."""
         now = self._clock.now()
         short = self.lease_client.foreseen(limit, amount, now)
         return None if short is None else refusal_of(short, now)
 
     def left(self, budgets: Iterable[Limit]) -> list[tuple[Limit, int]]:
-        """How much of each budget is left, for all that this router has heard."""
+        """Return how much of each budget is left, by the last report that this router received."""
         now, left_of = self._clock.now(), self.lease_client.left
         return [(limit, left_of(limit, now)) for limit in budgets]
 
     def heard(self, at: float) -> None:
-        """The authority has answered what was asked at this moment, on the monotonic clock."""
+        """Record that the control plane answered a report of this moment, on the monotonic clock."""
         self._heard_at = at
 
     def answer(self) -> None:
-        """Let those who wait for credit try again."""
+        """Let the waiting requests try again."""
         self._answered.set()
         self._answered = asyncio.Event()
