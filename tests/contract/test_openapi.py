@@ -70,7 +70,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         )
         providers = {name: Answering() for name in ("first", "second")}
         async with operators.office(Path(folder), configured, providers) as office:
-            server.config.app = office.routers[0][1]
+            server.config.app = office.app()
             await server.serve([listening])
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)

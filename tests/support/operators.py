@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -85,18 +86,25 @@ class Office:
         self.providers = providers
         self.settings = settings
         self.routers = [self._router(f"router-{number}") for number in (1, 2)]
+        self._apps: dict[int, Any] = {}
 
-    def _router(self, name: str) -> tuple[ControlCache, Any]:
+    def _router(self, name: str) -> tuple[ControlCache, Callable[[], Any]]:
         settings, clock = self.settings, self.clock
         control = ControlCache(name, settings, self.authority, clock, prices_of(settings))
         running = wire(settings, self.providers, control, clock, Random(7))
         keyring = Keyring.of(settings, {}, clock)
         control.on_runtime_config(keyring.take)
-        return control, build_api(running, keyring, exposition)
+        return control, partial(build_api, running, keyring, exposition)
+
+    def app(self, router: int = 0) -> Any:
+        """The router's application, made when somebody asks it: FastAPI takes its time over routes."""
+        if router not in self._apps:
+            self._apps[router] = self.routers[router][1]()
+        return self._apps[router]
 
     def client(self, key: str | None = ADMIN, router: int = 0) -> httpx.AsyncClient:
         """Somebody with this key before one of the two routers; to be closed by nobody: it opens nothing."""
-        transport = httpx.ASGITransport(self.routers[router][1], raise_app_exceptions=False)
+        transport = httpx.ASGITransport(self.app(router), raise_app_exceptions=False)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers)
 

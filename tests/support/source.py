@@ -2,6 +2,8 @@
 
 import ast
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 
 
 def tree_of(code: str, mode: str = "exec") -> ast.Module:
@@ -14,3 +16,9 @@ def tree_of(code: str, mode: str = "exec") -> ast.Module:
     with ThreadPoolExecutor(1) as fresh:
         tree: ast.Module = fresh.submit(ast.parse, code, mode=mode).result()
     return tree
+
+
+@cache
+def tree_of_file(path: Path) -> ast.Module:
+    """Parse a file of ours, once for all tests of this process."""
+    return tree_of(path.read_text(encoding="utf-8"))

@@ -33,7 +33,7 @@ def words_of(process: psutil.Process) -> list[str]:
     """A process's command; nothing where it has ended, also while its parent has not asked for its end."""
     try:
         return process.cmdline()
-    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+    except psutil.NoSuchProcess:  # a zombie is one, too
         return []
 
 

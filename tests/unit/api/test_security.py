@@ -73,21 +73,22 @@ async def test_no_route_but_the_public_ones_is_reached_without_a_key(
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-@pytest.mark.parametrize("host", HOSTILE)
 @pytest.mark.parametrize(("method", "path"), CLOSED)
 async def test_no_host_header_makes_a_route_public(
-    guarded: httpx.AsyncClient, method: str, path: str, host: str
+    guarded: httpx.AsyncClient, method: str, path: str
 ) -> None:
-    headers = {
-        "host": host,
-        "x-forwarded-host": host,
-        "x-original-url": "/health",
-        "x-forwarded-prefix": "/docs",
+    more = {"x-original-url": "/health", "x-forwarded-prefix": "/docs"}
+
+    statuses = {
+        host: (
+            await guarded.request(
+                method, path, json=HI, headers={"host": host, "x-forwarded-host": host, **more}
+            )
+        ).status_code
+        for host in HOSTILE
     }
 
-    answer = await guarded.request(method, path, json=HI, headers=headers)
-
-    assert answer.status_code == 401
+    assert statuses == dict.fromkeys(HOSTILE, 401)
 
 
 @pytest.mark.parametrize(

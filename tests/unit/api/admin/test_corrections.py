@@ -101,18 +101,17 @@ async def test_no_more_is_taken_back_than_was_spent_and_on_that_day(office: Offi
     assert await total(office) == 20
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
+WRONG: list[dict[str, Any]] = [
         {"amount": 0}, {"amount": True}, {"amount": "-1"}, {"amount": 1e300}, {"amount": 5e-324},
         {"amount": 1_000_001}, {"amount": None}, {"reason": ""}, {"id": "a b"}, {"id": "x" * 65},
         {"tenant": ""}, {"at": "3000-01-01"}, {"unknown": 1},
-    ],
-)  # fmt: skip
-async def test_a_correction_that_makes_no_sense_is_refused(office: Office, wrong: dict[str, Any]) -> None:
-    answer = await correct(office, **wrong)
+]  # fmt: skip
 
-    assert answer.status_code == 422
+
+async def test_a_correction_that_makes_no_sense_is_refused(office: Office) -> None:
+    for wrong in WRONG:
+        assert (await correct(office, **wrong)).status_code == 422, wrong
+
     assert (await office.client().get("/api/admin/audit")).json()["count"] == 0
 
 

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.support.keyrings import keyring
 from tests.unit.api.test_security import app_for, routes_of
 
@@ -24,6 +22,11 @@ def test_there_are_endpoints_for_operators() -> None:
     assert len(ENDPOINTS) > 20
 
 
-@pytest.mark.parametrize(("method", "path"), ENDPOINTS)
-def test_every_endpoint_is_in_the_document(method: str, path: str) -> None:
-    assert f"{method} {path}" in DOCUMENT or f"{path}`" in DOCUMENT
+def test_every_endpoint_is_in_the_document() -> None:
+    missing = [
+        f"{method} {path}"
+        for method, path in ENDPOINTS
+        if f"{method} {path}" not in DOCUMENT and f"{path}`" not in DOCUMENT
+    ]
+
+    assert missing == []

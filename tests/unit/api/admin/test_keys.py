@@ -225,42 +225,42 @@ def test_no_field_of_a_wish_holds_what_only_the_gateway_decides() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-@pytest.mark.parametrize("id_", ["nobody", "%2e%2e", "'; DROP TABLE records; --", "x" * 3000, "\u2028"])
-async def test_a_key_that_is_not_there_is_a_404(office: Office, method: str, id_: str) -> None:
-    url = httpx.URL("/api/admin/keys/", path="/api/admin/keys/" + id_.replace("/", ""))
+async def test_a_key_that_is_not_there_is_a_404(office: Office, method: str) -> None:
+    body = {"note": "x"} if method == "PATCH" else None
+    for id_ in ("nobody", "%2e%2e", "'; DROP TABLE records; --", "x" * 3000, "\u2028"):
+        url = httpx.URL("/api/admin/keys/", path="/api/admin/keys/" + id_)
 
-    answer = await office.client().request(method, url, json=None if method != "PATCH" else {"note": "x"})
+        answer = await office.client().request(method, url, json=body)
 
-    assert answer.status_code == 404
-    assert answer.json()["code"] == "KEY_NOT_FOUND"
+        assert (answer.status_code, answer.json()["code"]) == (404, "KEY_NOT_FOUND"), id_
 
 
-@pytest.mark.parametrize("key", ["reads", "calls", "wrong"])
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/api/admin/keys"),
-        ("GET", "/api/admin/keys/mine"),
-        ("POST", "/api/admin/keys"),
-        ("PATCH", "/api/admin/keys/mine"),
-        ("DELETE", "/api/admin/keys/mine"),
-        ("GET", "/api/admin/tenants"),
-        ("PUT", "/api/admin/tenants/a"),
-        ("DELETE", "/api/admin/tenants/configured"),
-        ("PUT", "/api/admin/prices/first/first-chat"),
-        ("DELETE", "/api/admin/prices/first/first-chat"),
-        ("GET", "/api/admin/providers"),
-        ("PATCH", "/api/admin/providers/first"),
-        ("POST", "/api/admin/breakers/first/reset"),
-    ],
-)
-async def test_nobody_but_an_admin_gets_there(office: Office, key: str, method: str, path: str) -> None:
-    await made(office, id="mine")
+ADMINS_ONLY = [
+    ("GET", "/api/admin/keys"),
+    ("GET", "/api/admin/keys/mine"),
+    ("POST", "/api/admin/keys"),
+    ("PATCH", "/api/admin/keys/mine"),
+    ("DELETE", "/api/admin/keys/mine"),
+    ("GET", "/api/admin/tenants"),
+    ("PUT", "/api/admin/tenants/a"),
+    ("DELETE", "/api/admin/tenants/configured"),
+    ("PUT", "/api/admin/prices/first/first-chat"),
+    ("DELETE", "/api/admin/prices/first/first-chat"),
+    ("GET", "/api/admin/providers"),
+    ("PATCH", "/api/admin/providers/first"),
+    ("POST", "/api/admin/breakers/first/reset"),
+]
 
-    answer = await office.client(key).request(method, path, json={})
 
-    assert answer.status_code == (401 if key == "wrong" else 403)
-    assert (await office.client().get("/api/admin/keys/mine")).json()["revoked_at"] is None
+@pytest.mark.parametrize(("key", "status"), [("reads", 403), ("calls", 403), ("wrong", 401)])
+async def test_nobody_but_an_admin_gets_there(office: Office, key: str, status: int) -> None:
+    kept = {name: value for name, value in (await made(office, id="mine")).items() if name != "key"}
+
+    for method, path in ADMINS_ONLY:
+        answer = await office.client(key).request(method, path, json={})
+
+        assert answer.status_code == status, f"{method} {path}"
+        assert (await office.client().get("/api/admin/keys/mine")).json() == kept, f"{method} {path}"
 
 
 async def test_a_key_of_the_book_with_role_admin_may_do_what_admins_do_until_it_is_revoked(
