@@ -5,6 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("no clocks", deadline=None)  # no test says how long something may take
+settings.load_profile("no clocks")
 
 
 def pytest_configure() -> None:

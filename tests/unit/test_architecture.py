@@ -6,6 +6,7 @@ others. The row with the longest matching path counts. A new folder needs a row 
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,3 +140,14 @@ def test_a_file_imports_only_what_its_ring_may() -> None:
 
     assert len(FILES) > 100
     assert not strangers, "their rows in RINGS do not let them"
+
+
+def test_nothing_cites_a_document_that_the_repository_does_not_have() -> None:
+    cited = re.compile(r"\bcontract \d|\bseed 00\d|\barchitecture D?\d|\bcase \d", re.IGNORECASE)
+    pages = [*ROOT.rglob("*.py"), *(ROOT.parent / "docs").rglob("*.md"), ROOT.parent / "README.md"]
+
+    citing = [
+        page.relative_to(ROOT.parent).as_posix() for page in pages if cited.search(page.read_text("utf-8"))
+    ]
+
+    assert citing == []

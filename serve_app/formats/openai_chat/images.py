@@ -1,4 +1,4 @@
-"""Images in chat messages: finding them and refusing what nobody could look at (contract 1.6, 3.7)."""
+"""Images in chat messages: find them, and refuse those that no model could look at."""
 
 import base64
 import binascii
