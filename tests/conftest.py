@@ -1,7 +1,9 @@
 """What every test shares."""
 
+import os
 import signal
 from collections.abc import Iterator
+from random import randrange
 from typing import Any
 
 import pytest
@@ -11,14 +13,17 @@ settings.register_profile("no clocks", deadline=None)  # no test says how long s
 settings.load_profile("no clocks")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """
     A shell has whatever it starts in the background ignore Ctrl-C, and what that starts as well.
 
-    Some tests stop what they have started so, and have to get through.
+    Some tests stop what they have started so, and have to get through. Processes that share the tests have
+    one order of sets, another one each run: they must find the same tests.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if getattr(config.option, "numprocesses", None):  # xdist's processes, still to be started
+        os.environ.setdefault("PYTHONHASHSEED", str(randrange(2**32)))
 
 
 @pytest.hookimpl(optionalhook=True)  # xdist's: there only where tests are shared out between processes
