@@ -215,8 +215,10 @@ class Dispatcher:
         """Why a request goes no further, whatever it is for."""
         try:
             check_said_once(scope)
+            given_request_id(
+                scope
+            )  # first: every later refusal repeats the id, and it must be one that can be
             self._origins.check(scope, path, needs_key)
-            given_request_id(scope)
         except (Forbidden, InvalidRequest) as error:
             return error
         return None
