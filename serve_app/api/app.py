@@ -215,9 +215,7 @@ class Dispatcher:
         """Why a request goes no further, whatever it is for."""
         try:
             check_said_once(scope)
-            given_request_id(
-                scope
-            )  # first: every later refusal repeats the id, and it must be one that can be
+            given_request_id(scope)  # before any other refusal, which would repeat a bad id
             self._origins.check(scope, path, needs_key)
         except (Forbidden, InvalidRequest) as error:
             return error
