@@ -285,7 +285,7 @@ class LeaseClient:
             self._turn(account, now)
             if now - account.touched <= IDLE_S:
                 continue
-            account.free = min(account.free, 0)
+            self._drop_free(account)
             if not (account.free or account.reserved or account.used or account.unsent):
                 del self._accounts[name]
         return {
@@ -323,14 +323,25 @@ class LeaseClient:
         for name in names:
             account = self._accounts.get(name)
             if account is not None and account.free > 0:
-                account.free = 0
+                self._drop_free(account)
                 any_free = True
         return any_free
 
     def lose_free(self) -> None:
         """Drop unused quota: after a long silence the control plane may have leased it to other routers."""
         for account in self._accounts.values():
-            account.free = min(account.free, 0)
+            self._drop_free(account)
+
+    def _drop_free(self, account: _Account) -> None:
+        """
+        Drop unused quota, and with it the refusal of more.
+
+        A refusal says that the cluster has not as much on top of what this router held. Whatever it no longer
+        holds is there for everyone, and may be enough.
+        """
+        if account.free > 0:
+            account.free = 0
+            self._refusals.pop(account.limit.id, None)
 
     def forgive(self) -> None:
         """Forget refusals, because limits have changed."""

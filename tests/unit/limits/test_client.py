@@ -327,3 +327,27 @@ def test_credit_is_idle_from_the_last_time_on_that_anything_was_done_with_it(wha
 
     assert still is not None
     assert bool(still.free) is (what != "nothing")
+
+
+def refused_more(limit: Limit) -> LeaseClient:
+    """A router with 1 in hand, which was refused 1 more."""
+    lease_client = lent(limit, 1)
+    lease_client.ask([(limit, 2)], NOW)
+    lease_client.take({limit.id: Grant(0, limit.amount, window_of(limit))}, lease_client.wants(), NOW)
+    assert lease_client.shortfall([(limit, 2)], NOW) is not None
+    return lease_client
+
+
+@pytest.mark.parametrize("limit", EVERY, ids=lambda limit: limit.id)
+def test_who_gave_back_what_it_had_asks_anew(limit: Limit) -> None:
+    """The refusal was of more than it held; what it no longer holds may be enough."""
+    gave_back = refused_more(limit)
+    gave_back.give_back([limit.id])
+    lost = refused_more(limit)
+    lost.lose_free()
+    unasked = refused_more(limit)
+    unasked.give_back([])
+
+    assert gave_back.shortfall([(limit, 1)], NOW) is None
+    assert lost.shortfall([(limit, 1)], NOW) is None
+    assert unasked.shortfall([(limit, 2)], NOW) is not None, "and who kept it does not"
