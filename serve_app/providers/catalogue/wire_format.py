@@ -8,6 +8,8 @@ class WireFormat(StrEnum):
 
     OPENAI_CHAT = "openai_chat"
     OPENAI_EMBEDDINGS = "openai_embeddings"
+    OPENAI_RESPONSES = "openai_responses"
+    ANTHROPIC_MESSAGES = "anthropic_messages"
 
 
 OPENAI = frozenset({WireFormat.OPENAI_CHAT, WireFormat.OPENAI_EMBEDDINGS})
