@@ -1,1 +1,1 @@
-"""What was used: entries, the journal they are written to first, and reports over them."""
+"""Accounting of usage: entries, the journal they are first written to, and reports over them."""

@@ -1,7 +1,7 @@
 """
-What was spent, summed up for people: by type of provider, and by whatever they ask for.
+Cost reports: sums of the ledger by type of provider, or by the dimensions that were asked for.
 
-Pure: the ledger's sums in, nano-dollars out.
+Pure: takes the ledger's sums and returns nano-dollars.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ UNKNOWN = "unknown"  # the type of a provider that is no longer configured
 
 
 class By(StrEnum):
-    """What sums can be told apart by."""
+    """The dimensions of a cost report."""
 
     DAY = "day"
     PROVIDER = "provider"
@@ -26,7 +26,13 @@ class By(StrEnum):
 
 @dataclass(slots=True)
 class Sum:
-    """What some attempts came to; `cost` is in nano-dollars, `machine_ms` of machines of one's own."""
+    """
+    The usage and cost of some attempts.
+
+    Attributes:
+        cost: in nano-dollars.
+        machine_ms: the time of local machines.
+    """
 
     attempts: int = 0
     failed: int = 0
@@ -36,6 +42,7 @@ class Sum:
     machine_ms: int = 0
 
     def add(self, spend: Spend) -> None:
+        """Add one row of the ledger's sums."""
         self.attempts += spend.attempts
         self.failed += spend.failed
         self.input_tokens += spend.input_tokens
@@ -45,19 +52,22 @@ class Sum:
 
     @property
     def tokens(self) -> int:
+        """Return input and output tokens together."""
         return self.input_tokens + self.output_tokens
 
     @property
     def success_rate(self) -> float:
+        """Return the share of attempts that succeeded; 0.0 without attempts."""
         return round((self.attempts - self.failed) / self.attempts, 4) if self.attempts else 0.0
 
     @property
     def error_rate(self) -> float:
+        """Return the share of attempts that failed; 0.0 without attempts."""
         return round(self.failed / self.attempts, 4) if self.attempts else 0.0
 
 
 def by_type(spends: Iterable[Spend], types: Mapping[str, str]) -> dict[str, Sum]:
-    """Sums by type of provider; `types` is by provider id."""
+    """Return the sums by type of provider; `types` is by provider id."""
     found: dict[str, Sum] = {}
     for spend in spends:
         found.setdefault(types.get(spend.provider_id, UNKNOWN), Sum()).add(spend)
@@ -65,10 +75,10 @@ def by_type(spends: Iterable[Spend], types: Mapping[str, str]) -> dict[str, Sum]
 
 
 def broken_down(spends: Iterable[Spend], by: Sequence[By]) -> list[tuple[tuple[str, ...], Sum]]:
-    """Sums by all of these together, in order."""
+    """Return the sums by all of these dimensions together, in order."""
     found: dict[tuple[str, ...], Sum] = {}
     for spend in spends:
-        found.setdefault(tuple(_value(spend, what) for what in by), Sum()).add(spend)
+        found.setdefault(tuple(_value(spend, dimension) for dimension in by), Sum()).add(spend)
     return sorted(found.items(), key=lambda row: row[0])
 
 

@@ -1,17 +1,17 @@
-"""One line of the ledger: an attempt that cost something or might have, or time that nobody used."""
+"""An entry of the ledger: an attempt that cost something or may have, or the idle time of a machine."""
 
 from enum import StrEnum
 from typing import NamedTuple
 
 from serve_app.pricing.usage import Usage
 
-IDLE = "idle"  # the operation of an entry for time in which a machine had nothing to do
+IDLE = "idle"  # the operation of an entry for the idle time of a machine
 CORRECTION = "correction"  # the operation of an entry by which an operator corrects others
-NOT_A_TENANT = "(idle)"  # whose entries these are; no tenant and no caller can be called so
+NOT_A_TENANT = "(idle)"  # the tenant and caller of idle entries; not a valid name of either
 
 
 class EntryOutcome(StrEnum):
-    """How the attempt ended. `lost`: its router died while it was under way, so nobody knows."""
+    """The outcome of an attempt. `lost`: its router died during the attempt, so the outcome is unknown."""
 
     SERVED = "served"
     FAILED = "failed"
@@ -21,13 +21,19 @@ class EntryOutcome(StrEnum):
 
 class Entry(NamedTuple):
     """
-    What one attempt used and cost; never changed once it is written.
+    The usage and cost of one attempt; immutable once it is written.
 
-    `number` counts from 1 within `journal`, the life of one router: together they name the entry, so that it
-    is taken in once however often it is sent. `at` is when the attempt ended, in seconds since the epoch.
-    `tenant` pays, `caller` is the key or user behind the request. `cost` is in nano-dollars, None when nobody
-    knows the price. `attempt` counts within the request. Spans are in seconds, from admission;
-    `first_token_s` is for streams only.
+    Attributes:
+        journal: the journal of one router process; with `number` it identifies the entry, so that an entry
+            that is sent twice counts once.
+        number: counts from 1 within the journal.
+        attempt: counts within the request.
+        at: when the attempt ended, in seconds since the epoch.
+        tenant: who pays.
+        caller: the key or user behind the request.
+        cost: in nano-dollars; None: the price is unknown.
+        latency_s: seconds since admission.
+        first_token_s: seconds since admission; for streams only.
     """
 
     journal: str

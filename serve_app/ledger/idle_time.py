@@ -1,4 +1,4 @@
-"""What a machine of one's own costs while it has nothing to do."""
+"""The cost of a local machine while it is idle."""
 
 from serve_app.ledger.entry import IDLE, NOT_A_TENANT, Entry, EntryOutcome
 from serve_app.pricing.price import FREE
@@ -7,10 +7,14 @@ from serve_app.pricing.usage import Usage
 
 class IdleTime:
     """
-    Writes down the idle time of one machine: with its requests' shares, all of its time is in the ledger.
+    Makes the entries for the idle time of one machine.
 
-    `journal` names this life of the machine, `hourly` is what an hour of it costs in nano-dollars. Its time
-    begins at `since`, in seconds on the scale of a clock that does not go back.
+    Together with the shares of its requests, they account for all of the machine's time.
+
+    Args:
+        journal: identifies this run of the machine.
+        hourly: the cost of an hour, in nano-dollars.
+        since: when its time begins, in seconds on a monotonic clock.
     """
 
     def __init__(self, journal: str, provider_id: str, model_id: str, hourly: int, since: float) -> None:
@@ -19,20 +23,22 @@ class IdleTime:
         self._model_id = model_id
         self._price = FREE.with_machine(hourly)
         self._since = since
-        self._told_ms = 0
+        self._reported_ms = 0
         self._number = 0
 
     def entry(self, at: float, now: float, busy_s: float) -> Entry | None:
         """
-        The idle time since the last entry; None where there was none.
+        Return an entry for the idle time since the last one; None: the machine was not idle.
 
-        `at` is the moment in seconds since the epoch, `now` the same on the clock's scale; until then
-        requests had the machine for `busy_s` in all.
+        Args:
+            at: the current time, in seconds since the epoch.
+            now: the same moment on the monotonic clock.
+            busy_s: for how long requests used the machine until then, in total.
         """
-        idle_ms = int(1000 * (now - self._since - busy_s)) - self._told_ms
+        idle_ms = int(1000 * (now - self._since - busy_s)) - self._reported_ms
         if idle_ms <= 0:
             return None
-        self._told_ms += idle_ms
+        self._reported_ms += idle_ms
         self._number += 1
         usage = Usage(requests=0, machine_ms=idle_ms)
         return Entry(

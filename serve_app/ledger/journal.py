@@ -1,4 +1,4 @@
-"""Where a router writes down what it has to account for, before anybody else has heard of it."""
+"""A router's journal: where entries are written before they are sent to the control plane."""
 
 from collections import deque
 from itertools import islice
@@ -9,14 +9,17 @@ from serve_app.pricing.usage import Usage
 
 
 class JournalFull(Exception):
-    """The disk takes no more. The journal is as it was before; the same call may be tried again."""
+    """The disk is full. The journal is unchanged, and the call may be repeated."""
 
 
 class Begun(NamedTuple):
     """
-    An attempt at its beginning, and what it may use and cost at worst: `usage`, and `cost` in nano-dollars.
+    An attempt that is about to begin, with the most that it may use and cost.
 
-    `at` is in seconds since the epoch. The other fields are as in Entry.
+    Attributes:
+        at: in seconds since the epoch.
+        usage: the upper bound of its usage.
+        cost: the upper bound of its cost in nano-dollars; None: the price is unknown.
     """
 
     request_id: str
@@ -33,32 +36,50 @@ class Begun(NamedTuple):
 
 
 class Journal(Protocol):
-    """The journal of one router; `name` is new for every process, and is the `journal` of its entries."""
+    """
+    The journal of one router.
+
+    Attributes:
+        name: new for every process; the `journal` of its entries.
+        last: the number of the newest entry; 0: there is none.
+    """
 
     name: str
     last: int  # the number of the newest entry, 0 without any
 
     def opened(self, begun: Begun) -> int:
-        """An attempt begins: its ticket, to be given back when it ends. Raises JournalFull, OSError."""
+        """
+        Record the beginning of an attempt and return its ticket, which ends it later.
+
+        Raises:
+            JournalFull: the disk is full.
+            OSError: the journal cannot be written.
+        """
 
     def append(self, entry: Entry, ticket: int = 0) -> None:
-        """What an attempt came to; with its ticket, which ends it. Raises JournalFull, OSError."""
+        """
+        Write an entry; its ticket ends the attempt.
+
+        Raises:
+            JournalFull: the disk is full.
+            OSError: the journal cannot be written.
+        """
 
     def written(self, number: int) -> None:
-        """Everything up to this number is in the ledger, and need not be kept here."""
+        """Drop the entries up to this number, because they are in the ledger."""
 
     def pending(self, after: int = 0, limit: int = 1000) -> list[Entry]:
-        """The first entries after this number that are not known to be in the ledger. Raises OSError."""
+        """Return the first entries after this number that may not be in the ledger yet. Raises OSError."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the journal and release its file."""
 
 
 class MemoryJournal:
     """
-    A journal that does not outlive its process, and keeps the newest `most` entries.
+    A journal in memory, which keeps the newest `most` entries and ends with its process.
 
-    For a gateway that has no ledger: there is nothing to be lost.
+    For a gateway without a ledger, which has nothing to lose.
     """
 
     def __init__(self, name: str, most: int = 10_000) -> None:

@@ -1,13 +1,15 @@
-"""How far the ledger has come with the entries of one router."""
+"""The progress of one router's entries into the ledger."""
 
 from typing import NamedTuple
 
 
 class Mark(NamedTuple):
     """
-    How far a journal has come: its entries up to `taken` were heard of, up to `written` are in the store.
+    The progress of a journal.
 
-    What is not taken in is sent again; what is not written stays in the journal.
+    Attributes:
+        taken: the control plane has the entries up to this number; later ones are sent again.
+        written: the store has the entries up to this number; later ones stay in the journal.
     """
 
     taken: int = 0

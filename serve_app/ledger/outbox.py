@@ -1,4 +1,4 @@
-"""What one router has to account for: in its journal first, and then on its way to the authority."""
+"""The entries of one router on their way through its journal to the control plane."""
 
 import logging
 from collections import deque
@@ -16,9 +16,9 @@ log = logging.getLogger("sekha.control")
 
 class Outbox:
     """
-    The entries of one router, from their making until they are in the store.
+    The entries of one router, from their creation until they are in the store.
 
-    While the journal cannot be written, entries wait in memory, and are written down as soon as it can.
+    While the journal cannot be written, entries wait in memory and are written as soon as possible.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -29,21 +29,24 @@ class Outbox:
 
     @property
     def name(self) -> str:
-        """The journal's name."""
+        """Return the journal's name."""
         return self._journal.name
 
     @property
     def taken(self) -> int:
-        """Up to which number the authority has the entries, as far as it has said."""
+        """Return the number up to which the control plane has confirmed entries."""
         return self._mark.taken
 
     @property
     def has_news(self) -> bool:
-        """Whether something is not in the store yet."""
+        """Return whether some entries are not in the store yet."""
         return bool(self._waiting) or self._mark.written < self._journal.last
 
     def begin(self, begun: Begun) -> int | None:
-        """Write down that an attempt is about to begin: its ticket, None when that cannot be written."""
+        """
+        Record in the journal that an attempt begins; return its ticket, None if the journal cannot be
+        written.
+        """
         try:
             return self._journal.opened(begun)
         except (JournalFull, OSError) as error:
@@ -52,16 +55,16 @@ class Outbox:
 
     @property
     def next_number(self) -> int:
-        """The number that the next entry has to have."""
+        """Return the number that the next entry must have."""
         return self._journal.last + len(self._waiting) + 1
 
     def append(self, entry: Entry, ticket: int) -> None:
-        """Write down the next entry."""
+        """Write the next entry to the journal."""
         self._waiting.append((entry, ticket))
         self._write()
 
     def unsent(self) -> tuple[Entry, ...]:
-        """The first entries that the authority has not taken in, in order."""
+        """Return the first entries that the control plane has not confirmed, in order."""
         self._write()
         after = self._mark.taken
         if after >= self._journal.last:
@@ -76,19 +79,19 @@ class Outbox:
             return ()
 
     def heard(self, mark: Mark, anew: bool) -> None:
-        """How far the authority has come; `anew`: it was started again, and may have gone back."""
+        """Record the progress that the control plane reports; `anew`: it was restarted, and may be behind."""
         if not anew:
             taken, written = max(mark.taken, self._mark.taken), max(mark.written, self._mark.written)
             mark = Mark(taken, written)
         if mark.written > self._mark.written:
             try:
                 self._journal.written(mark.written)
-            except (JournalFull, OSError) as error:  # it only is longer than it has to be
+            except (JournalFull, OSError) as error:  # harmless: it is only longer than necessary
                 log.error("the journal cannot be trimmed: %s", error)
         self._mark = mark
 
     def close(self) -> None:
-        """Let go of the journal; what is not in the store yet stays there for an heir."""
+        """Close the journal; entries that are not in the store yet stay there for the journal recovery."""
         self._journal.close()
 
     def _write(self) -> None:

@@ -1,4 +1,4 @@
-"""What the authority keeps beyond its own life, and the port to wherever that is kept."""
+"""The persistent state of the control plane, and the protocol of the store that keeps it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,17 +8,20 @@ from serve_app.ledger.entry import Entry
 
 
 class StoreUnavailable(Exception):
-    """The store does not answer, or not in time. What was to be written is to be written again."""
+    """The store does not answer in time. What was not written must be written again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spend:
     """
-    What was spent, summed up.
+    Sums of usage and cost for one day.
 
-    `day` is the day's first moment in UTC, in seconds since the epoch (of days long gone: their month's).
-    `cost` is in nano-dollars; the tokens are whole sums, every kind of input in the first of them;
-    `machine_ms` is of machines of one's own.
+    Attributes:
+        day: the start of the day in UTC, in seconds since the epoch; old days are merged into their month.
+        input_tokens: the total, with every kind of input.
+        output_tokens: the total, with every kind of output.
+        cost: in nano-dollars.
+        machine_ms: the time of local machines.
     """
 
     day: float
@@ -37,9 +40,11 @@ class Spend:
 @dataclass(frozen=True, slots=True)
 class Record:
     """
-    Something an operator has set at run time; `body` None takes it away.
+    A setting that an operator has made at run time.
 
-    `kind` is `tenant`, `key`, `limit`, `price`, `provider` or `backend`; `body` is plain JSON.
+    Attributes:
+        kind: `tenant`, `key`, `limit`, `price`, `provider` or `backend`.
+        body: plain JSON; None removes the setting.
     """
 
     kind: str
@@ -50,9 +55,13 @@ class Record:
 @dataclass(frozen=True, slots=True)
 class Change:
     """
-    Who changed what, and when: a line of the audit.
+    A line of the audit log.
 
-    `who` is a key's id or a user's name, never a key; `before` and `after` are plain JSON without secrets.
+    Attributes:
+        at: in seconds since the epoch.
+        who: the id of a key or the name of a user; never a key.
+        before: plain JSON without secrets.
+        after: plain JSON without secrets.
     """
 
     at: float
@@ -65,39 +74,42 @@ class Change:
 
 class Store(Protocol):
     """
-    The ledger, its sums, what operators changed, and the audit.
+    The ledger, its sums, the operators' settings and the audit log.
 
     One process writes, many may read. Every call raises StoreUnavailable.
     """
 
     async def open(self) -> None:
-        """Connect and bring the tables to this version."""
+        """Connect, and migrate the tables to this version."""
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
 
     async def write(self, entries: Sequence[Entry]) -> None:
-        """Take in entries and add them to the sums, all or nothing; those already there are passed over."""
+        """Write all of these entries and add them to the sums, or none; skip those that are there already."""
 
     async def written(self) -> Mapping[str, int]:
-        """The highest number taken in of every journal that may still be sent."""
+        """Return the highest number written, for every journal that may still be sent."""
 
     async def spends(self, since: float = 0.0, until: float | None = None) -> Sequence[Spend]:
-        """The sums of the days from `since` to before `until`."""
+        """Return the sums of the days from `since` to before `until`."""
 
     async def entries(
         self, limit: int = 100, tenant: str | None = None, before: float | None = None
     ) -> Sequence[Entry]:
-        """The newest entries first."""
+        """Return entries, the newest first."""
 
     async def records(self) -> tuple[int, Sequence[Record]]:
-        """Everything operators have set, and the epoch: how many changes there have been."""
+        """Return the revision, which counts the changes so far, and all settings of operators."""
 
     async def change(self, records: Sequence[Record], change: Change) -> int:
-        """Set (or take away) these and write the audit's line, all or nothing; the new epoch."""
+        """
+        Set or remove these records and write the line of the audit log, all or nothing; return the new
+        revision.
+        """
 
     async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
-        """The audit, newest first."""
+        """Return lines of the audit log, the newest first."""
 
     async def prune(self, now: float) -> int:
-        """Drop what is older than it has to be kept; how many entries that were."""
+        """Delete what is older than its retention time; return the number of deleted entries."""

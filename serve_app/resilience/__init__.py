@@ -1,1 +1,1 @@
-"""When to leave a provider alone, and for how long to wait: pure, with time as an argument."""
+"""Circuit breakers, retries and time limits. Pure: time is an argument."""

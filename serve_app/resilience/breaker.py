@@ -1,15 +1,15 @@
 """
-One circuit breaker, as a plain value: no clock, no lock, no Ray.
+A circuit breaker as an immutable value: no clock, no lock, no Ray.
 
     closed    -- `failure_threshold` failures in a row --------->  open
     closed    -- `failure_rate` of the last ten seconds' calls ->  open
     open      -- `reset_timeout` after it opened --------------->  half_open
-    open      -- a free health check finds the provider well --->  half_open
+    open      -- a free health check succeeds ------------------>  half_open
     half_open -- `success_threshold` probes succeed ------------>  closed
     half_open -- a probe fails --------------------------------->  open, for twice as long
 
-Every method gives back the breaker as it is afterwards. A router keeps a copy and replays what it has seen
-since (see `control/cache.py`); the authority's copy is the truth.
+Every method returns the resulting breaker. A router keeps a copy and replays its own observations on it (see
+`control/cache.py`); the control plane's copy is authoritative.
 """
 
 from enum import StrEnum
@@ -19,7 +19,7 @@ from serve_app.config.policy import BreakerPolicy
 from serve_app.resilience.outcome import Outcome
 from serve_app.resilience.window import WINDOW_S, Window, calls_in, counted, failures_in
 
-SAME_DEATH_S = 10.0  # what a replica had is lost within that; the clocks of two routers may differ
+SAME_DEATH_S = 10.0  # a death ends all attempts within this span; the clocks of routers may differ
 
 
 class BreakerState(StrEnum):
@@ -32,12 +32,15 @@ class BreakerState(StrEnum):
 
 class Breaker(NamedTuple):
     """
-    Times are seconds since the epoch.
+    The state of one provider's circuit breaker. Times are in seconds since the epoch.
 
-    `failure_count` counts failures in a row. `probe_until`: a probe is out and has until then to report; that
-    moment is also its name, by which its report is told from one that comes late. `counted_deaths`: replicas
-    of ours whose death is among the failures in a row, each with its moment. `openings` counts how often it
-    has opened since it was last closed; `window` holds the calls of the last seconds, while it is closed.
+    Attributes:
+        failure_count: failures in a row.
+        probe_until: when the probe that is in flight times out; also the probe's id, by which a late report
+            is recognized. None: no probe is in flight.
+        counted_deaths: the local replicas whose death is among the failures in a row, each with its time.
+        openings: how often it has opened since it was last closed.
+        window: the calls of the last ten seconds, while closed.
     """
 
     state: BreakerState = BreakerState.CLOSED
@@ -51,7 +54,7 @@ class Breaker(NamedTuple):
     window: Window = ()
 
     def at(self, now: float, policy: BreakerPolicy) -> "Breaker":
-        """The breaker as it is at `now`: an open one whose time is up is half open."""
+        """Return the breaker as of `now`: an open one whose timeout has passed is half open."""
         if self.state is BreakerState.OPEN and now >= self.opens_at(policy):
             return self._entered(BreakerState.HALF_OPEN, now)
         return self
@@ -60,16 +63,17 @@ class Breaker(NamedTuple):
         """
         Return when an open breaker lets a probe through.
 
-        That is counted from when it opened: attempts that began before and fail later say nothing new.
+        The timeout counts from when it opened. Attempts that began before then and fail later do not extend
+        it.
         """
         return self.last_change + policy.wait_s(self.openings)
 
     def found_well(self, at: float, policy: BreakerPolicy) -> "Breaker":
         """
-        Return the breaker after a free health check that began at `at` found the provider well.
+        Return the breaker after a free health check that began at `at` and succeeded.
 
-        A check from before it opened, or from shortly after, proves nothing, nor does one where checks are
-        off.
+        A check that began before it opened, or within `check_interval_s` after that, is ignored. So is every
+        check where checks are off.
         """
         is_due = policy.check_interval_s > 0 and at >= self.last_change + policy.check_interval_s
         if self.state is BreakerState.OPEN and is_due:
@@ -77,12 +81,12 @@ class Breaker(NamedTuple):
         return self
 
     def admits_without_asking(self) -> bool:
-        """A closed breaker lets everyone through; a half-open one only who holds its probe."""
+        """Return whether every request may be sent; a half-open breaker admits only its probe."""
         return self.state is BreakerState.CLOSED
 
     def probed(self, now: float, policy: BreakerPolicy) -> "Breaker | None":
         """
-        The breaker with a probe sent out; None when there is none to have.
+        Return the breaker with a probe in flight; None if no probe can be sent now.
 
         A probe that has not reported within `half_open_timeout` is forgotten, so that one lost probe never
         keeps a recovered provider out.
@@ -93,7 +97,7 @@ class Breaker(NamedTuple):
         return breaker._replace(probe_until=now + policy.half_open_timeout)
 
     def probe_is_out(self, now: float) -> bool:
-        """Whether somebody is trying the provider at this moment."""
+        """Return whether a probe is in flight at `now`."""
         return self.probe_until is not None and now < self.probe_until
 
     def heard(
@@ -105,14 +109,19 @@ class Breaker(NamedTuple):
         lost_with: str | None = None,
     ) -> "Breaker":
         """
-        The breaker after the end of one attempt; `probe` is its name if it was a probe.
+        Return the breaker after the end of one attempt.
 
-        `lost_with`: the replica of ours that died and took the attempt with it. However many it had, that is
-        one failure: the provider's other replicas are as well as they were. But one that keeps losing what it
-        has is not dead, and counts each time.
+        While half open, only probes count: an attempt that began before the outage proves nothing. A probe
+        that reports late counts too, but does not release the probe that is in flight.
 
-        While half open only probes have a say: an attempt that began before the outage proves nothing. A
-        probe that reports late has its say too, but does not give back the place of the one that is out.
+        Args:
+            outcome: the result of the attempt.
+            probe: the id of the probe; None: the attempt was not a probe.
+            now: when the attempt ended.
+            policy: the provider's settings.
+            lost_with: the local replica that died and ended the attempt. All attempts that it ended within
+                `SAME_DEATH_S` count as one failure, because other replicas are healthy; later ones count
+                again.
         """
         still_out = None if probe == self.probe_until else self.probe_until
         match self.state, outcome:
@@ -126,7 +135,7 @@ class Breaker(NamedTuple):
                     window=counted(self.window, now, failed=False),
                 )
                 return succeeded._tripped(now, policy)
-            case BreakerState.CLOSED, Outcome.FAILURE if self._has_mourned(lost_with, now):
+            case BreakerState.CLOSED, Outcome.FAILURE if self._has_counted(lost_with, now):
                 return self
             case BreakerState.CLOSED, Outcome.FAILURE:
                 failed = self._replace(
@@ -148,15 +157,15 @@ class Breaker(NamedTuple):
                 failed = self._replace(failure_count=self.failure_count + 1, last_failure=now)
                 return failed._entered(BreakerState.OPEN, now)
             case BreakerState.HALF_OPEN, Outcome.IGNORED if probe is not None:
-                return self._replace(probe_until=still_out)  # it proved nothing: let another try
+                return self._replace(probe_until=still_out)  # it proved nothing: allow another probe
         return self
 
     def reset(self, now: float) -> "Breaker":
-        """Closed by hand, with nothing held against the provider."""
+        """Return a closed breaker without failures."""
         return Breaker(last_change=now)
 
     def _tripped(self, now: float, policy: BreakerPolicy) -> "Breaker":
-        """Open, if there were too many failures in a row or too many among the last calls."""
+        """Return an open breaker if there were too many failures in a row or among the last calls."""
         if self.failure_count >= policy.failure_threshold:
             return self._entered(BreakerState.OPEN, now)
         if policy.failure_rate is None or self.last_failure is None or now - self.last_failure > WINDOW_S:
@@ -166,7 +175,7 @@ class Breaker(NamedTuple):
             return self
         return self._replace(failure_count=failures)._entered(BreakerState.OPEN, now)
 
-    def _has_mourned(self, replica: str | None, now: float) -> bool:
+    def _has_counted(self, replica: str | None, now: float) -> bool:
         return any(name == replica and abs(now - at) <= SAME_DEATH_S for name, at in self.counted_deaths)
 
     def _entered(self, state: BreakerState, now: float) -> "Breaker":

@@ -1,11 +1,11 @@
-"""A moment by which the whole request must be done, all attempts together."""
+"""The deadline of a whole request, with all its attempts."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """`at` is on the clock's monotonic scale, in seconds."""
+    """The latest moment at which a request must end; `at` is in seconds on the clock's monotonic scale."""
 
     at: float
 
@@ -14,5 +14,5 @@ class Deadline:
         return cls(now + seconds)
 
     def remaining(self, now: float) -> float:
-        """Seconds left; never below zero."""
+        """Return the remaining seconds; never below zero."""
         return max(0.0, self.at - now)

@@ -1,4 +1,4 @@
-"""How long a target takes, as a moving average that forgets."""
+"""The latency of a target, as an exponentially decaying average."""
 
 from math import exp
 
@@ -8,9 +8,9 @@ _DECAY = 0.6931471805599453 / HALF_LIFE_S
 
 class Latency:
     """
-    An average in which a sample counts half after a minute.
+    An average in which a sample has half its weight after a minute.
 
-    The weight of the past depends on the time that passed, not on how many requests came.
+    The weight of older samples depends on the time that has passed, not on the number of requests.
     """
 
     __slots__ = ("_at", "_mean", "_weight")
@@ -21,7 +21,7 @@ class Latency:
         self._at = 0.0
 
     def add(self, seconds: float, now: float) -> None:
-        """Take in one sample, seen at `now`."""
+        """Add one sample, measured at `now`."""
         kept = self._weight * exp(-_DECAY * max(0.0, now - self._at))
         self._weight = kept + 1.0
         self._mean += (seconds - self._mean) / self._weight
@@ -29,5 +29,5 @@ class Latency:
 
     @property
     def mean_s(self) -> float | None:
-        """Seconds; None before the first sample."""
+        """Return the average in seconds; None before the first sample."""
         return self._mean if self._weight else None

@@ -1,10 +1,10 @@
-"""What an attempt, or a look, says about the provider."""
+"""The outcome of an attempt or a health check, as a breaker counts it."""
 
 from enum import StrEnum
 
 from serve_app.errors import FailureKind, UpstreamError
 
-_SAYS_NOTHING = (
+_NEUTRAL = (
     FailureKind.NOT_FOUND,
     FailureKind.SATURATED,
     FailureKind.REFUSED_ADDRESS,
@@ -14,9 +14,12 @@ _SAYS_NOTHING = (
 
 class Outcome(StrEnum):
     """
-    A caller's mistake is no sign of the provider's health, so there is a third word for it.
+    The outcome of an attempt or a health check.
 
-    `WELL` is no attempt's: a free health check found the provider well.
+    Attributes:
+        IGNORED: the attempt says nothing about the provider's health, for example because of a caller's
+            mistake.
+        WELL: a free health check succeeded; never the outcome of an attempt.
     """
 
     SUCCESS = "success"
@@ -27,13 +30,13 @@ class Outcome(StrEnum):
 
 def outcome_of(failure: UpstreamError | None) -> Outcome:
     """
-    Outages, timeouts, rate limits and a dead key count against the provider.
+    Return how a breaker counts an attempt; `failure` None is a success.
 
-    What the caller got wrong does not, nor does a model that the provider does not have: its others are well.
-    A queue of our own that is full says nothing about who it leads to, nor does an exception of our own code,
-    nor an address that we do not call.
+    Outages, timeouts, rate limits and a rejected API key count against the provider. These do not: mistakes
+    of the caller, a model that the provider does not have, a full queue of the gateway, an internal error of
+    the gateway, and an address that the gateway does not call.
     """
     if failure is None:
         return Outcome.SUCCESS
-    innocent = failure.callers_fault or failure.failure in _SAYS_NOTHING
+    innocent = failure.callers_fault or failure.failure in _NEUTRAL
     return Outcome.IGNORED if innocent else Outcome.FAILURE

@@ -1,11 +1,11 @@
 """
-What follows a failed attempt: the same target again, another one, or nobody.
+The step after a failed attempt: retry, fall back to another target, or give up.
 
-    refused in a word, somebody else can be asked   once more within half a second, then the next target
-    refused in a word, nobody else can be asked     again, after growing waits
-    silent, or cut off                              the next target; not this one again for this request
+    error response, another target is available     one retry within half a second, then the next target
+    error response, no other target is available    retries after growing delays
+    timeout, or broken off                          the next target; this one not again for this request
 
-Pure: how often it was tried, how far it came, how much time is left and a number drawn by chance are
+Pure: the number of retries, the progress of the attempt, the remaining time and a random number are
 arguments.
 """
 
@@ -16,33 +16,36 @@ from typing import NamedTuple
 from serve_app.config.policy import Patience, RetryPolicy
 from serve_app.errors import FailureKind, ReplicaLost, UpstreamError
 
-JITTER = 0.25  # the part of a wait that is added by chance, so that callers who failed together part ways
-QUICK_S = 0.5  # the longest wait at a target while another one can be asked
-BURNT_S = 5.0  # an attempt that took longer has had its chance
-REFUSAL = 400  # the lowest HTTP status with which an upstream says no
+JITTER = 0.25  # the random share that is added to a wait, so that callers who failed together spread out
+QUICK_S = 0.5  # the longest wait at a target while another one is available
+BURNT_S = 5.0  # an attempt that broke off after more than this is not repeated
+REFUSAL = 400  # the lowest HTTP status of an error response
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Ask the same target once more, `after_s` seconds from now."""
+    """A retry of the same target, `after_s` seconds from now."""
 
     after_s: float
 
 
 class NextStep(StrEnum):
-    """Leave this target."""
+    """The steps that leave this target."""
 
-    FALLBACK = "next"  # for the next one
-    LARGER_CONTEXT = "larger"  # for the next one that is another model with a larger context window
-    GIVE_UP = "end"  # and ask nobody else
+    FALLBACK = "next"  # try the next target
+    LARGER_CONTEXT = "larger"  # try the next target whose model has a larger context window
+    GIVE_UP = "end"  # try no other target
 
 
 class Tried(NamedTuple):
     """
     One failed attempt.
 
-    It came after `retries` retries at the same target, and took `took_s` seconds. `has_begun`: a part of the
-    answer had come.
+    Attributes:
+        error: how the attempt failed.
+        retries: earlier retries at the same target.
+        took_s: the duration of the attempt.
+        has_begun: a part of the answer had arrived.
     """
 
     error: UpstreamError
@@ -53,11 +56,14 @@ class Tried(NamedTuple):
 
 class Outlook(NamedTuple):
     """
-    What is left to a request.
+    The remaining options of a request.
 
-    `remaining_s` is what the deadline leaves; `has_other`: another target can be asked. `stands_in`: another
-    target has failed through no fault of the caller, so that a refusal here is this target's own.
-    `passes_filter`: what one content filter refuses may go to the next target.
+    Attributes:
+        remaining_s: seconds until the deadline.
+        has_other: another target is available.
+        stands_in: another target has failed through no fault of the caller, so a rejection here is this
+            target's own.
+        passes_filter: after one target's content filter, the request may go to the next target.
     """
 
     remaining_s: float
@@ -67,14 +73,14 @@ class Outlook(NamedTuple):
 
 
 def next_step(tried: Tried, policy: RetryPolicy, outlook: Outlook, chance: float) -> Retry | NextStep:
-    """Return what to do about a failure; `chance` is in [0, 1)."""
+    """Return the step after a failed attempt; `chance` is a random number in [0, 1)."""
     error = tried.error
     match error.failure:
         case FailureKind.INTERNAL:
             return NextStep.GIVE_UP  # it would fail in the same way wherever it is sent
         case FailureKind.CONTEXT_LENGTH:
             return NextStep.LARGER_CONTEXT
-        case FailureKind.CONTENT_FILTER:  # what one vendor has flagged is shown to no other
+        case FailureKind.CONTENT_FILTER:  # flagged content is not sent to another vendor by default
             return NextStep.FALLBACK if outlook.passes_filter else NextStep.GIVE_UP
         case FailureKind.REJECTED:
             return NextStep.FALLBACK if outlook.stands_in else NextStep.GIVE_UP
@@ -96,11 +102,11 @@ def next_step(tried: Tried, policy: RetryPolicy, outlook: Outlook, chance: float
 
 def _may_pass(tried: Tried, is_quick: bool) -> bool:
     """
-    Return whether the same call may succeed a little later at the same target.
+    Return whether the same call may soon succeed at the same target.
 
-    One that was silent until a time limit of ours went by has had its chance, and so has one that broke off
-    after it had begun, or after a while; one that answers 504 is merely busy. A replica of ours that died is
-    another matter: the next attempt goes to another one.
+    It may not after a timeout of the gateway's own, or after an answer that broke off once it had begun or
+    after more than `BURNT_S`. A 504 of the upstream counts as busy. If a local replica died, the retry goes
+    to another replica.
     """
     error = tried.error
     if isinstance(error, ReplicaLost):
@@ -115,10 +121,10 @@ def _may_pass(tried: Tried, is_quick: bool) -> bool:
 
 def _delay(error: UpstreamError, retries: int, policy: RetryPolicy) -> float:
     """
-    Seconds before the next attempt, where the provider named none.
+    Return the seconds before the next attempt, where the provider sent no Retry-After.
 
-    A broken connection is tried again at once: most often it had been idle, and was closed just when we used
-    it; or one of several replicas has died.
+    A broken connection is retried at once: usually it was idle and closed just when it was used, or one of
+    several replicas has died.
     """
     if error.failure is FailureKind.UNREACHABLE:
         if retries == 0:

@@ -1,4 +1,4 @@
-"""How fast a target writes: the 95th percentile of its answers' tokens per second, which forgets."""
+"""The output speed of a target: a decaying 95th percentile of tokens per second."""
 
 from math import ceil, log
 
@@ -13,9 +13,9 @@ _STEP = log(_GROWTH)
 
 class Speed:
     """
-    A histogram of speeds in which a sample counts half after ten minutes.
+    A histogram of speeds in which a sample has half its weight after ten minutes.
 
-    A percentile comes out at the upper edge of its bucket, so up to a quarter too high and never too low.
+    A percentile is the upper edge of its bucket, so it is up to a quarter too high and never too low.
     """
 
     __slots__ = ("_at", "_counts")
@@ -25,7 +25,7 @@ class Speed:
         self._at = 0.0
 
     def add(self, tokens_per_s: float, now: float) -> None:
-        """Take in the speed of one answer, seen at `now`."""
+        """Add the speed of one answer, measured at `now`."""
         passed_s = now - self._at
         if passed_s > 0:
             kept = 0.5 ** (passed_s / HALF_LIFE_S)
@@ -35,7 +35,7 @@ class Speed:
 
     @property
     def p95(self) -> float | None:
-        """Tokens per second; None before the first sample."""
+        """Return the 95th percentile in tokens per second; None before the first sample."""
         total = sum(self._counts)
         if not total:
             return None

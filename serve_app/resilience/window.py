@@ -1,4 +1,4 @@
-"""How many calls failed within the last seconds: counts by the second, as a plain tuple."""
+"""A sliding window of calls and failures, counted by the second, as a plain tuple."""
 
 WINDOW_S = 10
 
@@ -8,9 +8,9 @@ Window = tuple[Second, ...]  # the oldest first
 
 def counted(window: Window, at: float, failed: bool) -> Window:
     """
-    Return the window with one more call that ended at `at`, without what has grown too old.
+    Return the window with one more call that ended at `at`, without expired seconds.
 
-    Calls may come out of order, as they do from several routers; one from before the window is left out.
+    Calls may arrive out of order, as they do from several routers; one from before the window is left out.
     """
     second, failures = int(at), int(failed)
     if not window:
@@ -28,17 +28,17 @@ def counted(window: Window, at: float, failed: bool) -> Window:
 
 
 def calls_in(window: Window) -> int:
-    """Return how many calls are in the window."""
+    """Return the number of calls in the window."""
     return sum(calls for _, calls, _ in window)
 
 
 def failures_in(window: Window) -> int:
-    """Return how many of them failed."""
+    """Return the number of failed calls in the window."""
     return sum(failures for _, _, failures in window)
 
 
 def failure_rate(window: Window, now: float) -> float | None:
-    """Return the share of failures among the calls that the window still holds at `now`; None without any."""
+    """Return the share of failures among the calls still in the window at `now`; None without calls."""
     oldest = int(now) - WINDOW_S + 1
     recent = tuple(second for second in window if second[0] >= oldest)
     calls = calls_in(recent)
