@@ -1,1 +1,1 @@
-"""What all routers must agree on: one authority, and a local copy in every router. Pure."""
+"""The state that all routers share: one control plane, and a cache in every router. Pure."""

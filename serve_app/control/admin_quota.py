@@ -1,22 +1,23 @@
 """
-How often operators may do something within an hour: a sliding log of when they did.
+Quotas of operators' actions: so many within an hour, by a sliding log.
 
-Pure: time is an argument. Kept where all routers ask, so that a limit holds however many of them there are.
+Pure: time is an argument. Kept in the control plane, so that a quota holds for all routers together.
 """
 
 from collections import deque
 from dataclasses import dataclass
 
 WITHIN_S = 3600.0
-MOST_NAMES = 1000  # logs kept before those of which nothing counts any more are dropped
+MOST_NAMES = 1000  # above this number of logs, expired ones are dropped
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """
-    What is left of a limit of so many within an hour.
+    The remainder of a quota.
 
-    `resets_at` is when the oldest of those that count no longer does, in seconds since the epoch.
+    Attributes:
+        resets_at: when the oldest counted action expires, in seconds since the epoch.
     """
 
     limit: int
@@ -25,19 +26,19 @@ class Allowance:
 
 
 class Quotas:
-    """When each thing was done, by its name, as far back as it counts."""
+    """The times of recent actions, by the name of the action."""
 
     def __init__(self) -> None:
         self._logs: dict[str, deque[float]] = {}
 
     def left(self, name: str, limit: int, now: float) -> Allowance:
-        """How often it may still be done; none at all when `remaining` is 0."""
+        """Return the remainder of a quota; the action is refused if `remaining` is 0."""
         log = self._recent(name, now)
         resets_at = log[max(0, len(log) - limit)] + WITHIN_S if log else now
         return Allowance(limit, max(0, limit - len(log)), resets_at)
 
     def count(self, name: str, at: float) -> None:
-        """It was done."""
+        """Count one action."""
         if len(self._logs) >= MOST_NAMES:
             self._logs = {n: log for n, log in self._logs.items() if log[-1] > at - WITHIN_S}
         self._logs.setdefault(name, deque()).append(at)

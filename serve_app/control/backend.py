@@ -23,11 +23,11 @@ from serve_app.routing.target import Target
 HOUR_S = 3600
 LONGEST_ENDPOINT = 2000  # characters
 
-_ONE_WORD = re.compile(r"[!-~]+\Z")  # no blank, nothing that a terminal would obey
+_ONE_WORD = re.compile(r"[!-~]+\Z")  # no blanks, no control characters
 
 
 class Backend(StrEnum):
-    """Claude at Anthropic, billed by the token; a vLLM of one's own, billed by the hour."""
+    """The two backends: Claude at Anthropic, billed by the token, and a vLLM server, billed by the hour."""
 
     ANTHROPIC = "anthropic"
     VLLM = "vllm"
@@ -38,7 +38,7 @@ _BY_NAME: dict[str, Backend] = {backend.value: backend for backend in Backend}
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """A model by the name of its class; `max_tokens` is how long an answer may be unless told otherwise."""
+    """A model by the name of its class; `max_tokens` is the default limit of an answer."""
 
     name: str
     model_id: str
@@ -59,18 +59,20 @@ _STARTED_BY = {Backend.ANTHROPIC: rows.ANTHROPIC.key_variable, Backend.VLLM: row
 
 
 class BackendNotConfigured(InvalidRequest):
-    """The backend cannot be switched to: nobody has said where it is."""
+    """The backend cannot be switched to, because it is not configured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backends:
     """
-    The current backend, and where vLLM is.
+    The current backend, and the endpoint of vLLM.
 
-    `vllm_endpoint` is the server's address without `/v1`; `vllm_since` is when we first knew of one, in
-    seconds since the epoch: from then on its hours are counted. `hosts_vllm`: there is one within the
-    gateway, too, which needs no endpoint. `provider_types` are those that are configured; None: all of them,
-    for a client that makes its own.
+    Attributes:
+        vllm_endpoint: the server's address without `/v1`.
+        vllm_since: when an endpoint was first known, in seconds since the epoch; its hours are counted from
+            then.
+        hosts_vllm: the gateway hosts a vLLM model itself, so no endpoint is needed.
+        provider_types: the configured types; None: all, for a client that makes its own providers.
     """
 
     current: Backend = Backend.ANTHROPIC
@@ -80,13 +82,13 @@ class Backends:
     provider_types: frozenset[str] | None = None
 
     def switched_to(self, backend: Backend) -> "Backends":
-        """Return the state afterwards; raise BackendNotConfigured for one that nothing here can reach."""
+        """Return the state after a switch; raise BackendNotConfigured if the backend cannot be reached."""
         if why := self.why_not(backend):
             raise BackendNotConfigured(why, param="backend")
         return replace(self, current=backend)
 
     def why_not(self, backend: Backend) -> str | None:
-        """Return why this backend cannot be switched to; None: it can."""
+        """Return the reason why this backend cannot be switched to; None: it can."""
         if backend is Backend.VLLM and not (self.hosts_vllm or self.vllm_endpoint is not None):
             return "vLLM has no endpoint: set one first"
         if self.provider_types is not None and backend not in self.provider_types:
@@ -98,46 +100,48 @@ class Backends:
 
     def with_endpoint(self, endpoint: str, now: float) -> "Backends":
         """
-        The state afterwards; InvalidRequest for what is no web address.
+        Return the state with this endpoint; raise InvalidRequest if it is not a web address.
 
-        A new address is no new machine: its hours go on.
+        `vllm_since` stays as it is: a new address does not mean a new machine.
         """
         since = now if self.vllm_since is None else self.vllm_since
         return replace(self, vllm_endpoint=endpoint_of(endpoint), vllm_since=since)
 
     def is_configured(self, backend: Backend) -> bool:
-        """Whether anybody could be asked. A missing key is found out by a look, not here."""
+        """
+        Return whether the backend can be switched to. A missing key is found by a health check, not here.
+        """
         return self.why_not(backend) is None
 
     @property
     def api_base(self) -> str | None:
-        """Where vLLM's OpenAI API is."""
+        """Return the base URL of vLLM's OpenAI API; None: no endpoint is known."""
         return None if self.vllm_endpoint is None else f"{self.vllm_endpoint}/v1"
 
     @property
     def available_models(self) -> tuple[str, ...]:
-        """The tiers of the current backend."""
+        """Return the names of the current backend's tiers."""
         return tuple(tier.name for tier in OFFERED[self.current])
 
     def tier(self, name: str) -> Tier:
-        """What a tier means at the current backend; one that it does not have is its first."""
+        """Return a tier of the current backend by name; its first one if it does not have that tier."""
         tiers = OFFERED[self.current]
         return next((tier for tier in tiers if tier.name == name), tiers[0])
 
     def vllm_cost(self, now: float, hourly: int) -> int:
-        """What the machine behind vLLM has cost so far, in nano-dollars; `hourly` likewise, per hour."""
+        """Return the cost so far of the machine behind vLLM; it and `hourly` are in nano-dollars."""
         return round(self.vllm_up_s(now) * hourly / HOUR_S)
 
     def vllm_up_s(self, now: float) -> float:
-        """For how many seconds it has had to be paid."""
+        """Return for how many seconds the machine behind vLLM has been billed."""
         return 0.0 if self.vllm_since is None else max(0.0, now - self.vllm_since)
 
 
 def backends_of(settings: Settings, state: BackendState) -> Backends:
     """
-    What operators said, and else the configuration; without a word of either it is Anthropic.
+    Return the backends: the operators' settings, else the configuration, else Anthropic.
 
-    Where nobody says where vLLM is, it is where the first provider of that type is.
+    Without a configured endpoint, vLLM is at the address of the first provider of that type.
     """
     vllm = next((p.base_url for p in settings.llm_providers if p.type == Backend.VLLM and p.base_url), None)
     endpoint = state.vllm_endpoint or settings.backends.vllm_endpoint or vllm
@@ -151,15 +155,15 @@ def backends_of(settings: Settings, state: BackendState) -> Backends:
 
 
 def switched_by(state: BackendState) -> Backend | None:
-    """The backend that an operator has switched to; None: nobody ever has."""
+    """Return the backend that an operator has switched to; None: no operator has."""
     return None if state.current is None else _BY_NAME.get(state.current)
 
 
 def moved_to(settings: Settings, state: BackendState, provider_id: str) -> str | None:
     """
-    Where this provider's API is instead of where it is configured; None: there.
+    Return the address of this provider's API if it is not the configured one; None: it is.
 
-    An endpoint of vLLM that stands apart from the providers is for the first one of that type.
+    A vLLM endpoint that is set apart from the providers applies to the first provider of that type.
     """
     endpoint = state.vllm_endpoint or settings.backends.vllm_endpoint
     first = first_vllm(settings)
@@ -170,7 +174,7 @@ def moved_to(settings: Settings, state: BackendState, provider_id: str) -> str |
 
 
 def local_at(targets: Sequence[Target], settings: Settings, state: BackendState) -> tuple[Target, ...]:
-    """The targets, local or not by the address at which each is asked now."""
+    """Return the targets, each marked as local or not by the address that is used for it now."""
     first = first_vllm(settings)
     moved = None if first is None else moved_to(settings, state, first.id)
     if first is None or moved is None:
@@ -180,13 +184,13 @@ def local_at(targets: Sequence[Target], settings: Settings, state: BackendState)
 
 
 def first_vllm(settings: Settings) -> ProviderConfig | None:
-    """Return the configured provider of a vLLM at an endpoint; None: there is none."""
+    """Return the first configured provider of a vLLM endpoint; None: there is none."""
     at_endpoints = (p for p in settings.llm_providers if p.type == Backend.VLLM and p.local is None)
     return next(at_endpoints, None)
 
 
 def backend_named(name: str) -> Backend:
-    """The backend of that name; InvalidRequest names those there are."""
+    """Return the backend of that name; raise InvalidRequest, which lists the known ones."""
     try:
         return Backend(name)
     except ValueError:
@@ -198,13 +202,15 @@ def backend_named(name: str) -> Backend:
 
 
 def endpoint_of(text: str) -> str:
-    """The address as it is kept, without a trailing slash or `/v1`; InvalidRequest for what is none."""
+    """
+    Return the address without a trailing slash or `/v1`; raise InvalidRequest if it is not a web address.
+    """
     address = tidy(text)
     try:
         parts = urlsplit(address)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         is_plain = "@" not in parts.netloc and not parts.query and not parts.fragment
-    except ValueError:  # a port that is no number, half an IPv6 address
+    except ValueError:  # an invalid port or an incomplete IPv6 address
         is_address = is_plain = False
     if not is_address or not is_plain or len(address) > LONGEST_ENDPOINT or not _ONE_WORD.match(address):
         raise InvalidRequest(

@@ -1,5 +1,5 @@
 """
-A router's local copy of the control plane's state, and the reports that keep the two in step.
+A router's local copy of the control plane's state, and the reports that synchronize the two.
 
 Reads are dictionary look-ups and writes go into a batch, so a request makes no remote call, except the rare
 one that asks for the probe of a half-open breaker. The copy outlives the control plane: while that is down,
@@ -34,12 +34,12 @@ from serve_app.limits.reservations import Reservations
 from serve_app.pricing.price import Price
 from serve_app.resilience.speed import UNMEASURED
 
-REPORT_EVERY_S = 1.0  # what failed is reported at once
+REPORT_EVERY_S = 1.0  # failures are reported at once
 HEARTBEAT_S = 5.0
 WATCH_FOR_S = 10.0
 RETRY_AFTER_S = 0.5
-ASKED_BACK_S = 0.02  # until others have given back what they do not need
-AT_LEAST_ASKED_S = 0.25  # where that does not help: the authority lends nothing yet, or others hold on to it
+ASK_AGAIN_S = 0.02  # the first delay before asking again for quota that other routers give back
+ASK_AGAIN_MAX_S = 0.25  # the longest delay: in learning mode, or while other routers need their quota
 
 log = logging.getLogger("sekha.control")
 
@@ -48,8 +48,8 @@ class ControlCache:
     """
     One router's view of the control plane.
 
-    `breakers` say which providers may be called, `reservations` what may be spent. `runtime_config`, `tally`
-    and `gauges` are read, and counted in, directly.
+    `breakers` say which providers may be called, `reservations` what may be spent. Callers read
+    `runtime_config` and count in `tally` and `gauges` directly.
     """
 
     def __init__(
@@ -78,49 +78,53 @@ class ControlCache:
         self._reporting = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._reported_at = 0.0
-        self._asked_back_s = ASKED_BACK_S
+        self._ask_again_s = ASK_AGAIN_S
         self.tally = Tally()
         self.gauges: dict[Key, float] = {}
         self._reported_gauges: dict[Key, float] = {}
         self.runtime_config = runtime_config_of(settings, (), NO_REVISION)
-        self._book_from = ""  # the generation of the authority that it came from
+        self._config_generation = ""  # the control plane's generation that the runtime config is from
         self._outbox = Outbox(journal or MemoryJournal(router_id))
         self._lease_client = self.reservations.lease_client
-        self._on_new_book: list[Callable[[RuntimeConfig], None]] = []
+        self._config_listeners: list[Callable[[RuntimeConfig], None]] = []
 
-    # --- what a request reads -------------------------------------------------------------------------
+    # --- reads of a request ---------------------------------------------------------------------------
 
     def price(self, target: str) -> Price | None:
         """
-        The price of a target by name; None when nobody knows it.
+        Return the price of a target by name; None: it is unknown.
 
-        An operator's word comes first, then the authority's. Before that has spoken, or where it speaks for
-        another configuration, as it does while one replaces the other, it is what this router's own settings
-        say.
+        An operator's price comes first, then the control plane's. If that has none, because it has not
+        answered yet or has another configuration while one replaces the other, this router's own settings
+        count.
         """
         if (set_by_operator := self.runtime_config.price_of.get(target)) is not None:
             return set_by_operator
         return self.configured_price(target)
 
     def configured_price(self, target: str) -> Price | None:
-        """The same, as if no operator had said anything."""
+        """Return the price of a target without operators' overrides; None: it is unknown."""
         prices = self._snapshot.prices
         return prices[target] if target in prices else self._own_prices.get(target)
 
     def latency_s(self, target: str) -> float | None:
-        """The measured latency of a target over all routers; None before the first answer."""
+        """Return the measured latency of a target over all routers; None before the first answer."""
         return self._snapshot.latencies.get(target)
 
     def in_flight(self, provider_id: str) -> int:
-        """How many requests of this router are at a provider."""
+        """Return the number of this router's requests at a provider."""
         return int(self.gauges.get((IN_FLIGHT, (provider_id,)), 0))
 
     def tokens_per_s(self, target: str) -> float:
-        """How fast a target writes at most, measured over all routers; a cautious figure before that."""
+        """
+        Return the output speed of a target over all routers; a cautious default before the first answer.
+        """
         return self._snapshot.speeds.get(target, UNMEASURED)
 
     def warmth(self, provider_id: str) -> Warmth:
-        """Whether a request that comes now is served now; who is not hosted here is always there."""
+        """
+        Return whether one more request would be served at once; WARM for a provider that is not hosted here.
+        """
         local = self._hosted.get(provider_id)
         if local is None:
             return Warmth.WARM
@@ -128,51 +132,56 @@ class ControlCache:
         return warmth_of(self.capacity(provider_id), local.max_running, local.burst_queue, mine)
 
     def capacity(self, provider_id: str) -> Capacity:
-        """What runs of a model that we host, as far as this router has heard."""
+        """Return the replicas of a hosted model, as of the last snapshot."""
         return self._snapshot.capacities.get(provider_id, Capacity())
 
     def is_ready(self, provider_id: str) -> bool:
-        """Whether a request that comes now is worked on now."""
+        """Return whether one more request would be served at once."""
         return self.warmth(provider_id) is Warmth.WARM
 
     def has_machine(self, provider_id: str) -> bool:
-        """Whether a replica of it is there to be asked, busy or not; who is not hosted here always is."""
+        """Return whether a replica is ready, busy or not; True for a provider that is not hosted here."""
         return provider_id not in self._hosted or self.capacity(provider_id).ready > 0
 
     def on_runtime_config(self, listener: Callable[[RuntimeConfig], None]) -> None:
-        """Call this with the present book, and with every new one."""
-        self._on_new_book.append(listener)
+        """Call `listener` with the current runtime config, and with every new one."""
+        self._config_listeners.append(listener)
         listener(self.runtime_config)
 
     def limits_for(self, caller: Caller) -> CallerLimits:
-        """Every limit that may hold this caller back."""
+        """Return every limit that may apply to this caller."""
         return self.runtime_config.limits_for(caller)
 
-    # --- what operators do ----------------------------------------------------------------------------
+    # --- operators ------------------------------------------------------------------------------------
 
     @property
-    def authority(self) -> Control:
-        """For what is not on the way of a request: what the ledger, the audit and the present book say."""
+    def control_plane(self) -> Control:
+        """Return the control plane, for reads of the ledger, the audit log and the runtime config."""
         return self._control
 
     async def change(
         self, records: Sequence[Record], change: Change, revision: int | None = None
     ) -> RuntimeConfig:
-        """As in `Control`; this router goes by it at once, the others with the next news."""
+        """
+        Change operators' settings as in `Control`; applied here at once, on other routers with the next
+        snapshot.
+        """
         runtime_config = await self._control.change(records, change, revision)
-        self._take_book(runtime_config)
+        self._apply_runtime_config(runtime_config)
         return runtime_config
 
-    # --- what a request does --------------------------------------------------------------------------
+    # --- writes of a request --------------------------------------------------------------------------
 
     async def admit(self, provider_id: str) -> Admission | None:
-        """Leave to send; None when the breaker says no, or an operator has switched the provider off."""
+        """
+        Return the permission to send; None: its breaker does not admit it, or an operator disabled it.
+        """
         if not self.runtime_config.is_enabled(provider_id):
-            return None  # since this request was planned
+            return None  # disabled after this request was planned
         return await self.breakers.admit(provider_id)
 
     def begin(self, begun: Begun) -> int:
-        """Write down that an attempt is about to begin: its ticket. Raises GatewayUnavailable."""
+        """Record that an attempt is about to begin; return its ticket. Raises GatewayUnavailable."""
         if self._denies and not self._snapshot.is_stored:
             raise GatewayUnavailable(
                 "The ledger's store does not answer, and storage.on_unavailable is deny", 1.0
@@ -183,11 +192,11 @@ class ControlCache:
         return ticket or 0
 
     def next_page(self) -> tuple[str, int]:
-        """The journal that the next entry goes into, and its number there."""
+        """Return the journal of the next entry, and its number there."""
         return self._outbox.name, self._outbox.next_number
 
     def account(self, entry: Entry, ticket: int, reservation: Reservation | None) -> None:
-        """Write down how an attempt ended, and give back what it did not need of its hold."""
+        """Write an attempt's entry, and settle its reservation."""
         self._outbox.append(entry, ticket)
         if reservation is not None:
             self.reservations.settle(reservation, entry)
@@ -195,7 +204,9 @@ class ControlCache:
     # --- life -----------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Say hello and begin to report and to watch; returns at once when the authority is not there yet."""
+        """
+        Register and begin to report and to watch; return at once if the control plane is not reachable yet.
+        """
         await self.introduce()
         self._tasks = [
             asyncio.create_task(self._report_for_ever()),
@@ -203,7 +214,7 @@ class ControlCache:
         ]
 
     async def stop(self) -> None:
-        """Report what is left, give back the credit that is, and end."""
+        """Send the last report, give back unused quota, and close the journal."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -215,9 +226,9 @@ class ControlCache:
 
     def abandon(self) -> list[Report]:
         """
-        What `stop` would have reported, of a router whose event loop has been closed around it.
+        Return the reports that `stop` would have sent, for a router whose event loop is closed.
 
-        Its journal is let go of, for an heir.
+        Closes the journal, so that the journal recovery can read it.
         """
         self._lease_client.lose_free()
         unheard = [self._unacknowledged, self._next_report()]
@@ -226,26 +237,28 @@ class ControlCache:
         return reports
 
     def check(self) -> None:
-        """Raise what ended a background task, if one has ended: a router that no longer reports is ill."""
+        """
+        Raise the error of a background task that has ended: a router that no longer reports is unhealthy.
+        """
         for task in self._tasks:
             if task.done() and not task.cancelled():
                 task.result()
                 raise RuntimeError("a task of the control cache has ended")
 
     async def flush(self) -> None:
-        """Report now; afterwards the snapshot contains all this router saw. Raises ControlUnreachable."""
+        """Report now; afterwards the snapshot contains all observations. Raises ControlUnreachable."""
         async with self._reporting:
             if self._unacknowledged is not None:
                 await self._send(self._unacknowledged)
             await self._send(self._next_report())
 
     async def totals(self) -> Totals:
-        """The cluster's numbers, this router's last requests included. Raises ControlUnreachable."""
+        """Return the cluster's metrics, with this router's last requests. Raises ControlUnreachable."""
         await self.flush()
         return await self._control.totals()
 
     async def introduce(self) -> None:
-        """Say who we are, and what we remember in case the authority has lost its memory."""
+        """Register this router, with what it knows in case the control plane has lost its state."""
         known = replace(
             self._snapshot,
             breakers=dict(self.breakers.known),
@@ -254,7 +267,7 @@ class ControlCache:
         )
         try:
             self.take(await self._control.register(self._id, self._settings, known))
-            await self._read_book()
+            await self._fetch_runtime_config()
         except ControlUnreachable as error:
             log.warning("the control actor is unreachable, continuing with the last known state: %s", error)
 
@@ -265,8 +278,8 @@ class ControlCache:
     async def _report_for_ever(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
-                # Not `wait_for`: in Python 3.11 it loses a cancellation that comes together with the event,
-                # and who stops this replica would wait for ever.
+                # Not `wait_for`: in Python 3.11 it loses a cancellation that arrives together with the event,
+                # and stopping this replica would hang.
                 async with asyncio.timeout(REPORT_EVERY_S):
                     await self._urgent.wait()
             self._urgent.clear()
@@ -284,7 +297,7 @@ class ControlCache:
                 await self.flush()
                 self._reported_at = self._clock.monotonic()
             except ControlUnreachable:
-                self.reservations.answer()  # they have to ask again: what was wanted is forgotten
+                self.reservations.answer()  # they must ask again, because their wants are lost
                 await self._clock.sleep(RETRY_AFTER_S)
 
     async def _watch_for_ever(self) -> None:
@@ -299,14 +312,14 @@ class ControlCache:
                 await self.introduce()
             else:
                 self.take(news)
-            with contextlib.suppress(ControlUnreachable):  # then the next news bring it
-                await self._read_book()
+            with contextlib.suppress(ControlUnreachable):  # the next snapshot tries again
+                await self._fetch_runtime_config()
 
     async def _send(self, report: Report) -> None:
         """
-        Hand over a report, and what is true at this moment of entries and credit: these are never repeated.
+        Send a report, with the current entries and leases.
 
-        A report that has to be sent again therefore gets them anew.
+        A report that is repeated contains entries and leases as of the repetition, never old ones.
         """
         asked_at = self._clock.monotonic()
         wants = self._lease_client.wants()
@@ -318,15 +331,15 @@ class ControlCache:
             self.take(receipt.snapshot)
         else:
             await self.introduce()
-        # After the snapshot: that calls back what was held before, and not what comes with it.
+        # After the snapshot: its recalls are for quota held before, not for these grants.
         self._lease_client.take(receipt.grants, wants, self._clock.now())
         if len(report.entries) == AT_ONCE and self._outbox.taken >= report.entries[-1].number:
-            self._urgent.set()  # there may be as many again, and whoever counts waits for them
+            self._urgent.set()  # there may be more entries, which complete the totals
         if any(grant.later for grant in receipt.grants.values()):
-            asyncio.get_running_loop().call_later(self._asked_back_s, self.reservations.answer)
-            self._asked_back_s = min(2 * self._asked_back_s, AT_LEAST_ASKED_S)
+            asyncio.get_running_loop().call_later(self._ask_again_s, self.reservations.answer)
+            self._ask_again_s = min(2 * self._ask_again_s, ASK_AGAIN_MAX_S)
         else:
-            self._asked_back_s = ASKED_BACK_S
+            self._ask_again_s = ASK_AGAIN_S
             self.reservations.answer()
 
     def _as_of_now(self, report: Report, wants: Mapping[str, Want]) -> Report:
@@ -336,24 +349,24 @@ class ControlCache:
         leases = self._lease_client.leases(self._clock.now())
         return replace(report, entries=entries, after=self._outbox.taken, leases=leases, wants=wants)
 
-    async def _read_book(self) -> None:
-        """Take up the tenants, keys and limits that the authority has, if ours are older."""
+    async def _fetch_runtime_config(self) -> None:
+        """Fetch the control plane's runtime config if the local one is outdated."""
         if self._snapshot.revision in (NO_REVISION, self.runtime_config.revision):
             return
-        self._take_book(await self._control.runtime_config())
+        self._apply_runtime_config(await self._control.runtime_config())
 
-    def _take_book(self, runtime_config: RuntimeConfig) -> None:
+    def _apply_runtime_config(self, runtime_config: RuntimeConfig) -> None:
         generation = self._snapshot.generation
-        if runtime_config.revision < self.runtime_config.revision and generation == self._book_from:
-            return  # overtaken on its way by a newer one
-        self._book_from = generation
+        if runtime_config.revision < self.runtime_config.revision and generation == self._config_generation:
+            return  # a newer one arrived first
+        self._config_generation = generation
         known = {limit.id: limit for limit in self.runtime_config.limits}
         changed = [limit.id for limit in runtime_config.limits if known.get(limit.id, limit) != limit]
-        if self._lease_client.give_back(changed):  # a limit that was lowered holds for what was lent, too
+        if self._lease_client.give_back(changed):  # a lowered limit applies to existing leases too
             self._urgent.set()
         self.runtime_config = runtime_config
         self._lease_client.forgive()
-        for listener in self._on_new_book:
+        for listener in self._config_listeners:
             listener(self.runtime_config)
 
     def _next_report(self) -> Report:
@@ -364,18 +377,18 @@ class ControlCache:
         return report
 
     def take(self, snapshot: Snapshot) -> None:
-        """Make this snapshot the base, and replay on it what it does not contain."""
+        """Replace the snapshot, and replay observations that the new one does not contain."""
         known = self._snapshot
         if snapshot.generation == known.generation and (
             snapshot.version < known.version
             or snapshot.applied.get(self._id, 0) < known.applied.get(self._id, 0)
         ):
-            return  # overtaken on its way by a newer one
+            return  # a newer one arrived first
         self._snapshot = snapshot
         anew = snapshot.generation != known.generation
         self._outbox.heard(snapshot.marks.get(self._id, Mark()), anew)
-        wanted_back = [name for name, by in snapshot.recalls.items() if by != self._id]
-        if self._lease_client.give_back(wanted_back):
+        recalled = [name for name, by in snapshot.recalls.items() if by != self._id]
+        if self._lease_client.give_back(recalled):
             self._urgent.set()
         sent = self._unacknowledged
         is_missing = sent is not None and snapshot.applied.get(self._id, 0) < sent.sequence

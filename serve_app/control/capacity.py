@@ -1,20 +1,24 @@
-"""How much of a model that we host ourselves runs, and whether it can take one more request."""
+"""The replicas of a hosted model, and whether they can take one more request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-HEARD_WITHIN_S = 5.0  # a replica that has been silent for longer is gone; it speaks every second
-STARTED_WITHIN_S = 600.0  # but one that loads its model may not get to speak; by then it has, or never will
+HEARD_WITHIN_S = 5.0  # a replica without a heartbeat for longer is gone; it sends one every second
+STARTED_WITHIN_S = 600.0  # for one that loads its model, which may keep it from sending heartbeats
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
     """
-    What one replica says of itself.
+    A heartbeat of one replica.
 
-    It holds its machine from the first word on, and answers from when it `is_ready`; `is_leaving` is the last
-    word. `running` counts the requests it has, those that wait for its engine included.
+    It occupies its machine from the first heartbeat on.
+
+    Attributes:
+        is_ready: it serves requests.
+        running: the requests that it has, including those that wait for its engine.
+        is_leaving: it is the last heartbeat.
     """
 
     replica_id: str
@@ -26,7 +30,7 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """All replicas of one provider together."""
+    """The replicas of one provider, and their requests."""
 
     ready: int = 0
     starting: int = 0
@@ -34,19 +38,23 @@ class Capacity:
 
 
 class Warmth(StrEnum):
-    """Whether a request that comes now is served now."""
+    """The state in which one more request would find a hosted model."""
 
-    COLD = "cold"  # no replica, and none on its way
+    COLD = "cold"  # no replica, and none is starting
     STARTING = "starting"
-    SATURATED = "saturated"  # as many wait as may
+    SATURATED = "saturated"  # the queue is full
     WARM = "warm"
 
 
 def warmth_of(capacity: Capacity, max_running: int, burst_queue: int, mine: int = 0) -> Warmth:
     """
-    What becomes of one more request, where each replica works on up to `max_running` at once.
+    Return the state in which one more request would find the model.
 
-    `mine` is how many requests this router has there: it knows that at once, the rest a second or two later.
+    Args:
+        capacity: the replicas, as of the last snapshot.
+        max_running: how many requests each replica serves at once.
+        burst_queue: how many requests may wait.
+        mine: this router's own requests, which it knows a second or two before `capacity` contains them.
     """
     if not capacity.ready:
         return Warmth.STARTING if capacity.starting else Warmth.COLD
@@ -55,7 +63,7 @@ def warmth_of(capacity: Capacity, max_running: int, burst_queue: int, mine: int 
 
 
 class Register:
-    """Who is there."""
+    """The replicas that have sent a heartbeat recently."""
 
     def __init__(self) -> None:
         self._present: dict[str, tuple[Presence, float]] = {}
@@ -64,26 +72,27 @@ class Register:
 
     def recall(self, capacities: Mapping[str, Capacity], now: float) -> None:
         """
-        Believe what a router remembers of a former authority, once, until who is there could say so itself.
+        Restore the capacities that a router remembers from a former control plane.
 
-        Else a restart of the authority would look like the end of every machine.
+        They count once and only for a few seconds, until replicas have sent their heartbeats. Without them, a
+        restart of the control plane would look like the end of every machine.
         """
         if capacities and not self._recalled:
             self._recalled, self._recalled_at = capacities, now
 
     def hear(self, presence: Presence, now: float) -> None:
-        """Take a replica's word."""
+        """Record a heartbeat."""
         if presence.is_leaving:
             self._present.pop(presence.replica_id, None)
         else:
             self._present[presence.replica_id] = presence, now
 
     def capacities(self, now: float) -> Mapping[str, Capacity]:
-        """By provider; nothing for one of which no replica has spoken lately."""
+        """Return the capacity by provider, without providers that sent no heartbeat recently."""
         self._present = {
             name: (presence, at)
             for name, (presence, at) in self._present.items()
-            # abs: a clock that is set back must not keep anybody here who has long gone.
+            # abs: a clock that is set back must not keep replicas that are gone.
             if abs(now - at) <= (HEARD_WITHIN_S if presence.is_ready else STARTED_WITHIN_S)
         }
         heard_of = {presence.provider_id for presence, _ in self._present.values()}

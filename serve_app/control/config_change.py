@@ -1,9 +1,9 @@
 """
-What operators change in the book, worked out from the book as it is.
+Changes of the runtime config by operators.
 
-Pure: a book and a wish, and what follows from them. Who has it written down names the book's epoch, so that
-nothing is decided by a book that somebody else has changed meanwhile: a key that was revoked a moment ago is
-never written back as it was.
+Pure: takes a runtime config and the fields to change, returns the change to record. The caller records it
+with the revision that it was computed from, so it is rejected if another change came first. A key that was
+revoked a moment ago is never written back.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -27,7 +27,7 @@ C = TypeVar("C", bound=Config)
 
 @dataclass(frozen=True, slots=True)
 class ConfigChange:
-    """One change: what is recorded, and what the audit says of it, which is never a key or its digest."""
+    """A change to record, with its line of the audit log, which never contains a key or its digest."""
 
     action: str
     subject: str
@@ -43,14 +43,19 @@ Amend = Callable[[RuntimeConfig], ConfigChange]
 
 
 def key_of(runtime_config: RuntimeConfig, id_: str) -> KeyConfig:
-    """The key of this id, also one that was revoked; raises InvalidRequest 404."""
+    """Return the key of this id, revoked or not; raise InvalidRequest 404."""
     if id_ not in runtime_config.keys:
         raise unknown("key", id_)
     return runtime_config.keys[id_]
 
 
 def key_created(runtime_config: RuntimeConfig, settings: Settings, key: KeyConfig) -> ConfigChange:
-    """A new key; InvalidRequest: 409 when its id was ever used, 422 when it names what is not there."""
+    """
+    Return the change that creates a key.
+
+    Raises:
+        InvalidRequest: 409 if its id was ever used, 422 if it names something that does not exist.
+    """
     if runtime_config.is_taken(key):
         raise _conflict(f"The key id '{key.id}' is taken, for good: choose another one", "key_exists")
     if not runtime_config.has_tenant(key.tenant):
@@ -62,7 +67,12 @@ def key_created(runtime_config: RuntimeConfig, settings: Settings, key: KeyConfi
 def key_changed(
     runtime_config: RuntimeConfig, settings: Settings, id_: str, fields: Mapping[str, Any]
 ) -> ConfigChange:
-    """These fields of a key, anew; InvalidRequest: 409 for one that was revoked, 422 for bad values."""
+    """
+    Return the change that replaces these fields of a key.
+
+    Raises:
+        InvalidRequest: 404 for an unknown key, 409 for a revoked one, 422 for invalid values.
+    """
     before = key_of(runtime_config, id_)
     if before.revoked_at is not None:
         raise _conflict(f"The key '{id_}' is revoked permanently; create another one", "key_revoked")
@@ -73,7 +83,7 @@ def key_changed(
 
 
 def key_revoked(runtime_config: RuntimeConfig, id_: str, now: float) -> ConfigChange:
-    """The key, good for nothing from now on; its record stays, so that it never comes back."""
+    """Return the change that revokes a key permanently; its record stays, so that its id is never reused."""
     before = key_of(runtime_config, id_)
     after = revoked(before, now)
     record = _record("key", id_, after)
@@ -84,14 +94,16 @@ def key_revoked(runtime_config: RuntimeConfig, id_: str, now: float) -> ConfigCh
 
 
 def tenant_of(runtime_config: RuntimeConfig, id_: str) -> TenantConfig:
-    """The tenant of this id; raises InvalidRequest 404."""
+    """Return the tenant of this id; raise InvalidRequest 404."""
     if id_ not in runtime_config.tenants:
         raise unknown("tenant", id_)
     return runtime_config.tenants[id_]
 
 
 def tenant_set(runtime_config: RuntimeConfig, settings: Settings, tenant: TenantConfig) -> ConfigChange:
-    """A tenant as it shall be from now on, new or not; InvalidRequest 422 for what it names in vain."""
+    """
+    Return the change that creates or replaces a tenant; raise InvalidRequest 422 if it names unknown things.
+    """
     _check_rights(runtime_config, settings, f"tenant '{tenant.id}'", tenant)
     before = runtime_config.tenants.get(tenant.id)
     record = _record("tenant", tenant.id, tenant)
@@ -101,17 +113,19 @@ def tenant_set(runtime_config: RuntimeConfig, settings: Settings, tenant: Tenant
 def tenant_changed(
     runtime_config: RuntimeConfig, settings: Settings, id_: str, fields: Mapping[str, Any]
 ) -> ConfigChange:
-    """These fields of a tenant, anew; InvalidRequest: 404, 422 for bad values."""
+    """
+    Return the change that replaces these fields of a tenant; raise InvalidRequest 404, or 422 for bad values.
+    """
     before = tenant_of(runtime_config, id_)
     return tenant_set(runtime_config, settings, checked(TenantConfig, {**before.model_dump(), **fields}))
 
 
 def tenant_removed(runtime_config: RuntimeConfig, settings: Settings, id_: str) -> ConfigChange:
     """
-    No such tenant any more, or the configured one again.
+    Return the change that removes a tenant, or restores the configured one.
 
-    InvalidRequest: 404, and 409 while there are keys that would be good for nothing then, or when it is only
-    configured.
+    Raises:
+        InvalidRequest: 404 for an unknown tenant; 409 if it still has keys, or is only in the configuration.
     """
     before = tenant_of(runtime_config, id_)
     configured = next((tenant for tenant in settings.tenants if tenant.id == id_), None)
@@ -133,7 +147,9 @@ def tenant_removed(runtime_config: RuntimeConfig, settings: Settings, id_: str) 
 def price_set(
     runtime_config: RuntimeConfig, settings: Settings, target: str, price: PriceOverride
 ) -> ConfigChange:
-    """A target's price from now on; raises InvalidRequest 404 for a target that is not configured."""
+    """
+    Return the change that sets a target's price; raise InvalidRequest 404 if the target is not configured.
+    """
     if target not in _targets_of(settings):
         raise unknown("target", target)
     record = _record("price", target, price)
@@ -143,7 +159,9 @@ def price_set(
 
 
 def price_removed(runtime_config: RuntimeConfig, target: str) -> ConfigChange:
-    """The configured price again; raises InvalidRequest 404 where there is no other one."""
+    """
+    Return the change that restores the configured price; raise InvalidRequest 404 if there is no override.
+    """
     if target not in runtime_config.prices:
         raise unknown("price", target)
     before = _plain(runtime_config.prices[target])
@@ -153,7 +171,9 @@ def price_removed(runtime_config: RuntimeConfig, target: str) -> ConfigChange:
 def provider_changed(
     runtime_config: RuntimeConfig, settings: Settings, id_: str, fields: Mapping[str, Any]
 ) -> ConfigChange:
-    """These of a provider's overrides, anew; what is None is as configured. Raises InvalidRequest 404."""
+    """
+    Return the change of a provider's overrides; None restores a configured value. Raises InvalidRequest 404.
+    """
     if id_ not in {provider.id for provider in settings.llm_providers}:
         raise unknown("provider", id_)
     before = runtime_config.providers.get(id_, ProviderOverride())
@@ -162,11 +182,13 @@ def provider_changed(
     return ConfigChange("provider_changed", f"provider:{id_}", record, _plain(before), _plain(after))
 
 
-# --- what they share ----------------------------------------------------------------------------------
+# --- validation and records ----------------------------------------------------------------------------
 
 
 def checked(kind: type[C], fields: Mapping[str, Any]) -> C:
-    """The fields as this type; InvalidRequest 422 names what is wrong with them, and never their values."""
+    """
+    Validate the fields as this type; raise InvalidRequest 422, which names the field but never its value.
+    """
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
@@ -187,9 +209,9 @@ def _check_rights(
 
 
 def unknown(kind: str, name: str) -> InvalidRequest:
-    """There is nothing of this name."""
-    shown = name[:100].encode("utf-8", "replace").decode()
-    return InvalidRequest(f"There is no {kind} '{shown}'", "id", f"{kind}_not_found", 404)
+    """Return the 404 for something of this name that does not exist."""
+    quoted = name[:100].encode("utf-8", "replace").decode()
+    return InvalidRequest(f"There is no {kind} '{quoted}'", "id", f"{kind}_not_found", 404)
 
 
 def _conflict(message: str, code: str) -> InvalidRequest:

@@ -1,8 +1,8 @@
 """
-The authority: the one place where breakers, prices and counts are true.
+The control plane: the authoritative state of breakers, prices, limits and counts.
 
-Pure: time is an argument, nothing waits, nothing is sent. `deployments/control.py` gives it a process of its
-own; without Ray it lives in the gateway's.
+Pure: time is an argument, nothing waits, nothing is sent. `deployments/control.py` runs it in an actor;
+without Ray it is part of the gateway's process.
 """
 
 from collections import deque
@@ -26,20 +26,20 @@ from serve_app.resilience.breaker import Breaker, BreakerState
 from serve_app.resilience.latency import Latency
 from serve_app.resilience.speed import Speed
 
-SILENT_AFTER_S = 15.0  # a router that has not reported for so long is gone; its gauges go with it
-FORGOTTEN_AFTER_S = 3600.0  # by then no report of it can still be on its way
-SILENT_JOURNAL_S = 30 * 86_400.0  # as long as the store knows how far a journal has come
+SILENT_AFTER_S = 15.0  # a router that has not reported for this long is gone, with its gauges
+FORGOTTEN_AFTER_S = 3600.0  # after this time none of its reports can still arrive
+SILENT_JOURNAL_S = 30 * 86_400.0  # for as long as the store keeps the progress of a journal
 ALERTS = "sekha_budget_alerts"
 MOST_UNWRITTEN = 100_000  # entries kept while the store is down; the rest wait in the routers' journals
 
-COUNTED_EVERY_S = 0.5  # requests at the models that we host; less than the second between a replica's words
+COUNTED_EVERY_S = 0.5  # less than the second between a replica's heartbeats
 
 Pricer = Callable[[Settings], Mapping[str, Price | None]]
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerChanged:
-    """A breaker moved from one state to another, worth a line in the log."""
+    """A change of a breaker's state, to be logged."""
 
     provider_id: str
     before: BreakerState
@@ -49,10 +49,13 @@ class BreakerChanged:
 
 class ControlPlane:
     """
-    Holds the truth for one gateway.
+    The authoritative state of one gateway.
 
-    `price_of` reads the price list for a configuration: target name to price. `on_change` hears of every
-    breaker that changes state, `on_alert` of every budget that passes a threshold.
+    Args:
+        generation: identifies this life of the control plane.
+        price_of: returns the prices of a configuration by target name.
+        on_change: called for every breaker that changes state.
+        on_alert: called for every budget that passes a threshold.
     """
 
     def __init__(
@@ -93,21 +96,20 @@ class ControlPlane:
 
     @property
     def settings(self) -> Settings | None:
-        """What the newest router was told; None before the first has come."""
+        """Return the settings of the router that registered last; None before the first."""
         return self._settings
 
     @property
     def runtime_config(self) -> RuntimeConfig | None:
-        """Tenants, keys and limits as they are; None before the first router has come."""
+        """Return the tenants, keys and limits; None before the first router has registered."""
         return self._runtime_config
 
     def register(self, router_id: str, settings: Settings, known: Snapshot, now: float) -> Snapshot:
         """
-        Take in a router: its settings count if they are new, and so does what it remembers.
+        Register a router; return the current snapshot.
 
-        An authority that was started anew knows nothing; the first router to come back brings the breakers as
-        they were, and who has asked for patience. What is known here already wins over what is remembered
-        there.
+        Different settings replace the current ones. After a restart of the control plane, the first router
+        restores the breakers and cooldowns from `known`; what is known here takes precedence.
         """
         if settings != self._settings:
             self._settings = settings
@@ -131,14 +133,14 @@ class ControlPlane:
 
     def report(self, report: Report, now: float) -> Receipt:
         """
-        Take in a report, once.
+        Apply a report; return the current snapshot and the grants.
 
-        Entries and holdings are told anew each time, so they are taken as they come; only those of a report
-        that was overtaken by a later one are left.
+        Observations and counts of a repeated report are applied once. Entries and leases are current in each
+        repetition, so they always apply, except those of a report that arrives after a later one.
         """
         is_overtaken = report.sequence < self._applied.get(report.router_id, 0)
-        # Who has not heard of a new beginning goes on where the former authority was: taken in, that would
-        # hide what is missing in between. It is sent again from the mark that goes out with this receipt.
+        # A router that has not noticed a restart continues from the former control plane's mark. Accepting
+        # that would leave a gap; it sends the entries again from the mark in this receipt.
         if report.after <= self._mark(report.router_id, now).taken:
             self.take(report.entries, now)
         grants = {}
@@ -157,16 +159,16 @@ class ControlPlane:
         return Receipt(self.snapshot(now), grants)
 
     def heartbeat(self, presence: Presence, now: float) -> None:
-        """A replica of a model that we host is there."""
+        """Record a heartbeat of a replica of a hosted model."""
         self._register.hear(presence, now)
         self.look_around(now)
 
     def look_around(self, now: float) -> None:
         """
-        See whether replicas have come, gone, or fallen silent, and how many requests they have.
+        Update the capacities of the hosted models.
 
-        The former is news at once. The latter is always changing: every router would be woken by every word
-        of every replica.
+        A replica that appears, gets ready or disappears is announced at once. Counts of requests are
+        announced at most every `COUNTED_EVERY_S`, so that not every heartbeat wakes every router.
         """
         capacities = self._register.capacities(now)
         if capacities == self._capacities:
@@ -177,7 +179,7 @@ class ControlPlane:
         self.version += 1
 
     def take(self, entries: Sequence[Entry], now: float) -> Mark:
-        """Take in entries of one journal, in order, each once; how far that journal has come by now."""
+        """Accept entries of one journal in order, each once; return the journal's progress."""
         if not entries:
             return Mark()
         journal = entries[0].journal
@@ -193,35 +195,40 @@ class ControlPlane:
                 if entry.number > taken and len(self._unwritten) < MOST_UNWRITTEN:
                     self._unwritten.append(entry)
                     taken = entry.number
-        finally:  # whatever happens to one, those before it are not counted again
+        finally:  # if one fails, those before it are not counted again
             self._counted[journal] = counted
             self._marks[journal] = Mark(taken, mark.written)
         return self._marks[journal]
 
     def unwritten(self, most: int) -> list[Entry]:
-        """The oldest entries that are not in the store yet."""
+        """Return the oldest entries that are not in the store yet, at most `most`."""
         return list(islice(self._unwritten, most))
 
     def written(self, entries: Sequence[Entry]) -> None:
-        """These, which were the oldest, are in the store now."""
+        """Record that these entries, the oldest ones, are in the store."""
         last: dict[str, int] = {}
         for entry in entries:
             if self._unwritten and self._unwritten[0] is entry:
                 self._unwritten.popleft()
                 last[entry.journal] = entry.number
         for journal, number in last.items():
-            if mark := self._marks.get(journal):  # else it has been silent for a month, and is forgotten
+            if mark := self._marks.get(journal):  # else it was silent for a month, and is forgotten
                 self._marks[journal] = Mark(mark.taken, max(mark.written, number))
 
     def restore(
         self, spends: Iterable[Spend], written: Mapping[str, int], now: float, is_alone: bool = False
     ) -> None:
         """
-        Begin with what the store has; everything else is sent again by those who have it in their journals.
+        Load the store's state; routers send again what it does not contain, from their journals.
 
-        Who had credit of a former authority gets the time to say so, before any is lent anew; `is_alone`:
-        nobody had. It counts as a new beginning for the routers, too: what they have told since the last one
-        may be counted no more.
+        Routers count it as a new generation, because reports since the last one may no longer be included.
+        Leases start in learning mode: routers with leases of a former control plane get time to report them.
+
+        Args:
+            spends: the sums of the ledger.
+            written: the last number in the store, by journal.
+            now: the current time, in seconds since the epoch.
+            is_alone: no other router had leases, so learning mode is not needed.
         """
         self._generation += "+"
         self.is_restored = True
@@ -231,28 +238,28 @@ class ControlPlane:
             number = written.get(journal, 0)
             self._marks[journal] = Mark(number, number)
             self._counted[journal] = number
-        # Routers that are known here were counted before, and say it again.
+        # Entries of routers that are known here were counted before, and are sent again.
         others = bool(written or self._marks) and not is_alone
         self._allocator.restore(spends, now, silence_s=EXPIRES_S if others else 0.0)
         self.version += 1
 
     def wait_for_routers(self, now: float) -> None:
-        """Lend nothing until those who have credit of a former authority have had the time to say so."""
+        """Start the learning mode: lease nothing until routers have had time to report their leases."""
         self._allocator.lend_from(now + EXPIRES_S)
 
     def store_answers(self, answers: bool) -> None:
-        """Whether the store takes what comes: where nothing may go unaccounted, routers have to know."""
+        """Record whether the store accepts writes; routers that deny requests without it must know."""
         if answers is not self._is_stored:
             self._is_stored = answers
             self.version += 1
 
     def remember(self, known: Snapshot, now: float) -> None:
-        """Where the store cannot say what was used, believe a router."""
-        if not self._is_stored and not self.is_restored:  # else it is told again, entry by entry
+        """Take the used amounts of limits from a router, where the store cannot provide them."""
+        if not self._is_stored and not self.is_restored:  # else the entries are sent again
             self._allocator.remember(known.used, now)
 
-    def set_book(self, runtime_config: RuntimeConfig, now: float) -> None:
-        """These are the tenants, keys and limits from now on."""
+    def set_runtime_config(self, runtime_config: RuntimeConfig, now: float) -> None:
+        """Replace the tenants, keys and limits."""
         self._runtime_config = runtime_config
         self._allocator.set_limits(runtime_config.limits, now)
         self.version += 1
@@ -271,7 +278,7 @@ class ControlPlane:
         self._on_alert(alert)
 
     def probe(self, provider_id: str, now: float) -> float | None:
-        """Give out the one probe of a half-open breaker: its name, for the one who gets it."""
+        """Grant the one probe of a half-open breaker; return its id, None: there is none to grant."""
         breaker = self._breakers.get(provider_id)
         probed = breaker.probed(now, self._policy) if breaker else None
         if probed is None:
@@ -280,7 +287,7 @@ class ControlPlane:
         return probed.probe_until
 
     def reset_breaker(self, provider_id: str, now: float) -> Breaker | None:
-        """Close a breaker and forget its failures: as it was before, None for an unknown provider."""
+        """Close a breaker and forget its failures; return the former state, None for an unknown provider."""
         before = self._breakers.get(provider_id)
         if before is not None:
             self._set(provider_id, Breaker(last_change=now))
@@ -288,7 +295,7 @@ class ControlPlane:
         return before
 
     def snapshot(self, now: float) -> Snapshot:
-        """The state at this moment."""
+        """Return the state at this moment."""
         for provider_id, breaker in self._breakers.items():
             self._set(provider_id, breaker.at(now, self._policy))
         means = ((name, latency.mean_s) for name, latency in self._latencies.items())
@@ -309,7 +316,7 @@ class ControlPlane:
         )
 
     def totals(self, now: float) -> Totals:
-        """The cluster's numbers; a router that fell silent no longer has anything in flight."""
+        """Return the cluster's metrics; a router that no longer reports has no requests in flight."""
         self._forget(now)
         alive = [r for r, at in self._heard_at.items() if now - at <= SILENT_AFTER_S]
         gauges: dict[Key, float] = {}
@@ -325,7 +332,7 @@ class ControlPlane:
         for router_id in [r for r, at in self._heard_at.items() if now - at > FORGOTTEN_AFTER_S]:
             for known in (self._heard_at, self._gauges, self._applied):
                 known.pop(router_id, None)
-        # An heir may come later than that, and must not count again what was counted.
+        # Journals are kept longer, so that a journal recovery does not count entries again.
         for journal in [j for j, at in self._marked_at.items() if now - at > SILENT_JOURNAL_S]:
             for marked in (self._marked_at, self._marks, self._counted):
                 marked.pop(journal, None)
@@ -333,7 +340,7 @@ class ControlPlane:
     def _hear(self, seen: Observation, now: float) -> None:
         breaker = self._breakers.get(seen.provider_id)
         if breaker is None:
-            return  # a provider of a configuration that is gone
+            return  # a provider of a former configuration
         at = min(seen.at, now)  # a router whose clock is ahead must not hold a breaker open for longer
         if seen.latency_s is not None:
             self._latencies.setdefault(seen.target, Latency()).add(seen.latency_s, at)
@@ -345,7 +352,7 @@ class ControlPlane:
         self._set(seen.provider_id, breaker.heard(seen.outcome, seen.probe, at, self._policy, seen.lost_with))
 
     def _cool(self, target: str, until: float, now: float) -> None:
-        """A shorter wait never ends a longer one."""
+        """Extend a target's cooldown; a shorter one never ends a longer one."""
         if until > max(now, self._cooling.get(target, 0.0)):
             self._cooling[target] = until
             self.version += 1
@@ -360,5 +367,5 @@ class ControlPlane:
 
 
 def _who(capacities: Mapping[str, Capacity]) -> Mapping[str, tuple[int, int]]:
-    """Which replicas are there, whatever they have to do."""
+    """Return the numbers of replicas by provider, without their requests."""
     return {name: (capacity.ready, capacity.starting) for name, capacity in capacities.items()}

@@ -1,5 +1,5 @@
 """
-The authority in one process: the plane, the store it writes to, and who waits for news.
+The control plane in one process, with the store it writes to and the routers that watch it.
 
 The control actor runs this; a gateway without Ray, and tests, have it in their own process.
 """
@@ -27,21 +27,23 @@ WRITE_EVERY_S = 0.2
 TRY_AGAIN_S = 1.0
 BATCH = 2000  # entries in one transaction
 PRUNE_EVERY_S = 3600.0
-MOST_COUNTED = 10_000  # changes that are read at the start, to know how many the last hour had
-SWITCHED = "backend_switched"  # the action of a change that counts against the limit of switches
-ALWAYS = frozenset({"key_revoked"})  # actions that wait for no limit: a key that leaked is refused at once
-ITSELF = "gateway"  # whoever changes something in that name is bound by no limit
+MOST_COUNTED = 10_000  # changes that are read at the start, to count those of the last hour
+SWITCHED = "backend_switched"  # the action that counts against the quota of switches
+ALWAYS = frozenset({"key_revoked"})  # actions without a quota: a leaked key is revoked at once
+ITSELF = "gateway"  # the `who` of the gateway's own changes, which have no quota
 
 log = logging.getLogger("sekha.control")
 
 
 class LocalControlPlane:
     """
-    A `Control` around a plane, and the only one who writes to its store.
+    A `Control` around a control plane, and the only writer of its store.
 
-    Without a store nothing outlives the plane, and operators can change nothing. A plane that has been
-    restored goes on as it is. `is_alone`: no router of another process knows this authority, or knew a former
-    one.
+    Without a store the state ends with the process, and operators can change nothing. A control plane that
+    has been restored continues as it is.
+
+    Args:
+        is_alone: no router of another process uses this control plane, or used a former one.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class LocalControlPlane:
     # --- life -----------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Take up what the store has, and begin to write; a store that is down is tried again later."""
+        """Restore the state from the store and begin to write; a store that is down is retried later."""
         if self._store is not None and self._writing is None:
             try:
                 await self._restore(self._store)
@@ -76,7 +78,7 @@ class LocalControlPlane:
             self._writing = asyncio.create_task(self._write_for_ever(self._store))
 
     async def stop(self) -> None:
-        """Write what can be written, and let go of the store."""
+        """Write the remaining entries, if possible, and close the store."""
         if self._store is None or self._writing is None:
             return
         self._writing.cancel()
@@ -86,18 +88,18 @@ class LocalControlPlane:
         await self._store.close()
 
     async def write(self) -> None:
-        """Write now what waits to be written, if the store takes it."""
+        """Write the waiting entries now, if the store accepts them."""
         if self._store is not None and self._is_restored:
             with contextlib.suppress(StoreUnavailable):
                 await self._write(self._store)
 
-    # --- what routers ask -----------------------------------------------------------------------------
+    # --- calls of routers -----------------------------------------------------------------------------
 
     async def register(self, router_id: str, settings: Settings, known: Snapshot) -> Snapshot:
         is_new = settings != self._plane.settings
         self._plane.register(router_id, settings, known, self._clock.now())
         if is_new:
-            self._set_book()
+            self._apply_records()
         self._plane.remember(known, self._clock.now())
         self._wake()
         return self._plane.snapshot(self._clock.now())
@@ -154,22 +156,22 @@ class LocalControlPlane:
             if revision not in (None, self._revision):
                 raise Overtaken(f"the runtime configuration is at revision {self._revision}, not {revision}")
             self._check(change)
-            self._is_doubtful = True  # what fails, or is given up, may have been written all the same
+            self._is_doubtful = True  # a failed or cancelled change may have been written
             self._revision = await store.change(records, change)
             self._is_doubtful = False
             self._count(change, self._clock.now())
             self._keep(records)
-        self._set_book()
+        self._apply_records()
         self._wake()
         return await self.runtime_config()
 
-    # --- what operators ask ---------------------------------------------------------------------------
+    # --- calls of operators ---------------------------------------------------------------------------
 
     async def asked(self, who: str) -> Allowance:
         name, limit = f"requests:{who}", self._admin.requests_per_hour
-        left = self._left("requests of this admin", name, limit)
+        allowance = self._allowance("requests of this admin", name, limit)
         self._quotas.count(name, self._clock.now())
-        return Allowance(limit, left.remaining - 1, left.resets_at)
+        return Allowance(limit, allowance.remaining - 1, allowance.resets_at)
 
     async def spends(self, since: float = 0.0, until: float | None = None) -> Sequence[Spend]:
         return await self._restored_store().spends(since, until)
@@ -188,7 +190,7 @@ class LocalControlPlane:
         return before
 
     async def _begin_vllm_hours(self) -> None:
-        """Write down when an endpoint of vLLM that is configured was first known: from then on it is paid."""
+        """Record when a configured endpoint of vLLM was first known; its hours are billed from then on."""
         settings, runtime_config = self._plane.settings, self._plane.runtime_config
         if settings is None or runtime_config is None or self._store is None or not self._is_restored:
             return
@@ -198,7 +200,7 @@ class LocalControlPlane:
         now = self._clock.now()
         state = {"vllm_endpoint": runtime_config.backend.vllm_endpoint, "vllm_since": now}
         change = Change(now, ITSELF, "vllm_hours_begun", "backend:vllm", None, {"endpoint": endpoint})
-        with contextlib.suppress(Overtaken):  # then an operator may have set another: look again
+        with contextlib.suppress(Overtaken):  # an operator may have set another one: check again
             await self.change([Record("backend", "vllm", state)], change, runtime_config.revision)
 
     @property
@@ -207,12 +209,12 @@ class LocalControlPlane:
         return settings.admin if settings else AdminConfig()
 
     def _check(self, change: Change) -> None:
-        """Raise AdminLimitReached for a change that is one too many."""
+        """Raise AdminLimitReached if a change exceeds the hourly quota."""
         if change.who == ITSELF or change.action in ALWAYS:
             return
-        self._left("changes", "changes", self._admin.changes_per_hour)
+        self._allowance("changes", "changes", self._admin.changes_per_hour)
         if change.action == SWITCHED:
-            self._left("switches of the backend", SWITCHED, self._admin.switches_per_hour)
+            self._allowance("switches of the backend", SWITCHED, self._admin.switches_per_hour)
 
     def _count(self, change: Change, at: float) -> None:
         if change.who == ITSELF:
@@ -221,12 +223,12 @@ class LocalControlPlane:
         if change.action == SWITCHED:
             self._quotas.count(SWITCHED, at)
 
-    def _left(self, what: str, name: str, limit: int) -> Allowance:
+    def _allowance(self, what: str, name: str, limit: int) -> Allowance:
         now = self._clock.now()
-        left = self._quotas.left(name, limit, now)
-        if not left.remaining:
-            raise AdminLimitReached(what, limit, left.resets_at, left.resets_at - now)
-        return left
+        allowance = self._quotas.left(name, limit, now)
+        if not allowance.remaining:
+            raise AdminLimitReached(what, limit, allowance.resets_at, allowance.resets_at - now)
+        return allowance
 
     def _restored_store(self) -> Store:
         if self._store is None or not self._is_restored:
@@ -239,9 +241,7 @@ class LocalControlPlane:
         await store.open()
         if not self._plane.is_restored:
             written, spends = await store.written(), await store.spends()
-            while (
-                since := await store.written()
-            ) != written:  # a former authority's last word came in between
+            while (since := await store.written()) != written:  # a former control plane wrote in between
                 written, spends = since, await store.spends()
             self._plane.restore(spends, written, self._clock.now(), self._is_alone)
         self._revision, records = await store.records()
@@ -251,16 +251,16 @@ class LocalControlPlane:
         self._quotas = Quotas()
         for change in reversed(changes):
             self._count(change, change.at)
-        self._set_book()
+        self._apply_records()
         self._wake()
 
     async def _read_again(self, store: Store) -> None:
-        """Take up what the store has after a change of which nobody knows whether it is in there."""
+        """Reload the settings after a change that may or may not have been written."""
         revision, records = await store.records()
         self._revision, self._is_doubtful = revision, False
         self._records.clear()
         self._keep(records)
-        self._set_book()
+        self._apply_records()
         self._wake()
 
     async def _write_for_ever(self, store: Store) -> None:
@@ -280,7 +280,7 @@ class LocalControlPlane:
                     self._plane.store_answers(True)
                     self._wake()
                 await self._prune(store)
-            except Exception as error:  # a mistake of ours must not end this either: nobody else writes
+            except Exception as error:  # a bug must not end this task either: it is the only writer
                 if not is_down:
                     trace = None if isinstance(error, StoreUnavailable) else error
                     log.error(
@@ -303,16 +303,16 @@ class LocalControlPlane:
                 await store.write(batch)
             except StoreUnavailable:
                 raise
-            except Exception:  # noqa: BLE001 - raised again where it is not for one entry's sake
+            except Exception:  # noqa: BLE001 - raised again unless single entries cause it
                 await self._write_singly(store, batch)
             self._plane.written(batch)
         return len(batch)
 
     async def _write_singly(self, store: Store, batch: Sequence[Entry]) -> None:
         """
-        Leave out what the store refuses, so that it keeps nothing else from being written.
+        Write the entries one by one and skip those that the store rejects.
 
-        But not where it refuses everything: then the fault is not the entries'.
+        If it rejects all of them the fault is not in the entries, so the first error is raised.
         """
         refused: list[tuple[Entry, Exception]] = []
         for entry in batch:
@@ -332,11 +332,11 @@ class LocalControlPlane:
             self._pruned_at = self._clock.monotonic()
             try:
                 await store.prune(self._clock.now())
-            except StoreUnavailable as error:  # what is written every moment says whether it is down
+            except StoreUnavailable as error:  # the writes of entries tell whether it is down
                 log.warning("old rows of the store were not deleted, will try again: %s", error)
 
     def _forget_unless_stored(self) -> None:
-        """Without a store nobody has to wait until something is written down."""
+        """Mark entries as written if there is no store, so that no router keeps them."""
         if self._store is None:
             self._plane.written(self._plane.unwritten(BATCH))
 
@@ -347,16 +347,16 @@ class LocalControlPlane:
             else:
                 self._records[record.kind, record.id] = record
 
-    def _set_book(self) -> None:
+    def _apply_records(self) -> None:
         settings = self._plane.settings
         if settings is not None:
-            # Of no epoch until the store has told its records: no router gives up what it knows for less.
+            # No revision until the store's records are loaded, so that no router replaces a complete config.
             revision = self._revision if self._is_restored else NO_REVISION
             runtime_config = runtime_config_of(settings, tuple(self._records.values()), revision)
-            self._plane.set_book(runtime_config, self._clock.now())
+            self._plane.set_runtime_config(runtime_config, self._clock.now())
 
     def _wake(self) -> None:
-        """Wake every watcher if there is something newer than what they sleep on."""
+        """Wake every watcher if there is a newer version."""
         if self._plane.version != self._woken_at:
             self._woken_at = self._plane.version
             self._news.set()

@@ -1,7 +1,7 @@
 """
-What machines of one's own came to: their hours, whose they were, and what that makes of a token.
+The report on local machines: hours, cost, use, and the resulting price of a token.
 
-Pure: the ledger's sums in, nano-dollars out.
+Pure: takes the ledger's sums and returns nano-dollars.
 """
 
 from collections.abc import Iterable
@@ -20,10 +20,13 @@ from serve_app.pricing.usage import Usage
 @dataclass(frozen=True, slots=True)
 class Machine:
     """
-    The machine of one provider in one span.
+    The machine of one provider in one span of time.
 
-    `hourly` is what an hour costs, in nano-dollars. `up_ms` is for how long it was there to be paid, None
-    where nobody counts that; `used_ms` what requests had of it, and `tokens` what they read and wrote.
+    Attributes:
+        hourly: the cost of an hour, in nano-dollars.
+        up_ms: the time that is billed; None: it is not counted.
+        used_ms: the time used by requests.
+        tokens: the input and output tokens of those requests.
     """
 
     hourly: int
@@ -33,26 +36,34 @@ class Machine:
 
     @property
     def hours(self) -> float | None:
+        """Return the billed hours; None: they are not counted."""
         return None if self.up_ms is None else self.up_ms / HOUR_MS
 
     @property
     def cost(self) -> int | None:
-        """What has to be paid for it, whoever used it."""
+        """Return the whole cost in nano-dollars, used or idle; None: the hours are not counted."""
         return None if self.up_ms is None else self._cost_of(self.up_ms)
 
     @property
     def attributed(self) -> int:
-        """What of that was used by requests."""
+        """Return the cost of the time used by requests, in nano-dollars."""
         return self._cost_of(self.used_ms)
 
     @property
     def idle(self) -> int | None:
-        """The rest. Never below zero: replicas that do not see each other may count a moment twice."""
+        """
+        Return the cost of the idle time in nano-dollars; None: the hours are not counted.
+
+        Never below zero: replicas that do not know of each other may count a moment twice.
+        """
         return None if self.cost is None else max(0, self.cost - self.attributed)
 
     @property
     def per_million_tokens(self) -> int | None:
-        """What a million tokens really cost, with the idle hours as far as they are counted."""
+        """
+        Return the effective cost of a million tokens, with idle hours as far as they are counted; None: no
+        tokens.
+        """
         paid = self.attributed if self.cost is None else self.cost
         return round(paid * MILLION / self.tokens) if self.tokens else None
 
@@ -62,10 +73,13 @@ class Machine:
 
 def machines_of(settings: Settings, spends: Iterable[Spend], vllm_up_ms: int | None) -> dict[str, Machine]:
     """
-    The machines that are paid by the hour, by provider id.
+    Return the machines that are billed by the hour, by provider id.
 
-    `vllm_up_ms` is how long the machine of the backend `vllm` was up; None: no endpoint is known. The
-    ledger has the idle time of machines that the gateway hosts; the hours of all others are not counted.
+    Args:
+        settings: the configured providers and their hourly rates.
+        spends: sums of the ledger, which contains the idle time of hosted machines. The hours of other
+            machines are not counted.
+        vllm_up_ms: for how long the backend `vllm` was up; None: no endpoint is known.
     """
     sums: dict[str, Sum] = {}
     idle_ms: dict[str, int] = {}
@@ -78,12 +92,12 @@ def machines_of(settings: Settings, spends: Iterable[Spend], vllm_up_ms: int | N
     for provider in settings.llm_providers:
         up_ms = vllm_up_ms if provider is vllm else None
         rate = provider.hourly_rate
-        its = sums.get(provider.id, Sum())
+        used = sums.get(provider.id, Sum())
         if provider.local is not None and rate:
-            up_ms = its.machine_ms + idle_ms.get(provider.id, 0)
+            up_ms = used.machine_ms + idle_ms.get(provider.id, 0)
         if rate or up_ms is not None:
             hourly = hourly_of_vllm(settings) if provider is vllm else nano_dollars(rate or 0)
-            found[provider.id] = Machine(hourly, up_ms, its.machine_ms, its.tokens)
+            found[provider.id] = Machine(hourly, up_ms, used.machine_ms, used.tokens)
     return found
 
 

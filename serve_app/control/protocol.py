@@ -1,4 +1,4 @@
-"""What a router and the authority say to each other."""
+"""The messages between a router and the control plane."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,12 +21,15 @@ from serve_app.resilience.outcome import Outcome
 
 class Observation(NamedTuple):
     """
-    The end of one attempt, as the authority needs to know it.
+    The end of one attempt, as reported to the control plane.
 
-    `at` is in seconds since the epoch, `latency_s` None unless the attempt succeeded; `probe` names the
-    probe if the attempt was let through by a half-open breaker. `cool_until`: the provider asked not to be
-    sent anything for this target before then (Retry-After). `lost_with`: the replica whose death
-    ended it. `tokens_per_s` is how fast a whole answer was written, None where its provider did not count.
+    Attributes:
+        at: in seconds since the epoch.
+        probe: the id of the probe, if the attempt was one.
+        latency_s: None unless the attempt succeeded.
+        cool_until: the provider asked for no requests to this target before then (Retry-After).
+        lost_with: the local replica whose death ended the attempt.
+        tokens_per_s: the output speed of a whole answer; None: the provider did not count tokens.
     """
 
     provider_id: str
@@ -43,11 +46,14 @@ class Observation(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Report:
     """
-    What one router saw since its last report.
+    The observations of one router since its last report.
 
-    `sequence` grows by one; a report that arrives twice counts once. `entries` are those
-    of its journal that the control plane has not accepted yet, in order, which are all that follow number
-    `after`; `leases` the whole of the credit it has, and `wants` what it needs besides.
+    Attributes:
+        sequence: grows by one; a report that arrives twice counts once.
+        entries: those of its journal that the control plane has not accepted yet, in order.
+        after: the number that `entries` follow.
+        leases: the router's leases, in full.
+        wants: requests for more quota.
     """
 
     router_id: str
@@ -64,15 +70,19 @@ class Report:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """
-    The authority's state at one version, never changed afterwards.
+    The control plane's state at one version; immutable.
 
-    `generation` differs after the authority was started anew. `applied` says, for each router, the last
-    report that is in here. `cooling` says until when targets want to be left alone. `revision` is that of the
-    book; who has an older one asks for it. `recalls` names the limits whose free credit is wanted back, and
-    by whom; `marks` says how far the routers' journals have come, `is_stored` whether the store takes what
-    comes; `capacities` how much runs of the models that we host ourselves, by provider. `used` is only a
-    router's to tell: what it last heard was used of its limits, and in which window. `speeds` says how many
-    tokens a second targets write, at their 95th percentile.
+    Attributes:
+        generation: changes when the control plane is restarted.
+        applied: the last report that is included, by router.
+        cooling: the end of each target's cooldown, in seconds since the epoch.
+        revision: that of the runtime config; a router with an older one fetches it.
+        recalls: the limits whose free quota is needed by other routers, with the router that needs it.
+        marks: the progress of the routers' journals.
+        is_stored: the store accepts writes.
+        capacities: the replicas of hosted models, by provider.
+        used: sent by routers only: the last known use of their limits, with the window.
+        speeds: the output speed of targets in tokens per second, at the 95th percentile.
     """
 
     generation: str = ""
@@ -93,7 +103,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What a router gets for its report."""
+    """The answer to a report."""
 
     snapshot: Snapshot
     grants: Mapping[str, Grant] = field(default_factory=dict)
@@ -101,7 +111,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The whole cluster's numbers: sums of what the routers counted, gauges of those alive."""
+    """The metrics of the whole cluster: sums of the routers' counts, and gauges of the live ones."""
 
     tally: Tally
     gauges: Gauges
@@ -111,64 +121,72 @@ class Totals:
 
 
 class ControlUnreachable(Exception):
-    """The authority does not answer. Routers go on with what they know."""
+    """The control plane does not answer. Routers continue with their last known state."""
 
 
 class Overtaken(Exception):
-    """Somebody else has changed the book since it was read: read it again, and decide again."""
+    """The runtime config was changed since it was read: read it again, and decide again."""
 
 
 class Control(Protocol):
-    """The authority, seen from a router. Every call raises ControlUnreachable when it is not there."""
+    """The control plane as a router calls it. Every call raises ControlUnreachable if it does not answer."""
 
     async def register(self, router_id: str, settings: Settings, known: Snapshot) -> Snapshot:
-        """Introduce a router, its settings, and what it knew of a former authority."""
+        """Register a router with its settings, and with what it knows of a former control plane."""
 
     async def report(self, report: Report) -> Receipt:
-        """Hand over what was seen; the answer contains it."""
+        """Send observations; the receipt's snapshot contains them."""
 
     async def submit_recovered(self, entries: Sequence[Entry]) -> Mark:
-        """Hand over entries of a journal whose router is gone; how far that journal has come by now."""
+        """Submit entries of a journal whose router is gone; return the journal's progress."""
 
     async def heartbeat(self, presence: Presence) -> None:
-        """Let a replica of a model that we host say that it is there."""
+        """Send a heartbeat of a replica of a hosted model."""
 
     async def runtime_config(self) -> RuntimeConfig:
-        """Tenants, keys, limits and whatever else operators can change while the gateway runs."""
+        """Return tenants, keys, limits and the other settings that operators can change at run time."""
 
     async def change(
         self, records: Sequence[Record], change: Change, revision: int | None = None
     ) -> RuntimeConfig:
         """
-        Change some of it, for good.
+        Change settings permanently; return the new runtime config.
 
-        Who has decided by a book names its `revision`, and gets Overtaken when there is a newer one by now.
-        Raises StoreUnavailable when it cannot be written down, and AdminLimitReached when there were as many
-        changes within the last hour as there may be.
+        Args:
+            records: the settings to set or remove.
+            change: the line of the audit log.
+            revision: the revision that the change was computed from; None: whatever it is now.
+
+        Raises:
+            Overtaken: the runtime config has another revision by now.
+            StoreUnavailable: the change cannot be stored.
+            AdminLimitReached: the hourly quota of changes is used up.
         """
 
     async def asked(self, who: str) -> Allowance:
-        """Count a request of this admin; AdminLimitReached when that is one too many within an hour."""
+        """Count a request of this admin; raise AdminLimitReached if it exceeds the hourly quota."""
 
     async def spends(self, since: float = 0.0, until: float | None = None) -> Sequence[Spend]:
-        """The ledger's sums of the days from `since` to before `until`; StoreUnavailable."""
+        """Return the ledger's sums of the days from `since` to before `until`. Raises StoreUnavailable."""
 
     async def entries(
         self, limit: int = 100, tenant: str | None = None, before: float | None = None
     ) -> Sequence[Entry]:
-        """The ledger's newest lines; StoreUnavailable."""
+        """Return entries of the ledger, the newest first. Raises StoreUnavailable."""
 
     async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
-        """The audit's newest lines; StoreUnavailable."""
+        """Return lines of the audit log, the newest first. Raises StoreUnavailable."""
 
     async def reset_breaker(self, provider_id: str) -> Breaker | None:
-        """Close a breaker and forget its failures: as it was before, None for an unknown provider."""
+        """Close a breaker and forget its failures; return the former state, None for an unknown provider."""
 
     async def watch(self, generation: str, version: int, timeout_s: float) -> Snapshot:
-        """Wait until there is something newer than `version`, or for `timeout_s`."""
+        """
+        Wait for a version newer than `version`, at most `timeout_s` seconds; return the current snapshot.
+        """
 
     async def probe(self, provider_id: str) -> float | None:
-        """Ask for the one probe of a half-open breaker: its name, or None if somebody else has it."""
+        """Request the one probe of a half-open breaker; return its id, None: it is not available."""
 
     async def totals(self) -> Totals:
-        """The cluster's numbers."""
+        """Return the metrics of the whole cluster."""

@@ -1,8 +1,8 @@
 """
-Who may call, what it may cost, and what operators changed: one frozen value that travels to every router.
+The runtime config: callers, limits, prices and operators' settings, as one frozen value sent to every router.
 
-It is made from the configuration and the store's records, which win over it, and replaced as a whole at every
-change. It is never written to, so a late write cannot bring back something that was revoked.
+It is built from the configuration and the store's records, which take precedence, and replaced as a whole by
+every change. It is never modified, so a late write cannot bring back something that was revoked.
 """
 
 import logging
@@ -28,7 +28,7 @@ from serve_app.pricing.money import nano_dollars
 from serve_app.pricing.price import Price
 from serve_app.pricing.price_list import operators_price
 
-NO_REVISION = -1  # of a book made of the configuration alone: what operators have set is not known
+NO_REVISION = -1  # of a config without operators' settings, because they are not loaded
 
 log = logging.getLogger("sekha.control")
 
@@ -39,10 +39,13 @@ _Names = Mapping[str, frozenset[str]]
 @dataclass(frozen=True)
 class RuntimeConfig:
     """
-    Everything that may change while the gateway runs, as of one epoch.
+    Everything that can change while the gateway runs, as of one revision.
 
-    `keys` is by id and holds the revoked ones too; `limits` have ids that no other limit of the gateway has;
-    `prices` is by target name. `model_names` leads from every name of a model, to its full ones.
+    Attributes:
+        keys: by id, with revoked ones.
+        limits: with ids that are unique within the gateway.
+        prices: by target name.
+        model_names: every name of a model, to its full names.
     """
 
     revision: int
@@ -57,9 +60,9 @@ class RuntimeConfig:
     @cached_property
     def by_digest(self) -> Mapping[str, KeyConfig]:
         """
-        The keys that are good for something, by the digest of the whole key; they may have expired.
+        Return the usable keys by the digest of the whole key; they may have expired.
 
-        The key of a tenant that is gone is good for nothing: it would have no limits any more.
+        A key whose tenant was removed is not usable: it would have no limits.
         """
         return {
             key.digest: key
@@ -68,26 +71,26 @@ class RuntimeConfig:
         }
 
     def has_tenant(self, tenant: str) -> bool:
-        """Whether there is such a tenant; the one of everyone else is always there."""
+        """Return whether the tenant exists; the default tenant always does."""
         return tenant == NOBODY or tenant in self.tenants
 
     @cached_property
     def revoked(self) -> frozenset[str]:
-        """The digests of the keys that are refused for ever, wherever else they are configured."""
+        """Return the digests of keys that are refused permanently, wherever else they are configured."""
         return frozenset(key.digest for key in self.keys.values() if key.revoked_at is not None)
 
     @cached_property
     def price_of(self) -> Mapping[str, Price]:
-        """What operators say that targets cost, by target name; those not here cost what is configured."""
+        """Return the prices set by operators, by target name; other targets have their configured price."""
         return {target: operators_price(override) for target, override in self.prices.items()}
 
     def is_enabled(self, provider_id: str) -> bool:
-        """Whether requests may be sent there, as far as operators are concerned."""
+        """Return whether operators allow requests to this provider."""
         override = self.providers.get(provider_id)
         return override is None or override.enabled is not False
 
     def is_taken(self, key: KeyConfig) -> bool:
-        """Whether there is, or ever was, a key of this id or this digest: then there can be no new one."""
+        """Return whether the key's id or digest was ever used, so that it cannot be created."""
         return key.id in self.keys or any(key.digest == other.digest for other in self.keys.values())
 
     def caller(
@@ -99,7 +102,7 @@ class RuntimeConfig:
         tasks: Iterable[str] | None = None,
         data_policy: DataPolicy | None = None,
     ) -> Caller:
-        """Somebody of a tenant, with no more than the tenant has."""
+        """Return a caller of a tenant, whose permissions never exceed the tenant's."""
         whose = self.tenants.get(tenant) or TenantConfig(id=NOBODY)
         return Caller(
             tenant=tenant,
@@ -111,11 +114,11 @@ class RuntimeConfig:
         )
 
     def caller_of(self, key: KeyConfig) -> Caller:
-        """The one who shows this key."""
+        """Return the caller that this key identifies."""
         return self.caller(key.id, key.tenant, key.role, key.models, key.tasks, key.data_policy)
 
     def limits_for(self, caller: Caller) -> CallerLimits:
-        """Every limit that could count for a caller: the gateway's, the tenant's and its own."""
+        """Return every limit that may apply to a caller: the gateway's, the tenant's and its own."""
         found = self._limits_of.get((caller.tenant, caller.name))
         if found is None:
             found = self._limits_of.get((caller.tenant, None))
@@ -123,7 +126,9 @@ class RuntimeConfig:
 
     @cached_property
     def _limits_of(self) -> Mapping[tuple[str | None, str | None], CallerLimits]:
-        """By (tenant, caller), where these have limits of their own; (None, None) is for everyone else."""
+        """
+        Return limits by (tenant, caller) for those with limits of their own; (None, None) is for all others.
+        """
         of: dict[tuple[str | None, str | None], tuple[Limit, ...]] = {(None, None): ()}
         for limit in self.limits:
             owner = (limit.scope.tenant, limit.scope.caller)
@@ -138,7 +143,7 @@ class RuntimeConfig:
         return {owner: CallerLimits(limits) for owner, limits in together.items()}
 
     def _full_names(self, names: Iterable[str] | None) -> frozenset[str] | None:
-        """`provider/model` for all of them, so that two lists can be compared."""
+        """Return the names as `provider/model`, so that two lists can be compared."""
         if names is None:
             return None
         return frozenset(full for name in names for full in self.model_names.get(name, ()))
@@ -146,9 +151,9 @@ class RuntimeConfig:
 
 def runtime_config_of(settings: Settings, records: Iterable[Record], revision: int) -> RuntimeConfig:
     """
-    The configuration with the records over it.
+    Return the configuration with the records applied.
 
-    A record that cannot be understood is logged and left out: one bad row must not stop the gateway.
+    An invalid record is logged and skipped: one bad row must not stop the gateway.
     """
     kept = [record for record in records if record.body is not None]
     tenants = {
@@ -175,10 +180,12 @@ def runtime_config_of(settings: Settings, records: Iterable[Record], revision: i
 
 def limit_id(owner: str, of: BudgetConfig | RateConfig, what: str) -> str:
     """
-    The name of a limit, which no other one has: `tenant:a/month`, `provider:x/day`, `gateway/total`.
+    Return the unique id of a limit: `tenant:a/month`, `provider:x/day`, `gateway/total`.
 
-    `owner` is `tenant:…` or `key:…`, or nothing for the gateway itself; `what` is a budget's window or what a
-    rate counts. A model's name may have strokes in it, so it is written as in a web address.
+    Args:
+        owner: `tenant:…`, `key:…`, or an empty text for the gateway itself.
+        of: the budget or rate. A model's name may contain slashes, so it is quoted as in a URL.
+        what: a budget's window, or the unit of a rate.
     """
     steps = [owner] if owner else []
     if of.provider is not None:
@@ -189,15 +196,15 @@ def limit_id(owner: str, of: BudgetConfig | RateConfig, what: str) -> str:
 
 
 def _together(states: Iterable[BackendState]) -> BackendState:
-    """One state out of parts that are kept apart."""
-    told: dict[str, object] = {}
+    """Merge parts of the state that are stored separately."""
+    fields: dict[str, object] = {}
     for state in states:
-        told |= state.model_dump(exclude_none=True)
-    return BackendState.model_validate(told)
+        fields |= state.model_dump(exclude_none=True)
+    return BackendState.model_validate(fields)
 
 
 def _read(kind: type[C], name: str, records: Sequence[Record]) -> dict[str, C]:
-    """The records of one kind that can be understood, by id; one that names itself must agree."""
+    """Return the valid records of one kind by id; the id in a body must equal the record's."""
     read = {}
     for record in records:
         if record.kind != name:
@@ -216,7 +223,7 @@ def _read(kind: type[C], name: str, records: Sequence[Record]) -> dict[str, C]:
 
 
 def _limits_of_the_gateway(settings: Settings, records: Sequence[Record], names: _Names) -> Iterator[Limit]:
-    """What an operator set comes before what is configured for exactly the same."""
+    """Yield the gateway's limits; an operator's replaces a configured one with the same id."""
     budgets = [record for record in records if "limit" in (record.body or ())]
     rates = [record for record in records if "limit" not in (record.body or ())]
     found = _limits("", settings.budgets, settings.rates, Scope(), names)
@@ -239,7 +246,7 @@ def _limits_of_a_key(key: KeyConfig, names: _Names) -> Iterator[Limit]:
 def _limits(
     owner: str, budgets: Iterable[BudgetConfig], rates: Iterable[RateConfig], scope: Scope, names: _Names
 ) -> dict[str, Limit]:
-    """The limits of one owner by id; of two for exactly the same, the stricter."""
+    """Return the limits of one owner by id; of two with the same id, the stricter one."""
     found: dict[str, Limit] = {}
 
     def add(of: BudgetConfig | RateConfig, what: str, unit: Unit, window: Window, amount: int | None) -> None:
@@ -260,7 +267,7 @@ def _limits(
 
 
 def _narrowed(scope: Scope, of: BudgetConfig | RateConfig, names: _Names) -> Scope:
-    """The scope, for one provider or model only; a model that is named in full names its provider too."""
+    """Return the scope for one provider or model; the full name of a model includes its provider."""
     provider, model = of.provider, of.model
     if model is not None and names.get(model) == frozenset({model}):
         provider_of_model, _, model = model.partition("/")
@@ -269,7 +276,10 @@ def _narrowed(scope: Scope, of: BudgetConfig | RateConfig, names: _Names) -> Sco
 
 
 def _model_names(settings: Settings) -> _Names:
-    """Every name of every configured model, to the full ones; a model id comes before a full name."""
+    """
+    Return every name of every configured model with its full names; model ids take precedence over full
+    names.
+    """
     names: dict[str, frozenset[str]] = {}
     pairs = [
         (provider.id, model.model_id) for provider in settings.llm_providers for model in provider.models

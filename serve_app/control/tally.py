@@ -1,8 +1,8 @@
 """
-Counts that add up across processes.
+Counters that add up across processes.
 
-A router counts into its own tally and hands it over in batches; the authority adds them together. So a number
-in `/metrics` is the cluster's, whichever replica is asked.
+A router counts in its own tally and sends it in batches; the control plane adds them up. So a number in
+`/metrics` is the cluster's, whichever replica is asked.
 """
 
 from bisect import bisect_left
@@ -22,16 +22,18 @@ BUCKETS_S = (
 
 @dataclass(slots=True)
 class Histogram:
-    """How often a span fell into each bucket of `BUCKETS_S`, the last place counting what is longer."""
+    """The number of observed times in each bucket of `BUCKETS_S`; the last one counts longer times."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
     total: float = 0.0
 
     def observe(self, seconds: float) -> None:
+        """Count one duration."""
         self.counts[bisect_left(BUCKETS_S, seconds)] += 1
         self.total += seconds
 
     def add(self, other: "Histogram") -> None:
+        """Add another histogram to this one."""
         self.counts = [mine + theirs for mine, theirs in zip(self.counts, other.counts, strict=True)]
         self.total += other.total
 
@@ -44,10 +46,12 @@ class Tally:
     histograms: dict[Key, Histogram] = field(default_factory=dict)
 
     def count(self, name: str, labels: Labels, by: float = 1) -> None:
+        """Increase a counter."""
         key = (name, labels)
         self.counters[key] = self.counters.get(key, 0) + by
 
     def observe(self, name: str, labels: Labels, seconds: float) -> None:
+        """Count a duration in a histogram."""
         key = (name, labels)
         histogram = self.histograms.get(key)
         if histogram is None:
@@ -55,7 +59,7 @@ class Tally:
         histogram.observe(seconds)
 
     def add(self, other: "Tally") -> None:
-        """Take in another tally, number by number."""
+        """Add another tally to this one."""
         for key, value in other.counters.items():
             self.counters[key] = self.counters.get(key, 0) + value
         for key, histogram in other.histograms.items():

@@ -71,7 +71,7 @@ class _Account:
     window: float
     ends: float
     used: int
-    told: set[int] = field(default_factory=set)
+    alerted: set[int] = field(default_factory=set)
 
 
 class LeaseAllocator:
@@ -90,7 +90,7 @@ class LeaseAllocator:
         self._heard_at: dict[str, float] = {}
         self._sums: dict[str, dict[str, Spent]] = {}  # by tenant and caller: most limits are of one
         self._accounts: dict[str, _Account] = {}
-        self._paid_by: dict[Payer, tuple[Limit, ...]] = {}  # as far as somebody has paid since they were set
+        self._paid_by: dict[Payer, tuple[Limit, ...]] = {}  # of payers with entries since the limits were set
         self._scarce_until: dict[str, float] = {}
         self._is_back = False
         self._lends_from = 0.0
@@ -101,7 +101,7 @@ class LeaseAllocator:
     def set_limits(self, limits: Iterable[Limit], now: float) -> None:
         """Replace the limits; past spending counts, also for limits that are new."""
         self._knows_limits = True
-        before, was_told = self._limits, self._is_back
+        before, was_back = self._limits, self._is_back
         self._is_back = False
         self._limits = {limit.id: limit for limit in limits}
         for name, limit in self._limits.items():
@@ -109,7 +109,7 @@ class LeaseAllocator:
             if old is None or (old.scope, old.window, old.unit) != (limit.scope, limit.window, limit.unit):
                 self._accounts.pop(name, None)
             elif old.amount != limit.amount and (account := self._accounts.get(name)):
-                account.told &= _passed(account.used, limit)
+                account.alerted &= _passed(account.used, limit)
         for name in before.keys() - self._limits.keys():
             self._accounts.pop(name, None)
         self._budgets, self._paid_by = {}, {}
@@ -118,8 +118,8 @@ class LeaseAllocator:
                 owner = (limit.scope.tenant, limit.scope.caller)
                 self._budgets.setdefault(owner, []).append(limit)
                 account = self._account(limit, now)
-                if was_told:
-                    account.told |= _passed(account.used, limit)
+                if was_back:
+                    account.alerted |= _passed(account.used, limit)
                 self._tell(limit, account)
 
     def restore(self, spends: Iterable[Spend], now: float, silence_s: float) -> None:
@@ -139,7 +139,7 @@ class LeaseAllocator:
         for limit in self._limits.values():
             if limit.unit is Unit.NANO_DOLLARS:
                 account = self._account(limit, now)
-                account.told = _passed(account.used, limit)
+                account.alerted = _passed(account.used, limit)
 
     def lend_from(self, at: float) -> None:
         """Grant no leases before this moment."""
@@ -171,7 +171,7 @@ class LeaseAllocator:
             if entry.at >= account.window:
                 account.used += entry.cost
                 if entry.cost < 0:
-                    account.told &= _passed(account.used, limit)
+                    account.alerted &= _passed(account.used, limit)
                 self._tell(limit, account)
         self._add(Window.DAY.start(entry.at), entry, entry.cost)
 
@@ -318,8 +318,8 @@ class LeaseAllocator:
     def _tell(self, limit: Limit, account: _Account) -> None:
         if 100 * account.used < ALERT_AT[0] * limit.amount:
             return  # the usual case
-        for threshold in sorted(_passed(account.used, limit) - account.told):
-            account.told.add(threshold)
+        for threshold in sorted(_passed(account.used, limit) - account.alerted):
+            account.alerted.add(threshold)
             self._on_alert(BudgetAlert(limit, threshold, account.used, account.window))
 
 

@@ -105,7 +105,7 @@ class _Refusal:
 
 
 @dataclass(slots=True)
-class _Told:
+class _Usage:
     """
     The usage of a limit as the control plane reported it, plus what was settled here since.
 
@@ -126,7 +126,7 @@ class LeaseClient:
     _accounts: dict[str, _Account] = field(default_factory=dict)
     _asked: dict[str, _Asked] = field(default_factory=dict)
     _refusals: dict[str, _Refusal] = field(default_factory=dict)
-    _told: dict[str, _Told] = field(default_factory=dict)
+    _known_usage: dict[str, _Usage] = field(default_factory=dict)
     _unsent: deque[tuple[int, int, list[_Account]]] = field(default_factory=deque)
     used: dict[str, tuple[float, int]] = field(default_factory=dict)  # as last heard, with its window
 
@@ -161,8 +161,8 @@ class LeaseClient:
         """
         parts = self._parts(needs, now)
         for (limit, _), (account, amount, _) in zip(needs, parts, strict=True):
-            told = self._told.get(limit.id)
-            used = account.unsent if told is None or now >= told.until else told.used
+            usage = self._known_usage.get(limit.id)
+            used = account.unsent if usage is None or now >= usage.until else usage.used
             if used + account.reserved + account.used + amount > limit.amount:
                 return None
         for account, amount, _ in parts:
@@ -195,17 +195,17 @@ class LeaseClient:
         """
         if short := self.shortfall(((limit, amount),), now):
             return short
-        told = self._told.get(limit.id)
-        if told is None or now - told.at > KNOWN_S or amount <= limit.amount - told.used:
+        usage = self._known_usage.get(limit.id)
+        if usage is None or now - usage.at > KNOWN_S or amount <= limit.amount - usage.used:
             return None
-        return Shortfall(limit, amount, told.used)
+        return Shortfall(limit, amount, usage.used)
 
     def left(self, limit: Limit, now: float) -> int:
         """Return how much of a budget is left, by the last report of this window."""
-        told = self._told.get(limit.id)
-        if told is None or now >= told.until:
+        usage = self._known_usage.get(limit.id)
+        if usage is None or now >= usage.until:
             return limit.amount
-        return max(0, limit.amount - told.used)
+        return max(0, limit.amount - usage.used)
 
     def ask(self, needs: Sequence[Need], now: float) -> None:
         """Ask, with the next report, for the missing quota and for some requests to come."""
@@ -306,7 +306,7 @@ class LeaseClient:
             self._turn(account, now)
             account.touched = now
             self.used[name] = (account.limit.window.start(now), grant.used)
-            self._told[name] = _Told(grant.used, now, account.limit.window.end(now) or inf)
+            self._known_usage[name] = _Usage(grant.used, now, account.limit.window.end(now) or inf)
             if grant.amount < wants[name].upto:
                 account.content_until = now + 20 * CONTENT_S  # the limit is scarce
             if not grant.amount and not grant.later:
@@ -346,7 +346,7 @@ class LeaseClient:
     def forgive(self) -> None:
         """Forget refusals, because limits have changed."""
         self._refusals.clear()
-        self._told.clear()
+        self._known_usage.clear()
 
     @property
     def holds_any(self) -> bool:
@@ -357,8 +357,8 @@ class LeaseClient:
         """Add the cost of an entry to these accounts until a report contains the entry."""
         self._unsent.append((number, cost, accounts))
         for account in accounts:
-            if told := self._told.get(account.limit.id):
-                told.used += cost
+            if usage := self._known_usage.get(account.limit.id):
+                usage.used += cost
 
     def _asks_ahead(self, account: _Account, amount: int, now: float) -> bool:
         """Ask for quota ahead of need if little is left; return whether it did."""

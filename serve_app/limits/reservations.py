@@ -17,7 +17,7 @@ from serve_app.limits.client import LeaseClient, Need, Reservation
 from serve_app.limits.limit import Limit
 from serve_app.limits.refusals import refusal_of
 
-CREDIT_WITHIN_S = 2.0  # a request waits this long for quota of other routers or a restarted control plane
+QUOTA_WITHIN_S = 2.0  # a request waits this long for quota of other routers or a restarted control plane
 
 
 class Reservations:
@@ -46,7 +46,7 @@ class Reservations:
             GatewayUnavailable: the control plane did not answer within `within_s` seconds, and `trusts` is
                 False.
         """
-        until = self._clock.monotonic() + min(within_s, CREDIT_WITHIN_S)
+        until = self._clock.monotonic() + min(within_s, QUOTA_WITHIN_S)
         while True:
             now = self._clock.now()
             is_alone = self._clock.monotonic() - self._heard_at > LEASE_S

@@ -21,7 +21,7 @@ from serve_app.limits.allocator import EXPIRES_S, LEASE_S, LeaseAllocator
 from serve_app.limits.client import LeaseClient, Need, Reservation
 from serve_app.limits.limit import Limit, Scope, Unit, Window
 from serve_app.limits.messages import Grant, Lease, Want
-from serve_app.limits.reservations import CREDIT_WITHIN_S
+from serve_app.limits.reservations import QUOTA_WITHIN_S
 from serve_app.pricing.usage import Usage
 
 START = datetime(2023, 11, 30, 23, 59, 57, 500_000, UTC).timestamp()  # a day and a month end soon
@@ -253,7 +253,7 @@ class Cluster(RuleBasedStateMachine):
         if not self.has_room_for(wanted):
             return
         is_soon = self.has_room_at_once_for(wanted)
-        within_s = CREDIT_WITHIN_S if is_soon else IN_THE_END_S
+        within_s = QUOTA_WITHIN_S if is_soon else IN_THE_END_S
         until = self.now + within_s
         self.all_report()
         while waiting := [(at, asked) for at, asked in waiting if not self.tries_to_reserve(at, asked)]:

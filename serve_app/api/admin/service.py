@@ -42,7 +42,7 @@ class AdminService:
     async def runtime_config(self) -> RuntimeConfig:
         """The book as it is now: what this router knows may be a second old."""
         with _own_errors():
-            return await self.control.authority.runtime_config()
+            return await self.control.control_plane.runtime_config()
 
     async def change(
         self,
@@ -111,7 +111,7 @@ class AdminService:
         """
         with _own_errors():
             for _ in range(APPEND_TRIES):
-                if (await self.control.authority.submit_recovered([entry])).written >= entry.number:
+                if (await self.control.control_plane.submit_recovered([entry])).written >= entry.number:
                     return
                 await self.clock.sleep(APPEND_LOOKS_S)
         raise GatewayUnavailable(
@@ -121,14 +121,14 @@ class AdminService:
     async def asked(self, caller: Caller) -> Allowance:
         """Count a request of this caller."""
         with _own_errors():
-            return await self.control.authority.asked(caller.name)
+            return await self.control.control_plane.asked(caller.name)
 
     async def spends(
         self, since: float = 0.0, until: float | None = None, tenant: str | None = None
     ) -> Sequence[Spend]:
         """The ledger's sums of the days from `since` to before `until`, of everybody or of one tenant."""
         with _own_errors():
-            spends = await self.control.authority.spends(since, until)
+            spends = await self.control.control_plane.spends(since, until)
         return spends if tenant is None else [spend for spend in spends if spend.tenant == tenant]
 
     async def entries(
@@ -136,12 +136,12 @@ class AdminService:
     ) -> Sequence[Entry]:
         """The ledger's newest lines."""
         with _own_errors():
-            return await self.control.authority.entries(limit, tenant, before)
+            return await self.control.control_plane.entries(limit, tenant, before)
 
     async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
         """The audit's newest lines."""
         with _own_errors():
-            return await self.control.authority.changes(limit, before)
+            return await self.control.control_plane.changes(limit, before)
 
     async def totals(self) -> Totals:
         """The cluster's numbers, as counted since the authority was started."""
@@ -160,7 +160,7 @@ class AdminService:
         was = {"state": before.state.value, "failure_count": before.failure_count}
         await self.change(caller, "breaker_reset", f"breaker:{provider_id}", (), was, {"state": "closed"})
         with _own_errors():
-            await self.control.authority.reset_breaker(provider_id)
+            await self.control.control_plane.reset_breaker(provider_id)
         return True
 
 

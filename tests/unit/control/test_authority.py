@@ -159,7 +159,7 @@ def test_the_book_comes_with_its_epoch() -> None:
     assert authority.snapshot(NOW).revision == -1
     version = authority.version
 
-    authority.set_book(BOOK, NOW)
+    authority.set_runtime_config(BOOK, NOW)
 
     assert authority.snapshot(NOW).revision == 7
     assert authority.runtime_config is BOOK
@@ -179,7 +179,7 @@ def test_whether_the_store_answers_is_news_when_it_changes() -> None:
 @pytest.mark.parametrize(("answers", "believed"), [(False, 1_000), (True, 0)])
 def test_a_router_is_believed_where_the_store_cannot_say_what_was_used(answers: bool, believed: int) -> None:
     authority = plane()
-    authority.set_book(BOOK, NOW)
+    authority.set_runtime_config(BOOK, NOW)
     authority.store_answers(answers)
 
     authority.remember(Snapshot(used={LIMIT: (0.0, 1_000)}), NOW)
@@ -204,7 +204,7 @@ def test_entries_wait_until_they_are_written_in_their_order() -> None:
 
 def test_a_report_that_leaves_a_gap_is_not_taken_in_and_one_that_overlaps_is() -> None:
     authority = plane()
-    authority.set_book(BOOK, NOW)
+    authority.set_runtime_config(BOOK, NOW)
     told = tuple(entry(number, journal="a", at=NOW) for number in (1, 2, 3))
 
     assert authority.report(Report("a", 1, entries=told[1:], after=1), NOW).snapshot.marks["a"] == Mark(0, 0)
@@ -215,7 +215,7 @@ def test_a_report_that_leaves_a_gap_is_not_taken_in_and_one_that_overlaps_is() -
 
 def test_a_report_that_was_overtaken_says_nothing_of_what_is_held() -> None:
     authority = plane()
-    authority.set_book(BOOK, NOW)
+    authority.set_runtime_config(BOOK, NOW)
     authority.report(Report("a", 2, leases={LIMIT: Lease(500, 500)}), NOW)
 
     late = authority.report(Report("a", 1, leases={}, wants={LIMIT: Want(1, 1)}), NOW)
@@ -228,7 +228,7 @@ def test_a_report_that_was_overtaken_says_nothing_of_what_is_held() -> None:
 
 def test_credit_that_is_called_back_is_news() -> None:
     authority = plane()
-    authority.set_book(BOOK, NOW)
+    authority.set_runtime_config(BOOK, NOW)
     authority.report(Report("a", 1, leases={LIMIT: Lease(10**8, 10**8)}), NOW)
     version = authority.version
 
@@ -248,7 +248,7 @@ def test_an_authority_that_comes_up_waits_for_whoever_may_have_credit(
     written: dict[str, int], is_alone: bool, lends: bool
 ) -> None:
     authority = ControlPlane("g1", prices_of)
-    authority.set_book(BOOK, NOW)
+    authority.set_runtime_config(BOOK, NOW)
     authority.restore((), written, NOW, is_alone)
     wants = {LIMIT: Want(5, 5)}
 
@@ -259,7 +259,7 @@ def test_an_authority_that_comes_up_waits_for_whoever_may_have_credit(
 
 def test_it_waits_as_well_when_it_is_told_to() -> None:
     authority = plane()
-    authority.set_book(BOOK, NOW)
+    authority.set_runtime_config(BOOK, NOW)
     authority.wait_for_routers(NOW)
     wants = {LIMIT: Want(5, 5)}
 
@@ -269,7 +269,7 @@ def test_it_waits_as_well_when_it_is_told_to() -> None:
 
 def test_what_the_store_has_of_a_journal_is_where_it_goes_on() -> None:
     authority = plane()
-    authority.set_book(BOOK, NOW)
+    authority.set_runtime_config(BOOK, NOW)
     told = tuple(entry(number, journal="a", at=NOW) for number in (1, 2, 3))
     authority.report(Report("a", 1, entries=told), NOW)
     generation, version = authority.snapshot(NOW).generation, authority.version
@@ -288,7 +288,7 @@ def test_what_the_store_has_of_a_journal_is_where_it_goes_on() -> None:
 
 def test_a_router_is_remembered_for_an_hour_and_its_journal_for_a_month() -> None:
     authority = plane()
-    authority.set_book(BOOK, NOW)
+    authority.set_runtime_config(BOOK, NOW)
     told = (entry(1, journal="a", at=NOW),)
     authority.report(Report("a", 1, entries=told), NOW)
 

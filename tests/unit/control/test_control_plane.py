@@ -172,7 +172,7 @@ def test_a_router_that_fell_silent_has_nothing_in_flight_any_more() -> None:
 
 def test_a_journal_that_is_taken_over_hours_later_counts_once() -> None:
     authority = plane()
-    authority.set_book(BOOK, NOW)
+    authority.set_runtime_config(BOOK, NOW)
     told = (entry(1, journal="a", at=NOW), entry(2, journal="a", at=NOW))
     authority.report(Report("a", 1, entries=told), NOW)
     later = NOW + 2 * FORGOTTEN_AFTER_S
@@ -199,7 +199,7 @@ def test_a_store_that_comes_late_and_is_empty_lends_nothing_before_all_have_told
     None
 ):
     authority = plane()
-    authority.set_book(BOOK, NOW)
+    authority.set_runtime_config(BOOK, NOW)
     authority.report(Report("a", 1, entries=(entry(1, journal="a", at=NOW, cost=80_000_000),)), NOW)
 
     authority.restore((), {}, NOW)
@@ -212,7 +212,7 @@ def test_a_store_that_comes_late_and_is_empty_lends_nothing_before_all_have_told
 
 def test_what_routers_remember_counts_no_more_once_the_store_has_been_read() -> None:
     authority = plane()
-    authority.set_book(BOOK, NOW)
+    authority.set_runtime_config(BOOK, NOW)
     authority.store_answers(False)
     authority.restore((), {}, NOW)
 
@@ -275,7 +275,9 @@ def test_what_was_counted_before_a_mistake_of_ours_is_not_counted_again() -> Non
     authority = ControlPlane("g1", prices_of, on_alert=fails)
     authority.register("router-a", SETTINGS, Snapshot(), NOON)
     dollar = 10**9
-    authority.set_book(runtime_config_of(two_providers(budgets={"limit": 4, "window": "total"}), (), 0), NOON)
+    authority.set_runtime_config(
+        runtime_config_of(two_providers(budgets={"limit": 4, "window": "total"}), (), 0), NOON
+    )
     batch = [entry(number, cost=dollar) for number in range(1, 5)]
 
     for _ in range(3):  # three quarters of it are spent with the third: that is said, and fails

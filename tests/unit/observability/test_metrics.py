@@ -159,7 +159,9 @@ def test_a_refusal_is_counted_by_whose_limit_it_was(error: LimitReached, owner: 
 
 def test_an_alert_is_counted_where_it_is_raised() -> None:
     plane = ControlPlane("generation-1", prices_of)
-    plane.set_book(runtime_config_of(two_providers(budgets={"limit": 1.0, "window": "total"}), (), 0), 0.0)
+    plane.set_runtime_config(
+        runtime_config_of(two_providers(budgets={"limit": 1.0, "window": "total"}), (), 0), 0.0
+    )
 
     plane.take([entry(number, cost=400_000_000) for number in (1, 2)], 0.0)
 
