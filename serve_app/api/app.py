@@ -36,7 +36,7 @@ from serve_app.api.auth import Authorised, Keyring
 from serve_app.api.errors import error_for, error_headers, speaks_openai
 from serve_app.api.health import Exposition, metrics_routes, provider_routes, service_routes
 from serve_app.api.intake import Intake
-from serve_app.api.openai import OpenAIEndpoints, given_request_id
+from serve_app.api.model_endpoint import ModelEndpoint, given_request_id
 from serve_app.api.openapi import chat_operation, completed, embeddings_operation
 from serve_app.api.origins import Origins, is_preflight
 from serve_app.api.routing import routing_routes
@@ -45,8 +45,10 @@ from serve_app.caller import ANYONE, Caller
 from serve_app.errors import Forbidden, GatewayError, InvalidRequest, ModelNotFound
 from serve_app.events import HttpAnswered
 from serve_app.formats.json_body import BOM, parse_json
-from serve_app.formats.openai_error import openai_error
+from serve_app.formats.openai_chat.format import OPENAI_CHAT
+from serve_app.formats.openai_embeddings import OPENAI_EMBEDDINGS
 from serve_app.gateway.model_access import ModelAccess
+from serve_app.gateway.request import Operation
 from serve_app.gateway.running import RunningGateway
 from serve_app.routing.target import Target
 
@@ -75,12 +77,12 @@ def build_api(running: RunningGateway, keyring: Keyring, exposition: Exposition)
     """Return the application: hot endpoints first, FastAPI behind them; `exposition` writes /metrics."""
     settings = running.settings
     intake = Intake(settings.router)
-    endpoints = OpenAIEndpoints(running, keyring, intake)
+    chat = ModelEndpoint(running, keyring, intake, OPENAI_CHAT, Operation.CHAT)
     public = PUBLIC | ({"/metrics", "/metrics/"} if settings.auth.public_metrics else set())
     hot: dict[str, Endpoint] = {
-        "/v1/chat/completions": endpoints.chat,
-        "/api/v1/chat/completions": endpoints.chat,
-        "/v1/embeddings": endpoints.embeddings,
+        "/v1/chat/completions": chat,
+        "/api/v1/chat/completions": chat,
+        "/v1/embeddings": ModelEndpoint(running, keyring, intake, OPENAI_EMBEDDINGS, Operation.EMBEDDINGS),
     }
     app = _documented(running, keyring, exposition, hot)
     service = AdminService(running)
@@ -205,7 +207,7 @@ class Dispatcher:
             log.exception("unexpected error at %s", scope["path"])
             if status is not None:
                 raise  # half an answer is out: break the connection rather than pretend
-            await send_answer(counted, 500, openai_error(GatewayError(INTERNAL)))
+            await send_answer(counted, 500, error_for(path, GatewayError(INTERNAL)))
         finally:
             route = path if endpoint else _route_of(asked)
             ended = 499 if status is None else status  # the caller went away before there was an answer

@@ -26,8 +26,9 @@ from serve_app.events import Listener
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.embedding_request import EmbeddingRequest
 from serve_app.formats.openai_chat.chunks import chunks_in
+from serve_app.formats.openai_chat.format import OPENAI_CHAT
 from serve_app.formats.openai_chat.request import read_chat
-from serve_app.formats.openai_embeddings import read_embedding
+from serve_app.formats.openai_embeddings import OPENAI_EMBEDDINGS, read_embedding
 from serve_app.gateway.request import GatewayRequest, Operation
 from serve_app.gateway.response import Response
 from serve_app.gateway.routing_info import METADATA, metadata
@@ -189,7 +190,8 @@ class EmbeddedGateway:
 
 
 def _asking(operation: Operation, content: ChatRequest | EmbeddingRequest) -> GatewayRequest:
-    return GatewayRequest(uuid4().hex, operation, content)
+    format_ = OPENAI_EMBEDDINGS if operation is Operation.EMBEDDINGS else OPENAI_CHAT
+    return GatewayRequest(uuid4().hex, operation, content, format=format_)
 
 
 def _with_metadata(answer: Response, settings: Settings) -> dict[str, Any]:

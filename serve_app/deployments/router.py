@@ -31,9 +31,8 @@ from serve_app.deployments.gc_tuning import tune_gc
 from serve_app.deployments.transports import TRANSPORTS
 from serve_app.deployments.wiring import wire
 from serve_app.errors import Forbidden, GatewayError
-from serve_app.formats.openai_chat.request import read_chat
-from serve_app.formats.openai_embeddings import read_embedding
-from serve_app.formats.sse import with_member
+from serve_app.formats.openai_chat.format import OPENAI_CHAT
+from serve_app.formats.openai_embeddings import OPENAI_EMBEDDINGS
 from serve_app.gateway.request import GatewayRequest, Operation
 from serve_app.gateway.routing_info import METADATA, metadata
 from serve_app.ledger.journal import Journal as JournalPort
@@ -98,7 +97,7 @@ class RouterDeployment:
     ) -> bytes | GatewayError:
         """A chat completion for a caller within the cluster; errors come as values."""
         try:
-            content = read_chat(body)
+            content = OPENAI_CHAT.parse(body)
             return await self._answer(
                 GatewayRequest(request_id, Operation.CHAT, content, self._caller(tenant), timeout_s)
             )
@@ -110,10 +109,15 @@ class RouterDeployment:
     ) -> bytes | GatewayError:
         """Vectors for a caller within the cluster; errors come as values."""
         try:
-            content = read_embedding(body)
-            return await self._answer(
-                GatewayRequest(request_id, Operation.EMBEDDINGS, content, self._caller(tenant), timeout_s)
+            request = GatewayRequest(
+                request_id,
+                Operation.EMBEDDINGS,
+                OPENAI_EMBEDDINGS.parse(body),
+                self._caller(tenant),
+                timeout_s,
+                format=OPENAI_EMBEDDINGS,
             )
+            return await self._answer(request)
         except GatewayError as error:
             return error
 
@@ -127,7 +131,7 @@ class RouterDeployment:
     ) -> AsyncIterator[bytes | GatewayError]:
         """Blocks of SSE frames for a caller within the cluster; an error, if there is one, comes last."""
         try:
-            content, caller = read_chat(body), self._caller(tenant)
+            content, caller = OPENAI_CHAT.parse(body), self._caller(tenant)
             request = GatewayRequest(
                 request_id, Operation.CHAT, content, caller, timeout_s, on_failure, streams=True
             )
@@ -139,7 +143,7 @@ class RouterDeployment:
         async with aclosing(stream):
             async for item in stream:
                 if isinstance(item, bytes) and untold and stream.routed:
-                    item = with_member(item, METADATA, metadata(stream.routed))
+                    item = OPENAI_CHAT.first_block(item, {METADATA: metadata(stream.routed)})
                     untold = False
                 if not isinstance(item, StreamEnd):
                     yield item
@@ -147,7 +151,9 @@ class RouterDeployment:
     async def _answer(self, request: GatewayRequest) -> bytes:
         """The answer, with a word about who gave it and what it cost, as over HTTP."""
         response = await self._running.gateway.answer(request)
-        return response.with_metadata() if self._running.settings.routing.metadata else response.body
+        if not self._running.settings.routing.metadata:
+            return response.body
+        return request.format.response(response.body, {METADATA: metadata(response.routed)})
 
     def _caller(self, tenant: str) -> Caller:
         """Who calls through a handle is within the cluster's trust, and says itself who pays."""

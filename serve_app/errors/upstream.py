@@ -22,6 +22,7 @@ class FailureKind(StrEnum):
     CONTEXT_LENGTH = "context_length"  # 400: too long for this model
     CONTENT_FILTER = "content_filter"  # 400: refused because of its content
     REJECTED = "rejected"  # other 4xx: the caller's request is at fault
+    UNSUPPORTED = "unsupported"  # this upstream's format cannot carry the request; nothing was sent
     REFUSED_ADDRESS = "refused_address"  # its name leads where the gateway calls nobody
     INTERNAL = "internal"  # an exception in the gateway's code; neither provider nor caller caused it
 
@@ -39,6 +40,7 @@ _STATUS = {
     FailureKind.CONTEXT_LENGTH: 400,
     FailureKind.CONTENT_FILTER: 400,
     FailureKind.REJECTED: 400,
+    FailureKind.UNSUPPORTED: 400,
     FailureKind.REFUSED_ADDRESS: 502,
     FailureKind.INTERNAL: 500,
 }
@@ -49,7 +51,14 @@ _CODE = {
     FailureKind.CONTENT_FILTER: "content_policy_violation",
 }
 
-_CALLERS_FAULT = frozenset({FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER, FailureKind.REJECTED})
+_CALLERS_FAULT = frozenset(
+    {
+        FailureKind.CONTEXT_LENGTH,
+        FailureKind.CONTENT_FILTER,
+        FailureKind.REJECTED,
+        FailureKind.UNSUPPORTED,
+    }
+)
 _NO_RETRY_HELPS = frozenset(
     {
         FailureKind.AUTH,

@@ -1,17 +1,18 @@
 """In which format an upstream is asked."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
+from serve_app.formats.translation import Translate
 from serve_app.providers.catalogue.wire_format import WireFormat
 
 # What each format can be translated into, the best first: one entry for each `<client>_to_<upstream>.py`.
-TRANSLATIONS: Mapping[WireFormat, Sequence[WireFormat]] = {}
+TRANSLATIONS: Mapping[WireFormat, Mapping[WireFormat, Translate]] = {}
 
 
 def upstream_format(
     callers: WireFormat,
     spoken: Collection[WireFormat],
-    translations: Mapping[WireFormat, Sequence[WireFormat]] = TRANSLATIONS,
+    translations: Mapping[WireFormat, Iterable[WireFormat]] = TRANSLATIONS,
 ) -> WireFormat | None:
     """
     Return the format for one attempt; None where the upstream cannot be asked for this caller.

@@ -5,7 +5,7 @@ from math import inf
 from typing import NamedTuple
 
 from serve_app.control.breakers import Admission
-from serve_app.formats.openai_chat.chunks import chars_said
+from serve_app.formats.base import ChatFormat
 from serve_app.gateway.charging import AttemptCharge
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.target import Target
@@ -40,6 +40,7 @@ class Attempt:
         began: when it reached its target, on the monotonic clock; None while a machine has yet to start.
         output_chars, frames: how much text of the answer has come so far, and in how many frames.
         ran_into_deadline: the answer was still coming when the request's time was up.
+        format: the caller's format, in which a stream arrives here.
         dropped: the caller's parameters that the target did not get.
     """
 
@@ -50,6 +51,7 @@ class Attempt:
     timeouts: AttemptTimeouts
     charge: AttemptCharge
     began: float | None
+    format: ChatFormat
     output_chars: int = 0
     frames: int = 0
     ran_into_deadline: bool = False
@@ -67,5 +69,5 @@ class Attempt:
 
     def listen(self, block: bytes) -> None:
         """Count a block of frames: should the answer break off, this much was produced."""
-        self.output_chars += chars_said(block)
+        self.output_chars += self.format.count_chars(block)
         self.frames += block.count(b"\n\n")

@@ -23,11 +23,13 @@ from serve_app.errors import (
     internal_error,
     upstream_error,
 )
+from serve_app.formats.upstream_format import TRANSLATIONS, upstream_format
 from serve_app.gateway.attempt import Attempt, AttemptTimeouts
 from serve_app.gateway.final_error import final_error
 from serve_app.gateway.recorder import Recorder
 from serve_app.gateway.request_context import RequestContext
 from serve_app.gateway.successors import advised
+from serve_app.gateway.translating import TranslatingProvider
 from serve_app.limits.client import Reservation
 from serve_app.providers.base import Call, Provider, Wakeable
 from serve_app.resilience.retry import JITTER, NextStep, Outlook, Retry, Tried, next_step
@@ -196,7 +198,16 @@ class Executor:
         context.attempts += 1
         has_machine = self._control.has_machine(candidate.target.provider_id)
         began = self._clock.monotonic() if has_machine else None
-        return Attempt(candidate, admission, context.attempts, retries, timeouts, charge, began)
+        return Attempt(
+            candidate,
+            admission,
+            context.attempts,
+            retries,
+            timeouts,
+            charge,
+            began,
+            context.request.chat_format,
+        )
 
     @contextmanager
     def _asking(self, context: RequestContext, attempt: Attempt) -> Iterator[None]:
@@ -297,8 +308,11 @@ class Executor:
             moved_to,
             context.charges.sends(target),
             context.charges.limits_tools(target),
+            context.request.format.name,
         )
-        provider = self._providers[target.provider_id]
+        provider = self._provider(context, target)
+        if isinstance(provider, UpstreamError):
+            return provider
         most = self._configs[target.provider_id].most_in_router
         if self.recorder.in_flight_at(target.provider_id) >= most:
             message = f"Provider '{target.provider_id}' is at its concurrency limit ({most})"
@@ -313,6 +327,17 @@ class Executor:
                     "request %s: our code failed at provider '%s'", context.request.id, target.provider_id
                 )
                 return internal_error(target.provider_id, context.request.id)
+
+    def _provider(self, context: RequestContext, target: Target) -> Provider | UpstreamError:
+        """The target's provider, as one that speaks the caller's format."""
+        provider, callers = self._providers[target.provider_id], context.request.format.name
+        if callers in target.formats:
+            return provider
+        upstream = upstream_format(callers, target.formats)
+        if upstream is None:
+            message = f"Provider '{target.provider_id}' cannot be asked for '{callers}'"
+            return upstream_error(message, target.provider_id, FailureKind.UNSUPPORTED)
+        return TranslatingProvider(provider, target.provider_id, upstream, TRANSLATIONS[callers][upstream])
 
     def _may_be_lost(self, context: RequestContext, candidate: Candidate) -> bool:
         """Whether it was a machine of ours that was there, and somebody else could be asked if it is not."""

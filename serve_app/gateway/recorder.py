@@ -24,7 +24,12 @@ from serve_app.pricing.usage_estimate import tokens_per_s
 from serve_app.resilience.outcome import Outcome
 from serve_app.resilience.verdict import cools_until, verdict_on, was_rushed
 
-_REACHED_NOBODY = (FailureKind.UNREACHABLE, FailureKind.SATURATED, FailureKind.REFUSED_ADDRESS)
+_REACHED_NOBODY = (
+    FailureKind.UNREACHABLE,
+    FailureKind.SATURATED,
+    FailureKind.REFUSED_ADDRESS,
+    FailureKind.UNSUPPORTED,
+)
 
 
 class Recorder:

@@ -1,12 +1,14 @@
 """One request to the gateway, as everything between the API and the provider sees it."""
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from serve_app.caller import ANYONE, Caller
 from serve_app.config.routing import OnStreamFailure
+from serve_app.formats.base import ChatFormat, Format
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.embedding_request import EmbeddingRequest
+from serve_app.formats.openai_chat.format import OPENAI_CHAT
 from serve_app.formats.route_question import RouteQuestion
 
 Content = ChatRequest | EmbeddingRequest | RouteQuestion
@@ -33,6 +35,7 @@ class GatewayRequest(NamedTuple):
         timeout_s: the longest the caller wants to wait; None: as configured, which is also the most.
         on_stream_failure: what happens when a stream breaks off; None: as configured.
         streams: whether the answer is wanted in pieces.
+        format: the format of the body and of the answer.
     """
 
     id: str
@@ -42,6 +45,12 @@ class GatewayRequest(NamedTuple):
     timeout_s: float | None = None
     on_stream_failure: OnStreamFailure | None = None
     streams: bool = False
+    format: Format[Any] = OPENAI_CHAT
+
+    @property
+    def chat_format(self) -> ChatFormat:
+        """The format of a conversation; only for operations that have streams."""
+        return cast(ChatFormat, self.format)
 
     @property
     def body(self) -> bytes:

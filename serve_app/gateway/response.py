@@ -4,8 +4,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 from serve_app.errors import GatewayError
-from serve_app.formats.sse import spliced
-from serve_app.gateway.routing_info import METADATA, RoutingInfo, metadata
+from serve_app.gateway.routing_info import RoutingInfo
 from serve_app.providers.base import StreamEnd
 
 Items = AsyncGenerator[bytes | StreamEnd | GatewayError, None]
@@ -17,10 +16,6 @@ class Response:
 
     body: bytes
     routed: RoutingInfo
-
-    def with_metadata(self) -> bytes:
-        """Return the body, with a member that says who answered and what it cost."""
-        return spliced(self.body, METADATA, metadata(self.routed))
 
 
 class ResponseStream:

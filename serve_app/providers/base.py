@@ -8,7 +8,8 @@ may be raised; an `UpstreamError` is a fact and is returned.
 A stream of chat is, in this order:
 
     StreamHead                        the upstream accepted; or an UpstreamError instead, and nothing more
-    bytes, bytes, …                   blocks of whole SSE frames of `chat.completion.chunk`, without [DONE]
+    bytes, bytes, …                   blocks of whole SSE frames in the call's format; of OpenAI's chat
+                                      without [DONE]
     StreamEnd                         the answer is complete; or an UpstreamError: it is not
 """
 
@@ -22,17 +23,19 @@ from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import UpstreamError
 from serve_app.pricing.usage import Usage
+from serve_app.providers.catalogue.wire_format import WireFormat
 
 
 class Call(NamedTuple):
     """
     One attempt at one target.
 
-    `body` is the caller's JSON in OpenAI's words; the provider puts `model` in it. `timeout_s` bounds the
-    whole attempt, of a stream until its first token; `first_byte_s` bounds the wait for the head of the
-    answer, `idle_s` every silence of a stream after its first token. `wants_usage`: the caller of a stream
-    asked to see the usage chunk. `api_base` is where to ask instead of the configured address: an operator
-    has moved the upstream, and the configured key is not for whoever is there.
+    `body` is JSON in `format`, which is one that the provider's vendor says it speaks; the provider puts
+    `model` in it. `timeout_s` bounds the whole attempt, of a stream until its first token; `first_byte_s`
+    bounds the wait for the head of the answer, `idle_s` every silence of a stream after its first token.
+    `wants_usage`: the caller of a stream asked to see the usage chunk. `api_base` is where to ask instead of
+    the configured address: an operator has moved the upstream, and the configured key is not for whoever is
+    there.
 
     `output_tokens` is how many tokens one answer may have, which the provider writes into the request under
     the one name that its upstream takes; None: as the body says. `limits_tools`: tools that the
@@ -49,11 +52,12 @@ class Call(NamedTuple):
     api_base: str | None = None
     output_tokens: int | None = None
     limits_tools: bool = False
+    format: WireFormat = WireFormat.OPENAI_CHAT
 
 
 class Answer(NamedTuple):
     """
-    A whole answer: `body` is JSON in OpenAI's words, as the upstream sent it where it speaks them.
+    A whole answer: `body` is JSON in the format of the call.
 
     `upstream_s` is the time from our request to the last byte of theirs; `usage` is estimated if it was not
     told but could be counted, None if it could not, and then `output_chars` is how much text there is.

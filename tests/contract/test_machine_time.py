@@ -13,7 +13,7 @@ from serve_app.config.settings import Settings
 from serve_app.config.storage import store_url
 from serve_app.deployments.embedded import LocalGateway, local_gateway
 from serve_app.formats.openai_chat.request import read_chat
-from serve_app.formats.openai_embeddings import read_embedding
+from serve_app.formats.openai_embeddings import OPENAI_EMBEDDINGS, read_embedding
 from serve_app.gateway.request import GatewayRequest, Operation
 from serve_app.ledger.entry import Entry, EntryOutcome
 from serve_app.pricing.money import NANO
@@ -108,7 +108,12 @@ async def test_a_stream_has_tokens_and_time_whoever_counted_the_tokens(
 
 async def test_vectors_have_tokens_and_time(local: LocalGateway, settings: Settings) -> None:
     await local.running.gateway.answer(
-        GatewayRequest("r", Operation.EMBEDDINGS, read_embedding(orjson.dumps({"input": TEXT})))
+        GatewayRequest(
+            "r",
+            Operation.EMBEDDINGS,
+            read_embedding(orjson.dumps({"input": TEXT})),
+            format=OPENAI_EMBEDDINGS,
+        )
     )
     line = await the_line(local, settings)
 

@@ -15,6 +15,7 @@ from serve_app.errors import UpstreamError
 from serve_app.events import Event
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.embedding_request import EmbeddingRequest
+from serve_app.formats.openai_embeddings import OPENAI_EMBEDDINGS
 from serve_app.gateway.middleware import Middleware
 from serve_app.gateway.planner import Planner
 from serve_app.gateway.request import Content, GatewayRequest, Operation
@@ -114,7 +115,9 @@ class Harness:
         caller: Caller = ANYONE,
     ) -> Response:
         """Vectors."""
-        request = GatewayRequest(id_, Operation.EMBEDDINGS, content, caller, timeout_s)
+        request = GatewayRequest(
+            id_, Operation.EMBEDDINGS, content, caller, timeout_s, format=OPENAI_EMBEDDINGS
+        )
         return await self.gateway.answer(request)
 
     async def chat_stream(

@@ -39,7 +39,7 @@ RINGS = {
     "formats": ("errors config pricing providers.catalogue", "orjson"),
     "gateway": (
         "errors caller clock config events pricing resilience routing limits ledger control formats "
-        "providers.base providers.health_monitor",
+        "providers.base providers.health_monitor providers.catalogue.wire_format",
         "orjson",
     ),
     # adapters: inward, never one another, never Ray

@@ -86,6 +86,7 @@ STATUS = {
     FailureKind.CONTEXT_LENGTH: 400,
     FailureKind.CONTENT_FILTER: 400,
     FailureKind.REJECTED: 400,
+    FailureKind.UNSUPPORTED: 400,
     FailureKind.OUT_OF_CREDIT: 502,
     FailureKind.REFUSED_ADDRESS: 502,
     FailureKind.INTERNAL: 500,
@@ -99,6 +100,7 @@ NEVER_RETRY = {
     FailureKind.CONTEXT_LENGTH,
     FailureKind.CONTENT_FILTER,
     FailureKind.REJECTED,
+    FailureKind.UNSUPPORTED,
 }
 
 

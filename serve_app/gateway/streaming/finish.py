@@ -1,6 +1,5 @@
 """The end of a stream that is whole, handed on or held back."""
 
-from serve_app.formats.openai_chat.format import OPENAI_CHAT
 from serve_app.gateway.attempt import Attempt
 from serve_app.gateway.recorder import Recorder
 from serve_app.gateway.request_context import RequestContext
@@ -27,4 +26,4 @@ def settle(
     # The end's own span would hold how slowly the caller read; the head's does not.
     cost = recorder.served(context, attempt, usage, head.upstream_s, first_token_s, end.dropped_frames)
     lacks_usage = context.request.wants_usage and usage.estimated
-    return cost, OPENAI_CHAT.usage_block(first_block, usage) if lacks_usage else b""
+    return cost, context.request.chat_format.usage_block(first_block, usage) if lacks_usage else b""

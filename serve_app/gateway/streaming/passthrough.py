@@ -26,7 +26,9 @@ async def flowing(executor: Executor, context: RequestContext, resumes: bool) ->
     """
     with executor.recorder.until_begun(context):
         attempt, opened = await executor.answer(context, open_stream)
-    flow = _Flow(executor, context, attempt, opened, SentText() if resumes else None)
+    flow = _Flow(
+        executor, context, attempt, opened, SentText(context.request.chat_format) if resumes else None
+    )
     return ResponseStream(routing_info(context, attempt), flow.items(), flow.leave)
 
 

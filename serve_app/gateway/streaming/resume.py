@@ -6,7 +6,6 @@ model would begin with.
 """
 
 from serve_app.formats.base import ChatFormat, Chunk
-from serve_app.formats.openai_chat.format import OPENAI_CHAT
 
 
 class Differs(Exception):
@@ -24,7 +23,7 @@ class SentText:
         can_continue: False once there was more than plain text.
     """
 
-    def __init__(self, format: ChatFormat = OPENAI_CHAT) -> None:  # noqa: A002 (the field's name)
+    def __init__(self, format: ChatFormat) -> None:  # noqa: A002 (the field's name)
         self.format = format
         self.text = ""
         self.id: str | None = None

@@ -9,6 +9,7 @@ INNOCENT = {
     FailureKind.CONTEXT_LENGTH,
     FailureKind.CONTENT_FILTER,
     FailureKind.REJECTED,
+    FailureKind.UNSUPPORTED,
     FailureKind.NOT_FOUND,
     FailureKind.SATURATED,
     FailureKind.REFUSED_ADDRESS,

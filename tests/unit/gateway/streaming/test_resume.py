@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serve_app.formats.openai_chat.format import OPENAI_CHAT
 from serve_app.gateway.streaming.resume import Continuation, Differs, SentText
 
 
@@ -25,7 +26,7 @@ def frames(texts: Sequence[str], chunk_id: str = "a") -> list[bytes]:
 
 
 def told(*texts: str) -> SentText:
-    made = SentText()
+    made = SentText(OPENAI_CHAT)
     for block in frames(texts):
         made.listen(block)
     return made
@@ -100,7 +101,7 @@ def test_a_frame_that_is_not_json_is_left_out() -> None:
 
 
 def test_half_a_character_is_text_like_any_other() -> None:
-    made = SentText()
+    made = SentText(OPENAI_CHAT)
     made.listen(b'data: {"id":"a","choices":[{"index":0,"delta":{"content":"One \\ud83d"}}]}\n\n')
 
     again = b'data: {"id":"b","choices":[{"index":0,"delta":{"content":"One \\ud83d\\u2028"}}]}\n\n'

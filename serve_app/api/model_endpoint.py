@@ -1,13 +1,14 @@
 """
-OpenAI's endpoints: chat completions, embeddings, models.
+The endpoints that models answer: OpenAI's chat completions and embeddings.
 
-The two hot ones are plain ASGI: no dependency solving, no response models; a body is parsed once, an answer
-is forwarded as the bytes it came in, with one member spliced in.
+They are plain ASGI: no dependency solving, no response models; a body is parsed once, an answer is forwarded
+as the bytes it came in, with one member spliced in.
 """
 
 import os
 import re
 from contextlib import aclosing
+from typing import Any
 
 from serve_app.api.asgi import (
     CallerGone,
@@ -26,13 +27,8 @@ from serve_app.api.intake import Intake
 from serve_app.caller import ANYONE, Caller, Role
 from serve_app.config.routing import OnStreamFailure
 from serve_app.errors import BudgetExceeded, GatewayError, InvalidRequest, UpstreamError
+from serve_app.formats.base import Format
 from serve_app.formats.chat_request import ChatRequest
-from serve_app.formats.embedding_request import EmbeddingRequest
-from serve_app.formats.openai_chat.chunks import DONE
-from serve_app.formats.openai_chat.request import read_chat
-from serve_app.formats.openai_embeddings import read_embedding
-from serve_app.formats.openai_error import openai_error
-from serve_app.formats.sse import event, with_member
 from serve_app.gateway.request import GatewayRequest, Operation
 from serve_app.gateway.response import Response, ResponseStream
 from serve_app.gateway.routing_info import METADATA, RoutingInfo, metadata
@@ -51,73 +47,65 @@ LONGEST_REQUEST_ID = 128
 _NUMBER = re.compile(r"[ \t]*\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?[ \t]*", re.ASCII | re.IGNORECASE)
 
 
-class OpenAIEndpoints:
-    """The hot endpoints of one gateway."""
+class ModelEndpoint:
+    """One endpoint that models answer: one format, one operation."""
 
-    def __init__(self, running: RunningGateway, keyring: Keyring, intake: Intake) -> None:
+    def __init__(
+        self,
+        running: RunningGateway,
+        keyring: Keyring,
+        intake: Intake,
+        format: Format[Any],  # noqa: A002 (the field's name)
+        operation: Operation,
+    ) -> None:
         self._gateway = running.gateway
         self._control = running.control
         self._keyring = keyring
         self._intake = intake
+        self._format = format
+        self._operation = operation
         self._tells_metadata = running.settings.routing.metadata
 
-    async def chat(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """`POST /v1/chat/completions`."""
-        await self._answered(scope, receive, send, Operation.CHAT)
-
-    async def embeddings(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """`POST /v1/embeddings`."""
-        await self._answered(scope, receive, send, Operation.EMBEDDINGS)
-
-    async def _answered(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        operation: Operation,
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = ANYONE
         try:
             caller = await self._keyring.model_caller(scope)
             async with self._intake.body(scope, receive, caller) as raw:
-                await self._serve(await self._request(scope, raw, operation, caller), send)
+                await self._serve(await self._request(scope, raw, caller), send)
         except GatewayError as failure:
             error = self._for(caller, failure)
             headers = error_headers(error)
             if isinstance(error, UpstreamError) and error.provider_id:
                 headers.append((b"x-sekha-provider", error.provider_id.encode("latin-1")))
-            await send_answer(send, error.status, openai_error(error), headers)
+            await send_answer(send, error.status, self._format.error(error), headers)
         except CallerGone:
             return
 
-    async def _request(
-        self, scope: Scope, raw: bytes, operation: Operation, caller: Caller
-    ) -> GatewayRequest:
+    async def _request(self, scope: Scope, raw: bytes, caller: Caller) -> GatewayRequest:
         """The request, from its head and its body; InvalidRequest says what is wrong with either."""
         id_, timeout_s, policy = request_id_of(scope), _timeout_of(scope), _policy_of(scope)
-        content: ChatRequest | EmbeddingRequest
-        if operation is Operation.CHAT:
-            content = await self._intake.parsed(read_chat, raw)
-        else:
-            content = await self._intake.parsed(read_embedding, raw)
+        content = await self._intake.parsed(self._format.parse, raw)
         streams = isinstance(content, ChatRequest) and content.stream
-        return GatewayRequest(id_, operation, content, caller, timeout_s, policy, streams)
+        return GatewayRequest(id_, self._operation, content, caller, timeout_s, policy, streams, self._format)
 
     async def _serve(self, request: GatewayRequest, send: Send) -> None:
         if request.streams:
-            await self._send_stream(await self._gateway.stream(request), request.caller, send)
+            await self._send_stream(await self._gateway.stream(request), request, send)
         else:
             await self._send_whole(await self._gateway.answer(request), send)
 
     async def _send_whole(self, response: Response, send: Send) -> None:
-        body = response.with_metadata() if self._tells_metadata else response.body
+        body = response.body
+        if self._tells_metadata:
+            body = self._format.response(body, {METADATA: metadata(response.routed)})
         await send_answer(send, 200, body, routed_headers(response.routed))
 
-    async def _send_stream(self, stream: ResponseStream, caller: Caller, send: Send) -> None:
+    async def _send_stream(self, stream: ResponseStream, request: GatewayRequest, send: Send) -> None:
         """
-        Forward the blocks as they come. A whole answer ends with [DONE]; one cut short ends with an error
-        event and without it, so that nobody takes half an answer for a whole one.
+        Forward the blocks as they come. A whole answer ends as its format says; one cut short ends with an
+        error event and without that end, so that nobody takes half an answer for a whole one.
         """
+        wire = request.chat_format
         chosen = routed_headers(stream.routed) if stream.routed else []  # held back: nobody has answered yet
         headers = [*EVENT_STREAM, *chosen]
         last = b""
@@ -127,13 +115,13 @@ class OpenAIEndpoints:
             async for item in stream:
                 if isinstance(item, bytes):
                     if untold and stream.routed:
-                        item = with_member(item, METADATA, metadata(stream.routed))
+                        item = wire.first_block(item, {METADATA: metadata(stream.routed)})
                         untold = False
                     await send({"type": "http.response.body", "body": item, "more_body": True})
                 elif isinstance(item, GatewayError):
-                    last = event(openai_error(self._for(caller, item)))
+                    last = wire.error_block(self._for(request.caller, item))
                 else:
-                    last = DONE
+                    last = wire.end
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
     def _for(self, caller: Caller, error: GatewayError) -> GatewayError:

@@ -1,0 +1,89 @@
+"""A provider as a caller sees it who speaks another format than the upstream."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+from serve_app.errors import FailureKind, InvalidRequest, UpstreamError, upstream_error
+from serve_app.formats.translation import Translate, Translation
+from serve_app.providers.base import Answer, Call, Health, Provider, StreamEnd, StreamHead, StreamItem
+from serve_app.providers.catalogue.wire_format import WireFormat
+
+
+class TranslatingProvider:
+    """
+    Translates the requests to a provider, and what it answers.
+
+    Whether an answer is whole is decided by the provider: a stream that broke off stays broken.
+    """
+
+    def __init__(
+        self, provider: Provider, provider_id: str, upstream: WireFormat, translate: Translate
+    ) -> None:
+        """
+        Args:
+            provider: the provider that is asked.
+            provider_id: its id, for messages.
+            upstream: the format in which it is asked.
+            translate: begins a translation from the caller's format into that one.
+        """
+        self._provider = provider
+        self._id = provider_id
+        self._upstream = upstream
+        self._translate = translate
+
+    async def chat(self, call: Call) -> Answer | UpstreamError:
+        translation = self._translation(call)
+        if isinstance(translation, UpstreamError):
+            return translation
+        answer = await self._provider.chat(self._translated(call, translation))
+        if isinstance(answer, UpstreamError):
+            return answer
+        dropped = _both(translation.dropped, answer.dropped)
+        return answer._replace(body=translation.answer(answer.body), dropped=dropped)
+
+    async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
+        translation = self._translation(call)
+        if isinstance(translation, UpstreamError):
+            yield translation
+            return
+        stream = self._provider.chat_stream(self._translated(call, translation))
+        way_back = translation.stream()
+        try:
+            async for item in stream:
+                if isinstance(item, bytes):
+                    if block := way_back.feed(item):
+                        yield block
+                elif isinstance(item, StreamHead):
+                    yield replace(item, dropped=_both(translation.dropped, item.dropped))
+                else:
+                    if isinstance(item, StreamEnd) and (last := way_back.end()):
+                        yield last
+                    yield item
+        finally:
+            await stream.aclose()
+
+    async def embed(self, call: Call) -> Answer | UpstreamError:
+        return await self._provider.embed(call)
+
+    async def health(self) -> Health:
+        return await self._provider.health()
+
+    async def aclose(self) -> None:
+        await self._provider.aclose()
+
+    def _translation(self, call: Call) -> Translation | UpstreamError:
+        """Begin a translation; what cannot be carried fails this target, and nothing is sent to it."""
+        try:
+            return self._translate(call.body)
+        except InvalidRequest as error:
+            return upstream_error(
+                error.told, self._id, FailureKind.UNSUPPORTED, code=error.code, param=error.param
+            )
+
+    def _translated(self, call: Call, translation: Translation) -> Call:
+        # A translated stream needs the usage, whether its caller asked for a frame of it or not.
+        return call._replace(body=translation.body, format=self._upstream, wants_usage=True)
+
+
+def _both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({*one, *other})) if one and other else one or other
