@@ -129,7 +129,7 @@ def _refuse_unknown(settings: Settings, wanted: list[str], down: list[str]) -> N
 
 def _table(plan: Plan, conditions: TargetStats) -> Table:
     table = Table(
-        "", "target", "type", "priority", "estimated cost", "why", title=f"Plan for {plan.wanted.task}"
+        "", "target", "type", "priority", "estimated cost", "why", title=f"Plan for {plan.requirements.task}"
     )
     for place, candidate in enumerate(plan.ordered, start=1):
         why = plan.reason(candidate) if place == 1 else "fallback"
@@ -138,7 +138,7 @@ def _table(plan: Plan, conditions: TargetStats) -> Table:
         )
     for dropped in plan.dropped:
         target = dropped.candidate.target
-        cost = conditions.cost(target, plan.wanted)
+        cost = conditions.cost(target, plan.requirements)
         table.add_row("-", *_facts(target, cost), dropped.reason, style="dim")
     return table
 

@@ -223,7 +223,7 @@ class DefaultGateway:
 
     def _empty(self, plan: Plan) -> GatewayError:
         """What the caller hears when there is nobody to ask."""
-        budget_refusal = None if plan.wanted.named else plan.budget_refusal
+        budget_refusal = None if plan.requirements.named else plan.budget_refusal
         return budget_refusal or self._planner.refusal(plan)
 
     def _timeout_s(self, request: GatewayRequest) -> float:

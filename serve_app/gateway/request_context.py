@@ -78,7 +78,7 @@ class RequestContext:
     @property
     def requirements(self) -> Requirements:
         """What the request asks of a target."""
-        return self.plan.wanted
+        return self.plan.requirements
 
     @property
     def elapsed_s(self) -> float:

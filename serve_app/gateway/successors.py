@@ -24,7 +24,7 @@ def successors(
     if move is NextStep.GIVE_UP:
         return []
     remaining = list(left)
-    if was_asked and not plan.wanted.falls_back:
+    if was_asked and not plan.requirements.falls_back:
         remaining = [other for other in remaining if _is_named_later(other, behind)]
     if move is NextStep.LARGER_CONTEXT:
         remaining = [
@@ -37,7 +37,7 @@ def successors(
 
 def advised(error: E, plan: Plan) -> E:
     """Return the error, with the targets that would do where the named model itself is in the way."""
-    if not plan.wanted.named:
+    if not plan.requirements.named:
         return error
     if isinstance(error, LimitReached):
         return _advising(error, plan.elsewhere())

@@ -1,1 +1,1 @@
-"""What operators see: metrics and logs, made from events."""
+"""Metrics, logs and alerts for operators, made from events."""

@@ -1,4 +1,4 @@
-"""A budget that passes a threshold, as the log and a webhook tell it."""
+"""The content of a budget alert, for the log and the webhook."""
 
 from datetime import UTC, datetime
 from typing import Any

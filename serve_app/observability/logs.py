@@ -1,8 +1,8 @@
 """
 Structured logs: one JSON object a line, on stderr.
 
-What is logged is made from events, and no event holds a key. But vendors and libraries write what they like:
-from warnings, errors and tracebacks, whatever is shaped like a key is taken out.
+Lines are made from events, which contain no keys. Messages of vendors and libraries may contain them, so
+anything that looks like a key is removed from warnings, errors and tracebacks.
 """
 
 import logging
@@ -31,7 +31,7 @@ from serve_app.resilience.breaker import BreakerState
 
 LOGGER = "sekha"
 
-# What only an operator can mend, in words, and the event of its line.
+# Failures that only an operator can fix: the text of the line, and its event.
 _OPERATORS_TROUBLE = {
     FailureKind.AUTH: ("rejects its API key", "provider_key_refused"),
     FailureKind.REFUSED_ADDRESS: ("is not called", "provider_address_refused"),
@@ -44,9 +44,12 @@ health_log = logging.getLogger("sekha.health")
 
 
 class JsonFormatter(logging.Formatter):
-    """Time, level, logger, message, and whatever `extra={"facts": {...}}` holds."""
+    """
+    Formats a record as JSON: time, level, logger, message, and the contents of `extra={"facts": {...}}`.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON; warnings and errors are redacted."""
         message = record.getMessage()
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -61,7 +64,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure_logs(level: str) -> None:
-    """Send the gateway's own logs to stderr as JSON lines; other loggers are left as they are."""
+    """Send the gateway's own logs to stderr as JSON lines; leave other loggers as they are."""
     logger = logging.getLogger(LOGGER)
     if not logger.handlers:
         handler = logging.StreamHandler(sys.stderr)
@@ -72,7 +75,7 @@ def configure_logs(level: str) -> None:
 
 
 def log_breaker_change(change: BreakerChanged) -> None:
-    """One line for every change of state, for operators who look for "circuit breaker"."""
+    """Log one line for every change of a breaker's state, which contains "circuit breaker"."""
     level = logging.INFO if change.after is BreakerState.CLOSED else logging.WARNING
     control_log.log(
         level,
@@ -109,11 +112,11 @@ def log_event(event: Event) -> None:
             name = "llm_call_failed" if event.retry_in_s is None else "llm_call_retried"
             log.warning(name, extra={"facts": _facts_of_failure(event, name)})
             if named := _OPERATORS_TROUBLE.get(event.error.failure):
-                said, name = named
+                problem, name = named
                 log.error(
                     "provider '%s' %s: %s",
                     event.provider_id,
-                    said,
+                    problem,
                     event.error.note or event.error.message,
                     extra={"facts": {"event": name, "provider": event.provider_id}},
                 )
@@ -151,7 +154,7 @@ def log_event(event: Event) -> None:
 
 
 def _log_health(change: HealthChanged) -> None:
-    """One line for every turn; that a provider is well when it is first looked at goes without saying."""
+    """Log one line for every change of health, except the first successful check."""
     if (change.before, change.after) == (HealthStatus.UNKNOWN, HealthStatus.HEALTHY):
         return
     is_ill = change.after is HealthStatus.UNHEALTHY

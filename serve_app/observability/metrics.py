@@ -1,9 +1,9 @@
 """
-The gateway's metrics: every name once, counted from events, shown in Prometheus' text format.
+The gateway's metrics: each defined once, counted from events, rendered in Prometheus' text format.
 
-`http_requests_total`, `circuit_breaker_state` and `llm_cost_total` are names that never change;
-`gen_ai_*` are the OpenTelemetry GenAI conventions' names in Prometheus' spelling. No label grows without
-bound: providers, models, tasks and codes are configured or closed sets.
+`http_requests_total`, `circuit_breaker_state` and `llm_cost_total` are names that never change; `gen_ai_*`
+are the OpenTelemetry GenAI conventions' names in Prometheus' spelling. No label grows without bound:
+providers, models, tasks and codes are configured or closed sets.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ from serve_app.resilience.breaker import BreakerState
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A metric as operators see it."""
+    """The help text and labels of a metric."""
 
     help: str
     labels: tuple[str, ...]
@@ -103,7 +103,7 @@ RATES: dict[str, tuple[str, Callable[[LimitStatus], int]]] = {
 
 
 class MetricsListener:
-    """Counts events into this process' tally, asked for anew each time: it is handed over in batches."""
+    """Counts events in this process's tally, read anew for each event because it is sent in batches."""
 
     def __init__(self, tally: Callable[[], Tally]) -> None:
         self._tally = tally
@@ -142,14 +142,14 @@ class MetricsListener:
         if event.dropped_frames:
             tally.count(DROPPED_FRAMES, target, event.dropped_frames)
         tally.observe(DURATION, (event.operation, *target), event.duration_s)
-        if event.attempts == 1:  # else the time of those that failed would be taken for ours
+        if event.attempts == 1:  # else the time of failed attempts would count as overhead
             ours_until = event.duration_s if event.first_token_s is None else event.first_token_s
             tally.observe(OVERHEAD, (event.operation,), max(0.0, ours_until - event.upstream_s))
         if event.first_token_s is not None:
             tally.observe(FIRST_TOKEN, target, event.first_token_s)
 
     def _spent(self, target: tuple[str, str], usage: Usage, cost: int | None) -> None:
-        """Tokens, time and money, of whole answers and of parts that will be billed as well."""
+        """Count tokens, time and money, of complete answers and of partial ones that will be billed."""
         tally = self._tally()
         tally.count(TOKENS, (*target, "input"), usage.input_tokens)
         tally.count(TOKENS, (*target, "output"), usage.output_tokens)
@@ -159,14 +159,14 @@ class MetricsListener:
 
 
 def exposition(totals: Totals) -> bytes:
-    """The cluster's numbers in Prometheus' text format 0.0.4."""
+    """Return the cluster's metrics in Prometheus' text format 0.0.4."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Totals(totals))
     return generate_latest(registry)
 
 
 class _Totals:
-    """A collector over one set of totals."""
+    """A Prometheus collector over one set of totals."""
 
     def __init__(self, totals: Totals) -> None:
         self._totals = totals
@@ -196,18 +196,18 @@ class _Totals:
         yield GaugeMetricFamily("sekha_router_replicas", "Routers that report.", value=self._totals.replicas)
 
     def _limits(self) -> Iterator[Metric]:
-        """How limits stand, but those of single keys: there may be any number of these."""
-        shown = [s for s in self._totals.limit_statuses if owner_in(s.limit.id) != "key"]
+        """Yield the status of all limits except those of single keys, whose number is unbounded."""
+        statuses = [s for s in self._totals.limit_statuses if owner_in(s.limit.id) != "key"]
         for name, (what, amount) in BUDGETS.items():
             gauge = GaugeMetricFamily(name, what, labels=("limit", "window"))
-            for limit_status in shown:
+            for limit_status in statuses:
                 if limit_status.limit.unit is Unit.NANO_DOLLARS:
                     labels = (limit_status.limit.id, limit_status.limit.window)
                     gauge.add_metric(labels, dollars(amount(limit_status)))
             yield gauge
         for name, (what, amount) in RATES.items():
             gauge = GaugeMetricFamily(name, what, labels=("limit", "unit"))
-            for limit_status in shown:
+            for limit_status in statuses:
                 if limit_status.limit.unit is not Unit.NANO_DOLLARS:
                     gauge.add_metric((limit_status.limit.id, limit_status.limit.unit), amount(limit_status))
             yield gauge

@@ -1,4 +1,4 @@
-"""Tells somebody else of budgets that pass a threshold: a POST in the background, which nobody waits for."""
+"""The webhook for budget alerts, posted in the background."""
 
 import asyncio
 import logging
@@ -13,18 +13,18 @@ from serve_app.limits.allocator import BudgetAlert
 from serve_app.observability.alert import alert_facts
 
 TIMEOUT_S = 5.0
-WAITS_S = (1.0, 4.0)  # before the second try and the third
-MOST_AT_ONCE = 100  # alerts under way; a webhook that is down must not gather them without end
+WAITS_S = (1.0, 4.0)  # delays before the second and the third try
+MOST_AT_ONCE = 100  # alerts in flight; they must not pile up while the webhook is down
 
 log = logging.getLogger("sekha.control")
 
 
 class Webhook:
     """
-    Posts alerts to where the present settings say, if they say anything.
+    Posts alerts to the configured address, if there is one.
 
-    The address is looked up in `environ` for each alert, and never shown. A redirect is not followed: what is
-    told is for one address only.
+    The address is read from `environ` for each alert, and never shown. Redirects are not followed: an alert
+    is for one address only.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Webhook:
         self._under_way: set[asyncio.Task[None]] = set()
 
     def tell(self, alert: BudgetAlert) -> None:
-        """Begin to tell; returns at once. To be called in an event loop."""
+        """Start to post an alert, and return at once. Must be called in an event loop."""
         settings = self._settings()
         if settings is None or settings.alerts.webhook is None:
             return
@@ -48,7 +48,7 @@ class Webhook:
         task.add_done_callback(self._under_way.discard)
 
     async def stop(self, within_s: float = TIMEOUT_S) -> None:
-        """Let what is under way in this event loop be told, and give it up after so many seconds."""
+        """Wait at most `within_s` seconds for this event loop's posts, then cancel them."""
         loop = asyncio.get_running_loop()
         mine = {task for task in self._under_way if task.get_loop() is loop}
         self._under_way.clear()
@@ -81,8 +81,8 @@ class Webhook:
 
 
 async def _trouble_with(url: str, body: bytes) -> str | None:
-    """Post once; what went wrong, in words that do not hold the address."""
-    import aiohttp  # a tenth of a second at the start of every program that only might have alerts
+    """Post once; return the error as a text without the address, None if there was none."""
+    import aiohttp  # imported here, because it takes a tenth of a second at the start of every process
 
     headers = {"Content-Type": "application/json"}
     try:

@@ -1,1 +1,1 @@
-"""Money, usage and prices: what an answer used, and what it costs."""
+"""Money, usage and prices: what an answer used and what it costs."""

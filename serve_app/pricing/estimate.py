@@ -1,7 +1,7 @@
 """
-Estimate the cost of a call in US dollars, for people and for the Python interface of version 1.
+Estimates of a call's cost in US dollars, for display and for the Python interface of version 1.
 
-Everything inside the gateway counts in nano-dollars; floats begin and end here.
+Everything inside the gateway counts in nano-dollars; floats are used only here.
 """
 
 import logging
@@ -19,7 +19,9 @@ log = logging.getLogger("sekha.accounting")
 
 @dataclass(frozen=True, slots=True)
 class ModelPricing:
-    """US dollars per 1,000 tokens; `embedding_cost_per_1k` is None for a model that makes no vectors."""
+    """
+    Prices in US dollars per 1,000 tokens; `embedding_cost_per_1k` is None for a model without embeddings.
+    """
 
     input_cost_per_1k: float
     output_cost_per_1k: float
@@ -27,7 +29,7 @@ class ModelPricing:
 
 
 def get_model_pricing(model_id: str | None, catalogue: PriceCatalogue | None = None) -> ModelPricing | None:
-    """What the price list says about a model; None for one it does not know."""
+    """Return the listed prices of a model; None for an unknown one."""
     entry = (catalogue or classic_catalogue()).entry(model_id)
     if entry is None:
         return None
@@ -48,9 +50,9 @@ def estimate_cost(
     catalogue: PriceCatalogue | None = None,
 ) -> float:
     """
-    US dollars, rounded to six decimals; an embedding has no output to pay for.
+    Return the cost in US dollars, rounded to six decimals; an embedding has no output.
 
-    A model without a price counts 0.0 here, with a warning, as that interface expects. Code that decides by
+    A model without a price counts as 0.0, with a warning, as this interface requires. Code that decides by
     cost uses the price list, which returns None.
     """
     cost = _cost(model_id, input_tokens, 0 if is_embedding else output_tokens, catalogue)
@@ -67,7 +69,7 @@ def estimate_cost_from_text(
     is_embedding: bool = False,
     catalogue: PriceCatalogue | None = None,
 ) -> float:
-    """The same for a text, at four characters a token; no text costs no input."""
+    """Return the cost of a text, at four characters per token; an empty text has no input."""
     tokens = estimate_tokens(len(text)) if text else 0
     return estimate_cost(model_id, tokens, output_tokens, is_embedding, catalogue)
 
@@ -75,7 +77,7 @@ def estimate_cost_from_text(
 def compare_costs(
     models: Sequence[str], input_tokens: int, output_tokens: int = 0, catalogue: PriceCatalogue | None = None
 ) -> dict[str, float]:
-    """Each model's estimate, in the order given; 0.0 for a model without a price."""
+    """Return each model's estimated cost, in the given order; 0.0 for a model without a price."""
     return {model: estimate_cost(model, input_tokens, output_tokens, catalogue=catalogue) for model in models}
 
 
@@ -87,10 +89,9 @@ def find_cheapest_model(
     catalogue: PriceCatalogue | None = None,
 ) -> str | None:
     """
-    The cheapest of the models, the first listed among equals; None if none is within `max_cost` US dollars.
+    Return the cheapest model, the first listed among equals; None if none is within `max_cost` US dollars.
 
-    A model without a price is never the cheapest: it is taken only where no other has one and no limit is
-    set.
+    A model without a price is chosen only if no other model has one and no limit is set.
     """
     costs = {model: _cost(model, input_tokens, output_tokens, catalogue) for model in models}
     known = {model: cost for model, cost in costs.items() if cost is not None}
@@ -105,7 +106,7 @@ def find_cheapest_model(
 def _cost(
     model_id: str, input_tokens: int, output_tokens: int, catalogue: PriceCatalogue | None
 ) -> int | None:
-    """Nano-dollars; None without a price, 0 for a count of tokens below zero."""
+    """Return the cost in nano-dollars; None without a price, 0 for negative token counts."""
     price = (catalogue or classic_catalogue()).price(model_id)
     if price is None:
         return None

@@ -1,11 +1,11 @@
 """
-One row of LiteLLM's price file as a price (US dollars for one token there).
+The conversion of a row of LiteLLM's price file, whose prices are US dollars per token.
 
-    <kind>                             the plain price; `_KINDS` says which kinds are read
-    <kind>_above_<n>k_tokens           of requests that read more than that
-    <kind>_priority, _flex, _batches   of a service tier
+    <kind>                             the standard price; `_KINDS` lists the supported kinds
+    <kind>_above_<n>k_tokens           for requests with more input tokens
+    <kind>_priority, _flex, _batches   for a service tier
     <kind>_above_<n>k_tokens_<tier>    both
-    tiered_pricing                     a list of such rows, each for a range of tokens read
+    tiered_pricing                     a list of such rows, each for a range of input tokens
 """
 
 import re
@@ -33,8 +33,10 @@ _TIERS = {Tier.PRIORITY: "_priority", Tier.FLEX: "_flex", Tier.BATCH: "_batches"
 _LONG = re.compile(r"(?:input|output)_cost_per_token(_above_(\d+)(k?)_tokens)(?:_[a-z]+)?")
 
 _WRITING = frozenset({"chat", "completion", "responses"})
-_NOT_WRITING = frozenset({"embedding", "image_generation", "audio_transcription"})  # they may lack an output
-_WHOLE = {  # what is paid for by the piece, and by which of the row's fields, the first that is there
+_NOT_WRITING = frozenset(
+    {"embedding", "image_generation", "audio_transcription"}
+)  # an output price is optional
+_WHOLE = {  # prices of single pieces: the first of these fields that is present
     ("embedding", "image"): ("input_cost_per_image",),
     ("image_generation", "image"): ("output_cost_per_image",),
     ("audio_transcription", "second"): ("output_cost_per_second", "input_cost_per_second"),
@@ -47,15 +49,15 @@ Kinds = dict[str, Any]  # whole numbers by the names of `Price`
 
 
 def per_million(dollars: float | str | Decimal, tokens: int) -> int:
-    """US dollars for so many tokens as nano-dollars per million tokens."""
+    """Convert US dollars for so many tokens to nano-dollars per million tokens."""
     return nano_dollars(Decimal(str(dollars)) * (MILLION // tokens))
 
 
 def price_of(row: Row) -> Price | None:
     """
-    What the row says; None where it tells no price that a request here could be charged by.
+    Return the price in a row; None if it has none that applies to the gateway's requests.
 
-    A row of zeros is no price either: in that file it says as often "not known" as it says "free".
+    A row of zeros is not a price: in that file it may mean "unknown" as well as "free".
     """
     mode = row.get("mode")
     if mode not in _WRITING and mode not in _NOT_WRITING:
@@ -66,19 +68,21 @@ def price_of(row: Row) -> Price | None:
 
 
 def max_output_of(row: Row) -> int | None:
-    """How many tokens the model writes at most in one answer; None where the row does not say."""
+    """Return the most tokens that the model writes in one answer; None: the row does not contain it."""
     most = row.get("max_output_tokens", 0)
     return int(most) or None if _is_amount(most) else None
 
 
 def max_input_of(row: Row) -> int | None:
-    """How many tokens the model reads at most; None where the row does not say."""
+    """Return the most tokens that the model reads; None: the row does not contain it."""
     most = row.get("max_input_tokens", 0)
     return int(most) or None if _is_amount(most) else None
 
 
 def _search(row: Row) -> int | None:
-    """Nano-dollars for one search, at the dearest of the sizes; None where the row does not say."""
+    """
+    Return the nano-dollars for one search, at the most expensive size; None: the row does not contain it.
+    """
     sizes = row.get("search_context_cost_per_query")
     prices = [price for price in sizes.values() if _is_amount(price)] if isinstance(sizes, Mapping) else []
     return nano_dollars(max(prices)) if prices else None
@@ -108,13 +112,13 @@ def _price(
     whole: Kinds,
     tiers: tuple[tuple[Tier, Price], ...] = (),
 ) -> Price:
-    """The prices of one tier, at every length."""
+    """Return the prices of one tier, for all lengths of input."""
     usual = _over(plain, _kinds(row, "", suffix)) if suffix else plain
     above = []
     for least, span in spans:
         longer = _over(usual, _kinds(row, span, ""))
         if suffix:
-            # Where the list leaves out a long request in a tier, the dearer of its two halves is believed.
+            # Without a price for long requests in this tier, the higher of the two prices counts.
             longer = {kind: max(amount, usual.get(kind, 0)) for kind, amount in longer.items()}
             longer = _over(longer, _kinds(row, span, suffix))
         above.append((least, Price(**{**longer, **whole})))
@@ -122,10 +126,10 @@ def _price(
 
 
 def _over(usual: Kinds, special: Kinds) -> Kinds:
-    """The special prices, and the usual ones for what they leave out."""
+    """Return the special prices, completed by the usual ones."""
     prices = {**usual, **special}
     if "output" in special and "reasoning" not in special:
-        prices.pop("reasoning", None)  # then it costs what this output does
+        prices.pop("reasoning", None)  # then reasoning costs as much as this output
     if "cache_write_5m" in special and "cache_write_1h" in prices:
         prices["cache_write_1h"] = max(prices["cache_write_1h"], prices["cache_write_5m"])
     return prices
@@ -144,7 +148,7 @@ def _by_range(ranges: list[Any]) -> Price | None:
 
 
 def _kinds(row: Row, span: str, suffix: str) -> Kinds:
-    """What the row says of each kind, for this length and tier alone."""
+    """Return the row's prices by kind, for this length and tier only."""
     return {
         kind: per_million(amount, 1)
         for kind, name in _KINDS.items()

@@ -1,11 +1,11 @@
 """
-Whose time it is that a machine of one's own spends: shared evenly, moment by moment.
+The division of a local machine's time among its requests: evenly, at every moment.
 
-    one request alone         a second of it is a second of the machine
-    n requests together       a second of each is a n-th of one
+    one request alone         each second of it is a second of the machine
+    n requests together       each second of each is an n-th of one
 
-A clock of its own, which n requests slow down to an n-th of its pace, says what each has had: how far that
-clock went while it was there. So nobody has to look at the others when one comes or goes.
+A virtual clock runs at an n-th of real time while n requests are present. The share of a request is the
+virtual time that passed while it was there, so arrivals and departures cost the same for any n.
 """
 
 from math import floor
@@ -13,16 +13,15 @@ from math import floor
 
 class Occupancy:
     """
-    The requests that one machine works on; every moment in which there are any belongs to them, evenly.
+    The requests that one machine serves; its busy time is divided among them evenly.
 
-    Moments are in seconds on any scale that does not go back. Shares are whole milliseconds, rounded half up;
-    what one share was rounded by is made up for by the next, so that all of them together are never further
-    than half a millisecond from what they should be. So a share may be more than its request's own time, by
-    less than a millisecond.
+    Times are in seconds on any monotonic scale. Shares are whole milliseconds, rounded half up. Each rounding
+    error is carried over to the next share, so the sum of all shares is never off by more than half a
+    millisecond, and a share may exceed its request's own time by less than a millisecond.
     """
 
     def __init__(self) -> None:
-        self._had: dict[int, float] = {}  # what each that is here would have had, were it here from the start
+        self._had: dict[int, float] = {}  # by ticket: the virtual clock at its arrival
         self._each_s = 0.0
         self._seen = 0.0
         self._rounded_by_ms = 0.0
@@ -31,23 +30,25 @@ class Occupancy:
 
     @property
     def present(self) -> int:
-        """How many requests are being worked on."""
+        """Return the number of requests being served."""
         return len(self._had)
 
     def busy_s(self, now: float) -> float:
-        """For how long there was anybody, so far."""
+        """Return for how many seconds there was at least one request, so far."""
         self._go_on(now)
         return self._busy_s
 
     def arrive(self, now: float) -> int:
-        """A request is being worked on from now on: its ticket."""
+        """Add a request that is served from now on; return its ticket."""
         self._go_on(now)
         self._tickets += 1
         self._had[self._tickets] = self._each_s
         return self._tickets
 
     def leave(self, ticket: int, now: float) -> int:
-        """Its share of the machine's time, in milliseconds; nothing for one that has left already."""
+        """
+        Remove a request; return its share of the machine's time in milliseconds, 0 if it was removed before.
+        """
         if ticket not in self._had:
             return 0
         self._go_on(now)
@@ -55,7 +56,7 @@ class Occupancy:
         share_ms = max(0, floor(exact_ms + 0.5))
         self._rounded_by_ms = exact_ms - share_ms
         if not self._had:
-            self._each_s = 0.0  # a number that only grows would become less exact over the years
+            self._each_s = 0.0  # a float that only grows would lose precision over the years
         return share_ms
 
     def _go_on(self, now: float) -> None:

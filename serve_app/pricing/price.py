@@ -1,4 +1,4 @@
-"""What a model costs, and what an answer did."""
+"""The price of a model, and the cost of an answer."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -8,24 +8,27 @@ from serve_app.pricing.usage import Tier, Usage
 MILLION = 1_000_000
 HOUR_MS = 3_600_000
 
-# Of a usage: whatever is counted and is not plain text, in and out.
+# The fields of a usage other than plain text.
 _REST = slice(Usage._fields.index("cached_read"), Usage._fields.index("estimated"))
 _NOTHING_ELSE = Usage()[_REST]
-_BOTH = 18 * MILLION  # the least that a million and an hour's milliseconds go into
+_BOTH = 18 * MILLION  # the least common multiple of a million and an hour's milliseconds
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
     """
-    Nano-dollars per million tokens: a millionth of a cent per token is still a whole number here.
+    The prices of a model, in nano-dollars per million tokens unless noted.
 
-    A kind of token without a price of its own (None) costs what `input` or `output` do; an hour in the cache
-    what five minutes do. `image`, `second` and `request` are nano-dollars for one of each, `machine_hour` for
-    an hour of a machine of one's own, `search` for a search that the vendor runs; None: nobody says.
+    The unit keeps a millionth of a cent per token a whole number. A kind of token with the price None costs
+    as much as `input` or `output`; one hour in the cache then costs as much as five minutes.
 
-    `above` holds dearer prices for long prompts: a request that reads more tokens than the number beside one
-    is charged by it as a whole. `tiers` holds the prices of other service tiers, each with an `above` of its
-    own; a tier that is not there costs the same.
+    Attributes:
+        image, second, request: nano-dollars for each one.
+        machine_hour: nano-dollars for an hour of a local machine.
+        search: nano-dollars for a search that the vendor runs; None: unknown.
+        above: higher prices for long prompts: with more input tokens than the number beside a price, the
+            whole request is charged by it.
+        tiers: the prices of other service tiers, each with its own `above`; a missing tier costs the same.
     """
 
     input: int
@@ -48,15 +51,15 @@ class Price:
 
     @property
     def is_free(self) -> bool:
-        """Whether nothing costs anything, at any length, in any tier."""
+        """Return whether every kind is free, at any length and in any tier."""
         return not any(price._charges for price in self._all())
 
     def cost(self, usage: Usage) -> int:
-        """Nano-dollars for this usage, rounded half up once, at the end."""
+        """Return the nano-dollars for this usage, rounded half up once, at the end."""
         price = self.applying(usage.tier, usage.input_tokens) if self.above or self.tiers else self
         per_input, per_output = price.input, price.output
         tokens = usage.input * per_input + usage.output * per_output
-        if usage[_REST] == _NOTHING_ELSE:  # nearly always
+        if usage[_REST] == _NOTHING_ELSE:  # the usual case
             return price.request + (tokens + MILLION // 2) // MILLION
         if usage.cached_read:
             tokens += usage.cached_read * _or(price.cached_read, per_input)
@@ -82,12 +85,14 @@ class Price:
         return whole + (tokens + MILLION // 2) // MILLION
 
     def cost_of_text(self, read: int, written: int) -> int:
-        """What `cost` says of so many tokens of plain text, read and written."""
+        """Return the nano-dollars for so many input and output tokens of plain text."""
         price = self.applying(Tier.STANDARD, read) if self.above or self.tiers else self
         return price.request + (read * price.input + written * price.output + MILLION // 2) // MILLION
 
     def with_machine(self, hour: int) -> "Price":
-        """The same with an hour of the machine at so many nano-dollars, at any length and in any tier."""
+        """
+        Return the price with this cost of a machine's hour in nano-dollars, at any length and in any tier.
+        """
         return replace(
             self,
             machine_hour=hour,
@@ -96,7 +101,7 @@ class Price:
         )
 
     def with_cache(self, read: int | None, write: int | None) -> "Price":
-        """The same with other prices for the cache, where given, at any length and in any tier."""
+        """Return the price with these prices of the cache, unless None, at any length and in any tier."""
         return replace(
             self,
             cached_read=self.cached_read if read is None else read,
@@ -107,19 +112,19 @@ class Price:
         )
 
     def with_search(self, search: int | None) -> "Price":
-        """The same with another price for a search, where given."""
+        """Return the price with this price of a search, unless None."""
         return self if search is None else replace(self, search=search)
 
     @property
     def charges_for_output(self) -> bool:
-        """Whether what is written costs anything, at any length, in any tier."""
+        """Return whether any output costs something, at any length, in any tier."""
         return any(
             price.output or price.reasoning or price.audio_output or price.image_output
             for price in self._all()
         )
 
     def applying(self, tier: Tier, input_tokens: int) -> "Price":
-        """The prices that a prompt of this length is charged by, in this tier."""
+        """Return the prices for a prompt of this length in this tier."""
         price = self
         if tier is not Tier.STANDARD:
             price = next((other for name, other in self.tiers if name == tier), self)

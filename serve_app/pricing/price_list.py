@@ -1,18 +1,18 @@
 """
-What models cost, where anyone has said so.
+The price list of models.
 
-The current list, which the gateway goes by:
+The current list, which is the default:
 
-    the price file, by `<type>/<id>`     what this very provider charges
-    the classic table's free rows
+    the price file, by `<type>/<id>`     the price of this provider
+    the free rows of the classic table
     the price file, by id
     the classic table                    models that vendors no longer list
     all of these again, for the id without its date
 
-The classic list, which the Python functions of version 1 and `pricing.table: classic` go by, is the same with
-the classic table first. The price file is LiteLLM's, or a newer one that an operator has given.
+The classic list, which the Python functions of version 1 and `pricing.table: classic` use, is the same with
+the classic table first. The price file is LiteLLM's, or a newer one from an operator.
 
-An id nobody lists has no price. That is not the same as free, and nothing here confuses the two.
+An unlisted id has no price, which is never treated as free.
 """
 
 import importlib.util
@@ -34,17 +34,19 @@ from serve_app.pricing.price import FREE, Price
 from serve_app.providers.catalogue.rows import vendor
 
 PRICE_FILE = "model_prices_and_context_window_backup.json"
-ROWS = "models"  # where a stored list keeps its rows; no model is called that
+ROWS = "models"  # the key of a stored list's rows; not the name of a model
 
 _DATED = re.compile(r"[-:@](\d{4}-\d{2}-\d{2}|\d{8}|\d{6}|\d{4}|latest)")
 
 
 class Entry(NamedTuple):
     """
-    One line of the price list; `embedding` is True for a model that makes vectors.
+    An entry of the price list.
 
-    `max_output` is how many tokens it writes at most in one answer, `max_input` how many it reads; None where
-    the list does not say.
+    Attributes:
+        embedding: the model makes embeddings.
+        max_output: the most tokens that it writes in one answer; None: not listed.
+        max_input: the most tokens that it reads; None: not listed.
     """
 
     price: Price
@@ -54,7 +56,7 @@ class Entry(NamedTuple):
 
 
 def per_1k(input_dollars: float | str | Decimal, output_dollars: float | str | Decimal = 0) -> Price:
-    """A price told in US dollars per 1,000 tokens."""
+    """Return a price given in US dollars per 1,000 tokens."""
     return Price(per_million(input_dollars, 1000), per_million(output_dollars, 1000))
 
 
@@ -64,7 +66,7 @@ def _chat(input_dollars: str, output_dollars: str, cached: str | None = None) ->
 
 
 def _claude(input_dollars: str, output_dollars: str) -> Entry:
-    """Anthropic's cache costs a tenth of the input to read, a quarter more to write, double for an hour."""
+    """Return an entry with Anthropic's cache prices: reads 0.1x, writes 1.25x, and 2x for one hour."""
     price = per_1k(input_dollars, output_dollars)
     return Entry(
         replace(
@@ -72,7 +74,7 @@ def _claude(input_dollars: str, output_dollars: str) -> Entry:
             cached_read=price.input // 10,
             cache_write_5m=price.input * 5 // 4,
             cache_write_1h=price.input * 2,
-            search=10_000_000,  # ten dollars a thousand
+            search=10_000_000,  # ten dollars for a thousand
         )
     )
 
@@ -89,7 +91,7 @@ _HAIKU = _claude("0.00025", "0.00125")
 _HAIKU_3_5 = _claude("0.001", "0.005")
 
 # The classic table: US dollars per 1,000 tokens, input and output, as version 1 had them; several are out of
-# date. What is read from a cache, where that has a price of its own, is in the vendor's proportion to it.
+# date. Prices of cached input are in the vendor's proportion to them.
 TABLE: Mapping[str, Entry] = {
     "gpt-4o": _chat("0.005", "0.015", "0.0025"),
     "gpt-4o-mini": _chat("0.00015", "0.0006", "0.000075"),
@@ -137,10 +139,11 @@ TABLE: Mapping[str, Entry] = {
 
 class PriceCatalogue:
     """
-    Look prices up.
+    A list of prices.
 
-    `path` is the price file, read at the first question that needs it; without it there is just the table.
-    `classic`: the table wins over the file.
+    Args:
+        path: the price file, read on first use; None: only the classic table.
+        classic: the table takes precedence over the file.
     """
 
     def __init__(self, path: Path | None = None, *, classic: bool = False) -> None:
@@ -148,12 +151,12 @@ class PriceCatalogue:
         self._classic = classic
 
     def price(self, model_id: str | None, provider_type: str | None = None) -> Price | None:
-        """What the model costs, or None where nobody says; ids are compared as they are written."""
+        """Return the price of a model; None: not listed. Ids are case-sensitive."""
         entry = self.entry(model_id, provider_type)
         return entry.price if entry else None
 
     def entry(self, model_id: str | None, provider_type: str | None = None) -> Entry | None:
-        """The line of the price list behind `price`."""
+        """Return the list's entry of a model; None: not listed."""
         names = _names(model_id)
         for name in names[:2] if self._classic else ():
             if (own := TABLE.get(name)) and not own.price.is_free:
@@ -164,7 +167,7 @@ class PriceCatalogue:
         return None
 
     def max_output(self, model_id: str | None, provider_type: str | None = None) -> int | None:
-        """How many tokens the model writes at most in one answer; None where the price file does not say."""
+        """Return the most tokens that the model writes in one answer; None: not in the price file."""
         for name in _names(model_id):
             listed = self._filed(name, provider_type)
             if listed and listed.max_output:
@@ -172,7 +175,7 @@ class PriceCatalogue:
         return None
 
     def max_input(self, model_id: str | None, provider_type: str | None = None) -> int | None:
-        """How many tokens the model reads at most; None where the price file does not say."""
+        """Return the most tokens that the model reads; None: not in the price file."""
         for name in _names(model_id):
             listed = self._filed(name, provider_type)
             if listed and listed.max_input:
@@ -201,10 +204,10 @@ class PriceCatalogue:
 
 
 class _Unlisted(PriceCatalogue):
-    """A list without a price."""
+    """A list without prices."""
 
     def entry(self, model_id: str | None, provider_type: str | None = None) -> None:
-        """Nothing is listed."""
+        """Return None."""
 
 
 UNLISTED: PriceCatalogue = _Unlisted()
@@ -219,7 +222,7 @@ def rows_of(data: Any) -> Mapping[str, Any]:
 
 
 def entries_of(rows: Mapping[str, Any]) -> Mapping[str, Entry]:
-    """Return the rows that tell a price."""
+    """Return the entries of the rows that have a price."""
     return {
         name: Entry(price, row["mode"] == "embedding", max_output_of(row), max_input_of(row))
         for name, row in rows.items()
@@ -228,7 +231,7 @@ def entries_of(rows: Mapping[str, Any]) -> Mapping[str, Entry]:
 
 
 def _names(model_id: str | None) -> list[str]:
-    """What a model may be listed as: as it is written, without a leading provider, each without its date."""
+    """Return the names to look up: as written and without a leading provider, then each without its date."""
     if not model_id:
         return []
     names = [model_id, model_id.partition("/")[2]]
@@ -236,14 +239,14 @@ def _names(model_id: str | None) -> list[str]:
 
 
 def _without_date(name: str) -> Iterator[str]:
-    """`gpt-4o-mini` for `gpt-4o-mini-2024-07-18`: the longest beginning first."""
+    """Yield `gpt-4o-mini` for `gpt-4o-mini-2024-07-18`; the longest prefix first."""
     for cut in range(len(name) - 1, 0, -1):
         if _DATED.fullmatch(name, cut):
             yield name[:cut]
 
 
 def litellm_price_file() -> Path | None:
-    """Where the installed LiteLLM keeps its price list; None without LiteLLM. Does not import it."""
+    """Return the price file of the installed LiteLLM, without importing it; None: it is not installed."""
     spec = importlib.util.find_spec("litellm")
     for folder in (spec.submodule_search_locations if spec else None) or ():
         path = Path(folder) / PRICE_FILE
@@ -268,22 +271,22 @@ def target_price(
     provider_type: str, is_free: bool, model: ModelConfig, catalogue: PriceCatalogue | None = None
 ) -> Price | None:
     """
-    What a configured model costs at its provider; None where nobody says.
+    Return the price of a configured model at its provider; None: unknown.
 
-    The configuration's own prices come first, then a vendor that charges nothing, then the catalogue. A side
-    that the configuration leaves out is filled from what would have held without it.
+    The configuration's own prices take precedence, then a vendor that charges nothing, then the catalogue. A
+    direction that the configuration leaves out is filled in from the next of these.
     """
     price = _without_cache_overrides(provider_type, is_free, model, catalogue or bundled_catalogue())
     return None if price is None else _overridden(price, model)
 
 
 def operators_price(override: PriceOverride) -> Price:
-    """What a target costs because an operator says so."""
+    """Return the price that an operator has set for a target."""
     return _overridden(per_1k(override.cost_per_1k_input, override.cost_per_1k_output), override)
 
 
 def _overridden(price: Price, by: ModelConfig | PriceOverride) -> Price:
-    """The price with those of the cache and of searches that somebody has set."""
+    """Return the price with the configured prices of the cache and of searches."""
     read, write, search = by.cost_per_1k_cached, by.cost_per_1k_cache_write, by.cost_per_search
     return price.with_cache(
         None if read is None else per_million(read, 1000), None if write is None else per_million(write, 1000)
@@ -299,13 +302,13 @@ def _without_cache_overrides(
     if model.task is ModelTask.EMBEDDING and per_output is None and per_input is not None:
         per_output = 0.0
     if per_input is not None and per_output is not None:
-        unlisted = per_1k(per_input, per_output)
-        told = None if is_free else catalogue.price(model.model_id, provider_type)
-        return unlisted if told is None else unlisted.with_search(told.search)
+        configured = per_1k(per_input, per_output)
+        listed = None if is_free else catalogue.price(model.model_id, provider_type)
+        return configured if listed is None else configured.with_search(listed.search)
     listed = FREE if is_free else catalogue.price(model.model_id, provider_type)
     if listed is not None and not is_free and not (listed.input or listed.output or listed.request):
-        # Free on one's own machines says nothing about what a rented one costs, and a price for a second of
-        # sound or a picture says nothing about words.
+        # A model that is free on local machines may cost something at a vendor, and a price for sound or
+        # pictures says nothing about text.
         listed = None
     if listed is None or (per_input is None and per_output is None):
         return listed

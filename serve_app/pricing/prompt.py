@@ -1,30 +1,32 @@
 """
-The most tokens that a vendor may read in a request, bounded without a tokenizer.
+The most tokens that a vendor may count in a request, bounded without a tokenizer.
 
 A token of text covers at least one byte, in every tokenizer that works on bytes (tiktoken's, SentencePiece
-with byte fallback): a request has no more tokens of text than its JSON has bytes, whatever the script and
-whichever field holds it. Pictures and sound are counted by the figures below instead of by their bytes.
-No prompt is longer than the model's context window: vendors refuse what does not fit.
+with byte fallback): a request has no more text tokens than its JSON has bytes, in any script and any field.
+Pictures and sound are counted by the figures below instead of by their bytes. No prompt is longer than the
+model's context window, because vendors refuse it.
 
-The bound is for reserving. Routing estimates with four bytes a token, which is right for most English.
+The bound is for reservations. Routing estimates four bytes per token, which fits most English text.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 FRAME = 64  # tokens that a vendor's chat template adds around the messages
-TOOL_FRAME = 1024  # what a vendor adds to explain tools; Anthropic states 264 to 804
+TOOL_FRAME = 1024  # tokens that a vendor adds to explain tools; Anthropic states 264 to 804
 # Tokens of one picture at low and at any other detail: above what OpenAI (1,445, patches 3,779), Anthropic
 # (1,600, on the newest models 4,784) and Gemini (258 a tile) state.
 PICTURE = (3_000, 6_000)
 PICTURE_GPT_4O_MINI = (2_833, 48_169)  # 2,833 and 5,667 for each of up to eight tiles, as OpenAI states
-PER_SOUND_BYTE = 16  # bytes a token: 32 tokens a second, as Gemini counts, of sound at 4 kbit/s
+PER_SOUND_BYTE = 16  # bytes per token: 32 tokens a second, as Gemini counts, of sound at 4 kbit/s
 PER_WAVE_BYTE = 125  # likewise of uncompressed sound, at 32 kbit/s
-UNSEEN_WINDOW = 200_000  # tokens of a file that only the vendor can read, where the window is not known
+UNSEEN_WINDOW = 200_000  # tokens of a file that only the vendor can read, if the window is unknown
 PER_SEARCH = 20_000  # tokens of results that one search of the vendor's adds to the prompt
 
 _UNCOMPRESSED = frozenset({"wav", "pcm", "pcm16"})
-_OTHER_PICTURES = frozenset({"image", "input_image"})  # whose bytes, if the request has them, count as well
+_OTHER_PICTURES = frozenset(
+    {"image", "input_image"}
+)  # their bytes, if the request contains them, count as well
 _FILES = frozenset({
     "file", "input_file", "document", "document_url", "video", "video_url", "audio_url", "container_upload",
 })  # fmt: skip
@@ -34,14 +36,14 @@ _TEXT = "data:text/"
 
 class Prompt(NamedTuple):
     """
-    What bounds the tokens of one request.
+    The sizes that bound the tokens of one request.
 
-    Fields:
+    Attributes:
         size: bytes of the request without its pictures and its sound.
         low_pictures: pictures at low detail.
         pictures: all other pictures.
         sound: tokens of sound.
-        unseen: files of which the request has an address, an id, or bytes that are no text.
+        unseen: files that the request contains as an address, an id, or bytes that are not text.
     """
 
     size: int
@@ -60,7 +62,7 @@ class Tokens(NamedTuple):
 
 
 def prompt_of(size: int, messages: Iterable[Mapping[str, Any]], has_tools: bool = False) -> Prompt:
-    """Return what bounds a chat request of `size` bytes; `messages` are checked already."""
+    """Return the bounds of a chat request of `size` bytes; `messages` are validated already."""
     low = pictures = sound = unseen = 0
     for message in messages:
         content = message.get("content")
@@ -100,7 +102,7 @@ def most_tokens(prompt: Prompt, model_id: str, window: int | None) -> Tokens:
 
 
 def _parts_within(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The parts that a part holds itself: the result of a tool, a document made of pieces."""
+    """Return the nested parts: of a tool's result, or of a document made of pieces."""
     source = part.get("source")
     holders = (part, source) if isinstance(source, Mapping) else (part,)
     return [
@@ -124,7 +126,7 @@ def _detail(part: Mapping[str, Any]) -> object:
 
 
 def _sound(part: Mapping[str, Any]) -> tuple[int, int]:
-    """Bytes of the part that are sound, and the most tokens in it."""
+    """Return the bytes of the part that are sound, and the most tokens in it."""
     sound = part.get("input_audio")
     data = sound.get("data") if isinstance(sound, Mapping) else None
     if not isinstance(sound, Mapping) or not isinstance(data, str):
@@ -138,9 +140,9 @@ def _sound(part: Mapping[str, Any]) -> tuple[int, int]:
 
 def _is_text(part: Mapping[str, Any]) -> bool:
     """
-    Whether the request holds the file itself, and as text, so that its bytes are counted.
+    Return whether the request contains the file itself as text, so that its bytes are counted.
 
-    A page of a PDF costs as much as a picture, and a hundred of them may take a few bytes.
+    A PDF does not count as text: a page costs as much as a picture, and may take only a few bytes.
     """
     file = part.get(str(part.get("type")))
     for place in (file, part.get("source"), part):

@@ -1,17 +1,17 @@
 """
-What vendors say was used, sorted into buckets that do not overlap.
+The conversion of vendors' usage into counts that do not overlap.
 
-    OpenAI, chat and embeddings    `prompt_tokens` holds what was cached, written and heard,
-                                   `completion_tokens` the reasoning; so with vLLM, Ollama's /v1,
-                                   OpenRouter, and LiteLLM's translations of the others
-      DeepSeek                     `prompt_cache_hit_tokens` is the cached part, beside the details
-      xAI, Gemini's /openai        reasoning is beside `completion_tokens`; only `total_tokens` has it
-    OpenAI, other endpoints        the same in other words: `input_tokens`, `output_tokens`; or `seconds`
-    Anthropic                      `input_tokens` is without what came from the cache or went into it
-    Gemini                         `promptTokenCount` is with the cached, thoughts beside the candidates
+    OpenAI, chat and embeddings    `prompt_tokens` includes cached, written and audio tokens,
+                                   `completion_tokens` the reasoning; likewise vLLM, Ollama's /v1,
+                                   OpenRouter, and LiteLLM's translations of others
+      DeepSeek                     `prompt_cache_hit_tokens` is the cached part, outside the details
+      xAI, Gemini's /openai        `completion_tokens` excludes reasoning; only `total_tokens` includes it
+    OpenAI, other endpoints        the same as `input_tokens`, `output_tokens`; or `seconds`
+    Anthropic                      `input_tokens` excludes tokens read from or written to the cache
+    Gemini                         `promptTokenCount` includes the cached part; thoughts are separate
     Ollama's /api                  `prompt_eval_count`, `eval_count`
 
-What was read is the vendor's own sum, whatever the details say: details that exceed it are cut to fit.
+The vendor's sum of input tokens is authoritative: details that exceed it are reduced.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,9 +20,9 @@ from typing import Any
 
 from serve_app.pricing.usage import Tier, Usage, tier_of
 
-MOST = 10**12  # more of anything is a mistake, and would not fit into a ledger
+MOST = 10**12  # a larger count is a mistake, and would not fit into a ledger
 
-# The sums that nothing may be below zero or above `MOST` in: read, and written.
+# The sums that must be between zero and `MOST`: of input and of output tokens.
 _READ = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_eval_count")
 _WRITTEN = ("completion_tokens", "output_tokens", "candidatesTokenCount", "eval_count")
 
@@ -32,11 +32,17 @@ _PLAIN = frozenset(("prompt_tokens", "completion_tokens", "total_tokens", *_DETA
 
 def usage_of(reported: Mapping[str, Any] | None, service_tier: object = None) -> Usage | None:
     """
-    Read a vendor's usage, in whichever words it is told; `service_tier` is what the answer around it says.
+    Convert a vendor's usage, in any of the formats above.
 
-    None when there is none, when its sums are not numbers (a provider's slip must not cost the answer), and
-    when all of them are zero: no answer is made of nothing, but LiteLLM says so of one that told no usage.
-    Sums that are negative or too large are returned as they are: whoever charges for them has to say so.
+    Sums that are negative or too large are returned as they are: the code that charges for them rejects them.
+
+    Args:
+        reported: the usage object.
+        service_tier: the answer's own `service_tier`, used if the usage has none.
+
+    Returns:
+        The usage; None if there is none, if its sums are not numbers (a provider's mistake must not fail the
+            answer), or if all of them are zero, which LiteLLM reports for a missing usage.
     """
     if not reported:
         return None
@@ -53,14 +59,14 @@ def usage_of(reported: Mapping[str, Any] | None, service_tier: object = None) ->
 
 
 def _out_of_range(reported: Mapping[str, Any]) -> Usage | None:
-    """The two sums as they are told, where one of them can be no count; else None."""
+    """Return the two sums as reported if one of them is impossible; else None."""
     read = _raw(reported, _READ)
     written = _raw(reported, _WRITTEN)
     return None if 0 <= read <= MOST and 0 <= written <= MOST else Usage(read, written)
 
 
 def _raw(reported: Mapping[str, Any], names: tuple[str, ...]) -> int:
-    """The first of these sums that is told, cut to 61 bits; ValueError when it is no number."""
+    """Return the first of these sums that is present, limited to 2**60; raise ValueError if not a number."""
     for name in names:
         value = reported.get(name)
         if value is not None:
@@ -73,7 +79,7 @@ def _raw(reported: Mapping[str, Any], names: tuple[str, ...]) -> int:
 
 
 def _searches(reported: Mapping[str, Any]) -> int:
-    """Searches that the vendor ran: Anthropic's, Gemini's through LiteLLM, Perplexity's, xAI's sources."""
+    """Return the searches that the vendor ran: of Anthropic, Gemini through LiteLLM, Perplexity, or xAI."""
     return (
         _part(_details(reported, "server_tool_use"), "web_search_requests")
         or _part(_details(reported, "prompt_tokens_details"), "web_search_requests")
@@ -99,7 +105,7 @@ def _openai_chat(reported: Mapping[str, Any], tier: Tier) -> Usage:
     inputs = _details(reported, "prompt_tokens_details")
     outputs = _details(reported, "completion_tokens_details")
     is_plain = reported.keys() <= _PLAIN and not any(inputs.values()) and not any(outputs.values())
-    if is_plain and _part(reported, "total_tokens") <= read + written:  # as nearly always
+    if is_plain and _part(reported, "total_tokens") <= read + written:  # the usual case
         return Usage(read, written, tier=tier)
     reasoning = _part(outputs, "reasoning_tokens") or _part(reported, "reasoning_tokens")
     beside = max(0, _part(reported, "total_tokens") - read - written)
@@ -122,7 +128,7 @@ def _openai_chat(reported: Mapping[str, Any], tier: Tier) -> Usage:
 
 
 def _openai(reported: Mapping[str, Any], tier: Tier) -> Usage:
-    """Responses, transcriptions, pictures."""
+    """Convert the usage of responses, transcriptions and images."""
     inputs = _details(reported, "input_tokens_details") or _details(reported, "input_token_details")
     outputs = _details(reported, "output_tokens_details") or _details(reported, "output_token_details")
     usage = _sorted(
@@ -179,7 +185,7 @@ def _sorted(
     inputs: Mapping[str, Any],
     outputs: Mapping[str, Any],
 ) -> Usage:
-    """Two sums taken apart: every detail gets at most what those before it have left."""
+    """Divide the two sums into kinds; every detail gets at most what the ones before it have left."""
     from_cache = _details(inputs, "cached_tokens_details")
     audio = _part(inputs, "audio_tokens") - _part(from_cache, "audio_tokens")
     image = _part(inputs, "image_tokens") - _part(from_cache, "image_tokens")
@@ -202,24 +208,24 @@ def _sorted(
     )
 
 
-def _shared(whole: int, wanted: Iterable[int]) -> tuple[list[int], int]:
-    """What each gets of the whole, in turn, and what is left of it."""
+def _shared(whole: int, amounts: Iterable[int]) -> tuple[list[int], int]:
+    """Return each amount limited to what the ones before it leave of the whole, and the rest."""
     shares = []
-    for amount in wanted:
+    for amount in amounts:
         shares.append(min(max(0, amount), whole))
         whole -= shares[-1]
     return shares, whole
 
 
 def _held(stored: int, details: Mapping[str, Any]) -> tuple[int, int]:
-    """What was put into the cache, for five minutes and for an hour; unless it is told, the former."""
+    """Return the tokens cached for five minutes and for an hour; the former without details."""
     for_5m = _part(details, "ephemeral_5m_input_tokens")
     for_1h = _part(details, "ephemeral_1h_input_tokens")
     return max(for_5m, stored - for_1h), for_1h
 
 
 def _modalities(counts: object) -> dict[str, Any]:
-    """Gemini's counts by modality, in OpenAI's words."""
+    """Convert Gemini's counts by modality to OpenAI's names."""
     found: dict[str, Any] = {}
     for count in counts if isinstance(counts, list) else ():
         if isinstance(count, Mapping):
@@ -234,11 +240,11 @@ def _details(reported: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _sum(reported: Mapping[str, Any], name: str) -> int:
-    """One of the sums; TypeError, ValueError or OverflowError when it is no number."""
+    """Return one of the sums; raise TypeError, ValueError or OverflowError if it is not a number."""
     value = reported.get(name)
     if value is None:
         return 0
-    if type(value) is int and 0 <= value <= MOST:  # as nearly all of them are
+    if type(value) is int and 0 <= value <= MOST:  # the usual case
         return value
     number = float(value)
     if not isfinite(number) or number > MOST:
@@ -247,7 +253,7 @@ def _sum(reported: Mapping[str, Any], name: str) -> int:
 
 
 def _part(reported: Mapping[str, Any], name: str) -> int:
-    """One of the details: what is no number there counts as nothing."""
+    """Return one of the details; 0 if it is not a number."""
     try:
         return _sum(reported, name)
     except (TypeError, ValueError, OverflowError):

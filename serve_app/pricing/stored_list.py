@@ -1,5 +1,5 @@
 """
-A price list that an operator gave, kept in the state folder.
+An operator's price list, kept in the state folder.
 
     {"as_of": "2026-11-30", "source": "https://…", "models": {…}}
 
@@ -17,31 +17,33 @@ import orjson
 
 from serve_app.pricing.price_list import ROWS, PriceCatalogue, entries_of, rows_of
 
-LARGEST = 32 * 1024**2  # bytes; LiteLLM's own list has 3 MB
-DEAREST = 1.0  # US dollars for one token: the dearest model there is costs less than a thousandth of that
+LARGEST = 32 * 1024**2  # bytes; LiteLLM's own list is 3 MB
+DEAREST = 1.0  # US dollars for one token: no model costs more than a thousandth of that
 
-# LiteLLM's release that is installed, and the day of its list; the file itself has no date.
+# The installed release of LiteLLM, and the date of its list; the file itself has no date.
 BUNDLED_RELEASE, BUNDLED_ON = "1.106.2", date(2026, 10, 21)
 
 
 @dataclass(frozen=True, slots=True)
 class ListFacts:
     """
-    Describe a price list.
+    The origin of a price list.
 
-    `as_of` is the day it is from, None where nobody knows; `source` is a file, an address or a package.
+    Attributes:
+        as_of: its date; None: unknown.
+        source: a file, an address or a package.
     """
 
     as_of: date | None
     source: str
 
     def age_days(self, today: date) -> int | None:
-        """Return how many days old the list is."""
+        """Return how many days old the list is; None: its date is unknown."""
         return None if self.as_of is None else (today - self.as_of).days
 
 
 def validated(raw: bytes) -> Mapping[str, Any]:
-    """Return the rows of a price file; raise ValueError for what is none, with the reason."""
+    """Return the rows of a price file; raise ValueError with the reason if it is not valid."""
     if len(raw) > LARGEST:
         raise ValueError(f"it is larger than {LARGEST // 1024**2} MB")
     try:
@@ -63,7 +65,7 @@ def wrapped(rows: Mapping[str, Any], facts: ListFacts) -> bytes:
 
 
 def facts_of(path: Path) -> ListFacts:
-    """Return the facts of a stored list; raise ValueError for a file that is none."""
+    """Return the facts of a stored list; raise ValueError if it is not valid."""
     return _stored(path, *_version(path))[0]
 
 
@@ -74,8 +76,8 @@ def catalogue_at(path: Path, *, classic: bool) -> PriceCatalogue:
 
 
 def _version(path: Path) -> tuple[int, int]:
-    told = path.stat()
-    return told.st_mtime_ns, told.st_size
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size
 
 
 @lru_cache(maxsize=4)

@@ -24,10 +24,14 @@ from serve_app.providers.catalogue.rows import vendor
 
 def prices_of(settings: Settings, environ: Mapping[str, str] | None = None) -> dict[str, Price | None]:
     """
-    Return the price by target name (`provider_id/model_id`), None where nobody knows it.
+    Return the price by target name (`provider_id/model_id`); None: the price is unknown.
 
-    `environ` says where the state folder is, and with it a list that an operator gave; without it only the
-    bundled list counts. Raises ConfigError for a stored list that cannot be read.
+    Args:
+        settings: the configured providers and models.
+        environ: locates the state folder with an operator's list; None: only the bundled list counts.
+
+    Raises:
+        ConfigError: a stored list cannot be read.
     """
     catalogue = catalogue_of(settings, environ)
     return {
@@ -38,7 +42,7 @@ def prices_of(settings: Settings, environ: Mapping[str, str] | None = None) -> d
 
 
 def classic_prices_of(settings: Settings) -> dict[str, Price | None]:
-    """Return the same by the classic list, for the classes of version 1."""
+    """Return the prices by the classic list, for the classes of version 1."""
     return {
         f"{provider.id}/{model.model_id}": _price_at(provider, model, classic_catalogue())
         for provider in settings.llm_providers
@@ -47,7 +51,7 @@ def classic_prices_of(settings: Settings) -> dict[str, Price | None]:
 
 
 def catalogue_of(settings: Settings, environ: Mapping[str, str] | None) -> PriceCatalogue:
-    """Return the list that the gateway goes by; ConfigError where a stored one cannot be read."""
+    """Return the price list that the gateway uses; raise ConfigError if a stored one cannot be read."""
     classic = settings.pricing.table is PriceTable.CLASSIC
     path = None if environ is None else operators_list(settings, environ)
     if path is None:
@@ -62,17 +66,17 @@ def catalogue_of(settings: Settings, environ: Mapping[str, str] | None) -> Price
 
 
 def operators_list(settings: Settings, environ: Mapping[str, str]) -> Path | None:
-    """Return the list that an operator has stored on this machine; None where there is none."""
+    """Return the path of the list that an operator has stored on this machine; None: there is none."""
     try:
         path = stored_list(settings.storage, environ)
-    except ConfigError:  # no home and no folder: then nothing is stored anywhere
+    except ConfigError:  # without a home or a state folder nothing is stored
         return None
     return path if path.is_file() else None
 
 
 def _price_at(provider: ProviderConfig, model: ModelConfig, catalogue: PriceCatalogue) -> Price | None:
     if is_plugin_type(provider.type):
-        catalogue = UNLISTED  # no list knows what it charges, though it may know a model of the same name
+        catalogue = UNLISTED  # a list may contain a model of the same name, but not this provider's price
     price = target_price(provider.type, vendor(provider.type).is_own, model, catalogue)
     if price is None or not provider.hourly_rate:
         return price

@@ -1,4 +1,4 @@
-"""What one answer used."""
+"""The usage of one answer."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -7,7 +7,7 @@ CHARS_PER_TOKEN = 4  # the usual rule of thumb for English text
 
 
 class Tier(StrEnum):
-    """How fast a vendor was asked to be, which changes its prices: OpenAI's `service_tier`."""
+    """The service tier of a request, which changes its price: OpenAI's `service_tier`."""
 
     STANDARD = "standard"
     PRIORITY = "priority"
@@ -19,28 +19,33 @@ _TIERS = {"priority": Tier.PRIORITY, "fast": Tier.PRIORITY, "flex": Tier.FLEX, "
 
 
 def tier_of(word: object) -> Tier:
-    """The tier a vendor or a caller names; any word that changes no price is the standard one."""
+    """Return the tier of this name; STANDARD for names that do not change the price."""
     return _TIERS.get(word, Tier.STANDARD) if isinstance(word, str) else Tier.STANDARD
 
 
 def dearer_tier(word: object) -> Tier:
-    """The tier a caller names, unless that is a discount: such a one counts once the vendor has given it."""
+    """
+    Return the tier that a caller requests, without discounts: those count once the vendor has granted them.
+    """
     return Tier.PRIORITY if tier_of(word) is Tier.PRIORITY else Tier.STANDARD
 
 
 class Usage(NamedTuple):
     """
-    What one answer used, each token in one bucket only.
+    The usage of one answer, each token in one field only.
 
-    Tokens: `input` is text read that came from no cache and went into none, `cached_read` what came from the
-    provider's cache, `cache_write_5m` and `cache_write_1h` what was put into it for so long; `output` is text
-    written for the caller, `reasoning` what the model wrote for itself. Sound and pictures that the vendor
-    counts in tokens are in `audio_input`, `audio_output`, `image_input`, `image_output`. Not tokens: `images`
-    and `seconds` of sound, where these are what is paid for, and `requests`: an answer is one. `machine_ms`
-    are milliseconds of a machine of one's own: the answer's share of them (`occupancy.py`); `searches` are
-    those that the vendor ran and charges by the piece.
-
-    `estimated` is True when the provider did not say and we counted.
+    Attributes:
+        input: text tokens neither read from a cache nor written to one.
+        output: text tokens written for the caller.
+        cached_read: tokens read from the provider's cache.
+        cache_write_5m, cache_write_1h: tokens written to the cache, by how long it keeps them.
+        reasoning: tokens that the model wrote for itself.
+        audio_input, audio_output, image_input, image_output: tokens of sound and pictures.
+        images, seconds: pictures, and seconds of sound, where these are charged instead of tokens.
+        requests: 1 for an answer.
+        machine_ms: the answer's share of a local machine's time (`occupancy.py`).
+        searches: searches that the vendor ran and charges by the piece.
+        estimated: the provider reported nothing, so the gateway estimated.
     """
 
     input: int = 0
@@ -63,7 +68,7 @@ class Usage(NamedTuple):
 
     @property
     def input_tokens(self) -> int:
-        """Everything read, of whatever kind."""
+        """Return all input tokens, of whatever kind."""
         return (
             self.input
             + self.cached_read
@@ -75,11 +80,12 @@ class Usage(NamedTuple):
 
     @property
     def output_tokens(self) -> int:
-        """Everything written, of whatever kind."""
+        """Return all output tokens, of whatever kind."""
         return self.output + self.reasoning + self.audio_output + self.image_output
 
     @property
     def total_tokens(self) -> int:
+        """Return input and output tokens together."""
         return self.input_tokens + self.output_tokens
 
 

@@ -1,24 +1,26 @@
-"""What an answer used where its provider does not say: by its text or its time, within what was allowed."""
+"""
+The estimated usage of an answer whose provider reports none: by its text or its time, within its bounds.
+"""
 
 from math import ceil
 from typing import NamedTuple
 
 from serve_app.pricing.usage import Tier, Usage, estimate_tokens
 
-LEAST_TIMED = 8  # tokens of an answer that says how fast its target writes
+LEAST_TIMED = 8  # the fewest tokens from which a speed is measured
 
 
 class UsageEstimate(NamedTuple):
     """
-    What is known of an attempt before it is made.
+    The bounds of an attempt's usage, known before it is made.
 
-    Fields:
+    Attributes:
         input_tokens: text and pictures that the target reads.
         sound: tokens of sound among the input.
-        tier: the dearest tier that the request may be charged at.
-        writes: whether there is output at all; an embedding has none.
-        most_output: the most output tokens that were reserved.
-        longest: the most output tokens there can be; None: unknown.
+        tier: the most expensive tier that may be charged.
+        writes: there is output; False for an embedding.
+        most_output: the output tokens that were reserved.
+        longest: the most output tokens that are possible; None: unknown.
     """
 
     input_tokens: int
@@ -29,14 +31,14 @@ class UsageEstimate(NamedTuple):
     longest: int | None
 
     def by_text(self, chars: int) -> Usage:
-        """Return the usage of a whole answer of so many characters."""
+        """Return the usage of a complete answer of so many characters."""
         return self._with(estimate_tokens(chars) if self.writes else 0)
 
     def so_far(self, frames: int, chars: int) -> Usage:
         """
         Return the usage of an answer that broke off: at least one token for each frame.
 
-        Some upstreams send a token in a frame, others a sentence, others repeat everything before it.
+        Some upstreams send a token in a frame, others a sentence, others repeat the whole text so far.
         """
         return self._with(max(frames, min(estimate_tokens(chars), self.most_output)))
 
@@ -44,8 +46,7 @@ class UsageEstimate(NamedTuple):
         """
         Return the usage of an attempt that reported nothing.
 
-        That is its input, and what the target writes in that time at its 95th percentile, but no more than it
-        was allowed to.
+        That is its input, and what the target writes in that time at its 95th percentile, up to `longest`.
 
         Args:
             elapsed_s: how long the attempt was at its target; None: it never got there.
@@ -61,7 +62,7 @@ class UsageEstimate(NamedTuple):
 
 
 def tokens_per_s(usage: Usage, elapsed_s: float) -> float | None:
-    """Return how fast an answer was written; None where that says nothing about its target."""
+    """Return the output speed of an answer; None if it was estimated or is too short to tell."""
     if usage.estimated or usage.output_tokens < LEAST_TIMED or elapsed_s <= 0:
         return None
     return usage.output_tokens / elapsed_s

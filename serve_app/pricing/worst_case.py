@@ -1,4 +1,4 @@
-"""The dearest way to use what a call may use: what a budget sets aside for it, before it is made."""
+"""The most expensive use within the bounds of a call, which a budget reserves before the call is made."""
 
 from serve_app.pricing.price import Price
 from serve_app.pricing.usage import Usage
@@ -6,12 +6,17 @@ from serve_app.pricing.usage import Usage
 
 def worst_case(price: Price, most: Usage, writes_cache: bool = False, speaks: bool = False) -> Usage:
     """
-    The same use, in the kinds of token that cost the most.
+    Return the usage converted to the most expensive kinds of tokens.
 
-    What is written may be all reasoning, where that is dearer; all sound or pictures, where the answer
-    `speaks`. Sound and pictures that are read count as text where that is dearer, because a vendor may not
-    tell them apart. `writes_cache`: the caller marks parts of the input to be kept, which may then be all of
-    it, for an hour.
+    Output may be all reasoning, if that is more expensive; or all sound or pictures, if the answer `speaks`.
+    Sound and pictures in the input count as text if that is more expensive, because a vendor may not report
+    them separately.
+
+    Args:
+        price: the target's price.
+        most: the most that the call may use.
+        writes_cache: the caller marks parts of the input for the cache, which may be all of it, for an hour.
+        speaks: the answer may be sound or pictures.
     """
     paid = price.applying(most.tier, most.input_tokens)
     thought, sound, picture = paid.reasoning or 0, 0, 0

@@ -1,1 +1,4 @@
-"""Which target serves a request: pure, given prices, breaker states, latencies and chance."""
+"""
+The choice of a target for a request. Pure: prices, breaker states, latencies and random numbers are
+arguments.
+"""

@@ -1,20 +1,24 @@
-"""A target with what is known about it at this moment."""
+"""A target with its current state."""
 
 from typing import NamedTuple
 
 from serve_app.routing.target import Target
 
-UNKNOWN_COST = 1 << 62  # sorts behind every real price
+UNKNOWN_COST = 1 << 62  # sorts after every real price
 
 
 class Candidate(NamedTuple):
     """
-    A target as it stands for one request.
+    A target as a candidate for one request.
 
-    `priority` is the effective one: 0 for what the caller prefers or names; `named` is its place among the
-    models that the caller named, None: it is none of them. `cost` is the estimate in nano-dollars,
-    None when nobody knows the price. `latency_s` is measured, None before the first answer. `is_ready` is
-    False while a request would have to wait for a machine.
+    Attributes:
+        priority: the effective one; 0 for a model that the caller prefers or names.
+        is_default: the configured default model of the task.
+        cost: the estimate in nano-dollars; None: the price is unknown.
+        latency_s: measured; None before the first answer.
+        is_open: its provider's circuit breaker is open.
+        is_ready: False while a request would have to wait for a machine.
+        named: its place among the models that the caller named; None: not named.
     """
 
     target: Target

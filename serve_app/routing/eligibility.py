@@ -1,8 +1,8 @@
 """
-Why a target may not serve a request.
+The reasons why a target may not serve a request.
 
-Two questions, asked in turn, because callers hear different answers: can it do this at all (else "No
-providers available"), and may it just now (else "No suitable providers available").
+They are checked in two steps, because callers get different errors: is the target capable at all (else "No
+providers available"), and is it available now (else "No suitable providers available").
 """
 
 from enum import StrEnum
@@ -19,7 +19,7 @@ NOT_NAMED = "is another model than the one that was named"
 
 
 class Obstacle(StrEnum):
-    """What stands in the way."""
+    """The kinds of reasons."""
 
     TASK = "task"
     MODEL = "model"
@@ -38,15 +38,21 @@ class Obstacle(StrEnum):
     BUDGET = "budget"
 
 
-# What a target may recover from without the request being another one.
+# Failures of a target, which may end without a change of the request.
 FAILURES = frozenset({Obstacle.DISABLED, Obstacle.BREAKER})
 
-# What keeps a target that could serve from doing so.
+# The obstacles of a capable target.
 FOR_NOW = FAILURES | {Obstacle.COST, Obstacle.BUDGET}
 
 
 class Dropped(NamedTuple):
-    """A target that may not serve, with the reason in words; `error` is what a budget says to it."""
+    """
+    A target that may not serve.
+
+    Attributes:
+        reason: the obstacle as a text.
+        error: the refusal of a budget.
+    """
 
     candidate: Candidate
     obstacle: Obstacle
@@ -54,28 +60,32 @@ class Dropped(NamedTuple):
     error: LimitReached | None = None
 
 
-def place_of(target: Target, wanted: Requirements) -> int | None:
-    """Return its place among the models that the caller named; None: it is none of them."""
-    for at, name in enumerate(wanted.named):
+def place_of(target: Target, requirements: Requirements) -> int | None:
+    """Return the target's place among the models that the caller named; None: not named."""
+    for at, name in enumerate(requirements.named):
         if name in (target.model_id, target.name):
-            return at if _is_of_kind(target, wanted.task) else None
+            return at if _is_of_kind(target, requirements.task) else None
     return None
 
 
-def is_preferred(target: Target, wanted: Requirements) -> bool:
-    """Return whether the caller would like this one."""
-    if wanted.preferred_model not in (target.model_id, target.name):
+def is_preferred(target: Target, requirements: Requirements) -> bool:
+    """Return whether the caller prefers this target's model."""
+    if requirements.preferred_model not in (target.model_id, target.name):
         return False
-    return _is_of_kind(target, wanted.task)
+    return _is_of_kind(target, requirements.task)
 
 
 def _is_of_kind(target: Target, task: ModelTask) -> bool:
-    """Chat tasks stand in for one another; an embedding model only ever embeds."""
+    """
+    Return whether the target can replace one for this task: chat tasks replace each other, embeddings never.
+    """
     return target.task is task or (target.task in CHAT_TASKS and task in CHAT_TASKS)
 
 
 def serves_task(target: Target, task: ModelTask) -> bool:
-    """A model that sees serves `vision` whatever it is listed under; one that hears, `audio`."""
+    """
+    Return whether the target serves a task; a model with vision serves `vision`, one with audio `audio`.
+    """
     if target.task is task:
         return True
     if task is ModelTask.VISION:
@@ -83,61 +93,68 @@ def serves_task(target: Target, task: ModelTask) -> bool:
     return task is ModelTask.AUDIO and target.supports_audio
 
 
-def is_allowed(target: Target, wanted: Requirements) -> bool:
-    """Whether the caller may use this target for this; by the task it is listed under, or the one it does."""
-    models, tasks = wanted.allowed_models, wanted.allowed_tasks
+def is_allowed(target: Target, requirements: Requirements) -> bool:
+    """Return whether the caller may use the target, for its configured task or for the requested one."""
+    models, tasks = requirements.allowed_models, requirements.allowed_tasks
     if models is not None and target.model_id not in models and target.name not in models:
         return False
     if tasks is None or target.task in tasks:
         return True
-    return wanted.task in tasks and serves_task(target, wanted.task)
+    return requirements.task in tasks and serves_task(target, requirements.task)
 
 
 def incapable(
-    target: Target, named: int | None, is_wished: bool, wanted: Requirements
+    target: Target, named: int | None, is_wished: bool, requirements: Requirements
 ) -> tuple[Obstacle, str] | None:
     """
-    Return what this target lacks for good; None when it could serve.
+    Return what this target permanently lacks; None: it could serve.
 
-    `named` is its place among the named models; `is_wished`: it is one of them, or preferred.
+    Args:
+        target: the target to check.
+        named: its place among the named models; None: not named.
+        is_wished: it is named or preferred.
+        requirements: the request's requirements.
     """
-    if named is None and wanted.only_named:
+    if named is None and requirements.only_named:
         return Obstacle.MODEL, NOT_NAMED
-    if not is_wished and not serves_task(target, wanted.task):
-        return Obstacle.TASK, f"serves {target.task}, not {wanted.task}"
-    if not is_allowed(target, wanted):
+    if not is_wished and not serves_task(target, requirements.task):
+        return Obstacle.TASK, f"serves {target.task}, not {requirements.task}"
+    if not is_allowed(target, requirements):
         return Obstacle.FORBIDDEN, "is not permitted for this caller"
-    if wanted.local_only and not target.is_local:
+    if requirements.local_only and not target.is_local:
         return Obstacle.DATA_POLICY, "is not local, and the data policy is local"
-    only = wanted.only_providers
-    if target.provider_id in wanted.ignored_providers or (
+    only = requirements.only_providers
+    if target.provider_id in requirements.ignored_providers or (
         only is not None and target.provider_id not in only
     ):
         return Obstacle.PROVIDER, "is at a provider that the request excludes"
-    return _too_little(target, wanted)
+    return _too_little(target, requirements)
 
 
-def _too_little(target: Target, wanted: Requirements) -> tuple[Obstacle, str] | None:
-    """Return what the request contains that this model cannot take."""
-    if wanted.require_vision and not target.supports_vision:
+def _too_little(target: Target, requirements: Requirements) -> tuple[Obstacle, str] | None:
+    """Return what the request contains that this model does not accept."""
+    if requirements.require_vision and not target.supports_vision:
         return Obstacle.VISION, "takes no images"
-    if wanted.require_audio and not target.supports_audio:
+    if requirements.require_audio and not target.supports_audio:
         return Obstacle.AUDIO, "takes no audio"
-    if not wanted.image_links <= target.image_links:
+    if not requirements.image_links <= target.image_links:
         taken = " and ".join(f"{scheme} links" for scheme in sorted(target.image_links))
         how = f"data: URIs and {taken}" if taken else "data only (data: URIs), not links"
         return Obstacle.LINKS, f"takes images as {how}"
-    if wanted.parameters is not None and (lost := target.dialect.lost(wanted.parameters)):
+    if requirements.parameters is not None and (lost := target.dialect.lost(requirements.parameters)):
         return Obstacle.PARAMETERS, f"does not take {', '.join(lost)}"
-    if wanted.context_size is not None and target.context_window < wanted.context_size:
-        return Obstacle.CONTEXT, f"context window {target.context_window} is below {wanted.context_size}"
-    if target.vision is not None and wanted.images > target.vision.max_images:
-        return Obstacle.IMAGES, f"takes {target.vision.max_images} images, not {wanted.images}"
+    if requirements.context_size is not None and target.context_window < requirements.context_size:
+        return (
+            Obstacle.CONTEXT,
+            f"context window {target.context_window} is below {requirements.context_size}",
+        )
+    if target.vision is not None and requirements.images > target.vision.max_images:
+        return Obstacle.IMAGES, f"takes {target.vision.max_images} images, not {requirements.images}"
     return None
 
 
 def too_dear(candidate: Candidate, max_cost: int) -> tuple[Obstacle, str] | None:
-    """Return what the cost limit says against a target; a cost equal to the limit is allowed."""
+    """Return the obstacle of a target over the cost limit; a cost equal to the limit is allowed."""
     if candidate.cost is None:
         return Obstacle.COST, "its price is unknown and a cost limit applies"
     if candidate.cost > max_cost:
@@ -147,7 +164,7 @@ def too_dear(candidate: Candidate, max_cost: int) -> tuple[Obstacle, str] | None
 
 
 def unavailable(candidate: Candidate) -> tuple[Obstacle, str] | None:
-    """Return what keeps a target from serving just now that has nothing to do with the request."""
+    """Return the obstacle that currently keeps a target from serving any request."""
     if not candidate.target.is_enabled:
         return Obstacle.DISABLED, "its provider is disabled by an operator"
     if candidate.is_open:

@@ -1,10 +1,10 @@
 """
-What a model name in an OpenAI request means (docs/routing.md).
+The meaning of a model name in a request (docs/models.md).
 
     gpt-4o                     a configured model, at whichever provider has it
     openai_cloud/gpt-4o        that model at that provider
     chat_small, vision, …      a task
-    auto, or nothing           the default model for the work at hand
+    auto, or nothing           the default model for the task
     haiku, sonnet, opus, qwen  a tier
 """
 
@@ -20,10 +20,11 @@ from serve_app.routing.target import Target
 @dataclass(frozen=True, slots=True)
 class Intent:
     """
-    What is wanted: a task, and perhaps a model.
+    The task of a request, and perhaps a model.
 
-    `preferred_model` is a wish, that of a tier; `named` is a configured model, which only its own failure
-    replaces.
+    Attributes:
+        preferred_model: a preference, from a tier.
+        named: a configured model, which is replaced only if it fails.
     """
 
     task: ModelTask
@@ -34,9 +35,11 @@ class Intent:
 @dataclass(frozen=True, slots=True)
 class _Tier:
     """
-    A model by the name of its class; `tasks` are what it is for, the likeliest first.
+    A model by the name of its class.
 
-    `provider_type`: it stands for a machine of one's own, and is there only where a provider of that type is.
+    Attributes:
+        tasks: what it is for, the likeliest first.
+        provider_type: the tier is a local model, available only if a provider of this type is configured.
     """
 
     model_id: str
@@ -53,7 +56,7 @@ TIERS = {
 
 
 class ModelNames:
-    """Every name a caller may use, read off the configured targets once."""
+    """The model names that a caller may use, computed once from the configured targets."""
 
     def __init__(self, targets: Sequence[Target]) -> None:
         self._tasks: dict[str, tuple[ModelTask, ...]] = {}
@@ -69,38 +72,38 @@ class ModelNames:
 
     @property
     def known(self) -> tuple[str, ...]:
-        """Model ids first, then the tasks that something serves."""
+        """Return the model ids, then the tasks that some target serves."""
         return (*self._configured, *sorted(self._served), "auto")
 
     def is_model(self, name: str) -> bool:
-        """Return whether a configured model goes by this name."""
+        """Return whether this is the name of a configured model."""
         return name in self._tasks
 
     def stands_for_many(self, name: str) -> bool:
-        """Return whether this is no model but a task, a tier or `auto`."""
+        """Return whether this is a task, a tier or `auto`, and not a model."""
         return not self.is_model(name) and (name == "auto" or name in list(ModelTask) or name in TIERS)
 
     def leaves_the_choice(self, name: str | None) -> bool:
-        """Whether it is for us to say which provider answers: no name, `auto`, or a tier."""
+        """Return whether the gateway chooses the provider: for no name, `auto` or a tier."""
         return not name or name == "auto" or (name in TIERS and name not in self._tasks)
 
     def own_type(self, name: str | None) -> str | None:
-        """Return the type of provider that serves a tier before all others; None: any may."""
+        """Return the type of provider that serves a tier before all others; None: any."""
         tier = None if name is None or self.is_model(name) else TIERS.get(name)
         return tier.provider_type if tier is not None and tier.provider_type in self._served_by else None
 
     def tier_at(self, tier: str, provider_type: str) -> Intent:
         """
-        A tier as providers of this type serve it, with no word of its model: they may have another one.
+        Return the intent of a tier at providers of this type, without a model: theirs may be another one.
 
-        Where they serve none of its tasks, any other chat is better than no answer.
+        If they serve none of its tasks, any other chat task is used.
         """
         served = self._served_by.get(provider_type, frozenset())
         tasks = (*TIERS[tier].tasks, ModelTask.CHAT_SMART, ModelTask.CHAT_SMALL, ModelTask.CHAT_LARGE)
         return Intent(next((task for task in tasks if task in served), tasks[0]))
 
     def chat(self, name: str | None) -> Intent:
-        """The intent of a chat request; ModelNotFound when the name means nothing here."""
+        """Return the intent of a chat request; raise ModelNotFound for an unknown name."""
         if not name or name == "auto":
             return Intent(ModelTask.CHAT_SMART)
         if tasks := self._tasks.get(name):
@@ -121,7 +124,7 @@ class ModelNames:
         raise ModelNotFound(name, self.known)
 
     def embedding(self, name: str | None) -> Intent:
-        """The intent of an embeddings request; ModelNotFound likewise."""
+        """Return the intent of an embeddings request; raise ModelNotFound for an unknown name."""
         if not name or name in ("auto", ModelTask.EMBEDDING):
             return Intent(ModelTask.EMBEDDING)
         if ModelTask.EMBEDDING in self._tasks.get(name, ()):

@@ -1,4 +1,4 @@
-"""What a caller hears when no target may serve its request, and what would help."""
+"""The error for a request that no target may serve, with advice on what would help."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,9 +16,9 @@ from serve_app.routing.candidate import Candidate
 from serve_app.routing.eligibility import FOR_NOW, Dropped, Obstacle, is_allowed
 from serve_app.routing.requirements import Requirements
 
-MOST_TOLD = 5  # targets that are named in an error
+MOST_NAMED = 5  # targets that are named in an error
 
-# From what passes by itself to what never will: the caller hears of the target that is nearest to serving.
+# From temporary to permanent: the error is about the target that is nearest to serving.
 _NEAREST = (
     Obstacle.BREAKER,
     Obstacle.DISABLED,
@@ -52,7 +52,7 @@ _PARAMS = {
 
 
 def named_refusal(
-    wanted: Requirements,
+    requirements: Requirements,
     dropped: Sequence[Dropped],
     elsewhere: Iterable[Candidate],
     retry_after_s: float | None,
@@ -60,23 +60,31 @@ def named_refusal(
     """
     Return the error for a request whose named models cannot serve it.
 
-    `elsewhere` are the targets that could; `retry_after_s` is when the first breaker opens its door again.
+    Args:
+        requirements: the request's requirements.
+        dropped: the targets that may not serve it.
+        elsewhere: other targets that could serve it.
+        retry_after_s: the time until the first breaker lets a request through again.
     """
     named = [d for d in dropped if d.candidate.named is not None]
-    mine = [d for d in named if is_allowed(d.candidate.target, wanted)]
+    mine = [d for d in named if is_allowed(d.candidate.target, requirements)]
     if not mine:
         others = list(dict.fromkeys(candidate.target.model_id for candidate in elsewhere))
-        return (ModelNotAllowed if named else ModelNotFound)(wanted.named[0], others)
+        return (ModelNotAllowed if named else ModelNotFound)(requirements.named[0], others)
     nearest = min(mine, key=lambda d: _NEAREST.index(d.obstacle))
     reasons = "; ".join(dict.fromkeys(f"{d.candidate.target.name}: {d.reason}" for d in mine))
-    model = f"The model '{wanted.named[0]}'" if len(wanted.named) == 1 else "None of the models in 'models'"
+    model = (
+        f"The model '{requirements.named[0]}'"
+        if len(requirements.named) == 1
+        else "None of the models in 'models'"
+    )
     would_do = tuple(elsewhere)
     advice = advice_of(would_do)
     match nearest.obstacle:
         case Obstacle.BREAKER | Obstacle.DISABLED:
             stand_ins = [d for d in dropped if d.candidate.named is None and d.obstacle in FOR_NOW]
-            told = [f"provider {d.candidate.target.name}: {d.reason}" for d in (*mine, *stand_ins)]
-            error = NoSuitableProviders(wanted.task, "; ".join(told), retry_after_s)
+            reasons_of_all = [f"provider {d.candidate.target.name}: {d.reason}" for d in (*mine, *stand_ins)]
+            error = NoSuitableProviders(requirements.task, "; ".join(reasons_of_all), retry_after_s)
             return error.advising(advice) if would_do else error
         case Obstacle.BUDGET if nearest.error is not None:
             return nearest.error.advising(advice)
@@ -84,7 +92,7 @@ def named_refusal(
             return PriceUnknown(nearest.candidate.target.name, "").advising(advice)
         case Obstacle.COST:
             return CostLimitReached(nearest.candidate.target.name, nearest.reason).advising(advice)
-    verb = "cannot" if len(wanted.named) == 1 else "can"
+    verb = "cannot" if len(requirements.named) == 1 else "can"
     return InvalidRequest(
         f"{model} {verb} take this request: {reasons}",
         param=_PARAMS.get(nearest.obstacle, "model"),
@@ -93,43 +101,45 @@ def named_refusal(
 
 
 def advice_of(elsewhere: Iterable[Candidate]) -> str:
-    """Return which targets would do, as a sentence; empty: none would."""
+    """Return a sentence that lists these targets, or says that there are none."""
     names = list(dict.fromkeys(candidate.target.name for candidate in elsewhere))
     if not names:
         return "No other model that you may use can take it"
-    more = f" and {len(names) - MOST_TOLD} more" if len(names) > MOST_TOLD else ""
-    return f"These can take it: {', '.join(names[:MOST_TOLD])}{more}"
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"These can take it: {', '.join(names[:MOST_NAMED])}{more}"
 
 
-def _takers(wanted: Requirements, dropped: Iterable[Dropped]) -> list[Candidate]:
-    """Return who takes every parameter, and was dropped for another reason, such as the task."""
-    asked = wanted.parameters or {}
+def _takers(requirements: Requirements, dropped: Iterable[Dropped]) -> list[Candidate]:
+    """
+    Return the candidates that take every parameter but were dropped for another reason, such as the task.
+    """
+    asked = requirements.parameters or {}
     others = (d.candidate for d in dropped if d.obstacle is not Obstacle.PARAMETERS)
     return [candidate for candidate in others if not candidate.target.dialect.lost(asked)]
 
 
 def refusal_for_all(
-    wanted: Requirements, dropped: Sequence[Dropped], retry_after_s: float | None
+    requirements: Requirements, dropped: Sequence[Dropped], retry_after_s: float | None
 ) -> GatewayError:
-    """Return the error for a request that names no model and finds nobody."""
+    """Return the error for a request that names no model and has no eligible target."""
     if able := [d for d in dropped if d.obstacle in FOR_NOW]:
         why = "; ".join(f"provider {d.candidate.target.name}: {d.reason}" for d in able)
-        return NoSuitableProviders(wanted.task, why, retry_after_s)
+        return NoSuitableProviders(requirements.task, why, retry_after_s)
     crowded = [d for d in dropped if d.obstacle is Obstacle.IMAGES]
     if crowded:
         most = max(d.candidate.target.vision.max_images for d in crowded if d.candidate.target.vision)
-        return InvalidRequest(f"Too many images: {wanted.images}, at most {most}", param="messages")
-    # Nobody hears of a target that is not for them.
-    mine = [d for d in dropped if is_allowed(d.candidate.target, wanted)]
+        return InvalidRequest(f"Too many images: {requirements.images}, at most {most}", param="messages")
+    # Targets that the caller may not use are not mentioned.
+    mine = [d for d in dropped if is_allowed(d.candidate.target, requirements)]
     for obstacle in (Obstacle.LINKS, Obstacle.PARAMETERS, Obstacle.PROVIDER):
         if kept_out := [d for d in mine if d.obstacle is obstacle]:
             why = "; ".join(dict.fromkeys(f"{d.candidate.target.name}: {d.reason}" for d in kept_out))
             message = f"No model can take this request: {why}"
             error = InvalidRequest(message, _PARAMS.get(obstacle, "messages"), _CODES[obstacle])
-            takers = _takers(wanted, mine) if obstacle is Obstacle.PARAMETERS else []
+            takers = _takers(requirements, mine) if obstacle is Obstacle.PARAMETERS else []
             return error.advising(advice_of(takers)) if takers else error
     if any(d.obstacle is Obstacle.FORBIDDEN for d in dropped):
         return ModelNotAllowed(None, dict.fromkeys(d.candidate.target.model_id for d in mine))
     close = [d for d in mine if d.obstacle is not Obstacle.TASK]
     why = "; ".join(f"{d.candidate.target.name}: {d.reason}" for d in close)
-    return NoProvidersAvailable(wanted.task, wanted.require_vision, why)
+    return NoProvidersAvailable(requirements.task, requirements.require_vision, why)

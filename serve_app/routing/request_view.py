@@ -1,4 +1,4 @@
-"""What a strategy may read of a request, and of how busy its candidates are: worked out when it is read."""
+"""A strategy's view of a request and of its candidates' load, computed on access."""
 
 from hashlib import blake2b
 from json import dumps, loads
@@ -12,13 +12,13 @@ from serve_app.routing.target import Target
 
 class Load(NamedTuple):
     """
-    How busy and how well a target is, as this router knows it.
+    The load and health of a target, as this router knows it.
 
-    Fields:
-        in_flight: requests of this router that are at its provider.
-        latency_s: its measured latency over all routers; None before the first answer.
-        error_rate: the share of failures among the calls to its provider in the circuit breaker's window, the
-            last ten seconds; None without calls.
+    Attributes:
+        in_flight: requests of this router at its provider.
+        latency_s: the measured latency over all routers; None before the first answer.
+        error_rate: the share of failures among the calls to its provider in the last ten seconds, the circuit
+            breaker's window; None without calls.
     """
 
     in_flight: int = 0
@@ -27,18 +27,18 @@ class Load(NamedTuple):
 
 
 class Loads(Protocol):
-    """Where the load of a target is known."""
+    """A source of targets' loads."""
 
     def load(self, target: Target) -> Load:
-        """Return it as it is at this moment."""
+        """Return the target's current load."""
 
 
 class RequestView:
     """
     One request, as a strategy sees it.
 
-    Fields:
-        requirements: what it asks of its target; its task, names, sizes and rules.
+    Attributes:
+        requirements: its task, names, sizes and rules.
     """
 
     __slots__ = ("_body", "_loads", "requirements")
@@ -50,17 +50,17 @@ class RequestView:
 
     @property
     def task(self) -> ModelTask:
-        """The kind of work."""
+        """Return the task."""
         return self.requirements.task
 
     @property
     def tenant(self) -> str:
-        """Who pays."""
+        """Return the tenant, who pays."""
         return self.requirements.tenant
 
     @property
     def session(self) -> str | None:
-        """Its `prompt_cache_key`, else its `metadata.session_id`; None: it says neither."""
+        """Return `prompt_cache_key`, else `metadata.session_id`; None: the request has neither."""
         body = self._parsed()
         metadata = body.get("metadata")
         of_metadata = metadata.get("session_id") if isinstance(metadata, dict) else None
@@ -70,16 +70,17 @@ class RequestView:
     @property
     def text_hash(self) -> str:
         """
-        A hash of its messages or its input: the same in every process, and without the text in it.
+        Return a hash of the messages or the input, which does not reveal them and is the same in every
+        process.
 
-        Two requests that differ in other fields only have the same one.
+        Requests that differ only in other fields have the same hash.
         """
         body = self._parsed()
         text = dumps([body.get("messages"), body.get("input")], sort_keys=True)
         return blake2b(text.encode(), digest_size=16).hexdigest()
 
     def load(self, candidate: Candidate) -> Load:
-        """Return how busy a candidate is at this moment."""
+        """Return the current load of a candidate."""
         if self._loads is None:
             return Load(latency_s=candidate.latency_s)
         return self._loads.load(candidate.target)

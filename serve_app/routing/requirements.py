@@ -1,4 +1,4 @@
-"""What a request asks of the target that serves it."""
+"""The requirements of a request for its target."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
@@ -8,16 +8,16 @@ from serve_app.config.model import ModelTask
 
 class Extent(NamedTuple):
     """
-    What bounds the size and the price of a request, beyond what routing estimates.
+    Upper bounds of a request's size and price, beyond routing's estimates.
 
-    Fields:
-        size, low_pictures, pictures, sound, unseen: as in `accounting.prompt.Prompt`.
-        thinking: tokens of an answer that are for thinking.
+    Attributes:
+        size, low_pictures, pictures, sound, unseen: as in `pricing.prompt.Prompt`.
+        thinking: tokens of an answer that are for reasoning.
         searches: how many searches the vendor may run.
         fetched: tokens of documents that the vendor may fetch into the prompt.
-        unbounded_tool: a tool of the vendor's of which nobody knows what it may cost.
-        lacks_uses: whether a tool of the vendor's takes a bound that the caller has not set.
-        speaks: whether the answer may be sound or pictures.
+        unbounded_tool: a tool of the vendor without a known bound of its cost.
+        lacks_uses: a tool of the vendor accepts a bound that the caller has not set.
+        speaks: the answer may be sound or pictures.
     """
 
     size: int
@@ -38,36 +38,39 @@ class RequestSource(Protocol):
 
     @property
     def raw(self) -> bytes:
-        """The caller's JSON."""
+        """Return the caller's JSON."""
 
 
 class Requirements(NamedTuple):
     """
-    What a request requires of a target.
+    The requirements of a request for its target. Names of models are model ids or `provider/model`.
 
-    `max_cost` is in nano-dollars; `context_size` and the two token counts are in tokens. `images` are
-    parts of messages, `image_links` the schemes of those that are web addresses; `written_images` stand in
-    plain text as links, which nobody has to fetch.
-
-    `named` are the models that the caller named (model ids or `provider/model`), the first choice first. Any
-    other model is a stand-in: it may answer only after a named one has failed, and with `only_named` never.
-    `preferred_model` is a wish, which gives way to whatever speaks against it. Without `falls_back` nobody is
-    asked after the first eligible target, but for the next named model.
-
-    `only_providers` and `ignored_providers` hold provider ids, `provider_order` ids or types.
-    `preferred_type`: providers of this type come before others, after the preferred model. `local_only`:
-    only providers whose data stays on machines of one's own. `allowed_models` (model ids or `provider/model`)
-    and `allowed_tasks` are what the caller may use; None: everything.
-
-    `parameters` are those that the target has to take; None: whatever it does not take is told.
-
-    For what it may cost at worst: `output_limit` is the most tokens the caller lets one answer have, None
-    without a word of it, `answers` how many of them, `service_tier` how fast they shall come, and
-    `writes_cache` whether parts of the input shall be kept. `thinks`: the caller asks the model to
-    reason first.
-
-    `tenant` is who pays, `source` the request itself, for strategies that go by what it says; None: there is
-    nothing but these requirements.
+    Attributes:
+        preferred_model: a preference, which any other rule overrides.
+        max_cost: in nano-dollars.
+        context_size, input_tokens, output_tokens: in tokens.
+        images: images in messages.
+        written_images: image links in plain text, which are not fetched.
+        image_links: the schemes of the images that are web addresses.
+        named: the models that the caller named, the first choice first. Any other model is a stand-in, and
+            may answer only after a named one has failed.
+        only_named: stand-ins may not answer.
+        falls_back: False: only the first eligible target is tried, and the other named models.
+        only_providers, ignored_providers: provider ids.
+        provider_order: provider ids or types.
+        local_only: only providers whose data stays on local machines.
+        parameters: those that the target must take; None: parameters that it does not take are dropped and
+            reported.
+        output_limit: the caller's limit of tokens in one answer; None: no limit.
+        answers: how many answers are requested.
+        service_tier: the requested speed, which has a price of its own.
+        writes_cache: parts of the input are to be cached.
+        thinks: the model is asked to reason first.
+        preferred_type: providers of this type come before others, after the preferred model.
+        allowed_models, allowed_tasks: what the caller may use; None: everything.
+        extent: upper bounds of size and price; None: only the estimates.
+        tenant: who pays.
+        source: the request itself, for strategies that read its content; None: there is none.
     """
 
     task: ModelTask

@@ -1,4 +1,4 @@
-"""What every strategy can do: put candidates in order. Each built-in one is a file in `strategies/`."""
+"""The protocol of strategies, which order candidates. Each built-in one is a file in `strategies/`."""
 
 import logging
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ class Strategy(Protocol):
     """
     Orders candidates, best first.
 
-    Returns exactly the candidates it was given: nothing lost, invented or changed. What the caller prefers
-    (priority 0) comes first under every strategy; `plan` sees to that.
+    Returns exactly the candidates that it was given: none lost, invented or changed. What the caller prefers
+    (priority 0) comes first under every strategy; `plan` ensures that.
     """
 
     name: str
@@ -27,18 +27,18 @@ class Strategy(Protocol):
         Return the candidates, best first.
 
         Args:
-            candidates: who may serve the request, in the order of the configuration.
-            request: what is asked, and how busy each candidate is. Reading it is what costs time.
-            rng: chance, where it decides.
+            candidates: the eligible targets, in the order of the configuration.
+            request: the request, and each candidate's load. Both are computed when they are read.
+            rng: the source of random numbers.
         """
 
 
 class PluginStrategy:
     """
-    A strategy of an installed package, which cannot break a request.
+    A strategy of an installed package, whose errors do not fail requests.
 
-    Where it fails, or returns other candidates than it was given, they are ordered by priority. The log says
-    why, once for each kind of failure.
+    If it raises, or returns other candidates than it was given, they are ordered by priority. Each kind of
+    failure is logged once.
     """
 
     def __init__(self, name: str, strategy: Strategy) -> None:
@@ -68,7 +68,8 @@ def load_strategy(name: str) -> Strategy:
     """
     Make the strategy of that name.
 
-    Raises ConfigError for a name that nothing stands behind, and for a package that cannot be imported.
+    Raises:
+        ConfigError: the name is unknown, or its package cannot be imported.
     """
     strategy: Strategy = make_plugin(STRATEGIES, name)
     return strategy if name in STRATEGIES.built_in else PluginStrategy(name, strategy)

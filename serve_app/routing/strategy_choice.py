@@ -1,4 +1,4 @@
-"""The strategy of a request: that of its model, its tenant or its task, else the one for all."""
+"""The choice of a strategy: that of the request's model, tenant or task, else the default."""
 
 from collections.abc import Iterable
 
@@ -12,8 +12,8 @@ class Strategies:
     """
     The strategies of a configuration.
 
-    Each entry of `routing.strategies` has a strategy of its own, so that one that counts (`round_robin`)
-    counts what it orders. Raises ConfigError for a strategy that cannot be loaded.
+    Each entry of `routing.strategies` has an instance of its own, so that one with a counter (`round_robin`)
+    counts only its own requests. Raises ConfigError for a strategy that cannot be loaded.
     """
 
     def __init__(self, config: RoutingConfig, targets: Iterable[Target]) -> None:
@@ -21,7 +21,7 @@ class Strategies:
         by_model = {name: load_strategy(strategy) for name, strategy in chosen.models.items()}
         self._of_model = by_model.copy()
         for target in targets if by_model else ():
-            # Who names a model at a provider names the model as well.
+            # The name of a model at a provider includes the model.
             if target.model_id in by_model and target.name not in by_model:
                 self._of_model[target.name] = by_model[target.model_id]
         self._of_tenant = {name: load_strategy(strategy) for name, strategy in chosen.tenants.items()}

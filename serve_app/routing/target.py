@@ -1,4 +1,4 @@
-"""A target: one model at one provider, as a choice."""
+"""A target: one model at one provider."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,13 +19,16 @@ class Target:
     """
     One model at one provider for one task, as configured.
 
-    `position` is its place in the configuration, counted over all entries; `name` is `provider_id/model_id`.
-    `is_enabled` is False while an operator has switched the provider off. `machine_ms` is how long a whole
-    answer may have a machine to itself that is paid by the hour; 0: there is none. `image_links` are the
-    schemes of web addresses that a picture may be, instead of a `data:` URI. `is_local`: what is sent there
-    stays on machines of one's own. `dialect` is what the model takes of a request. `is_window_told` is False
-    where the configuration does not say how large the context window is. `formats` are the wire formats that
-    its upstream speaks.
+    Attributes:
+        name: `provider_id/model_id`.
+        position: the place in the configuration, counted over all entries.
+        is_enabled: False while an operator has disabled the provider.
+        machine_ms: for how long an answer may occupy a machine that is paid by the hour; 0: there is none.
+        image_links: the accepted schemes of image addresses, besides `data:` URIs.
+        is_local: data that is sent there stays on local machines.
+        is_window_told: False: `context_window` is a default, not configured.
+        formats: the wire formats that its upstream speaks.
+        dialect: which parameters the model takes.
     """
 
     provider_id: str
@@ -50,7 +53,7 @@ class Target:
 
 
 def targets_of(settings: Settings) -> tuple[Target, ...]:
-    """One target for each (provider, model, task) entry, in the order of the configuration."""
+    """Return one target for each (provider, model, task) entry, in the order of the configuration."""
     entries = ((provider, model) for provider in settings.llm_providers for model in provider.models)
     return tuple(
         Target(
@@ -78,7 +81,7 @@ def targets_of(settings: Settings) -> tuple[Target, ...]:
 
 
 def overridden(targets: Iterable[Target], overrides: Mapping[str, ProviderOverride]) -> tuple[Target, ...]:
-    """The configured targets as operators want them; `overrides` is by provider id."""
+    """Return the targets with the operators' overrides, which are by provider id."""
     return tuple(
         replace(
             target,

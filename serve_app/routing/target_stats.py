@@ -1,4 +1,4 @@
-"""What is known about targets at this moment, in the shape in which routing asks for it."""
+"""The current state of targets, as routing reads it."""
 
 from collections.abc import Callable
 
@@ -11,9 +11,9 @@ from serve_app.routing.target import Target
 
 class TargetStats:
     """
-    Prices and latencies by target name, the rest by provider id, each from wherever it is kept.
+    The state of targets, read from callables: prices and latencies by target name, the rest by provider id.
 
-    Without the rest no breaker is open, nothing has been measured, and everyone is there.
+    By default no breaker is open, nothing is measured, and every target is ready.
     """
 
     def __init__(
@@ -32,19 +32,19 @@ class TargetStats:
         self._in_flight = in_flight
         self._error_rate = error_rate
 
-    def cost(self, target: Target, wanted: Requirements) -> int | None:
-        """The estimate in nano-dollars; an embedding has no output to pay for."""
+    def cost(self, target: Target, requirements: Requirements) -> int | None:
+        """Return the estimate in nano-dollars, without output for embeddings; None: the price is unknown."""
         price = self._price(target.name)
         if price is None:
             return None
-        output = 0 if wanted.task is ModelTask.EMBEDDING else wanted.output_tokens
-        return price.cost_of_text(wanted.input_tokens, output)
+        output = 0 if requirements.task is ModelTask.EMBEDDING else requirements.output_tokens
+        return price.cost_of_text(requirements.input_tokens, output)
 
     def latency_s(self, target: Target) -> float | None:
-        """The measured latency; None before the first answer."""
+        """Return the measured latency; None before the first answer."""
         return self._latency_s(target.name)
 
     def load(self, target: Target) -> Load:
-        """Return how busy and how well a target is."""
+        """Return the load and health of a target."""
         id_ = target.provider_id
         return Load(self._in_flight(id_), self._latency_s(target.name), self._error_rate(id_))

@@ -1,1 +1,1 @@
-"""What outlives the processes: the routers' journals on disk, and the ledger in a database."""
+"""Persistent storage: the routers' journals on disk, and the ledger in a database."""

@@ -1,4 +1,4 @@
-"""A connection pool to the database of a URL, and what its failures mean."""
+"""The connection pool of a database URL, and the translation of its errors."""
 
 import asyncio
 import os
@@ -28,8 +28,8 @@ from serve_app.errors import ConfigError
 from serve_app.ledger.store import StoreUnavailable
 from serve_app.storage.folder import make_private
 
-# In one INSERT. Each number of rows is a statement of its own, and drivers keep a hundred of them, prepared:
-# with up to 1000 rows, as SQLAlchemy comes, they were 120 MB of a busy control actor.
+# Rows of one INSERT. Each number of rows is a separate prepared statement, and drivers cache a hundred of
+# them: with SQLAlchemy's default of 1000 rows, they took 120 MB of a busy control actor.
 ROWS_AT_ONCE = 100
 
 _DRIVERS = {
@@ -40,24 +40,25 @@ _DRIVERS = {
     "postgresql+asyncpg": "postgresql+asyncpg",
 }
 
-# SQLite's words for a file that somebody else uses, which will end; their second byte says how exactly.
+# SQLite's temporary errors for a file in use. The primary code is the lowest byte of an extended one.
 _TAKEN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
-# Ours to mend: trying again would not help.
+# Programming errors, which a retry would not fix.
 _MISTAKES = (ProgrammingError, IntegrityError, DataError, NotSupportedError)
 
 
 def database_url(text: str) -> URL:
     """
-    The URL with its driver, from the form that people write.
+    Parse a URL as users write it, and add its driver.
 
-    Raises ConfigError, which does not quote it: it may hold a password.
+    Raises:
+        ConfigError: the URL is not valid. The message does not quote it, because it may contain a password.
     """
     try:
         url = make_url(text)
-    except (ArgumentError, ValueError):  # ValueError: a port that is no number
+    except (ArgumentError, ValueError):  # ValueError: a port that is not a number
         raise ConfigError("storage.url: not a URL; write postgresql://user:password@host/name") from None
-    if "@" in (url.host or ""):  # the rest of a password would pass for the host, and be shown
+    if "@" in (url.host or ""):  # the rest of a password would become part of the host, and be shown
         raise ConfigError("storage.url: write an @ in the password as %40")
     driver = _DRIVERS.get(url.drivername)
     if driver is None:
@@ -65,14 +66,14 @@ def database_url(text: str) -> URL:
     if driver.startswith("sqlite") and url.database in (None, "", ":memory:"):
         raise ConfigError("storage.url: an SQLite database needs the path of its file")
     url = url.set(drivername=driver)
-    if (mode := url.query.get("sslmode")) is not None:  # libpq's word; asyncpg's is `ssl`
+    if (mode := url.query.get("sslmode")) is not None:  # libpq's name; asyncpg's is `ssl`
         url = url.difference_update_query(["sslmode"])
         url = url.update_query_pairs([("ssl", mode if isinstance(mode, str) else mode[-1])])
     return url
 
 
 def engine_for(url: URL, timeout_s: float) -> AsyncEngine:
-    """A pool, which connects when it is used. Neither that nor waiting for a lock takes over `timeout_s`."""
+    """Make a connection pool, which connects on first use; connecting and locks wait at most `timeout_s`."""
     common: dict[str, Any] = {
         "hide_parameters": True,
         "pool_timeout": timeout_s,
@@ -89,10 +90,11 @@ def engine_for(url: URL, timeout_s: float) -> AsyncEngine:
 @asynccontextmanager
 async def cut_off_after(limit_s: float, connection: AsyncConnection) -> AsyncIterator[None]:
     """
-    Break the connection if this takes longer, in seconds; what is under way then fails at once.
+    Break the connection after `limit_s` seconds, so that the running call fails at once.
 
-    A call that is merely cancelled first says goodbye to a PostgreSQL that does not listen, which takes
-    seconds more. SQLite's connections are let be: they are bounded by their wait for locks.
+    Cancelling a call is not enough: the driver first sends a cancel request to PostgreSQL, which takes
+    seconds if that does not answer. SQLite's connections are left alone: their wait for locks has a limit of
+    its own.
     """
     driver = (await connection.get_raw_connection()).driver_connection
     cut = getattr(driver, "terminate", None)
@@ -106,14 +108,18 @@ async def cut_off_after(limit_s: float, connection: AsyncConnection) -> AsyncIte
 
 def prepare_file(path: Path, timeout_s: float) -> None:
     """
-    Make an SQLite file, and the folder it is in, for nobody else to read, with a write-ahead log.
+    Create an SQLite file and its folder, readable by this user only, with a write-ahead log.
 
-    Whoever opens a new file in the same moment is waited for, `timeout_s` seconds at most: here SQLite's own
-    waiting does not help. Raises OSError and sqlite3.Error.
+    Waits at most `timeout_s` seconds for another process that opens a new file at the same moment, which
+    SQLite's own timeout does not cover.
+
+    Raises:
+        OSError: the folder or the file cannot be created.
+        sqlite3.Error: the file cannot be opened.
     """
     make_private(path.parent)
-    # A file that is there is for SQLite alone to open: with any descriptor of it that this process closes,
-    # the kernel takes away all locks on it that this process has, and others then write where it does.
+    # Only SQLite may open an existing file: when this process closes any descriptor of it, the kernel drops
+    # all of the process's locks on it, and other processes could then write at the same time.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     give_up = time.monotonic() + timeout_s
@@ -131,35 +137,35 @@ def prepare_file(path: Path, timeout_s: float) -> None:
 
 @contextmanager
 def troubles(url: URL) -> Iterator[None]:
-    """What fails within, because the database is not there or not well, becomes StoreUnavailable."""
+    """Turn errors of an unavailable database into StoreUnavailable; programming errors pass unchanged."""
     try:
         yield
     except _MISTAKES:
         raise
     except (DBAPIError, PoolTimeout, OSError, sqlite3.Error) as error:
-        raise StoreUnavailable(_said(url, error)) from None
+        raise StoreUnavailable(_message(url, error)) from None
 
 
-def _said(url: URL, error: Exception) -> str:
+def _message(url: URL, error: Exception) -> str:
     cause = getattr(error, "orig", None) or error
     reason = f"{type(cause).__name__}: {cause}" if str(cause) else type(cause).__name__
     for secret in (url.password, url.query.get("password")):
         if secret:
             for spelling in (str(secret), quote(str(secret), safe="")):
                 reason = reason.replace(spelling, "***")
-    # Made anew: `url.set(password=None)` leaves the password where it is.
+    # Built from its parts: `url.set(password=None)` keeps the password.
     place = URL.create(url.get_backend_name(), host=url.host, port=url.port, database=url.database)
     return f"the store at {place} does not answer: {reason}"
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    connection.isolation_level = None  # the driver's own way to begin transactions leaves some statements out
+    connection.isolation_level = None  # the driver begins no transaction for some statements
     cursor = connection.cursor()
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """A transaction that will write says so at once: one that turns to it later may find itself too late."""
+    """Begin a transaction; one that writes takes the write lock first, because it may not get it later."""
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,4 +1,4 @@
-"""Folders that are nobody else's to read or to write."""
+"""Folders that no other user can read or write."""
 
 import errno
 import os
@@ -10,25 +10,25 @@ OWNER_ONLY = 0o700
 
 def make_private(path: Path) -> None:
     """
-    Make a folder, and those above it that are missing, for this user alone, whatever the umask says.
+    Create a folder and its missing parents for this user only, whatever the umask is.
 
-    What is there stays as it is. Raises OSError.
+    Existing folders keep their permissions. Raises OSError.
     """
     for folder in [*reversed(path.parents), path]:
         if folder.is_dir():
             continue
         try:
             folder.mkdir(mode=OWNER_ONLY)
-        except FileExistsError:  # somebody made it meanwhile
+        except FileExistsError:  # another process created it meanwhile
             continue
-        folder.chmod(OWNER_ONLY)  # an ACL of the folder above may have added others
+        folder.chmod(OWNER_ONLY)  # an ACL of the parent may have added other users
     if not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 
 
 def own_folder(path: Path) -> None:
     """
-    Make a folder that is the gateway's own; one that is there and lets others in is closed to them.
+    Create a folder of the gateway, or remove the permissions of other users from an existing one.
 
     Raises OSError.
     """

@@ -1,18 +1,18 @@
 """
-A router's journal on its own disk: what it has to account for, until the ledger has it.
+A router's journal on its own disk, which keeps entries until the ledger has them.
 
-    <folder>/<name>.lock            held (flock) as long as the router lives; the kernel lets go of it
-    <folder>/<name>.000001.jsonl    segments: one line for what happened, in order
+    <folder>/<name>.lock            held (flock) while the router lives; the kernel releases it
+    <folder>/<name>.000001.jsonl    segments: one line for each event, in order
     <folder>/<name>.000002.jsonl
 
-    {"head": {"safe": 118, "last": 204}}      a segment begins: the ledger has up to 118, 204 came last
-    {"opened": 77, "request_id": …}           an attempt is under way, and may cost so much
-    {"entry": 77, "number": 205, …}           it ended, and that is its line of the ledger
-    {"closed": 78}                            it ended, and there is nothing to account
-    {"safe": 205}                             the ledger has everything up to here
+    {"head": {"safe": 118, "last": 204}}      a segment begins: the ledger has up to 118, the newest is 204
+    {"opened": 77, "request_id": …}           an attempt has begun, with the most that it may cost
+    {"entry": 77, "number": 205, …}           it ended, with its entry for the ledger
+    {"closed": 78}                            it ended without an entry
+    {"safe": 205}                             the ledger has everything up to this number
 
-A line is one `write` of the kernel's, so the death of the process loses nothing. Nothing waits for the disk
-(no fsync): a machine that loses its power loses the lines of the last seconds (docs/decisions/0010).
+A line is one `write` system call, so the death of the process loses nothing. Nothing waits for the disk (no
+fsync): a machine that loses power loses the lines of the last seconds (docs/decisions/0010).
 """
 
 import errno
@@ -40,7 +40,7 @@ _ENTRY = b'{"entry":'
 
 @dataclass(slots=True)
 class _Segment:
-    """A file of the journal; `last` is the highest number of an entry in it, 0 without any."""
+    """A file of the journal; `last` is the highest number of an entry in it, 0 without entries."""
 
     path: Path
     last: int = 0
@@ -49,10 +49,16 @@ class _Segment:
 
 class Journal:
     """
-    The journal of one living router, which alone writes to it. Not for several threads.
+    The journal of one live router, its only writer. Not thread-safe.
 
-    `name` is new for every process: it is the `journal` of its entries. Making one raises JournalFull,
-    OSError when the folder cannot be used, ValueError for a name that is more than letters, digits, `-`, `_`.
+    Args:
+        name: new for every process; the `journal` of its entries.
+        segment_bytes: the size at which a new segment begins.
+
+    Raises:
+        JournalFull: the disk is full.
+        OSError: the folder cannot be used.
+        ValueError: the name contains more than letters, digits, `-` and `_`.
     """
 
     def __init__(self, folder: Path, name: str, segment_bytes: int = SEGMENT_BYTES) -> None:
@@ -73,22 +79,25 @@ class Journal:
         self._lock = locked(folder / f"{name}.lock")
         try:
             self._rotate()
-        except BaseException:  # else nobody could try again under this name, not even we
+        except BaseException:  # else the name would stay locked
             os.close(self._lock)
             raise
 
     @property
     def next_number(self) -> int:
-        """The number that the next entry has to have."""
+        """Return the number that the next entry must have."""
         return self.last + 1
 
     @property
     def under_way(self) -> int:
-        """How many attempts were opened and have not ended."""
+        """Return the number of attempts that were opened and have not ended."""
         return len(self._open)
 
     def opened(self, begun: Begun) -> int:
-        """An attempt begins: its ticket, to be given back when it ends. Raises JournalFull, OSError."""
+        """
+        Record the beginning of an attempt; return its ticket, which ends it later. Raises JournalFull,
+        OSError.
+        """
         ticket = self._count + 1
         line = _line({"opened": ticket} | _begun_fields(begun))
         self._write(line)
@@ -97,16 +106,18 @@ class Journal:
         return ticket
 
     def closed(self, ticket: int) -> None:
-        """The attempt ended, and there is nothing to account. Raises JournalFull, OSError."""
+        """Record that an attempt ended without an entry. Raises JournalFull, OSError."""
         if self._open.pop(ticket, None) is not None:
             self._write(b'{"closed":%d}\n' % ticket)
 
     def append(self, entry: Entry, ticket: int = 0) -> None:
         """
-        What an attempt came to; with its ticket, which ends it. Without, it never was opened.
+        Write an entry; its ticket ends the attempt, 0: the attempt was never opened.
 
-        Raises JournalFull and OSError: then neither was taken, the number is free again, and the ledger must
-        not get the entry before this succeeds. ValueError when it is of another journal, or not next in line.
+        Raises:
+            JournalFull, OSError: nothing was written and the number is free again; the ledger must not get
+                the entry before this succeeds.
+            ValueError: the entry is of another journal, or its number is not the next one.
         """
         if entry.journal != self.name or entry.number != self.last + 1:
             raise ValueError(
@@ -117,19 +128,20 @@ class Journal:
         self._open.pop(ticket, None)
 
     def written(self, number: int) -> None:
-        """Everything up to this number is in the ledger: what only holds such entries is removed."""
+        """Record that the ledger has all entries up to this number, and delete segments with no others."""
         if number <= self.safe:
             return
         self.safe = min(number, self.last)
         while len(self._segments) > 1 and self._segments[0].last <= self.safe:
             self._segments[0].path.unlink(missing_ok=True)
             del self._segments[0]
-        with suppress(JournalFull):  # then an heir sends some entries again, and the ledger passes over them
+        with suppress(JournalFull):  # a recovery then sends some entries again, which the ledger skips
             self._write(b'{"safe":%d}\n' % self.safe)
 
     def pending(self, after: int = 0, limit: int = 1000) -> list[Entry]:
         """
-        The first entries after this number that are not known to be safe, in order, read from disk.
+        Return the first entries after this number that may not be in the ledger yet, in order, read from
+        disk.
 
         Raises OSError.
         """
@@ -140,7 +152,7 @@ class Journal:
                 continue
             place = 0
             if self._read is not None and self._read[:2] == (after, segment.path):
-                place = self._read[2]  # where the last call left off
+                place = self._read[2]  # where the last call stopped
             with segment.path.open("rb") as file:
                 file.seek(place)
                 for line in file:
@@ -157,7 +169,9 @@ class Journal:
         return found
 
     def close(self) -> None:
-        """Let go of it; where the ledger has everything, nothing is left behind. An heir takes the rest."""
+        """
+        Close the journal; delete it if the ledger has everything, else leave it for the journal recovery.
+        """
         if self._file < 0:
             return
         if not self._open and self.safe == self.last:
@@ -177,7 +191,10 @@ class Journal:
         segment.size += len(line)
 
     def _rotate(self) -> None:
-        """A new segment, begun with what is under way: the old one can go as soon as its entries are safe."""
+        """
+        Begin a new segment with the open attempts, so that the old one can be deleted once its entries are
+        safe.
+        """
         number = self._begun + 1
         path = _segment(self._folder, self.name, number)
         start = _line({"head": {"safe": self.safe, "last": self.last}}) + b"".join(self._open.values())
@@ -200,7 +217,7 @@ def _segment(folder: Path, name: str, number: int) -> Path:
 
 
 def _write_whole(file: int, line: bytes, size: int) -> None:
-    """All of it or nothing; `size` is how long the file is."""
+    """Write all of the line or nothing; `size` is the current size of the file."""
     try:
         taken = os.write(file, line)
         while taken < len(line):
@@ -213,16 +230,16 @@ def _write_whole(file: int, line: bytes, size: int) -> None:
 
 
 def _begun_fields(begun: Begun) -> dict[str, Any]:
-    said = begun._asdict()
-    said["usage"] = usage_fields(begun.usage)
+    fields = begun._asdict()
+    fields["usage"] = usage_fields(begun.usage)
     if begun.cost is not None:
-        said["cost"] = min(begun.cost, MOST)
-    return said
+        fields["cost"] = min(begun.cost, MOST)
+    return fields
 
 
-def _line(said: dict[str, Any]) -> bytes:
+def _line(fields: dict[str, Any]) -> bytes:
     try:
-        return orjson.dumps(said, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # half a surrogate pair in a text
-        whole = {name: clean(value) if isinstance(value, str) else value for name, value in said.items()}
+        return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # an unpaired surrogate in a text
+        whole = {name: clean(value) if isinstance(value, str) else value for name, value in fields.items()}
         return orjson.dumps(whole, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,4 +1,4 @@
-"""Takes over the journals of routers that have died on this machine, so that nothing they did goes unpaid."""
+"""The recovery of journals whose routers on this machine have died, so that no usage goes unaccounted."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from serve_app.control.protocol import Control, ControlUnreachable
 from serve_app.ledger.entry import Entry
 from serve_app.storage.orphaned_journal import OrphanedJournal, orphans
 
-LOOK_EVERY_S = 2.0  # below the life of a lease: what was spent is known before its credit is lent anew
+LOOK_EVERY_S = 2.0  # shorter than a lease, so that usage is counted before its quota is leased again
 ASK_EVERY_S = 0.5
 AT_ONCE = 1000
 
@@ -20,7 +20,7 @@ log = logging.getLogger("sekha.control")
 
 
 class JournalRecovery:
-    """Looks for journals that nobody holds, and hands their entries to the authority."""
+    """Finds journals without a router, and submits their entries to the control plane."""
 
     def __init__(self, folder: Path, control: Control, clock: Clock) -> None:
         self._folder = folder
@@ -29,17 +29,17 @@ class JournalRecovery:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to look; returns at once."""
+        """Start the search in the background."""
         self._task = asyncio.create_task(self._look_for_ever())
 
     async def stop(self) -> None:
-        """End; what was not handed over in whole is there for the next one."""
+        """Stop; a journal that was not submitted completely is left for the next recovery."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     def check(self) -> None:
-        """Raise what ended the task, if it has ended."""
+        """Raise the error of the task, if it has ended."""
         if self._task is not None and self._task.done() and not self._task.cancelled():
             self._task.result()
 
@@ -47,7 +47,7 @@ class JournalRecovery:
         while True:
             found = orphans(self._folder)
             try:
-                # One at a time: what is held is held by us alone, and must be let go of whatever happens.
+                # One at a time: each one is locked by this process, and must be released in any case.
                 while (orphan := await _next(found)) is not None:
                     await self._take_over(orphan)
             except OSError as error:
@@ -72,18 +72,20 @@ class JournalRecovery:
             orphan.release()
 
     async def _hand_over(self, entries: Sequence[Entry]) -> None:
-        """Tell it until it is in the store: the journal is what we would have to tell it from again."""
+        """Submit entries until they are in the store; the journal is their only source until then."""
         while (await self._control.submit_recovered(entries)).written < entries[-1].number:
             await self._clock.sleep(ASK_EVERY_S)
 
 
 async def _next(found: Iterator[OrphanedJournal]) -> OrphanedJournal | None:
-    """The next one, read in a thread. That cannot be cancelled: what it brings too late is let go of."""
+    """
+    Return the next orphaned journal, read in a thread; release it if the caller was cancelled meanwhile.
+    """
     reading = asyncio.ensure_future(asyncio.to_thread(next, found, None))
     try:
         return await asyncio.shield(reading)
     except asyncio.CancelledError:
-        with suppress(OSError):  # whoever looks next meets it again, and says so
+        with suppress(OSError):  # the next search finds the journal again
             if (orphan := await reading) is not None:
                 orphan.release()
         raise

@@ -1,8 +1,8 @@
 """
-Entries as plain values and back: the one spelling that the journal and the store share.
+The conversion of entries to plain values and back, shared by the journal and the store.
 
-Fields are read back by name. A name nobody knows (any more, or yet) is passed over, and one that is missing
-takes its default: a newer gateway reads what an older one has left behind, and the other way round.
+Fields are read by name. An unknown name is skipped and a missing one takes its default, so that newer and
+older versions of the gateway can read each other's data.
 """
 
 from collections.abc import Mapping
@@ -12,10 +12,10 @@ from typing import Any
 from serve_app.ledger.entry import Entry, EntryOutcome
 from serve_app.pricing.usage import Usage
 
-MOST = 2**53  # of anything counted; also what JSON's readers agree on. In nano-dollars: nine million dollars
+MOST = 2**53  # the largest integer that all JSON readers handle; in nano-dollars, nine million dollars
 
 _USAGE = tuple(Usage._field_defaults.items())
-# What nearly every usage has after its input and output, and how that is written.
+# The usual values of the fields after `input` and `output`, and how they are written.
 _USUAL: Mapping[tuple[Any, ...], dict[str, Any]] = {
     Usage()[2:]: {},
     Usage(estimated=True)[2:]: {"estimated": True},
@@ -24,7 +24,7 @@ _ENTRY_NAMES = tuple(name for name in Entry._fields if name != "usage")
 
 
 def usage_fields(usage: Usage) -> dict[str, Any]:
-    """Those fields of a usage that say something: all but the ones at their default. Raises nothing."""
+    """Return the fields of a usage that differ from their defaults. Raises nothing."""
     rest = _USUAL.get(usage[2:])
     if rest is not None and 0 < usage.input <= MOST and 0 < usage.output <= MOST:
         return {"input": usage.input, "output": usage.output, **rest}
@@ -36,40 +36,40 @@ def usage_fields(usage: Usage) -> dict[str, Any]:
 
 
 def tokens(usage: Usage) -> tuple[int, int]:
-    """Everything read, and everything written, in tokens. Raises nothing."""
+    """Return all input tokens and all output tokens. Raises nothing."""
     return min(usage.input_tokens, MOST), min(usage.output_tokens, MOST)
 
 
-def usage_of(said: Mapping[str, Any]) -> Usage:
-    """The usage that was written so. An enumeration's word of another version counts as the usual one."""
-    return Usage(**{name: _as(default, said[name]) for name, default in _USAGE if name in said})
+def usage_of(fields: Mapping[str, Any]) -> Usage:
+    """Return the usage of these fields; an unknown value of an enumeration counts as its default."""
+    return Usage(**{name: _as(default, fields[name]) for name, default in _USAGE if name in fields})
 
 
 def entry_fields(entry: Entry) -> dict[str, Any]:
-    """An entry as plain values, its usage as an object within. Raises nothing."""
-    said = entry._asdict()
-    said["usage"] = usage_fields(entry.usage)
+    """Return an entry as plain values, with its usage as a nested object. Raises nothing."""
+    fields = entry._asdict()
+    fields["usage"] = usage_fields(entry.usage)
     if entry.cost is not None:
-        said["cost"] = min(entry.cost, MOST)
-    return said
+        fields["cost"] = min(entry.cost, MOST)
+    return fields
 
 
-def entry_of(said: Mapping[str, Any]) -> Entry:
-    """The entry that was written so; KeyError, TypeError or ValueError when it is not one."""
-    known = {name: said[name] for name in _ENTRY_NAMES if name in said}
+def entry_of(fields: Mapping[str, Any]) -> Entry:
+    """Return the entry of these fields; raise KeyError, TypeError or ValueError if they are not an entry."""
+    known = {name: fields[name] for name in _ENTRY_NAMES if name in fields}
     known["outcome"] = EntryOutcome(known["outcome"])
-    return Entry(usage=usage_of(said["usage"]), **known)
+    return Entry(usage=usage_of(fields["usage"]), **known)
 
 
 def clean(text: str) -> str:
-    """The text without what PostgreSQL and JSON cannot hold: NUL, and halves of a surrogate pair."""
-    if text.isprintable():  # nearly all there is; neither of them is
+    """Return the text without NUL and unpaired surrogates, which PostgreSQL and JSON cannot store."""
+    if text.isprintable():  # the usual case: neither of them is printable
         return str(text)
     return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "�")
 
 
 def _as(default: Any, value: Any) -> Any:
-    """The value as the field's own kind: JSON knows no enumerations."""
+    """Convert a value to the type of its field, where that is an enumeration."""
     if not isinstance(default, Enum):
         return value
     try:

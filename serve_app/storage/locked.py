@@ -1,4 +1,4 @@
-"""A file that one process holds as long as it lives."""
+"""Files that one process locks for as long as it lives."""
 
 import fcntl
 import os
@@ -7,9 +7,9 @@ from pathlib import Path
 
 def locked(path: Path) -> int:
     """
-    The open file, locked for this process alone: made (0600) if it is not there, waited for if it is held.
+    Open and lock a file for this process; create it (0600) if it is missing, wait if it is locked.
 
-    The kernel lets go of the lock when the process dies, however it dies. Raises OSError.
+    The kernel releases the lock when the process dies, however it dies. Raises OSError.
     """
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -20,11 +20,11 @@ def locked(path: Path) -> int:
             raise
         if _still_there(file, path):
             return file
-        os.close(file)  # somebody removed it while we waited
+        os.close(file)  # another process removed it meanwhile
 
 
 def locked_if_free(path: Path) -> int | None:
-    """The open file, locked; None when it is not there or somebody holds it. Raises OSError."""
+    """Open and lock a file; return None if it is missing or another process has locked it. Raises OSError."""
     try:
         file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:

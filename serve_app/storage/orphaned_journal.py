@@ -1,4 +1,4 @@
-"""The journal of a router that has died: what it had to account for, and what it was doing."""
+"""The journal of a router that has died: its entries, and its unfinished attempts."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -14,10 +14,10 @@ from serve_app.storage.locked import locked_if_free
 
 def orphans(folder: Path) -> Iterator["OrphanedJournal"]:
     """
-    The journals in the folder that nobody holds, each held by us from when it is given out.
+    Yield the journals in the folder that have no live router, each locked by this process.
 
-    Whoever takes one ends with `discard`, when the ledger has its entries, or with `release`. Raises OSError
-    in the end, where one of them could not be read; that one is held by nobody.
+    The caller ends each one with `discard`, when the ledger has its entries, or with `release`. A journal
+    that cannot be read is released and skipped; its OSError is raised at the end.
     """
     trouble: OSError | None = None
     for path in sorted(folder.glob("*.lock")):
@@ -35,9 +35,9 @@ def orphans(folder: Path) -> Iterator["OrphanedJournal"]:
 
 class OrphanedJournal:
     """
-    A dead router's journal, read only. `torn` counts the lines that make no sense.
+    A dead router's journal, read only; `torn` counts the lines that cannot be parsed.
 
-    The last line may be torn: its router was killed while it wrote it. Its attempt counts as never ended.
+    The last line may be torn if the router was killed while it wrote it. Its attempt counts as unfinished.
     """
 
     def __init__(self, folder: Path, name: str, lock: int) -> None:
@@ -49,33 +49,34 @@ class OrphanedJournal:
         self._lock = lock
         self._segments = sorted(folder.glob(f"{name}.*.jsonl"), key=_number)
         self._open: dict[int, Mapping[str, Any]] = {}
-        for said in self._lines():
-            self._hear(said)
+        for line in self._lines():
+            self._hear(line)
 
     def entries(self) -> Iterator[Entry]:
         """
-        What the ledger may not have yet: the entries, then one for every attempt that never ended.
+        Yield the entries that the ledger may not have yet, then one for every unfinished attempt.
 
-        The latter are `lost`, of the moment when they began, estimated at what was set aside for them, and
-        numbered after the last one: the same each time this is asked, whoever asks. Raises OSError.
+        The latter are `lost`: dated at their beginning, estimated at what was reserved for them, and numbered
+        after the last entry. They are the same each time, so a repeated recovery does not count them twice.
+        Raises OSError.
         """
         torn = self.torn
-        for said in self._lines():
-            if "entry" in said and said["number"] > self.safe:
-                yield entry_of(said)
-        self.torn = torn  # counted before
-        for place, (_, said) in enumerate(sorted(self._open.items()), start=1):
-            yield _lost(said, self.name, self.last + place)
+        for line in self._lines():
+            if "entry" in line and line["number"] > self.safe:
+                yield entry_of(line)
+        self.torn = torn  # counted by the constructor already
+        for place, (_, line) in enumerate(sorted(self._open.items()), start=1):
+            yield _lost(line, self.name, self.last + place)
 
     def discard(self) -> None:
-        """The ledger has it all: remove the files, and let go. Raises OSError."""
+        """Delete the files, because the ledger has everything, and release the lock. Raises OSError."""
         for path in self._segments:
             path.unlink(missing_ok=True)
         self._lock_path.unlink(missing_ok=True)
         self.release()
 
     def release(self) -> None:
-        """Let go of it, for somebody else or another time."""
+        """Release the lock, so that another recovery can take the journal."""
         lock, self._lock = self._lock, -1
         if lock >= 0:
             os.close(lock)
@@ -83,24 +84,24 @@ class OrphanedJournal:
     def _lines(self) -> Iterator[Mapping[str, Any]]:
         for path in self._segments:
             with path.open("rb") as file:
-                for line in file:
+                for raw in file:
                     try:
-                        said = orjson.loads(line)
-                        if "entry" in said:
-                            entry_of(said)
-                        if "opened" in said:
-                            _lost(said, self.name, 0)
+                        line = orjson.loads(raw)
+                        if "entry" in line:
+                            entry_of(line)
+                        if "opened" in line:
+                            _lost(line, self.name, 0)
                     except (ValueError, TypeError, KeyError):
                         self.torn += 1
                         continue
-                    yield said
+                    yield line
 
-    def _hear(self, said: Mapping[str, Any]) -> None:
-        match said:
+    def _hear(self, line: Mapping[str, Any]) -> None:
+        match line:
             case {"head": {"safe": int(safe), "last": int(last)}}:
                 self.safe, self.last = max(self.safe, safe), max(self.last, last)
             case {"opened": int(ticket)}:
-                self._open[ticket] = said  # a second time at the head of the next segment
+                self._open[ticket] = line  # repeated at the head of the next segment
             case {"entry": int(ticket), "number": int(number)}:
                 self._open.pop(ticket, None)
                 self.last = max(self.last, number)
@@ -113,26 +114,26 @@ class OrphanedJournal:
 def _held(folder: Path, name: str, lock: int) -> OrphanedJournal:
     try:
         return OrphanedJournal(folder, name, lock)
-    except BaseException:  # else nobody could ever take it, not even we
+    except BaseException:  # else the journal would stay locked
         os.close(lock)
         raise
 
 
-def _lost(said: Mapping[str, Any], journal: str, number: int) -> Entry:
+def _lost(line: Mapping[str, Any], journal: str, number: int) -> Entry:
     return Entry(
         journal=journal,
         number=number,
-        request_id=said["request_id"],
-        attempt=said["attempt"],
-        at=said["at"],
-        tenant=said["tenant"],
-        caller=said["caller"],
-        provider_id=said["provider_id"],
-        model_id=said["model_id"],
-        task=said["task"],
-        operation=said["operation"],
-        usage=usage_of({**said["usage"], "estimated": True}),
-        cost=said["cost"],
+        request_id=line["request_id"],
+        attempt=line["attempt"],
+        at=line["at"],
+        tenant=line["tenant"],
+        caller=line["caller"],
+        provider_id=line["provider_id"],
+        model_id=line["model_id"],
+        task=line["task"],
+        operation=line["operation"],
+        usage=usage_of({**line["usage"], "estimated": True}),
+        cost=line["cost"],
         outcome=EntryOutcome.LOST,
         latency_s=0.0,
     )

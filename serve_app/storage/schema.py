@@ -1,4 +1,4 @@
-"""Bringing a database's tables to this version."""
+"""Migrations of a database's tables to this version."""
 
 from pathlib import Path
 
@@ -11,24 +11,26 @@ from sqlalchemy import Connection, func, select
 
 FOLDER = Path(__file__).parent / "migrations"
 
-_LOCK = 0x73656B6861  # "sekha": whoever changes the tables of a PostgreSQL database holds this
+_LOCK = 0x73656B6861  # "sekha": the advisory lock of migrations in PostgreSQL
 
 
 class StoreTooNew(Exception):
-    """A newer version of the gateway has changed the tables; this one does not know them."""
+    """The tables are of a newer version of the gateway, which this one does not know."""
 
 
 def is_up_to_date(connection: Connection) -> bool:
-    """Whether the tables are as this version knows them. Raises what the database raises."""
+    """Return whether the tables are of this version. Raises the database's errors."""
     return MigrationContext.configure(connection).get_current_revision() == _scripts().get_current_head()
 
 
 def upgrade(connection: Connection) -> None:
     """
-    Take every step that is missing, within the connection's transaction; one starter at a time.
+    Run the missing migrations within the connection's transaction, one process at a time.
 
-    On SQLite the transaction must hold the lock for writing already. Raises StoreTooNew, and what the
-    database raises.
+    On SQLite the transaction must already hold the write lock.
+
+    Raises:
+        StoreTooNew: the tables are of a newer version; errors of the database pass unchanged.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))

@@ -26,7 +26,7 @@ UPGRADE_TIMEOUT_S = 600.0
 GRACE_S = 0.25
 PRUNED_AT_ONCE = 5_000
 
-_FAILED = (EntryOutcome.FAILED, EntryOutcome.LOST)  # a caller who left is no failure of ours
+_FAILED = (EntryOutcome.FAILED, EntryOutcome.LOST)  # a caller's disconnect is not a failure
 _WHOSE = ("day", "tenant", "caller", "provider_id", "model_id")
 _SUMMED = ("attempts", "failed", "input_tokens", "output_tokens", "cost", "machine_ms")
 _PAYER = itemgetter(*_WHOSE[1:])
@@ -34,16 +34,17 @@ _TEXTS = tuple(
     column.name for column in ENTRIES.c if isinstance(column.type, Text) and column is not ENTRIES.c.usage
 )
 
-_Spend = tuple[tuple[Any, ...], tuple[int, ...]]  # the values of _WHOSE, and what they come to: of _SUMMED
+_Spend = tuple[tuple[Any, ...], tuple[int, ...]]  # values of _WHOSE, and of _SUMMED
 
 
 class SqlStore:
     """
-    The port `control.store.Store`, for a URL such as `sqlite:////path/to/file` or `postgresql://user@host/name`.
+    A `ledger.store.Store` at a URL such as `sqlite:////path/to/file` or `postgresql://user@host/name`.
 
-    A call takes `timeout_s` at most (the first `open` of a new version longer) and raises StoreUnavailable
-    when the database does not answer; a mistake of ours raises what SQLAlchemy has for it. Making one raises
-    ConfigError for a URL that is none, and connects to nothing. No message holds the URL's password.
+    A call takes at most `timeout_s` (the `open` that migrates tables may take longer) and raises
+    StoreUnavailable if the database does not answer. Programming errors are raised as SQLAlchemy raises them.
+    The constructor raises ConfigError for an invalid URL, and does not connect. No message contains the URL's
+    password.
     """
 
     def __init__(self, url: str, timeout_s: float = 5.0, retention_days: int = 90) -> None:
@@ -52,14 +53,14 @@ class SqlStore:
         self._retention_s = retention_days * DAY_S
         self._engine = engine_for(self._url, timeout_s)
         self._is_sqlite = self._url.get_backend_name() == "sqlite"
-        # Made once: what SQLAlchemy knows of a statement it keeps with it.
+        # Built once, because SQLAlchemy caches a compiled statement with the object.
         self._taking = self._insert(ENTRIES).on_conflict_do_nothing()
         self._taking = self._taking.returning(ENTRIES.c.journal, ENTRIES.c.number)
         self._adding = _adding(self._insert(SPENDS))
         self._marking = _marking(self._insert(JOURNALS))
 
     async def open(self) -> None:
-        """Connect and bring the tables to this version; StoreTooNew when they are of a later one."""
+        """Connect, and migrate the tables to this version; raise StoreTooNew if they are of a newer one."""
         if self._is_sqlite:
             with troubles(self._url):
                 await asyncio.to_thread(prepare_file, Path(self._url.database or ""), self._timeout_s)
@@ -70,30 +71,29 @@ class SqlStore:
                 await connection.run_sync(upgrade)
 
     async def close(self) -> None:
-        """Let go of the connections; the next call makes new ones."""
+        """Close the connections; the next call opens new ones."""
         with troubles(self._url):
             await self._engine.dispose()
 
     async def write(self, entries: Sequence[Entry]) -> None:
-        """Take in entries and add them to the sums, all or nothing; those already there are passed over."""
+        """Write all of these entries and add them to the sums, or none; skip those that are there already."""
         rows = {(row["journal"], row["number"]): row for row in map(_entry_row, reversed(entries))}
         if not rows:
             return
         async with self._transaction(writes=True) as connection:
-            # In order, here and below: two writers (one that goes, one that comes) then wait for one another
-            # instead of for ever.
+            # In order, here and below, so that two writers (an old and a new control plane) do not deadlock.
             taken = await connection.execute(self._taking, [rows[key] for key in sorted(rows)])
             await self._add(connection, _sums(_spend(rows[journal, number]) for journal, number in taken))
             await self._mark(connection, rows.values())
 
     async def written(self) -> Mapping[str, int]:
-        """The highest number taken in of every journal that was heard of in the last 30 days."""
+        """Return the highest number written, for every journal with entries in the last 30 days."""
         async with self._transaction() as connection:
             found = await connection.execute(select(JOURNALS.c.journal, JOURNALS.c.written))
             return {row.journal: row.written for row in found}
 
     async def spends(self, since: float = 0.0, until: float | None = None) -> Sequence[Spend]:
-        """The sums of the days from `since` to before `until`, in order."""
+        """Return the sums of the days from `since` to before `until`, in order."""
         query = select(SPENDS).where(SPENDS.c.day >= since).order_by(*SPENDS.primary_key)
         if until is not None:
             query = query.where(SPENDS.c.day < until)
@@ -103,7 +103,7 @@ class SqlStore:
     async def entries(
         self, limit: int = 100, tenant: str | None = None, before: float | None = None
     ) -> Sequence[Entry]:
-        """The newest entries first: of one tenant, or of all; of moments before `before`, or up to now."""
+        """Return entries, the newest first; optionally of one tenant, or from before `before`."""
         query = select(ENTRIES).limit(limit)
         query = query.order_by(ENTRIES.c.at.desc(), ENTRIES.c.journal, ENTRIES.c.number.desc())
         if tenant is not None:
@@ -114,23 +114,26 @@ class SqlStore:
             return [_entry(row) for row in await connection.execute(query)]
 
     async def records(self) -> tuple[int, Sequence[Record]]:
-        """Everything operators have set, and the epoch: how many changes there have been."""
+        """Return the revision, which counts the changes so far, and all settings of operators."""
         query = select(RECORDS).order_by(*RECORDS.primary_key)
         async with self._transaction() as connection:
-            # The epoch first: a change in between then makes it look old, and it is read again.
-            epoch = await connection.scalar(select(EPOCH.c.number)) or 0
+            # The revision first: after a change in between it is outdated, and everything is read again.
+            revision = await connection.scalar(select(EPOCH.c.number)) or 0
             found = await connection.execute(query)
-            return epoch, [Record(row.kind, row.id, orjson.loads(row.body)) for row in found]
+            return revision, [Record(row.kind, row.id, orjson.loads(row.body)) for row in found]
 
     async def peek(self) -> Sequence[Record]:
-        """Return the same without bringing the tables to this version; empty where there are none yet."""
+        """Return the settings of operators without migrating the tables; empty if there are no tables yet."""
         async with self._transaction() as connection:
             if not await connection.run_sync(lambda plain: inspect(plain).has_table(RECORDS.name)):
                 return []
         return (await self.records())[1]
 
     async def change(self, records: Sequence[Record], change: Change) -> int:
-        """Set (or take away) these and write the audit's line, all or nothing; the new epoch."""
+        """
+        Set or remove these records and write the line of the audit log, all or nothing; return the new
+        revision.
+        """
         last = {(clean(record.kind), clean(record.id)): record.body for record in records}
         gone = [key for key, body in last.items() if body is None]
         kept = [
@@ -143,16 +146,16 @@ class SqlStore:
         put = self._insert(RECORDS)
         put = put.on_conflict_do_update(index_elements=["kind", "id"], set_={"body": put.excluded.body})
         async with self._transaction(writes=True) as connection:
-            epoch = int(await connection.scalar(step.returning(EPOCH.c.number)))
+            revision = int(await connection.scalar(step.returning(EPOCH.c.number)))
             for kind, name in gone:
                 await connection.execute(delete(RECORDS).where(RECORDS.c.kind == kind, RECORDS.c.id == name))
             if kept:
                 await connection.execute(put, kept)
-            await connection.execute(self._insert(CHANGES).values(_change_row(change, epoch)))
-        return epoch
+            await connection.execute(self._insert(CHANGES).values(_change_row(change, revision)))
+        return revision
 
     async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
-        """The audit, newest first."""
+        """Return lines of the audit log, the newest first."""
         query = select(CHANGES).order_by(CHANGES.c.at.desc(), CHANGES.c.epoch.desc()).limit(limit)
         if before is not None:
             query = query.where(CHANGES.c.at < before)
@@ -161,7 +164,8 @@ class SqlStore:
 
     async def prune(self, now: float) -> int:
         """
-        Drop entries older than their retention, and journals silent for 30 days; how many entries that were.
+        Delete entries after their retention time and journals silent for 30 days; return the number of
+        entries.
 
         Sums of whole months that ended more than 400 days ago become one sum per month. `now` is in seconds
         since the epoch.
@@ -202,7 +206,7 @@ class SqlStore:
             await self._add(connection, _sums(spends))
 
     def _insert(self, table: Table) -> Any:
-        """An INSERT that knows what to do about rows already there: each database has its own."""
+        """Return an INSERT with the database's own ON CONFLICT clause."""
         return sqlite.insert(table) if self._is_sqlite else postgresql.insert(table)
 
     @asynccontextmanager
@@ -218,13 +222,13 @@ class SqlStore:
 
 
 def _adding(insert: Any) -> Any:
-    """Add to the sums that are there."""
+    """Add the inserted amounts to existing sums."""
     more = {name: SPENDS.c[name] + insert.excluded[name] for name in _SUMMED}
     return insert.on_conflict_do_update(index_elements=_WHOSE, set_=more)
 
 
 def _marking(insert: Any) -> Any:
-    """Move a journal's mark on, and never back."""
+    """Advance a journal's mark, and never move it back."""
     later = {
         name: case((insert.excluded[name] > JOURNALS.c[name], insert.excluded[name]), else_=JOURNALS.c[name])
         for name in ("written", "seen")
@@ -248,18 +252,18 @@ def _entry(row: Row[Any]) -> Entry:
 
 
 def _spend(row: Mapping[str, Any]) -> _Spend:
-    """What one entry adds to the sums."""
+    """Return what one entry adds to the sums."""
     whose = (Window.DAY.start(row["at"]), *_PAYER(row))
     attempts = 0 if row["operation"] in (IDLE, CORRECTION) else 1
     failed = int(row["outcome"] in _FAILED)
     usage = row["usage"]
     machine_ms = orjson.loads(usage)["machine_ms"] if "machine_ms" in usage else 0
-    tokens_read, tokens_told = row["input_tokens"], row["output_tokens"]
-    return whose, (attempts, failed, tokens_read, tokens_told, row["cost"] or 0, machine_ms)
+    input_tokens, output_tokens = row["input_tokens"], row["output_tokens"]
+    return whose, (attempts, failed, input_tokens, output_tokens, row["cost"] or 0, machine_ms)
 
 
 def _sums(spends: Iterable[_Spend]) -> Iterable[_Spend]:
-    """One for each day, tenant, caller, provider and model, in order."""
+    """Return one sum for each day, tenant, caller, provider and model, in order."""
     found: dict[tuple[Any, ...], tuple[int, ...]] = {}
     for whose, amounts in spends:
         before = found.get(whose)
@@ -267,9 +271,9 @@ def _sums(spends: Iterable[_Spend]) -> Iterable[_Spend]:
     return sorted(found.items())
 
 
-def _change_row(change: Change, epoch: int) -> dict[str, Any]:
+def _change_row(change: Change, revision: int) -> dict[str, Any]:
     return {
-        "epoch": epoch,
+        "epoch": revision,
         "at": change.at,
         "who": clean(change.who),
         "action": clean(change.action),
@@ -290,5 +294,5 @@ def _change(row: Row[Any]) -> Change:
     )
 
 
-def _json(said: Mapping[str, Any]) -> str:
-    return orjson.dumps(said).decode("utf-8")
+def _json(value: Mapping[str, Any]) -> str:
+    return orjson.dumps(value).decode("utf-8")

@@ -1,8 +1,8 @@
 """
-The tables of the ledger's store, as the newest migration leaves them.
+The tables of the ledger's store, as of the newest migration.
 
-Times are seconds since the epoch in double precision, exactly as the gateway has them; money is whole
-nano-dollars; structures are JSON in a text, read by the gateway alone.
+Times are seconds since the epoch in double precision; money is whole nano-dollars; structures are JSON in a
+text column, read by the gateway only.
 """
 
 from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
@@ -51,7 +51,7 @@ SPENDS = Table(
     Column("machine_ms", BigInteger, nullable=False, server_default="0"),
 )
 
-# `seen` is the moment of its newest entry.
+# `seen` is the time of its newest entry.
 JOURNALS = Table(
     "journals",
     METADATA,
@@ -68,7 +68,7 @@ RECORDS = Table(
     Column("body", Text, nullable=False),
 )
 
-# One row, and none before the first change.
+# The revision: one row, or none before the first change.
 EPOCH = Table(
     "epoch",
     METADATA,
@@ -76,7 +76,7 @@ EPOCH = Table(
     Column("number", BigInteger, nullable=False),
 )
 
-# `epoch` is the one that the change began.
+# `epoch` is the revision after the change.
 CHANGES = Table(
     "changes",
     METADATA,

@@ -1,1 +1,1 @@
-"""One way to order candidates per file."""
+"""The built-in strategies, one per file."""

@@ -1,4 +1,4 @@
-"""Best quality: by the maker's standing, then by price as the market's own judgement."""
+"""Best quality: by the vendor's rank, then by price, as the market's measure of quality."""
 
 from collections.abc import Sequence
 from random import Random
@@ -9,7 +9,7 @@ from serve_app.routing.request_view import RequestView
 
 
 class BestQuality:
-    """Within one maker the dearer model is taken for the better one."""
+    """Order by the vendor's quality rank; within one vendor the more expensive model first."""
 
     name = "best_quality"
 

@@ -1,4 +1,4 @@
-"""Fallback, the default: by the operator's priority, and down the list when a target fails."""
+"""Fallback, the default: by the operator's priority."""
 
 from collections.abc import Sequence
 from random import Random

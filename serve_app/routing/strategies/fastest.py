@@ -1,4 +1,4 @@
-"""Fastest: by measured latency, with a static guess for what has not answered yet."""
+"""Fastest: by measured latency, with a static rank for targets that have not answered yet."""
 
 from collections.abc import Sequence
 from random import Random
@@ -10,9 +10,10 @@ from serve_app.routing.request_view import RequestView
 
 class Fastest:
     """
-    Order measured targets first, the fastest before the slower; then the unmeasured by the static guess.
+    Order measured targets by latency; then the unmeasured ones by their vendor's speed rank.
 
-    One in twenty requests starts with a random other target, so that what was slow once is measured again.
+    One in twenty requests starts with a random other target, so that a target that was slow once is measured
+    again.
     """
 
     name = "fastest"

@@ -9,9 +9,9 @@ from serve_app.routing.request_view import RequestView
 
 class RoundRobin:
     """
-    Starts one place further along at every request; the rest follow in order, as fallbacks.
+    Start one place further at every request; the rest follow in order, as fallbacks.
 
-    The turn is counted in one router's process: each router takes its own turns, which spreads as evenly.
+    The turn is counted by each router for itself, which spreads requests as evenly.
     """
 
     name = "round_robin"

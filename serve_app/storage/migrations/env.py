@@ -1,4 +1,4 @@
-"""What Alembic runs the steps in: the connection, and the transaction, of whoever asked for them."""
+"""Alembic's environment: migrations run in the connection and the transaction of the caller."""
 
 from alembic import context
 

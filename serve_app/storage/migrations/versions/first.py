@@ -1,4 +1,4 @@
-"""The ledger, its sums, the journals, what operators changed."""
+"""Create the ledger, its sums, the journals, and the operators' settings."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """From nothing to all tables."""
+    """Create all tables."""
     op.create_table(
         "entries",
         sa.Column("journal", sa.Text, primary_key=True),
@@ -79,6 +79,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Back to nothing: the ledger is lost."""
+    """Drop all tables; the ledger is lost."""
     for table in ("entries", "spends", "journals", "records", "epoch", "changes"):
         op.drop_table(table)

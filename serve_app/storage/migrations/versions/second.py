@@ -1,4 +1,4 @@
-"""How much of machines of one's own was used, among the sums."""
+"""Add the time of local machines to the sums."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,10 +10,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Of what was spent before nobody knows: it counts as none."""
+    """Add the column; earlier sums count as zero, because their times are unknown."""
     op.add_column("spends", sa.Column("machine_ms", sa.BigInteger, nullable=False, server_default="0"))
 
 
 def downgrade() -> None:
-    """The sums are lost; the entries still say it."""
+    """Drop the column; the entries keep the times."""
     op.drop_column("spends", "machine_ms")
