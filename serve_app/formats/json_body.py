@@ -39,8 +39,13 @@ STEERING = frozenset({
 })  # fmt: skip
 
 # What people and their tools say may use any word: a function may well have a parameter called `api_key`.
-_CONTENT = frozenset({"messages", "input", "prompt", "functions", "response_format", "metadata"})
-_CONTENT_OF_A_TOOL = frozenset({"function", "parameters", "input_schema", "custom"})
+_CONTENT = frozenset({
+    "messages", "input", "instructions", "prompt", "functions", "response_format", "metadata",
+})  # fmt: skip
+_CONTENT_WITHIN = {
+    "tools": frozenset({"function", "parameters", "input_schema", "custom"}),
+    "text": frozenset({"schema"}),
+}
 
 _CONTAINERS = frozenset({dict, list})
 _LONGEST_PATH = 200
@@ -99,7 +104,7 @@ def refuse_steering(body: dict[str, Any]) -> None:
 
 
 def _refuse_below(name: str, value: dict[str, Any] | list[Any]) -> None:
-    passed_over = _CONTENT_OF_A_TOOL if name == "tools" else frozenset()
+    passed_over = _CONTENT_WITHIN.get(name, frozenset())
     unseen = [value]
     while unseen:
         here = unseen.pop()

@@ -70,44 +70,43 @@ def link_schemes(messages: Sequence[Any]) -> frozenset[str]:
     return frozenset(schemes - {"data"})
 
 
-def check_images(messages: Sequence[Any], max_image_mb: float = 20) -> int:
+def check_images(messages: Sequence[Any], max_image_mb: float = 20, param: str = "messages") -> int:
     """
     Count the image parts and refuse those that no model could look at: InvalidRequest 400 says which.
 
     Nothing is fetched. Links of the web pass; data URIs must be images in a known format, decodable, and of
-    at most `max_image_mb` megabytes.
+    at most `max_image_mb` megabytes. `param` is the field that holds the messages.
     """
     count = 0
     for count, part in enumerate(image_parts(messages), start=1):  # noqa: B007
         image = part.get("image_url")
         url = image.get("url") if isinstance(image, Mapping) else image
         if not isinstance(url, str) or not url:
-            raise InvalidRequest(
-                "An image_url part needs image_url.url", param="messages", code="invalid_image"
-            )
-        _check_url(url, max_image_mb)
+            raise InvalidRequest("An image_url part needs image_url.url", param=param, code="invalid_image")
+        _check_url(url, max_image_mb, param)
     return count
 
 
-def _check_url(url: str, max_image_mb: float) -> None:
+def _check_url(url: str, max_image_mb: float, param: str) -> None:
     if url.startswith(("https://", "http://")):
         if url.split("?", 1)[0].lower().endswith((".pdf", ".txt")):
-            raise _refused(f"'{url[:100]}' is not an image")
+            raise _refused(f"'{url[:100]}' is not an image", param)
         return
     if not url.startswith("data:"):
-        raise _refused(f"'{url[:100]}' is neither an http(s) link nor a data: URI")
+        raise _refused(f"'{url[:100]}' is neither an http(s) link nor a data: URI", param)
     match = _DATA_TYPE.match(url)
     kind = match["type"].lower() if match else ""
     if match is None or kind.partition("/")[0] != "image" or kind.partition("/")[2] not in FORMATS:
-        raise _refused(f"a data: URI must be a base64 image in one of: {', '.join(FORMATS)}")
+        raise _refused(f"a data: URI must be a base64 image in one of: {', '.join(FORMATS)}", param)
     text = url[match.end() :]
     if len(text) * 3 / 4 > max_image_mb * 1_000_000:
-        raise _refused(f"an image of {len(text) * 3 / 4e6:.1f} MB is over the limit of {max_image_mb:g} MB")
+        size = len(text) * 3 / 4e6
+        raise _refused(f"an image of {size:.1f} MB is over the limit of {max_image_mb:g} MB", param)
     try:
         base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise _refused("the base64 of a data: URI does not decode") from None
+        raise _refused("the base64 of a data: URI does not decode", param) from None
 
 
-def _refused(why: str) -> InvalidRequest:
-    return InvalidRequest(f"Unsupported image: {why}", param="messages", code="invalid_image")
+def _refused(why: str, param: str) -> InvalidRequest:
+    return InvalidRequest(f"Unsupported image: {why}", param=param, code="invalid_image")

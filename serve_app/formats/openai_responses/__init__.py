@@ -1,0 +1,1 @@
+"""OpenAI's Responses: the format of `POST /v1/responses`."""
