@@ -2,11 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
+from serve_app.formats.messages_to_chat.translation import MessagesToChat
 from serve_app.formats.translation import Translate
 from serve_app.providers.catalogue.wire_format import WireFormat
 
-# What each format can be translated into, the best first: one entry for each `<client>_to_<upstream>.py`.
-TRANSLATIONS: Mapping[WireFormat, Mapping[WireFormat, Translate]] = {}
+# What each format can be translated into, the best first: one entry for each `<client>_to_<upstream>`.
+TRANSLATIONS: Mapping[WireFormat, Mapping[WireFormat, Translate]] = {
+    WireFormat.ANTHROPIC_MESSAGES: {WireFormat.OPENAI_CHAT: MessagesToChat},
+}
 
 
 def upstream_format(

@@ -1,0 +1,1 @@
+"""Callers of Anthropic Messages, served by upstreams that speak chat completions."""
