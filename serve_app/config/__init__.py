@@ -1,1 +1,1 @@
-"""What the gateway is told: YAML and environment, as frozen types that refuse what they do not know."""
+"""The configuration: YAML and environment variables as frozen types, which reject unknown settings."""

@@ -1,4 +1,4 @@
-"""How much operators may ask of the gateway."""
+"""The limits of the admin API."""
 
 from pydantic import Field
 
@@ -7,10 +7,12 @@ from serve_app.config.base import Config
 
 class AdminConfig(Config):
     """
-    Limits of the admin API, each within any hour.
+    Limits of the admin API, each within an hour.
 
-    `requests_per_hour` is for each admin; changes, and among them switches of the backend, are counted for
-    all of them together.
+    Attributes:
+        requests_per_hour: for each admin.
+        changes_per_hour: for all admins together.
+        switches_per_hour: switches of the backend, for all admins together.
     """
 
     requests_per_hour: int = Field(default=1000, ge=1, le=100_000)

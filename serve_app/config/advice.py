@@ -1,7 +1,7 @@
 """
-What an operator should know about a configuration that is good, but may not do what it seems to.
+Advice about a valid configuration that may not do what it seems to.
 
-Each is one sentence, for `sekha check` and the start. No sentence holds a key.
+Each piece is one sentence, for `sekha check` and the start. None contains a key.
 """
 
 import difflib
@@ -17,8 +17,8 @@ from serve_app.config.secret import Secret
 from serve_app.config.settings import Settings
 from serve_app.providers.catalogue.rows import VARIABLES, VENDORS, VLLM
 
-SHORTEST_KEY = 16  # characters; what is shorter can be guessed
-LEAST_JWT_SECRET = 32  # bytes, as HS256 asks for
+SHORTEST_KEY = 16  # characters; a shorter key can be guessed
+LEAST_JWT_SECRET = 32  # bytes, as HS256 requires
 _MINE = "SEKHA_"
 _READ = (
     *CALLER_KEYS,
@@ -100,11 +100,11 @@ def _endpoint_without_provider(settings: Settings) -> Iterator[str]:
 
 
 def _variables_nobody_reads(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
-    """Names that are nearly one of ours; Kubernetes makes others for a Service called `sekha`."""
-    told = settings.model_dump_json()
+    """Yield names similar to one of the gateway's; Kubernetes sets others for a Service called `sekha`."""
+    references = settings.model_dump_json()
     for name, value in environ.items():
         is_ours = name in (*_READ, *_OTHERS) or name.startswith("SEKHA__")
-        if is_ours or not value.strip() or re.search(rf"\$\{{{re.escape(name)}\b", told):
+        if is_ours or not value.strip() or re.search(rf"\$\{{{re.escape(name)}\b", references):
             continue
         known = _READ if name.startswith(_MINE) else _OTHERS
         if near := difflib.get_close_matches(name, known, n=1, cutoff=_NEAR):

@@ -1,4 +1,4 @@
-"""Whether a configuration relies on what has changed: one predicate for each kind of setting."""
+"""Predicates that tell whether a change between releases affects a configuration, one per kind of setting."""
 
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from serve_app.providers.catalogue.vendor import Adapter
 Environ = Mapping[str, str]
 Touches = Callable[[Loaded, Environ], bool]
 
-# Models whose price in the classic table is not the one in the bundled list; a test compares them.
+# Models whose prices in the classic table and in the bundled list differ; a test compares them.
 REPRICED = frozenset(
     {"gpt-4o", "moonshot-v1-8k", "moonshot-v1-32k", "moonshot-v1-128k", "deepseek-v3", "deepseek-chat"}
 )
@@ -140,7 +140,7 @@ def has_tenants_or_admins(loaded: Loaded, environ: Environ) -> bool:
 
 
 def limits_tokens_or_money(loaded: Loaded, environ: Environ) -> bool:
-    """Whether a budget, or a rate of tokens, is written for anybody."""
+    """Return whether a budget, or a rate of tokens, is configured."""
     settings = loaded.settings
     if settings.budgets or any(tenant.budgets for tenant in settings.tenants):
         return True
@@ -149,7 +149,7 @@ def limits_tokens_or_money(loaded: Loaded, environ: Environ) -> bool:
 
 
 def speaks_by_litellm(loaded: Loaded, environ: Environ) -> bool:
-    """Whether a provider is reached through LiteLLM."""
+    """Return whether a provider is reached through LiteLLM."""
     return any(
         vendor(p.type).adapter is Adapter.LITELLM and not is_plugin_type(p.type)
         for p in loaded.settings.llm_providers
@@ -161,5 +161,5 @@ def has_keys(loaded: Loaded, environ: Environ) -> bool:
 
 
 def has_tenants_readers(loaded: Loaded, environ: Environ) -> bool:
-    """Whether a key of role `read` is made for a tenant."""
+    """Return whether a key with the role `read` belongs to a tenant."""
     return any(key.role is Role.READ and key.tenant != NOBODY for key in loaded.settings.auth.api_keys)

@@ -1,4 +1,4 @@
-"""Who is told when a budget runs out."""
+"""The destination of budget alerts."""
 
 from serve_app.config.base import Config
 from serve_app.config.secret import Secret
@@ -6,10 +6,11 @@ from serve_app.config.secret import Secret
 
 class AlertsConfig(Config):
     """
-    Where alerts go besides the log.
+    The destination of alerts, besides the log.
 
-    `webhook` is a web address that gets each as a POST with a JSON body. It usually holds a token, so it is a
-    secret.
+    Attributes:
+        webhook: a URL that gets each alert as a POST with a JSON body. It usually contains a token, so it is
+            a secret.
     """
 
     webhook: Secret | None = None

@@ -1,8 +1,8 @@
 """
-Bounds of money, prices and rates: one set for the configuration, the Admin API and the command line.
+The bounds of money, prices and rates, shared by the configuration, the Admin API and the command line.
 
-A number is a number: `true` and `"10"` are refused, except that a variable of the environment (`${LIMIT}`)
-may stand for one in the configuration, where everything is text.
+Only numbers are accepted, not `true` or `"10"`; but in the configuration an environment variable (`${LIMIT}`)
+may provide a number, where everything is text.
 """
 
 from typing import Annotated, Any
@@ -10,16 +10,16 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-FROM_TEXT = "numbers_from_text"  # of the validation's context: numbers may be written as text
+FROM_TEXT = "numbers_from_text"  # a key of the validation's context: numbers may be written as text
 
 MOST_DOLLARS = 1e9
 MOST_PER_1K = 1_000.0
 MOST_PER_USE = 1_000.0
 MOST_PER_HOUR = 100_000.0
-MOST_CORRECTED = 1e6  # US dollars, either way
+MOST_CORRECTED = 1e6  # US dollars, positive or negative
 MOST_RATE = 10**12
 
-LEAST_DOLLARS = 1e-9  # a nano-dollar, the least that is counted
+LEAST_DOLLARS = 1e-9  # a nano-dollar, the smallest unit
 LEAST_PER_1K = 1e-12  # a nano-dollar for a million tokens
 
 
@@ -32,7 +32,7 @@ def _number(value: Any, info: ValidationInfo) -> Any:
 
 
 def _price(value: float) -> float:
-    """A price below what is counted would be none at all."""
+    """Reject a price below the smallest unit, which would count as free."""
     if 0 < value < LEAST_PER_1K:
         raise PydanticCustomError("price_too_small", "Input should be 0 or at least 1e-12")
     return value
@@ -44,11 +44,11 @@ def _something(value: float) -> float:
     return value
 
 
-# What a JSON schema cannot say with one minimum: nothing below what is counted, but 0, or either way from it.
+# Bounds that a JSON schema cannot express with one minimum: 0 or a counted amount; positive or negative.
 _FREE_OR_COUNTED: dict[str, Any] = {"anyOf": [{"const": 0}, {"minimum": LEAST_PER_1K}]}
 _NOT_NOTHING: dict[str, Any] = {"anyOf": [{"maximum": -LEAST_DOLLARS}, {"minimum": LEAST_DOLLARS}]}
 
-_Number = BeforeValidator(_number)  # comes last, so that the OpenAPI document shows the bounds
+_Number = BeforeValidator(_number)  # last, so that the OpenAPI document shows the bounds
 
 Dollars = Annotated[float, Field(ge=LEAST_DOLLARS, le=MOST_DOLLARS), _Number]
 CostLimit = Annotated[float, Field(ge=0, le=MOST_DOLLARS), _Number]

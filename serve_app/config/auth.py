@@ -1,4 +1,4 @@
-"""Who may call."""
+"""The keys and tokens of callers."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -16,9 +16,11 @@ _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 
 class CallerKey(Config):
     """
-    A caller's key by reference, and whose it is; the reference alone will do.
+    A caller's key by reference, with its owner; may be written as the reference alone.
 
-    What it leads to may be several keys with commas between them. `id` is what logs and the audit call it.
+    Attributes:
+        key: may resolve to several keys separated by commas.
+        id: its name in logs and in the audit log.
     """
 
     may_be_a_secret: ClassVar[bool] = True  # so that the reference alone is never expanded, nor shown
@@ -34,17 +36,21 @@ class CallerKey(Config):
         return {"key": value} if isinstance(value, str | Secret) else value
 
     def keys(self, environ: Mapping[str, str]) -> list[str]:
-        """The keys themselves, looked up now."""
+        """Return the keys themselves, looked up now."""
         return _keys_in(self.key, environ)
 
 
 class JwtConfig(Config):
     """
-    Tokens of an identity provider, or of our own.
+    The tokens of an identity provider, or of the gateway itself.
 
-    `secret` checks those signed with HS256, `jwks` (a file, or a URL) those with RS256. `role_claim` and
-    `tenant_claim` are where a token says who somebody is; without them it is a user of the tenant `default`.
-    `leeway_s` is how far clocks may differ, `expires_in` how long a token of our own lasts, in seconds.
+    Attributes:
+        secret: verifies tokens signed with HS256.
+        jwks: a file or a URL; verifies tokens signed with RS256.
+        role_claim, tenant_claim: the claims with role and tenant; without them, a user of the tenant
+            `default`.
+        leeway_s: the tolerated clock difference, in seconds.
+        expires_in: the lifetime of the gateway's own tokens, in seconds.
     """
 
     secret: Secret | None = None
@@ -90,16 +96,22 @@ class AuthConfig(Config):
 
     @property
     def is_open(self) -> bool:
-        """True when no key is asked for. A reference that leads nowhere still asks: it lets nobody in."""
+        """
+        Return whether no key is required. A reference that is not set still requires one: it admits no
+        caller.
+        """
         return not (self.api_keys or self.admin_keys or self.jwt)
 
     def keys(self, environ: Mapping[str, str]) -> frozenset[str]:
-        """The keys themselves, looked up now; where `is_open` is False and this is empty, nobody may call."""
+        """
+        Return the keys themselves, looked up now; if `is_open` is False and there are none, no caller is
+        admitted.
+        """
         found = [key for entry in self.api_keys for key in entry.keys(environ)]
         return frozenset([*found, *self.admins(environ)])
 
     def admins(self, environ: Mapping[str, str]) -> list[str]:
-        """The admins' keys themselves, looked up now."""
+        """Return the admins' keys themselves, looked up now."""
         return [key for secret in self.admin_keys for key in _keys_in(secret, environ)]
 
 

@@ -1,4 +1,4 @@
-"""The two backends, as far as their providers do not say it: where vLLM is, and what an hour costs."""
+"""Settings of the two backends that their providers do not have: vLLM's endpoint and hourly cost."""
 
 from pydantic import Field
 
@@ -8,11 +8,13 @@ from serve_app.config.base import Config
 
 class BackendsConfig(Config):
     """
-    `vllm_endpoint` is vLLM's address without `/v1`; none: that of the first provider of type `vllm`.
+    Settings of the backends.
 
-    From the moment an endpoint is known its hours are counted, at `vllm_hourly_rate` US dollars each. Where
-    that is set, it is also the `hourly_rate` of every provider of type `vllm` that has none of its own.
-    `allow_private`: an endpoint that is set at run time may have a private or loopback address.
+    Attributes:
+        vllm_endpoint: vLLM's address without `/v1`; None: that of the first provider of type `vllm`.
+        vllm_hourly_rate: US dollars for an hour, counted once an endpoint is known. If set, it is also the
+            `hourly_rate` of every provider of type `vllm` without one.
+        allow_private: an endpoint that is set at run time may have a private or loopback address.
     """
 
     vllm_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/@]+", max_length=2000)
@@ -21,7 +23,7 @@ class BackendsConfig(Config):
 
     @property
     def api_base(self) -> str | None:
-        """Where the API at `vllm_endpoint` is."""
+        """Return the base URL of the API at `vllm_endpoint`; None: no endpoint is set."""
         return f"{tidy(self.vllm_endpoint)}/v1" if self.vllm_endpoint else None
 
 

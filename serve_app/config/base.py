@@ -1,13 +1,13 @@
-"""The manners all configuration types share."""
+"""The base class of all configuration types."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Config(BaseModel):
     """
-    Frozen, and closed: an unknown key is a typing mistake until proven otherwise.
+    A frozen model that rejects unknown keys, because they are usually typing mistakes.
 
-    What pydantic says about a mistake never quotes the input: it may hold a key.
+    Pydantic's messages about mistakes never quote the input, because it may contain a key.
     """
 
     model_config = ConfigDict(

@@ -1,33 +1,35 @@
-"""Where the data of a request may go, and which addresses are one's own."""
+"""The data policy of a request, and the addresses that count as local."""
 
 from collections.abc import Iterable
 from enum import StrEnum
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-# Names that no public name server answers for.
+# Suffixes that public name servers do not resolve.
 _PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".svc", ".cluster.local")
 
 
 class DataPolicy(StrEnum):
-    """`local`: only to providers whose data stays on one's own machines. `any`: to every provider."""
+    """
+    The providers that may receive a request: `any`, or `local` ones, whose data stays on local machines.
+    """
 
     ANY = "any"
     LOCAL = "local"
 
 
 def strictest(policies: Iterable[DataPolicy | None]) -> DataPolicy:
-    """The policy that satisfies all of these; None says nothing."""
+    """Return the policy that satisfies all of these; None adds nothing."""
     return DataPolicy.LOCAL if DataPolicy.LOCAL in policies else DataPolicy.ANY
 
 
 def is_private_address(url: str) -> bool:
     """
-    Return whether an address can only be a machine of one's own.
+    Return whether an address can only be a local machine.
 
     True for loopback and private IP addresses but not for link-local ones, for names without a dot
     (`localhost`, a container, a service of the same namespace), and for suffixes that are never public.
-    Nothing is looked up: a public name that leads to a private address is not recognised.
+    Nothing is looked up: a public name that resolves to a private address is not recognized.
     """
     try:
         host = urlsplit(url).hostname
@@ -49,5 +51,5 @@ def _is_number(name: str) -> bool:
     try:
         int(name, 0)
     except ValueError:
-        return name.isdigit()  # `010` is no number to Python
+        return name.isdigit()  # Python does not read `010` as a number
     return True

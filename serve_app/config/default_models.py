@@ -1,4 +1,4 @@
-"""Default models for a list of providers that names none."""
+"""The choice of default models for providers without configured ones."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,9 +11,9 @@ _SMART = (ModelTask.CHAT_SMART, ModelTask.CHAT_LARGE, ModelTask.CHAT_SMALL)
 
 def default_models(providers: Any) -> dict[str, str | None]:
     """
-    The first fitting model of the provider that is tried first, for each kind of work.
+    Return the first fitting model for each kind of task, from the provider with the highest priority.
 
-    Takes raw configuration: what is not well-formed is passed over, the types complain about it later.
+    Takes raw configuration: malformed entries are skipped, because they are reported later.
     """
     models = list(_models(providers if isinstance(providers, list | tuple) else ()))
     return {
@@ -40,7 +40,7 @@ def _priority(provider: Mapping[str, Any]) -> float:
 
 
 def _first(models: Sequence[Mapping[str, Any]], tasks: Sequence[ModelTask]) -> str | None:
-    """The first model for the first of the tasks that has one at all."""
+    """Return the first model for the first of these tasks that has one."""
     if set(tasks) == CHAT_TASKS:
         return next((m["model_id"] for m in models if m.get("task") in tuple(tasks)), None)
     for task in tasks:

@@ -1,7 +1,7 @@
 """
-Providers for someone who has configured nothing: what the machine and the environment already offer.
+The discovery of providers without a configuration: servers on the machine, and keys in the environment.
 
-Pure: asking a server is handed in. Keys stay references, as in any configuration.
+Pure: calls to servers are passed in. Keys stay references, as in any configuration.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,10 +26,10 @@ def discovered(
     vllm_endpoint: str | None = None,
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """
-    Return raw settings with what was found, best first, and a sentence for each thing found or missed.
+    Return raw settings with the discovered providers, best first, and a note for each one found or missing.
 
-    `vllm_endpoint` is where the configuration says that a vLLM is. It comes last: the vendors' models are
-    larger, and an operator switches to vLLM with `POST /api/admin/backend/switch`.
+    `vllm_endpoint` is the configured address of a vLLM. It comes last: the vendors' models are larger, and an
+    operator switches to vLLM with `POST /api/admin/backend/switch`.
     """
     notes: list[str] = []
     providers = [
@@ -70,7 +70,10 @@ def _ollama(
 
 
 def _ollama_model(name: str) -> Iterator[dict[str, Any]]:
-    """An Ollama model says nothing about its task, so its name has to."""
+    """
+    Yield the entries of an Ollama model; its task is guessed from its name, because Ollama does not report
+    it.
+    """
     lower = name.lower()
     if any(word in lower for word in _EMBEDS):
         known = legacy.DIMENSIONS.get(name.partition(":")[0])

@@ -1,9 +1,9 @@
 """
-Which addresses an endpoint that is set at run time may have, and a name may lead to.
+The addresses that an endpoint set at run time may have, or a name may resolve to.
 
-Configurations are the operator's alone and may spell out any address. The admin API may not: whoever holds an
-admin key must not read a cloud's metadata service, or make the gateway call itself. Pure: names are resolved
-by the caller.
+A configuration is written by the operator and may contain any address. The admin API is restricted: an admin
+key must not give access to a cloud's metadata service, or make the gateway call itself. Pure: names are
+resolved by the caller.
 """
 
 import re
@@ -13,22 +13,26 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 Address = IPv4Address | IPv6Address
 
-# Where clouds answer with credentials, beside the link-local 169.254.169.254 that most of them use.
+# Addresses at which clouds return credentials, besides the link-local 169.254.169.254 that most of them use.
 METADATA = frozenset(
     map(ip_address, ("100.100.100.200", "168.63.129.16", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"))
 )
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 _V4_COMPATIBLE = IPv6Network("::/96")
-_SHARED = IPv4Network("100.64.0.0/10")  # carriers' and clouds' own, which Python counts as neither
+_SHARED = IPv4Network(
+    "100.64.0.0/10"
+)  # of carriers and clouds; Python counts it neither as private nor as public
 _NUMERIC = re.compile(r"(0x[0-9a-f]*|[0-9]+)(\.(0x[0-9a-f]*|[0-9]+)){0,3}\Z", re.I)
 
 
 def literal_address(host: str) -> Address | None:
     """
-    Return the address that a host spells, None for a name that must be resolved.
+    Return the address that a host is written as; None for a name that must be resolved.
 
-    All spellings that the C library takes are read: `2852039166`, `0xa9fea9fe`, `0251.254.169.254`, `127.1`.
-    Raises ValueError for numbers that are no address.
+    Accepts all notations of the C library: `2852039166`, `0xa9fea9fe`, `0251.254.169.254`, `127.1`.
+
+    Raises:
+        ValueError: the host is a number, but not an address.
     """
     host = host.rstrip(".")
     if ":" in host:
@@ -42,7 +46,7 @@ def literal_address(host: str) -> Address | None:
 
 
 def is_literal(host: str) -> bool:
-    """Return whether a host is an address, or digits that are none, and not a name."""
+    """Return whether a host is an address, or a number that is not a valid one, instead of a name."""
     try:
         return literal_address(host) is not None
     except ValueError:
@@ -50,7 +54,7 @@ def is_literal(host: str) -> bool:
 
 
 def refused_address(address: Address, *, allow_private: bool) -> str | None:
-    """Return why the gateway calls nobody at this address; None where it may."""
+    """Return why the gateway refuses to call this address; None: it does not."""
     for inner in _all_meant_by(address):
         if inner in METADATA or inner.is_link_local:
             return "is link-local, or a cloud's metadata service"
@@ -72,7 +76,7 @@ def is_ours(address: Address, port: int, own: Iterable[Address], ports: Iterable
 
 
 def _all_meant_by(address: Address) -> Iterator[Address]:
-    """The address, and every IPv4 address that it carries: mapped, compatible, 6to4, Teredo, NAT64."""
+    """Yield the address, and every IPv4 address embedded in it: mapped, compatible, 6to4, Teredo, NAT64."""
     yield address
     if isinstance(address, IPv4Address):
         return

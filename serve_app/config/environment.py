@@ -1,12 +1,12 @@
 """
-Settings from environment variables, as (path, value, variable): what `load` lays over the file.
+Settings from environment variables, as (path, value, variable), which `load` puts over the file's.
 
     SEKHA__ROUTING__AUTO_FALLBACK=false        routing.auto_fallback
-    SEKHA__LLM_PROVIDERS='[{"id": …}]'         a list or a section is JSON and replaces the whole of it
+    SEKHA__LLM_PROVIDERS='[{"id": …}]'         a list or a section is JSON and replaces it as a whole
     SEKHA__LLM_PROVIDERS__0__API_KEY=…         the first provider's key, kept as a reference to the variable
     CB_FAILURE_THRESHOLD=3                     names that compose files use
 
-A variable that is set to nothing counts as not set: compose files pass `${X:-}` along.
+An empty variable counts as unset, because compose files pass `${X:-}` on.
 """
 
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ _OTHER_NAMES: Mapping[str, Path] = {
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """One variable's say: the value belongs at the path."""
+    """The value of one variable, to be set at the path."""
 
     path: Path
     value: Any
@@ -62,7 +62,9 @@ class Override:
 
 
 def overrides(environ: Mapping[str, str]) -> tuple[list[Override], list[Mistake]]:
-    """What the environment sets, weakest first and whole sections before their parts."""
+    """
+    Return the settings in the environment, weakest first and sections before their parts, and the mistakes.
+    """
     found: list[Override] = []
     mistakes: list[Mistake] = []
     places = [(name, path) for name, path in _OTHER_NAMES.items() if environ.get(name, "").strip()]
@@ -82,33 +84,35 @@ def overrides(environ: Mapping[str, str]) -> tuple[list[Override], list[Mistake]
 
 
 def _path(variable: str) -> Path | Mistake:
-    words = variable.removeprefix(PREFIX).lower().split("__")
-    if words[:2] == ["routing", "circuit_breaker"]:
-        words = words[1:]  # where the reference keeps it
-    if words == [OLD_INTERVAL]:
-        words = ["health", "interval_s"]
+    segments = variable.removeprefix(PREFIX).lower().split("__")
+    if segments[:2] == ["routing", "circuit_breaker"]:
+        segments = segments[1:]  # its place in the reference configuration
+    if segments == [OLD_INTERVAL]:
+        segments = ["health", "interval_s"]
     path: Path = ()
-    for word in words:
+    for segment in segments:
         here = annotation_at(Settings, path) if path else Settings
         if item_of(here) is not None:
-            if not (word.isascii() and word.isdigit()):
-                return Mistake(variable, (), f"'{word}' must be a number: the position in the list, from 0")
-            path = (*path, int(word))
+            if not (segment.isascii() and segment.isdigit()):
+                return Mistake(
+                    variable, (), f"'{segment}' must be a number: the position in the list, from 0"
+                )
+            path = (*path, int(segment))
             continue
         model = model_of(here)
-        name = field_called(model, word) if model else None
+        name = field_called(model, segment) if model else None
         if name is None:
-            return Mistake(variable, (), _no_such_setting(word, path))
+            return Mistake(variable, (), _no_such_setting(segment, path))
         path = (*path, name)
     return path
 
 
-def _no_such_setting(word: str, path: Path) -> str:
+def _no_such_setting(segment: str, path: Path) -> str:
     model = model_of(annotation_at(Settings, path) if path else Settings)
     if model is None:
-        return f"unknown setting '{word}': this setting has no members"
+        return f"unknown setting '{segment}': this setting has no members"
     known = tuple(known_names(model))
-    return f"unknown setting '{word}'{did_you_mean(word, known) or '; there are: ' + ', '.join(known)}"
+    return f"unknown setting '{segment}'{did_you_mean(segment, known) or '; there are: ' + ', '.join(known)}"
 
 
 def _value(variable: str, path: Path, text: str) -> Any:
@@ -123,7 +127,7 @@ def _value(variable: str, path: Path, text: str) -> Any:
 
 
 def _reference(variable: str, path: Path, text: str) -> Any:
-    """Keys stay in their variable: the configuration holds where they are."""
+    """Return a reference to the variable, so that the configuration never contains the key itself."""
     reference = text if text.startswith("${") else f"${{{variable}}}"
     if item_of(annotation_at(Settings, path)) is None:
         return reference
@@ -133,7 +137,9 @@ def _reference(variable: str, path: Path, text: str) -> Any:
 
 
 def put(here: Any, path: Path, value: Any) -> str | None:
-    """Set the value at the path inside raw data, in place; a sentence when there is no such place."""
+    """
+    Set the value at the path inside raw data, in place; return an error message if there is no such place.
+    """
     step, rest = path[0], path[1:]
     kind = list if isinstance(step, int) else dict
     if not isinstance(here, kind):
@@ -146,7 +152,7 @@ def _put_below(here: Any, step: str | int, rest: Path, value: Any) -> str | None
         if step > len(here):
             return f"cannot be set: the list that contains it ends before position {step}"
         if step == len(here):
-            here.append(None)  # one behind the last makes one more
+            here.append(None)  # the position after the last one appends
     if not rest:
         here[step] = value
         return None

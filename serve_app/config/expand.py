@@ -1,7 +1,7 @@
 """
-`${VAR}` and `${VAR:-default}` inside the strings of a configuration; `$${VAR}` stays as text.
+The expansion of `${VAR}` and `${VAR:-default}` in strings of a configuration; `$${VAR}` stays as text.
 
-Keys are left alone: they travel as references and are looked up where they are used (config/secret.py).
+Keys are not expanded: they stay references, which are looked up where they are used (config/secret.py).
 """
 
 import re
@@ -19,9 +19,9 @@ def expanded(
     root: type[BaseModel], data: Any, environ: Mapping[str, str]
 ) -> tuple[Any, dict[Path, tuple[str, ...]]]:
     """
-    The data with every variable put in, and which variables were missing where.
+    Return the data with all variables expanded, and the missing variables by path.
 
-    A string that names a variable which is unset or empty, and has no default, becomes null as a whole.
+    A string with a variable that is unset or empty, and has no default, becomes null as a whole.
     """
     missing: dict[Path, tuple[str, ...]] = {}
     return _expand(root, data, environ, (), missing), missing

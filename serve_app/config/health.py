@@ -1,4 +1,4 @@
-"""How providers are looked at."""
+"""The settings of health checks."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,9 +12,12 @@ OLD_INTERVAL = "health_check_interval"
 
 class HealthPolicy(Config):
     """
-    Every router looks at every provider once in `interval_s` seconds, or so: never in step with the others.
+    The interval and time limit of health checks.
 
-    A look that brings nothing within `timeout_s` has found the provider unhealthy.
+    Attributes:
+        interval_s: seconds between two checks of a provider by each router, varied so that routers do not
+            check in step.
+        timeout_s: a check that takes longer counts as unhealthy.
     """
 
     interval_s: float = Field(
@@ -26,12 +29,12 @@ class HealthPolicy(Config):
 
 
 def with_interval_under_health(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same configuration with `health_check_interval` of the top level moved to `health`."""
+    """Return the configuration with a top-level `health_check_interval` moved to `health`."""
     if OLD_INTERVAL not in values:
         return values
     section = values.get("health") or {}
     if not isinstance(section, Mapping):
-        return values  # the types will say so
+        return values  # the types report it
     if {"interval_s", "interval", OLD_INTERVAL} & set(section):
         raise ValueError(f"'{OLD_INTERVAL}' means the same as 'health.interval_s'; keep one of them")
     rest = {key: value for key, value in values.items() if key != OLD_INTERVAL}

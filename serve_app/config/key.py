@@ -1,9 +1,9 @@
 """
-A key that was made while the gateway runs: everything about it but the key.
+A key that was created at run time: its rights and limits, without the key itself.
 
-    made       `new_key`, whose answer is the only place where the key itself ever stands
-    kept       its SHA-256: 256 random bits cannot be guessed from that, so it needs no salt and no slow hash
-    revoked    `revoked`: the record stays, for ever, so that neither the key nor its id can come back
+    created    by `new_key`; only its result ever contains the key
+    stored     as SHA-256: it has 256 random bits, so it needs no salt and no slow hash
+    revoked    by `revoked`: the record stays, so that neither the key nor its id can be used again
 """
 
 import hashlib
@@ -23,11 +23,12 @@ PREFIX = "sk-sekha-"
 
 class KeyConfig(Config):
     """
-    One key's rights and limits.
+    The rights and limits of one key.
 
-    `digest` is the SHA-256 of the whole key, in hexadecimal. `models`, `tasks` and `data_policy` as a
-    tenant's, which bind it as well. `expires_at`, `created_at` and `revoked_at` are seconds since the epoch;
-    None: never.
+    Attributes:
+        digest: the SHA-256 of the whole key, in hexadecimal.
+        models, tasks, data_policy: as for a tenant; the tenant's apply as well.
+        expires_at, created_at, revoked_at: seconds since the epoch; None: never.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_]+$", max_length=64)
@@ -45,7 +46,7 @@ class KeyConfig(Config):
     note: str = Field(default="", max_length=500)
 
     def shown(self) -> dict[str, Any]:
-        """Everything about it that is for people's eyes, as plain JSON: not what it is looked up by."""
+        """Return the fields for display as plain JSON, without the digest."""
         return self.model_dump(mode="json", exclude={"digest"})
 
 
@@ -55,13 +56,13 @@ def new_key(now: float, **fields: Any) -> tuple[str, KeyConfig]:
 
     Args:
         now: seconds since the epoch.
-        fields: those of `KeyConfig` that an operator may choose; without an `id`, one is made.
+        fields: those of `KeyConfig` that an operator may choose; without an `id`, one is generated.
 
     Returns:
-        The key, to be shown once, and what is kept of it.
+        The key, to be shown once, and its record.
 
     Raises:
-        ValidationError: pydantic's, for a value that no key may have.
+        ValidationError: pydantic's, for an invalid value.
     """
     id_ = fields.pop("id", None) or secrets.token_hex(6)
     key = f"{PREFIX}{id_}-{secrets.token_urlsafe(32)}"
@@ -69,10 +70,10 @@ def new_key(now: float, **fields: Any) -> tuple[str, KeyConfig]:
 
 
 def revoked(key: KeyConfig, now: float) -> KeyConfig:
-    """The same, good for nothing from now on; who was revoked before stays so from then."""
+    """Return the key as revoked at `now`; one that was revoked before is unchanged."""
     return key if key.revoked_at is not None else key.model_copy(update={"revoked_at": now})
 
 
 def digest_of(key: str) -> str:
-    """What a key is looked up by."""
+    """Return the digest by which a key is looked up."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()

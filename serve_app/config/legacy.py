@@ -1,7 +1,7 @@
 """
-Translate the environment variables of version 1 into a configuration.
+The conversion of version 1's environment variables into a configuration.
 
-They described one Ollama: where it is, which model embeds and which one talks.
+They describe one Ollama: its address, an embedding model and a chat model.
 """
 
 from collections.abc import Mapping
@@ -29,16 +29,16 @@ DIMENSIONS: Mapping[str, int] = {
 
 def is_meant(environ: Mapping[str, str], has_file: bool) -> bool:
     """
-    True when the environment speaks version 1.
+    Return whether the environment contains version 1 variables.
 
-    `OLLAMA_BASE_URL` alone, without a file, does not say so: the Ollama there is asked what it has first.
+    `OLLAMA_BASE_URL` alone does not count if there is no file: that Ollama is asked for its models first.
     """
     spoken = {name for name in (*URLS, *MODELS) if _text(environ, name)}
     return bool(spoken) if has_file else bool(spoken - {OLLAMA.address_variable})
 
 
 def migrated(environ: Mapping[str, str]) -> tuple[dict[str, Any], str]:
-    """Raw settings with the one provider `ollama_migrated`, and a sentence that says so."""
+    """Return raw settings with the one provider `ollama_migrated`, and a note that says so."""
     url = next((value for name in URLS if (value := _text(environ, name))), OLLAMA.base_url)
     embedding = _text(environ, "EMBEDDING_MODEL") or DEFAULT_EMBEDDING
     chat = next((value for name in CHAT if (value := _text(environ, name))), DEFAULT_CHAT)
@@ -75,7 +75,7 @@ def migrated(environ: Mapping[str, str]) -> tuple[dict[str, Any], str]:
 
 
 def dimension(model_id: str) -> int:
-    """How long an embedding model's vectors are; 768 where nobody knows better."""
+    """Return the length of an embedding model's vectors; 768 if unknown."""
     return DIMENSIONS.get(model_id.partition(":")[0], DEFAULT_DIMENSION)
 
 

@@ -1,13 +1,13 @@
 """
-From a file and the environment to `Settings`, or to one error that lists every mistake.
+The loading of `Settings` from a file and the environment; one error lists every mistake.
 
     a file or a mapping     the argument; else CONFIG_PATH, SEKHA_CONFIG, LLM_CONFIG_PATH; else ./config.yaml
     variables over it       SEKHA__… and their synonyms (environment.py)
-    no providers so far     v1 variables (legacy.py); without a file, what the machine offers (discover.py)
-    ${VAR} put in           everywhere but in keys (expand.py)
-    the types decide        settings.py; their complaints become sentences (mistakes.py)
+    no providers so far     v1 variables (legacy.py); without a file, discovery (discover.py)
+    ${VAR} expanded         everywhere but in keys (expand.py)
+    validation              by the types (settings.py); their errors become sentences (mistakes.py)
 
-Nothing falls back to a default because it was wrong.
+An invalid value never falls back to a default.
 """
 
 import logging
@@ -43,10 +43,11 @@ log = logging.getLogger("sekha.config")
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """
-    Settings, with what a person wants to know about them.
+    Settings, with notes for the operator.
 
-    `source` says where the providers come from; `notes` are sentences about what was found, assumed or
-    missing. The ones that are warnings have also been logged.
+    Attributes:
+        source: where the providers are from.
+        notes: sentences about what was found, assumed or missing. Those that are warnings were also logged.
     """
 
     settings: Settings
@@ -55,7 +56,7 @@ class Loaded:
 
 
 def load_settings(source: str | Path | Mapping[str, Any] | None, environ: Mapping[str, str]) -> Settings:
-    """The settings alone; see `load`."""
+    """Return the settings alone; see `load`."""
     return load(source, environ).settings
 
 
@@ -68,10 +69,16 @@ def load(
     folder: Path = Path(),
 ) -> Loaded:
     """
-    Read the configuration: `source` is a path or the data itself, None means "look for it".
+    Load the configuration.
 
-    `ollama_models` and `vllm_models` ask a server for its models, and are called only when nothing is
-    configured; `folder` is where `config.yaml` is looked for. Raises ConfigError for anything that is wrong.
+    Args:
+        source: a path or the data itself; None: look for a file.
+        environ: the environment variables.
+        ollama_models, vllm_models: ask a server for its models; called only if no providers are configured.
+        folder: where to look for `config.yaml`.
+
+    Raises:
+        ConfigError: the configuration is invalid.
     """
     try:
         draft = _Draft(*_base(source, environ, folder))
@@ -86,7 +93,7 @@ def load(
 def _base(
     source: str | Path | Mapping[str, Any] | None, environ: Mapping[str, str], folder: Path
 ) -> tuple[Mapping[Any, Any], str | None]:
-    """The configuration before the environment has its say, and its name; None: there is none."""
+    """Return the configuration before environment variables, and its name; None: there is no file."""
     if isinstance(source, Mapping):
         return source, "configuration"
     if source is not None:
@@ -101,14 +108,14 @@ def _base(
 
 
 class _Draft:
-    """A configuration in the making: raw data under canonical names, and who said what."""
+    """A configuration that is being loaded: raw data by canonical names, and the origin of each value."""
 
     def __init__(self, data: Mapping[Any, Any], origin: str | None) -> None:
         self.origin = origin
         self.source = origin or "environment"
         self.notes: list[str] = []
         self.mistakes: list[Mistake] = []
-        self.said_by: dict[KeyPath, str] = {}
+        self.variables: dict[KeyPath, str] = {}
         try:
             data = with_old_keys_in_place(data)
         except ValueError as error:
@@ -121,7 +128,7 @@ class _Draft:
         return data
 
     def lay_over(self, environ: Mapping[str, str]) -> None:
-        """Let the variables have their say."""
+        """Apply the environment variables."""
         found, mistakes = overrides(environ)
         self.mistakes += mistakes
         for override in found:
@@ -138,7 +145,7 @@ class _Draft:
         if trouble := put(self.data, override.path, value):
             self.mistakes.append(Mistake(override.variable, override.path, trouble))
             return
-        self.said_by[override.path] = override.variable
+        self.variables[override.path] = override.variable
         if override.path == ("llm_providers",):
             self.source = override.variable
 
@@ -151,7 +158,7 @@ class _Draft:
     def find_providers(
         self, environ: Mapping[str, str], ollama_models: ServedModels, vllm_models: ServedModels
     ) -> None:
-        """Where nothing names providers: v1 variables, then whatever the machine offers."""
+        """Find providers if none are configured: in version 1 variables, then by discovery."""
         if self.data.get("llm_providers", []) == []:
             self._look_elsewhere(environ, ollama_models, vllm_models)
         elif self.data.get("default_models") is None:
@@ -185,7 +192,7 @@ class _Draft:
         self._warn(f"default_models is not set: {named or 'no model'} chosen from {self.source}")
 
     def checked(self, environ: Mapping[str, str]) -> Loaded:
-        """The settings; ConfigError with all that was wrong."""
+        """Return the validated settings; raise ConfigError with all mistakes."""
         data, missing = expanded(Settings, self.data, environ)
         for path, names in missing.items():
             which = f"variable {names[0]} is" if len(names) == 1 else f"variables {', '.join(names)} are"
@@ -196,7 +203,7 @@ class _Draft:
         except ValidationError as error:
             earlier = bool(self.mistakes)
             for at, text in mistakes_of(error, Settings, self.data, missing):
-                if at or not earlier:  # what is wrong with the whole may only follow from the rest
+                if at or not earlier:  # a mistake of the whole may only follow from the others
                     self.mistakes.append(Mistake(self._origin_of(at), at, text))
         if settings is not None:
             self._require_addresses(settings)
@@ -214,7 +221,7 @@ class _Draft:
 
     def _origin_of(self, path: KeyPath) -> str:
         for length in range(len(path), 0, -1):
-            if variable := self.said_by.get(path[:length]):
+            if variable := self.variables.get(path[:length]):
                 return variable
         return self.origin or self.source
 

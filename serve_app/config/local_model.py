@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from serve_app.config.base import Config
 
-# Said in a key of its own here, or not the operator's to say.
+# Arguments with a setting of their own, or that operators cannot set.
 _TAKEN = {
     "model": "source",
     "served_model_name": "the provider's models",
@@ -18,13 +18,13 @@ _TAKEN = {
     "max_num_seqs": "max_running",
     "lora_modules": "adapters",
     "enable_lora": "adapters",
-    "hf_token": "HF_TOKEN in the environment of the nodes",  # what stands here travels to every router
+    "hf_token": "HF_TOKEN in the environment of the nodes",  # the configuration is sent to every router
 }
 _SECRET = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD|CREDENTIAL)S?(?![A-Z])", re.IGNORECASE)
 
 
 class Device(StrEnum):
-    """What the model computes on."""
+    """The kind of device that the model runs on."""
 
     GPU = "gpu"
     CPU = "cpu"
@@ -34,16 +34,19 @@ class LocalModelConfig(Config):
     """
     The model that a provider of type `vllm` hosts, with `ray.serve.llm` (docs/local-models.md).
 
-    `source` is a folder or a name on the hub, the model's id where None; `tokenizer` likewise, that of the
-    model where None. One replica takes `tensor_parallel` times `pipeline_parallel` devices;
-    `accelerator_type` is Ray's name for the kind of GPU, None: any. `bundles` are what Ray reserves instead,
-    one mapping of resources for each worker, placed by `placement`.
-
-    A replica works on up to `max_running` requests at once. What comes beyond that waits, and while more than
-    `burst_queue` wait for all replicas together, new requests go to the next target of their plan.
-    `adapters` are LoRA adapters: the model id of each, and the folder it is in. `engine` holds further
-    arguments of vLLM's engine. `runtime_env` is Ray's; no secret belongs in it, because Ray shows it to
-    everyone.
+    Attributes:
+        source: a folder or a name on the hub; None: the model's id.
+        tokenizer: likewise; None: the model's own.
+        accelerator_type: Ray's name for the kind of GPU; None: any.
+        tensor_parallel, pipeline_parallel: a replica takes their product in devices.
+        bundles: the resources that Ray reserves instead, one mapping for each worker.
+        placement: the placement strategy of the bundles.
+        max_running: how many requests a replica serves at once; others wait.
+        burst_queue: while more than this wait for all replicas together, new requests go to their next
+            target.
+        adapters: LoRA adapters, each model id with its folder.
+        engine: further arguments of vLLM's engine.
+        runtime_env: Ray's. It must not contain secrets, because Ray shows it to everyone.
     """
 
     source: str | None = Field(default=None, min_length=1)
@@ -62,7 +65,7 @@ class LocalModelConfig(Config):
 
     @property
     def devices(self) -> int:
-        """How many devices one replica takes."""
+        """Return the number of devices of one replica."""
         return self.tensor_parallel * self.pipeline_parallel
 
     @field_validator("engine")
@@ -85,7 +88,7 @@ class LocalModelConfig(Config):
                     f"'{name}' looks like a secret, and Ray shows a runtime_env to everyone: "
                     "set it in the environment of the nodes instead"
                 )
-            if not isinstance(text, str):  # Ray finds that out when nobody listens any more
+            if not isinstance(text, str):  # Ray reports it too late, in a log only
                 raise ValueError(f"'{name}' must be a string; write it in quotes")
         return value
 

@@ -1,4 +1,4 @@
-"""What stands around every request, by name: each entry is a plugin and its options."""
+"""The middlewares around every request, by name: each entry is a plugin with its options."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,9 +20,9 @@ def _known_middleware(name: str) -> str:
 
 class MiddlewareConfig(Config):
     """
-    One middleware; its name alone where it takes no options.
+    One middleware; may be written as its name alone.
 
-    Fields:
+    Attributes:
         name: the name by which a package offers it.
         options: the keyword arguments it is made with.
     """
@@ -40,6 +40,7 @@ def load_middlewares(settings: "Settings") -> tuple[Any, ...]:
     """
     Make the middlewares of a configuration, the outermost first.
 
-    Raises ConfigError for one that cannot be imported or made.
+    Raises:
+        ConfigError: one cannot be imported or made.
     """
     return tuple(make_plugin(MIDDLEWARE, entry.name, **entry.options) for entry in settings.middleware)

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in sentences: where it stands, what it says, what it may say."""
+"""Messages about mistakes in a configuration: the place, the problem, and the allowed values."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -26,12 +26,12 @@ _LARGEST_NUMBER_BITS = 256
 
 
 class WholeMistake(ValueError):
-    """What a validator raises where its message names the value itself, and nothing is to be added."""
+    """A validator's error whose message is complete, so that the value is not added to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing that is wrong; an empty path means the configuration as a whole."""
+    """One mistake; an empty path means the configuration as a whole."""
 
     origin: str
     path: Path
@@ -42,7 +42,7 @@ class Mistake:
 
 
 def config_error(mistakes: Sequence[Mistake]) -> ConfigError:
-    """All of them as one error."""
+    """Return one error for all mistakes."""
     if len(mistakes) == 1:
         return ConfigError(str(mistakes[0]))
     lines = "".join(f"\n  {mistake}" for mistake in mistakes)
@@ -53,10 +53,14 @@ def mistakes_of(
     error: ValidationError, root: type[BaseModel], written: Any, missing: Mapping[Path, Sequence[str]]
 ) -> list[tuple[Path, str]]:
     """
-    What pydantic found, in our words.
+    Convert pydantic's errors to messages.
 
-    `written` is the configuration before variables were put in, so that a message shows what a person wrote
-    and no value out of the environment; `missing` says which variables were not there.
+    Args:
+        error: pydantic's.
+        root: the type that was validated.
+        written: the configuration before variables were expanded, so that messages show it as it is written
+            and never a value of the environment.
+        missing: the unset variables, by path.
     """
     found = []
     for detail in error.errors(include_url=False):
@@ -71,7 +75,7 @@ def mistakes_of(
 def _text(detail: Mapping[str, Any], root: type[BaseModel], path: Path, written: Any) -> str:
     match detail["type"]:
         case "extra_forbidden":
-            # Not the value: a key under a mistyped name is still a key.
+            # Not the value: a mistyped setting may contain a key.
             return _unknown_key(root, path)
         case "missing":
             return "is required"
@@ -105,7 +109,7 @@ def _not_one_of(root: type[BaseModel], path: Path, written: Any) -> str:
 
 
 def _not_this(root: type[BaseModel], path: Path, written: Any, allowed: Sequence[str] = ()) -> str:
-    """`, not 'chat_tiny'`; nothing for a section, for the configuration as a whole, or for a key."""
+    """Return `, not 'chat_tiny'`; empty for a section, the whole configuration, or a key."""
     if not path or is_secret(root, path):
         return ""
     value = _value_at(written, path)
@@ -128,7 +132,7 @@ def _value_at(data: Any, path: Path) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value for a message: short, on one line, and never the inside of a list or a mapping."""
+    """Format a value for a message: short, on one line, without the content of lists and mappings."""
     if value is None:
         return "null"
     if isinstance(value, Mapping):

@@ -35,11 +35,14 @@ class VisionCapabilities(Config):
 
 class ModelConfig(Config):
     """
-    A model under one task; the same model may be listed under several.
+    A model for one task; the same model may be listed for several.
 
-    Prices are in US dollars per 1,000 tokens and override the catalogue; `cost_per_search` is for one search
-    that the vendor runs. `parameters` says which parameters the model takes, where it differs from its
-    provider; under one of its tasks is enough.
+    Attributes:
+        cost_per_1k_input, cost_per_1k_output, cost_per_1k_tokens, cost_per_1k_cached,
+            cost_per_1k_cache_write: US dollars per 1,000 tokens, which override the price list.
+        cost_per_search: US dollars for one search that the vendor runs.
+        parameters: which parameters the model takes, if it differs from its provider; one of its entries is
+            enough.
     """
 
     model_id: str = Field(min_length=1)

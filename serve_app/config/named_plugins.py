@@ -1,4 +1,4 @@
-"""Every plugin that a configuration names, for whoever wants to know at once whether it can be imported."""
+"""The plugins that a configuration names."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from serve_app.config.settings import Settings
 
 
 def import_plugins(settings: Settings) -> None:
-    """Import what installed packages bring to this configuration; ConfigError names what cannot be."""
+    """Import the plugins of a configuration; raise ConfigError if one cannot be imported."""
     for group, name in _named(settings):
         if name not in group.built_in:
             load_plugin(group, name)

@@ -1,9 +1,8 @@
 """
-The names a configuration may use, read off the types themselves.
+The names of settings, derived from the types themselves.
 
-Several names may mean the same (`type` and `provider_type`). `canonical` rewrites a raw
-configuration to the first name of each, so that layers can be laid over each other without a `timeout` of
-one hiding beside a `timeout_secs` of the other.
+Several names may mean the same setting (`type` and `provider_type`). `canonical` replaces each by the first,
+so that a `timeout` in one layer overrides a `timeout_secs` in another.
 """
 
 import difflib
@@ -20,7 +19,7 @@ Path = tuple[str | int, ...]
 
 
 def spelled(path: Iterable[str | int]) -> str:
-    """A path as people write it: `llm_providers[1].models[0].task`."""
+    """Format a path as users write it: `llm_providers[1].models[0].task`."""
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
@@ -28,7 +27,7 @@ def spelled(path: Iterable[str | int]) -> str:
 
 
 def names_of(field_name: str, field: FieldInfo) -> tuple[str, ...]:
-    """Every name a field answers to, its own first."""
+    """Return every name of a field, its own first."""
     alias = field.validation_alias
     if isinstance(alias, AliasChoices):
         return tuple(str(choice) for choice in alias.choices)
@@ -36,7 +35,7 @@ def names_of(field_name: str, field: FieldInfo) -> tuple[str, ...]:
 
 
 def field_called(model: type[BaseModel], name: str) -> str | None:
-    """The field that answers to this name."""
+    """Return the field with this name; None: there is none."""
     for field_name, field in model.model_fields.items():
         if name in names_of(field_name, field):
             return field_name
@@ -44,7 +43,7 @@ def field_called(model: type[BaseModel], name: str) -> str | None:
 
 
 def plain(annotation: Any) -> Any:
-    """The type without `Annotated` and without `| None`."""
+    """Return the type without `Annotated` and without `| None`."""
     if get_origin(annotation) is Annotated:
         return plain(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
@@ -54,29 +53,29 @@ def plain(annotation: Any) -> Any:
 
 
 def may_be_null(annotation: Any) -> bool:
-    """True for a type that ends in `| None`."""
+    """Return whether the type ends in `| None`."""
     return get_origin(annotation) in (Union, types.UnionType) and type(None) in get_args(annotation)
 
 
 def model_of(annotation: Any) -> type[BaseModel] | None:
-    """The section that stands here, if it is one."""
+    """Return the type of a section; None: the type is not a section."""
     shape = plain(annotation)
     return shape if isinstance(shape, type) and issubclass(shape, BaseModel) else None
 
 
 def item_of(annotation: Any) -> Any:
-    """What a list here is a list of; None where no list belongs."""
+    """Return the type of a list's items; None: the type is not a list."""
     shape = plain(annotation)
     return get_args(shape)[0] if get_origin(shape) is tuple else None
 
 
 def is_mapping(annotation: Any) -> bool:
-    """Whether names of the operator's own stand here, each with a value."""
+    """Return whether the type is a mapping with keys chosen by the operator."""
     return get_origin(plain(annotation)) is dict
 
 
 def annotation_at(root: type[BaseModel], path: Path) -> Any:
-    """The type at this path of canonical names; None where the types know of nothing."""
+    """Return the type at this path of canonical names; None: there is no such setting."""
     here: Any = root
     for step in path:
         if isinstance(step, int):
@@ -91,18 +90,18 @@ def annotation_at(root: type[BaseModel], path: Path) -> Any:
 
 
 def is_secret(root: type[BaseModel], path: Path) -> bool:
-    """True where a key stands, or a list of keys."""
+    """Return whether the setting is a key, or a list of keys."""
     here = annotation_at(root, path)
     return _may_be_secret(here) or _may_be_secret(item_of(here))
 
 
 def _may_be_secret(annotation: Any) -> bool:
-    """A key, or a section that is written as its key alone where nothing else is to be said."""
+    """Return whether the type is a key, or a section that may be written as its key alone."""
     return plain(annotation) is Secret or getattr(model_of(annotation), "may_be_a_secret", False)
 
 
 def canonical(annotation: Any, data: Any, path: Path = ()) -> tuple[Any, list[tuple[Path, str]]]:
-    """The data with every synonym replaced, and where two names for the same thing met."""
+    """Return the data with every synonym replaced, and an error for two names of the same setting."""
     clashes: list[tuple[Path, str]] = []
     return _rewrite(annotation, data, path, clashes), clashes
 
@@ -110,7 +109,7 @@ def canonical(annotation: Any, data: Any, path: Path = ()) -> tuple[Any, list[tu
 def _rewrite(annotation: Any, data: Any, path: Path, clashes: list[tuple[Path, str]]) -> Any:
     if (model := model_of(annotation)) and isinstance(data, Mapping):
         return _rewrite_section(model, data, path, clashes)
-    if data is None and not may_be_null(annotation):  # a heading with nothing under it
+    if data is None and not may_be_null(annotation):  # a section without content
         if model or is_mapping(annotation):
             return {}
         if item_of(annotation) is not None:
@@ -128,7 +127,7 @@ def _rewrite_section(
     for key, value in data.items():
         name = field_called(model, key) if isinstance(key, str) else None
         if name is None:
-            result[key] = value  # the types will say that they do not know it
+            result[key] = value  # the types report the unknown key
             continue
         if name in used:
             clashes.append(((*path, key), f"means the same as '{used[name]}': keep one of them"))
@@ -139,12 +138,12 @@ def _rewrite_section(
 
 
 def known_names(model: type[BaseModel]) -> Iterator[str]:
-    """All names a section understands, synonyms included."""
+    """Yield all names of a section's settings, with synonyms."""
     for name, field in model.model_fields.items():
         yield from names_of(name, field)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'timeout'?`, or nothing when nothing is near."""
-    near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'timeout'?`, or an empty text if no known name is similar."""
+    near = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.6)
     return f"; did you mean '{near[0]}'?" if near else ""

@@ -1,4 +1,4 @@
-"""What an operator changes while the gateway runs, over what the configuration says."""
+"""The settings that operators change at run time, which override the configuration."""
 
 from pydantic import Field, StrictBool
 
@@ -8,10 +8,13 @@ from serve_app.config.base import Config
 
 class PriceOverride(Config):
     """
-    A target's whole price, in US dollars per 1,000 tokens: nothing of what it cost before is left.
+    The price of a target, which replaces its former price completely.
 
-    What is read from a cache, or put into one, costs what other input does unless it has a price here;
-    `cost_per_search` is for one search that the vendor runs.
+    In US dollars per 1,000 tokens. Cache reads and writes cost as much as other input, unless they have a
+    price here.
+
+    Attributes:
+        cost_per_search: US dollars for one search that the vendor runs.
     """
 
     cost_per_1k_input: PricePer1k
@@ -22,7 +25,7 @@ class PriceOverride(Config):
 
 
 class ProviderOverride(Config):
-    """Whether a provider is asked at all, and its priority; None: as configured."""
+    """A provider's priority, and whether it is used at all; None: as configured."""
 
     enabled: StrictBool | None = None
     priority: Priority | None = None
@@ -32,8 +35,11 @@ class BackendState(Config):
     """
     The active backend (`anthropic` or `vllm`) and the address of vLLM; None: as configured.
 
-    `vllm_since` is when the first endpoint of vLLM was known, in seconds since the epoch. In the store the
-    two are records of their own, `current` and `vllm`, so that who changes one takes nothing from the other.
+    The store keeps the two in separate records, `current` and `vllm`, so that a change of one keeps the
+    other.
+
+    Attributes:
+        vllm_since: when the first endpoint of vLLM was known, in seconds since the epoch.
     """
 
     current: str | None = None

@@ -1,4 +1,4 @@
-"""What an operator says about the parameters that an upstream takes, where the built-in table is wrong."""
+"""An operator's corrections of the table of parameters that an upstream takes."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -13,19 +13,21 @@ Dotted = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$", max_length=128)
 ]
 
-# Without these a request is none, or it is no longer ours.
+# Parameters that every request needs, or that the gateway sets itself.
 _NEVER = frozenset({"model", "messages", "input", "stream"})
 
 
 class Parameters(Config):
     """
-    Changes to the row of a provider or a model in the table of dialects.
+    Changes to a provider's or a model's row in the table of dialects.
 
-    rename: The vendor's name for a parameter of OpenAI's.
-    roles: The vendor's name for a role of a message, such as `developer: system`.
-    drop: Parameters the vendor does not take; the caller is told. `response_format.json_schema` is one value.
-    take: Parameters the vendor takes as they are, whatever the table says.
-    include_usage: Whether `stream_options.include_usage` may be sent; null: as the table says.
+    Attributes:
+        rename: the vendor's name for a parameter of OpenAI's.
+        roles: the vendor's name for a role of a message, such as `developer: system`.
+        drop: parameters that the vendor does not take; dropped ones are reported to the caller.
+            `response_format.json_schema` is a single value.
+        take: parameters that the vendor takes as they are, whatever the table says.
+        include_usage: whether `stream_options.include_usage` may be sent; null: as in the table.
     """
 
     rename: dict[Name, Name] = Field(default={}, max_length=32)
@@ -48,10 +50,10 @@ class Parameters(Config):
 
     @property
     def output_limit(self) -> str | None:
-        """The name that a rename gives to the limit of the output; None: it says nothing about it."""
+        """Return the new name of the output limit; None: it is not renamed."""
         return next((self.rename[name] for name in OUTPUT_LIMITS if name in self.rename), None)
 
     @property
     def other_renames(self) -> Mapping[str, str]:
-        """The renames that are not about the limit of the output."""
+        """Return the renames of other parameters than the output limit."""
         return {name: new for name, new in self.rename.items() if name not in OUTPUT_LIMITS}

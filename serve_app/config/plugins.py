@@ -1,7 +1,7 @@
 """
-What can be chosen by name: the built-in ones, and those that installed packages offer by entry points.
+Plugins that are chosen by name: built-in ones, and those that installed packages offer by entry points.
 
-Nothing is imported before it is named. A built-in name stays built in, whatever packages offer under it.
+A plugin is imported only when it is named. A built-in name cannot be replaced by a package.
 """
 
 import sys
@@ -20,11 +20,11 @@ class PluginGroup:
     """
     One kind of plugin.
 
-    Fields:
+    Attributes:
         entry_points: the group of entry points by which packages offer it.
-        noun: what a message calls one of them.
-        methods: what an object of this kind must have.
-        built_in: where the built-in ones are, as `module:attribute` by name.
+        noun: its name in messages.
+        methods: the methods that an object of this kind must have.
+        built_in: the built-in ones, as `module:attribute` by name.
     """
 
     entry_points: str
@@ -58,7 +58,7 @@ def is_offered(group: PluginGroup, name: str) -> bool:
 
 
 def plugin_mistake(group: PluginGroup, name: str) -> str | None:
-    """Return what is wrong with a name, and what there is; None for a name that stands for one plugin."""
+    """Return an error message for an unknown or ambiguous name; None: the name is valid."""
     if name in group.built_in:
         return None
     offers = _offers(group, name)
@@ -83,9 +83,10 @@ def how_to_install(group: PluginGroup, name: str) -> str:
 
 def load_plugin(group: PluginGroup, name: str) -> Any:
     """
-    Import what stands behind a name; this runs the package's code.
+    Import the plugin of this name; this runs the package's code.
 
-    Raises ConfigError for a name that nothing stands behind, and for a package that cannot be imported.
+    Raises:
+        ConfigError: the name is unknown, or the package cannot be imported.
     """
     if mistake := plugin_mistake(group, name):
         raise ConfigError(mistake)
@@ -95,14 +96,15 @@ def load_plugin(group: PluginGroup, name: str) -> Any:
     try:
         return offer.load()
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"{_described(group, name)} cannot be imported: {_told(error)}") from error
+        raise ConfigError(f"{_described(group, name)} cannot be imported: {_reason(error)}") from error
 
 
 def make_plugin(group: PluginGroup, name: str, *args: Any, **options: Any) -> Any:
     """
-    Import what stands behind a name and call it, as a class is called to make an object.
+    Import the plugin of this name, and call it to make an object.
 
-    Raises ConfigError as `load_plugin` does, for a call that fails, and for an object of another kind.
+    Raises:
+        ConfigError: as `load_plugin`; or the call fails, or the object lacks a method of its kind.
     """
     made_by = load_plugin(group, name)
     if name in group.built_in:
@@ -110,7 +112,7 @@ def make_plugin(group: PluginGroup, name: str, *args: Any, **options: Any) -> An
     try:
         made = made_by(*args, **options)
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"{_described(group, name)} cannot be made: {_told(error)}") from error
+        raise ConfigError(f"{_described(group, name)} cannot be made: {_reason(error)}") from error
     if lacking := [method for method in group.methods if not callable(getattr(made, method, None))]:
         raise ConfigError(f"{_described(group, name)} is no {group.noun}: it has no {', '.join(lacking)}")
     return made
@@ -156,5 +158,5 @@ def _package_of(offer: EntryPoint) -> str:
     return "of an unknown name" if offer.dist is None else f"{offer.dist.name} {offer.dist.version}"
 
 
-def _told(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""Numbers that configure a behaviour."""
+"""The policies of retries and circuit breakers."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -11,10 +11,11 @@ from serve_app.config.base import Config
 
 class Patience(StrEnum):
     """
-    Where all the retries of a policy are made.
+    The targets at which all retries of a policy are made.
 
-    `last_target`: only where no other target can be asked; before that, one quick retry. `every_target`:
-    everywhere.
+    Attributes:
+        LAST_TARGET: only the last available one; others get one quick retry.
+        EVERY_TARGET: all of them.
     """
 
     LAST_TARGET = "last_target"
@@ -23,16 +24,15 @@ class Patience(StrEnum):
 
 class RetryPolicy(Config):
     """
-    How often, and after what wait, the same target is retried.
+    The number and the delays of retries at the same target.
 
-    At most `max_retries` more attempts follow the first one. The wait begins with `first_delay_s` and grows
-    by `factor` up to `max_delay_s`; up to a quarter is added by chance. Where the provider says how long to
-    wait, that counts instead, up to `retry_after_max_s`.
+    The delay grows from `first_delay_s` by `factor` up to `max_delay_s`, plus up to a quarter at random. A
+    delay announced by the provider is used instead, up to `retry_after_max_s`.
 
-    While another target can be asked, `patience` decides: `last_target` asks this one again once, within half
-    a second, or after an announced wait of at most `retry_after_short_s`. What a configuration writes counts
-    exactly: written waits or retries hold at every target, and a written `retry_after_max_s` is the limit
-    there as well.
+    While another target is available, `patience` decides: `last_target` retries this one only once, within
+    half a second, or after an announced delay of at most `retry_after_short_s`. Values in a configuration
+    apply exactly: configured delays or retries apply at every target, and a configured `retry_after_max_s` is
+    the limit there as well.
     """
 
     max_retries: int = Field(default=3, ge=0, le=20)
@@ -61,19 +61,22 @@ _RESET_NAMES = ("reset_timeout", "timeout_secs", "timeout_seconds")
 
 class BreakerPolicy(Config):
     """
-    When a provider's circuit breaker opens, and when the provider is tried again.
+    The conditions under which a provider's circuit breaker opens and closes.
 
-    `failure_threshold` failures in a row open it, and so does a share of `failure_rate` among at least
-    `failure_rate_calls` calls within ten seconds. After `reset_timeout` seconds one probe at a time may try;
-    each probe that fails doubles that wait, up to `reset_timeout_max`. `success_threshold` probes that
-    succeed close it. A probe that brings no verdict within `half_open_timeout` seconds is forgotten and the
-    next one may go. A `reset_timeout` of 0 makes the very next request the probe.
+    A configuration with this section gets these defaults, and its own delays exactly: no health check
+    shortens a configured `reset_timeout`. Without this section, `USUAL_BREAKER` applies.
 
-    While it is open, the provider's health is checked every `check_interval_s` seconds where that costs
-    nothing, and a check that finds it well lets the next request be the probe at once; 0: no such checks.
-
-    A configuration that has this section gets these defaults, and the waits that it writes exactly:
-    no check shortens a written `reset_timeout`. See `USUAL_BREAKER` for one that has not.
+    Attributes:
+        failure_threshold: failures in a row that open the breaker.
+        failure_rate: the share of failures within ten seconds that opens it, with at least
+            `failure_rate_calls` calls; None: off.
+        reset_timeout: seconds before a probe is sent; 0: the next request is the probe. Each failed probe
+            doubles them, up to `reset_timeout_max`.
+        check_interval_s: seconds between free health checks of an open breaker's provider. After a successful
+            one the next request is the probe; 0: no checks.
+        half_open_timeout: a probe without a result within these seconds is forgotten, and the next one is
+            sent.
+        success_threshold: successful probes that close the breaker.
     """
 
     failure_threshold: int = Field(default=5, ge=1, le=10)
@@ -95,11 +98,13 @@ class BreakerPolicy(Config):
         return values
 
     def wait_s(self, openings: int) -> float:
-        """Seconds that an open breaker waits for a probe when it has opened so often without closing."""
+        """
+        Return the seconds that a breaker stays open, by how often it has opened since it was last closed.
+        """
         longest_s = max(self.reset_timeout, self.reset_timeout_max or 0.0)
         return min(longest_s, self.reset_timeout * 2.0 ** min(max(openings - 1, 0), 16))
 
 
-# Without a section of its own a gateway closes a breaker within a minute of the provider's recovery: the
-# longest wait leaves five seconds for the probes.
+# The policy without a `circuit_breaker` section, which closes a breaker within a minute of the provider's
+# recovery: the longest delay leaves five seconds for the probes.
 USUAL_BREAKER = BreakerPolicy(reset_timeout=20.0, reset_timeout_max=55.0, check_interval_s=5.0)

@@ -1,4 +1,4 @@
-"""Which price list the gateway goes by."""
+"""The choice of the price list."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -12,10 +12,11 @@ LIST_FILE = "prices.json"
 
 class PriceTable(StrEnum):
     """
-    Which list wins where two of them name a model.
+    The list that takes precedence.
 
-    `current`: the dated list that LiteLLM brings, or a newer one from `sekha prices update`. `classic`: the
-    short table of version 1, and that list only for what the table does not name.
+    Attributes:
+        CURRENT: the dated list that comes with LiteLLM, or a newer one from `sekha prices update`.
+        CLASSIC: the short table of version 1; the other list for models that it does not contain.
     """
 
     CURRENT = "current"
@@ -29,5 +30,5 @@ class PricingConfig(Config):
 
 
 def stored_list(storage: StorageConfig, environ: Mapping[str, str]) -> Path:
-    """Return where `sekha prices update` keeps its list: in the state folder, for every gateway there."""
+    """Return the path of the list from `sekha prices update`, shared by all gateways of the state folder."""
     return state_parent(storage, environ) / LIST_FILE

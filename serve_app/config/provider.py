@@ -1,4 +1,4 @@
-"""One provider: where it is, what it offers, how much of it runs."""
+"""The configuration of a provider: its address, its models, and its size."""
 
 from enum import StrEnum
 from math import inf
@@ -30,9 +30,9 @@ class ProviderType(StrEnum):
 
 class Transport(StrEnum):
     """
-    How a router reaches a provider: through its own deployment, or within the router's process.
+    The connection between a router and a provider: a deployment of its own, or the router's process.
 
-    What each means for Ray Serve is in `deployments/transports.py`.
+    `deployments/transports.py` maps each to Ray Serve.
     """
 
     HANDLE = "handle"
@@ -40,16 +40,19 @@ class Transport(StrEnum):
 
     @property
     def has_replicas(self) -> bool:
-        """Whether the provider has replicas of its own, for which Serve keeps a queue."""
+        """Return whether the provider has replicas of its own, with a queue in Serve."""
         return self is not Transport.INLINE
 
 
 class Script(Config):
     """
-    What the built-in simulator does; only for a provider of type `scripted`.
+    The behaviour of the built-in simulator; only for a provider of type `scripted`.
 
-    `chunk_delay_s` paces a stream; `latency_s` comes before the first byte. `fail_with` is an HTTP status
-    that every call gets, `stall` makes it say nothing at all.
+    Attributes:
+        latency_s: the delay before the first byte.
+        chunk_delay_s: the delay between chunks of a stream.
+        fail_with: an HTTP status that every call gets.
+        stall: never answer.
     """
 
     answer: str | None = None
@@ -62,20 +65,24 @@ class Script(Config):
 
 class ProviderConfig(Scaling):
     """
-    A provider as configured.
+    A provider as configured. Times are in seconds.
 
-    `type` is a row of `providers/catalogue/rows.py`, or any prefix LiteLLM knows. `priority` 1 is tried
-    first. Four time limits, in seconds: `connect_timeout_s` for the connection, `first_byte_timeout_s` for
-    the head of the answer (unless given, only what follows bounds it), `first_token_timeout_s` for the first
-    token of a stream (unless given, `resilience/silence.py` decides), `stream_idle_timeout_s` for every
-    silence after that. `timeout` bounds a whole answer that is not streamed. An answer above `max_answer_mb`
-    is a broken one. `retry` says how often the same model is asked again. `paid_probes` lets a look at its
-    health cost a token where the vendor offers none for free.
-    `local`, for type `vllm`: the gateway hosts the model itself, instead of asking a server at `base_url`.
-    `hourly_rate` is what an hour of its machine costs, in US dollars; None: nobody says, and nothing counts.
-    `local_data`: what is sent here stays on machines of one's own; None: decided by type and address.
-    `parameters` says which parameters it takes, where `providers/catalogue/rows.py` is wrong about it.
-    `options` is for a type that an installed package brings, which reads them itself.
+    Attributes:
+        type: a row of `providers/catalogue/rows.py`, or any prefix that LiteLLM knows.
+        priority: 1 is tried first.
+        timeout: the limit of a whole answer that is not streamed.
+        connect_timeout_s: the limit of connecting.
+        first_byte_timeout_s: the limit until the response headers; None: only the other limits apply.
+        first_token_timeout_s: the limit until a stream's first token; None: `resilience/silence.py` decides.
+        stream_idle_timeout_s: the limit of every later pause of a stream.
+        max_answer_mb: a larger answer counts as broken.
+        retry: how often the same model is retried.
+        paid_probes: health checks may cost a token, if the vendor has no free ones.
+        local: for type `vllm`: the gateway hosts the model itself, instead of calling a server at `base_url`.
+        hourly_rate: US dollars for an hour of its machine; None: its time is not charged.
+        local_data: data that is sent here stays on local machines; None: decided by type and address.
+        parameters: corrections of the parameters in `providers/catalogue/rows.py`.
+        options: for a type from an installed package, which reads them itself.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_-]+$")
@@ -156,7 +163,7 @@ class ProviderConfig(Scaling):
         return self
 
     def __hash__(self) -> int:
-        return hash(self.id)  # some of the rest are mappings
+        return hash(self.id)  # other fields are mappings, which have no hash
 
     @model_validator(mode="after")
     def _only_own_machines_are_paid_by_the_hour(self) -> "ProviderConfig":
@@ -170,32 +177,32 @@ class ProviderConfig(Scaling):
 
     @property
     def most_in_router(self) -> float:
-        """How many requests a router may have there at once; infinite where Serve keeps the queue."""
+        """Return the most requests of one router at this provider; infinite if Serve keeps the queue."""
         return inf if self.transport.has_replicas else self.max_ongoing_requests
 
     @property
     def may_sleep(self) -> bool:
-        """Whether it may have no replica, so that every health check would start one."""
+        """Return whether it can scale to zero, so that every health check would start a replica."""
         return self.transport.has_replicas and self.autoscaling.min_replicas == 0
 
     @property
     def may_load_first(self) -> bool:
-        """Whether its models run on a machine that may have to load them; the simulator has none."""
+        """Return whether its models run on a machine that may have to load them; the simulator has none."""
         return self.local is not None or vendor(self.type).loads_models
 
     @property
     def hosted_model(self) -> str:
-        """The id of the model that is hosted here; only with `local`."""
+        """Return the id of the hosted model; only with `local`."""
         adapters = self.local.adapters if self.local else {}
         return next(model.model_id for model in self.models if model.model_id not in adapters)
 
     def keeps_data_local(self, address: str | None = None) -> bool:
         """
-        Return whether what is sent here stays on machines of one's own.
+        Return whether data that is sent here stays on local machines.
 
-        Unless `local_data` says it: true for a model that the gateway hosts, for the simulator, and for types
-        that run on one's own machines at a loopback or private address. `address` is where the provider is
-        asked instead of at `base_url`; None: there, or where its type is by default.
+        Decided by `local_data` if it is set. Else True for a hosted model, for the simulator, and for types
+        that run on local machines, at a loopback or private address. `address` is the provider's current one,
+        if it is not `base_url`; with neither it is at its type's default address.
         """
         if self.local_data is not None:
             return self.local_data

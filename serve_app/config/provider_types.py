@@ -1,7 +1,7 @@
 """
-The values `type` of a provider may have: ours, and every provider LiteLLM knows.
+The valid types of providers: the catalogue's, and every provider that LiteLLM knows.
 
-LiteLLM takes seconds to import, so its list is read off its files.
+LiteLLM takes seconds to import, so its list is read from its files.
 """
 
 import importlib.util
@@ -19,7 +19,7 @@ _MEMBER = re.compile(r"^    [A-Z0-9_]+ = \"([^\"]+)\"$", re.M)
 
 
 def unknown_type(type_: str) -> str | None:
-    """Return what is wrong with a provider's type; None for a type that something here can speak to."""
+    """Return an error message for an unknown type; None: the type is valid."""
     if is_built_in(type_):
         return None
     if is_offered(PROVIDERS, type_):
@@ -34,22 +34,18 @@ def unknown_type(type_: str) -> str | None:
 
 
 def is_built_in(type_: str) -> bool:
-    """Return whether a type is ours or LiteLLM's; no package takes such a name over."""
+    """Return whether a type is in the catalogue or LiteLLM's; packages cannot replace these."""
     return type_ in VENDORS or type_ in litellm_types()
 
 
 def is_plugin_type(type_: str) -> bool:
-    """
-    Return whether a package has to bring the code for this type.
-
-    That is so as well where the configuration has come to a machine on which the package is missing.
-    """
+    """Return whether the type needs code of a package, even if that is missing on this machine."""
     return not is_built_in(type_) and (bool(litellm_types()) or is_offered(PROVIDERS, type_))
 
 
 @cache
 def litellm_types() -> frozenset[str]:
-    """Return every provider the installed LiteLLM knows; empty without LiteLLM. Does not import it."""
+    """Return every provider that the installed LiteLLM knows, without importing it; empty without LiteLLM."""
     spec = importlib.util.find_spec("litellm")
     for folder in map(Path, (spec.submodule_search_locations if spec else None) or ()):
         return _in_enum(folder) | _in_listing(folder) | _openai_like(folder)

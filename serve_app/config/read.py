@@ -1,4 +1,4 @@
-"""Text to plain data: YAML from a file, JSON from a variable. A mistake names its line and no content."""
+"""The parsing of YAML files and JSON variables. Errors contain the line number, and no content."""
 
 import json
 import re
@@ -10,12 +10,12 @@ import yaml
 
 from serve_app.errors import ConfigError
 
-# What PyYAML's safe loader lets escape besides its own errors, for values like `!!bool x` and `2024-99-99`.
+# Other errors that PyYAML's safe loader raises, for values like `!!bool x` and `2024-99-99`.
 _UNREADABLE = (ValueError, LookupError, AttributeError, TypeError)
 
 
 def read_file(path: Path, named_by: str = "") -> Mapping[Any, Any]:
-    """The YAML file (JSON is YAML too); an empty one is an empty configuration."""
+    """Read a YAML file (JSON is YAML too); an empty one is an empty configuration."""
     where = f"{named_by}: " if named_by else ""
     try:
         text = path.read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def read_file(path: Path, named_by: str = "") -> Mapping[Any, Any]:
 
 
 def parse_yaml(text: str, origin: str) -> Any:
-    """The document in `text`; a key that stands twice in one mapping is a mistake."""
+    """Parse a document; a duplicate key in a mapping is an error."""
     try:
         loader = yaml.SafeLoader(text)
         try:
@@ -47,7 +47,7 @@ def parse_yaml(text: str, origin: str) -> Any:
         finally:
             loader.dispose()
     except yaml.YAMLError as error:
-        # Never the whole error: it quotes the line, and a key may stand there.
+        # Never the whole error: it quotes the line, which may contain a key.
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or "a character that does not belong there"
@@ -57,7 +57,7 @@ def parse_yaml(text: str, origin: str) -> Any:
 
 
 def _without_content(problem: str) -> str:
-    """PyYAML's sentence less the words it quotes from the document; its own `'<block end>'` stay."""
+    """Remove quotes of the document from PyYAML's message; its own `'<block end>'` stay."""
     return re.sub(r"'[^<'][^']+'", "'…'", problem)
 
 
@@ -80,7 +80,7 @@ def _refuse_twins(node: yaml.Node, seen: set[int]) -> None:
 
 
 def parse_json(text: str, variable: str) -> Any:
-    """The value of a variable; a key that stands twice in one object is a mistake, and so is NaN."""
+    """Parse the value of a variable; duplicate keys in an object and NaN are errors."""
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_not_a_number)
     except json.JSONDecodeError as error:
@@ -99,5 +99,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _not_a_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is not a JSON number")
+def _not_a_number(text: str) -> NoReturn:
+    raise ValueError(f"{text} is not a JSON number")

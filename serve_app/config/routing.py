@@ -1,4 +1,4 @@
-"""How a target is chosen."""
+"""The settings of routing."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -36,11 +36,11 @@ Strategy = Annotated[str, AfterValidator(_known_strategy)]
 
 class StrategyChoices(Config):
     """
-    Strategies that hold for some requests, instead of the one for all.
+    Strategies for some requests, instead of the default one.
 
     The first that applies counts: that of the model which the request names, of its tenant, of its task.
 
-    Fields:
+    Attributes:
         models: by model id, or by `provider/model` for requests that name it so.
         tenants: by tenant id.
         tasks: by task.
@@ -61,17 +61,19 @@ class StrategyChoices(Config):
 
     @property
     def names(self) -> set[str]:
-        """The strategies that are chosen for something."""
+        """Return the strategies that are chosen for something."""
         return {*self.models.values(), *self.tenants.values(), *self.tasks.values()}
 
 
 class OnStreamFailure(StrEnum):
     """
-    What happens when an answer breaks off after part of it went to the caller.
+    The handling of a stream that breaks off after a part of it was sent to the caller.
 
-    `error`: an error event ends the stream. `resume`: the next target is asked, and what the caller has
-    already is skipped where the new answer begins with it. `hold`: nothing is sent before the answer is
-    whole.
+    Attributes:
+        ERROR: the stream ends with an error event.
+        RESUME: the next target answers; what the caller has already is skipped, where the new answer begins
+            with it.
+        HOLD: nothing is sent before the answer is complete.
     """
 
     ERROR = "error"
@@ -81,18 +83,19 @@ class OnStreamFailure(StrEnum):
 
 class RoutingConfig(Config):
     """
-    The rules of routing.
+    The settings of routing.
 
-    `strategy` orders the targets of a request, unless `strategies` names another one for it.
-
-    `auto_fallback`: when a target fails, try the next one; False: only the first eligible one is asked.
-    `max_cost_per_request` is in US dollars and is
-    compared with the estimate. `request_timeout` bounds, in seconds, all attempts of one request together
-    (of a stream: until its first token). `metadata`: put `sekha_metadata.routing` into answers.
-    `fallback_on_content_filter`: a request that one provider's filter refuses goes to the next.
-    `data_policy`: `local` keeps every request on providers whose data stays on machines of one's own.
-    `cheaper_below_percent`: with less than that left of one of the caller's budgets, the cheapest goes first.
-    `require_parameters`: a target that would drop a parameter of the request is not asked.
+    Attributes:
+        strategy: orders the targets of a request, unless `strategies` has another one for it.
+        auto_fallback: try the next target if one fails; False: only the first eligible one is tried.
+        max_cost_per_request: US dollars, compared with the estimate.
+        request_timeout: seconds for all attempts of a request together; for a stream, until its first token.
+        metadata: add `sekha_metadata.routing` to answers.
+        fallback_on_content_filter: try the next target if one's content filter refuses the request.
+        data_policy: `local` keeps every request on providers whose data stays on local machines.
+        cheaper_below_percent: with less than this left of one of the caller's budgets, the cheapest target is
+            first.
+        require_parameters: skip targets that would drop a parameter of the request.
     """
 
     strategy: Strategy = StrategyName.FALLBACK.value

@@ -1,4 +1,4 @@
-"""How many copies of a deployment run, and how much each may carry."""
+"""The number of replicas of a deployment, and the load of each."""
 
 from pydantic import Field, model_validator
 
@@ -9,7 +9,7 @@ class Autoscaling(Config):
     """
     Replicas follow the load between `min_replicas` and `max_replicas`.
 
-    One more comes when the replicas hold more than `target_ongoing_requests` each for `upscale_delay_s`.
+    A replica is added when they hold more than `target_ongoing_requests` each for `upscale_delay_s` seconds.
     """
 
     min_replicas: int = Field(default=1, ge=0)
@@ -29,8 +29,10 @@ class Scaling(Config):
     """
     The size of one deployment.
 
-    A replica works on up to `max_ongoing_requests` at once; `max_queued_requests` may wait for it at each
-    caller, more are refused. `num_cpus` is the share of a core that Ray reserves for a replica, not a limit.
+    Attributes:
+        max_ongoing_requests: how many requests a replica serves at once.
+        max_queued_requests: how many may wait for it at each caller; more are refused.
+        num_cpus: the share of a core that Ray reserves for a replica; not a limit.
     """
 
     autoscaling: Autoscaling = Autoscaling()

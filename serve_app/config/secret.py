@@ -1,9 +1,9 @@
 """
 A secret by reference.
 
-A configuration names its keys as `${OPENAI_API_KEY}` or `${file:/run/secrets/openai}`. The reference travels
-(to Serve's controller, into checkpoints, across nodes); the secret is looked up only where it is used, in the
-provider's own replica. A literal key works too, for a first try; it travels as it is.
+A configuration contains keys as `${OPENAI_API_KEY}` or `${file:/run/secrets/openai}`. The reference is passed
+on (to Serve's controller, into checkpoints, across nodes); the secret is looked up only where it is used, in
+the provider's own replica. A literal key works too, for a first try; it is passed on as it is.
 """
 
 import re
@@ -21,7 +21,7 @@ _REFERENCE = re.compile(
 
 
 class Secret:
-    """A key, or where to find it. Never shows itself: not in `repr`, `str`, JSON or a traceback."""
+    """A key, or a reference to one, which never appears in `repr`, `str`, JSON or a traceback."""
 
     __slots__ = ("_text",)
 
@@ -30,20 +30,20 @@ class Secret:
 
     @property
     def is_literal(self) -> bool:
-        """True when the configuration holds the secret itself instead of its place."""
+        """Return whether the configuration contains the secret itself instead of a reference."""
         match = _REFERENCE.fullmatch(self._text)
         return match is None or bool(match["default"])
 
     @property
     def shown(self) -> str:
-        """The reference as it is written, or `***` for a literal: fit for anyone's eyes."""
+        """Return the reference as it is written, or `***` for a literal, for display."""
         return "***" if self.is_literal else self._text
 
     def reveal(self, environ: Mapping[str, str]) -> str | None:
         """
-        The secret itself; None when the variable is unset or empty, or the file is not there.
+        Return the secret itself; None: the variable is unset or empty, or the file is missing.
 
-        Raises nothing: a provider without its key is reported unhealthy, it does not stop the gateway.
+        Raises nothing: a provider without its key is reported as unhealthy, and does not stop the gateway.
         """
         match = _REFERENCE.fullmatch(self._text)
         if match is None:
@@ -52,7 +52,7 @@ class Secret:
             return (environ.get(name) or match["default"] or "").strip() or None
         try:
             return Path(match["path"]).read_text(encoding="utf-8").strip() or None
-        except (OSError, ValueError):  # ValueError: not text, or no path at all
+        except (OSError, ValueError):  # ValueError: not text, or not a valid path
             return None
 
     def __repr__(self) -> str:
@@ -78,10 +78,10 @@ class Secret:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        shown = core_schema.plain_serializer_function_ser_schema(
+        serialization = core_schema.plain_serializer_function_ser_schema(
             lambda secret: secret.shown, when_used="json"
         )
-        return core_schema.no_info_plain_validator_function(cls._read, serialization=shown)
+        return core_schema.no_info_plain_validator_function(cls._read, serialization=serialization)
 
     @classmethod
     def __get_pydantic_json_schema__(

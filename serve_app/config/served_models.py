@@ -1,4 +1,4 @@
-"""Ask an Ollama or a vLLM which models it has."""
+"""Queries for the models of an Ollama or a vLLM server."""
 
 import http.client
 import json
@@ -12,7 +12,7 @@ LARGEST = 1024**2  # bytes of an answer
 
 def ollama_models(base_url: str, patience_s: float = PATIENCE_S) -> Sequence[str] | None:
     """
-    The names of its models, the one used last first; None when no Ollama answers at that address.
+    Return the names of an Ollama's models, the last used first; None: no Ollama answers at that address.
 
     Blocks for about `patience_s` at most: it runs once, before anything is served.
     """
@@ -20,7 +20,9 @@ def ollama_models(base_url: str, patience_s: float = PATIENCE_S) -> Sequence[str
 
 
 def vllm_models(base_url: str, patience_s: float = PATIENCE_S) -> Sequence[str] | None:
-    """Return the names of the models it serves; None when no server of OpenAI's API answers there."""
+    """
+    Return the names of the models that a server of OpenAI's API serves; None: none answers at that address.
+    """
     return _named(f"{_root(base_url)}/v1/models", "data", "id", patience_s)
 
 
@@ -36,4 +38,4 @@ def _named(url: str, rows: str, name: str, patience_s: float) -> Sequence[str] |
             found = json.loads(answer.read(LARGEST))[rows]
             return tuple(str(model[name]) for model in found)
     except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException):
-        return None  # silent, or something else
+        return None  # no answer, or another kind of server

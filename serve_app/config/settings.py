@@ -1,4 +1,4 @@
-"""The whole configuration, checked as a whole."""
+"""The whole configuration, and the checks across its sections."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,9 +27,9 @@ from serve_app.providers.catalogue.rows import VLLM
 
 def with_breaker_at_the_top(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """
-    The same configuration with `routing.circuit_breaker` moved to `circuit_breaker`.
+    Return the configuration with `routing.circuit_breaker` moved to `circuit_breaker`.
 
-    That is where the reference configuration keeps it, with three failures as its default instead of five.
+    The reference configuration has it there, with a default of three failures instead of five.
     """
     routing = values.get("routing")
     if not isinstance(routing, Mapping) or "circuit_breaker" not in routing:
@@ -44,7 +44,7 @@ def with_breaker_at_the_top(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def with_old_keys_in_place(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same configuration, in which everything stands where this version keeps it."""
+    """Return the configuration with old keys moved to their current places."""
     return with_interval_under_health(with_breaker_at_the_top(values))
 
 
@@ -58,21 +58,23 @@ class DefaultModels(Config):
 
 
 class RouterAutoscaling(Autoscaling):
-    """A router only passes on, so each copy may hold more requests."""
+    """The autoscaling of routers, which only forward requests, so each replica may hold more."""
 
     target_ongoing_requests: float = Field(default=200, gt=0)
 
 
 class RouterConfig(Scaling):
     """
-    The size of the router, and what it lets in.
+    The size of the router, and its limits for requests.
 
-    Bodies above `max_body_mb` are refused with 413. Of the bodies that a router holds at once, altogether
-    `max_bodies_in_flight_mb` and of one key `max_bodies_per_key_mb` are let in, and always one. A body must
-    be complete within `body_timeout_s`.
-
-    `allowed_hosts` are the host names it goes by, `cors_origins` the web pages that may read its answers, `*`
-    any. None: any where callers need a key, those of loopback where they need none.
+    Attributes:
+        max_body_mb: larger bodies are refused with 413.
+        max_bodies_in_flight_mb, max_bodies_per_key_mb: the bodies that a router holds at once, in total and
+            of one key; a single body is always accepted.
+        body_timeout_s: seconds until a body must be complete.
+        allowed_hosts: the accepted host names, `*`: any. None: any if callers need a key, else those of
+            loopback.
+        cors_origins: the web pages that may read answers, likewise.
     """
 
     autoscaling: RouterAutoscaling = RouterAutoscaling()
@@ -148,13 +150,13 @@ class Settings(Config):
     def _an_hour_of_vllm_costs_what_is_said_of_it(self) -> "Settings":
         """Apply `backends.vllm_hourly_rate` to every vLLM provider; its default prices no request."""
         if "vllm_hourly_rate" in self.backends.model_fields_set:
-            # Frozen for everyone else, but still being made.
+            # Frozen, but still under construction here.
             object.__setattr__(self, "llm_providers", _at_rate(self.llm_providers, self.backends))
         return self
 
     @model_validator(mode="after")
     def _vllm_is_where_its_endpoint_is(self) -> "Settings":
-        """The endpoint is for the first provider of type vllm, which then needs no address of its own."""
+        """Apply `backends.vllm_endpoint` to the first provider of type vllm without an address."""
         if self.backends.vllm_endpoint is not None:
             placed = _at_endpoint(self.llm_providers, self.backends.vllm_endpoint)
             object.__setattr__(self, "llm_providers", placed)
@@ -177,7 +179,7 @@ class Settings(Config):
 
 
 def _at_rate(providers: Sequence[ProviderConfig], backends: BackendsConfig) -> tuple[ProviderConfig, ...]:
-    """The providers, each vLLM with an hourly rate, its own or that of all."""
+    """Return the providers, each vLLM without an hourly rate with that of the backend."""
     rate = {"hourly_rate": backends.vllm_hourly_rate}
     return tuple(
         provider.model_copy(update=rate)
@@ -222,7 +224,7 @@ def _doubtful_tenants(settings: Settings) -> Iterator[str]:
 
 
 def _doubtful_strategies(settings: Settings, strategies: StrategyChoices) -> Iterator[str]:
-    """Yield what is chosen for a model or a tenant that is not there."""
+    """Yield a message for each strategy of an unknown model or tenant."""
     models = _models_of(settings)
     tenants = {NOBODY, *(tenant.id for tenant in settings.tenants)}
     for name in strategies.models:
@@ -238,7 +240,7 @@ def _doubtful_strategies(settings: Settings, strategies: StrategyChoices) -> Ite
 def doubtful_limits(
     owner: str, limits: Sequence[BudgetConfig | RateConfig], providers: Sequence[ProviderConfig]
 ) -> Iterator[str]:
-    """What is wrong with budgets or rates: each must be for something that is there, and only once."""
+    """Yield a message for each budget or rate of an unknown provider or model, or set twice."""
     offers = {
         p.id: {name for model in p.models for name in (model.model_id, f"{p.id}/{model.model_id}")}
         for p in providers
@@ -262,7 +264,7 @@ def doubtful_limits(
 
 
 def _limits_of(settings: Settings) -> Iterator[tuple[str, Sequence[BudgetConfig | RateConfig]]]:
-    """Every list of budgets or rates, under the name that a message gives it."""
+    """Yield every list of budgets or rates, with its name in messages."""
     yield "A budget", settings.budgets
     yield "A rate", settings.rates
     for tenant in settings.tenants:
@@ -271,7 +273,7 @@ def _limits_of(settings: Settings) -> Iterator[tuple[str, Sequence[BudgetConfig 
 
 
 def _models_of(settings: Settings) -> set[str]:
-    """Every model by both of its names."""
+    """Return every model by both of its names."""
     pairs = [
         (provider.id, model.model_id) for provider in settings.llm_providers for model in provider.models
     ]

@@ -1,4 +1,4 @@
-"""Where the gateway keeps what has to outlive it."""
+"""The settings of persistent storage."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -15,7 +15,7 @@ LEDGER_FILE = "ledger.sqlite3"
 
 
 class OnUnavailable(StrEnum):
-    """What becomes of requests while the store does not answer."""
+    """The handling of requests while the store does not answer: allow or deny."""
 
     ALLOW = "allow"
     DENY = "deny"
@@ -23,11 +23,12 @@ class OnUnavailable(StrEnum):
 
 class StorageConfig(Config):
     """
-    The ledger's database, and the folder for what stays on this machine.
+    The ledger's database, and the folder for files of this machine.
 
-    `url` may hold a password, so it is a secret; without one, the ledger is an SQLite file in the folder. No
-    call of the store takes longer than `timeout_s`. Single entries are kept for `retention_days`, their sums
-    stay.
+    Attributes:
+        url: a secret, because it may contain a password; None: an SQLite file in the folder.
+        retention_days: for how long single entries are kept; their sums stay.
+        timeout_s: the limit of every call of the store, in seconds.
     """
 
     url: Secret | None = None
@@ -42,16 +43,16 @@ class StorageConfig(Config):
 
 def state_folder(storage: StorageConfig, environ: Mapping[str, str], gateway: str) -> Path:
     """
-    Where a gateway's journals and SQLite file are: a folder of its own, by the name it runs under.
+    Return the folder of a gateway's journals and SQLite file, named after its application.
 
-    It lies where it is configured, else in `$SEKHA_STATE_DIR`, else where XDG has it. Raises ConfigError when
-    the environment does not even say where home is.
+    It is in the configured folder, else in `$SEKHA_STATE_DIR`, else where XDG has it. Raises ConfigError if
+    the environment has no home directory either.
     """
     return state_parent(storage, environ) / quote(gateway, safe="")
 
 
 def state_parent(storage: StorageConfig, environ: Mapping[str, str]) -> Path:
-    """Return the folder that holds those of all gateways on this machine; ConfigError likewise."""
+    """Return the parent folder of all gateways on this machine. Raises ConfigError as `state_folder`."""
     if storage.folder:
         return _from_home(storage.folder, environ)
     if named := environ.get("SEKHA_STATE_DIR", "").strip():
@@ -63,18 +64,19 @@ def state_parent(storage: StorageConfig, environ: Mapping[str, str]) -> Path:
 
 def is_kept(storage: StorageConfig, environ: Mapping[str, str]) -> bool:
     """
-    Whether somebody has said where to keep things; a running gateway keeps them anyway.
+    Return whether a place for storage is configured; a running gateway has one by default.
 
-    A gateway within another program writes nothing to a disk that it was not told to write to.
+    A gateway embedded in another program writes to the disk only if a place is configured.
     """
     return bool(storage.url or storage.folder or environ.get("SEKHA_STATE_DIR", "").strip())
 
 
 def store_url(storage: StorageConfig, environ: Mapping[str, str], gateway: str) -> str:
     """
-    The address of the ledger's database, password and all: never to be shown.
+    Return the URL of the ledger's database, with its password: never to be shown.
 
-    Raises ConfigError when the reference leads nowhere: a ledger must not quietly begin anew somewhere else.
+    Raises:
+        ConfigError: the reference is not set; a ledger must not silently start anew somewhere else.
     """
     if storage.url is None:
         return f"sqlite:///{state_folder(storage, environ, gateway).absolute() / LEDGER_FILE}"

@@ -1,4 +1,4 @@
-"""A tenant, and how much of the gateway it may use: money, rates, models, tasks."""
+"""A tenant and its limits: money, rates, models, tasks."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -15,7 +15,7 @@ TENANT_ID = r"^[a-z0-9_-]+$"
 
 
 class BudgetWindow(StrEnum):
-    """How often a budget begins anew, in UTC; `total` never does."""
+    """The time after which a budget starts anew, in UTC; `total` never does."""
 
     TOTAL = "total"
     DAY = "day"
@@ -23,11 +23,7 @@ class BudgetWindow(StrEnum):
 
 
 class BudgetConfig(Config):
-    """
-    At most `limit` US dollars within each window.
-
-    `provider` and `model` narrow it down to what goes there.
-    """
+    """At most `limit` US dollars within each window; optionally for one provider or model."""
 
     limit: Dollars
     window: BudgetWindow = BudgetWindow.MONTH
@@ -37,9 +33,8 @@ class BudgetConfig(Config):
 
 class RateConfig(Config):
     """
-    At most so many requests and tokens within each minute, and so many requests at once.
-
-    `provider` and `model` narrow it down to what goes there.
+    Limits of requests and tokens per minute, and of concurrent requests; optionally for one provider or
+    model.
     """
 
     requests_per_minute: Rate | None = None
@@ -50,7 +45,7 @@ class RateConfig(Config):
 
 
 def _as_list(value: Any) -> Any:
-    """One alone may stand without its list."""
+    """Accept a single value in place of a list."""
     return (value,) if isinstance(value, Mapping | Config) else value
 
 
@@ -60,10 +55,11 @@ Rates = Annotated[tuple[RateConfig, ...], BeforeValidator(_as_list)]
 
 class TenantConfig(Config):
     """
-    Somebody who pays: a team, a customer, a project.
+    A team, a customer or a project that pays.
 
-    `models` (model ids or `provider/model`) and `tasks` are what its keys may use at most; None: everything.
-    `data_policy` binds every request of its keys; None: it adds nothing.
+    Attributes:
+        models, tasks: what its keys may use, models as model ids or `provider/model`; None: everything.
+        data_policy: applies to every request of its keys; None: adds nothing.
     """
 
     id: str = Field(pattern=TENANT_ID, max_length=64)

@@ -1,8 +1,8 @@
 """
-What changed between releases, as data: one row for each default, name or format that works differently now.
+The changes between releases, one row for each default, name or format that works differently now.
 
-`sekha check` names the rows that touch the configuration at hand, and docs/upgrading.md shows all of them; a
-test compares the two.
+`sekha check` lists the rows that affect the configuration, and docs/upgrading.md shows all of them; a test
+compares the two.
 """
 
 from collections.abc import Iterable
@@ -16,10 +16,12 @@ from serve_app.config.load import Loaded
 @dataclass(frozen=True, slots=True)
 class Change:
     """
-    One row.
+    One change.
 
-    `since` is the first release that works like this; `restores` is the setting that brings the old behaviour
-    back, or what to do where none does; `touches` says whether a configuration is affected.
+    Attributes:
+        since: the first release that works like this.
+        restores: the setting that restores the old behaviour, or what to do if there is none.
+        touches: returns whether a configuration is affected.
     """
 
     id: str
@@ -31,12 +33,12 @@ class Change:
 
     @property
     def is_everywhere(self) -> bool:
-        """Whether no configuration can settle it: what callers and operators see has changed."""
+        """Return whether it affects every configuration, because callers and operators see it."""
         return self.touches is affected.every
 
 
 def touching(loaded: Loaded, environ: Environ) -> tuple[Change, ...]:
-    """Return the rows that touch this configuration, in the order of the table."""
+    """Return the rows that affect this configuration, in the order of the table."""
     return tuple(change for change in CHANGES if change.touches(loaded, environ))
 
 
