@@ -4,7 +4,7 @@ Request bodies of `/v1`: parsed once, checked where the gateway itself must unde
 Everything else in a body passes through untouched, also fields nobody has heard of yet.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -40,18 +40,21 @@ STEERING = frozenset({
 
 # What people and their tools say may use any word: a function may well have a parameter called `api_key`.
 _CONTENT = frozenset({
-    "messages", "input", "instructions", "prompt", "functions", "response_format", "metadata",
+    "messages", "system", "input", "instructions", "prompt", "functions", "response_format", "metadata",
 })  # fmt: skip
 _CONTENT_WITHIN = {
-    "tools": frozenset({"function", "parameters", "input_schema", "custom"}),
+    "tools": frozenset({"function", "parameters", "input_schema", "input_examples", "custom"}),
     "text": frozenset({"schema"}),
+    "output_config": frozenset({"format"}),
 }
 
 _CONTAINERS = frozenset({dict, list})
 _LONGEST_PATH = 200
 
 
-_NO_PARAMETERS = frozenset({"model", "messages", "input", "provider", "models", "data_policy", *HINTS})
+_NO_PARAMETERS = frozenset(
+    {"model", "messages", "system", "input", "provider", "models", "data_policy", *HINTS}
+)
 
 
 def parameters_of(body: dict[str, Any]) -> dict[str, Any]:
@@ -115,11 +118,21 @@ def _refuse_below(name: str, value: dict[str, Any] | list[Any]) -> None:
                 inner for key, inner in here.items() if type(inner) in _CONTAINERS and key not in passed_over
             ]
         else:
-            raise _steering(_path_to(next(iter(STEERING.intersection(here))), here, name, value) or name)
+            raise _steering(path_to(next(iter(STEERING.intersection(here))), here, name, value) or name)
 
 
-def _path_to(key: str, owner: dict[str, Any], path: str, value: Any) -> str | None:
-    """The place of a key in a body of bounded depth, built only for a refusal; None: it is not below."""
+def path_to(key: str, owner: Mapping[str, Any], path: str, value: Any) -> str | None:
+    """
+    Return the place of a key in a body of bounded depth; None where its owner is not below.
+
+    It is built only for a refusal, so it searches.
+
+    Args:
+        key: the member at fault.
+        owner: the very object that has it.
+        path: the place of `value`.
+        value: what to search in.
+    """
     if value is owner:
         return f"{path}.{key}"
     steps: Iterable[tuple[str, Any]] = (
@@ -129,7 +142,7 @@ def _path_to(key: str, owner: dict[str, Any], path: str, value: Any) -> str | No
     )
     for step, inner in steps:
         if type(inner) in _CONTAINERS:
-            found = _path_to(key, owner, path[-_LONGEST_PATH:] + step, inner)
+            found = path_to(key, owner, path[-_LONGEST_PATH:] + step, inner)
             if found is not None:
                 return found
     return None

@@ -15,7 +15,7 @@ MOST_USES = 1000
 _SEARCHES = {"low": 1, "medium": 5, "high": 10}
 _COUNTED = re.compile(r"web_(search|fetch)_\d{8}")  # Anthropic's: they take `max_uses`
 _RUN_BY_CALLERS = re.compile(
-    r"function|custom|(computer|computer_use|bash|text_editor|str_replace_editor|str_replace_based_edit_tool"
+    r"function|custom|(computer|computer_use|browser|bash|text_editor|str_replace_editor|str_replace_based_edit_tool"
     r"|memory|local_shell|shell|apply_patch|tool_search)(_.*)?"
 )
 # Google's tools, by the member that holds their options: it counts whatever else the tool says of itself.

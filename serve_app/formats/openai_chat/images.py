@@ -8,6 +8,7 @@ from typing import Any
 
 from serve_app.errors import InvalidRequest
 
+MAX_IMAGE_MB = 20
 FORMATS = ("jpg", "jpeg", "png", "gif", "webp")
 
 # A link ends at a blank, at what may stand around it, and where the next one begins: one pass over a text.
@@ -70,7 +71,9 @@ def link_schemes(messages: Sequence[Any]) -> frozenset[str]:
     return frozenset(schemes - {"data"})
 
 
-def check_images(messages: Sequence[Any], max_image_mb: float = 20, param: str = "messages") -> int:
+def check_images(
+    messages: Sequence[Any], max_image_mb: float = MAX_IMAGE_MB, param: str = "messages"
+) -> int:
     """
     Count the image parts and refuse those that no model could look at: InvalidRequest 400 says which.
 
@@ -98,14 +101,18 @@ def _check_url(url: str, max_image_mb: float, param: str) -> None:
     kind = match["type"].lower() if match else ""
     if match is None or kind.partition("/")[0] != "image" or kind.partition("/")[2] not in FORMATS:
         raise _refused(f"a data: URI must be a base64 image in one of: {', '.join(FORMATS)}", param)
-    text = url[match.end() :]
+    check_base64(url[match.end() :], max_image_mb, param)
+
+
+def check_base64(text: str, max_image_mb: float = MAX_IMAGE_MB, param: str = "messages") -> None:
+    """Refuse the data of an image that is too large or does not decode: InvalidRequest 400."""
     if len(text) * 3 / 4 > max_image_mb * 1_000_000:
         size = len(text) * 3 / 4e6
         raise _refused(f"an image of {size:.1f} MB is over the limit of {max_image_mb:g} MB", param)
     try:
         base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise _refused("the base64 of a data: URI does not decode", param) from None
+        raise _refused("its base64 does not decode", param) from None
 
 
 def _refused(why: str, param: str) -> InvalidRequest:

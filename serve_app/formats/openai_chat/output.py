@@ -6,10 +6,11 @@ are compared without case, underscores and hyphens, also inside the objects that
 the largest value counts, and exactly one is sent on (`bounded`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from serve_app.formats.json_body import MOST_TOKENS, InvalidField, text, whole_number
+from serve_app.formats.field_checks import check_spelling
+from serve_app.formats.json_body import MOST_TOKENS, text, whole_number
 
 # Names as `_plain` leaves them.
 _LIMITS = frozenset({
@@ -69,7 +70,7 @@ class Output(NamedTuple):
 
 def read_output(body: dict[str, Any]) -> Output:
     """Return what the body says; raises InvalidField for a bound that is no whole number."""
-    _check_spelling(body)
+    check_spelling(body, _SPELLED)
     limit: int | None = None
     thinking, answers = 0, 1
     for path, name, key, holder, is_thinking in _options(body):
@@ -138,9 +139,3 @@ def _plain(key: str) -> str:
 
 def _count(path: str, value: Any, least: int) -> int | None:
     return whole_number({path: value}, path, least, MOST_TOKENS)
-
-
-def _check_spelling(body: Mapping[str, Any]) -> None:
-    for key in body:
-        if key not in _SPELLED and (usual := key.casefold()) in _SPELLED:
-            raise InvalidField(key, f"Write this field as '{usual}'", "extra_forbidden")
