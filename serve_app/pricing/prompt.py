@@ -72,8 +72,7 @@ def prompt_of(size: int, messages: Iterable[Mapping[str, Any]], has_tools: bool 
         while waiting:
             part = waiting.pop()
             kind = part.get("type")
-            if kind != "text":
-                waiting += _parts_within(part)
+            waiting += parts_within(part)
             if kind == "text" or not isinstance(kind, str):
                 continue
             if kind == "image_url":
@@ -90,6 +89,20 @@ def prompt_of(size: int, messages: Iterable[Mapping[str, Any]], has_tools: bool 
     return Prompt(max(0, size) + FRAME + has_tools * TOOL_FRAME, low, pictures, sound, unseen)
 
 
+def parts_within(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the parts that a part holds itself: the result of a tool, a document made of pieces."""
+    if part.get("type") == "text":  # as most of them are
+        return []
+    found: list[Mapping[str, Any]] = []
+    for holder in (part, part.get("source")):
+        content = holder.get("content") if isinstance(holder, Mapping) else None
+        if isinstance(content, Mapping):  # one part, as in the result of a fetch
+            found.append(content)
+        elif isinstance(content, list):
+            found += [inner for inner in content if isinstance(inner, Mapping)]
+    return found
+
+
 def most_tokens(prompt: Prompt, model_id: str, window: int | None) -> Tokens:
     """Return the most tokens that this model may count; `window` is its context window, None if unknown."""
     low, full = PICTURE_GPT_4O_MINI if "gpt-4o-mini" in model_id else PICTURE
@@ -99,19 +112,6 @@ def most_tokens(prompt: Prompt, model_id: str, window: int | None) -> Tokens:
         return tokens
     # The kinds differ in price, so each keeps as much as it could have on its own.
     return Tokens(*(min(count, window) for count in tokens))
-
-
-def _parts_within(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the nested parts: of a tool's result, or of a document made of pieces."""
-    source = part.get("source")
-    holders = (part, source) if isinstance(source, Mapping) else (part,)
-    return [
-        inner
-        for holder in holders
-        if isinstance(content := holder.get("content"), list)
-        for inner in content
-        if isinstance(inner, Mapping)
-    ]
 
 
 def _picture_bytes(part: Mapping[str, Any]) -> int:

@@ -14,7 +14,7 @@ The conversion of vendors' usage into counts that do not overlap.
 The vendor's sum of input tokens is authoritative: details that exceed it are reduced.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from math import ceil, isfinite
 from typing import Any
 
@@ -26,6 +26,9 @@ MOST = 10**12  # a larger count is a mistake, and would not fit into a ledger
 _READ = ("prompt_tokens", "input_tokens", "promptTokenCount", "prompt_eval_count")
 _WRITTEN = ("completion_tokens", "output_tokens", "candidatesTokenCount", "eval_count")
 
+_READ_FROM_CACHE = "cache_read_input_tokens"
+# Steps of an answer that Anthropic leaves out of the sums: it made the conversation shorter, or asked advice.
+_BESIDE_THE_SUMS = ("compaction", "advisor_message")
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 _PLAIN = frozenset(("prompt_tokens", "completion_tokens", "total_tokens", *_DETAILS))
 
@@ -46,7 +49,7 @@ def usage_of(reported: Mapping[str, Any] | None, service_tier: object = None) ->
     """
     if not reported:
         return None
-    tier = tier_of(reported.get("service_tier") or service_tier)
+    tier = _tier(reported, service_tier)
     try:
         if (wrong := _out_of_range(reported)) is not None:
             return wrong
@@ -56,6 +59,17 @@ def usage_of(reported: Mapping[str, Any] | None, service_tier: object = None) ->
     if searches := _searches(reported):
         usage = usage._replace(searches=searches)
     return usage if usage.total_tokens or usage.seconds or usage.images else None
+
+
+def message_usage(reported: Mapping[str, Any] | None) -> Usage | None:
+    """Read the usage of an answer in Anthropic's format, which may not mention a cache."""
+    return usage_of({_READ_FROM_CACHE: 0, **reported}) if reported else None
+
+
+def _tier(reported: Mapping[str, Any], service_tier: object) -> Tier:
+    """The tier that was given; Anthropic tells a faster speed beside it, and that has the price."""
+    faster = tier_of(reported.get("speed"))
+    return tier_of(reported.get("service_tier") or service_tier) if faster is Tier.STANDARD else faster
 
 
 def _out_of_range(reported: Mapping[str, Any]) -> Usage | None:
@@ -95,7 +109,7 @@ def _read(reported: Mapping[str, Any], tier: Tier) -> Usage:
         return _ollama(reported)
     if "prompt_tokens" in reported or "completion_tokens" in reported:
         return _openai_chat(reported, tier)
-    if "cache_read_input_tokens" in reported or "cache_creation_input_tokens" in reported:
+    if _READ_FROM_CACHE in reported or "cache_creation_input_tokens" in reported:
         return _anthropic(reported, tier)
     return _openai(reported, tier)
 
@@ -144,15 +158,34 @@ def _openai(reported: Mapping[str, Any], tier: Tier) -> Usage:
 
 
 def _anthropic(reported: Mapping[str, Any], tier: Tier) -> Usage:
+    usage = _anthropic_sums(reported, _sum)
+    steps = reported.get("iterations")
+    for step in steps if isinstance(steps, list) else ():
+        if isinstance(step, Mapping) and step.get("type") in _BESIDE_THE_SUMS:
+            more = _anthropic_sums(step, _part)
+            usage = Usage(
+                input=usage.input + more.input,
+                output=usage.output + more.output,
+                cached_read=usage.cached_read + more.cached_read,
+                cache_write_5m=usage.cache_write_5m + more.cache_write_5m,
+                cache_write_1h=usage.cache_write_1h + more.cache_write_1h,
+                reasoning=usage.reasoning + more.reasoning,
+            )
+    return usage._replace(tier=tier)
+
+
+def _anthropic_sums(reported: Mapping[str, Any], count: Callable[[Mapping[str, Any], str], int]) -> Usage:
     stored = _part(reported, "cache_creation_input_tokens")
     for_5m, for_1h = _held(stored, _details(reported, "cache_creation"))
+    written = count(reported, "output_tokens")
+    thoughts = min(written, _part(_details(reported, "output_tokens_details"), "thinking_tokens"))
     return Usage(
-        input=_sum(reported, "input_tokens"),
-        output=_sum(reported, "output_tokens"),
-        cached_read=_part(reported, "cache_read_input_tokens"),
+        input=count(reported, "input_tokens"),
+        output=written - thoughts,
+        cached_read=_part(reported, _READ_FROM_CACHE),
         cache_write_5m=for_5m,
         cache_write_1h=for_1h,
-        tier=tier,
+        reasoning=thoughts,
     )
 
 
