@@ -52,6 +52,7 @@ class Chunk(NamedTuple):
         is_needed: whether callers need it even where its text is empty: an end, a usage.
         answer_id: the id of the answer; None without one.
         usage: what the answer used; None where it is not reported here.
+        text_may_follow: whether a piece of text can come next; None: as it was before this chunk.
     """
 
     payload: dict[str, Any]
@@ -61,6 +62,7 @@ class Chunk(NamedTuple):
     is_needed: bool
     answer_id: str | None
     usage: Usage | None
+    text_may_follow: bool | None = None
 
 
 @runtime_checkable

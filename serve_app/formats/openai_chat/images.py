@@ -71,9 +71,7 @@ def link_schemes(messages: Sequence[Any]) -> frozenset[str]:
     return frozenset(schemes - {"data"})
 
 
-def check_images(
-    messages: Sequence[Any], max_image_mb: float = MAX_IMAGE_MB, param: str = "messages"
-) -> int:
+def check_images(messages: Sequence[Any], max_image_mb: float = MAX_IMAGE_MB, param: str = "messages") -> int:
     """
     Count the image parts and refuse those that no model could look at: InvalidRequest 400 says which.
 

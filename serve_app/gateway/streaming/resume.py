@@ -20,20 +20,30 @@ class SentText:
         format: the format of the stream.
         text: the whole text.
         id: the answer's id; None until it is known.
-        can_continue: False once there was more than plain text.
+        is_empty: whether there was nothing yet.
     """
 
     def __init__(self, format: ChatFormat) -> None:  # noqa: A002 (the field's name)
         self.format = format
         self.text = ""
         self.id: str | None = None
-        self.can_continue = True
+        self.is_empty = True
+        self._is_plain = True
+        self._text_may_follow = True
+
+    @property
+    def can_continue(self) -> bool:
+        """Return whether more text can follow: there was nothing but plain text, and it is still open."""
+        return self._is_plain and self._text_may_follow
 
     def listen(self, block: bytes) -> None:
         """Take note of a block of frames on its way to the caller."""
         for chunk in self.format.chunks(block):
             self.id = self.id or chunk.answer_id
-            self.can_continue = self.can_continue and chunk.is_plain
+            self.is_empty = False
+            self._is_plain = self._is_plain and chunk.is_plain
+            if chunk.text_may_follow is not None:
+                self._text_may_follow = chunk.text_may_follow
             self.text += chunk.text
 
 
@@ -44,6 +54,7 @@ class Continuation:
         self._format = sent.format
         self._known = sent.text
         self._id = sent.id
+        self._is_whole = sent.is_empty
         self._seen = 0
 
     @property
@@ -53,13 +64,16 @@ class Continuation:
 
     def feed(self, block: bytes) -> bytes:
         """Return what of this block is news. Raises Differs when it is another answer."""
+        if self._is_whole:  # the caller has nothing yet
+            return block
         return b"".join(map(self._frame, self._format.chunks(block)))
 
     def _frame(self, chunk: Chunk) -> bytes:
         if not chunk.is_plain:
             raise Differs
         text = self._rest(chunk.text)
-        if chunk.is_end and not self.has_caught_up:
+        is_over = chunk.is_end or (chunk.is_needed and chunk.text_may_follow is False)
+        if is_over and not self.has_caught_up:
             raise Differs
         return self._format.rewritten(chunk, text, self._id) if text or chunk.is_needed else b""
 

@@ -9,8 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from serve_app.formats.anthropic_messages.events import events_in
+from serve_app.formats.anthropic_messages.format import ANTHROPIC_MESSAGES
+from serve_app.formats.anthropic_messages.stream_conversion import answer_of
 from serve_app.formats.openai_chat.format import OPENAI_CHAT
 from serve_app.gateway.streaming.resume import Continuation, Differs, SentText
+from tests.unit.formats.anthropic_messages.samples import (
+    START,
+    STOP,
+    block_start,
+    block_stop,
+    delta,
+    end,
+    stream_of,
+)
 
 
 def frame(delta: dict[str, Any], chunk_id: str = "a", finish: str | None = None, index: int = 0) -> bytes:
@@ -128,3 +140,63 @@ def test_the_caller_has_the_whole_text_once_wherever_it_broke_off_and_however_it
 
     assert sent + text_of(news) == text
     assert going_on.has_caught_up
+
+
+def message_events(*texts: str) -> list[dict[str, Any]]:
+    return [
+        START,
+        {"type": "ping"},
+        block_start(0, type="text", text=""),
+        *(delta(0, "text_delta", text=text) for text in texts),
+        block_stop(0),
+        end(output_tokens=3),
+        STOP,
+    ]
+
+
+def told_message(*payloads: dict[str, Any]) -> SentText:
+    made = SentText(ANTHROPIC_MESSAGES)
+    for payload in payloads:
+        made.listen(stream_of(payload))
+    return made
+
+
+@given(st.text(min_size=1, max_size=20), st.integers(1, 20), st.lists(st.integers(0, 20)), st.integers(0, 9))
+def test_a_message_that_is_carried_on_is_a_stream_like_any_other(
+    text: str, broke_off: int, cuts: list[int], kept: int
+) -> None:
+    first = message_events(*pieces(text[:broke_off], cuts))[: 4 + kept]
+    first = [payload for payload in first if payload["type"] not in ("content_block_stop", "message_delta")]
+    first = [payload for payload in first if payload["type"] != "message_stop"]
+    made = told_message(*first)
+
+    news = Continuation(made).feed(stream_of(*message_events(*pieces(text, cuts))))
+
+    events = [*first, *events_in(news)]
+    assert answer_of(events)["content"] == [{"type": "text", "text": text}]
+    kinds = [e["type"] for e in events if e["type"] not in ("ping", "content_block_delta")]
+    assert kinds == [
+        *("message_start", "content_block_start", "content_block_stop", "message_delta", "message_stop"),
+    ]
+
+
+@pytest.mark.parametrize("sent", [1, 2, 5, 6])
+def test_a_message_is_carried_on_only_within_its_text(sent: int) -> None:
+    assert not told_message(*message_events("One")[:sent]).can_continue
+    assert told_message(*message_events("One")[:3]).can_continue
+    assert told_message(*message_events("One")[:4]).can_continue
+
+
+def test_a_message_of_which_nothing_was_sent_comes_as_it_is() -> None:
+    made = told_message({"type": "ping"})
+    block = stream_of(*message_events("One"))
+
+    assert made.can_continue
+    assert Continuation(made).feed(block) == block
+
+
+def test_a_block_that_ends_before_it_has_caught_up_is_another_answer() -> None:
+    made = told_message(*message_events("One two")[:4])
+
+    with pytest.raises(Differs):
+        Continuation(made).feed(stream_of(*message_events("One")[:5]))

@@ -1,0 +1,145 @@
+"""`POST /v1/messages`, as far as the gateway must understand it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from serve_app.formats.anthropic_messages.account_objects import refuse_account_objects, refuse_other_models
+from serve_app.formats.anthropic_messages.blocks import byte_length, image_data, link_scheme, text_length
+from serve_app.formats.anthropic_messages.fields import check_fields
+from serve_app.formats.anthropic_messages.messages import checked_blocks, messages_of, system_of
+from serve_app.formats.chat_request import ChatRequest, HostedTools
+from serve_app.formats.exact_json import dumps
+from serve_app.formats.json_body import BOM, cost_limit, parameters_of, parse_body, whole
+from serve_app.formats.openai_chat.hosted_tools import hosted_tools
+from serve_app.formats.openai_chat.images import images_in_text
+from serve_app.formats.openai_chat.request import LEFT_TO_US
+from serve_app.formats.openai_chat.thinking import asks_to_think
+from serve_app.formats.routing_fields import read_wishes
+from serve_app.pricing.prompt import Prompt, prompt_of
+from serve_app.pricing.usage import estimate_tokens
+
+FAST = "fast"  # a speed at another price: that of priority in other vendors' words
+
+
+class Content(NamedTuple):
+    """
+    What a request says.
+
+    Fields:
+        system: the instructions.
+        messages: the messages.
+        blocks: the blocks of both, at every depth.
+        tools: the tools that the request begins with.
+        added_tools: those that are defined within messages.
+    """
+
+    system: str | list[dict[str, Any]]
+    messages: list[dict[str, Any]]
+    blocks: list[Mapping[str, Any]]
+    tools: list[dict[str, Any]]
+    added_tools: list[dict[str, Any]]
+
+
+def read_messages(raw: bytes) -> ChatRequest:
+    """Parse and check; InvalidRequest (400, 413) and InvalidField (422) say what is wrong."""
+    raw = raw.removeprefix(BOM)
+    body = parse_body(raw)
+    content = _content_of(body)
+    limit = whole(body, "max_tokens") or 0
+    stream = bool(body.get("stream"))
+    return ChatRequest(
+        raw=raw,
+        model=body.get("model"),
+        stream=stream,
+        wants_usage=stream,
+        images=sum(block.get("type") == "image" for block in content.blocks),
+        input_tokens=estimate_tokens(_text_length(body, content)),
+        output_tokens=limit,
+        prompt=_prompt_of(len(raw), content),
+        output_limit=limit,
+        thinking=_thinking_in(body, limit),
+        tools=_hosted_tools(body, content),
+        service_tier=FAST if body.get("speed") == FAST else body.get("service_tier"),
+        writes_cache=_writes_cache(body, content),
+        thinks=asks_to_think(body) or bool((body.get("output_config") or {}).get("effort")),
+        preferred_model=body.get("preferred_model"),
+        require_vision=bool(body.get("require_vision")),
+        require_audio=bool(body.get("require_audio")),
+        max_cost=cost_limit(body),
+        context_size=whole(body, "context_size"),
+        written_images=images_in_text(content.messages) if body.get("model") in LEFT_TO_US else 0,
+        image_links=frozenset(scheme for block in content.blocks if (scheme := link_scheme(block))),
+        wishes=read_wishes(body),
+        parameters=parameters_of(body),
+    )
+
+
+def _content_of(body: dict[str, Any]) -> Content:
+    messages, system = messages_of(body), system_of(body)
+    check_fields(body)
+    blocks = checked_blocks(body)
+    content = Content(system, messages, blocks, body.get("tools") or [], _added_tools(blocks))
+    tools = [*content.tools, *content.added_tools]
+    refuse_account_objects(body, blocks, tools)
+    refuse_other_models(body, tools)
+    return content
+
+
+def _added_tools(blocks: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the definitions of tools that a conversation adds on its way."""
+    changes = (block["tool"] for block in blocks if isinstance(block.get("tool"), dict))
+    definitions = (change.get("definition") for change in changes)
+    return [definition for definition in definitions if isinstance(definition, dict)]
+
+
+def _prompt_of(size: int, content: Content) -> Prompt:
+    """Return what bounds the prompt; the data of a picture is no text, and the picture has a figure."""
+    holders = [message for message in content.messages if isinstance(message.get("content"), list)]
+    if isinstance(content.system, list):
+        holders.append({"content": content.system})
+    size -= sum(map(image_data, content.blocks))
+    return prompt_of(size, holders, bool(content.tools or content.added_tools))
+
+
+def _thinking_in(body: Mapping[str, Any], limit: int) -> int:
+    """Return how many tokens are asked for to think: a part of the limit, whatever the budget is."""
+    thinking = body.get("thinking") or {}
+    budget = whole(thinking, "budget_tokens") if thinking.get("type") == "enabled" else None
+    return max(0, min(budget or 0, limit - 1))
+
+
+def _hosted_tools(body: Mapping[str, Any], content: Content) -> HostedTools:
+    """
+    Return what the vendor may run itself.
+
+    A bound is written into the tools that a request begins with, but not into those within messages: a tool
+    without one there is unbounded.
+    """
+    found = hosted_tools(body)
+    if not content.added_tools:
+        return found
+    added = hosted_tools({"tools": content.added_tools})
+    without_bound = str(content.added_tools[0].get("type"))[:100] if added.lacks_uses else None
+    return found._replace(
+        searches=found.searches + added.searches,
+        fetched=found.fetched + added.fetched,
+        unbounded=found.unbounded or added.unbounded or without_bound,
+    )
+
+
+def _writes_cache(body: Mapping[str, Any], content: Content) -> bool:
+    if body.get("cache_control"):
+        return True
+    marked = (*content.tools, *content.blocks)
+    return any(part.get("cache_control") for part in marked)
+
+
+def _text_length(body: Mapping[str, Any], content: Content) -> int:
+    """Return the bytes of all that is read as text; tools and formats are read by the model as well."""
+    length = sum(map(text_length, content.blocks))
+    texts = (content.system, *(message.get("content") for message in content.messages))
+    length += sum(byte_length(text) for text in texts if isinstance(text, str))
+    if content.tools:
+        length += len(dumps(content.tools))
+    output_format = (body.get("output_config") or {}).get("format")
+    return length + (len(dumps(output_format)) if output_format else 0)
