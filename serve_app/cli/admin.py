@@ -1,4 +1,4 @@
-"""The admin API of a running gateway, for commands: what it says, or the reason why not and an exit."""
+"""The client of a running gateway's admin API, for commands; every error ends the command."""
 
 import asyncio
 import os
@@ -29,7 +29,9 @@ KeyFileOption = Annotated[
 
 
 class Admin:
-    """Speaks to one gateway with one admin's key. Every trouble ends the command, with exit code 1."""
+    """
+    Calls the admin API of one gateway with an admin's key. Every error ends the command with exit code 1.
+    """
 
     def __init__(self, url: str, key_file: Path | None = None) -> None:
         parts = urlsplit(url)
@@ -39,33 +41,35 @@ class Admin:
         self._key = _key(key_file)
 
     def get(self, *path: str, **query: str | int | float | None) -> Any:
-        """What stands at this path; each step of it is quoted."""
+        """Return the answer to a GET; each step of the path is quoted."""
         return self._ask("GET", path, None, query)
 
     def post(self, *path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The answer to a POST."""
+        """Return the answer to a POST."""
         return self._ask("POST", path, body, {})
 
     def found(self, *path: str) -> tuple[Any, str | None]:
-        """Return what stands at this path, None where there is nothing, and the ETag of the book."""
-        status, raw, epoch = self._told("GET", path, None, {}, None)
+        """Return the resource at this path, None if it does not exist, and the ETag of the runtime config."""
+        status, raw, etag = self._response("GET", path, None, {}, None)
         answer = _read(raw)
         if status == 404 and isinstance(answer, dict) and answer.get("code"):
-            return None, epoch
+            return None, etag
         if status >= 300:
             self._refused(status, answer)
-        return answer, epoch
+        return answer, etag
 
     def put(self, *path: str, body: Mapping[str, Any], if_match: str | None = None) -> Any:
-        """Return the answer to a PUT; `if_match` is the ETag of the book that it was worked out from."""
+        """
+        Return the answer to a PUT; `if_match` is the ETag of the runtime config that it was computed from.
+        """
         return self._ask("PUT", path, body, {}, if_match)
 
     def patch(self, *path: str, body: Mapping[str, Any], if_match: str | None = None) -> Any:
-        """Return the answer to a PATCH; `if_match` likewise."""
+        """Return the answer to a PATCH; `if_match` as in `put`."""
         return self._ask("PATCH", path, body, {}, if_match)
 
     def delete(self, *path: str) -> Any:
-        """The answer to a DELETE."""
+        """Return the answer to a DELETE."""
         return self._ask("DELETE", path, None, {})
 
     def _ask(
@@ -76,13 +80,13 @@ class Admin:
         query: Mapping[str, str | int | float | None],
         if_match: str | None = None,
     ) -> Any:
-        status, raw, _ = self._told(method, path, body, query, if_match)
+        status, raw, _ = self._response(method, path, body, query, if_match)
         answer = _read(raw)
         if status >= 300:
             self._refused(status, answer)
         return answer
 
-    def _told(
+    def _response(
         self,
         method: str,
         path: tuple[str, ...],
@@ -91,9 +95,9 @@ class Admin:
         if_match: str | None,
     ) -> tuple[int, bytes, str | None]:
         steps = "/".join(quote(step, safe="") for step in path)
-        told = {name: str(value) for name, value in query.items() if value is not None}
+        texts = {name: str(value) for name, value in query.items() if value is not None}
         try:
-            return asyncio.run(self._exchange(method, f"{self._url}{PREFIX}/{steps}", body, told, if_match))
+            return asyncio.run(self._exchange(method, f"{self._url}{PREFIX}/{steps}", body, texts, if_match))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             fail(
                 f"no gateway answers at {self._url} ({type(error).__name__}). Start one with 'sekha serve', "
@@ -113,7 +117,7 @@ class Admin:
         headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
         if if_match is not None:
             headers["If-Match"] = if_match
-        # Nothing follows a redirect: the key is for this gateway and for nobody else.
+        # Redirects are not followed, because the key is for this gateway only.
         async with (
             aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
             session.request(method, url, json=body, params=query, allow_redirects=False) as answer,
@@ -121,8 +125,8 @@ class Admin:
             return answer.status, await answer.read(), answer.headers.get("ETag")
 
     def _refused(self, status: int, answer: Any) -> NoReturn:
-        said = answer.get("message") or answer.get("detail") if isinstance(answer, dict) else None
-        message = str(said or f"HTTP {status}")
+        reason = answer.get("message") or answer.get("detail") if isinstance(answer, dict) else None
+        message = str(reason or f"HTTP {status}")
         if status == 401:
             message += (
                 f". Set {KEY_VARIABLE} (or --admin-key-file) to one of the keys that the gateway was started "
@@ -136,7 +140,9 @@ class Admin:
 
 
 def _key(file: Path | None) -> str:
-    """The admin's key, from a file or the environment; never from the command line, which others can read."""
+    """
+    Return the admin key from a file or the environment; never from the command line, which others can read.
+    """
     if file is not None:
         try:
             key = file.read_text(encoding="utf-8").strip()

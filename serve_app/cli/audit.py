@@ -1,4 +1,4 @@
-"""`sekha audit`: who changed what, and when."""
+"""`sekha audit`: the audit log."""
 
 from typing import Annotated
 
@@ -16,5 +16,5 @@ def audit(
     url: UrlOption = DEFAULT_URL,
     admin_key_file: KeyFileOption = None,
 ) -> None:
-    """Who changed what, and when, the newest first."""
+    """Show who changed what, and when; the newest first."""
     show_rows(Admin(url, admin_key_file).get("audit", limit=limit)["changes"], COLUMNS, form)

@@ -1,4 +1,4 @@
-"""`sekha breakers`: which providers are kept from requests, and letting one back in."""
+"""`sekha breakers`: the circuit breakers of providers."""
 
 import typer
 
@@ -16,9 +16,9 @@ breakers = typer.Typer(
 def list_breakers(
     form: FormatOption = Format.TABLE, url: UrlOption = DEFAULT_URL, admin_key_file: KeyFileOption = None
 ) -> None:
-    """Every provider's breaker."""
-    told = Admin(url, admin_key_file).get("breakers")["breakers"]
-    show_rows([{"provider": name, **breaker} for name, breaker in told.items()], COLUMNS, form)
+    """List every provider's breaker."""
+    found = Admin(url, admin_key_file).get("breakers")["breakers"]
+    show_rows([{"provider": name, **breaker} for name, breaker in found.items()], COLUMNS, form)
 
 
 @breakers.command()

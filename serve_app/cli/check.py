@@ -1,4 +1,4 @@
-"""`sekha check`: is this configuration good, and what does it say?"""
+"""`sekha check`: validate a configuration and show its effect."""
 
 import os
 import textwrap
@@ -27,7 +27,7 @@ from serve_app.providers.keys import key_of, missing_key
 
 
 def check(config: ConfigOption = None) -> None:
-    """Load the configuration as the gateway would, and show what it makes of it."""
+    """Load the configuration as the gateway would, and show its providers, models and prices."""
     loaded = configured(config)
     typer.echo(f"Configuration: {loaded.source}")
     try:
@@ -43,7 +43,7 @@ def check(config: ConfigOption = None) -> None:
 
 
 def tell_notes(loaded: Loaded) -> None:
-    """Print what was found, what may not do what it seems to, the keys in the store, and the price list."""
+    """Print the notes of loading, the advice, the keys in the store, and the price list."""
     for note in loaded.notes:
         _say(note)
     for note in advice(loaded.settings, os.environ):
@@ -60,7 +60,7 @@ def _say(sentence: str, colour: str | None = None) -> None:
 
 
 def _tell_changes(loaded: Loaded) -> None:
-    """Name the rows of docs/upgrading.md that touch this configuration."""
+    """Print the rows of docs/upgrading.md that affect this configuration."""
     rows = touching(loaded, os.environ)
     named = [row.id for row in rows if not row.is_everywhere]
     others = len(rows) - len(named)
@@ -85,13 +85,13 @@ def _models(settings: Settings, prices: dict[str, Price | None]) -> Table:
     for provider in settings.llm_providers:
         for model in provider.models:
             price = prices[f"{provider.id}/{model.model_id}"]
-            told = (_shown(price, output=False), _shown(price, output=True))
-            table.add_row(provider.id, model.model_id, model.task, *told)
+            prices_text = (_per_million(price, output=False), _per_million(price, output=True))
+            table.add_row(provider.id, model.model_id, model.task, *prices_text)
     return table
 
 
 def _note_a_missing_extra(settings: Settings) -> None:
-    """No error: the nodes that are to host the model may well have what this machine has not."""
+    """Print a note if vLLM is missing here; not an error, because other nodes may host the model."""
     hosts = [provider.id for provider in settings.llm_providers if provider.local is not None]
     if hosts and find_spec("vllm") is None:
         _say(
@@ -101,8 +101,8 @@ def _note_a_missing_extra(settings: Settings) -> None:
         )
 
 
-def _shown(price: Price | None, output: bool) -> str:
-    """Dollars per million tokens: a Price is nano-dollars per million, so only the unit changes."""
+def _per_million(price: Price | None, output: bool) -> str:
+    """Format a price as dollars per million tokens; a Price is nano-dollars per million."""
     if price is None:
         return "unknown"
     return f"{dollars(price.output if output else price.input):g}"

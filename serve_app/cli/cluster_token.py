@@ -1,8 +1,8 @@
 """
-The token of Ray's own ports: whoever has it may run code as this user, and nobody else may.
+The token of Ray's own ports, without which nobody can run code as this user.
 
 Ray reads `RAY_AUTH_TOKEN`, else the file of `RAY_AUTH_TOKEN_PATH`, else `~/.ray/auth_token`. A gateway uses
-what is there, so that this user's Python clients find their way in, and makes the last where there is none.
+an existing one, so that this user's Python clients can connect, and otherwise creates the last.
 """
 
 import os
@@ -19,14 +19,18 @@ MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PAT
 
 def require_token(environ: MutableMapping[str, str], folder: Path, insecure: bool) -> str | None:
     """
-    Have Ray require a token, and see to it that there is one.
+    Make Ray require a token, and create one if there is none.
 
     Args:
-        environ: what Ray will read; changed.
-        folder: where a token is kept if the home folder cannot be used.
-        insecure: leave an environment that switches the token off as it is.
+        environ: the environment that Ray will read; changed.
+        folder: where to keep the token if the home folder cannot be used.
+        insecure: accept an environment that switches the token off.
 
-    Returns a warning for the operator, if there is reason for one. Raises ConfigError.
+    Returns:
+        A warning for the operator; None: there is no reason for one.
+
+    Raises:
+        ConfigError: the token is switched off without `insecure`, or its file cannot be used.
     """
     mode = environ.get(MODE, "").strip().lower()
     if mode not in ("", "token"):
@@ -67,7 +71,7 @@ def _refuse_without_token(file: Path) -> None:
 
 
 def _keep_or_make(file: Path) -> None:
-    """Raises OSError where there is no token and none can be written."""
+    """Keep the token in this file, or create it. Raises OSError if it cannot be written."""
     file.parent.mkdir(mode=0o700, exist_ok=True)
     try:
         about = file.stat()
@@ -75,7 +79,7 @@ def _keep_or_make(file: Path) -> None:
         _make(file)
         return
     if about.st_uid == os.getuid() and stat.S_IMODE(about.st_mode) & 0o077:
-        file.chmod(0o600)  # Ray writes it as the umask allows: for all to read
+        file.chmod(0o600)  # Ray writes it with the umask's permissions, readable by all
     if not file.read_text(encoding="utf-8").strip():
         file.unlink()
         _make(file)

@@ -1,4 +1,4 @@
-"""The configuration a command works on, or a message and an exit."""
+"""The configuration of a command, or an error message and an exit."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ ConfigOption = Annotated[
 
 
 def configured(config: Path | None) -> Loaded:
-    """Load, or say what is wrong and exit with 2."""
+    """Load the configuration; print the error and exit with 2 if it is invalid."""
     try:
         return load(config, os.environ)
     except ConfigError as error:
@@ -26,6 +26,6 @@ def configured(config: Path | None) -> Loaded:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Say what is wrong and exit."""
+    """Print an error message and exit."""
     typer.secho(f"sekha: {message}", err=True, fg=typer.colors.RED)
     raise typer.Exit(code)

@@ -1,7 +1,7 @@
 """
-Two places to write to: the console, for what a person or a log collector reads, and files for the rest.
+The two outputs of a gateway: the console, for people and log collectors, and files for the rest.
 
-Ray writes to its driver's stdout and stderr, also from C++, and hands over the lines of all its workers. Here
+Ray writes to its driver's stdout and stderr, also from C++, and forwards the lines of all its workers. Here
 these go to a file. The gateway's own lines, JSON objects, go to a file of their own and, once the gateway is
 ready, to the console's stderr: as they are, without Ray's prefix.
 """
@@ -16,13 +16,13 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, TextIO
 
-LARGEST_FILE = 64 * 2**20  # bytes; the one before it is kept as well
-HELD_LINES = 1000  # of the console, until the gateway is ready
-_OURS = ('{"time":', '"logger":"sekha')  # `observability/logs.py` writes these
+LARGEST_FILE = 64 * 2**20  # bytes; the previous file is kept as well
+HELD_LINES = 1000  # lines kept until the gateway is ready
+_OURS = ('{"time":', '"logger":"sekha')  # as written by `observability/logs.py`
 
 
 class Console:
-    """The stdout and stderr that this process was given, whatever becomes of them later."""
+    """The original stdout and stderr of this process, which stay usable when they are redirected."""
 
     def __init__(self) -> None:
         self._out = _copy_of(sys.stdout)
@@ -30,36 +30,36 @@ class Console:
         self._held: list[str] | None = []
 
     def say(self, text: str) -> None:
-        """Tell a person. A terminal that is gone hears nothing."""
+        """Print a line; ignored if the terminal is gone."""
         _write(self._out, text)
 
     def complain(self, text: str) -> None:
-        """Tell a person that something is wrong."""
+        """Print an error."""
         _write(self._err, text)
 
     def log(self, line: str) -> None:
-        """Show a line of the gateway's log; before `release`, keep it until then."""
+        """Print a line of the gateway's log; before `release`, keep it until then."""
         if self._held is None:
             _write(self._err, line)
         elif len(self._held) < HELD_LINES:
             self._held.append(line)
 
     def release(self) -> None:
-        """Show the lines that were kept."""
+        """Print the kept lines."""
         held, self._held = self._held or [], None
         for line in held:
             _write(self._err, line)
 
 
 class LogFiles:
-    """The files that a run of the gateway writes: its own lines, and what Ray and its processes say."""
+    """The log files of a run: the gateway's own lines, and the output of Ray and its processes."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.gateway = folder / f"gateway-{port}.jsonl"
         self.ray = folder / f"ray-{port}.log"
 
     def redirect(self) -> None:
-        """Send what this process writes to stdout and stderr to Ray's file from now on. Raises OSError."""
+        """Redirect this process's stdout and stderr to Ray's file. Raises OSError."""
         self.ray.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.ray.exists():
             self.ray.replace(self.ray.with_name(f"{self.ray.name}.1"))
@@ -72,7 +72,7 @@ class LogFiles:
 
 
 class WorkerLines:
-    """Sorts what Ray hands over from its workers: the gateway's lines, and the rest."""
+    """Separates the lines that Ray forwards from its workers: the gateway's, and the rest."""
 
     def __init__(self, files: LogFiles, console: Console) -> None:
         self._console = console
@@ -82,11 +82,11 @@ class WorkerLines:
         )
 
     def __call__(self, batch: Mapping[str, Any]) -> None:
-        """Take one batch, as Ray's dispatcher has it."""
-        if batch.get("pid") == "autoscaler":  # nothing is scaled here, and it says so every few seconds
+        """Write one batch from Ray's dispatcher."""
+        if batch.get("pid") == "autoscaler":  # repeats every few seconds that nothing is scaled
             return
         lines: Sequence[str] = batch.get("lines") or ()
-        with suppress(OSError):  # a full disk; Ray would hand over nothing ever after
+        with suppress(OSError):  # a full disk; after an exception Ray would forward nothing more
             self._sort(lines, str(batch.get("actor_name") or batch.get("pid")))
 
     def _sort(self, lines: Sequence[str], source: str) -> None:
@@ -102,9 +102,9 @@ class WorkerLines:
 
 def begin_anew_above(most: int, file: int, path: Path) -> None:
     """
-    Empty a file of more than `most` bytes, and keep what was in it as `.1`.
+    Empty a file of more than `most` bytes, and keep its content as `.1`.
 
-    It is emptied where it is, because others hold it open and go on appending. Raises OSError.
+    It is truncated in place, because other processes have it open and append to it. Raises OSError.
     """
     if os.fstat(file).st_size > most:
         kept = path.with_name(f"{path.name}.1")

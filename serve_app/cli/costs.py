@@ -1,4 +1,4 @@
-"""`sekha costs`: what was spent, by day, provider, model, tenant or key."""
+"""`sekha costs`: spending by day, provider, model, tenant or key."""
 
 from typing import Annotated
 
@@ -21,10 +21,10 @@ def costs(
     url: UrlOption = DEFAULT_URL,
     admin_key_file: KeyFileOption = None,
 ) -> None:
-    """What was spent, in US dollars."""
+    """Show what was spent, in US dollars."""
     columns = [name for name in (part.strip() for part in by.split(",")) if name]
-    told = Admin(url, admin_key_file).get("costs", since=since, until=until, by=",".join(columns))
-    show_rows(told["breakdown"], [*columns, *FIGURES], form)
+    report = Admin(url, admin_key_file).get("costs", since=since, until=until, by=",".join(columns))
+    show_rows(report["breakdown"], [*columns, *FIGURES], form)
     if form is Format.TABLE:
-        hours = f", ${told['vllm_hours']:.6f} of it for vLLM's hours" if told["vllm_hours"] else ""
-        typer.echo(f"Total ${told['total']:.6f}{hours}")
+        hours = f", ${report['vllm_hours']:.6f} of it for vLLM's hours" if report["vllm_hours"] else ""
+        typer.echo(f"Total ${report['total']:.6f}{hours}")

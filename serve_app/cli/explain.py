@@ -1,4 +1,4 @@
-"""`sekha explain`: where would this request go, and why not elsewhere?"""
+"""`sekha explain`: the plan for a request, with the reason for each target."""
 
 import os
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ def explain(
     _refuse_unknown(settings, names, down or [])
     falls_back = settings.routing.auto_fallback
     limits = [limit for limit in (max_cost, settings.routing.max_cost_per_request) if limit is not None]
-    wanted = Requirements(
+    requirements = Requirements(
         task=task,
         preferred_model=prefer,
         named=tuple(dict.fromkeys(model or ())),
@@ -81,13 +81,13 @@ def explain(
     targets = local_at(targets_of(settings), settings, BackendState())
     conditions = TargetStats(prices_of(settings, os.environ).get, frozenset(down or ()).__contains__)
     plan = make_plan(
-        wanted,
+        requirements,
         targets,
         conditions,
-        _strategy(settings, targets, wanted),
+        _strategy(settings, targets, requirements),
         Random(0),
         defaults_by_task(settings.default_models),
-        _full_purse(settings),
+        _unspent_budgets(settings),
     )
     show(_table(plan, conditions))
     if not plan.ordered:
@@ -95,15 +95,15 @@ def explain(
         raise typer.Exit(CANNOT_START)
 
 
-def _strategy(settings: Settings, targets: Sequence[Target], wanted: Requirements) -> Strategy:
+def _strategy(settings: Settings, targets: Sequence[Target], requirements: Requirements) -> Strategy:
     try:
-        return Strategies(settings.routing, targets).for_(wanted)
+        return Strategies(settings.routing, targets).for_(requirements)
     except ConfigError as error:
         fail(str(error), CANNOT_START)
 
 
-def _full_purse(settings: Settings) -> BudgetFilter:
-    """The budgets for everyone as if nothing had been spent of them: a command asks no running gateway."""
+def _unspent_budgets(settings: Settings) -> BudgetFilter:
+    """Return the default caller's budgets with nothing spent, because no running gateway is asked."""
     now = SystemClock().now()
 
     def refusal(limit: Limit, amount: int) -> LimitReached | None:
@@ -115,14 +115,14 @@ def _full_purse(settings: Settings) -> BudgetFilter:
     )
 
 
-def _refuse_unknown(settings: Settings, wanted: list[str], down: list[str]) -> None:
+def _refuse_unknown(settings: Settings, requested: list[str], down: list[str]) -> None:
     providers = [provider.id for provider in settings.llm_providers]
     models = [target.model_id for target in targets_of(settings)]
     names = [target.name for target in targets_of(settings)]
     strangers = [name for name in down if name not in providers]
     if strangers:
         fail(f"unknown provider '{strangers[0]}'; configured: {', '.join(providers)}", CANNOT_START)
-    for model in wanted:
+    for model in requested:
         if model not in (*models, *names):
             fail(f"unknown model '{model}'; configured: {', '.join(dict.fromkeys(models))}", CANNOT_START)
 
@@ -144,5 +144,5 @@ def _table(plan: Plan, conditions: TargetStats) -> Table:
 
 
 def _facts(target: Target, cost: int | None) -> tuple[str, str, str, str]:
-    shown = "unknown" if cost is None else f"${dollars(cost):.6f}"
-    return target.name, target.provider_type, str(target.priority), shown
+    amount = "unknown" if cost is None else f"${dollars(cost):.6f}"
+    return target.name, target.provider_type, str(target.priority), amount

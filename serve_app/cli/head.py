@@ -1,8 +1,8 @@
 """
-The gateway's own process: it starts Ray and the deployments, watches over Ray, and stops both.
+The gateway's own process, which starts Ray and the deployments, monitors Ray, and stops both.
 
-It runs in a session of its own, below the process that `supervisor.py` describes. If that one is killed, this
-one notices, stops as usual, and then ends what is left itself.
+It runs in a session of its own, below the process in `supervisor.py`. If that one is killed, this one
+notices, stops as usual, and then ends the remaining processes itself.
 """
 
 import logging
@@ -28,14 +28,14 @@ from serve_app.errors import ConfigError
 
 APP_NAME = "sekha"
 FAILED = 1
-THIS_MACHINE = "127.0.0.1"  # for replicas and Ray; HAProxy listens where callers may come from
+THIS_MACHINE = "127.0.0.1"  # for replicas and Ray; HAProxy listens on the configured address
 SERVE_STOPS_WITHIN_S = 4.0
-RAY_ENDS_WITHIN_S = 1.0  # of `ray.shutdown`; what it leaves is ended anyway
+RAY_ENDS_WITHIN_S = 1.0  # for `ray.shutdown`; remaining processes are ended afterwards
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be started, and where it writes."""
+    """The settings and the outputs of a run."""
 
     settings: Settings
     host: str
@@ -46,7 +46,7 @@ class Plan:
 
 
 class _Stopped(BaseException):
-    """A signal came while the gateway was still starting."""
+    """A signal arrived while the gateway was starting."""
 
 
 def run_gateway(plan: Plan, supervisor: int, ready: Callable[[], None]) -> int:
@@ -58,7 +58,8 @@ def run_gateway(plan: Plan, supervisor: int, ready: Callable[[], None]) -> int:
         supervisor: a pipe that ends when the supervisor does.
         ready: called once the gateway answers.
 
-    Returns the exit status.
+    Returns:
+        The exit status.
     """
     stop = _Stop(supervisor)
     stop.take_over()
@@ -78,10 +79,10 @@ def run_gateway(plan: Plan, supervisor: int, ready: Callable[[], None]) -> int:
     except ConfigError as error:
         status = CANNOT_START
         plan.console.complain(f"sekha: {error}")
-    except Exception as error:  # whatever Ray says, the caller of a command wants the reason
+    except Exception as error:  # any error of Ray: the command prints the reason
         status = FAILED
         logging.getLogger("ray").exception("the gateway cannot start")
-        reason = getattr(error, "cause", None) or error  # without the traceback of a process of Ray's
+        reason = getattr(error, "cause", None) or error  # without the traceback of one of Ray's processes
         plan.console.complain(f"sekha: cannot start: {reason}\nSee {plan.files.ray} for details.")
     if not death:
         _shut_down()
@@ -105,7 +106,7 @@ def _start(plan: Plan, stop: "_Stop") -> None:
 
     refuse_without_extras(plan.settings)
     import_plugins(plan.settings)
-    logging.basicConfig(level=logging.INFO)  # of this process; Ray's file has it
+    logging.basicConfig(level=logging.INFO)  # for this process, whose output goes to Ray's file
     global_worker_stdstream_dispatcher.add_handler("sekha", WorkerLines(plan.files, plan.console))
     here: dict[str, Any] = {"_node_ip_address": THIS_MACHINE}
     if not os.environ.get("RAY_TMPDIR"):
@@ -131,8 +132,8 @@ class _Stop:
     """
     SIGTERM, or the end of the supervisor, as one event.
 
-    While the gateway is still starting they end the start. Ray puts handlers of its own in place when it
-    starts, so ours are put back afterwards.
+    During the start they abort it. Ray installs handlers of its own when it starts, so these are installed
+    again afterwards.
     """
 
     def __init__(self, supervisor: int) -> None:
@@ -142,12 +143,15 @@ class _Stop:
         threading.Thread(target=self._miss, args=(supervisor,), daemon=True).start()
 
     def take_over(self) -> None:
-        """Put our handlers in place."""
+        """Install the signal handlers."""
         signal.signal(signal.SIGTERM, self._hear)
-        signal.signal(signal.SIGINT, lambda *_: None)  # the supervisor's to hear
+        signal.signal(signal.SIGINT, lambda *_: None)  # handled by the supervisor
 
     def wait_or(self, look: Callable[[], str]) -> str:
-        """Wait for the wish to stop, and return nothing; or what a look finds, as soon as it does."""
+        """
+        Wait until the gateway should stop; return an empty text, or as soon as there is one, the result of
+        `look`.
+        """
         self._starting = False
         while not self._came.wait(LOOKS_EVERY_S):
             if (found := look()) and not self._came.is_set():
@@ -169,7 +173,7 @@ class _Stop:
 
 
 def _looking_at(plan: Plan) -> Callable[[], str]:
-    """Return what tells, time and again, which part of the platform is gone for good."""
+    """Return a function that tells which part of the platform has died; empty: none."""
     vital = Vital(f"{plan.host}:{plan.port}")
     return lambda: vital.what_died(time.monotonic(), _ended(), is_refused(plan.host, plan.port))
 
@@ -183,27 +187,27 @@ def is_loopback(host: str) -> bool:
 
 
 def _drain() -> None:
-    """Wait until nothing is in flight any more, for at most `DRAIN_FOR_S`."""
+    """Wait until no request is in flight, for at most `DRAIN_FOR_S`."""
     import ray
     from ray.exceptions import RayError
 
     from serve_app.deployments.control import NAMESPACE, name_of
 
     until = time.monotonic() + DRAIN_FOR_S
-    time.sleep(REPORT_EVERY_S + 0.2)  # by then every router has told what it has in flight
+    time.sleep(REPORT_EVERY_S + 0.2)  # until every router has reported its requests in flight
     while time.monotonic() < until:
         try:
             control = ray.get_actor(name_of(APP_NAME), namespace=NAMESPACE)
             gauges = ray.get(control.totals.remote(), timeout=2).gauges
         except (RayError, ValueError):
-            return  # nobody knows; nothing to wait for
+            return  # unknown, so there is nothing to wait for
         if not any(gauges.values()):
             return
         time.sleep(0.25)
 
 
 def _shut_down() -> None:
-    """Have Serve and Ray end what they started, as far as they do so in time. Ray may be gone meanwhile."""
+    """Stop Serve and Ray, each within a time limit. Ray may have died already."""
     if "ray" not in sys.modules:
         return
     import ray
@@ -214,7 +218,9 @@ def _shut_down() -> None:
 
 
 def _in_time(step: Callable[[], None], within_s: float) -> None:
-    """Take a step of the end, but for no longer than this, nor without Ray: its calls then wait a minute."""
+    """
+    Run a step of the shutdown with a time limit, and not without Ray, whose calls would then wait a minute.
+    """
     import ray
 
     if not ray.is_initialized():

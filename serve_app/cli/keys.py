@@ -1,4 +1,4 @@
-"""`sekha keys`: make, look at and revoke keys while the gateway runs."""
+"""`sekha keys`: create, show and revoke keys at run time."""
 
 import re
 import time
@@ -9,8 +9,7 @@ import typer
 from serve_app.caller import Role
 from serve_app.cli.admin import DEFAULT_URL, FAILED, Admin, KeyFileOption, UrlOption
 from serve_app.cli.configured import fail
-from serve_app.cli.rows import Format, FormatOption, show_rows, timestamp
-from serve_app.cli.wanted import (
+from serve_app.cli.limit_options import (
     BudgetsOption,
     DataPolicyOption,
     ModelsOption,
@@ -19,6 +18,7 @@ from serve_app.cli.wanted import (
     TokensOption,
     limits_of,
 )
+from serve_app.cli.rows import Format, FormatOption, show_rows, timestamp
 
 COLUMNS = ("id", "tenant", "role", "state", "budgets", "rates", "models", "tasks", "expires", "note")
 SECONDS = {"m": 60, "h": 3600, "d": 86_400}
@@ -42,7 +42,7 @@ def create(
     url: UrlOption = DEFAULT_URL,
     admin_key_file: KeyFileOption = None,
 ) -> None:
-    """Make a key and print it: once, nobody can show it again."""
+    """Create a key and print it. It is shown only once."""
     body: dict[str, Any] = {"tenant": tenant, "role": role, "note": note, **limits_of(budget, rpm, tpm)}
     chosen = {"id": id, "models": model or None, "tasks": task or None, "expires_at": _end(expires)}
     chosen["data_policy"] = data_policy
@@ -58,26 +58,26 @@ def create(
 def list_keys(
     form: FormatOption = Format.TABLE, url: UrlOption = DEFAULT_URL, admin_key_file: KeyFileOption = None
 ) -> None:
-    """All keys that were made, the revoked ones too."""
+    """List all keys, with the revoked ones."""
     found = Admin(url, admin_key_file).get("keys")["keys"]
     show_rows([_row(key) for key in found], COLUMNS, form)
 
 
 @keys.command("show")
 def show_key(id: str, url: UrlOption = DEFAULT_URL, admin_key_file: KeyFileOption = None) -> None:  # noqa: A002
-    """Everything about one key but the key."""
+    """Show everything about a key except the key itself."""
     show_rows([_row(Admin(url, admin_key_file).get("keys", id))], (), Format.JSON)
 
 
 @keys.command()
 def revoke(id: str, url: UrlOption = DEFAULT_URL, admin_key_file: KeyFileOption = None) -> None:  # noqa: A002
-    """Refuse a key from now on, everywhere and for ever."""
+    """Revoke a key, everywhere and permanently."""
     gone = Admin(url, admin_key_file).delete("keys", id)
     typer.echo(f"Key '{gone['id']}' is revoked.")
 
 
 def _row(key: dict[str, Any]) -> dict[str, Any]:
-    """The key as the gateway tells it, its times readable, and whether it is good."""
+    """Return the key with readable times and its state."""
     expires, gone = key.get("expires_at"), key.get("revoked_at")
     state = "revoked" if gone is not None else "expired" if expires and expires <= time.time() else "good"
     return {**key, "state": state, "expires": timestamp(expires), "revoked": timestamp(gone)}
@@ -86,7 +86,7 @@ def _row(key: dict[str, Any]) -> dict[str, Any]:
 def _end(expires: str | None) -> float | None:
     if expires is None:
         return None
-    told = re.fullmatch(r"(\d{1,6})([mhd])", expires)
-    if told is None:
+    match = re.fullmatch(r"(\d{1,6})([mhd])", expires)
+    if match is None:
         fail(f"'{expires}' is not a duration; write 30m, 12h or 90d", FAILED)
-    return time.time() + int(told[1]) * SECONDS[told[2]]
+    return time.time() + int(match[1]) * SECONDS[match[2]]

@@ -1,4 +1,4 @@
-"""`sekha limits`: every budget and rate, and how it stands."""
+"""`sekha limits`: the status of every budget and rate."""
 
 from serve_app.cli.admin import DEFAULT_URL, Admin, KeyFileOption, UrlOption
 from serve_app.cli.rows import Format, FormatOption, show_rows, timestamp
@@ -9,6 +9,6 @@ COLUMNS = ("id", "unit", "window", "amount", "used", "on_loan", "left", "begins_
 def limits(
     form: FormatOption = Format.TABLE, url: UrlOption = DEFAULT_URL, admin_key_file: KeyFileOption = None
 ) -> None:
-    """Every budget and rate, and how it stands: used, on loan to routers, left."""
-    told = Admin(url, admin_key_file).get("limits")["limits"]
-    show_rows([{**limit, "begins_anew": timestamp(limit["resets_at"])} for limit in told], COLUMNS, form)
+    """List every budget and rate: used, on loan to routers, left."""
+    found = Admin(url, admin_key_file).get("limits")["limits"]
+    show_rows([{**limit, "begins_anew": timestamp(limit["resets_at"])} for limit in found], COLUMNS, form)

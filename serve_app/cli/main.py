@@ -1,4 +1,4 @@
-"""`sekha`: run the gateway, look into a configuration, and operate a gateway that runs."""
+"""The `sekha` command: run the gateway, inspect a configuration, and operate a running gateway."""
 
 from typing import Annotated
 
@@ -24,8 +24,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_given: bool) -> None:
+    if is_given:
         typer.echo(__version__)
         raise typer.Exit
 
@@ -37,7 +37,7 @@ def options(
         typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
-    """Run the gateway, look into a configuration, and operate a gateway that runs."""
+    """Run the gateway, inspect a configuration, and operate a running gateway."""
 
 
 app.command()(serve)

@@ -1,4 +1,4 @@
-"""`sekha prices`: which price list counts, how old it is, and giving the gateway a newer one."""
+"""`sekha prices`: show the price list and its age, and update it."""
 
 import asyncio
 import os
@@ -46,7 +46,7 @@ prices = typer.Typer(name="prices", help="Show the price list, or take a newer o
 def show_prices(
     context: typer.Context, config: ConfigOption = None, form: FormatOption = Format.TABLE
 ) -> None:
-    """Show the list's date and age, and what each configured model costs in US dollars."""
+    """Show the list's date and age, and the cost of each configured model in US dollars."""
     if context.invoked_subcommand is not None:
         return
     settings = configured(config).settings
@@ -65,7 +65,7 @@ def update(
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Take a newer price list: it counts from the next start, until `sekha prices reset`."""
+    """Store a newer price list, which counts from the next start, until `sekha prices reset`."""
     settings = configured(config).settings
     given = asyncio.run(_fetched(source)) if "://" in source else _read(Path(source))
     try:
@@ -85,7 +85,7 @@ def update(
 
 @prices.command()
 def reset(config: ConfigOption = None) -> None:
-    """Take the stored list away: the bundled one counts from the next start."""
+    """Remove the stored list; the bundled one counts from the next start."""
     path = operators_list(configured(config).settings, os.environ)
     if path is None:
         typer.echo("No price list is stored; the bundled one applies.")
@@ -95,7 +95,7 @@ def reset(config: ConfigOption = None) -> None:
 
 
 def note_of_list(settings: Settings, environ: Mapping[str, str], today: date) -> str:
-    """Say in one line which list counts, and how old it is."""
+    """Return one line about the list that counts, and its age."""
     path = operators_list(settings, environ)
     try:
         facts = _bundled() if path is None else facts_of(path)
@@ -137,7 +137,7 @@ def _read(path: Path) -> _Given:
 
 
 async def _fetched(address: str) -> _Given:
-    """The bytes behind an address; a redirect is not followed, for it may lead to where no https protects."""
+    """Fetch an address; redirects are not followed, because they may lead to an address without https."""
     parts = urlsplit(address)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         fail(f"'{address}' must be a file, or begin with https://", FAILED)
@@ -177,7 +177,7 @@ def _day(text: str) -> date:
 
 
 def _kept(settings: Settings, contents: bytes) -> Path:
-    """Store the list whole or not at all."""
+    """Store the list completely or not at all."""
     try:
         path = stored_list(settings.storage, os.environ)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -199,7 +199,7 @@ def _kept(settings: Settings, contents: bytes) -> Path:
 def _prices(settings: Settings) -> dict[str, Price | None]:
     try:
         return prices_of(settings, os.environ)
-    except ConfigError:  # what is stored is damaged, and is about to be replaced, or said by note_of_list
+    except ConfigError:  # the stored list is damaged; it will be replaced, or reported by note_of_list
         return dict.fromkeys(prices_of(settings))
 
 

@@ -1,9 +1,9 @@
 """
-The processes of this machine, and which of them belong to one run of `sekha serve`.
+The processes of this machine, and those of one run of `sekha serve`.
 
-A run has a folder, whose path every process that it starts inherits in `RUN_VARIABLE`. A process that wipes
-its environment is known by its session: the kernel gives a session's number to nobody else as long as one
-process of it lives. Read from /proc; where there is none (not Linux), nothing is found and nothing is ended.
+A run has a folder, whose path every process that it starts inherits in `RUN_VARIABLE`. A process that clears
+its environment is recognized by its session: the kernel does not reuse a session's number while one of its
+processes lives. Read from /proc; without it (not Linux) no process is found and none is ended.
 """
 
 import os
@@ -27,8 +27,8 @@ class Process:
     One process of this user.
 
     Attributes:
-        started: when it started, in clock ticks since the machine did; with `pid`, the same process for sure.
-        run: the folder of the run that it belongs to, as its environment says.
+        started: when it started, in clock ticks since boot; identifies the process together with `pid`.
+        run: the folder of its run, from its environment.
     """
 
     pid: int
@@ -44,7 +44,7 @@ def running() -> list[Process]:
 
 
 def process_of(pid: int) -> Process | None:
-    """Return the process of that number; None when there is none, or it is a zombie or somebody else's."""
+    """Return the process with this pid; None if there is none, or it is a zombie or another user's."""
     with suppress(OSError, ValueError):
         folder = _PROC / str(pid)
         if folder.stat().st_uid != os.getuid():
@@ -66,7 +66,7 @@ def members(
     Args:
         processes: those of this user.
         run: the run's folder.
-        session: a session that is the run's for sure, because its leader is a child of the caller.
+        session: a session that is known to be the run's, because its leader is a child of the caller.
         spare: process ids that are left out.
     """
     found = list(processes)
@@ -81,24 +81,25 @@ def members(
 
 def end(find: Callable[[], list[Process]], within_s: float) -> list[Process]:
     """
-    End what is found, also what is started meanwhile: politely first, then for good.
+    End the found processes, and those started meanwhile: first by SIGTERM, then by SIGKILL.
 
-    Returns the processes that were still there after `within_s`; normally none.
+    Returns:
+        The processes that remain after `within_s` seconds; normally none.
     """
     begun = time.monotonic()
-    told: set[Process] = set()
-    while (left := find()) and time.monotonic() - begun < within_s:
+    signalled: set[Process] = set()
+    while (remaining := find()) and time.monotonic() - begun < within_s:
         late = time.monotonic() - begun > POLITE_S
-        for process in left:
-            if late or process not in told:
+        for process in remaining:
+            if late or process not in signalled:
                 _tell(process, signal.SIGKILL if late else signal.SIGTERM)
-        told.update(left)
+        signalled.update(remaining)
         time.sleep(0.05)
-    return left
+    return remaining
 
 
 def listener_on(port: int) -> Process | None:
-    """Return this user's process that listens on a TCP port; None when there is none that can be seen."""
+    """Return this user's process that listens on a TCP port; None if there is none, or it cannot be seen."""
     inodes = set(_inodes_of(port))
     if not inodes:
         return None
@@ -122,7 +123,7 @@ def _run_of(folder: Path) -> str | None:
 
 
 def _tell(process: Process, number: signal.Signals) -> None:
-    """Send a signal, unless the process has ended and its number is somebody else's by now."""
+    """Send a signal, unless the process has ended and its pid was reused."""
     now = process_of(process.pid)
     if now is not None and now.started == process.started:
         with suppress(ProcessLookupError):

@@ -1,4 +1,4 @@
-"""What Serve and Ray read from the environment when they start, as `sekha serve` sets it."""
+"""The environment variables of Serve and Ray that `sekha serve` sets."""
 
 import os
 import shlex
@@ -11,34 +11,34 @@ from pathlib import Path
 from serve_app.cli.processes import RUN_VARIABLE
 from serve_app.deployments.haproxy.launcher import ADDRESS_VARIABLE, BINARY_VARIABLE, REAL_BINARY_VARIABLE
 
-# For a HAProxy without our launcher. Serve's template splices requests: a body that comes after its head
-# bypasses HAProxy, which then does not always notice that the caller has left (3 to 5 times in 100). There is
-# no switch for that, but this value is written into the same section.
-# When a router dies before the first byte of an answer, another may begin the request anew.
+# For a HAProxy without our launcher. Serve's template splices requests: a body that arrives after the headers
+# bypasses HAProxy, which then misses some disconnects of callers (3 to 5 in 100). There is no setting for
+# that, but this value is written into the same section.
+# If a router dies before the first byte of an answer, another one may start the request again.
 RETRY_WITHOUT_SPLICING = "conn-failure empty-response\n    no option splice-request"
 
 # Read by Serve when it is imported, in every process of the cluster, so they are set before Ray starts.
 PRODUCTION = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-    "RAY_SERVE_LOG_TO_STDERR": "1",  # our own lines belong on the console and in a pod's log
+    "RAY_SERVE_LOG_TO_STDERR": "1",  # the gateway's own lines belong on the console and in a pod's log
     "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(128 * 1024 * 1024),
     "RAY_SERVE_HAPROXY_RETRY_ON": RETRY_WITHOUT_SPLICING,
-    "RAY_SERVE_HAPROXY_MAXCONN": "16384",  # of the front door; the launcher keeps within `ulimit -Hn`
+    "RAY_SERVE_HAPROXY_MAXCONN": "16384",  # connections of callers; the launcher limits it to `ulimit -Hn`
     "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # /metrics has the cluster's numbers
-    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.3",  # HAProxy is replaced when it has failed three of them
-    # No load balancer has to notice first that this machine goes away: a replica may go when it is idle.
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "0.3",  # HAProxy is replaced after three failed checks
+    # No load balancer has to notice that this machine stops, so an idle replica may stop at once.
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0.5",
-    "RAY_enable_metrics_collection": "0",  # Ray's own: load without a reader here
-    "AUTOSCALER_METRIC_PORT": "-1",  # nor does anybody read these two, which would listen on every address
+    "RAY_enable_metrics_collection": "0",  # Ray's own metrics, which nothing here reads
+    "AUTOSCALER_METRIC_PORT": "-1",  # nor these two, which would listen on every address
     "DASHBOARD_METRIC_PORT": "-1",
-    # Of every call of every actor, kept for a dashboard that does not run here: 50 MB an hour.
+    # Events of every actor call, kept for a dashboard that does not run here: 50 MB an hour.
     "RAY_task_events_report_interval_ms": "0",
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing calls home
-    # Of glibc: an arena for each of a process' threads costs a router 70 MB and grows by steps for hours.
+    "RAY_USAGE_STATS_ENABLED": "0",  # no usage reports
+    # For glibc: an arena for each thread costs a router 70 MB and grows in steps for hours.
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_TRIM_THRESHOLD_": "131072",
-    "RAY_DEDUP_LOGS": "0",  # two requests that look alike are still two requests
+    "RAY_DEDUP_LOGS": "0",  # two requests with equal lines are still two requests
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
 }
 SIDE_PORTS = (
@@ -59,11 +59,15 @@ LAUNCHER = "sekha-haproxy"
 
 def set_up(environ: MutableMapping[str, str], folder: Path, address: str) -> None:
     """
-    Set what is not set yet; where HAProxy's files are, and how it is started, is not up to the environment.
+    Set the variables that are not set yet; those of HAProxy's files and its start are always set.
 
-    Callers come in at `address`, through HAProxy; all else that Serve opens for HTTP listens on this machine.
+    Args:
+        environ: the environment that Serve and Ray will read; changed.
+        folder: the folder of the run.
+        address: where HAProxy listens for callers; Serve's other HTTP ports listen on loopback only.
 
-    Raises OSError where the launcher cannot be written into the folder of the run.
+    Raises:
+        OSError: the launcher cannot be written to the folder.
     """
     for name, value in PRODUCTION.items():
         environ.setdefault(name, value)
@@ -93,7 +97,7 @@ def launcher(folder: Path) -> Path:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on just now."""
+    """Return ports that are free at this moment."""
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(count)]
         for probe in probes:

@@ -1,4 +1,4 @@
-"""Rows of facts, printed for people or for programs."""
+"""The output of rows, for people or for programs."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Format(StrEnum):
-    """How rows are printed."""
+    """The formats of rows."""
 
     TABLE = "table"
     CSV = "csv"
@@ -30,7 +30,7 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], form: Format) -> None:
-    """Print these columns of the rows; JSON has all that is known."""
+    """Print these columns of the rows; JSON contains all fields."""
     match form:
         case Format.JSON:
             typer.echo(orjson.dumps(list(rows), option=orjson.OPT_INDENT_2).decode())
@@ -43,25 +43,28 @@ def show_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], form: F
         case Format.TABLE:
             table = Table(*(column.replace("_", " ") for column in columns))
             for row in rows:
-                table.add_row(*(Text(_word(row.get(column))) for column in columns))
+                table.add_row(*(Text(_text(row.get(column))) for column in columns))
             show(table)
 
 
 def timestamp(seconds: float | None) -> str | None:
-    """A moment as people read it, in UTC; from seconds since the epoch."""
+    """Format seconds since the epoch as a time in UTC; None stays None."""
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _cell(value: Any) -> str:
-    """A word that no spreadsheet takes for a formula: some of them are what a caller calls itself."""
-    word = _word(value)
-    return f"'{word}" if isinstance(value, str) and word.startswith(("=", "+", "-", "@")) else word
+    """
+    Format a value for CSV; text that a spreadsheet would take for a formula is quoted, as callers choose
+    names.
+    """
+    text = _text(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(("=", "+", "-", "@")) else text
 
 
-def _word(value: Any) -> str:
-    """A value in one cell; what would move the cursor is not printed, for names come from callers."""
+def _text(value: Any) -> str:
+    """Format a value for one cell; control characters are replaced, because callers choose names."""
     match value:
         case None:
             text = ""
@@ -70,9 +73,9 @@ def _word(value: Any) -> str:
         case float():
             text = f"{value:.6f}".rstrip("0").rstrip(".")
         case list() | tuple():
-            text = ("; " if value and isinstance(value[0], dict) else ", ").join(map(_word, value))
+            text = ("; " if value and isinstance(value[0], dict) else ", ").join(map(_text, value))
         case dict():
-            text = ", ".join(f"{name}: {word}" for name, inner in value.items() if (word := _word(inner)))
+            text = ", ".join(f"{name}: {part}" for name, inner in value.items() if (part := _text(inner)))
         case _:
             text = str(value)
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,4 +1,4 @@
-"""`sekha serve`: one command from nothing to an answering gateway."""
+"""`sekha serve`: start the gateway, with or without a configuration."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from serve_app.errors import ConfigError
 from serve_app.providers.catalogue.rows import vendor
 from serve_app.providers.keys import key_of, missing_key
 
-NOT_FOR_OTHERS = 0o077  # whatever is written, by any process of the gateway
+NOT_FOR_OTHERS = 0o077  # the umask of all the gateway's processes
 
 
 def serve(
@@ -74,11 +74,11 @@ def serve(
 
 
 def _run(plan: Plan) -> int:
-    """Run the gateway in a child, and return the exit status once nothing of it is left."""
+    """Run the gateway in a child process, and return the exit status once all its processes have ended."""
     stops = stops_to_hear()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*stops, signal.SIGCHLD})
-    told, telling = os.pipe()
-    missed, held = os.pipe()  # the child reads the end of it when this process dies
+    ready_reader, ready_writer = os.pipe()
+    life_reader, life_writer = os.pipe()  # the child reads the end of it when this process dies
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
@@ -86,23 +86,23 @@ def _run(plan: Plan) -> int:
         status = 1
         try:
             os.setsid()
-            os.close(told)
-            os.close(held)
+            os.close(ready_reader)
+            os.close(life_writer)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            status = run_gateway(plan, missed, lambda: _say_ready(plan, telling))
+            status = run_gateway(plan, life_reader, lambda: _say_ready(plan, ready_writer))
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(status)  # not a return into the command: that is the other process' to finish
-    os.close(telling)
-    os.close(missed)
-    status = supervise(child, told, plan.run, stops, plan.console.say)
+            os._exit(status)  # not a return into the command, which the parent finishes
+    os.close(ready_writer)
+    os.close(life_reader)
+    status = supervise(child, ready_reader, plan.run, stops, plan.console.say)
     if status == 0:
         plan.run.remove()
     return status
 
 
-def _say_ready(plan: Plan, telling: int) -> None:
+def _say_ready(plan: Plan, ready_writer: int) -> None:
     everywhere = plan.host in ("0.0.0.0", "::")  # noqa: S104
     host = "127.0.0.1" if everywhere else f"[{plan.host}]" if ":" in plan.host else plan.host
     url = f"http://{host}:{plan.port}"
@@ -114,7 +114,7 @@ def _say_ready(plan: Plan, telling: int) -> None:
         f"  Stop:          Ctrl-C, or kill {plan.run.pid}",
     ):
         plan.console.say(line)
-    os.write(telling, b"\n")
+    os.write(ready_writer, b"\n")
 
 
 def _new_run() -> Run:
@@ -136,7 +136,7 @@ def _warn_of_missing_keys(settings: Settings) -> None:
 
 
 def _address(settings: Settings, host: str | None, insecure: bool) -> str:
-    """Where to listen; without caller keys that is this machine only, unless told otherwise twice."""
+    """Return the address to listen on; without caller keys loopback, unless `--insecure` is given."""
     asked = host or (settings.host if "host" in settings.model_fields_set else None)
     if not settings.auth.is_open or insecure:
         return asked or settings.host
@@ -153,7 +153,7 @@ def _address(settings: Settings, host: str | None, insecure: bool) -> str:
 
 
 def _free(host: str, port: int, take_over: bool) -> None:
-    """Exit unless the port is free, or becomes so because what is left of an earlier run is ended."""
+    """Exit unless the port is free, or is freed by ending the left-over processes of an earlier run."""
     if (trouble := _trouble_with(host, port)) is None:
         return
     holder = listener_on(port)
@@ -166,8 +166,7 @@ def _free(host: str, port: int, take_over: bool) -> None:
             f"Stop it with `kill {run.pid}`, or choose another port with --port.",
             code=1,
         )
-    left = run.left_over()
-    names = ", ".join(f"{process.name} (pid {process.pid})" for process in left)
+    names = ", ".join(f"{process.name} (pid {process.pid})" for process in run.left_over())
     if not take_over:
         fail(
             f"cannot listen on {host}:{port}: a `sekha serve` that was killed has left {names} behind. "

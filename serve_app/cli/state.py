@@ -1,4 +1,4 @@
-"""Whether the folder of journals and ledger can be used, before anything starts that needs it."""
+"""The check of the state folder before anything starts that needs it."""
 
 import os
 import sqlite3
@@ -15,10 +15,12 @@ def usable_state(
     storage: StorageConfig, environ: Mapping[str, str], gateway: str, say: Callable[[str], None]
 ) -> Path | None:
     """
-    Return the state folder, made and tried; None where the operator has written to go on without.
+    Return the state folder, created and tested; None if it cannot be used and the operator allows that.
 
-    Raises ConfigError: what was spent would be kept nowhere. Only `storage.on_unavailable: allow`, written
-    out, takes that; the default is about a store that fails later.
+    Only an explicit `storage.on_unavailable: allow` allows it; the default is about a store that fails later.
+
+    Raises:
+        ConfigError: the folder cannot be used, so spending would not be recorded.
     """
     folder = state_folder(storage, environ, gateway).absolute()
     try:
@@ -40,7 +42,7 @@ def usable_state(
 
 
 def _write_and_remove(file: Path) -> None:
-    """Raises OSError, also where the disk is full."""
+    """Write and remove a file. Raises OSError, also if the disk is full."""
     try:
         with file.open("xb") as writing:
             writing.write(b"sekha")

@@ -1,4 +1,4 @@
-"""The keys that were made at run time and outlive a restart, counted before anything starts."""
+"""The count of keys in the store, which were created at run time, before the gateway starts."""
 
 import asyncio
 import time
@@ -17,10 +17,9 @@ APP_NAME = "sekha"
 
 def note_of_stored_keys(settings: Settings, environ: Mapping[str, str]) -> str | None:
     """
-    Say how many keys the store holds; None for none.
+    Return a sentence with the number of keys in the store, or that it does not answer; None: there are none.
 
-    Raises ConfigError where `storage` leads nowhere. A store that does not answer is no mistake of the
-    configuration: then the sentence says so.
+    Raises ConfigError if the URL of `storage` is not set.
     """
     url = database_url(store_url(settings.storage, environ, APP_NAME))
     if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():

@@ -1,13 +1,13 @@
 """
-The process that a terminal or a service manager sees: it waits, passes on the wish to stop, and cleans up.
+The supervisor, the process that a terminal or a service manager sees.
 
 The gateway itself, with Ray and HAProxy, runs in a child, in a session of its own. So a signal to the process
-group, Ctrl-C, or a terminal that closes reaches this process alone, which then sees to the order of things.
-However the child ends, nothing that it started outlives this process.
+group, Ctrl-C, or a closed terminal reaches this process only, which then stops the child in order. However
+the child ends, nothing that it started outlives this process.
 
-    starting -- the child says so -->  serving
-    either   -- a signal          -->  stopping: the child is told, and has a while
-    stopping -- a second signal, or the while is over -->  everything is ended
+    starting -- the child is ready -->  serving
+    either   -- a signal           -->  stopping: the child gets SIGTERM and a time limit
+    stopping -- a second signal, or the time limit -->  everything is ended
 """
 
 import os
@@ -22,16 +22,16 @@ from serve_app.cli.processes import Process, end, members, running
 from serve_app.cli.run_folder import Run
 
 DRAIN_FOR_S = 7.0  # for requests in flight
-STOPS_WITHIN_S = 12.5  # of the child: those, and what Serve takes
-GIVES_UP_WITHIN_S = 2.0  # of a child that is still starting
-ENDED_WITHIN_S = 10.0  # of everything that the child leaves behind; two seconds are usual
+STOPS_WITHIN_S = 12.5  # for the child: requests in flight, and Serve's own shutdown
+GIVES_UP_WITHIN_S = 2.0  # for a child that is still starting
+ENDED_WITHIN_S = 10.0  # for everything that the child leaves behind; two seconds are usual
 DID_NOT_STOP = 1
-SIGNALLED = 128  # and the number of the signal, as shells have it
+SIGNALLED = 128  # plus the number of the signal, as in shells
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 
 
 class Step(Enum):
-    """What is to be done now."""
+    """The next action of the supervisor."""
 
     WAIT = "wait"
     TELL = "tell"
@@ -40,14 +40,14 @@ class Step(Enum):
 
 @dataclass
 class Supervision:
-    """How far a run has come, as a plain value: no clock, no processes."""
+    """The state of a run, without clock and processes."""
 
     serving: bool = False
     asked_at: float | None = None
     forced: bool = False
 
     def hear_stop(self, now: float) -> Step:
-        """Return what a signal to stop asks for: the second one ends everything."""
+        """Return the action for a signal to stop; the second one ends everything."""
         if self.asked_at is None:
             self.asked_at = now
             return Step.TELL
@@ -55,24 +55,24 @@ class Supervision:
         return Step.END
 
     def look(self, now: float) -> Step:
-        """Return what the time asks for."""
+        """Return the action for this time."""
         if self.asked_at is None:
             return Step.WAIT
         patience_s = STOPS_WITHIN_S if self.serving else GIVES_UP_WITHIN_S
         if now - self.asked_at <= patience_s:
             return Step.WAIT
-        self.forced = self.forced or self.serving  # a start that is broken off has nothing to finish
+        self.forced = self.forced or self.serving  # an aborted start has no requests to finish
         return Step.END
 
     def status(self, child: int) -> int:
-        """Return the exit status, from the child's: 0 for a stop that was asked for and went well."""
+        """Return the exit status, from the child's: 0 for a requested stop that went well."""
         if self.asked_at is None:
             return child
         return DID_NOT_STOP if self.forced else 0
 
 
 def stops_to_hear() -> frozenset[signal.Signals]:
-    """Return the signals that mean stop. Under `nohup`, SIGHUP is ignored, and stays so."""
+    """Return the signals that stop the gateway, without SIGHUP if it is ignored, as under `nohup`."""
     hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
     return frozenset(number for number in STOPS if hangs_up or number is not signal.SIGHUP)
 
@@ -81,16 +81,17 @@ def supervise(
     child: int, ready: int, run: Run, stops: Set[signal.Signals], say: Callable[[str], None]
 ) -> int:
     """
-    Wait until the child has ended, and end what it leaves behind.
+    Wait until the child has ended, and end the processes that it leaves behind.
 
     Args:
         child: the leader of a session, a child of this process.
-        ready: what it writes to when it serves.
-        run: what it starts belongs to.
-        stops: signals that mean stop. They are blocked, and so is SIGCHLD.
-        say: tells a person.
+        ready: the pipe that the child writes to when it serves.
+        run: the run of all processes that the child starts.
+        stops: the signals that stop the gateway. They are blocked, and so is SIGCHLD.
+        say: prints a line.
 
-    Returns the exit status.
+    Returns:
+        The exit status.
     """
     state = Supervision()
     os.set_blocking(ready, False)
@@ -113,10 +114,10 @@ def supervise(
         status = _reap(child)
     if state.asked_at is None and status > SIGNALLED:
         say(f"sekha: the gateway's process was ended by {signal.Signals(status - SIGNALLED).name}.")
-    left = end(lambda: _left_behind(run, child), ENDED_WITHIN_S)
-    for process in left:
+    remaining = end(lambda: _left_behind(run, child), ENDED_WITHIN_S)
+    for process in remaining:
         say(f"{process.name} (pid {process.pid}) did not end.")
-    return DID_NOT_STOP if left else state.status(status)
+    return DID_NOT_STOP if remaining else state.status(status)
 
 
 def _about_to_stop(state: Supervision) -> str:
@@ -127,7 +128,7 @@ def _about_to_stop(state: Supervision) -> str:
 
 def _left_behind(run: Run, session: int) -> list[Process]:
     with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:  # as the first process of a container, their parent is this one
+        while os.waitpid(-1, os.WNOHANG)[0]:  # in a container, the first process is their parent
             pass
     return members(running(), str(run.folder), session, spare=(os.getpid(),))
 

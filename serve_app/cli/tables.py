@@ -1,8 +1,8 @@
 """
-Tables that fit the screen: what `COLUMNS` or the terminal says, else 80 columns.
+Tables that fit the screen: the width of `COLUMNS` or the terminal, else 80 columns.
 
-A name is never cut short. Where a table of few columns does not fit, its cells wrap; where one of many does
-not, each row becomes a block of lines.
+Names are never truncated. If a table of few columns does not fit, its cells wrap; if one of many does not,
+each row becomes a block of lines.
 """
 
 import textwrap
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-FEW = 6  # columns that are still readable when their cells wrap
+FEW = 6  # the most columns that stay readable when their cells wrap
 _INDENT = "  "
 
 
@@ -30,7 +30,9 @@ def show(table: Table) -> None:
 
 
 def _blocks(table: Table, width: int) -> list[str]:
-    """Each row as lines of `name: value`, the first cell as its heading; empty cells are left out."""
+    """
+    Format each row as lines of `name: value`, with the first cell as a heading; empty cells are left out.
+    """
     names = [str(column.header) for column in table.columns]
     cells = [[_plain(cell) for cell in column.cells] for column in table.columns]
     if not table.row_count:

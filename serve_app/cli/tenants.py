@@ -1,12 +1,11 @@
-"""`sekha tenants`: who pays, and how much of the gateway they may use."""
+"""`sekha tenants`: the tenants, which pay, and their limits."""
 
 from typing import Any
 
 import typer
 
 from serve_app.cli.admin import DEFAULT_URL, Admin, KeyFileOption, UrlOption
-from serve_app.cli.rows import Format, FormatOption, show_rows
-from serve_app.cli.wanted import (
+from serve_app.cli.limit_options import (
     BudgetsOption,
     ClearOption,
     DataPolicyOption,
@@ -18,6 +17,7 @@ from serve_app.cli.wanted import (
     cleared,
     limits_of,
 )
+from serve_app.cli.rows import Format, FormatOption, show_rows
 
 COLUMNS = ("id", "source", "budgets", "rates", "models", "tasks", "keys")
 
@@ -30,7 +30,7 @@ tenants = typer.Typer(name="tenants", help="Tenants, their limits and their righ
 def list_tenants(
     form: FormatOption = Format.TABLE, url: UrlOption = DEFAULT_URL, admin_key_file: KeyFileOption = None
 ) -> None:
-    """All tenants, those of the configuration too."""
+    """List all tenants, with those of the configuration."""
     show_rows(Admin(url, admin_key_file).get("tenants")["tenants"], COLUMNS, form)
 
 
@@ -47,17 +47,17 @@ def set_tenant(
     url: UrlOption = DEFAULT_URL,
     admin_key_file: KeyFileOption = None,
 ) -> None:
-    """Make a tenant, or change what is named here of one; the rest of it stays, --clear removes."""
+    """Create a tenant, or change the given settings of one; others stay, --clear removes."""
     given = {"models": model, "tasks": task, "data_policy": data_policy, **limits_of(budget, rpm, tpm)}
     admin = Admin(url, admin_key_file)
-    present, epoch = admin.found("tenants", id)
+    present, etag = admin.found("tenants", id)
     known = {name: (present or NEW).get(name, empty) for name, empty in NEW.items()}
-    wanted = changed(cleared(known, clear or ()), given)
-    differs = {name: value for name, value in wanted.items() if value != known[name]}
+    target = changed(cleared(known, clear or ()), given)
+    differs = {name: value for name, value in target.items() if value != known[name]}
     if present is None:
-        admin.put("tenants", id, body=wanted, if_match=epoch)
+        admin.put("tenants", id, body=target, if_match=etag)
     elif differs:
-        admin.patch("tenants", id, body=differs, if_match=epoch)
+        admin.patch("tenants", id, body=differs, if_match=etag)
     else:
         typer.echo(f"Tenant '{id}' is unchanged.")
         return
@@ -66,6 +66,6 @@ def set_tenant(
 
 @tenants.command()
 def delete(id: str, url: UrlOption = DEFAULT_URL, admin_key_file: KeyFileOption = None) -> None:  # noqa: A002
-    """Take a tenant away; one that still has keys stays."""
+    """Remove a tenant, unless it still has keys."""
     Admin(url, admin_key_file).delete("tenants", id)
     typer.echo(f"Tenant '{id}' is removed, or reset to its configuration.")

@@ -1,4 +1,4 @@
-"""What a running gateway stands on, and whether it still does."""
+"""The check that the platform of a running gateway is alive."""
 
 import errno
 import socket
@@ -7,22 +7,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 LOOKS_EVERY_S = 1.0
-SHUT_FOR_S = 20.0  # of the front door; Serve replaces a HAProxy that died within one
-VITAL = frozenset(
-    {"gcs_server", "raylet"}
-)  # of Ray's processes: without them it is over; Serve's own are replaced
+SHUT_FOR_S = 20.0  # without a listener; Serve replaces a HAProxy that died within one second
+VITAL = frozenset({"gcs_server", "raylet"})  # Ray's processes that are not replaced when they die
 
 
 @dataclass
 class Vital:
-    """Since when nobody has listened at the gateway's address, as a plain value."""
+    """The time since which nothing has listened at the gateway's address."""
 
     address: str
     shut_since: float | None = None
 
     def what_died(self, now: float, ended: Iterable[str], is_shut: bool) -> str:
         """
-        Return which part is gone for good; nothing while all is well.
+        Return the part that has died; empty: none.
 
         Args:
             now: seconds of any clock.
@@ -41,7 +39,7 @@ class Vital:
 
 
 def is_refused(host: str, port: int) -> bool:
-    """Return whether nobody listens at an address. Who is too busy to accept a connection does listen."""
+    """Return whether nothing listens at an address. A server too busy to accept a connection does listen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with suppress(OSError), socket.socket(family) as probe:
         probe.settimeout(0.5)

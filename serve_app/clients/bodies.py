@@ -1,4 +1,4 @@
-"""What a Python caller says, as a body in OpenAI's words."""
+"""The request bodies of the Python clients, in OpenAI's format."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,13 +9,13 @@ Messages = str | Sequence[Mapping[str, Any]]
 
 
 def chat_body(messages: Messages, model: str | None, fields: Mapping[str, Any]) -> bytes:
-    """The body of a chat; a text is one message of the user's."""
+    """Return the body of a chat request; a text is one message of the user."""
     spoken = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
     return _body({"messages": spoken}, model, fields)
 
 
 def embedding_body(given: str | Sequence[Any], model: str | None, fields: Mapping[str, Any]) -> bytes:
-    """The body of a request for vectors."""
+    """Return the body of an embeddings request."""
     return _body({"input": given}, model, fields)
 
 

@@ -1,4 +1,4 @@
-"""The way into a Ray cluster: joined within a bound, or a reason why not."""
+"""The connection to a Ray cluster, with a time limit and clear errors."""
 
 import os
 import socket
@@ -21,8 +21,8 @@ def join_cluster(within_s: float = JOIN_WITHIN_S) -> None:
     """
     Join the cluster of this machine, or the one in RAY_ADDRESS; start none.
 
-    Ray itself waits a minute and more for a cluster that is gone, and nothing can interrupt it: after
-    `within_s` seconds the attempt is left to itself.
+    Ray itself waits more than a minute for a cluster that is gone, and cannot be interrupted: after
+    `within_s` seconds the attempt is abandoned.
 
     Raises:
         GatewayUnavailable: with the reason: no cluster, nothing at its address, no token, no answer in time.
@@ -42,7 +42,7 @@ def join_cluster(within_s: float = JOIN_WITHIN_S) -> None:
 
 
 def _failure_within(within_s: float) -> BaseException | None:
-    """Try to join in a thread of its own; return what went wrong."""
+    """Try to join in a separate thread; return the error, None: it succeeded."""
     failures: list[BaseException] = []
 
     def join() -> None:
@@ -60,7 +60,7 @@ def _failure_within(within_s: float) -> BaseException | None:
 
 
 def _knock(address: str, within_s: float) -> None:
-    """Raise GatewayUnavailable where the address names a port at which nothing listens."""
+    """Raise GatewayUnavailable if nothing listens at the port in the address."""
     host, port = _host_and_port(address)
     if host is None or port is None:
         return
@@ -80,7 +80,7 @@ def _host_and_port(address: str) -> tuple[str | None, int | None]:
 
 
 def _reason(failure: BaseException, address: str, environ: Mapping[str, str]) -> str:
-    """Say in one line why Ray did not join."""
+    """Return in one line why Ray did not join."""
     if isinstance(failure, AuthenticationError) or "token" in str(failure).lower():
         mode = environ.get("RAY_AUTH_MODE") or "not set"
         return (

@@ -1,4 +1,4 @@
-"""A running gateway where this process is part of its Ray cluster."""
+"""The discovery of a running gateway in the Ray cluster of this process."""
 
 import asyncio
 import sys
@@ -9,14 +9,14 @@ from serve_app.errors import GatewayUnavailable
 
 async def running_gateway_client(app_name: str) -> GatewayPort | None:
     """
-    A client of the Serve application of that name; None where Ray is not connected or has no such one.
+    Return a client of the Serve application of that name; None: Ray is not connected, or has no such
+    application.
 
-    Joins nothing and starts nothing: who wants to join a cluster calls `ray.init()` before. The look around
-    the cluster must not hold up the loop.
+    Joins and starts nothing: to join a cluster, call `ray.init()` before. Runs in a thread, so that the
+    search does not block the event loop.
     """
-    ray = sys.modules.get(
-        "ray"
-    )  # a process that has not imported Ray is not connected; importing takes seconds
+    # A process that has not imported Ray is not connected; importing it would take seconds.
+    ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():
         return None
     from serve_app.clients.gateway import GatewayClient, running_gateway

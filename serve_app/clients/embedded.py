@@ -1,8 +1,8 @@
 """
-A gateway of one's own: the same calls as to a running one, answered in this process, without Ray.
+An embedded gateway: the same calls as to a running one, served in this process, without Ray.
 
-Connections and tasks belong to one event loop, and every `asyncio.run` brings a new one: the gateway is
-started anew in each, when it is first called there. What the authority knows outlives them.
+Connections and tasks belong to one event loop, and every `asyncio.run` makes a new one: the gateway is
+started in each loop, at its first call there. The control plane's state outlives them.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from serve_app.providers.factory import build_provider
 
 @dataclass(slots=True, eq=False)
 class _Started:
-    """A gateway of one configuration, and how many calls are under way in it."""
+    """A gateway of one configuration, and the number of its calls in progress."""
 
     local: LocalGateway
     settings: Settings
@@ -48,7 +48,9 @@ class _Started:
 
 @dataclass(slots=True)
 class _Loop:
-    """What belongs to one event loop; its providers to the end, as a later configuration may want them."""
+    """
+    The state of one event loop; providers are kept until its end, because a later configuration may use them.
+    """
 
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     providers: dict[tuple[ProviderConfig, EndpointPolicy], Provider] = field(default_factory=dict)
@@ -57,11 +59,10 @@ class _Loop:
 
 class EmbeddedGateway:
     """
-    Answers as `GatewayClient` does; what the gateway refuses is raised as the GatewayError it is.
+    A gateway in this process, with the methods of `GatewayClient`; refusals are raised as GatewayError.
 
-    `environ` is where keys are looked up, and whether there is a place for a ledger (see `inprocess`).
-    `configure` takes another configuration: calls that are under way end as they began, the next one goes by
-    it.
+    Args:
+        environ: contains the keys, and whether there is a place for a ledger (see `deployments/embedded.py`).
     """
 
     def __init__(
@@ -81,11 +82,11 @@ class EmbeddedGateway:
         self._loops: dict[AbstractEventLoop, _Loop] = {}
 
     def configure(self, settings: Settings) -> None:
-        """From the next call on."""
+        """Replace the configuration; calls in progress keep theirs, the next one uses the new one."""
         self.settings = settings
 
     async def chat(self, messages: Messages, model: str | None = None, **fields: Any) -> dict[str, Any]:
-        """One whole chat completion, in OpenAI's words."""
+        """Return a complete chat completion, in OpenAI's format."""
         request = read_chat(chat_body(messages, model, fields))
         async with self._in_use() as local:
             answer = await local.running.gateway.answer(_asking(Operation.CHAT, request))
@@ -94,21 +95,21 @@ class EmbeddedGateway:
     async def chat_stream(
         self, messages: Messages, model: str | None = None, **fields: Any
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """A chat completion in chunks; stop early with `aclose()`, and the model stops as well."""
+        """Yield the chunks of a chat completion; `aclose()` stops it early, and the model as well."""
         request = read_chat(chat_body(messages, model, {**fields, "stream": True}))
         async with (
             self._in_use() as local,
             aclosing(await local.running.gateway.stream(_asking(Operation.CHAT, request))) as stream,
         ):
-            untold = local.running.settings.routing.metadata
+            needs_metadata = local.running.settings.routing.metadata
             async for item in stream:
                 if isinstance(item, GatewayError):
                     raise item
                 if isinstance(item, bytes):
                     for chunk in chunks_in(item):
-                        if untold and stream.routed:
+                        if needs_metadata and stream.routed:
                             chunk[METADATA] = metadata(stream.routed)
-                            untold = False
+                            needs_metadata = False
                         yield chunk
 
     async def embed(
@@ -117,19 +118,19 @@ class EmbeddedGateway:
         model: str | None = None,
         **fields: Any,
     ) -> dict[str, Any]:
-        """Vectors for a text or for several, as OpenAI's embedding list."""
+        """Return embeddings of one or several texts, as OpenAI's embedding list."""
         request = read_embedding(embedding_body(input, model, fields))
         async with self._in_use() as local:
             answer = await local.running.gateway.answer(_asking(Operation.EMBEDDINGS, request))
         return _with_metadata(answer, local.running.settings)
 
     async def health(self) -> Mapping[str, Health]:
-        """The last look at each provider, by its id; a look is taken where that one has grown old."""
+        """Return the last health check of each provider by id; repeat those that are too old."""
         async with self._in_use() as local:
             return dict(await local.running.health_monitor.report())
 
     async def aclose(self) -> None:
-        """End what runs in this event loop; the next call starts anew."""
+        """Stop the gateway of this event loop; the next call starts it again."""
         here = self._loops.pop(asyncio.get_running_loop(), None)
         if here is None:
             return
@@ -179,7 +180,7 @@ class EmbeddedGateway:
         return {config.id: here.providers[config, endpoint_policy] for config in settings.llm_providers}
 
     def _here(self) -> _Loop:
-        """This loop's; of those that are closed nobody can end any more what was theirs."""
+        """Return this event loop's state; gateways of closed loops are abandoned."""
         loop = asyncio.get_running_loop()
         if loop not in self._loops:
             for other in [other for other in self._loops if other.is_closed()]:
@@ -195,7 +196,7 @@ def _asking(operation: Operation, content: ChatRequest | EmbeddingRequest) -> Ga
 
 
 def _with_metadata(answer: Response, settings: Settings) -> dict[str, Any]:
-    """The answer, with a word about who gave it and what it cost, as over HTTP."""
+    """Return the answer's body with the routing metadata, as over HTTP."""
     body: dict[str, Any] = orjson.loads(answer.body)
     if settings.routing.metadata:
         body[METADATA] = metadata(answer.routed)

@@ -1,13 +1,13 @@
 """
-A running gateway, called from another Ray job, another Serve application or a plain script.
+A client of a running gateway, for another Ray job, another Serve application or a plain script.
 
     gateway = GatewayClient()
     answer = await gateway.chat("Hello!", model="chat_smart")
     async for chunk in gateway.chat_stream("Tell me a story"):
         ...
 
-A call goes the same way as one over HTTP, from planning to metrics, without HTTP. What the gateway refuses is
-raised here as the GatewayError it is. Each method has a twin that ends in `_sync`, for code without a loop.
+A call is processed as one over HTTP, from planning to metrics, without HTTP. Refusals of the gateway are
+raised as GatewayError. Each method has a variant that ends in `_sync`, for code without an event loop.
 """
 
 import asyncio
@@ -29,19 +29,23 @@ from serve_app.deployments.handle_method import TROUBLES, HandleMethod
 from serve_app.errors import GatewayError, GatewayUnavailable
 from serve_app.formats.openai_chat.chunks import chunks_in
 
-ANSWER_WITHIN_S = 300.0  # what a gateway gives a request unless told otherwise
-GRACE_S = 30.0  # on top of it, so that the gateway is the one to say that time is up
+ANSWER_WITHIN_S = 300.0  # the gateway's default deadline of a request
+GRACE_S = 30.0  # added to it, so that the gateway's own timeout comes first
 
 
 class GatewayClient:
     """
-    The gateway that runs as the Serve application `app_name`; looked for at the first call.
+    A client of the gateway that runs as the Serve application `app_name`, which is looked up at the first
+    call.
 
-    Messages are a list in OpenAI's words, or a text, which is one message of the user's; further fields go
-    into the body as they are, so a whole body is `chat(**body)`. `timeout_s` is the gateway's deadline for a
-    whole answer, or for the first token of a stream; `on_stream_failure` is `error`, `resume` or `hold`,
-    None: what the gateway is configured for. `tenant` pays, within its budgets and rates; within a cluster
-    nobody has to show a key. A `handle` of the router is used as it is.
+    Messages are a list in OpenAI's format, or a text, which is one message of the user. Further fields are
+    added to the body, so a whole body is `chat(**body)`.
+
+    Args:
+        handle: the router's handle, used as it is.
+        timeout_s: the deadline of a complete answer, or of the first token of a stream.
+        on_stream_failure: `error`, `resume` or `hold`; None: as the gateway is configured.
+        tenant: who pays, within its budgets and rates; within a cluster no key is required.
     """
 
     def __init__(
@@ -64,13 +68,13 @@ class GatewayClient:
     # --- in an event loop -----------------------------------------------------------------------------
 
     async def chat(self, messages: Messages, model: str | None = None, **fields: Any) -> dict[str, Any]:
-        """One whole chat completion, in OpenAI's words."""
+        """Return a complete chat completion, in OpenAI's format."""
         return await self._asked((await self._reached()).chat, chat_body(messages, model, fields))
 
     async def chat_stream(
         self, messages: Messages, model: str | None = None, **fields: Any
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """A chat completion in chunks; stop early with `aclose()`, and the model stops as well."""
+        """Yield the chunks of a chat completion; `aclose()` stops it early, and the model as well."""
         body = chat_body(messages, model, {**fields, "stream": True})
         stream = self._sent((await self._reached()).chat_stream, body, self._on_failure)
         try:
@@ -86,23 +90,23 @@ class GatewayClient:
         model: str | None = None,
         **fields: Any,
     ) -> dict[str, Any]:
-        """Vectors for a text or for several, as OpenAI's embedding list."""
+        """Return embeddings of one or several texts, as OpenAI's embedding list."""
         return await self._asked((await self._reached()).embed, embedding_body(input, model, fields))
 
-    # --- without one ----------------------------------------------------------------------------------
+    # --- without an event loop ------------------------------------------------------------------------
 
     def chat_sync(self, messages: Messages, model: str | None = None, **fields: Any) -> dict[str, Any]:
-        """`chat` for a plain script."""
+        """Return what `chat` returns, without an event loop."""
         return self._waited_for(self._connected().chat, chat_body(messages, model, fields))
 
     def chat_stream_sync(
         self, messages: Messages, model: str | None = None, **fields: Any
     ) -> Iterator[dict[str, Any]]:
-        """`chat_stream` for a plain script."""
+        """Yield what `chat_stream` yields, without an event loop."""
         body = chat_body(messages, model, {**fields, "stream": True})
         stream = self._sent(self._connected().chat_stream, body, self._on_failure)
         try:
-            with self._own_words():
+            with self._gateway_errors():
                 for item in stream:
                     yield from chunks_in(_unless_error(item))
         finally:
@@ -114,13 +118,13 @@ class GatewayClient:
         model: str | None = None,
         **fields: Any,
     ) -> dict[str, Any]:
-        """`embed` for a plain script."""
+        """Return what `embed` returns, without an event loop."""
         return self._waited_for(self._connected().embed, embedding_body(input, model, fields))
 
-    # --- the way there --------------------------------------------------------------------------------
+    # --- the connection -------------------------------------------------------------------------------
 
     async def _reached(self) -> "_Router":
-        """Looking for the gateway asks the cluster, which must not hold up the loop."""
+        """Return the router; it is looked up in a thread, because that would block the event loop."""
         if self._router is not None:
             return self._router
         return await asyncio.to_thread(self._connected)
@@ -128,18 +132,18 @@ class GatewayClient:
     def _connected(self) -> "_Router":
         with self._connecting:
             if self._router is None:
-                with self._own_words():
+                with self._gateway_errors():
                     within_s = min(self._timeout_s, JOIN_WITHIN_S)
                     self._router = _Router(self._handle or running_gateway(self.app_name, within_s))
             return self._router
 
     def _sent(self, method: HandleMethod, body: bytes, *more: OnStreamFailure | None) -> Any:
-        with self._own_words():
+        with self._gateway_errors():
             return method.remote(len(body), body, uuid4().hex, self._timeout_s, self._tenant, *more)
 
     async def _asked(self, method: HandleMethod, body: bytes) -> dict[str, Any]:
         response = self._sent(method, body)
-        with self._own_words():
+        with self._gateway_errors():
             async with asyncio.timeout(self._timeout_s + GRACE_S):
                 try:
                     return _read(await response)
@@ -148,20 +152,20 @@ class GatewayClient:
                     raise
 
     async def _next(self, stream: Any) -> bytes | None:
-        """The next block of frames; None at the end."""
-        with self._own_words():
+        """Return the next block of frames; None at the end."""
+        with self._gateway_errors():
             async with asyncio.timeout(self._timeout_s + GRACE_S):
                 item = await anext(stream, None)
         return None if item is None else _unless_error(item)
 
     def _waited_for(self, method: HandleMethod, body: bytes) -> dict[str, Any]:
         response = self._sent(method, body)
-        with self._own_words():
+        with self._gateway_errors():
             return _read(response.result(timeout_s=self._timeout_s + GRACE_S))
 
     @contextmanager
-    def _own_words(self) -> Iterator[None]:
-        """What Ray can do to a call, in the gateway's words."""
+    def _gateway_errors(self) -> Iterator[None]:
+        """Turn errors of Ray into GatewayUnavailable."""
         try:
             yield
         except TimeoutError as error:
@@ -176,10 +180,10 @@ class GatewayClient:
 
 
 class _Router:
-    """The router's methods, ready to be called."""
+    """The methods of the router's handle."""
 
     def __init__(self, handle: Any) -> None:
-        # An environment tuned for throughput ties a handle to the loop it was first used in; a script has no
+        # With RAY_SERVE_THROUGHPUT_OPTIMIZED a handle is tied to the loop of its first use; a script has no
         # loop, and could not wait for an answer.
         if not handle.is_initialized:
             handle._init(_run_router_in_separate_loop=True)
@@ -192,10 +196,10 @@ def running_gateway(app_name: str, within_s: float = JOIN_WITHIN_S) -> Any:
     """
     Return the handle of a running gateway's router.
 
-    Joins a cluster where Ray is not connected yet, as `join_cluster` does, within so many seconds.
+    Joins a cluster if Ray is not connected yet, as `join_cluster` does, within `within_s` seconds.
 
     Raises:
-        GatewayUnavailable: with the reason, and the applications that there are instead.
+        GatewayUnavailable: with the reason, and the names of the existing applications.
     """
     join_cluster(within_s)
     try:

@@ -1,4 +1,4 @@
-"""What a gateway offers to Python, whether it runs as a Serve application or in this process."""
+"""The Python interface of a gateway that runs as a Serve application or in this process."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Protocol
@@ -7,15 +7,15 @@ from serve_app.clients.bodies import Messages
 
 
 class GatewayPort(Protocol):
-    """Requests as keywords, answers in OpenAI's words; failures are raised as GatewayError."""
+    """A gateway: takes keyword arguments, returns OpenAI's format, and raises failures as GatewayError."""
 
     async def chat(self, messages: Messages, model: str | None = None, **fields: Any) -> dict[str, Any]:
-        """One whole chat completion."""
+        """Return a complete chat completion."""
 
     def chat_stream(
         self, messages: Messages, model: str | None = None, **fields: Any
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """A chat completion in chunks."""
+        """Yield the chunks of a chat completion."""
 
     async def embed(
         self,
@@ -23,4 +23,4 @@ class GatewayPort(Protocol):
         model: str | None = None,
         **fields: Any,
     ) -> dict[str, Any]:
-        """Vectors for a text or for several."""
+        """Return embeddings of one or several texts."""

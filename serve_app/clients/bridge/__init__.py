@@ -1,5 +1,5 @@
 """
-The gateway's parts under the names of version 1, for Python code written for the Sekha LLM bridge.
+The Python interface of version 1, for code written for the Sekha LLM bridge.
 
     from serve_app.clients.bridge import ChatMessage, ModelTask, registry
 

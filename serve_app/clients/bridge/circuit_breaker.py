@@ -1,8 +1,8 @@
 """
-A mutable circuit breaker around the plain value of `resilience/breaker.py`.
+A mutable circuit breaker around the immutable one of `resilience/breaker.py`.
 
-`is_open()` and `get_state()` are the looks that turn an open breaker half open once its time is up; `state`
-is what was stored last, and reading it changes nothing.
+`is_open()` and `get_state()` turn an open breaker half open once its timeout has passed; `state` is the last
+stored one, and reading it changes nothing.
 """
 
 from collections.abc import Iterator
@@ -24,17 +24,19 @@ SYSTEM_CLOCK = SystemClock()
 
 
 class CircuitOpen(UpstreamError, RuntimeError):
-    """The provider was not called: its breaker is open, or the one probe of a half-open one is out."""
+    """The provider was not called: its breaker is open, or half open with its one probe in flight."""
 
 
 class CircuitBreaker:
     """
-    Leaves a provider alone after `failure_threshold` failures in a row.
+    A circuit breaker that opens after `failure_threshold` failures in a row.
 
-    A failure that is recorded while it is open starts the wait again.
+    A failure that is recorded while it is open restarts its timeout. The parameters and their bounds are
+    those of the configuration's `circuit_breaker`.
 
-    The numbers and their bounds are those of the configuration's `circuit_breaker`; `timeout_secs` is another
-    name for `reset_timeout`. `name` is who it stands before, in the log and in errors.
+    Args:
+        timeout_secs: another name for `reset_timeout`.
+        name: the provider's, for the log and for errors.
     """
 
     def __init__(
@@ -61,28 +63,33 @@ class CircuitBreaker:
 
     @classmethod
     def of(cls, policy: BreakerPolicy, name: str, clock: Clock) -> "CircuitBreaker":
-        """Return one that goes by a configuration's `circuit_breaker`."""
+        """Return a breaker with the policy of a configuration's `circuit_breaker`."""
         breaker = cls(name=name, clock=clock)
         breaker.policy = policy
         return breaker
 
-    # --- what it is like ------------------------------------------------------------------------------
+    # --- properties -----------------------------------------------------------------------------------
 
     @property
     def state(self) -> CircuitState:
+        """Return the stored state."""
         return self._breaker.state
 
     @property
     def failure_count(self) -> int:
+        """Return the number of failures in a row."""
         return self._breaker.failure_count
 
     @property
     def success_count(self) -> int:
+        """Return the number of successes since the last change of state."""
         return self._breaker.success_count
 
     @property
     def last_failure_time(self) -> datetime | None:
-        """In local time, without a zone; set it back to make time pass."""
+        """
+        Return the time of the last failure, in local time without a zone; setting it back lets time pass.
+        """
         at = self._breaker.last_failure
         return None if at is None else datetime.fromtimestamp(at)
 
@@ -105,40 +112,43 @@ class CircuitBreaker:
             "time_since_failure": None if failed_at is None else self._clock.now() - failed_at,
         }
 
-    # --- looks ----------------------------------------------------------------------------------------
+    # --- the current state ----------------------------------------------------------------------------
 
     def get_state(self) -> CircuitState:
-        """The state at this moment."""
+        """Return the current state."""
         self._set(self._breaker.at(self._clock.now(), self.policy))
         return self.state
 
     def is_open(self) -> bool:
-        """Whether requests are kept away at this moment; never in half open, however many look."""
+        """Return whether the breaker is open now; never in half open, however often it is called."""
         return self.get_state() is CircuitState.OPEN
 
-    # --- what happens ---------------------------------------------------------------------------------
+    # --- results of calls -----------------------------------------------------------------------------
 
     def record_success(self) -> None:
-        """A call went well."""
+        """Record a successful call."""
         self._hear(Outcome.SUCCESS, self._any_probe)
 
     def record_failure(self, exc: BaseException | None = None) -> None:
-        """A call failed; what the caller got wrong does not count."""
+        """Record a failed call; a mistake of the caller does not count."""
         was_open = self.state is CircuitState.OPEN
         self._hear(_outcome(exc), self._any_probe)
         if was_open and _outcome(exc) is Outcome.FAILURE:
             self._breaker = self._breaker._replace(last_change=self._clock.now())
 
     def reset(self) -> None:
-        """Close it by hand, with nothing held against the provider."""
+        """Close the breaker and forget the failures."""
         self._set(self._breaker.reset(self._clock.now()))
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """
-        Around one call: CircuitOpen instead of it while open, and note of how it ended.
+        Record the result of the call inside the context.
 
-        While half open one call at a time is let through. A call that is cancelled proves nothing.
+        While half open, one call at a time is admitted. A cancelled call does not count.
+
+        Raises:
+            CircuitOpen: the breaker does not admit the call.
         """
         probe = self._admitted()
         try:
@@ -153,11 +163,14 @@ class CircuitBreaker:
 
     @property
     def _any_probe(self) -> float:
-        """Who records by hand speaks for the probe that is out, or for one that nobody gave out."""
+        """
+        Return the id of the probe in flight, or of none, so that a result recorded by hand counts as a
+        probe's.
+        """
         return self._breaker.probe_until or 0.0
 
     def _admitted(self) -> float | None:
-        """Let one call through, the name of a probe for a probe; CircuitOpen otherwise."""
+        """Admit one call; return the probe's id if it is one. Raises CircuitOpen."""
         if self.get_state() is CircuitState.CLOSED:
             return None
         probed = self._breaker.probed(self._clock.now(), self.policy)

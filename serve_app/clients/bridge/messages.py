@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class MessageRole(StrEnum):
-    """Who speaks."""
+    """The author of a message."""
 
     SYSTEM = "system"
     USER = "user"
@@ -22,17 +22,15 @@ class MessageRole(StrEnum):
     TOOL = "tool"
 
 
-class Words(BaseModel):
-    """The manners of everything here: field names that begin with `model_` are ours."""
+class ApiModel(BaseModel):
+    """The base of these models, which allows field names that begin with `model_`."""
 
     model_config = ConfigDict(protected_namespaces=())
 
 
-class ChatMessage(Words):
+class ChatMessage(ApiModel):
     """
-    One turn of a conversation.
-
-    `images` are web links, data URIs or bare base64, which is taken for a JPEG.
+    One message of a conversation; `images` are URLs, data URIs or bare base64, which is taken for a JPEG.
     """
 
     role: MessageRole
@@ -44,7 +42,7 @@ class ChatMessage(Words):
     images: list[str] | None = None
 
     def as_openai(self) -> dict[str, Any]:
-        """The message in OpenAI's words: with images its content is a list, the text first."""
+        """Return the message in OpenAI's format: with images its content is a list, the text first."""
         message: dict[str, Any] = {"role": self.role.value, "content": self.content}
         if self.images:
             message["content"] = [*self._text_parts(), *map(_image_part, self.images)]
@@ -65,8 +63,8 @@ def _image_part(image: str) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-class ChatResponse(Words):
-    """A whole answer; `usage` counts `prompt_tokens`, `completion_tokens` and `total_tokens`."""
+class ChatResponse(ApiModel):
+    """A complete answer; `usage` counts `prompt_tokens`, `completion_tokens` and `total_tokens`."""
 
     content: str
     model: str
@@ -76,7 +74,7 @@ class ChatResponse(Words):
     metadata: dict[str, Any] | None = None
 
 
-class EmbeddingResponse(Words):
+class EmbeddingResponse(ApiModel):
     """One vector; `usage` counts `prompt_tokens` and `total_tokens`."""
 
     embedding: list[float]
@@ -87,8 +85,8 @@ class EmbeddingResponse(Words):
     metadata: dict[str, Any] | None = None
 
 
-class ModelInfo(Words):
-    """What a model can do."""
+class ModelInfo(ApiModel):
+    """The capabilities of a model."""
 
     model_id: str
     provider_id: str
@@ -102,7 +100,7 @@ class ModelInfo(Words):
 
 
 class CachedModelInfo(ModelInfo):
-    """A model under one task, as the registry keeps it."""
+    """A model for one task, as the registry keeps it."""
 
     task: str
     last_updated: datetime
@@ -111,9 +109,9 @@ class CachedModelInfo(ModelInfo):
 @dataclass(frozen=True, slots=True)
 class RoutingResult:
     """
-    Where a request should go, and where next if that fails.
+    The target for a request, and the fallbacks if it fails.
 
-    `estimated_cost` is in US dollars; a model without a price counts 0.0, as everywhere in this interface.
+    `estimated_cost` is in US dollars; a model without a price counts as 0.0, as everywhere in this interface.
     """
 
     provider: "LlmProvider"

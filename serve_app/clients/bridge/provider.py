@@ -1,4 +1,4 @@
-"""Providers of the LLM bridge's Python interface: messages in, an answer out, failures raised."""
+"""The providers of the LLM bridge's Python interface, which return answers and raise failures."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ from serve_app.providers.openai_compatible.failures import broken
 
 
 class LlmProvider(ABC):
-    """What every provider can do. Failures are raised as ProviderError or one of its kinds."""
+    """The interface of a provider. Failures are raised as ProviderError or one of its subclasses."""
 
     def __init__(self, provider_id: str, config: Mapping[str, Any]) -> None:
         self.provider_id = provider_id
@@ -37,7 +37,7 @@ class LlmProvider(ABC):
     @property
     @abstractmethod
     def provider_type(self) -> str:
-        """Whose words it speaks: `ollama`, `openai`, `anthropic`, …"""
+        """Return the type of the provider: `ollama`, `openai`, `anthropic`, …"""
 
     @abstractmethod
     async def chat_completion(
@@ -48,7 +48,7 @@ class LlmProvider(ABC):
         max_tokens: int | None = None,
         stream: bool = False,
     ) -> ChatResponse:
-        """One whole answer; `stream` is how to ask for it, never how it comes back."""
+        """Return one complete answer; `stream` changes how it is requested, not how it is returned."""
 
     @abstractmethod
     def chat_completion_stream(
@@ -58,31 +58,33 @@ class LlmProvider(ABC):
         temperature: float = 0.7,
         max_tokens: int | None = None,
     ) -> AsyncIterator[str]:
-        """The answer's text in pieces."""
+        """Yield the answer's text in pieces."""
 
     @abstractmethod
     async def generate_embedding(self, text: str, model: str) -> EmbeddingResponse:
-        """The vector of one text."""
+        """Return the embedding of one text."""
 
     @abstractmethod
     async def list_models(self) -> list[ModelInfo]:
-        """The models it is configured with."""
+        """Return the configured models."""
 
     @abstractmethod
     async def health_check(self) -> dict[str, Any]:
-        """`status`, `latency_ms`, `error`, `models_available`, `last_check`."""
+        """
+        Check the provider's health; return `status`, `latency_ms`, `error`, `models_available`, `last_check`.
+        """
 
     @abstractmethod
     def get_model_string(self, model: str) -> str:
-        """The model in LiteLLM's words: `ollama/llama3.1:8b`."""
+        """Return the model's name for LiteLLM, such as `ollama/llama3.1:8b`."""
 
 
 class LiteLlmProvider(LlmProvider):
     """
-    Any provider the gateway supports.
+    Any provider that the gateway supports.
 
-    `config` takes the keys of a provider in the configuration file; without a `provider_type` it is an
-    Ollama. Only what needs translating goes through LiteLLM. It connects at the first call.
+    `config` takes the settings of a provider in the configuration file; without a `provider_type` it is an
+    Ollama. LiteLLM is used only for APIs that need translation. Connects at the first call.
     """
 
     def __init__(
@@ -109,7 +111,9 @@ class LiteLlmProvider(LlmProvider):
 
     @property
     def _provider(self) -> Provider:
-        """Connections belong to one event loop, and every `asyncio.run` brings a new one."""
+        """
+        Return the provider of this event loop; connections belong to one, and `asyncio.run` makes new ones.
+        """
         loop = asyncio.get_running_loop()
         if self._built is None or loop is not self._loop:
             self._built = build_provider(self.settings, self._environ, self._clock)
@@ -190,7 +194,7 @@ class LiteLlmProvider(LlmProvider):
         return vendor(self.provider_type).model_string(model)
 
     async def aclose(self) -> None:
-        """Let go of every connection."""
+        """Close all connections."""
         if self._built is not None:
             await self._built.aclose()
             self._built = None
@@ -209,7 +213,7 @@ class LiteLlmProvider(LlmProvider):
         return Call(model, body, self.settings.timeout, uuid4().hex)
 
     def _first(self, answer: Answer, rows: str) -> dict[str, Any]:
-        """The first choice, or the first vector; providers have made sure that there is such a list."""
+        """Return the first choice or embedding; providers have validated that there is such a list."""
         found: list[dict[str, Any]] = orjson.loads(answer.body)[rows]
         if not found:
             raise broken(self.provider_id, f"sent an answer with no {rows}", 200)
@@ -220,7 +224,7 @@ class LiteLlmProvider(LlmProvider):
 
 
 def model_info(provider: ProviderConfig, model: ModelConfig) -> ModelInfo:
-    """A configured model, described."""
+    """Return the description of a configured model."""
     return ModelInfo(
         model_id=model.model_id,
         provider_id=provider.id,
@@ -242,7 +246,7 @@ def _answer(answer: Answer | UpstreamError) -> Answer:
 
 
 def _guess(input_chars: int, output_chars: int) -> Usage:
-    """What was used, reckoned from lengths, where the provider did not say."""
+    """Estimate the usage from lengths, where the provider did not report it."""
     return Usage(
         estimate_tokens(input_chars), estimate_tokens(output_chars) if output_chars else 0, estimated=True
     )

@@ -1,8 +1,8 @@
 """
-All configured providers with their breakers, and the choice between them.
+The registry of all configured providers with their breakers, which routes between them.
 
-It plans as a gateway does and runs in the caller's own process: its breakers are its own, and nothing is
-shared with a gateway. To call a running gateway see `clients/gateway.py`.
+It plans as a gateway does, but in the caller's own process: its breakers are its own, and nothing is shared
+with a gateway. To call a running gateway see `clients/gateway.py`.
 """
 
 import os
@@ -32,7 +32,7 @@ from serve_app.routing.target_stats import TargetStats
 
 T = TypeVar("T")
 
-# Of a model, as `GET /api/v1/models` has it.
+# The fields of a model that `GET /api/v1/models` returns.
 _LISTED = {
     "model_id", "provider_id", "task", "context_window", "dimension", "supports_vision", "supports_audio",
 }  # fmt: skip
@@ -40,9 +40,9 @@ _LISTED = {
 
 class ModelRegistry:
     """
-    Built from the configuration it is given, or from the one that is found in the usual places at first use.
+    The providers of a configuration: the given one, or the one found in the usual places at first use.
 
-    `providers` and `circuit_breakers` go by provider id, `model_cache` by `provider:model:task`.
+    `providers` and `circuit_breakers` are by provider id, `model_cache` by `provider:model:task`.
     """
 
     def __init__(
@@ -58,15 +58,16 @@ class ModelRegistry:
         self._clock = clock
         self._rng = rng or Random()
 
-    # --- what is configured ---------------------------------------------------------------------------
+    # --- the configuration ----------------------------------------------------------------------------
 
     @cached_property
     def settings(self) -> Settings:
-        """The configuration; ConfigError when there is none that makes sense."""
+        """Return the configuration; raise ConfigError if there is no valid one."""
         return self._given or load_settings(None, self._environ)
 
     @cached_property
     def providers(self) -> dict[str, LlmProvider]:
+        """Return the providers by id."""
         return {
             config.id: LiteLlmProvider(
                 config.id, config.model_dump(exclude={"id"}), environ=self._environ, clock=self._clock
@@ -76,6 +77,7 @@ class ModelRegistry:
 
     @cached_property
     def circuit_breakers(self) -> dict[str, CircuitBreaker]:
+        """Return the circuit breakers by provider id."""
         policy = self.settings.circuit_breaker
         return {
             config.id: CircuitBreaker.of(policy, config.id, self._clock)
@@ -84,6 +86,7 @@ class ModelRegistry:
 
     @cached_property
     def model_cache(self) -> dict[str, CachedModelInfo]:
+        """Return the models by `provider:model:task`."""
         updated = datetime.fromtimestamp(self._clock.now(), UTC)
         return {
             f"{provider.id}:{model.model_id}:{model.task}": CachedModelInfo(
@@ -105,7 +108,7 @@ class ModelRegistry:
     def _strategies(self) -> Strategies:
         return Strategies(self.settings.routing, self._targets)
 
-    # --- what it does ---------------------------------------------------------------------------------
+    # --- requests -------------------------------------------------------------------------------------
 
     async def route_with_fallback(
         self,
@@ -116,10 +119,11 @@ class ModelRegistry:
         context_size: int | None = None,
     ) -> RoutingResult:
         """
-        The best target for this, and the ones to try after it; `max_cost` is in US dollars.
+        Return the best target for a request, with its fallbacks; `max_cost` is in US dollars.
 
-        Raises NoProvidersAvailable or NoSuitableProviders, both RuntimeErrors; InvalidRequest for a task that
-        nobody knows.
+        Raises:
+            NoProvidersAvailable, NoSuitableProviders: RuntimeErrors; no target may serve the request.
+            InvalidRequest: the task is unknown.
         """
         plan = self._plan(_known(task), preferred_model, require_vision, max_cost, context_size)
         if not plan.ordered:
@@ -135,9 +139,11 @@ class ModelRegistry:
         self, provider_id: str, operation: Callable[..., Awaitable[T]], *args: Any, **kwargs: Any
     ) -> T:
         """
-        Await `operation(*args, **kwargs)` and let the provider's breaker know how it went.
+        Await `operation(*args, **kwargs)` and record its result in the provider's breaker.
 
-        CircuitOpen instead of a call while the breaker keeps requests away; KeyError for an unknown provider.
+        Raises:
+            CircuitOpen: the breaker does not admit the call.
+            KeyError: the provider is unknown.
         """
         if provider_id not in self.circuit_breakers:
             raise KeyError(f"no provider '{provider_id}'; configured: {', '.join(self.circuit_breakers)}")
@@ -145,15 +151,15 @@ class ModelRegistry:
             return await operation(*args, **kwargs)
 
     def get_provider_health(self) -> dict[str, dict[str, Any]]:
-        """Every provider's type, breaker and number of models, at this moment."""
+        """Return every provider's type, breaker and number of models, at this moment."""
         return {config.id: self._health(config.id, config.type) for config in self.settings.llm_providers}
 
     def list_all_models(self) -> list[dict[str, Any]]:
-        """One entry for each provider, model and task, as `GET /api/v1/models` has it."""
+        """Return one entry for each provider, model and task, as `GET /api/v1/models` does."""
         return [model.model_dump(include=_LISTED) for model in self.model_cache.values()]
 
     async def aclose(self) -> None:
-        """Let go of the providers' connections."""
+        """Close the providers' connections."""
         for provider in self.__dict__.get("providers", {}).values():
             await provider.aclose()
 
@@ -170,7 +176,7 @@ class ModelRegistry:
         limits = [
             limit for limit in (max_cost, self.settings.routing.max_cost_per_request) if limit is not None
         ]
-        wanted = Requirements(
+        requirements = Requirements(
             task=task,
             preferred_model=preferred_model,
             require_vision=require_vision,
@@ -181,8 +187,8 @@ class ModelRegistry:
         conditions = TargetStats(
             self._prices.get, lambda provider_id: self.circuit_breakers[provider_id].is_open()
         )
-        strategy = self._strategies.for_(wanted)
-        return make_plan(wanted, self._targets, conditions, strategy, self._rng, defaults)
+        strategy = self._strategies.for_(requirements)
+        return make_plan(requirements, self._targets, conditions, strategy, self._rng, defaults)
 
     def _result(self, plan: Plan, candidate: Candidate) -> RoutingResult:
         return RoutingResult(

@@ -1,5 +1,5 @@
 """
-`ModelRouter`: a router over providers that the Python code chooses.
+`ModelRouter`: a router over providers that are configured in Python.
 
     from serve_app.clients.model_router import LLMMessage, create_default_router
 

@@ -1,4 +1,4 @@
-"""The configuration of one provider of the model router, by hand or from its environment variables."""
+"""The configuration of one provider of the model router, in Python or from its environment variables."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,12 +13,15 @@ N = TypeVar("N", int, float)
 @dataclass(frozen=True, slots=True)
 class LLMProviderConfig:
     """
-    Who to call, and how.
+    The configuration of a provider.
 
-    `provider_name` is what the router calls it by. `model_name` None is the usual one of the type, and so is
-    `embedding_model`; a type without a usual one makes no vectors. Without an `api_key` the vendor's usual
-    variable is looked up. `timeout` is in seconds, None: 30, and 60 for Ollama. `retry_attempts` follow a
-    failed first one at most.
+    Attributes:
+        provider_name: the router's name for it.
+        api_key: None: the vendor's usual environment variable.
+        model_name, embedding_model: None: the type's default; a type without a default embedding model has no
+            embeddings.
+        timeout: in seconds; None: 30, and 60 for Ollama.
+        retry_attempts: the most retries after a failed attempt.
     """
 
     provider_name: str
@@ -34,7 +37,7 @@ class LLMProviderConfig:
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """What a type of provider is called with unless told otherwise; `context_window` in tokens."""
+    """The defaults of a type of provider; `context_window` is in tokens."""
 
     model: str
     context_window: int
@@ -49,15 +52,18 @@ USUAL = {
     "ollama": Usual("llama2", 4096, "nomic-embed-text", timeout_s=60.0),
 }
 
-_ADDRESS = {OLLAMA.type: OLLAMA.address_variable}  # where the others say `…_API_BASE`
+_ADDRESS = {OLLAMA.type: OLLAMA.address_variable}  # other types have `…_API_BASE`
 
 
 def config_from(environ: Mapping[str, str], type_: str) -> LLMProviderConfig | None:
     """
-    The provider that the environment describes: `OPENAI_API_KEY`, `OPENAI_MODEL`, `OPENAI_MAX_TOKENS`, ….
+    Return the provider in the environment: `OPENAI_API_KEY`, `OPENAI_MODEL`, `OPENAI_MAX_TOKENS`, ….
 
-    None where there is no key; of one that needs none, where there is no address. ConfigError names a
-    variable that is no number.
+    Returns:
+        None: there is no key; or, for a type that needs none, no address.
+
+    Raises:
+        ConfigError: a variable is not a number.
     """
     prefix = type_.upper()
     address = environ.get(_ADDRESS.get(type_, f"{prefix}_API_BASE"), "").strip() or None

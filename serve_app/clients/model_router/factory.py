@@ -1,4 +1,4 @@
-"""Create model routers from a configuration or from environment variables."""
+"""Constructors of model routers, from a configuration or from environment variables."""
 
 import asyncio
 import os
@@ -24,21 +24,27 @@ async def create_default_router(
     rng: Random | None = None,
 ) -> ModelRouter:
     """
-    A router over what the environment describes; providers without a key, or not available, are left out.
+    Create a router over the providers in the environment; those without a key or unavailable are left out.
 
-    Where this process is part of a Ray cluster in which a gateway runs, that is the only provider, unless
-    others are named: it knows its own. `strategy` None: LLM_ROUTER_STRATEGY, or `fallback`. ConfigError for a
-    strategy or a number in the environment that is none.
+    If a gateway runs in the Ray cluster of this process, it is the only provider, unless others are named.
+
+    Args:
+        strategy: None: LLM_ROUTER_STRATEGY, or `fallback`.
+        include_providers: only these; None: all.
+        exclude_providers: not these.
+
+    Raises:
+        ConfigError: the strategy is unknown, or a number in the environment is not valid.
     """
     chosen = strategy or environ.get("LLM_ROUTER_STRATEGY", "").strip() or StrategyName.FALLBACK
     router = ModelRouter(_known(chosen), environ=environ, clock=clock, rng=rng)
     excluded = exclude_providers or ()
-    if _is_wanted(RUNNING, include_providers, excluded):
+    if _is_included(RUNNING, include_providers, excluded):
         found = await router.add_provider(RUNNING, LLMProviderConfig(RUNNING))
         if found and include_providers is None:
             return router
     for type_ in USUAL:
-        config = config_from(environ, type_) if _is_wanted(type_, include_providers, excluded) else None
+        config = config_from(environ, type_) if _is_included(type_, include_providers, excluded) else None
         if config is not None:
             await router.add_provider(type_, config)
     return router
@@ -50,7 +56,7 @@ async def create_custom_router(
     *,
     environ: Mapping[str, str] = os.environ,
 ) -> ModelRouter:
-    """A router over these, in this order; those that are not available are left out."""
+    """Create a router over these providers, in this order; unavailable ones are left out."""
     router = ModelRouter(_known(strategy), environ=environ)
     for provider_type, config in providers:
         await router.add_provider(provider_type, config)
@@ -58,35 +64,35 @@ async def create_custom_router(
 
 
 async def create_cheapest_router(*, environ: Mapping[str, str] = os.environ) -> ModelRouter:
-    """The default router, the cheapest provider first."""
+    """Create the default router, with the cheapest provider first."""
     return await create_default_router(StrategyName.CHEAPEST, environ=environ)
 
 
 async def create_fastest_router(*, environ: Mapping[str, str] = os.environ) -> ModelRouter:
-    """The default router, the quickest provider first."""
+    """Create the default router, with the fastest provider first."""
     return await create_default_router(StrategyName.FASTEST, environ=environ)
 
 
 async def create_quality_router(*, environ: Mapping[str, str] = os.environ) -> ModelRouter:
-    """The default router, the best provider first."""
+    """Create the default router, with the best provider first."""
     return await create_default_router(StrategyName.BEST_QUALITY, environ=environ)
 
 
 async def create_balanced_router(*, environ: Mapping[str, str] = os.environ) -> ModelRouter:
-    """The default router, each provider first in turn."""
+    """Create the default router, with each provider first in turn."""
     return await create_default_router(StrategyName.ROUND_ROBIN, environ=environ)
 
 
 _instance: ModelRouter | None = None
-_closing: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected before it is done
+_closing: set[asyncio.Task[None]] = set()  # references that keep the tasks from being garbage-collected
 
 
 async def get_router_instance() -> ModelRouter:
-    """The default router, one for the process."""
+    """Return the default router of this process."""
     global _instance
     if _instance is None:
         made = await create_default_router()
-        if _instance is None:  # else somebody was quicker
+        if _instance is None:  # else another call was faster
             _instance = made
         else:
             await made.aclose()
@@ -94,7 +100,7 @@ async def get_router_instance() -> ModelRouter:
 
 
 def reset_router_instance() -> None:
-    """Forget it, so that the next one goes by the environment of then; its connections are let go of."""
+    """Close the default router; the next one is created from the environment at that time."""
     global _instance
     old, _instance = _instance, None
     if old is None:
@@ -102,7 +108,7 @@ def reset_router_instance() -> None:
     try:
         closing = asyncio.get_running_loop().create_task(old.aclose())
     except RuntimeError:
-        return  # without a loop there is none that its connections could belong to
+        return  # without an event loop it has no open connections
     _closing.add(closing)
     closing.add_done_callback(_closing.discard)
 
@@ -115,5 +121,5 @@ def _known(strategy: StrategyName | str) -> StrategyName:
         raise ConfigError(f"unknown strategy '{strategy}'; known: {known}") from None
 
 
-def _is_wanted(name: str, included: Collection[str] | None, excluded: Collection[str]) -> bool:
+def _is_included(name: str, included: Collection[str] | None, excluded: Collection[str]) -> bool:
     return (included is None or name in included) and name not in excluded

@@ -15,7 +15,7 @@ from serve_app.clients.model_router.messages import (
     LLMMessage,
     LLMResponse,
     answer_of,
-    in_openai_words,
+    as_openai_messages,
     vector_of,
 )
 from serve_app.clients.model_router.provider import LLMProvider
@@ -24,14 +24,15 @@ from serve_app.config.settings import Settings
 from serve_app.errors import ConfigError
 from serve_app.providers.base import HealthStatus
 
-LOOK_EVERY_S = 10.0  # at most: looks are taken when somebody asks
+LOOK_EVERY_S = 10.0  # at most: health is checked on demand
 
 
 class GatewayProvider(LLMProvider):
     """
-    A gateway of one's own with this one provider in it.
+    An embedded gateway with this one provider.
 
-    `type_` is a row of `providers/catalogue/rows.py` or any prefix LiteLLM knows; without one it is the name.
+    `type_` is a row of `providers/catalogue/rows.py` or any prefix that LiteLLM knows; None: the provider's
+    name.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class GatewayProvider(LLMProvider):
         return self._type
 
     async def is_available(self) -> bool:
-        """Its key is there and the upstream answers; True where nobody can look without spending a token."""
+        """Return whether the upstream answers and accepts the key; True if a check would cost a token."""
         health = (await self._gateway.health())[self._provider.id]
         return health.status is not HealthStatus.UNHEALTHY
 
@@ -65,7 +66,7 @@ class GatewayProvider(LLMProvider):
     async def chat(self, messages: Conversation, **fields: Any) -> LLMResponse:
         model = str(self.config.model_name)
         usual = {"temperature": self.config.temperature, "max_tokens": self.config.max_tokens}
-        body = {"model": model, **usual, **fields, "messages": in_openai_words(messages)}
+        body = {"model": model, **usual, **fields, "messages": as_openai_messages(messages)}
         return answer_of(await self._gateway.chat(**body), self.config.provider_name, model)
 
     async def embed(self, text: str, **fields: Any) -> EmbeddingResponse:
@@ -89,7 +90,7 @@ class GatewayProvider(LLMProvider):
 
 
 def _with_model(config: LLMProviderConfig, usual: Usual | None) -> LLMProviderConfig:
-    """The configuration with every model named; ConfigError where nobody knows a usual one."""
+    """Return the configuration with every model named; raise ConfigError if there is no default."""
     if config.model_name is None and usual is None:
         raise ConfigError(f"provider '{config.provider_name}' needs a model_name")
     return replace(

@@ -7,19 +7,19 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class LLMMessage:
-    """One turn of a conversation."""
+    """One message of a conversation."""
 
     role: str
     content: str
 
     def as_openai(self) -> dict[str, Any]:
-        """The message in OpenAI's words."""
+        """Return the message in OpenAI's format."""
         return {"role": self.role, "content": self.content}
 
 
 @dataclass(frozen=True, slots=True)
 class LLMResponse:
-    """An answer; `usage` counts `prompt_tokens`, `completion_tokens` and `total_tokens`, where told."""
+    """An answer; `usage` counts `prompt_tokens`, `completion_tokens` and `total_tokens`, if reported."""
 
     text: str
     model: str
@@ -29,7 +29,7 @@ class LLMResponse:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingResponse:
-    """The vector of one text: as many numbers as the model has dimensions."""
+    """The embedding of one text: as many numbers as the model has dimensions."""
 
     embeddings: list[float]
     model: str
@@ -40,18 +40,20 @@ class EmbeddingResponse:
 Conversation = Sequence[LLMMessage | Mapping[str, Any]]
 
 
-def in_openai_words(messages: Conversation) -> list[Mapping[str, Any]]:
-    """A conversation of messages, or of mappings that are in OpenAI's words already."""
+def as_openai_messages(messages: Conversation) -> list[Mapping[str, Any]]:
+    """Return a conversation in OpenAI's format; mappings are in that format already."""
     return [message.as_openai() if isinstance(message, LLMMessage) else message for message in messages]
 
 
 def answer_of(body: Mapping[str, Any], provider: str, model: str) -> LLMResponse:
-    """OpenAI's chat completion as a response; `model` is who was asked, should it not say so."""
+    """
+    Convert OpenAI's chat completion; `model` is the requested one, used if the completion does not name it.
+    """
     text = body["choices"][0]["message"].get("content") or ""
     return LLMResponse(text, body.get("model") or model, provider, body.get("usage"))
 
 
 def vector_of(body: Mapping[str, Any], provider: str, model: str) -> EmbeddingResponse:
-    """The first vector of OpenAI's embedding list."""
+    """Convert the first embedding of OpenAI's embedding list."""
     vector = body["data"][0]["embedding"]
     return EmbeddingResponse(vector, body.get("model") or model, provider, body.get("usage"))

@@ -7,7 +7,7 @@ from serve_app.clients.model_router.gateway_provider import GatewayProvider
 
 
 class OpenAIProvider(GatewayProvider):
-    """OpenAI, or a server that speaks as it does at `api_base`."""
+    """OpenAI, or a compatible server at `api_base`."""
 
     def __init__(self, config: LLMProviderConfig, **parts: Any) -> None:
         super().__init__(config, "openai", **parts)

@@ -11,43 +11,43 @@ from serve_app.providers.catalogue.rows import vendor
 
 
 class LLMProvider(ABC):
-    """One provider; failures are raised, and the router goes on to the next."""
+    """One provider; if it raises, the router tries the next one."""
 
     def __init__(self, config: LLMProviderConfig) -> None:
         self.config = config
 
     @property
     def provider_type(self) -> str:
-        """Whose words it speaks: by it the router guesses what nobody has measured."""
+        """Return the type of the provider, by which the router ranks it before it has measured latencies."""
         return self.config.provider_name
 
     @property
     def price(self) -> Price | None:
-        """What its tokens cost; None where nobody knows."""
+        """Return the price of its tokens; None: unknown."""
         if vendor(self.provider_type).is_own:
             return FREE
         return classic_catalogue().price(self.config.model_name, self.provider_type)
 
     @abstractmethod
     async def is_available(self) -> bool:
-        """Whether it makes sense to ask it just now."""
+        """Return whether the provider can be called now."""
 
     @abstractmethod
     async def complete(self, prompt: str, **fields: Any) -> LLMResponse:
-        """The answer to one message of the user's."""
+        """Return the answer to one message of the user."""
 
     @abstractmethod
     async def chat(self, messages: Conversation, **fields: Any) -> LLMResponse:
-        """The answer to a conversation; `fields` go into the request as they are."""
+        """Return the answer to a conversation; `fields` are added to the request."""
 
     @abstractmethod
     async def embed(self, text: str, **fields: Any) -> EmbeddingResponse:
-        """The vector of one text."""
+        """Return the embedding of one text."""
 
     @abstractmethod
     def get_capabilities(self) -> dict[str, Any]:
-        """At least `models`, `supports_chat` and `supports_embeddings`."""
+        """Return at least `models`, `supports_chat` and `supports_embeddings`."""
 
     async def aclose(self) -> None:
-        """Let go of what was opened; nothing, unless a subclass says otherwise."""
+        """Close what was opened; does nothing unless a subclass overrides it."""
         return

@@ -1,8 +1,8 @@
 """
-`ModelRouter`: tries providers in the order of a strategy until one answers.
+`ModelRouter`, which tries providers in the order of a strategy until one answers.
 
-The strategies are the gateway's own. Measured latencies and listed prices decide the order; where there are
-none, a static order does.
+The strategies are the gateway's own. They order by measured latencies and listed prices, and without those by
+a static order.
 """
 
 import asyncio
@@ -31,17 +31,13 @@ from serve_app.routing.target import Target
 A = TypeVar("A")
 
 TYPICAL = Usage(1000, 500)  # the usage at which prices are compared
-CHEAP_FIRST = ("ollama", "gemini", "anthropic", "openai")  # where costs are equal
+CHEAP_FIRST = ("ollama", "gemini", "anthropic", "openai")  # the order of equal costs
 
 log = logging.getLogger("sekha.clients")
 
 
 class ModelRouter:
-    """
-    Chooses among the providers that were added, in `provider_order`.
-
-    `environ` is where their keys are looked up.
-    """
+    """A router over the added providers, in `provider_order`; `environ` contains their keys."""
 
     def __init__(
         self,
@@ -60,15 +56,19 @@ class ModelRouter:
         self._strategies: dict[StrategyName, Strategy] = {}
         self._latencies: dict[str, Latency] = {}
 
-    # --- who there is ---------------------------------------------------------------------------------
+    # --- providers ------------------------------------------------------------------------------------
 
     async def add_provider(self, provider_type: str | type[LLMProvider], config: LLMProviderConfig) -> bool:
         """
-        Add a provider under its name, behind those there are; False, and nothing added, if it is not
-        available.
+        Add a provider as the last one; return False, and add nothing, if it is not available.
 
-        `provider_type` is one the gateway knows, `sekha` for a running gateway, or a class of one's own. One
-        of the same name is replaced. ConfigError for a configuration that cannot be used.
+        Args:
+            provider_type: a type that the gateway knows, `sekha` for a running gateway, or a subclass of
+                LLMProvider.
+            config: its name replaces a provider of the same name.
+
+        Raises:
+            ConfigError: the configuration is not valid.
         """
         provider = self._built(provider_type, config)
         if not await _is_available(provider):
@@ -81,7 +81,7 @@ class ModelRouter:
         return True
 
     async def remove_provider(self, name: str) -> bool:
-        """Forget a provider and let go of its connections; False when there is none of that name."""
+        """Remove a provider and close its connections; return False if there is none of that name."""
         provider = self.providers.pop(name, None)
         if provider is None:
             return False
@@ -91,18 +91,18 @@ class ModelRouter:
         return True
 
     def set_default_strategy(self, strategy: StrategyName | str) -> None:
-        """For calls that name none; ValueError for one that does not exist."""
+        """Set the strategy of calls that name none; raise ValueError if it does not exist."""
         self.default_strategy = StrategyName(strategy)
 
     async def get_available_providers(self) -> list[dict[str, Any]]:
-        """Every provider as `{name, available, capabilities}`; `error` instead where it would not say."""
+        """Return every provider as `{name, available, capabilities}`; with `error` if its check failed."""
         return list(await asyncio.gather(*(self._described(name) for name in self.provider_order)))
 
     async def aclose(self) -> None:
-        """Let go of every connection."""
+        """Close all connections."""
         await asyncio.gather(*(provider.aclose() for provider in self.providers.values()))
 
-    # --- asking ---------------------------------------------------------------------------------------
+    # --- requests -------------------------------------------------------------------------------------
 
     async def complete(
         self,
@@ -111,7 +111,7 @@ class ModelRouter:
         preferred_provider: str | None = None,
         **fields: Any,
     ) -> LLMResponse:
-        """The answer to one message of the user's."""
+        """Return the answer to one message of the user."""
         return await self.chat([LLMMessage("user", prompt)], strategy, preferred_provider, **fields)
 
     async def chat(
@@ -122,10 +122,10 @@ class ModelRouter:
         **fields: Any,
     ) -> LLMResponse:
         """
-        The first answer; `preferred_provider` is asked before the strategy's first.
+        Return the first answer; `preferred_provider` is tried before the strategy's first.
 
-        Every failure leads to the next provider, and the last one is raised. RuntimeError when there is
-        nobody to ask.
+        A failure leads to the next provider, and the last failure is raised. Raises RuntimeError if no
+        provider is available.
         """
         order = self._order(self.provider_order, strategy, preferred_provider)
         return await self._first(
@@ -135,7 +135,7 @@ class ModelRouter:
     async def embed(
         self, text: str, preferred_provider: str | None = None, **fields: Any
     ) -> EmbeddingResponse:
-        """The vector of one text, from the providers that make vectors; failures as in `chat`."""
+        """Return the embedding of one text, from the providers with embeddings; failures as in `chat`."""
         able = [n for n in self.provider_order if self.providers[n].get_capabilities()["supports_embeddings"]]
         return await self._first(
             self._order(able, None, preferred_provider),
@@ -182,14 +182,14 @@ class ModelRouter:
         price = provider.price
         return Candidate(
             target,
-            # What every strategy falls back to where it knows no difference.
+            # The order where a strategy finds no difference.
             priority=_place(provider.provider_type) if strategy is StrategyName.CHEAPEST else position + 1,
             cost=None if price is None else price.cost(TYPICAL),
             latency_s=self._latencies[name].mean_s,
         )
 
     async def _first(
-        self, order: Sequence[str], ask: Callable[[LLMProvider], Awaitable[A]], nobody: str
+        self, order: Sequence[str], ask: Callable[[LLMProvider], Awaitable[A]], if_none: str
     ) -> A:
         last: Exception | None = None
         for name in order:
@@ -209,7 +209,7 @@ class ModelRouter:
             return answer
         if last is not None:
             raise last
-        raise RuntimeError(nobody)
+        raise RuntimeError(if_none)
 
     async def _described(self, name: str) -> dict[str, Any]:
         provider = self.providers[name]
@@ -225,7 +225,7 @@ class ModelRouter:
 
 
 async def _is_available(provider: LLMProvider) -> bool:
-    """A provider that fails to say so is not."""
+    """Return whether the provider is available; False if it raises."""
     try:
         return await provider.is_available()
     except Exception:
@@ -234,5 +234,5 @@ async def _is_available(provider: LLMProvider) -> bool:
 
 
 def _place(provider_type: str) -> int:
-    """Return the place in the static order of cost; unknown makers come last."""
+    """Return the place in the static order of cost; unknown types come last."""
     return 1 + (CHEAP_FIRST.index(provider_type) if provider_type in CHEAP_FIRST else len(CHEAP_FIRST))

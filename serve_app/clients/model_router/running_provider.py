@@ -1,4 +1,4 @@
-"""A running gateway as one provider: what it chooses among is its own configuration."""
+"""A running gateway as one provider, which chooses among its own providers."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from serve_app.clients.model_router.messages import (
     LLMMessage,
     LLMResponse,
     answer_of,
-    in_openai_words,
+    as_openai_messages,
     vector_of,
 )
 from serve_app.clients.model_router.provider import LLMProvider
@@ -24,7 +24,7 @@ class RunningGatewayProvider(LLMProvider):
     """
     The gateway that runs in the Ray cluster of this process as the Serve application `app_name`.
 
-    `model_name` is any name it takes: a model, a task, a tier; None: its default.
+    `model_name` is any name that it accepts: a model, a task, a tier; None: its default.
     """
 
     def __init__(self, config: LLMProviderConfig | None = None, app_name: str = "sekha") -> None:
@@ -41,7 +41,7 @@ class RunningGatewayProvider(LLMProvider):
 
     async def chat(self, messages: Conversation, **fields: Any) -> LLMResponse:
         usual = {"temperature": self.config.temperature, "max_tokens": self.config.max_tokens}
-        body = {"model": self.config.model_name, **usual, **fields, "messages": in_openai_words(messages)}
+        body = {"model": self.config.model_name, **usual, **fields, "messages": as_openai_messages(messages)}
         answer = await (await self._running()).chat(**body)
         return answer_of(answer, self.config.provider_name, body["model"] or "")
 

@@ -1,5 +1,5 @@
 """
-What a client's calls came to: counts, tokens, latency and cost, in all and by backend and model.
+The statistics of a client's calls: counts, tokens, latency and cost, in total and by backend and model.
 
 Kept in memory, and lost when the process ends.
 """
@@ -20,9 +20,13 @@ NOTHING = Usage()
 @dataclass(frozen=True, slots=True)
 class CallMade:
     """
-    One call, once it has ended.
+    A finished call.
 
-    `at` is in seconds since the epoch, `cost` in nano-dollars. `model` is the tier. `error`: why it failed.
+    Attributes:
+        at: in seconds since the epoch.
+        model: the tier.
+        cost: in nano-dollars.
+        error: why it failed; None: it succeeded.
     """
 
     at: float
@@ -46,6 +50,7 @@ class Totals:
     cost: int = 0
 
     def add(self, call: CallMade) -> None:
+        """Add one call."""
         self.calls += 1
         self.input_tokens += call.usage.input_tokens
         self.output_tokens += call.usage.output_tokens
@@ -57,23 +62,27 @@ class Totals:
 
     @property
     def succeeded(self) -> int:
+        """Return the number of successful calls."""
         return self.calls - self.failed
 
     @property
     def avg_latency_ms(self) -> float:
+        """Return the mean latency of successful calls; 0.0 without any."""
         return round(1000 * self.latency_s / self.succeeded, 1) if self.succeeded else 0.0
 
     @property
     def success_rate(self) -> float:
+        """Return the share of successful calls; 0.0 without calls."""
         return round(self.succeeded / self.calls, 4) if self.calls else 0.0
 
     @property
     def error_rate(self) -> float:
+        """Return the share of failed calls; 0.0 without calls."""
         return round(self.failed / self.calls, 4) if self.calls else 0.0
 
 
-class CallBook:
-    """Takes in calls; the sums are over all of them, the calls themselves are the last hundred."""
+class CallStatistics:
+    """The sums of all calls, and the last hundred calls."""
 
     def __init__(self) -> None:
         self._overview = Totals()
@@ -82,13 +91,14 @@ class CallBook:
         self._recent: deque[CallMade] = deque(maxlen=MOST_RECENT)
 
     def add(self, call: CallMade) -> None:
+        """Add one call."""
         self._overview.add(call)
         self._by_backend.setdefault(call.backend, Totals()).add(call)
         self._by_model.setdefault(call.model, Totals()).add(call)
         self._recent.append(call)
 
     def cost(self, backend: str) -> int:
-        """What a backend's tokens have cost, in nano-dollars."""
+        """Return the cost of a backend's tokens, in nano-dollars."""
         return self._by_backend.get(backend, Totals()).cost
 
     def summary(self) -> dict[str, Any]:
@@ -104,25 +114,25 @@ class CallBook:
             },
             "by_backend": {
                 name: {
-                    "calls": its.calls,
-                    "success_rate": its.success_rate,
-                    "error_rate": its.error_rate,
-                    "total_input_tokens": its.input_tokens,
-                    "total_output_tokens": its.output_tokens,
-                    "avg_latency_ms": its.avg_latency_ms,
-                    "total_cost": in_dollars(its.cost),
+                    "calls": totals.calls,
+                    "success_rate": totals.success_rate,
+                    "error_rate": totals.error_rate,
+                    "total_input_tokens": totals.input_tokens,
+                    "total_output_tokens": totals.output_tokens,
+                    "avg_latency_ms": totals.avg_latency_ms,
+                    "total_cost": in_dollars(totals.cost),
                 }
-                for name, its in self._by_backend.items()
+                for name, totals in self._by_backend.items()
             },
             "by_model": {
                 name: {
-                    "calls": its.calls,
-                    "error_rate": its.error_rate,
-                    "avg_latency_ms": its.avg_latency_ms,
-                    "total_tokens": its.input_tokens + its.output_tokens,
-                    "cost": in_dollars(its.cost),
+                    "calls": totals.calls,
+                    "error_rate": totals.error_rate,
+                    "avg_latency_ms": totals.avg_latency_ms,
+                    "total_tokens": totals.input_tokens + totals.output_tokens,
+                    "cost": in_dollars(totals.cost),
                 }
-                for name, its in self._by_model.items()
+                for name, totals in self._by_model.items()
             },
             "recent_calls": list(_shown(self._recent)),
         }

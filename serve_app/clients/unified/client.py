@@ -1,9 +1,9 @@
 """
-The unified client: takes a tier and messages, returns a text.
+The unified client, which takes a tier and messages and returns a text.
 
-Where this process is part of a Ray cluster in which a gateway runs, calls go through that; else they are
-answered by a gateway of one's own, from the environment. Either way it is the gateway that retries, falls
-under budgets and keeps the ledger; here a client's own calls are counted.
+If a gateway runs in the Ray cluster of this process, calls go to it; else to an embedded gateway configured
+from the environment. Either way the gateway retries, enforces budgets and keeps the ledger; the client only
+counts its own calls.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Any
 from serve_app.clients.discovery import running_gateway_client
 from serve_app.clients.embedded import EmbeddedGateway
 from serve_app.clients.protocol import GatewayPort
-from serve_app.clients.unified.calls import CallBook, CallMade, in_dollars
+from serve_app.clients.unified.calls import CallMade, CallStatistics, in_dollars
 from serve_app.clients.unified.configuration import budget_in, hourly_rate_in, settings_of
 from serve_app.clock import Clock, SystemClock
 from serve_app.control.backend import Backend, Backends, Tier, backend_named
@@ -40,12 +40,14 @@ Message = Mapping[str, Any]
 
 class UnifiedLLMClient:
     """
-    Talks to the current backend, Anthropic at first.
+    A client of the current backend, which is Anthropic by default.
 
-    `environ` holds ANTHROPIC_API_KEY, VLLM_ENDPOINT, BUDGET_LIMIT and VLLM_HOURLY_RATE, as well as
-    ANTHROPIC_BASE_URL and VLLM_API_KEY where they are needed; it is read at first use. `app_name` is the
-    Serve application to look for. Failures are raised as GatewayError; what the budget has no room for, as
-    BudgetExceeded without asking anybody.
+    Failures are raised as GatewayError; BudgetExceeded is raised without a call.
+
+    Args:
+        environ: contains ANTHROPIC_API_KEY, VLLM_ENDPOINT, BUDGET_LIMIT and VLLM_HOURLY_RATE, and optionally
+            ANTHROPIC_BASE_URL and VLLM_API_KEY; read at first use.
+        app_name: the Serve application to look for.
     """
 
     def __init__(
@@ -60,12 +62,12 @@ class UnifiedLLMClient:
         self._app_name = app_name
         self._clock = clock or SystemClock()
         self._rng = rng or Random()
-        self._calls = CallBook()
+        self._calls = CallStatistics()
         self._known: Backends | None = None
         self._own: dict[Backend, EmbeddedGateway] = {}
         self._running: dict[AbstractEventLoop, asyncio.Future[GatewayPort | None]] = {}
 
-    # --- asking ---------------------------------------------------------------------------------------
+    # --- requests -------------------------------------------------------------------------------------
 
     async def chat_completion(
         self,
@@ -76,9 +78,9 @@ class UnifiedLLMClient:
         **fields: Any,
     ) -> str:
         """
-        The whole answer's text; `fields` go into the request as they are.
+        Return the text of a complete answer; `fields` are added to the request.
 
-        A tier that the current backend does not have is its first: haiku, or qwen.
+        A tier that the current backend does not have is replaced by its first one: haiku, or qwen.
         """
         backend, tier = self._backends.current, self._backends.tier(model_tier)
         started = self._clock.monotonic()
@@ -101,7 +103,7 @@ class UnifiedLLMClient:
         max_tokens: int | None = None,
         **fields: Any,
     ) -> AsyncGenerator[str, None]:
-        """The answer's text in pieces; who stops early should `aclose()`, and the model stops as well."""
+        """Yield the answer's text in pieces; `aclose()` stops it early, and the model as well."""
         backend, tier = self._backends.current, self._backends.tier(model_tier)
         fields = {"stream_options": {"include_usage": True}, **fields}
         started = self._clock.monotonic()
@@ -130,16 +132,17 @@ class UnifiedLLMClient:
         self._served(backend, tier, started, usage or _guess(messages, length), model)
 
     def get_available_models(self) -> list[str]:
-        """The tiers of the current backend."""
+        """Return the tiers of the current backend."""
         return list(self._backends.available_models)
 
     # --- backends -------------------------------------------------------------------------------------
 
     def get_current_backend(self) -> Backend:
+        """Return the current backend."""
         return self._backends.current
 
     def get_backend_info(self) -> dict[str, Any]:
-        """The current backend, the endpoint of vLLM, and what there is to choose from."""
+        """Return the current backend, the endpoint of vLLM, and the available models and backends."""
         return {
             "current_backend": self._backends.current.value,
             "vllm_endpoint": self._backends.vllm_endpoint,
@@ -150,49 +153,54 @@ class UnifiedLLMClient:
 
     async def switch_backend(self, backend: Backend | str, skip_health_check: bool = False) -> dict[str, Any]:
         """
-        Let calls go to the other backend: `{success, backend, message, previous_backend}`.
+        Switch to another backend; return `{success, backend, message, previous_backend}`.
 
-        `success` False, and nothing changed, for a vLLM without an endpoint and for a backend that is not
-        well, unless that is skipped. InvalidRequest for a backend that does not exist. A running gateway
-        serves tiers by its own configuration, so that before one there is nothing to check.
+        `success` is False, and nothing changes, for a vLLM without an endpoint, and for an unhealthy backend
+        unless the check is skipped. A running gateway serves tiers by its own configuration, so nothing is
+        checked then. Raises InvalidRequest for an unknown backend.
         """
-        wanted, before = backend_named(backend), self._backends.current
+        chosen, before = backend_named(backend), self._backends.current
         if await self._running_gateway() is not None:
-            return self._switched(self._backends_with(wanted), before)
+            return self._switched(self._backends_with(chosen), before)
         try:
-            after = self._backends.switched_to(wanted)
+            after = self._backends.switched_to(chosen)
         except InvalidRequest as error:
             return _not_switched(before, error.message)
         if not skip_health_check:
-            health = await self._health(wanted)
+            health = await self._health(chosen)
             if health.status is HealthStatus.UNHEALTHY:
-                return _not_switched(before, f"Backend '{wanted}' is not healthy: {health.error}")
+                return _not_switched(before, f"Backend '{chosen}' is not healthy: {health.error}")
         return self._switched(after, before)
 
     def set_vllm_endpoint(self, endpoint: str) -> dict[str, Any]:
-        """Where vLLM is from now on; InvalidRequest for what is no web address."""
+        """Set the address of vLLM; raise InvalidRequest if it is not a web address."""
         self._known = self._backends.with_endpoint(endpoint, self._clock.now())
         if own := self._own.get(Backend.VLLM):
             own.configure(settings_of(Backend.VLLM, self._known, self._environ))
         return {"success": True, "message": "vLLM endpoint set", "endpoint": self._known.vllm_endpoint}
 
     async def health_check(self) -> dict[str, bool]:
-        """Whether each backend can be reached from here and takes our key."""
+        """Return whether each backend is reachable from here and accepts the key."""
         return {name: found["healthy"] for name, found in (await self.check_all_backends()).items()}
 
     async def check_all_backends(self) -> dict[str, dict[str, Any]]:
-        """What a look at each backend from here finds: `{healthy, latency_ms, last_check, error}`."""
+        """Check each backend from here; return `{healthy, latency_ms, last_check, error}` by backend."""
         looks = await asyncio.gather(*(self._health(backend) for backend in Backend))
         return {backend.value: _shown(health) for backend, health in zip(Backend, looks, strict=True)}
 
-    # --- what it came to ------------------------------------------------------------------------------
+    # --- statistics ----------------------------------------------------------------------------------
 
     def get_metrics_summary(self) -> dict[str, Any]:
-        """This client's calls: `overview`, `by_backend`, `by_model`, `recent_calls`."""
+        """
+        Return the statistics of this client's calls: `overview`, `by_backend`, `by_model`, `recent_calls`.
+        """
         return self._calls.summary()
 
     def get_cost_summary(self) -> dict[str, Any]:
-        """This client's spending in US dollars: tokens at Anthropic, hours of vLLM, and what is left."""
+        """
+        Return this client's spending in US dollars: tokens at Anthropic, hours of vLLM, and the remaining
+        budget.
+        """
         tokens = self._calls.cost(Backend.ANTHROPIC)
         hours = self._backends.vllm_cost(self._clock.now(), hourly_rate_in(self._environ))
         limit = budget_in(self._environ)
@@ -207,7 +215,7 @@ class UnifiedLLMClient:
         }
 
     async def aclose(self) -> None:
-        """Let go of what was opened in this event loop; the next call opens it again."""
+        """Close what was opened in this event loop; the next call opens it again."""
         self._running.pop(asyncio.get_running_loop(), None)
         for own in self._own.values():
             await own.aclose()
@@ -230,15 +238,15 @@ class UnifiedLLMClient:
         return await self._running_gateway() or self._own_gateway(backend)
 
     async def _running_gateway(self) -> GatewayPort | None:
-        """Looked for once in each event loop, however many calls begin together."""
+        """Return the running gateway; looked up once in each event loop, also for concurrent calls."""
         loop = asyncio.get_running_loop()
         if loop not in self._running:
-            self._running = {other: its for other, its in self._running.items() if not other.is_closed()}
+            self._running = {other: found for other, found in self._running.items() if not other.is_closed()}
             self._running[loop] = asyncio.ensure_future(running_gateway_client(self._app_name))
         try:
             return await asyncio.shield(self._running[loop])
         except Exception:
-            self._running.pop(loop, None)  # the next call looks again
+            self._running.pop(loop, None)  # the next call tries again
             raise
 
     def _own_gateway(self, backend: Backend) -> EmbeddedGateway:
@@ -311,7 +319,7 @@ def _fields(
 
 
 def _cost(backend: Backend, model: str, usage: Usage) -> int:
-    """Nano-dollars; vLLM is paid by the hour, and what nobody has a price for counts nothing."""
+    """Return the cost in nano-dollars; 0 for vLLM, which is paid by the hour, and without a price."""
     if backend is Backend.VLLM:
         return 0
     price = classic_catalogue().price(model, backend)
@@ -319,7 +327,7 @@ def _cost(backend: Backend, model: str, usage: Usage) -> int:
 
 
 def _guess(messages: Sequence[Message], output_chars: int) -> Usage:
-    """What was used, reckoned from lengths, where nobody said."""
+    """Estimate the usage from lengths, where it was not reported."""
     chars = sum(len(str(message.get("content") or "")) for message in messages)
     return Usage(estimate_tokens(chars), estimate_tokens(output_chars), estimated=True)
 

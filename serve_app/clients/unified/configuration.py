@@ -1,4 +1,4 @@
-"""Build the configuration of an embedded gateway from the unified client's environment variables."""
+"""The configuration of the unified client's embedded gateway, from environment variables."""
 
 import math
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _CONTEXT = {Backend.ANTHROPIC: 200_000, Backend.VLLM: 32_768}
 
 def settings_of(backend: Backend, backends: Backends, environ: Mapping[str, str]) -> Settings:
     """
-    A gateway that knows this one backend: who has chosen one does not want to be answered by the other.
+    Return the settings of a gateway with this backend only, so that the other one never answers.
 
     Retries are the gateway's defaults: three, after one, two and four seconds. The budget covers tokens only;
     the gateway cannot refuse the hours of vLLM.
@@ -53,19 +53,19 @@ def settings_of(backend: Backend, backends: Backends, environ: Mapping[str, str]
             "llm_providers": [provider],
             "default_models": {},
             "budgets": {"limit": dollars(max(1, budget_in(environ))), "window": "total"},
-            # A look is taken when somebody asks, and the answer shall be of that moment.
+            # Health is checked on demand, and the result should be current.
             "health": {"interval_s": 1},
         }
     )
 
 
 def budget_in(environ: Mapping[str, str]) -> int:
-    """BUDGET_LIMIT in nano-dollars; ConfigError for what is no amount."""
+    """Return BUDGET_LIMIT in nano-dollars; raise ConfigError if it is not an amount."""
     return _amount_in(environ, "BUDGET_LIMIT", "100.0")
 
 
 def hourly_rate_in(environ: Mapping[str, str]) -> int:
-    """VLLM_HOURLY_RATE in nano-dollars; ConfigError for what is no amount."""
+    """Return VLLM_HOURLY_RATE in nano-dollars; raise ConfigError if it is not an amount."""
     return _amount_in(environ, VLLM.rate_variable, "0.16")
 
 

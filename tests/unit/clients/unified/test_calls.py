@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve_app.clients.unified.calls import MOST_RECENT, CallBook, CallMade
+from serve_app.clients.unified.calls import MOST_RECENT, CallMade, CallStatistics
 from serve_app.pricing.money import nano_dollars
 from serve_app.pricing.usage import Usage
 
@@ -12,8 +12,8 @@ QWEN = CallMade(1002.0, "vllm", "qwen", 0.2, Usage(10, 5))
 FAILED = CallMade(1003.0, "anthropic", "haiku", 7.0, error="scripted failure 503")
 
 
-def runtime_config_of(*calls: CallMade) -> CallBook:
-    book = CallBook()
+def runtime_config_of(*calls: CallMade) -> CallStatistics:
+    book = CallStatistics()
     for call in calls:
         book.add(call)
     return book
@@ -52,7 +52,7 @@ def test_the_metrics_of_a_client_have_four_parts() -> None:
 
 
 def test_a_book_without_calls_divides_by_nothing() -> None:
-    summary = CallBook().summary()
+    summary = CallStatistics().summary()
 
     assert summary["overview"]["total_calls"] == 0
     assert summary["by_backend"] == summary["by_model"] == {}

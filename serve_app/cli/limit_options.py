@@ -1,4 +1,4 @@
-"""The limits and rights that `sekha keys create` and `sekha tenants set` can give."""
+"""The options for limits and rights of `sekha keys create` and `sekha tenants set`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -43,13 +43,13 @@ CLEARABLE = ("budgets", *_WINDOWS, "rates", *_RATES, "models", "tasks", "data_po
 
 
 def limits_of(budgets: list[str] | None, rpm: int | None, tpm: int | None) -> dict[str, Any]:
-    """Return budgets and rates as the admin API has them."""
+    """Return budgets and rates in the format of the admin API."""
     given = {_RATES[name]: value for name, value in (("rpm", rpm), ("tpm", tpm)) if value is not None}
     return {"budgets": [_budget(text) for text in budgets or ()], "rates": [given] if given else []}
 
 
 def cleared(present: Tenant, clear: Sequence[str]) -> Tenant:
-    """Return the tenant without these bounds; end the command for a name that is none."""
+    """Return the tenant without these limits; end the command for an unknown name."""
     after = dict(present)
     for name in clear:
         if name not in CLEARABLE:
@@ -67,7 +67,7 @@ def cleared(present: Tenant, clear: Sequence[str]) -> Tenant:
 
 def changed(present: Tenant, given: Mapping[str, Any]) -> Tenant:
     """
-    Return the tenant with what is given in place, and everything else as it was.
+    Return the tenant with the given settings replaced, and everything else unchanged.
 
     A budget replaces the one of the same window, a rate the one of the same kind; those for a single provider
     or model stay. A list of models or tasks is replaced as a whole.
@@ -82,7 +82,7 @@ def changed(present: Tenant, given: Mapping[str, Any]) -> Tenant:
 
 
 def _with_rates(rates: Sequence[Mapping[str, Any]], fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Set these fields of the rates for everything: in each entry that has them, else in one of them."""
+    """Set these fields in the general rates: in each entry that has them, else in one of them."""
     for_all = [rate for rate in rates if _is_for_all(rate)]
     others = [rate for rate in rates if not _is_for_all(rate)]
     together: dict[str, Any] = {}
