@@ -30,7 +30,8 @@ KeyFileOption = Annotated[
 
 class Admin:
     """
-    Calls the admin API of one gateway with an admin's key. Every error ends the command with exit code 1.
+    A client of the admin API of one gateway, with an admin's key. Every error ends the command with exit code
+    1.
     """
 
     def __init__(self, url: str, key_file: Path | None = None) -> None:

@@ -1,5 +1,5 @@
 """
-The token of Ray's own ports, without which nobody can run code as this user.
+The token of Ray's own ports, which permits running code as this user.
 
 Ray reads `RAY_AUTH_TOKEN`, else the file of `RAY_AUTH_TOKEN_PATH`, else `~/.ray/auth_token`. A gateway uses
 an existing one, so that this user's Python clients can connect, and otherwise creates the last.

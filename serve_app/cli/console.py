@@ -72,7 +72,7 @@ class LogFiles:
 
 
 class WorkerLines:
-    """Separates the lines that Ray forwards from its workers: the gateway's, and the rest."""
+    """The lines that Ray forwards from its workers, separated into the gateway's and the rest."""
 
     def __init__(self, files: LogFiles, console: Console) -> None:
         self._console = console

@@ -13,7 +13,7 @@ from serve_app.providers.catalogue.rows import OLLAMA, SCRIPTED, VENDORS, VLLM
 from serve_app.providers.catalogue.vendor import Vendor
 
 ServedModels = Callable[[str], Sequence[str] | None]
-"""Asks the server at this address for its models; None: nobody answers."""
+"""A query for the models of the server at this address; None: no server answers."""
 
 _EMBEDS = ("embed", "bge-", "minilm", "e5-", "gte-", "paraphrase")
 _SEES = ("llava", "vision", "-vl", "vl:", "moondream", "minicpm-v", "gemma3", "mistral-small3")

@@ -231,8 +231,8 @@ class ControlCache:
         Closes the journal, so that the journal recovery can read it.
         """
         self._lease_client.lose_free()
-        unheard = [self._unacknowledged, self._next_report()]
-        reports = [self._as_of_now(report, {}) for report in unheard if report is not None]
+        unsent = [self._unacknowledged, self._next_report()]
+        reports = [self._as_of_now(report, {}) for report in unsent if report is not None]
         self._outbox.close()
         return reports
 

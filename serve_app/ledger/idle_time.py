@@ -7,7 +7,7 @@ from serve_app.pricing.usage import Usage
 
 class IdleTime:
     """
-    Makes the entries for the idle time of one machine.
+    The idle time of one machine, as entries of the ledger.
 
     Together with the shares of its requests, they account for all of the machine's time.
 

@@ -185,11 +185,11 @@ class LeaseAllocator:
         self._leases[router_id] = leases
         self._heard_at[router_id] = now
         grants = {name: self._grant(router_id, name, want, now) for name, want in wants.items()}
-        lent = {name: grant for name, grant in grants.items() if grant.amount}
-        if lent:
+        granted = {name: grant for name, grant in grants.items() if grant.amount}
+        if granted:
             self._leases[router_id] = {
                 **leases,
-                **{name: _with(leases.get(name), grant) for name, grant in lent.items()},
+                **{name: _with(leases.get(name), grant) for name, grant in granted.items()},
             }
         return grants
 

@@ -234,21 +234,21 @@ class LeaseClient:
                 continue  # the reservation's minute is over
             unit = account.limit.unit
             account.reserved -= amount
-            lent = 0 if reservation.on_trust else amount
+            leased = 0 if reservation.on_trust else amount
             account.touched = now
             if unit is Unit.NANO_DOLLARS:
-                account.free = max(0, account.free + lent - cost)
+                account.free = max(0, account.free + leased - cost)
                 if cost:
                     account.unsent += cost
                     owing.append(account)
             elif unit is Unit.TOKENS:
                 tokens = entry.usage.total_tokens if entry else 0
                 account.used += tokens
-                account.free = max(0, account.free + lent - tokens)
+                account.free = max(0, account.free + leased - tokens)
             elif unit is Unit.REQUESTS:
                 account.used += amount
             else:
-                account.free += lent
+                account.free += leased
             if self._refusals and account.free > 0:
                 self._refusals.pop(account.limit.id, None)
         if entry and owing:

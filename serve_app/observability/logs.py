@@ -45,7 +45,8 @@ health_log = logging.getLogger("sekha.health")
 
 class JsonFormatter(logging.Formatter):
     """
-    Formats a record as JSON: time, level, logger, message, and the contents of `extra={"facts": {...}}`.
+    A formatter of records as JSON: time, level, logger, message, and the contents of `extra={"facts":
+    {...}}`.
     """
 
     def format(self, record: logging.LogRecord) -> str:

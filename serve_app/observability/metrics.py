@@ -103,7 +103,10 @@ RATES: dict[str, tuple[str, Callable[[LimitStatus], int]]] = {
 
 
 class MetricsListener:
-    """Counts events in this process's tally, read anew for each event because it is sent in batches."""
+    """
+    A listener that counts events in this process's tally, read anew for each event because it is sent in
+    batches.
+    """
 
     def __init__(self, tally: Callable[[], Tally]) -> None:
         self._tally = tally

@@ -21,7 +21,7 @@ log = logging.getLogger("sekha.control")
 
 class Webhook:
     """
-    Posts alerts to the configured address, if there is one.
+    The poster of alerts to the configured address, if there is one.
 
     The address is read from `environ` for each alert, and never shown. Redirects are not followed: an alert
     is for one address only.

@@ -14,7 +14,7 @@ log = logging.getLogger("sekha.routing")
 
 class Strategy(Protocol):
     """
-    Orders candidates, best first.
+    An order of candidates, best first.
 
     Returns exactly the candidates that it was given: none lost, invented or changed. What the caller prefers
     (priority 0) comes first under every strategy; `plan` ensures that.

@@ -20,7 +20,9 @@ log = logging.getLogger("sekha.control")
 
 
 class JournalRecovery:
-    """Finds journals without a router, and submits their entries to the control plane."""
+    """
+    A background task that finds journals without a router and submits their entries to the control plane.
+    """
 
     def __init__(self, folder: Path, control: Control, clock: Clock) -> None:
         self._folder = folder

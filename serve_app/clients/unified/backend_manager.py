@@ -7,7 +7,7 @@ from serve_app.control.backend import Backend
 
 
 class BackendManager:
-    """Switches and checks the backends of one client."""
+    """The switch and the health checks of one client's backends."""
 
     def __init__(self, client: UnifiedLLMClient) -> None:
         self._client = client

@@ -9,7 +9,7 @@ from serve_app.routing.request_view import RequestView
 
 
 class BestQuality:
-    """Order by the vendor's quality rank; within one vendor the more expensive model first."""
+    """The order by the vendor's quality rank; within one vendor the more expensive model first."""
 
     name = "best_quality"
 

@@ -8,7 +8,7 @@ from serve_app.routing.request_view import RequestView
 
 
 class Cheapest:
-    """Order by estimated cost; equal costs by the operator's priority."""
+    """The order by estimated cost; equal costs by the operator's priority."""
 
     name = "cheapest"
 

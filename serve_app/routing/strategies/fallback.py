@@ -8,7 +8,7 @@ from serve_app.routing.request_view import RequestView
 
 
 class Fallback:
-    """Order by priority, the configured default, estimated cost, and place in the configuration."""
+    """The order by priority, the configured default, estimated cost, and place in the configuration."""
 
     name = "fallback"
 

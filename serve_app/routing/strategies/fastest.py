@@ -10,7 +10,7 @@ from serve_app.routing.request_view import RequestView
 
 class Fastest:
     """
-    Order measured targets by latency; then the unmeasured ones by their vendor's speed rank.
+    The order of measured targets by latency; then of unmeasured ones by their vendor's speed rank.
 
     One in twenty requests starts with a random other target, so that a target that was slow once is measured
     again.

@@ -9,7 +9,7 @@ from serve_app.routing.request_view import RequestView
 
 class RoundRobin:
     """
-    Start one place further at every request; the rest follow in order, as fallbacks.
+    The order of the configuration, starting one place further at every request.
 
     The turn is counted by each router for itself, which spreads requests as evenly.
     """
