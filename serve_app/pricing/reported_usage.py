@@ -67,7 +67,7 @@ def message_usage(reported: Mapping[str, Any] | None) -> Usage | None:
 
 
 def _tier(reported: Mapping[str, Any], service_tier: object) -> Tier:
-    """The tier that was given; Anthropic tells a faster speed beside it, and that has the price."""
+    """Return the service tier; a faster `speed`, which Anthropic reports separately, determines the price."""
     faster = tier_of(reported.get("speed"))
     return tier_of(reported.get("service_tier") or service_tier) if faster is Tier.STANDARD else faster
 

@@ -1,4 +1,4 @@
-"""What a failed attempt means for its provider: the breaker's outcome, and the cooldown that it asks for."""
+"""The verdict on a failed attempt: the outcome that its breaker counts, and the cooldown of its target."""
 
 from serve_app.errors import FailureKind, UpstreamError
 from serve_app.resilience.outcome import Outcome, outcome_of
