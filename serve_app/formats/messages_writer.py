@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from serve_app.formats.anthropic_messages.events import event_of
 from serve_app.formats.json_objects import as_json
 from serve_app.formats.stop_reasons import Stop
 from serve_app.formats.tool_arguments import arguments_object
@@ -109,8 +110,7 @@ class MessageEvents:
             self._frames.append(self._head + _json_text(text) + b"}}\n\n")
 
     def _write(self, name: str, members: dict[str, Any]) -> None:
-        payload = as_json({"type": name, **members})
-        self._frames.append(b"event: " + name.encode() + b"\ndata: " + payload + b"\n\n")
+        self._frames.append(event_of(name, members))
 
 
 class WholeMessage:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
+from serve_app.formats.chat_to_messages.translation import ChatToMessages
 from serve_app.formats.messages_to_chat.translation import MessagesToChat
 from serve_app.formats.translation import Translate
 from serve_app.providers.catalogue.wire_format import WireFormat
@@ -9,6 +10,7 @@ from serve_app.providers.catalogue.wire_format import WireFormat
 # What each format can be translated into, the best first: one entry for each `<client>_to_<upstream>`.
 TRANSLATIONS: Mapping[WireFormat, Mapping[WireFormat, Translate]] = {
     WireFormat.ANTHROPIC_MESSAGES: {WireFormat.OPENAI_CHAT: MessagesToChat},
+    WireFormat.OPENAI_CHAT: {WireFormat.ANTHROPIC_MESSAGES: ChatToMessages},
 }
 
 

@@ -1,0 +1,1 @@
+"""Callers of chat completions, served by upstreams that speak Anthropic Messages."""
