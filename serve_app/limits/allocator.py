@@ -231,13 +231,13 @@ class LeaseAllocator:
         claim = self._claims.get(name)
         if claim is not None and (claim.until <= now or claim.router_id == router_id):
             claim = None
-        left = limit_status.left - (claim.need if claim else 0)
+        remaining = limit_status.left - (claim.need if claim else 0)
         if not want.need:
-            ahead = 0 if scarce else min(want.upto, left // (2 * len(self._leases)))
+            ahead = 0 if scarce else min(want.upto, remaining // (2 * len(self._leases)))
             return Grant(max(0, ahead), used, window)
-        if left >= want.need:
+        if remaining >= want.need:
             self._claims = {n: c for n, c in self._claims.items() if n != name or c is claim}
-            share = left // (2 * len(self._leases))
+            share = remaining // (2 * len(self._leases))
             amount = want.need if scarce else max(want.need, min(want.upto, share))
             return Grant(amount, used, window)
         idle = sum(
