@@ -95,11 +95,11 @@ def parts_within(part: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         return []
     found: list[Mapping[str, Any]] = []
     for holder in (part, part.get("source")):
-        content = holder.get("content") if isinstance(holder, Mapping) else None
-        if isinstance(content, Mapping):  # one part, as in the result of a fetch
+        content = holder.get("content") if isinstance(holder, dict) else None
+        if isinstance(content, dict):  # one part, as in the result of a fetch
             found.append(content)
         elif isinstance(content, list):
-            found += [inner for inner in content if isinstance(inner, Mapping)]
+            found += [inner for inner in content if isinstance(inner, dict)]
     return found
 
 

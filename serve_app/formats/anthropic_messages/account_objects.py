@@ -36,7 +36,7 @@ def refuse_account_objects(
     for block in blocks:
         source = block.get("source")
         kind = block.get("type")
-        if isinstance(source, Mapping) and (source.get("type") == "file" or "file_id" in source):
+        if isinstance(source, dict) and (source.get("type") == "file" or "file_id" in source):
             raise _refused(path_of(body, source, "file_id"))
         # An output tells the id of a file that a tool made; nothing is read from it.
         if "file_id" in block and not (isinstance(kind, str) and kind.endswith("_output")):

@@ -107,7 +107,7 @@ def text_length(block: Mapping[str, Any]) -> int:
         length += byte_length(content)
     if isinstance(source, str):
         return length + byte_length(source)
-    if isinstance(source, Mapping):
+    if isinstance(source, dict):
         if source.get("type") == "text":
             length += _length(source.get("data"))
         if isinstance(within := source.get("content"), str):

@@ -48,6 +48,7 @@ def test_a_steering_field_is_refused_by_name(name: str) -> None:
         ({"extra_body": {"metadata": {"extra_headers": {}}}}, "extra_body.metadata.extra_headers"),
         ({"chat_template_kwargs": {"chat_template": "{{ x }}"}}, "chat_template_kwargs.chat_template"),
         ({"tools": [{"type": "advisor", "api_base": "x"}]}, "tools[0].api_base"),
+        ({"output_config": {"api_base": "x"}}, "output_config.api_base"),
     ],
 )
 def test_it_is_refused_inside_other_fields_too(more: dict[str, Any], path: str) -> None:
@@ -74,6 +75,10 @@ def test_it_is_refused_inside_other_fields_too(more: dict[str, Any], path: str) 
             }
         },
         {"chat_template_kwargs": {"enable_thinking": False}},
+        {"system": [{"type": "text", "text": "x", "api_base": "y"}]},
+        {"tools": [{"name": "f", "input_schema": {"properties": {"api_key": {}}}}]},
+        {"tools": [{"name": "f", "input_schema": {}, "input_examples": [{"base_url": "x"}]}]},
+        {"output_config": {"format": {"schema": {"properties": {"api_key": {}}}}}},
         {"metadata": {"base_url": "https://my.own/page", "deep": [{"api_key": "of mine"}]}},
         {"seed": 7, "made_up_tomorrow": {"deep": [1, {"er": None}]}},
     ],

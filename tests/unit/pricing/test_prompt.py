@@ -114,6 +114,7 @@ def test_tools_are_explained_to_the_model() -> None:
 NESTED = [
     {"type": "tool_result", "content": [{"type": "image", "source": {"type": "base64", "data": "AAAA"}}]},
     {"type": "document", "source": {"type": "content", "content": [{"type": "image", "source": {}}]}},
+    {"type": "web_fetch_tool_result", "content": {"type": "web_fetch_result", "content": {"type": "image"}}},
 ]
 
 

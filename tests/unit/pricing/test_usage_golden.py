@@ -567,6 +567,38 @@ OTHERS = [
         1 * 6_000 + 200_000 * 600 + 10 * 22_500,
     ),
     Golden(
+        "anthropic, thinking within the output",
+        {
+            "usage": {
+                "input_tokens": 12,
+                "cache_creation_input_tokens": 20,
+                "cache_read_input_tokens": 300,
+                "output_tokens": 40,
+                "output_tokens_details": {"thinking_tokens": 9},
+            }
+        },
+        SONNET,
+        Usage(12, 31, cached_read=300, cache_write_5m=20, reasoning=9),
+        12 * 3_000 + 300 * 300 + 20 * 3_750 + 40 * 15_000,
+    ),
+    Golden(
+        "anthropic, the summary of a conversation beside the sums",
+        {
+            "usage": {
+                "input_tokens": 10,
+                "cache_read_input_tokens": 0,
+                "output_tokens": 5,
+                "iterations": [
+                    {"type": "compaction", "input_tokens": 1000, "output_tokens": 200},
+                    {"type": "message", "input_tokens": 10, "output_tokens": 5},
+                ],
+            }
+        },
+        SONNET,
+        Usage(1010, 205),
+        1010 * 3_000 + 205 * 15_000,
+    ),
+    Golden(
         "anthropic in a batch",
         {
             "usage": {
