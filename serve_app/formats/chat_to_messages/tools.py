@@ -118,7 +118,7 @@ class Tools:
         path = "tool_choice.allowed_tools"
         listed = objects_at(allowed.get("tools"), f"{path}.tools")
         names = {self._name_of(tool, f"{path}.tools[{number}]") for number, tool in enumerate(listed)}
-        self.tools = [tool for tool in self.tools if tool.get("name") in names]
+        self.tools = [t for t in self.tools if isinstance(t.get("name"), str) and t["name"] in names]
         mode = allowed.get("mode", "auto")
         if mode not in ("auto", "required"):
             raise refused(f"{path}.mode", "should be auto or required")

@@ -246,6 +246,13 @@ def test_what_must_not_be_left_out_is_refused_by_its_path(members: dict[str, Any
     assert refused.value.status == 400
 
 
+def test_a_tool_with_an_odd_name_is_none_of_those_that_are_allowed() -> None:
+    odd = {"name": {}, "input_schema": SCHEMA}
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [FUNCTION]}}
+
+    assert translated(tools=[FUNCTION, odd], tool_choice=choice)["tools"] == [TOOL]
+
+
 def test_instructions_at_the_start_stand_apart_with_their_marks() -> None:
     asked = translated(
         messages=[
