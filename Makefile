@@ -7,6 +7,8 @@ WORKERS ?= 2
 VLLM := .venv-vllm$(if $(GPU),-gpu)
 VLLM_LOCK := requirements-vllm$(if $(GPU),,-cpu).lock
 
+unexport PYTHONDONTWRITEBYTECODE # a container may set it; every process under test would compile the gateway anew
+
 .DEFAULT_GOAL := help
 .PHONY: help install serve test test-all test-vllm bench-vllm unit lint types fmt bench soak chaos mutants lock lock-vllm clean
 

@@ -17,7 +17,7 @@ from starlette.routing import Match
 
 from serve_app import __version__
 from serve_app.api.admin.routes import PREFIX as ADMIN
-from serve_app.api.admin.routes import admin_routes
+from serve_app.api.admin.routes import include_admin_routes
 from serve_app.api.admin.service import AdminService
 from serve_app.api.asgi import (
     JSON,
@@ -86,7 +86,7 @@ def build_api(running: RunningGateway, keyring: Keyring, exposition: Exposition)
     }
     app = _documented(running, keyring, exposition, hot)
     service = AdminService(running)
-    app.include_router(admin_routes(service, keyring, running.check_endpoint))
+    include_admin_routes(app, service, keyring, running.check_endpoint)
     app.openapi = lambda: completed(app, public)  # type: ignore[method-assign]
     rest = Guarded(app, keyring, public, intake)
     return Dispatcher(hot, rest, running, keyring)

@@ -25,6 +25,7 @@ from serve_app.pricing.target_prices import prices_of
 from serve_app.providers.base import Provider
 from serve_app.storage.sql import SqlStore
 from tests.support.harness import ListedProvider
+from tests.support.ledgers import ledger_in
 
 ADMIN, READER, USER = "sk-the-admin", "sk-the-reader", "sk-the-user"
 KEYS = {
@@ -141,7 +142,7 @@ async def office(
     """Two routers of one gateway with its ledger in this folder, started and stopped."""
     settings = settings or two_backends()
     known = providers or {p.id: ListedProvider(RuntimeError()) for p in settings.llm_providers}
-    store = SqlStore(f"sqlite:///{folder / 'ledger.db'}") if stored else None
+    store = await ledger_in(folder) if stored else None
     opened = Office(settings, store, make_clock(), known)
     await opened.authority.start()
     for control, _ in opened.routers:
