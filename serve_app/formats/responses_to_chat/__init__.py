@@ -1,0 +1,1 @@
+"""A caller that speaks Responses, served by an upstream that speaks chat completions."""
