@@ -1,5 +1,5 @@
 """
-Any body of `POST /v1/responses` is parsed, or refused with a clear 4xx.
+Any body of `POST /v1/responses` is parsed, or refused with a clear 4xx; so is its translation to a chat.
 
 `SEKHA_FUZZ_EXAMPLES` says how many are tried; with many, `--timeout 0`.
 """
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from serve_app.errors import InvalidRequest
 from serve_app.formats.exact_json import dumps
+from serve_app.formats.openai_chat.format import OPENAI_CHAT
 from serve_app.formats.openai_responses.format import OPENAI_RESPONSES
+from serve_app.formats.responses_to_chat.translation import ResponsesToChat
 
 EXAMPLES = int(os.environ.get("SEKHA_FUZZ_EXAMPLES", "200"))
 
@@ -128,3 +130,17 @@ def test_a_body_is_parsed_or_refused(raw: bytes) -> None:
     OPENAI_RESPONSES.last_user_text(request.raw)
     OPENAI_RESPONSES.count_images(request.raw)
     OPENAI_RESPONSES.parse(OPENAI_RESPONSES.with_system_text(request.raw, "Facts"))
+
+
+@settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), deadline=None)
+@given(bodies())
+def test_a_body_that_is_parsed_is_a_chat_or_refused(raw: bytes) -> None:
+    refused: InvalidRequest | None = None
+    try:
+        chat = ResponsesToChat(OPENAI_RESPONSES.parse(raw).raw).body
+    except InvalidRequest as error:
+        refused = error
+    if refused is not None:
+        assert refused.status in (400, 413, 422)
+        return
+    assert OPENAI_CHAT.parse(chat).model == OPENAI_RESPONSES.parse(raw).model

@@ -56,6 +56,8 @@ def chat_body(asked: Mapping[str, Any]) -> ChatBody:
         messages = [{"role": "system", "content": instructions}, *messages]
     passed = {name: value for name, value in asked.items() if name not in _READ_HERE | _NOT_IN_CHAT.keys()}
     fields: dict[str, Any] = {"model": asked.get("model"), "messages": messages, **passed}
+    if asked.get("stream"):
+        fields["stream_options"] = {"include_usage": True}  # the last event has the usage
     choice = chat_choice(asked.get("tool_choice"), table)
     if table.functions:
         fields["tools"] = table.functions

@@ -343,7 +343,8 @@ def test_parameters_are_renamed_or_told() -> None:
     assert chat == {
         "model": "m", "max_tokens": 100, "reasoning_effort": "high", "verbosity": "low",
         "response_format": {"type": "json_schema", "json_schema": schema},
-        "logprobs": True, "top_logprobs": 2, "stream": True, "temperature": 0.5, "top_p": 0.9,
+        "logprobs": True, "top_logprobs": 2, "stream": True,
+        "stream_options": {"include_usage": True}, "temperature": 0.5, "top_p": 0.9,
         "metadata": {"a": "b"}, "user": "u", "prompt_cache_key": "k", "service_tier": "flex", "top_k": 7,
     }  # fmt: skip
     assert made.dropped == ("max_tool_calls", "reasoning.context", "truncation")
