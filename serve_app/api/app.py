@@ -6,8 +6,8 @@ The hot endpoints are looked up in a dictionary; everything else is FastAPI's: d
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -33,24 +33,24 @@ from serve_app.api.asgi import (
     send_answer,
 )
 from serve_app.api.auth import Authorised, Keyring
-from serve_app.api.errors import error_for, error_headers, speaks_openai
+from serve_app.api.errors import error_for, error_headers, speaks_anthropic, speaks_openai
 from serve_app.api.health import Exposition, metrics_routes, provider_routes, service_routes
 from serve_app.api.intake import Intake
 from serve_app.api.model_endpoint import ModelEndpoint, given_request_id
-from serve_app.api.openapi import chat_operation, completed, embeddings_operation
+from serve_app.api.model_list import model_list_routes
+from serve_app.api.model_routes import MODEL_ROUTES
+from serve_app.api.openapi import completed, count_tokens_operation
 from serve_app.api.origins import Origins, is_preflight
 from serve_app.api.routing import routing_routes
+from serve_app.api.token_count import COUNT_TOKENS, TokenCountEndpoint
 from serve_app.api.unknown_path import hint_for
-from serve_app.caller import ANYONE, Caller
-from serve_app.errors import Forbidden, GatewayError, InvalidRequest, ModelNotFound
+from serve_app.caller import ANYONE
+from serve_app.errors import Forbidden, GatewayError, InvalidRequest
 from serve_app.events import HttpAnswered
+from serve_app.formats.anthropic_messages.error import messages_error
 from serve_app.formats.json_body import BOM, parse_json
-from serve_app.formats.openai_chat.format import OPENAI_CHAT
-from serve_app.formats.openai_embeddings import OPENAI_EMBEDDINGS
 from serve_app.gateway.model_access import ModelAccess
-from serve_app.gateway.request import Operation
 from serve_app.gateway.running import RunningGateway
-from serve_app.routing.target import Target
 
 log = logging.getLogger("sekha.api")
 
@@ -77,13 +77,12 @@ def build_api(running: RunningGateway, keyring: Keyring, exposition: Exposition)
     """Return the application: hot endpoints first, FastAPI behind them; `exposition` writes /metrics."""
     settings = running.settings
     intake = Intake(settings.router)
-    chat = ModelEndpoint(running, keyring, intake, OPENAI_CHAT, Operation.CHAT)
     public = PUBLIC | ({"/metrics", "/metrics/"} if settings.auth.public_metrics else set())
     hot: dict[str, Endpoint] = {
-        "/v1/chat/completions": chat,
-        "/api/v1/chat/completions": chat,
-        "/v1/embeddings": ModelEndpoint(running, keyring, intake, OPENAI_EMBEDDINGS, Operation.EMBEDDINGS),
+        route.path: ModelEndpoint(running, keyring, intake, route.format, route.operation)
+        for route in MODEL_ROUTES
     }
+    hot[COUNT_TOKENS] = TokenCountEndpoint(running.gateway, keyring, intake)
     app = _documented(running, keyring, exposition, hot)
     service = AdminService(running)
     include_admin_routes(app, service, keyring, running.check_endpoint)
@@ -250,50 +249,36 @@ def _documented(
     )
     app.include_router(provider_routes(running), dependencies=needs_key)
     app.include_router(routing_routes(running.gateway, running.access, authorised))
-    app.include_router(_openai_routes(running.access, hot, authorised), dependencies=needs_key)
+    app.include_router(_model_routes(running.access, hot, authorised), dependencies=needs_key)
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     return app
 
 
-def _openai_routes(access: ModelAccess, hot: dict[str, Endpoint], authorised: Authorised) -> APIRouter:
-    Asker = Annotated[Caller, Depends(authorised)]  # noqa: N806 - a type, though made here
-    routes = APIRouter(tags=["openai"])
-    for path, endpoint in hot.items():
-        kind = "embeddings" if path.endswith("embeddings") else "chat"
+def _model_routes(access: ModelAccess, hot: dict[str, Endpoint], authorised: Authorised) -> APIRouter:
+    routes = APIRouter(tags=["models"])
+    for route in MODEL_ROUTES:
         routes.add_api_route(
-            path,
-            _handing_over_to(endpoint),
+            route.path,
+            _handing_over_to(hot[route.path]),
             methods=["POST"],
-            operation_id=path.strip("/").replace("/", "_"),
-            summary=f"OpenAI's {kind} endpoint; unknown fields pass through",
-            openapi_extra=embeddings_operation() if kind == "embeddings" else chat_operation(),
+            operation_id=route.path.strip("/").replace("/", "_"),
+            summary=route.summary,
+            openapi_extra=route.document,
             response_class=Response,
         )
-
-    @routes.get("/v1/models")
-    async def models(caller: Asker) -> dict[str, Any]:
-        """The models that the caller may use, in OpenAI's list shape."""
-        targets = access.targets_for(caller)
-        listed = dict.fromkeys(target.model_id for target in targets)
-        return {"object": "list", "data": [_model(targets, name) for name in listed]}
-
-    @routes.get("/v1/models/{name:path}")
-    async def model(name: str, caller: Asker) -> dict[str, Any]:
-        """One of the models that the caller may use."""
-        targets = access.targets_for(caller)
-        for target in targets:
-            if name in (target.model_id, target.name):
-                return _model(targets, target.model_id)
-        raise ModelNotFound(name, access.names_for(caller))
-
+    routes.add_api_route(
+        COUNT_TOKENS,
+        _handing_over_to(hot[COUNT_TOKENS]),
+        methods=["POST"],
+        operation_id=COUNT_TOKENS.strip("/").replace("/", "_"),
+        summary="An estimate of the tokens of a prompt in Anthropic's format",
+        openapi_extra=count_tokens_operation(),
+        response_class=Response,
+    )
+    routes.include_router(model_list_routes(access, authorised))
     return routes
-
-
-def _model(targets: Sequence[Target], name: str) -> dict[str, Any]:
-    owners = dict.fromkeys(t.provider_id for t in targets if t.model_id == name)
-    return {"id": name, "object": "model", "created": 0, "owned_by": ", ".join(owners)}
 
 
 def _handing_over_to(endpoint: Endpoint) -> Callable[[], Awaitable[Response]]:
@@ -332,6 +317,10 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if _is_for_admins(request):
         word = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "INVALID_REQUEST")
         body |= {"code": word, "message": told, "details": {}}
+    if speaks_anthropic(path_within(request.scope)):
+        refusal = GatewayError(told)
+        refusal.status = error.status_code
+        return Response(messages_error(refusal), error.status_code, headers, "application/json")
     if speaks_openai(path_within(request.scope)):
         code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code)
         facts = {"message": told, "type": "invalid_request_error", "param": None, "code": code}

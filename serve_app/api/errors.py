@@ -1,8 +1,8 @@
 """
 Errors as callers see them.
 
-Under `/v1`, and at chat's other path, they have OpenAI's shape, elsewhere FastAPI's: `{"detail": …}`
-(docs/api.md).
+Under `/v1/messages` they have Anthropic's shape, elsewhere under `/v1` and at chat's other path OpenAI's, and
+at all other paths FastAPI's: `{"detail": …}` (docs/api.md).
 """
 
 import math
@@ -11,6 +11,7 @@ import orjson
 
 from serve_app.api.asgi import Headers
 from serve_app.errors import AdminLimitReached, GatewayError, RateLimitExceeded
+from serve_app.formats.anthropic_messages.error import messages_error
 from serve_app.formats.openai_error import detail_of, openai_error
 
 
@@ -27,13 +28,22 @@ def plain_error(error: GatewayError) -> bytes:
     return orjson.dumps({"detail": detail_of(error)})
 
 
+def speaks_anthropic(path: str) -> bool:
+    """Tell whether callers of this path expect Anthropic's words."""
+    return path == "/v1/messages" or path.startswith("/v1/messages/")
+
+
 def speaks_openai(path: str) -> bool:
-    """Whether callers of this path expect OpenAI's words."""
+    """Tell whether callers of this path expect OpenAI's words."""
+    if speaks_anthropic(path):
+        return False
     return path.startswith("/v1/") or path == "/api/v1/chat/completions"
 
 
 def error_for(path: str, error: GatewayError) -> bytes:
     """The error in the shape that callers of this path expect."""
+    if speaks_anthropic(path):
+        return messages_error(error)
     if speaks_openai(path):
         return openai_error(error)
     return admin_error(error) if path.startswith("/api/admin/") else plain_error(error)

@@ -1,5 +1,5 @@
 """
-The endpoints that models answer: OpenAI's chat completions and embeddings.
+The endpoints that models answer; `model_routes.py` lists them.
 
 They are plain ASGI: no dependency solving, no response models; a body is parsed once, an answer is forwarded
 as the bytes it came in, with one member spliced in.
@@ -34,6 +34,7 @@ from serve_app.gateway.response import Response, ResponseStream
 from serve_app.gateway.routing_info import METADATA, RoutingInfo, metadata
 from serve_app.gateway.running import RunningGateway
 from serve_app.pricing.money import dollars_text
+from serve_app.providers.catalogue.wire_format import WireFormat
 
 EVENT_STREAM: Headers = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -42,6 +43,11 @@ EVENT_STREAM: Headers = [
 ]
 
 LONGEST_REQUEST_ID = 128
+LONGEST_FORMAT_HEADER = 4096  # characters; clients name a dozen betas
+
+# Headers that belong to a format, and go to upstreams that speak it.
+_FORMAT_HEADERS = {WireFormat.ANTHROPIC_MESSAGES: (b"anthropic-version", b"anthropic-beta")}
+_ID_HEADERS = {WireFormat.ANTHROPIC_MESSAGES: b"request-id"}
 
 # As JSON and people write numbers; Python's `float` also reads `1_0`, `nan` and other alphabets' digits.
 _NUMBER = re.compile(r"[ \t]*\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?[ \t]*", re.ASCII | re.IGNORECASE)
@@ -86,19 +92,22 @@ class ModelEndpoint:
         id_, timeout_s, policy = request_id_of(scope), _timeout_of(scope), _policy_of(scope)
         content = await self._intake.parsed(self._format.parse, raw)
         streams = isinstance(content, ChatRequest) and content.stream
-        return GatewayRequest(id_, self._operation, content, caller, timeout_s, policy, streams, self._format)
+        headers = _format_headers(scope, self._format.name)
+        return GatewayRequest(
+            id_, self._operation, content, caller, timeout_s, policy, streams, self._format, headers
+        )
 
     async def _serve(self, request: GatewayRequest, send: Send) -> None:
         if request.streams:
             await self._send_stream(await self._gateway.stream(request), request, send)
         else:
-            await self._send_whole(await self._gateway.answer(request), send)
+            await self._send_whole(await self._gateway.answer(request), request, send)
 
-    async def _send_whole(self, response: Response, send: Send) -> None:
+    async def _send_whole(self, response: Response, request: GatewayRequest, send: Send) -> None:
         body = response.body
         if self._tells_metadata:
             body = self._format.response(body, {METADATA: metadata(response.routed)})
-        await send_answer(send, 200, body, routed_headers(response.routed))
+        await send_answer(send, 200, body, [*_id_headers(request), *routed_headers(response.routed)])
 
     async def _send_stream(self, stream: ResponseStream, request: GatewayRequest, send: Send) -> None:
         """
@@ -107,8 +116,8 @@ class ModelEndpoint:
         """
         wire = request.chat_format
         chosen = routed_headers(stream.routed) if stream.routed else []  # held back: nobody has answered yet
-        headers = [*EVENT_STREAM, *chosen]
-        last = b""
+        headers = [*EVENT_STREAM, *_id_headers(request), *chosen]
+        last = first_block = last_block = b""
         untold = self._tells_metadata
         async with aclosing(stream):
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -117,9 +126,11 @@ class ModelEndpoint:
                     if untold and stream.routed:
                         item = wire.first_block(item, {METADATA: metadata(stream.routed)})
                         untold = False
+                    first_block, last_block = first_block or item, item
                     await send({"type": "http.response.body", "body": item, "more_body": True})
                 elif isinstance(item, GatewayError):
-                    last = wire.error_block(self._for(request.caller, item))
+                    error = self._for(request.caller, item)
+                    last = wire.error_block(error, first_block, last_block)
                 else:
                     last = wire.end
         await send({"type": "http.response.body", "body": last, "more_body": False})
@@ -131,6 +142,30 @@ class ModelEndpoint:
         own = (f"tenant:{caller.tenant}/", f"key:{caller.name}/")
         shares = any(tenant != caller.tenant for tenant in self._control.runtime_config.tenants)
         return error.without_totals() if shares and not error.limit_id.startswith(own) else error
+
+
+def _id_headers(request: GatewayRequest) -> Headers:
+    """The request's id under the format's own name for it; Serve sends it as `x-request-id` by itself."""
+    name = _ID_HEADERS.get(request.format.name)
+    return [] if name is None else [(name, request.id.encode())]
+
+
+def _format_headers(scope: Scope, wire: WireFormat) -> tuple[tuple[str, str], ...]:
+    """The headers that say which version of a format the caller speaks; InvalidRequest for a bad one."""
+    names = _FORMAT_HEADERS.get(wire)
+    if names is None:
+        return ()
+    found: dict[bytes, list[str]] = {}
+    for name, value in scope["headers"]:
+        if name in names:
+            found.setdefault(name, []).append(value.decode("latin-1").strip())
+    headers = [(name.decode(), ",".join(values)) for name, values in found.items()]
+    for name, value in headers:
+        if len(value) > LONGEST_FORMAT_HEADER or not is_plain(value):
+            raise InvalidRequest(
+                f"{name}: must be at most {LONGEST_FORMAT_HEADER} printable ASCII characters", param=name
+            )
+    return tuple(headers)
 
 
 def request_id_of(scope: Scope) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from serve_app.api.errors import speaks_anthropic
 from serve_app.formats.json_body import MOST_TOKENS
 
 Schema = dict[str, Any]
@@ -68,6 +69,20 @@ SCHEMAS: dict[str, Schema] = {
         },
         "required": ["error", "detail"],
     },
+    "AnthropicError": {
+        "type": "object",
+        "properties": {
+            "type": {"const": "error"},
+            "error": {
+                "type": "object",
+                "properties": {"type": {"type": "string"}, "message": {"type": "string"}},
+                "required": ["type", "message"],
+                "additionalProperties": True,
+            },
+        },
+        "required": ["type", "error"],
+        "additionalProperties": True,
+    },
     "AdminError": {
         "type": "object",
         "properties": {
@@ -117,6 +132,37 @@ SCHEMAS: dict[str, Schema] = {
             "sekha_metadata": {"$ref": "#/components/schemas/SekhaMetadata"},
         },
         "required": ["choices"],
+        "additionalProperties": True,
+    },
+    "Message": {
+        "type": "object",
+        "description": "Anthropic's message, as the provider wrote it or as it was translated.",
+        "properties": {
+            "id": {"type": "string"},
+            "type": {"const": "message"},
+            "role": {"const": "assistant"},
+            "model": {"type": "string"},
+            "content": {"type": "array", "items": _ANY_OBJECT},
+            "stop_reason": _TEXT_OR_NULL,
+            "usage": _ANY_OBJECT,
+            "sekha_metadata": {"$ref": "#/components/schemas/SekhaMetadata"},
+        },
+        "required": ["content"],
+        "additionalProperties": True,
+    },
+    "Response": {
+        "type": "object",
+        "description": "OpenAI's response, as the provider wrote it or as it was translated.",
+        "properties": {
+            "id": {"type": "string"},
+            "object": {"const": "response"},
+            "status": {"type": "string"},
+            "model": {"type": "string"},
+            "output": {"type": "array", "items": _ANY_OBJECT},
+            "usage": {"anyOf": [_ANY_OBJECT, {"type": "null"}]},
+            "sekha_metadata": {"$ref": "#/components/schemas/SekhaMetadata"},
+        },
+        "required": ["output"],
         "additionalProperties": True,
     },
     "EmbeddingList": {
@@ -192,12 +238,14 @@ def _statuses(operation: Mapping[str, Any], path: str, method: str, is_public: b
         found |= {404, 409, 412}
     if path == "/api/v1/route":
         found |= {402, 404}
-    if path.endswith(("/chat/completions", "/embeddings")):
+    if path.endswith(("/chat/completions", "/embeddings", "/messages", "/count_tokens", "/responses")):
         found |= {402, 404, 408, 500, 502, 503, 504}
     return found
 
 
 def _shape(path: str) -> str:
+    if speaks_anthropic(path):
+        return "AnthropicError"
     if path.startswith("/v1/"):
         return "OpenAIError"
     if path == "/api/v1/chat/completions":
@@ -230,7 +278,62 @@ def chat_operation() -> Schema:
         "application/json": {"schema": {"$ref": "#/components/schemas/ChatCompletion"}},
         "text/event-stream": {"schema": {"description": "`chat.completion.chunk` events, then `[DONE]`."}},
     }
-    return _operation(fields, "messages", answers)
+    return _operation(fields, ["messages"], answers)
+
+
+def messages_operation() -> Schema:
+    """Return what FastAPI cannot know of the Messages endpoint."""
+    fields: Schema = {
+        "model": {"type": ["string", "null"]},
+        "max_tokens": {"type": "integer", "minimum": 1, "maximum": MOST_TOKENS},
+        "messages": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {
+                    "role": {"enum": ["user", "assistant", "system"]},
+                    "content": {"type": "string"},
+                },
+                "required": ["role", "content"],
+                "additionalProperties": True,
+            },
+        },
+        "system": {"type": "string"},
+        "stream": {"type": ["boolean", "null"]},
+    }
+    answers = {
+        "application/json": {"schema": {"$ref": "#/components/schemas/Message"}},
+        "text/event-stream": {"schema": {"description": "`message_start` to `message_stop`."}},
+    }
+    return _operation(fields, ["max_tokens", "messages"], answers)
+
+
+def count_tokens_operation() -> Schema:
+    """Return what FastAPI cannot know of the endpoint that counts a prompt's tokens."""
+    operation = messages_operation()
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    del schema["properties"]["max_tokens"], schema["properties"]["stream"]
+    schema["required"] = ["messages"]
+    counted = {"type": "object", "properties": {"input_tokens": _COUNT}, "required": ["input_tokens"]}
+    operation["responses"]["200"]["content"] = {"application/json": {"schema": counted}}
+    return operation
+
+
+def responses_operation() -> Schema:
+    """Return what FastAPI cannot know of the Responses endpoint."""
+    fields: Schema = {
+        "model": {"type": ["string", "null"]},
+        "input": {"type": "string"},
+        "instructions": _TEXT_OR_NULL,
+        "max_output_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": MOST_TOKENS},
+        "stream": {"type": ["boolean", "null"]},
+    }
+    answers = {
+        "application/json": {"schema": {"$ref": "#/components/schemas/Response"}},
+        "text/event-stream": {"schema": {"description": "`response.created` to `response.completed`."}},
+    }
+    return _operation(fields, ["input"], answers)
 
 
 def embeddings_operation() -> Schema:
@@ -252,11 +355,11 @@ def embeddings_operation() -> Schema:
         },
     }
     answers = {"application/json": {"schema": {"$ref": "#/components/schemas/EmbeddingList"}}}
-    return _operation(fields, "input", answers)
+    return _operation(fields, ["input"], answers)
 
 
-def _operation(fields: Schema, required: str, answers: Schema) -> Schema:
-    schema = {"type": "object", "properties": fields, "required": [required], "additionalProperties": True}
+def _operation(fields: Schema, required: list[str], answers: Schema) -> Schema:
+    schema = {"type": "object", "properties": fields, "required": required, "additionalProperties": True}
     return {
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "responses": {"200": {"description": "The answer.", "content": answers}},

@@ -30,6 +30,7 @@ from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import Strategy
 from serve_app.routing.strategy_choice import Strategies
 from serve_app.routing.target import Target, defaults_by_task, targets_of
+from serve_app.routing.target_index import TargetIndex
 from serve_app.routing.target_stats import TargetStats
 
 
@@ -82,7 +83,7 @@ def explain(
     conditions = TargetStats(prices_of(settings, os.environ).get, frozenset(down or ()).__contains__)
     plan = make_plan(
         requirements,
-        targets,
+        TargetIndex(targets),
         conditions,
         _strategy(settings, targets, requirements),
         Random(0),

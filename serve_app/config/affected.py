@@ -11,7 +11,7 @@ from serve_app.config.pricing import PriceTable
 from serve_app.config.provider import ProviderConfig
 from serve_app.config.provider_types import is_plugin_type
 from serve_app.config.storage import OnUnavailable
-from serve_app.providers.catalogue.rows import VLLM, vendor
+from serve_app.providers.catalogue.rows import ANTHROPIC, VLLM, vendor
 from serve_app.providers.catalogue.vendor import Adapter
 
 Environ = Mapping[str, str]
@@ -148,12 +148,17 @@ def limits_tokens_or_money(loaded: Loaded, environ: Environ) -> bool:
     return any(rate.tokens_per_minute is not None for rate in rates)
 
 
-def speaks_by_litellm(loaded: Loaded, environ: Environ) -> bool:
-    """Return whether a provider is reached through LiteLLM."""
-    return any(
+def spoke_by_litellm(loaded: Loaded, environ: Environ) -> bool:
+    """Return whether a provider was reached through LiteLLM before 2.1.0."""
+    return asks_anthropic(loaded, environ) or any(
         vendor(p.type).adapter is Adapter.LITELLM and not is_plugin_type(p.type)
         for p in loaded.settings.llm_providers
     )
+
+
+def asks_anthropic(loaded: Loaded, environ: Environ) -> bool:
+    """Return whether a provider is Anthropic's own API."""
+    return any(provider.type == ANTHROPIC.type for provider in loaded.settings.llm_providers)
 
 
 def has_keys(loaded: Loaded, environ: Environ) -> bool:

@@ -18,6 +18,8 @@ from serve_app.config.provider_types import is_plugin_type, unknown_type
 from serve_app.config.scaling import Scaling
 from serve_app.config.secret import Secret
 from serve_app.providers.catalogue.rows import VENDORS, vendor
+from serve_app.providers.catalogue.vendor import Adapter
+from serve_app.providers.catalogue.wire_format import OPENAI, WireFormat
 
 
 class ProviderType(StrEnum):
@@ -82,6 +84,7 @@ class ProviderConfig(Scaling):
         hourly_rate: US dollars for an hour of its machine; None: its time is not charged.
         local_data: data that is sent here stays on local machines; None: decided by type and address.
         parameters: corrections of the parameters in `providers/catalogue/rows.py`.
+        formats: the wire formats that its upstream speaks; None: as in `providers/catalogue/rows.py`.
         options: for a type from an installed package, which reads them itself.
     """
 
@@ -109,6 +112,7 @@ class ProviderConfig(Scaling):
     local: LocalModelConfig | None = None
     local_data: bool | None = None
     parameters: Parameters | None = None
+    formats: tuple[WireFormat, ...] | None = Field(default=None, min_length=1)
     options: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("base_url")
@@ -174,6 +178,21 @@ class ProviderConfig(Scaling):
                 f"'{self.type}' charges belongs to its models, as cost_per_1k_input and cost_per_1k_output"
             )
         return self
+
+    @model_validator(mode="after")
+    def _only_called_over_http_it_speaks_several_formats(self) -> "ProviderConfig":
+        if self.formats is not None and (vendor(self.type).adapter is not Adapter.HTTP or self.local):
+            raise ValueError(f"formats: '{self.type}' is not called over HTTP here; leave them out")
+        return self
+
+    @property
+    def spoken_formats(self) -> frozenset[WireFormat]:
+        """The wire formats in which it can be asked."""
+        if self.local is not None:
+            return OPENAI
+        if self.formats is not None:
+            return frozenset(self.formats)
+        return vendor(self.type).formats_at(self.base_url)
 
     @property
     def most_in_router(self) -> float:

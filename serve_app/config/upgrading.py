@@ -363,7 +363,7 @@ CHANGES = (
         "without `base_url`",
         "they are not read; a type that only LiteLLM knows does not start while one is set",
         "`base_url: ${ANTHROPIC_BASE_URL}`",
-        affected.speaks_by_litellm,
+        affected.spoke_by_litellm,
     ),
     Change(
         "keys-for-addresses",
@@ -371,7 +371,16 @@ CHANGES = (
         "LiteLLM showed the vendor's key from the environment to a `base_url` without `api_key`",
         "no key is sent there",
         "`api_key: ${ANTHROPIC_API_KEY}`",
-        affected.speaks_by_litellm,
+        affected.spoke_by_litellm,
+    ),
+    Change(
+        "anthropic-native",
+        "2.1.0",
+        "providers of type `anthropic` were called through LiteLLM",
+        "the gateway calls Anthropic's Messages API itself: the upstream sees what the caller of "
+        "`/v1/messages` sent, and a chat as docs/formats.md maps it",
+        "`type: litellm` with model ids such as `anthropic/claude-opus-4-6`",
+        affected.asks_anthropic,
     ),
     Change(
         "metrics-readers",

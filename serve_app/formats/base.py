@@ -105,5 +105,12 @@ class ChatFormat(Format[ChatRequest], Protocol):
     def usage_block(self, first_block: bytes, usage: Usage) -> bytes:
         """Return what tells the caller the usage, where the upstream of an answer did not."""
 
-    def error_block(self, error: GatewayError) -> bytes:
-        """Return what follows the last block of an answer that broke off."""
+    def error_block(self, error: GatewayError, first_block: bytes = b"", last_block: bytes = b"") -> bytes:
+        """
+        Return what follows the last block of an answer that broke off.
+
+        Args:
+            error: why it did.
+            first_block: the first block that the caller was sent; empty: none was.
+            last_block: the last one.
+        """

@@ -17,7 +17,9 @@ class Composed:
         dropped: the caller's parameters that are lost on either way, in alphabetical order.
     """
 
-    def __init__(self, first: Translation, then: Translate, names: Mapping[str, str] = NO_NAMES) -> None:
+    def __init__(
+        self, first: Translation, then: Translate, names: Mapping[str, str] = NO_NAMES, created: int = 0
+    ) -> None:
         """
         Translate a request that the first translation has begun.
 
@@ -25,12 +27,13 @@ class Composed:
             first: from the caller's format into the one between.
             then: begins a translation from that one into the upstream's.
             names: the caller's names for parameters of the format between, where they differ.
+            created: when the request came, in seconds since 1970.
 
         Raises:
             InvalidRequest: 400, the upstream's format cannot carry the request.
         """
         self._first = first
-        self._second = then(first.body)
+        self._second = then(first.body, created)
         self.body = self._second.body
         lost = (names.get(name, name) for name in self._second.dropped)
         self.dropped = told([*first.dropped, *lost])

@@ -13,11 +13,15 @@ _NAMES = {
 }
 
 
-def responses_to_messages(body: bytes) -> Composed:
+def responses_to_messages(body: bytes, created: int = 0) -> Composed:
     """
     Translate a request by way of chat completions.
+
+    Args:
+        body: the caller's request, which its format has checked.
+        created: when it came, in seconds since 1970.
 
     Raises:
         InvalidRequest: 400, the request has what a message cannot carry and what must not be left out.
     """
-    return Composed(ResponsesToChat(body), ChatToMessages, _NAMES)
+    return Composed(ResponsesToChat(body, created), ChatToMessages, _NAMES, created)

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 _FINISH_REASONS = {
     "end_turn": "stop",
     "stop_sequence": "stop",
-    "pause_turn": "stop",
     "tool_use": "tool_calls",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -54,10 +53,11 @@ def finish_reason_of(stop_reason: object, has_calls: bool) -> str:
     Return the `finish_reason` of a chat completion that was a message.
 
     Args:
-        stop_reason: the upstream's; anything that is not known counts as a plain end.
+        stop_reason: the upstream's; a word without a counterpart is passed on, because it may say that the
+            answer is not whole.
         has_calls: whether the answer calls tools.
     """
-    reason = _FINISH_REASONS.get(stop_reason, "stop") if isinstance(stop_reason, str) else "stop"
+    reason = _FINISH_REASONS.get(stop_reason, stop_reason) if isinstance(stop_reason, str) else "stop"
     if reason == "stop" and has_calls:
         return "tool_calls"
     return "stop" if reason == "tool_calls" and not has_calls else reason

@@ -44,9 +44,13 @@ class Translation(Protocol):
 class Translate(Protocol):
     """Begins a translation: one entry of `upstream_format.TRANSLATIONS`."""
 
-    def __call__(self, body: bytes) -> Translation:
+    def __call__(self, body: bytes, created: int = 0) -> Translation:
         """
         Translate a request that the caller's format has checked.
+
+        Args:
+            body: the request.
+            created: when it came, in seconds since 1970, for formats whose answers tell it.
 
         Raises:
             InvalidRequest: 400, the request has content that the upstream's format cannot carry and that must

@@ -23,15 +23,14 @@ from serve_app.errors import (
     internal_error,
     upstream_error,
 )
-from serve_app.formats.upstream_format import TRANSLATIONS, upstream_format
 from serve_app.gateway.attempt import Attempt, AttemptTimeouts
 from serve_app.gateway.final_error import final_error
 from serve_app.gateway.recorder import Recorder
 from serve_app.gateway.request_context import RequestContext
 from serve_app.gateway.successors import advised
-from serve_app.gateway.translating import TranslatingProvider
 from serve_app.limits.client import Reservation
 from serve_app.providers.base import Call, Provider, Wakeable
+from serve_app.providers.translating import speaking
 from serve_app.resilience.retry import JITTER, NextStep, Outlook, Retry, Tried, next_step
 from serve_app.resilience.silence import first_token_limit
 from serve_app.routing.candidate import Candidate
@@ -309,6 +308,7 @@ class Executor:
             context.charges.sends(target),
             context.charges.limits_tools(target),
             context.request.format.name,
+            context.request.headers,
         )
         provider = self._provider(context, target)
         if isinstance(provider, UpstreamError):
@@ -333,11 +333,11 @@ class Executor:
         provider, callers = self._providers[target.provider_id], context.request.format.name
         if callers in target.formats:
             return provider
-        upstream = upstream_format(callers, target.formats)
-        if upstream is None:
-            message = f"Provider '{target.provider_id}' cannot be asked for '{callers}'"
-            return upstream_error(message, target.provider_id, FailureKind.UNSUPPORTED)
-        return TranslatingProvider(provider, target.provider_id, upstream, TRANSLATIONS[callers][upstream])
+        translating = speaking(callers, provider, target.provider_id, target.formats, self._clock)
+        if translating is not None:
+            return translating
+        message = f"Provider '{target.provider_id}' cannot be asked for '{callers}'"
+        return upstream_error(message, target.provider_id, FailureKind.UNSUPPORTED)
 
     def _may_be_lost(self, context: RequestContext, candidate: Candidate) -> bool:
         """Whether it was a machine of ours that was there, and somebody else could be asked if it is not."""

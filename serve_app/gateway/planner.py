@@ -15,6 +15,7 @@ from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
 from serve_app.routing.strategy_choice import Strategies
 from serve_app.routing.target import defaults_by_task
+from serve_app.routing.target_index import TargetIndex
 from serve_app.routing.target_stats import TargetStats
 
 
@@ -26,6 +27,7 @@ class Planner:
         self._access = access
         self._rng = rng
         self._defaults = defaults_by_task(settings.default_models)
+        self._targets = TargetIndex(access.targets)
         self._strategies = Strategies(settings.routing, access.targets)
         self._cheapest = load_strategy(StrategyName.CHEAPEST)
         self._cheaper_below_percent = settings.routing.cheaper_below_percent
@@ -49,13 +51,19 @@ class Planner:
                 strategy = self._cheapest
         return make_plan(
             requirements,
-            self._access.targets,
+            self._index(),
             self._stats,
             strategy,
             self._rng,
             self._defaults,
             budget_filter,
         )
+
+    def _index(self) -> TargetIndex:
+        """Return the targets as operators want them now."""
+        if self._targets.targets is not self._access.targets:
+            self._targets = TargetIndex(self._access.targets)
+        return self._targets
 
     def refusal(self, plan: Plan) -> GatewayError:
         """Return what the caller hears when the plan is empty, and when it makes sense to try again."""

@@ -36,6 +36,7 @@ class GatewayRequest(NamedTuple):
         on_stream_failure: what happens when a stream breaks off; None: as configured.
         streams: whether the answer is wanted in pieces.
         format: the format of the body and of the answer.
+        headers: the caller's headers that belong to the format, for upstreams that speak it.
     """
 
     id: str
@@ -46,6 +47,7 @@ class GatewayRequest(NamedTuple):
     on_stream_failure: OnStreamFailure | None = None
     streams: bool = False
     format: Format[Any] = OPENAI_CHAT
+    headers: tuple[tuple[str, str], ...] = ()
 
     @property
     def chat_format(self) -> ChatFormat:

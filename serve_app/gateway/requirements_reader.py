@@ -14,10 +14,12 @@ from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.embedding_request import EmbeddingRequest
 from serve_app.formats.route_question import RouteQuestion
 from serve_app.formats.routing_fields import Wishes
+from serve_app.formats.upstream_format import TRANSLATIONS
 from serve_app.gateway.model_access import ModelAccess
 from serve_app.gateway.request import GatewayRequest
 from serve_app.pricing.money import nano_dollars
 from serve_app.pricing.prompt import Prompt
+from serve_app.providers.catalogue.wire_format import OPENAI, WireFormat
 from serve_app.routing.intent import TIERS, Intent
 from serve_app.routing.requirements import Extent, Requirements
 
@@ -45,14 +47,14 @@ class RequirementsReader:
         content, caller = request.content, request.caller
         with self._access.seen_by(caller):
             if isinstance(content, ChatRequest):
-                requirements = self._chat(content, caller)
+                requirements = self._chat(content, caller, request.format.name)
             elif isinstance(content, EmbeddingRequest):
                 requirements = self._embedding(content, caller)
             else:
                 requirements = self._route(content, caller)
         return self._access.permitted(requirements, caller)
 
-    def _chat(self, request: ChatRequest, caller: Caller) -> Requirements:
+    def _chat(self, request: ChatRequest, caller: Caller, wire: WireFormat) -> Requirements:
         intent, backend = self._intent(request.model)
         listed = self._listed(request.wishes, self._names.chat)
         if listed and self._names.leaves_the_choice(request.model):
@@ -77,7 +79,9 @@ class RequirementsReader:
             writes_cache=request.writes_cache,
             thinks=request.thinks,
             preferred_type=backend,
-            parameters=self._binding(request),
+            parameters=(binding := self._binding(request)),
+            format=wire,
+            untranslatable=() if binding is None else _untranslatable(request, wire),
             extent=None if request.prompt is None else _extent(request, request.prompt),
             source=request,
             **self._wished(task, request.wishes, [intent, *listed], caller),
@@ -187,6 +191,21 @@ class RequirementsReader:
         if backend is Backend.ANTHROPIC and name not in TIERS:
             return self._names.chat(name), backend  # nothing is named: the default model for the work
         return self._names.tier_at(offered[0], backend), backend
+
+
+def _untranslatable(request: ChatRequest, wire: WireFormat) -> tuple[str, ...]:
+    """
+    The parameters that are lost where the upstream speaks another format than the caller.
+
+    A request that cannot be translated at all loses none of them: its target refuses it.
+    """
+    translate = next(iter(TRANSLATIONS.get(wire, {}).values()), None)
+    if translate is None or wire in OPENAI:
+        return ()
+    try:
+        return translate(request.raw).dropped
+    except InvalidRequest:
+        return ()
 
 
 def _extent(request: ChatRequest, prompt: Prompt) -> Extent:

@@ -37,6 +37,8 @@ class Call(NamedTuple):
     the configured address: an operator has moved the upstream, and the configured key is not for whoever is
     there.
 
+    `headers` are those of the caller's that belong to the format, as the version that the caller speaks.
+
     `output_tokens` is how many tokens one answer may have, which the provider writes into the request under
     the one name that its upstream takes; None: as the body says. `limits_tools`: tools that the
     vendor runs get their default bound where the caller has set none.
@@ -53,6 +55,7 @@ class Call(NamedTuple):
     output_tokens: int | None = None
     limits_tools: bool = False
     format: WireFormat = WireFormat.OPENAI_CHAT
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 class Answer(NamedTuple):

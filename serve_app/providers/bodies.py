@@ -1,6 +1,6 @@
 """The caller's request, made ready for one upstream, and what its answer says it used."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from serve_app.config.provider import ProviderConfig
@@ -92,13 +92,13 @@ def ask_for_whole(fields: dict[str, Any]) -> None:
     fields.pop("stream_options", None)
 
 
-def choices_in(fields: dict[str, Any]) -> int:
+def choices_in(fields: Mapping[str, Any]) -> int:
     """How many answers the caller asked for (`n`)."""
     n = fields.get("n")
     return n if isinstance(n, int) and n > 0 else 1
 
 
-def inputs_in(fields: dict[str, Any]) -> int:
+def inputs_in(fields: Mapping[str, Any]) -> int:
     """How many vectors the caller asked for: a text or a list of tokens is one, else one for each."""
     given = fields.get("input")
     return len(given) if isinstance(given, list) and not all(isinstance(part, int) for part in given) else 1

@@ -56,9 +56,9 @@ def _built(
             from serve_app.providers.litellm.provider import LiteLlmProvider
 
             return LiteLlmProvider(config, row, key, clock)
-        case Adapter.WIRE:
-            from serve_app.providers.openai_compatible.provider import OpenAICompatibleProvider
+        case Adapter.HTTP:
+            from serve_app.providers.http.provider import HttpProvider
 
             if not (config.base_url or row.base_url):
                 raise ConfigError(f"provider '{config.id}' of type '{config.type}' needs a base_url")
-            return OpenAICompatibleProvider(config, row, key, clock, endpoint_policy)
+            return HttpProvider(config, row, key, clock, endpoint_policy)

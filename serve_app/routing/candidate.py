@@ -18,6 +18,7 @@ class Candidate(NamedTuple):
         latency_s: measured; None before the first answer.
         is_open: its provider's circuit breaker is open.
         is_ready: False while a request would have to wait for a machine.
+        is_translated: its upstream does not speak the caller's format.
         named: its place among the models that the caller named; None: not named.
     """
 
@@ -29,9 +30,13 @@ class Candidate(NamedTuple):
     is_open: bool = False
     is_ready: bool = True
     named: int | None = None
+    is_translated: bool = False
 
     @property
-    def rank(self) -> tuple[int, bool, int, int]:
-        """Return the sort key: priority, configured default, estimated cost, place in the configuration."""
+    def rank(self) -> tuple[int, bool, int, bool, int]:
+        """
+        Return the sort key: priority, configured default, estimated cost, whether the request is translated,
+        place in the configuration.
+        """
         cost = UNKNOWN_COST if self.cost is None else self.cost
-        return (self.priority, not self.is_default, cost, self.target.position)
+        return (self.priority, not self.is_default, cost, self.is_translated, self.target.position)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from serve_app.config.model import CHAT_TASKS, ModelTask
 from serve_app.errors import LimitReached
+from serve_app.providers.catalogue.wire_format import OPENAI
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
@@ -103,11 +104,11 @@ def is_allowed(target: Target, requirements: Requirements) -> bool:
     return requirements.task in tasks and serves_task(target, requirements.task)
 
 
-def incapable(
+def lacks_task_or_name(
     target: Target, named: int | None, is_wished: bool, requirements: Requirements
 ) -> tuple[Obstacle, str] | None:
     """
-    Return what this target permanently lacks; None: it could serve.
+    Return why this is not one of the models that the request is about; None: it is.
 
     Args:
         target: the target to check.
@@ -119,6 +120,11 @@ def incapable(
         return Obstacle.MODEL, NOT_NAMED
     if not is_wished and not serves_task(target, requirements.task):
         return Obstacle.TASK, f"serves {target.task}, not {requirements.task}"
+    return None
+
+
+def incapable(target: Target, requirements: Requirements) -> tuple[Obstacle, str] | None:
+    """Return what a target with the right model and task permanently lacks; None: it could serve."""
     if not is_allowed(target, requirements):
         return Obstacle.FORBIDDEN, "is not permitted for this caller"
     if requirements.local_only and not target.is_local:
@@ -131,6 +137,15 @@ def incapable(
     return _too_little(target, requirements)
 
 
+def lost_at(target: Target, requirements: Requirements) -> tuple[str, ...]:
+    """Return the parameters that a target must take and does not, in alphabetical order."""
+    if requirements.parameters is None:
+        return ()
+    if requirements.format in OPENAI:
+        return target.dialect.lost(requirements.parameters)
+    return () if requirements.format in target.formats else requirements.untranslatable
+
+
 def _too_little(target: Target, requirements: Requirements) -> tuple[Obstacle, str] | None:
     """Return what the request contains that this model does not accept."""
     if requirements.require_vision and not target.supports_vision:
@@ -141,7 +156,7 @@ def _too_little(target: Target, requirements: Requirements) -> tuple[Obstacle, s
         taken = " and ".join(f"{scheme} links" for scheme in sorted(target.image_links))
         how = f"data: URIs and {taken}" if taken else "data only (data: URIs), not links"
         return Obstacle.LINKS, f"takes images as {how}"
-    if requirements.parameters is not None and (lost := target.dialect.lost(requirements.parameters)):
+    if lost := lost_at(target, requirements):
         return Obstacle.PARAMETERS, f"does not take {', '.join(lost)}"
     if requirements.context_size is not None and target.context_window < requirements.context_size:
         return (

@@ -6,7 +6,7 @@ model is eligible, or would be if it had not failed. A cost limit, a budget or t
 not bring in stand-ins.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import takewhile
 from random import Random
@@ -22,8 +22,6 @@ from serve_app.routing.eligibility import (
     Dropped,
     Obstacle,
     incapable,
-    is_preferred,
-    place_of,
     too_dear,
     unavailable,
 )
@@ -32,6 +30,7 @@ from serve_app.routing.request_view import Load, RequestView
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import Strategy
 from serve_app.routing.target import Target
+from serve_app.routing.target_index import TargetIndex
 
 
 class TargetStats(Protocol):
@@ -138,14 +137,10 @@ class _Sieve:
         self._default_model = default_model
         self._budget_filter = budget_filter
 
-    def take(self, target: Target) -> None:
-        """Sort in one target; a model under several tasks is one candidate."""
+    def take(self, target: Target, named: int | None, is_wished: bool) -> None:
+        """Sort in one target of the shortlist; a model under several tasks is one candidate."""
         requirements = self._requirements
-        named = place_of(target, requirements) if requirements.named else None
-        is_wished = named is not None or (
-            requirements.preferred_model is not None and is_preferred(target, requirements)
-        )
-        if lack := incapable(target, named, is_wished, requirements):
+        if lack := incapable(target, requirements):
             self.dropped.append(Dropped(Candidate(target, target.priority, named=named), *lack))
             return
         conditions, provider_id = self._conditions, target.provider_id
@@ -158,6 +153,7 @@ class _Sieve:
             conditions.is_open(provider_id),
             conditions.is_ready(provider_id),
             named,
+            requirements.format not in target.formats,
         )
         if obstacle := self._obstacle(candidate):
             self.dropped.append(obstacle)
@@ -200,7 +196,7 @@ class _Sieve:
 
 def make_plan(
     requirements: Requirements,
-    targets: Iterable[Target],
+    targets: TargetIndex,
     conditions: TargetStats,
     strategy: Strategy,
     rng: Random,
@@ -213,9 +209,8 @@ def make_plan(
     A model listed under several tasks is one candidate, by its entry for the requested task. `budget_filter`
     is the caller's; None: the caller has no budgets.
     """
-    targets = tuple(targets)
     default_model = (defaults or {}).get(requirements.task)
-    sieve = _sieved(_Sieve(requirements, conditions, default_model, budget_filter), targets)
+    sieve = _sieved(_Sieve(requirements, conditions, default_model, budget_filter), targets, requirements)
     named_failed = bool(requirements.named) and sieve.keep_named()
     ordered = strategy.order(list(sieve.eligible.values()), RequestView(requirements, conditions), rng)
     # Stable sorts: the caller's order precedes the operators', and both the strategy's. Ready targets precede
@@ -228,7 +223,8 @@ def make_plan(
     def elsewhere() -> tuple[Candidate, ...]:
         # Of any task: the caller named a model, and could name any of these.
         anyone = requirements._replace(named=tuple(target.name for target in targets), only_named=True)
-        others = _sieved(_Sieve(anyone, conditions, default_model, budget_filter), targets).eligible.values()
+        sieve = _Sieve(anyone, conditions, default_model, budget_filter)
+        others = _sieved(sieve, TargetIndex(targets), anyone).eligible.values()
         return tuple(sorted(others, key=lambda c: (c.target.priority, c.rank)))
 
     return Plan(
@@ -236,9 +232,11 @@ def make_plan(
     )
 
 
-def _sieved(sieve: _Sieve, targets: Iterable[Target]) -> _Sieve:
-    for target in targets:
-        sieve.take(target)
+def _sieved(sieve: _Sieve, targets: TargetIndex, requirements: Requirements) -> _Sieve:
+    shortlist = targets.shortlist(requirements)
+    sieve.dropped += shortlist.dropped
+    for target, named, is_wished in shortlist.listed:
+        sieve.take(target, named, is_wished)
     return sieve
 
 

@@ -13,7 +13,7 @@ from serve_app.errors import (
     PriceUnknown,
 )
 from serve_app.routing.candidate import Candidate
-from serve_app.routing.eligibility import FOR_NOW, Dropped, Obstacle, is_allowed
+from serve_app.routing.eligibility import FOR_NOW, Dropped, Obstacle, is_allowed, lost_at
 from serve_app.routing.requirements import Requirements
 
 MOST_NAMED = 5  # targets that are named in an error
@@ -113,9 +113,8 @@ def _takers(requirements: Requirements, dropped: Iterable[Dropped]) -> list[Cand
     """
     Return the candidates that take every parameter but were dropped for another reason, such as the task.
     """
-    asked = requirements.parameters or {}
     others = (d.candidate for d in dropped if d.obstacle is not Obstacle.PARAMETERS)
-    return [candidate for candidate in others if not candidate.target.dialect.lost(asked)]
+    return [candidate for candidate in others if not lost_at(candidate.target, requirements)]
 
 
 def refusal_for_all(

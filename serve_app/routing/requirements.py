@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from serve_app.config.model import ModelTask
+from serve_app.providers.catalogue.wire_format import WireFormat
 
 
 class Extent(NamedTuple):
@@ -61,6 +62,8 @@ class Requirements(NamedTuple):
         local_only: only providers whose data stays on local machines.
         parameters: those that the target must take; None: parameters that it does not take are dropped and
             reported.
+        format: the format of the request.
+        untranslatable: those of the parameters that no other format than the request's can carry.
         output_limit: the caller's limit of tokens in one answer; None: no limit.
         answers: how many answers are requested.
         service_tier: the requested speed, which has a price of its own.
@@ -90,6 +93,8 @@ class Requirements(NamedTuple):
     provider_order: tuple[str, ...] = ()
     local_only: bool = False
     parameters: Mapping[str, Any] | None = None
+    format: WireFormat = WireFormat.OPENAI_CHAT
+    untranslatable: tuple[str, ...] = ()
     input_tokens: int = 1000
     output_tokens: int = 500
     output_limit: int | None = None

@@ -73,7 +73,7 @@ def targets_of(settings: Settings) -> tuple[Target, ...]:
             image_links=vendor(provider.type).image_links,
             is_local=provider.keeps_data_local(),
             dialect=dialect_for(provider, model.model_id),
-            formats=vendor(provider.type).formats,
+            formats=provider.spoken_formats,
             is_window_told="context_window" in model.model_fields_set,
         )
         for position, (provider, model) in enumerate(entries)

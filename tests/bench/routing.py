@@ -12,6 +12,7 @@ from serve_app.routing.request_view import Load
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
 from serve_app.routing.target import Target, targets_of
+from serve_app.routing.target_index import TargetIndex
 
 TARGETS = 50
 BATCH, BATCHES = 200, 15
@@ -62,7 +63,7 @@ def median_us(action: Callable[[], object]) -> float:
 
 def decision_us(strategy_name: str = "fallback") -> float:
     """Microseconds for one plan."""
-    targets, strategy, rng = targets_of(settings()), load_strategy(strategy_name), Random(1)
+    targets, strategy, rng = TargetIndex(targets_of(settings())), load_strategy(strategy_name), Random(1)
     wanted = Requirements(ModelTask.CHAT_SMART, context_size=2_000, max_cost=10_000_000)
     plan = make_plan(wanted, targets, Known(), strategy, rng)
     assert len(plan.ordered) == TARGETS

@@ -15,7 +15,7 @@ from serve_app.providers.address_policy import AddressPolicy, EndpointPolicy
 from serve_app.providers.base import Answer, HealthStatus
 from serve_app.providers.catalogue.rows import VENDORS
 from serve_app.providers.endpoint_check import look_at_endpoint
-from serve_app.providers.openai_compatible.provider import OpenAICompatibleProvider
+from serve_app.providers.http.provider import HttpProvider
 from tests.contract.test_providers import build, call, items_of
 from tests.support.resolver import FakeResolver
 from tests.support.upstream import ScriptedUpstream
@@ -46,9 +46,9 @@ def port(upstream: ScriptedUpstream) -> int:
 
 def wire(
     names: FakeResolver, endpoint_policy: EndpointPolicy, base_url: str = "http://127.0.0.1:9"
-) -> OpenAICompatibleProvider:
+) -> HttpProvider:
     config = {"id": "own", "type": "vllm", "base_url": base_url, "models": [MODEL], "timeout": 5}
-    return OpenAICompatibleProvider(
+    return HttpProvider(
         ProviderConfig.model_validate(config), VENDORS["vllm"], None, SystemClock(), endpoint_policy, names
     )
 

@@ -11,8 +11,8 @@ import pytest
 from serve_app.errors import FailureKind, ProviderTimeoutError, UpstreamError
 from serve_app.providers import health_check, reading
 from serve_app.providers.base import Answer, Provider, StreamEnd, StreamHead
+from serve_app.providers.http import provider as wire
 from serve_app.providers.litellm import provider as litellm_provider
-from serve_app.providers.openai_compatible import provider as wire
 from tests.contract.test_providers import KEY, build, call, chunks_in, items_of, orders, text_in, until
 from tests.support.raw import Line, RawUpstream, Talk, deaf_address, raw_upstream
 from tests.support.upstream import ScriptedUpstream

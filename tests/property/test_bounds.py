@@ -17,13 +17,13 @@ from serve_app.gateway.charging import RequestCharges
 from serve_app.gateway.request import GatewayRequest, Operation
 from serve_app.pricing.prompt import most_tokens
 from serve_app.providers.base import Call
-from serve_app.providers.factory import build_provider
 from serve_app.providers.tokenizer import CL100K, O200K, _encoding
 from serve_app.providers.vllm_engine import LocalProvider
 from serve_app.routing.target import Target
 from tests.support.clock import FakeClock
 from tests.support.engine import HttpEngine
 from tests.support.harness import Harness, ListedProvider
+from tests.support.providers import chat_provider
 from tests.support.settings import settings as settings_of
 from tests.support.upstream import ScriptedUpstream
 
@@ -122,7 +122,7 @@ class Adapters:
             hosted = {"id": "local", "type": "vllm", "models": offered["models"], "local": {}}
             engine = HttpEngine(self.upstream.url)
             return LocalProvider(ProviderConfig.model_validate(hosted), engine, SystemClock())
-        return build_provider(ProviderConfig(**offered), {}, SystemClock())
+        return chat_provider(ProviderConfig(**offered), {}, SystemClock())
 
     def target(self, type_: str) -> Target:
         return next(each for each in self.harness.access.targets if each.provider_id == type_)

@@ -277,6 +277,11 @@ def check_answer(question: Question, answer: Answered) -> None:
         return
     assert told[b"content-type"] == b"application/json"
     said = orjson.loads(answer.body)
+    if question.path.startswith("/v1/messages"):
+        assert said["type"] == "error"
+        assert said["error"]["type"]
+        assert said["error"]["message"]
+        return
     assert said["detail"]
     if "/v1/chat" in question.path or question.path.startswith("/v1/"):
         assert said["error"]["code"]

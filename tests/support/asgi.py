@@ -18,7 +18,7 @@ from serve_app.api.asgi import Headers
 from serve_app.api.auth import Keyring
 from serve_app.observability.metrics import exposition
 from serve_app.providers.catalogue.rows import VENDORS
-from serve_app.providers.openai_compatible.provider import OpenAICompatibleProvider
+from serve_app.providers.http.provider import HttpProvider
 from tests.support.clock import FakeClock
 from tests.support.harness import Harness
 from tests.support.settings import two_providers
@@ -125,7 +125,7 @@ class Running:
         configured = two_providers(vendor, auth=auth, router=router)
         row = VENDORS["openai_compatible"]
         self._providers: Any = {
-            p.id: OpenAICompatibleProvider(p, row, OURS, self.clock) for p in configured.llm_providers
+            p.id: HttpProvider(p, row, OURS, self.clock) for p in configured.llm_providers
         }
         self.harness = Harness(configured, self._providers, self.clock)
         self.keys = Keyring.of(configured, {}, self.clock)

@@ -39,7 +39,7 @@ RINGS = {
     "formats": ("errors config pricing providers.catalogue", "orjson"),
     "gateway": (
         "errors caller clock config events pricing resilience routing limits ledger control formats "
-        "providers.base providers.health_monitor providers.catalogue.wire_format",
+        "providers.base providers.health_monitor providers.catalogue.wire_format providers.translating",
         "orjson",
     ),
     # adapters: inward, never one another, never Ray
@@ -49,7 +49,7 @@ RINGS = {
     "providers/litellm": ("errors clock config pricing formats", "aiohttp orjson litellm httpx openai"),
     "api": (
         "errors caller clock config events pricing resilience routing limits ledger control formats gateway "
-        "providers.base providers.health_monitor",
+        "providers.base providers.health_monitor providers.catalogue.wire_format",
         "fastapi starlette orjson pydantic jwt zstandard",
     ),
     "observability": (

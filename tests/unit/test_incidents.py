@@ -204,7 +204,7 @@ from serve_app.gateway.request import GatewayRequest, Operation
 settings = load_settings({"llm_providers": [
     {"id": "a", "type": "scripted", "models": [{"model_id": "m", "task": "chat_smart"}]},
     {"id": "b", "type": "openai", "api_key": "k", "models": [{"model_id": "gpt-4o", "task": "chat_small"}]},
-    {"id": "c", "type": "anthropic", "api_key": "k", "models": [{"model_id": "n", "task": "chat_large"}]},
+    {"id": "c", "type": "gemini", "api_key": "k", "models": [{"model_id": "n", "task": "chat_large"}]},
 ], "default_models": {}}, {})
 graph(settings)
 

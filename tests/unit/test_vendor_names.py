@@ -33,7 +33,6 @@ EXCEPTIONS = {
     "api/admin/backend.py": ("vllm", "the name of a stored record"),
     "api/admin/costs.py": ("anthropic vllm", API),
     "api/admin/status.py": ("anthropic vllm", API),
-    "api/app.py": ("openai", "the heading of these routes in the OpenAPI document"),
     "cli/check.py": ("vllm", "the Python package of that name"),
     "cli/prices.py": ("litellm", LITELLM),
     "clients/model_router/config.py": ("anthropic gemini ollama openai", CLIENT),

@@ -23,8 +23,10 @@ from serve_app.formats.openai_chat.images import check_images
 from serve_app.pricing.usage import Usage, estimate_tokens
 from serve_app.providers.base import Answer, Call, Provider
 from serve_app.providers.catalogue.rows import OLLAMA, vendor
+from serve_app.providers.catalogue.wire_format import WireFormat
 from serve_app.providers.factory import build_provider
 from serve_app.providers.openai_compatible.failures import broken
+from serve_app.providers.translating import speaking
 
 
 class LlmProvider(ABC):
@@ -116,7 +118,9 @@ class LiteLlmProvider(LlmProvider):
         """
         loop = asyncio.get_running_loop()
         if self._built is None or loop is not self._loop:
-            self._built = build_provider(self.settings, self._environ, self._clock)
+            built = build_provider(self.settings, self._environ, self._clock)
+            chat, spoken = WireFormat.OPENAI_CHAT, self.settings.spoken_formats
+            self._built = speaking(chat, built, self.provider_id, spoken, self._clock) or built
             self._loop = loop
         return self._built
 

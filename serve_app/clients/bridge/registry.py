@@ -28,6 +28,7 @@ from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy_choice import Strategies
 from serve_app.routing.target import Target, defaults_by_task, targets_of
+from serve_app.routing.target_index import TargetIndex
 from serve_app.routing.target_stats import TargetStats
 
 T = TypeVar("T")
@@ -188,7 +189,7 @@ class ModelRegistry:
             self._prices.get, lambda provider_id: self.circuit_breakers[provider_id].is_open()
         )
         strategy = self._strategies.for_(requirements)
-        return make_plan(requirements, self._targets, conditions, strategy, self._rng, defaults)
+        return make_plan(requirements, TargetIndex(self._targets), conditions, strategy, self._rng, defaults)
 
     def _result(self, plan: Plan, candidate: Candidate) -> RoutingResult:
         return RoutingResult(

@@ -74,7 +74,7 @@ class AnthropicMessages:
     def usage_block(self, first_block: bytes, usage: Usage) -> bytes:
         return b""  # it is a part of `message_delta`, without which a stream is not whole
 
-    def error_block(self, error: GatewayError) -> bytes:
+    def error_block(self, error: GatewayError, first_block: bytes = b"", last_block: bytes = b"") -> bytes:
         return event(messages_error(error), b"error")
 
 

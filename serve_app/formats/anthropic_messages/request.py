@@ -43,7 +43,16 @@ class Content(NamedTuple):
 def read_messages(raw: bytes) -> ChatRequest:
     """Parse and check; InvalidRequest (400, 413) and InvalidField (422) say what is wrong."""
     raw = raw.removeprefix(BOM)
-    body = parse_body(raw)
+    return _read(raw, parse_body(raw))
+
+
+def read_prompt(raw: bytes) -> ChatRequest:
+    """Parse and check a request that asks how long its prompt is, and needs no `max_tokens`."""
+    raw = raw.removeprefix(BOM)
+    return _read(raw, {"max_tokens": 0, **parse_body(raw)})
+
+
+def _read(raw: bytes, body: dict[str, Any]) -> ChatRequest:
     content = _content_of(body)
     limit = whole(body, "max_tokens") or 0
     stream = bool(body.get("stream"))

@@ -16,7 +16,7 @@ from serve_app.formats.chat_to_messages.content import (
     text_blocks,
 )
 from serve_app.formats.checked_members import object_at, objects_at, refused, text_at
-from serve_app.formats.tool_arguments import arguments_object
+from serve_app.formats.tool_arguments import UNREADABLE, arguments_object
 from serve_app.formats.tool_call_pairs import NO_RESULT, ToolCallPairs
 from serve_app.formats.translated_ids import ToolNames
 
@@ -64,6 +64,8 @@ class Conversation:
             self._pair(place, message)
         for place, message in enumerate(given):
             self._translate(place, message)
+        if not self.turns and not self.system:
+            raise refused("messages", "every message is empty", code="empty_messages")
         if not self.turns:
             self._add("user", [text_block(_PLACEHOLDER)])
 
@@ -213,7 +215,10 @@ def _function_of(function: Any, path: str) -> tuple[str, dict[str, Any]]:
     called = object_at(function, path)
     arguments = called.get("arguments")
     text = "" if arguments is None else text_at(arguments, f"{path}.arguments")
-    return text_at(called.get("name"), f"{path}.name"), arguments_object(text)
+    arguments = arguments_object(text)
+    if UNREADABLE in arguments:
+        raise refused(f"{path}.arguments", "should be a whole JSON object", code="invalid_tool_arguments")
+    return text_at(called.get("name"), f"{path}.name"), arguments
 
 
 def _by_name(name: str) -> str:

@@ -16,7 +16,7 @@ from serve_app.providers.catalogue.dialect import matters
 _SAME = frozenset({"model", "stream", "provider", "thinking", "top_k", "cache_control", *HINTS})
 _READ = frozenset({
     "messages", "tools", "functions", "tool_choice", "function_call", "parallel_tool_calls", "stream_options",
-    "max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "n", "user", "safety_identifier",
+    "max_tokens", "max_completion_tokens", "temperature", "top_p", "stop", "user", "safety_identifier",
     "service_tier", "response_format", "reasoning_effort", "modalities", "audio",
 })  # fmt: skip
 _KNOWN = _SAME | _READ
@@ -80,8 +80,6 @@ def messages_request(body: dict[str, Any], names: ToolNames, dropped: set[str]) 
 
 def _refuse_meant(body: dict[str, Any]) -> None:
     """Refuse what an answer without it would not be an answer to."""
-    if (body.get("n") or 1) != 1:
-        raise not_carried("n", "More than one answer", "ask once for each")
     modalities = body.get("modalities") or ()
     if body.get("audio") or any(modality != "text" for modality in modalities):
         name = "audio" if body.get("audio") else "modalities"

@@ -13,7 +13,7 @@ from serve_app.providers.catalogue.dialect import told
 class MessagesToChat:
     """The request as a chat, and the chat's answer as a message, as `Translation` asks."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, created: int = 0) -> None:
         """
         Translate a request that was parsed as Anthropic Messages.
 

@@ -75,7 +75,7 @@ class OpenAIChat:
     def usage_block(self, first_block: bytes, usage: Usage) -> bytes:
         return frame_of(usage_chunk(next(chunks_in(first_block), {}), usage))
 
-    def error_block(self, error: GatewayError) -> bytes:
+    def error_block(self, error: GatewayError, first_block: bytes = b"", last_block: bytes = b"") -> bytes:
         return event(openai_error(error))
 
 

@@ -41,17 +41,19 @@ class ResponseStream:
         response: the response as it is by now; empty before the first chunk.
     """
 
-    def __init__(self, body: bytes, asked: Mapping[str, Any], table: ToolTable) -> None:
+    def __init__(self, body: bytes, asked: Mapping[str, Any], table: ToolTable, created: int = 0) -> None:
         """
         Args:
             body: the caller's request.
             asked: the same, read.
             table: what the functions of the chat stand for.
+            created: when the request came, in seconds since 1970, where the upstream does not tell it.
         """
         self.response: dict[str, Any] = {}
         self._body = body
         self._asked = asked
         self._table = table
+        self._created = created
         self._seed = ""
         self._number = 0
         self._count = 0  # items that have begun
@@ -113,6 +115,8 @@ class ResponseStream:
         self._events.append({"type": f"response.{self.response['status']}", "response": self.response})
 
     def _begin(self, chunk: Mapping[str, Any]) -> None:
+        if type(chunk.get("created")) is not int:
+            chunk = {**chunk, "created": self._created}
         self._seed = seed_of(self._body, chunk)
         self.response = begun(self._asked, self._seed, chunk)
         for name in ("response.created", "response.in_progress"):

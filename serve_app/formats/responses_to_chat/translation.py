@@ -21,17 +21,19 @@ class ResponsesToChat:
         dropped: what of the caller's request a chat does not have, in alphabetical order.
     """
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, created: int = 0) -> None:
         """
         Translate a request.
 
         Args:
             body: the caller's request, which its format has checked.
+            created: when it came, in seconds since 1970, where the upstream does not tell it.
 
         Raises:
             InvalidRequest: 400, it has what a chat cannot have and what must not be left out.
         """
         self._asked_raw = body
+        self._created = created
         self._asked: Mapping[str, Any] = loads(body)
         chat = chat_body(self._asked)
         self._table = chat.table
@@ -48,7 +50,7 @@ class ResponsesToChat:
 
     def stream(self) -> ResponseStream:
         """Return the translation of one stream."""
-        return ResponseStream(self._asked_raw, self._asked, self._table)
+        return ResponseStream(self._asked_raw, self._asked, self._table, self._created)
 
 
 def _as_delta(choice: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,9 @@ class Dialect:
     output_limit: Its name for the limit of the output; None: it takes both names.
     limit_includes_thinking: Whether thinking counts within that limit, which must then be larger than it.
     requires_limit: Whether it refuses a request without that limit.
+    thinks_by_budget: Whether Anthropic's `thinking` takes a budget of tokens alone, and no effort.
+    takes_system_turns: Whether it takes instructions between the turns of a conversation (Anthropic's).
+    thinks_by_effort: Whether it takes an effort alone, and no budget.
     roles: Its own name for a role of a message.
     message_drops: Members of a message it does not take.
     include_usage: Whether it takes `stream_options.include_usage`.
@@ -61,6 +64,9 @@ class Dialect:
     output_limit: str | None = None
     limit_includes_thinking: bool = False
     requires_limit: bool = False
+    thinks_by_budget: bool = False
+    thinks_by_effort: bool = False
+    takes_system_turns: bool = False
     roles: Mapping[str, str] = field(default_factory=dict)
     message_drops: frozenset[str] = frozenset()
     include_usage: bool = True

@@ -27,6 +27,11 @@ _UNKNOWN_TO_CLAUDE = frozenset({
 })  # fmt: skip
 
 
+# Members of messages that keep thoughts for another vendor: strict servers refuse members they do not know.
+SIGNED_THOUGHTS = frozenset({"thinking_blocks"})
+THOUGHTS = SIGNED_THOUGHTS | {"reasoning_content"}
+
+
 def _claude(drops: frozenset[str] = frozenset(), **rules: Any) -> Dialect:
     """Return a dialect of Anthropic's API: what every Claude leaves out, and what this family adds."""
     return Dialect(
@@ -42,7 +47,7 @@ def _claude(drops: frozenset[str] = frozenset(), **rules: Any) -> Dialect:
 OPENAI_MODELS = (
     ModelFamily(
         "gpt-5 chat and search models",
-        Dialect(output_limit="max_completion_tokens"),
+        Dialect(output_limit="max_completion_tokens", message_drops=THOUGHTS),
         _OPENAI_DOCS,
         r"^(openai/)?gpt-5[\d.]*-(chat|search)",
     ),
@@ -52,6 +57,7 @@ OPENAI_MODELS = (
             drops=_REASONS | LOGPROBS | {"stop", "web_search_options"},
             only={"temperature": 1, "top_p": 1},
             output_limit="max_completion_tokens",
+            message_drops=THOUGHTS,
         ),
         _OPENAI_DOCS,
         r"^(openai/)?gpt-5(-(mini|nano|codex|pro))?(-\d{4}-\d\d-\d\d)?$",
@@ -62,6 +68,7 @@ OPENAI_MODELS = (
             drops=_REASONS | {"stop", "web_search_options"},
             while_reasoning=LOGPROBS | {"temperature", "top_p"},
             output_limit="max_completion_tokens",
+            message_drops=THOUGHTS,
         ),
         _OPENAI_DOCS,
         r"^(openai/)?gpt-(5\.\d|[6-9])",
@@ -72,6 +79,7 @@ OPENAI_MODELS = (
             drops=_REASONS | LOGPROBS | {"stop", "parallel_tool_calls"},
             only={"temperature": 1, "top_p": 1},
             output_limit="max_completion_tokens",
+            message_drops=THOUGHTS,
         ),
         _OPENAI_DOCS,
         r"^(openai/)?(o3(-pro|-deep-research)?|o4-mini(-deep-research)?)(-\d{4}-\d\d-\d\d)?$",
@@ -82,6 +90,7 @@ OPENAI_MODELS = (
             drops=_REASONS | LOGPROBS | {"parallel_tool_calls"},
             only={"temperature": 1, "top_p": 1},
             output_limit="max_completion_tokens",
+            message_drops=THOUGHTS,
         ),
         _OPENAI_DOCS,
         r"^(openai/)?(o1(-pro)?|o3-mini)(-\d{4}-\d\d-\d\d)?$",
@@ -90,16 +99,33 @@ OPENAI_MODELS = (
 
 CLAUDE_MODELS = (
     ModelFamily(
-        "Claude 4.7 and later",
-        _claude(frozenset({"top_p", "top_k"}), only={"temperature": 1}),
+        "Claude 4.8 and later",
+        _claude(
+            frozenset({"top_p", "top_k"}),
+            only={"temperature": 1},
+            thinks_by_effort=True,
+            takes_system_turns=True,
+        ),
         _ANTHROPIC_DOCS,
-        r"^claude-(opus|sonnet|haiku|fable|mythos)-(4-[7-9]|[5-9])",
+        r"^claude-(opus|sonnet|haiku|fable|mythos)-(4-[89]|[5-9])",
     ),
     ModelFamily(
-        "Claude 4.1, 4.5, 4.6",
+        "Claude 4.7",
+        _claude(frozenset({"top_p", "top_k"}), only={"temperature": 1}, thinks_by_effort=True),
+        _ANTHROPIC_DOCS,
+        r"^claude-(opus|sonnet|haiku)-4-7(?!\d)",
+    ),
+    ModelFamily(
+        "Claude 4.6",
         _claude(at_most={"temperature": 1}, not_with={"top_p": "temperature"}),
         _ANTHROPIC_DOCS,
-        r"^claude-(opus|sonnet|haiku)-4-[156](?!\d)",
+        r"^claude-(opus|sonnet|haiku)-4-6(?!\d)",
+    ),
+    ModelFamily(
+        "Claude 4.1, 4.5",
+        _claude(at_most={"temperature": 1}, not_with={"top_p": "temperature"}, thinks_by_budget=True),
+        _ANTHROPIC_DOCS,
+        r"^claude-(opus|sonnet|haiku)-4-[15](?!\d)",
     ),
     ModelFamily(
         "Claude 3.5 and earlier",
@@ -107,5 +133,5 @@ CLAUDE_MODELS = (
         _ANTHROPIC_DOCS,
         r"^claude-(2|instant|3-5|3-haiku|3-opus|3-sonnet)",
     ),
-    ModelFamily("all others", _claude(at_most={"temperature": 1}), _ANTHROPIC_DOCS),
+    ModelFamily("all others", _claude(at_most={"temperature": 1}, thinks_by_budget=True), _ANTHROPIC_DOCS),
 )

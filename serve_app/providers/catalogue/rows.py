@@ -17,9 +17,13 @@ from serve_app.providers.catalogue.families import (
     LOGPROBS,
     OPENAI_MODELS,
     PENALTIES,
+    SIGNED_THOUGHTS,
     SYSTEM,
+    THOUGHTS,
 )
 from serve_app.providers.catalogue.vendor import NO_LINK, Adapter, ModelFamily, NativeApi, Starter, Vendor
+from serve_app.providers.catalogue.wire_format import OPENAI as OPENAI_FORMATS
+from serve_app.providers.catalogue.wire_format import WireFormat
 
 
 def _chat(model_id: str, task: str, window: int) -> Mapping[str, Any]:
@@ -52,22 +56,22 @@ OPENAI = Vendor(
         ),
         date(2026, 11, 30),
     ),
+    formats=OPENAI_FORMATS | {WireFormat.OPENAI_RESPONSES},
+    formats_elsewhere=OPENAI_FORMATS,  # what calls itself compatible has chat completions
     quality_rank=1,
     speed_rank=2,
 )
 ANTHROPIC = Vendor(
     "anthropic",
-    Adapter.LITELLM,
     base_url="https://api.anthropic.com",
     key_variable="ANTHROPIC_API_KEY",
     image_links=frozenset({"https"}),  # the vendor fetches them
     reset_headers="anthropic-ratelimit-",
-    native=NativeApi(
-        "/v1/models",
-        "x-api-key",
-        {"anthropic-version": "2023-06-01"},
-        extra_ends=("/messages", "/v1"),
-    ),
+    formats=frozenset({WireFormat.ANTHROPIC_MESSAGES}),
+    key_header="x-api-key",
+    token_prefix="sk-ant-oat",  # noqa: S106 (how OAuth tokens begin)
+    headers={"anthropic-version": "2023-06-01"},
+    extra_ends=("/messages",),
     families=CLAUDE_MODELS,
     # Claude has three classes, so that the tiers `haiku`, `sonnet` and `opus` each reach their own.
     starter=Starter(
@@ -107,6 +111,7 @@ VLLM = Vendor(
     "vllm",
     is_own=True,
     hosts_models=True,
+    formats=OPENAI_FORMATS | {WireFormat.OPENAI_RESPONSES, WireFormat.ANTHROPIC_MESSAGES},
     address_variable="VLLM_ENDPOINT",
     rate_variable="VLLM_HOURLY_RATE",
     litellm_prefix="hosted_vllm",
@@ -218,6 +223,7 @@ _ROWS = (
                     | {"parallel_tool_calls", "response_format.json_schema"},
                     output_limit="max_tokens",
                     roles=SYSTEM,
+                    message_drops=SIGNED_THOUGHTS,
                 ),
                 "api-docs.deepseek.com/guides/reasoning_model",
                 r"^deepseek-reasoner",
@@ -230,6 +236,7 @@ _ROWS = (
                     | {"response_format.json_schema"},
                     output_limit="max_tokens",
                     roles=SYSTEM,
+                    message_drops=SIGNED_THOUGHTS,
                 ),
                 "api-docs.deepseek.com/api/create-chat-completion",
             ),
@@ -242,13 +249,22 @@ _ROWS = (
         families=(
             ModelFamily(
                 "kimi-k2.5 and later",
-                Dialect(drops=PENALTIES | {"temperature", "top_p", "n", "functions"}, roles=SYSTEM),
+                Dialect(
+                    drops=PENALTIES | {"temperature", "top_p", "n", "functions"},
+                    roles=SYSTEM,
+                    message_drops=SIGNED_THOUGHTS,
+                ),
                 "platform.moonshot.ai/docs/api/chat",
                 r"^kimi-k?(2\.[5-9]|[3-9])",
             ),
             ModelFamily(
                 "all others",
-                Dialect(drops=frozenset({"functions"}), at_most={"temperature": 1}, roles=SYSTEM),
+                Dialect(
+                    drops=frozenset({"functions"}),
+                    at_most={"temperature": 1},
+                    roles=SYSTEM,
+                    message_drops=SIGNED_THOUGHTS,
+                ),
                 "platform.moonshot.ai/docs/api/chat",
             ),
         ),
@@ -260,7 +276,7 @@ _ROWS = (
         families=(
             ModelFamily(
                 "all",
-                Dialect(drops=LOGPROBS | {"logit_bias", "n"}, message_drops=frozenset({"name"})),
+                Dialect(drops=LOGPROBS | {"logit_bias", "n"}, message_drops=THOUGHTS | {"name"}),
                 "console.groq.com/docs/openai",
             ),
         ),
@@ -280,6 +296,7 @@ _ROWS = (
                     output_limit="max_tokens",
                     roles=SYSTEM,
                     include_usage=False,
+                    message_drops=THOUGHTS,
                 ),
                 "docs.mistral.ai/api",
             ),
@@ -293,7 +310,7 @@ _ROWS = (
         families=(
             ModelFamily(
                 "all",
-                Dialect(output_limit="max_tokens", roles=SYSTEM),
+                Dialect(output_limit="max_tokens", roles=SYSTEM, message_drops=THOUGHTS),
                 "docs.together.ai/reference/chat-completions",
             ),
         ),
@@ -305,13 +322,13 @@ _ROWS = (
         families=(
             ModelFamily(
                 "grok-3-mini, grok-4, grok-code (the reasoning ones)",
-                Dialect(drops=PENALTIES | {"stop", "logit_bias"}),
+                Dialect(drops=PENALTIES | {"stop", "logit_bias"}, message_drops=THOUGHTS),
                 "docs.x.ai/docs/guides/reasoning",
                 r"^grok-(3-mini|4|code)(?!.*non-reasoning)",
             ),
             ModelFamily(
                 "all others",
-                Dialect(drops=frozenset({"logit_bias"})),
+                Dialect(drops=frozenset({"logit_bias"}), message_drops=THOUGHTS),
                 "docs.x.ai/docs/api-reference",
             ),
         ),

@@ -14,13 +14,15 @@ from serve_app.providers.catalogue.wire_format import OPENAI, WireFormat
 class Adapter(StrEnum):
     """The code that calls the upstream."""
 
-    WIRE = "wire"  # the OpenAI API, bytes passed through
+    HTTP = "http"  # the formats that it speaks, bytes passed through
     LITELLM = "litellm"  # everything that needs translating
     SCRIPTED = "scripted"  # the simulator
 
 
 ANY_LINK = frozenset({"http", "https"})
 NO_LINK: frozenset[str] = frozenset()
+
+AUTHORIZATION = "Authorization"
 
 UNRANKED = 100  # after every vendor with a rank
 
@@ -105,7 +107,12 @@ class Vendor:
     litellm_prefix: Precedes a model id in LiteLLM's model strings; None: the type; empty: ids have their own.
     image_links: The schemes of web addresses that a picture may be; else it must be a `data:` URI.
     reads_provider_preferences: It has a field `provider` of its own, with further providers behind it.
-    formats: The wire formats in which its adapter takes requests.
+    formats: The wire formats that it speaks at its own address.
+    formats_elsewhere: Those that a server of this type speaks at other addresses; None: the same.
+    key_header: The header that holds the key; `Authorization` holds it as a Bearer token.
+    token_prefix: A key that begins so is a token, and goes into `Authorization`; empty: there are none.
+    headers: Other headers of every request.
+    extra_ends: Ends of addresses that people copy from the vendor's pages, and that are removed.
     reset_headers: How the names of headers begin that say when a used-up limit is filled again.
     native: Its own API, where LiteLLM calls it and the list of models is free.
     families: What its models take of a request; a model of no family takes everything.
@@ -115,7 +122,7 @@ class Vendor:
     """
 
     type: str
-    adapter: Adapter = Adapter.WIRE
+    adapter: Adapter = Adapter.HTTP
     base_url: str = ""
     is_own: bool = False
     hosts_models: bool = False
@@ -127,6 +134,11 @@ class Vendor:
     image_links: frozenset[str] = ANY_LINK
     reads_provider_preferences: bool = False
     formats: frozenset[WireFormat] = OPENAI
+    formats_elsewhere: frozenset[WireFormat] | None = None
+    key_header: str = AUTHORIZATION
+    token_prefix: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    extra_ends: tuple[str, ...] = ()
     reset_headers: str | None = None
     native: NativeApi | None = None
     families: tuple[ModelFamily, ...] = ()
@@ -137,7 +149,7 @@ class Vendor:
     @property
     def needs_address(self) -> bool:
         """Whether a configuration must say where it is."""
-        return self.adapter is Adapter.WIRE and not self.base_url
+        return self.adapter is Adapter.HTTP and not self.base_url
 
     @property
     def is_simulated(self) -> bool:
@@ -154,6 +166,20 @@ class Vendor:
         """The vendor's name in the price list, which is LiteLLM's name for a vendor that charges."""
         return (self.key_variable and self.litellm_prefix) or self.type
 
+    def key_headers(self, key: str | None) -> dict[str, str]:
+        """Return the header that shows a key; none without one."""
+        if not key:
+            return {}
+        if self.key_header == AUTHORIZATION or (self.token_prefix and key.startswith(self.token_prefix)):
+            return {AUTHORIZATION: f"Bearer {key}"}
+        return {self.key_header: key}
+
+    def formats_at(self, base_url: str | None) -> frozenset[WireFormat]:
+        """Return the wire formats that it speaks at an address; None: its own."""
+        if self.formats_elsewhere is None or base_url is None or base_url.rstrip("/") == self.base_url:
+            return self.formats
+        return self.formats_elsewhere
+
     def model_string(self, model_id: str) -> str:
         """Return the model's name for LiteLLM; slashes in OpenRouter's ids are no prefix."""
         prefix = self.type if self.litellm_prefix is None else self.litellm_prefix
@@ -165,8 +191,8 @@ class Vendor:
         """
         Return what a model of this vendor takes of a request.
 
-        Claude counts thinking within the limit of the output at every vendor. The native API, which LiteLLM
-        calls, refuses a request without that limit; APIs like OpenAI's do not.
+        Claude counts thinking within the limit of the output at every vendor. Anthropic's own API, which
+        LiteLLM calls as well, refuses a request without that limit; APIs like OpenAI's do not.
         """
         is_translated = self.adapter is Adapter.LITELLM
         found = (family.dialect for family in self.families if re.search(family.models, model_id))

@@ -26,6 +26,6 @@ class Fastest:
         return ordered
 
     @staticmethod
-    def _key(candidate: Candidate) -> tuple[bool, float, int, tuple[int, bool, int, int]]:
+    def _key(candidate: Candidate) -> tuple[bool, float, int, tuple[int, bool, int, bool, int]]:
         guess = vendor(candidate.target.provider_type).speed_rank
         return (candidate.latency_s is None, candidate.latency_s or 0.0, guess, candidate.rank)

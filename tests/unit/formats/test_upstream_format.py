@@ -2,9 +2,10 @@
 
 import pytest
 
-from serve_app.formats.upstream_format import upstream_format
+from serve_app.formats.upstream_format import TRANSLATIONS, upstream_format
 from serve_app.providers.catalogue.rows import VENDORS
-from serve_app.providers.catalogue.wire_format import OPENAI, WireFormat
+from serve_app.providers.catalogue.vendor import Vendor
+from serve_app.providers.catalogue.wire_format import WireFormat
 
 CHAT, EMBEDDINGS = WireFormat.OPENAI_CHAT, WireFormat.OPENAI_EMBEDDINGS
 
@@ -22,6 +23,9 @@ def test_an_upstream_that_no_translation_leads_to_cannot_be_asked() -> None:
     assert upstream_format(CHAT, (), {CHAT: [EMBEDDINGS]}) is None
 
 
-@pytest.mark.parametrize("format_", sorted(OPENAI))
-def test_every_vendor_is_asked_in_the_callers_own_format_today(format_: WireFormat) -> None:
-    assert all(upstream_format(format_, vendor.formats) is format_ for vendor in VENDORS.values())
+@pytest.mark.parametrize("vendor", VENDORS.values(), ids=lambda vendor: vendor.type)
+def test_every_vendor_can_be_asked_in_every_format_of_a_conversation(vendor: Vendor) -> None:
+    for format_ in TRANSLATIONS:
+        upstream = upstream_format(format_, vendor.formats)
+        assert upstream in vendor.formats
+        assert upstream is format_ or format_ not in vendor.formats

@@ -22,6 +22,7 @@ from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
 from serve_app.routing.target import Target, targets_of
+from serve_app.routing.target_index import TargetIndex
 from serve_app.routing.target_stats import TargetStats
 from tests.support.clock import FakeClock
 from tests.support.harness import Harness, ListedProvider
@@ -184,7 +185,12 @@ def test_an_open_breaker_beside_an_empty_budget_is_no_402() -> None:
     def planned(budget_filter: Empty) -> Plan:
         strategy = load_strategy("fallback")
         return make_plan(
-            SMART, targets_of(config), conditions, strategy, Random(0), budget_filter=budget_filter
+            SMART,
+            TargetIndex(targets_of(config)),
+            conditions,
+            strategy,
+            Random(0),
+            budget_filter=budget_filter,
         )
 
     assert planned(Empty("cheap")).budget_refusal is None, "the breaker may close soon"

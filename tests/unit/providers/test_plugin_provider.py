@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from serve_app.clock import SystemClock
-from serve_app.config.affected import speaks_by_litellm
+from serve_app.config.affected import spoke_by_litellm
 from serve_app.config.load import Loaded, load_settings
 from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
@@ -84,8 +84,8 @@ def test_only_the_operator_knows_its_prices(model: dict[str, Any], cost: int | N
 
 
 def test_it_is_not_taken_for_one_of_litellms() -> None:
-    assert not speaks_by_litellm(Loaded(bird(), "test"), {})
-    assert speaks_by_litellm(Loaded(bird("bedrock"), "test"), {})
+    assert not spoke_by_litellm(Loaded(bird(), "test"), {})
+    assert spoke_by_litellm(Loaded(bird("bedrock"), "test"), {})
 
 
 @pytest.mark.parametrize(

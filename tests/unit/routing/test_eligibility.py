@@ -13,6 +13,7 @@ from serve_app.routing.eligibility import (
     incapable,
     is_allowed,
     is_preferred,
+    lacks_task_or_name,
     place_of,
     serves_task,
     too_dear,
@@ -40,7 +41,8 @@ WANTED = Requirements(SMART)
 
 
 def lacks(named: int | None = None, is_wished: bool = False, **asked: Any) -> tuple[str, str] | None:
-    return incapable(TARGET, named, is_wished, WANTED._replace(**asked))
+    wanted = WANTED._replace(**asked)
+    return lacks_task_or_name(TARGET, named, is_wished, wanted) or incapable(TARGET, wanted)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +112,7 @@ def test_what_a_target_lacks_is_told(asked: dict[str, Any], obstacle: Obstacle, 
 def test_a_target_that_takes_no_links_says_what_it_takes() -> None:
     no_links = replace(TARGET, image_links=frozenset())
 
-    found = incapable(no_links, None, False, WANTED._replace(image_links=frozenset({"https"})))
+    found = incapable(no_links, WANTED._replace(image_links=frozenset({"https"})))
 
     assert found == (Obstacle.LINKS, "takes images as data only (data: URIs), not links")
 

@@ -14,6 +14,7 @@ from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import load_strategy
 from serve_app.routing.target import Target, defaults_by_task, targets_of
+from serve_app.routing.target_index import MOST_KEPT, TargetIndex
 from tests.support.settings import HYBRID, LOCAL, settings
 
 SMART, SMALL, EMBEDDING = ModelTask.CHAT_SMART, ModelTask.CHAT_SMALL, ModelTask.EMBEDDING
@@ -52,7 +53,7 @@ def plan(
     output = 0 if task is EMBEDDING else 500
     return make_plan(
         Requirements(task, **{"output_tokens": output, **asked}),
-        targets_of(config),
+        TargetIndex(targets_of(config)),
         TargetStats(prices_of(config), set(down), set(asleep)),
         load_strategy("fallback"),
         Random(0),
@@ -230,7 +231,7 @@ def test_the_callers_wish_comes_before_any_strategy(name: str) -> None:
     config = settings(HYBRID)
     made = make_plan(
         Requirements(SMALL, preferred_model="gpt-4o-mini"),
-        targets_of(config),
+        TargetIndex(targets_of(config)),
         TargetStats(prices_of(config)),
         load_strategy(name),
         Random(3),
@@ -286,7 +287,11 @@ def test_who_is_not_ready_comes_last_with_every_strategy(name: str) -> None:
     conditions = TargetStats(prices_of(config), asleep={"own"})
     for seed in range(20):
         made = make_plan(
-            Requirements(SMART), targets_of(config), conditions, load_strategy(name), Random(seed)
+            Requirements(SMART),
+            TargetIndex(targets_of(config)),
+            conditions,
+            load_strategy(name),
+            Random(seed),
         )
         assert order(made)[-1] == "own"
 
@@ -331,3 +336,24 @@ def test_audio_goes_to_who_takes_it_whatever_it_is_listed_under() -> None:
     assert [c.target.model_id for c in required.ordered] == ["hearing"]
     [deaf] = [d for d in required.dropped if d.candidate.target.model_id == "deaf"]
     assert deaf.reason == "takes no audio"
+
+
+def test_targets_are_sorted_by_name_and_task_once_for_each_combination_of_them() -> None:
+    index = TargetIndex(targets_of(settings(HYBRID)))
+
+    smart = index.shortlist(Requirements(SMART))
+    small = index.shortlist(Requirements(SMALL))
+
+    assert index.shortlist(Requirements(SMART, max_cost=1)) is smart
+    assert {listed.target.task for listed in smart.listed} == {SMART}
+    assert {listed.target.task for listed in small.listed} == {SMALL}
+    assert len(smart.listed) + len(smart.dropped) == len(index.targets)
+
+
+def test_names_that_callers_make_up_do_not_fill_the_memory() -> None:
+    index = TargetIndex(targets_of(settings(HYBRID)))
+
+    for number in range(3 * MOST_KEPT):
+        index.shortlist(Requirements(SMART, preferred_model=f"m{number}"))
+
+    assert len(index._shortlists) <= MOST_KEPT

@@ -1,6 +1,7 @@
 """What a request asks of a target where it says nothing: as little as may be."""
 
 from serve_app.config.model import ModelTask
+from serve_app.providers.catalogue.wire_format import WireFormat
 from serve_app.routing.requirements import Extent, Requirements
 
 
@@ -14,6 +15,7 @@ def test_a_request_that_says_nothing_asks_for_nothing_special() -> None:
         "input_tokens": 1000,
         "output_tokens": 500,
         "answers": 1,
+        "format": WireFormat.OPENAI_CHAT,
         "tenant": "default",
     }
     assert not any(Extent(0))

@@ -20,6 +20,7 @@ from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import PluginStrategy, load_strategy
 from serve_app.routing.strategy_choice import Strategies
 from serve_app.routing.target import targets_of
+from serve_app.routing.target_index import TargetIndex
 from serve_app.routing.target_stats import TargetStats
 from tests.support.plugins import install_example, on_path
 from tests.support.settings import HYBRID
@@ -82,7 +83,9 @@ def test_a_strategy_for_a_named_model_leaves_the_named_models_in_front() -> None
     asked = Requirements(SMART, named=("gpt-4o", "llama3.1:8b"))
     stats = TargetStats(lambda name: None)
 
-    made = make_plan(asked, targets, stats, Strategies(settings.routing, targets).for_(asked), Random(0))
+    made = make_plan(
+        asked, TargetIndex(targets), stats, Strategies(settings.routing, targets).for_(asked), Random(0)
+    )
 
     assert made.strategy == "cheapest"
     assert [c.target.model_id for c in made.ordered][:2] == ["gpt-4o", "llama3.1:8b"]
@@ -170,7 +173,7 @@ def test_a_built_in_strategy_reads_neither_the_request_nor_the_load(name: str) -
     stats = TargetStats(lambda target: None, in_flight=unread, error_rate=unread)
     asked = Requirements(SMART, source=Unread())
 
-    assert make_plan(asked, targets_of(settings), stats, load_strategy(name), Random(0)).ordered
+    assert make_plan(asked, TargetIndex(targets_of(settings)), stats, load_strategy(name), Random(0)).ordered
 
 
 def test_a_strategy_sees_tenant_task_and_the_load_of_each_candidate() -> None:
@@ -193,7 +196,7 @@ def test_a_strategy_sees_tenant_task_and_the_load_of_each_candidate() -> None:
         error_rate=lambda provider_id: {"openai_cloud": 0.25}[provider_id],
     )
     asked = Requirements(SMART, tenant="acme", named=("gpt-4o",), only_named=True)
-    make_plan(asked, targets_of(configured()), stats, Looks(), Random(0))
+    make_plan(asked, TargetIndex(targets_of(configured())), stats, Looks(), Random(0))
 
     assert seen == [("acme", SMART), ("openai_cloud/gpt-4o", Load(3, 0.5, 0.25))]
 
@@ -208,7 +211,9 @@ def test_a_strategy_of_a_package_keeps_a_session_at_one_target(tmp_path: Path) -
         source = SimpleNamespace(raw=f'{{"prompt_cache_key": "{session}"}}'.encode())
         asked = Requirements(SMALL, source=source)
         return (
-            make_plan(asked, targets, TargetStats(lambda name: None), sticky, Random()).ordered[0].target.name
+            make_plan(asked, TargetIndex(targets), TargetStats(lambda name: None), sticky, Random())
+            .ordered[0]
+            .target.name
         )
 
     with on_path(install_example(tmp_path)):
@@ -246,9 +251,9 @@ def test_a_strategy_that_fails_leaves_the_order_to_the_priorities_and_is_logged_
     stats = TargetStats(lambda target: None)
     strategy = PluginStrategy("bad", Bad())
     with caplog.at_level(logging.ERROR):
-        made = [make_plan(asked, targets, stats, strategy, Random(0)) for _ in range(3)]
+        made = [make_plan(asked, TargetIndex(targets), stats, strategy, Random(0)) for _ in range(3)]
 
-    usual = make_plan(asked, targets, stats, load_strategy("fallback"), Random(0))
+    usual = make_plan(asked, TargetIndex(targets), stats, load_strategy("fallback"), Random(0))
     assert [plan.ordered for plan in made] == [usual.ordered] * 3
     assert len(usual.ordered) > 1
     [record] = caplog.records

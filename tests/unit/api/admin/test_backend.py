@@ -16,7 +16,7 @@ from serve_app.pricing.usage import Usage
 from serve_app.providers.address_policy import DEFAULT_ENDPOINT_POLICY
 from serve_app.providers.base import Answer, Health
 from serve_app.providers.catalogue.rows import VENDORS
-from serve_app.providers.openai_compatible.provider import OpenAICompatibleProvider
+from serve_app.providers.http.provider import HttpProvider
 from tests.support.harness import ListedProvider
 from tests.support.operators import KEYS, SONNET, USER, Office, office, soon, two_backends
 from tests.support.resolver import FakeResolver
@@ -237,7 +237,7 @@ async def test_everything_looks_where_calls_go_once_an_endpoint_was_set(
     tmp_path: Path, vllm: ScriptedUpstream
 ) -> None:
     settings = two_backends(NOWHERE)
-    wire = OpenAICompatibleProvider(settings.llm_providers[1], VENDORS["vllm"], None, SystemClock())
+    wire = HttpProvider(settings.llm_providers[1], VENDORS["vllm"], None, SystemClock())
     async with office(tmp_path, settings, {"claude": ListedProvider(ANSWER), "own": wire}) as at:
 
         async def seen() -> list[bool]:
@@ -404,7 +404,7 @@ async def test_calls_go_to_the_endpoint_that_was_set_and_take_no_key_there(
 ) -> None:
     settings = two_backends(NOWHERE)
     own = settings.llm_providers[1]
-    wire = OpenAICompatibleProvider(own, VENDORS["vllm"], "sk-of-the-old-address", SystemClock())
+    wire = HttpProvider(own, VENDORS["vllm"], "sk-of-the-old-address", SystemClock())
     async with office(tmp_path, settings, {"claude": ListedProvider(ANSWER), "own": wire}) as at:
         await post(at, "/vllm/endpoint", {"endpoint": vllm.url})
         await post(at, "/backend/switch", {"backend": "vllm"})
@@ -425,7 +425,7 @@ async def test_an_endpoint_whose_name_comes_to_lead_to_a_metadata_service_fails_
 ) -> None:
     settings, names = two_backends(NOWHERE), FakeResolver(**{"gpu.example": ("127.0.0.1",)})
     wires = [
-        OpenAICompatibleProvider(
+        HttpProvider(
             settings.llm_providers[1], VENDORS["vllm"], None, SystemClock(), DEFAULT_ENDPOINT_POLICY, names
         )
         for _ in range(2)

@@ -178,10 +178,10 @@ def test_a_whole_answer_holds_the_same() -> None:
         ("stop_sequence", "stop"),
         ("max_tokens", "length"),
         ("model_context_window_exceeded", "length"),
-        ("pause_turn", "stop"),
+        ("pause_turn", "pause_turn"),
         ("refusal", "content_filter"),
         ("tool_use", "stop"),
-        ("novel", "stop"),
+        ("novel", "novel"),
         (None, "stop"),
     ],
 )

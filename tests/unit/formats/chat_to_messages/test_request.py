@@ -195,7 +195,6 @@ def test_what_is_lost_is_told_by_the_callers_name(members: dict[str, Any], dropp
 @pytest.mark.parametrize(
     ("members", "param"),
     [
-        ({"n": 2}, "n"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"audio": {"voice": "x"}}, "audio"),
         (
@@ -405,13 +404,19 @@ def test_calls_of_the_older_kind_and_of_tools_that_take_text_become_uses() -> No
         ("", {}),
         ("null", {}),
         ('{"b":1,"a":12345678901234567890123}', {"b": 1, "a": 12345678901234567890123}),
-        ("[1]", {"_raw": "[1]"}),
-        ('{"a', {"_raw": '{"a'}),
-        ("[" * 300 + "]" * 300, {"_raw": "[" * 300 + "]" * 300}),
     ],
 )
 def test_arguments_become_an_object(arguments: str, taken: dict[str, Any]) -> None:
     assert turns(said("assistant", tool_calls=[call("a", arguments)]))[0][1] == [use("a", **taken)]
+
+
+@pytest.mark.parametrize("arguments", ["[1]", '{"a', "[" * 300 + "]" * 300])
+def test_arguments_that_are_no_whole_object_are_refused(arguments: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        turns(said("assistant", tool_calls=[call("a", arguments)]))
+
+    assert caught.value.code == "invalid_tool_arguments"
+    assert caught.value.param == "messages[0].tool_calls[0].function.arguments"
 
 
 def test_signed_thoughts_come_first_and_others_not_at_all() -> None:

@@ -6,10 +6,18 @@ from pathlib import Path
 from serve_app.providers.catalogue.dialect import Dialect
 from serve_app.providers.catalogue.rows import VENDORS
 from serve_app.providers.catalogue.vendor import Adapter, ModelFamily, Vendor
+from serve_app.providers.catalogue.wire_format import WireFormat
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "vendors.md"
 
-REACHED = {Adapter.WIRE: "directly", Adapter.LITELLM: "LiteLLM", Adapter.SCRIPTED: "built in"}
+REACHED = {Adapter.HTTP: "directly", Adapter.LITELLM: "LiteLLM", Adapter.SCRIPTED: "built in"}
+
+SHORT = {
+    WireFormat.OPENAI_CHAT: "chat",
+    WireFormat.OPENAI_EMBEDDINGS: "embeddings",
+    WireFormat.OPENAI_RESPONSES: "Responses",
+    WireFormat.ANTHROPIC_MESSAGES: "Messages",
+}
 
 
 def row(*cells: str) -> str:
@@ -25,6 +33,7 @@ def vendor_line(vendor: Vendor) -> str:
     return row(
         code(vendor.type),
         REACHED[vendor.adapter],
+        ", ".join(SHORT[format_] for format_ in WireFormat if format_ in vendor.formats),
         code(vendor.base_url),
         ", ".join(code(name) for name in variables if name) or "–",
         "free" if vendor.is_own else "charged",

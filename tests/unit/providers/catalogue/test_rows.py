@@ -15,8 +15,8 @@ from serve_app.providers.catalogue.dialect import Dialect
 from serve_app.providers.catalogue.rows import VENDORS, vendor
 from serve_app.providers.catalogue.vendor import Adapter, Vendor
 from serve_app.providers.factory import build_provider
+from serve_app.providers.http.provider import HttpProvider, versioned
 from serve_app.providers.keys import key_of, missing_key
-from serve_app.providers.openai_compatible.provider import OpenAICompatibleProvider, versioned
 from serve_app.providers.simulator import ScriptedProvider
 from serve_app.routing.target import targets_of
 
@@ -59,7 +59,7 @@ def test_a_vendor_that_speaks_the_openai_api_is_one_row(example: Vendor) -> None
     (target,) = targets_of(load(source, {}).settings)
     environ = {"EXAMPLE_API_KEY": "k"}
 
-    assert isinstance(build_provider(configured, environ, SystemClock()), OpenAICompatibleProvider)
+    assert isinstance(build_provider(configured, environ, SystemClock()), HttpProvider)
     assert key_of(configured, vendor("example"), environ) == "k"
     assert "EXAMPLE_API_KEY" in str(missing_key(configured, vendor("example"), None))
     assert target.dialect == Dialect()
@@ -110,7 +110,7 @@ def test_an_address_gets_a_version_unless_it_has_one(given: str, used: str) -> N
 def test_the_adapter_is_the_one_in_the_row() -> None:
     clock = SystemClock()
 
-    assert isinstance(build_provider(config("openai"), {}, clock), OpenAICompatibleProvider)
+    assert isinstance(build_provider(config("openai"), {}, clock), HttpProvider)
     assert isinstance(build_provider(config("scripted"), {}, clock), ScriptedProvider)
 
 

@@ -1,7 +1,7 @@
 """Which models of an upstream may be asked to tell the usage of a stream."""
 
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
-from serve_app.providers.openai_compatible.usage_asked import MOST_PLACES, MOST_VAIN_TRIES, UsageAsked
+from serve_app.providers.http.usage_asked import MOST_PLACES, MOST_VAIN_TRIES, UsageAsked
 
 HERE = (None, "m")
 

@@ -1,12 +1,35 @@
 """A provider as a caller sees it who speaks another format than the upstream."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from dataclasses import replace
 
+from serve_app.clock import Clock
 from serve_app.errors import FailureKind, InvalidRequest, UpstreamError, upstream_error
 from serve_app.formats.translation import Translate, Translation
+from serve_app.formats.upstream_format import TRANSLATIONS, upstream_format
 from serve_app.providers.base import Answer, Call, Health, Provider, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.catalogue.wire_format import WireFormat
+
+
+def speaking(
+    callers: WireFormat, provider: Provider, provider_id: str, spoken: Collection[WireFormat], clock: Clock
+) -> Provider | None:
+    """
+    Return the provider as one that takes calls in this format; None where no translation leads to it.
+
+    Args:
+        callers: the format of the calls.
+        provider: the provider.
+        provider_id: its id, for messages.
+        spoken: the formats that its upstream speaks.
+        clock: gives the time.
+    """
+    if callers in spoken:
+        return provider
+    upstream = upstream_format(callers, spoken)
+    if upstream is None:
+        return None
+    return TranslatingProvider(provider, provider_id, upstream, TRANSLATIONS[callers][upstream], clock)
 
 
 class TranslatingProvider:
@@ -17,7 +40,7 @@ class TranslatingProvider:
     """
 
     def __init__(
-        self, provider: Provider, provider_id: str, upstream: WireFormat, translate: Translate
+        self, provider: Provider, provider_id: str, upstream: WireFormat, translate: Translate, clock: Clock
     ) -> None:
         """
         Args:
@@ -25,11 +48,13 @@ class TranslatingProvider:
             provider_id: its id, for messages.
             upstream: the format in which it is asked.
             translate: begins a translation from the caller's format into that one.
+            clock: gives the time.
         """
         self._provider = provider
         self._id = provider_id
         self._upstream = upstream
         self._translate = translate
+        self._clock = clock
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
         translation = self._translation(call)
@@ -74,7 +99,7 @@ class TranslatingProvider:
     def _translation(self, call: Call) -> Translation | UpstreamError:
         """Begin a translation; what cannot be carried fails this target, and nothing is sent to it."""
         try:
-            return self._translate(call.body)
+            return self._translate(call.body, int(self._clock.now()))
         except InvalidRequest as error:
             return upstream_error(
                 error.told, self._id, FailureKind.UNSUPPORTED, code=error.code, param=error.param
@@ -82,7 +107,7 @@ class TranslatingProvider:
 
     def _translated(self, call: Call, translation: Translation) -> Call:
         # A translated stream needs the usage, whether its caller asked for a frame of it or not.
-        return call._replace(body=translation.body, format=self._upstream, wants_usage=True)
+        return call._replace(body=translation.body, format=self._upstream, wants_usage=True, headers=())
 
 
 def _both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:

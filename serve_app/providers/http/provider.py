@@ -1,5 +1,5 @@
 """
-Any OpenAI-compatible upstream, over one pooled HTTP session.
+An upstream over one pooled HTTP session, in each of the formats that it speaks.
 
 Answers and streams are passed on as the bytes they came in; what is read on the way is whether they are
 whole, and what they used. They are known by their first words, whatever they are called. An upstream that
@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -20,29 +20,19 @@ from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
 from serve_app.formats.exact_json import dumps
-from serve_app.formats.json_objects import as_json
-from serve_app.formats.openai_chat.chunks import DONE, says_something
-from serve_app.formats.openai_chat.stream_conversion import frames_of, whole_of
 from serve_app.pricing.usage import CHARS_PER_TOKEN
 from serve_app.providers.address_policy import DEFAULT_ENDPOINT_POLICY, AddressPolicy, EndpointPolicy
 from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
-from serve_app.providers.bodies import (
-    Fitted,
-    ask_for_stream,
-    ask_for_whole,
-    chars_in,
-    choices_in,
-    dialects_of,
-    fitted,
-    inputs_in,
-    usage_in,
-)
+from serve_app.providers.bodies import Fitted
 from serve_app.providers.body_form import Form, form_of
 from serve_app.providers.catalogue.vendor import Vendor
+from serve_app.providers.catalogue.wire_format import WireFormat
 from serve_app.providers.connections import Pool
-from serve_app.providers.counted_usage import Said, counted, listener_for, said_in
-from serve_app.providers.frames import ChatFrames
+from serve_app.providers.counted_usage import counted
 from serve_app.providers.health_check import listed_models, look
+from serve_app.providers.http.endpoint import Endpoint, StreamingEndpoint, StreamReader
+from serve_app.providers.http.endpoints import endpoints_of
+from serve_app.providers.http.usage_asked import Place, UsageAsked
 from serve_app.providers.keys import missing_key
 from serve_app.providers.openai_compatible.failures import (
     NETWORK,
@@ -53,10 +43,8 @@ from serve_app.providers.openai_compatible.failures import (
     too_much,
     too_much_of_nothing,
 )
-from serve_app.providers.openai_compatible.usage_asked import Place, UsageAsked
 from serve_app.providers.reading import read_at_most, words_of_refusal
 from serve_app.providers.timeouts import USAGE_S, OutOfTime, Timeout, within
-from serve_app.providers.whole_answer import checked
 
 LAST_WORDS_S = 0.05  # how long to wait for the end after [DONE], so that the connection can be used again
 
@@ -69,19 +57,25 @@ def versioned(base_url: str) -> str:
     return base_url if _VERSION.search(urlsplit(base_url).path) else f"{base_url}/v1"
 
 
+def _without_ends(base_url: str, ends: tuple[str, ...]) -> str:
+    """The address, without the path of an endpoint that somebody has copied from the vendor's page."""
+    for end in ends:
+        base_url = base_url.rstrip("/").removesuffix(end)
+    return base_url
+
+
 @dataclass(slots=True)
 class _Opened:
     """A stream of which the first chunk has arrived."""
 
     response: aiohttp.ClientResponse
-    frames: ChatFrames
+    frames: StreamReader
     first: bytes
-    said: Said | None
     dropped: tuple[str, ...]
 
 
-class OpenAICompatibleProvider:
-    """Speaks OpenAI's words to one upstream; the session opens with the first call."""
+class HttpProvider:
+    """Speaks to one upstream; the session opens with the first call."""
 
     def __init__(
         self,
@@ -92,37 +86,46 @@ class OpenAICompatibleProvider:
         endpoint_policy: EndpointPolicy = DEFAULT_ENDPOINT_POLICY,
         resolver: AbstractResolver | None = None,
     ) -> None:
+        """
+        Args:
+            config: the provider as configured.
+            vendor: its row of the catalogue.
+            api_key: its key; None: it has none.
+            clock: gives the time.
+            endpoint_policy: which addresses may be called that an operator sets at run time.
+            resolver: finds the addresses behind names; None: the system's.
+        """
         self._config = config
         self._clock = clock
-        self._keeps_provider = vendor.reads_provider_preferences
-        self._base_url = versioned(config.base_url or vendor.base_url)
+        self._endpoints = endpoints_of(config, vendor, api_key)
+        self._base_url = versioned(_without_ends(config.base_url or vendor.base_url, vendor.extra_ends))
         self._api_key = api_key
+        self._key_headers = {**vendor.headers, **vendor.key_headers(api_key)}
         self._missing_key = missing_key(config, vendor, api_key)
         self._answer_limit = config.max_answer_mb * 1024**2
-        self._dialect = dialects_of(config)
         self._usage_asked = UsageAsked()
         self._written = endpoint_policy.written
         self._pool = Pool(AddressPolicy.of_file(self._base_url, endpoint_policy.written), resolver)
         self._moved_pool = Pool(endpoint_policy.address_policy, resolver)
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
-        request = fitted(call, self._dialect(call.model), self._keeps_provider)
-        ask_for_whole(request.fields)
-        return await self._whole("/chat/completions", call, request, must_have="choices")
+        return await self._whole(self._endpoints[call.format], call)
 
     async def embed(self, call: Call) -> Answer | UpstreamError:
-        request = fitted(call, self._dialect(call.model), self._keeps_provider)
-        rows = inputs_in(request.fields)
-        return await self._whole("/embeddings", call, request, must_have="data", rows=rows)
+        endpoint = self._endpoints.get(WireFormat.OPENAI_EMBEDDINGS)
+        if endpoint is None:
+            message = f"Provider '{self._config.id}' has no embeddings"
+            return upstream_error(message, self._config.id, FailureKind.NOT_FOUND)
+        return await self._whole(endpoint, call)
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         """
-        A chat completion in blocks of whole frames.
+        An answer in blocks of whole frames.
 
         Closing the generator closes the connection at once, and the upstream stops working.
         """
         started = self._clock.monotonic()
-        opened = await self._open(call)
+        opened = await self._open(cast(StreamingEndpoint, self._endpoints[call.format]), call)
         if isinstance(opened, UpstreamError):
             yield opened
             return
@@ -144,28 +147,28 @@ class OpenAICompatibleProvider:
 
     # One request, one whole answer
 
-    async def _whole(
-        self, path: str, call: Call, request: Fitted, must_have: str, rows: int | None = None
-    ) -> Answer | UpstreamError:
+    async def _whole(self, endpoint: Endpoint, call: Call) -> Answer | UpstreamError:
         if self._missing_key is not None:
             return self._keyless()
+        request = endpoint.fitted(call)
+        endpoint.ask_for_whole(request.fields)
         started = self._clock.monotonic()
         try:
-            body = await within(call.timeout_s, Timeout.WHOLE, self._body(path, call, request.fields))
+            body = await within(call.timeout_s, Timeout.WHOLE, self._body(endpoint, call, request.fields))
         except NETWORK as error:
             return failure_of_exception(error, self._config.id)
         if isinstance(body, UpstreamError):
             return body
         upstream_s = self._since(started)
-        whole = checked(body, self._config.id, must_have, rows, self._api_key)
+        whole = endpoint.whole(body, request.fields)
         if isinstance(whole, UpstreamError):
             return whole
-        usage = usage_in(whole.answer) or await counted(call, said_in(whole.answer))
-        chars = chars_in(whole.answer) if usage is None else 0
+        usage = whole.usage or (await counted(call, whole.text) if whole.text is not None else None)
+        chars = whole.chars if usage is None else 0
         return Answer(whole.body, usage, upstream_s, chars, dropped=request.dropped)
 
-    async def _body(self, path: str, call: Call, fields: dict[str, Any]) -> bytes | UpstreamError:
-        response = await self._post(path, call, fields)
+    async def _body(self, endpoint: Endpoint, call: Call, fields: dict[str, Any]) -> bytes | UpstreamError:
+        response = await self._post(endpoint, call, fields)
         try:
             if not _is_success(response):
                 return await self._refusal(response)
@@ -179,51 +182,45 @@ class OpenAICompatibleProvider:
         match form_of(body):
             case Form.JSON:
                 return body
-            case Form.EVENTS if path == "/chat/completions":
-                return self._gathered(body, choices_in(fields))
+            case Form.EVENTS if isinstance(endpoint, StreamingEndpoint):
+                return endpoint.gathered(call, body, fields)
         if response.content_type.endswith("json"):
             return broken(self._config.id, "sent an answer that is not JSON", response.status)
         return broken(self._config.id, f"sent '{self._type_of(response)}' instead of JSON", response.status)
 
-    def _gathered(self, events: bytes, choices: int) -> bytes | UpstreamError:
-        """The whole answer in a stream that nobody asked for."""
-        frames = ChatFrames(self._config.id, True, choices, self._api_key, self._answer_limit)
-        shown = frames.feed(events) + frames.end()
-        return frames.shortfall or as_json(whole_of(shown))
-
     # One request, many frames
 
-    async def _open(self, call: Call) -> _Opened | UpstreamError:
+    async def _open(self, endpoint: StreamingEndpoint, call: Call) -> _Opened | UpstreamError:
         """Wait for the first chunk: until it is there, the request can still go to another target."""
         if self._missing_key is not None:
             return self._keyless()
-        dialect = self._dialect(call.model)
-        request = fitted(call, dialect, self._keeps_provider)
+        request = endpoint.fitted(call)
         place = (call.api_base, call.model)
-        asks = dialect.include_usage and self._usage_asked.may_ask(place)
-        ask_for_stream(request.fields, asks)
+        asks = endpoint.asks_usage(call.model) and self._usage_asked.may_ask(place)
+        endpoint.ask_for_stream(request.fields, asks)
+        opening = self._asked(endpoint, call, request, place, asks)
         try:
-            return await within(call.timeout_s, Timeout.FIRST_TOKEN, self._asked(call, request, place, asks))
+            return await within(call.timeout_s, Timeout.FIRST_TOKEN, opening)
         except NETWORK as error:
             return failure_of_exception(error, self._config.id)
 
     async def _asked(
-        self, call: Call, request: Fitted, place: Place, asks_usage: bool
+        self, endpoint: StreamingEndpoint, call: Call, request: Fitted, place: Place, asks_usage: bool
     ) -> _Opened | UpstreamError:
         """The stream; a refusal that may be for asking about usage is followed by one try without."""
-        response = await self._post("/chat/completions", call, request.fields)
+        response = await self._post(endpoint, call, request.fields)
         if _is_success(response):
             if asks_usage:
                 self._usage_asked.passed(place)
-            return await self._first(call, request, response)
+            return await self._first(endpoint, call, request, response)
         refusal = await self._refused(response)
         if not (asks_usage and self._usage_asked.is_worth_a_try_without(place, refusal)):
             return refusal
-        ask_for_stream(request.fields, with_usage=False)
-        response = await self._post("/chat/completions", call, request.fields)
+        endpoint.ask_for_stream(request.fields, with_usage=False)
+        response = await self._post(endpoint, call, request.fields)
         if _is_success(response):
             self._usage_asked.passed_without(place)
-            return await self._first(call, request, response)
+            return await self._first(endpoint, call, request, response)
         response.close()
         self._usage_asked.refused_without(place)
         return refusal
@@ -235,39 +232,33 @@ class OpenAICompatibleProvider:
             response.close()
 
     async def _first(
-        self, call: Call, request: Fitted, response: aiohttp.ClientResponse
+        self, endpoint: StreamingEndpoint, call: Call, request: Fitted, response: aiohttp.ClientResponse
     ) -> _Opened | UpstreamError:
         opened: _Opened | None = None
         try:
-            said = listener_for(call)
-            frames = ChatFrames(
-                self._config.id,
-                call.wants_usage,
-                choices_in(request.fields),
-                self._api_key,
-                self._answer_limit,
-                said,
-            )
-            begun = await self._beginning(response)
+            frames = endpoint.reader(call, request.fields, self._answer_limit)
+            begun = await self._beginning(endpoint, request, response)
             if isinstance(begun, UpstreamError):
                 return begun
             block = frames.feed(begun)
             first = bytearray(block)
-            while not says_something(block):
+            while not frames.has_begun(block):
                 if len(first) > self._answer_limit:
                     return too_much_of_nothing(self._config.id, self._answer_limit)
                 if not (block := await self._more(response, frames)):
                     break
                 first += block
             if first and (block or (frames.is_complete and frames.failure is None)):
-                opened = _Opened(response, frames, bytes(first), said, request.dropped)
+                opened = _Opened(response, frames, bytes(first), request.dropped)
                 return opened
             return frames.failure or frames.none_at_all("ended its stream before the first token")
         finally:
             if opened is None:
                 response.close()
 
-    async def _beginning(self, response: aiohttp.ClientResponse) -> bytes | UpstreamError:
+    async def _beginning(
+        self, endpoint: StreamingEndpoint, request: Fitted, response: aiohttp.ClientResponse
+    ) -> bytes | UpstreamError:
         """The first bytes of a stream, whatever they are called; all of a whole answer, made into one."""
         begun = b""
         try:
@@ -278,8 +269,7 @@ class OpenAICompatibleProvider:
                     rest = await read_at_most(self._answer_limit - len(begun), response)
                     if rest is None:
                         return too_much(self._config.id, self._answer_limit)
-                    whole = checked(begun + rest, self._config.id, "choices", secret=self._api_key)
-                    return whole if isinstance(whole, UpstreamError) else frames_of(whole.answer) + DONE
+                    return endpoint.spread(begun + rest, request.fields)
                 case Form.OTHER if response.content_type != "text/event-stream":
                     what = f"sent '{self._type_of(response)}' instead of a stream"
                     return broken(self._config.id, what, response.status)
@@ -303,7 +293,7 @@ class OpenAICompatibleProvider:
                 opened.frames.failure = failure_of_exception(error, self._config.id)
             return b""
 
-    async def _more(self, response: aiohttp.ClientResponse, frames: ChatFrames) -> bytes:
+    async def _more(self, response: aiohttp.ClientResponse, frames: StreamReader) -> bytes:
         """Everything that has arrived since, once there is something to show; empty: that was all."""
         content = response.content
         try:
@@ -324,21 +314,22 @@ class OpenAICompatibleProvider:
         if (failure := frames.shortfall) is not None:
             return failure
         upstream_s = self._since(started)
-        usage = frames.usage or await counted(call, opened.said)
+        usage = frames.usage or (await counted(call, frames.text) if frames.text is not None else None)
         return StreamEnd(usage, upstream_s, frames.count * CHARS_PER_TOKEN, frames.dropped)
 
     # The connection
 
-    async def _post(self, path: str, call: Call, fields: dict[str, Any]) -> aiohttp.ClientResponse:
+    async def _post(self, endpoint: Endpoint, call: Call, fields: dict[str, Any]) -> aiohttp.ClientResponse:
         """The head of the answer; the body is still to be read."""
         headers = {"Content-Type": "application/json"}
         if call.api_base is None:
-            headers |= self._authorization()
+            headers |= self._key_headers
+        headers |= endpoint.headers(call)
         if call.request_id:
             headers["X-Request-Id"] = call.request_id
         pool = self._pool if call.api_base in (None, self._written) else self._moved_pool
         posting = pool.session.post(
-            (call.api_base or self._base_url) + path,
+            (call.api_base or self._base_url) + endpoint.path,
             data=dumps(fields),
             headers=headers,
             allow_redirects=False,
@@ -353,14 +344,11 @@ class OpenAICompatibleProvider:
         return await listed_models(
             self._pool.session,
             f"{self._base_url}/models",
-            self._authorization(),
+            self._key_headers,
             self._config.id,
             now=self._clock.now(),
             secret=self._api_key,
         )
-
-    def _authorization(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._api_key}"} if self._api_key else {}
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> UpstreamError:
         return failure_of_response(

@@ -5,9 +5,10 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from serve_app.errors import FailureKind, InvalidRequest, UpstreamError, upstream_error
-from serve_app.gateway.translating import TranslatingProvider
 from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.catalogue.wire_format import WireFormat
+from serve_app.providers.translating import TranslatingProvider
+from tests.support.clock import FakeClock
 
 pytestmark = pytest.mark.anyio
 
@@ -18,7 +19,7 @@ END = StreamEnd(None, 1.0, 3)
 class Shouting:
     """A translation into capitals, and back; digits cannot be carried."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, created: int = 0) -> None:
         if body.isdigit():
             raise InvalidRequest("digits cannot be sent", param="input", code="no_digits")
         self.body = body.upper()
@@ -77,7 +78,7 @@ def call(body: bytes = b"hi") -> Call:
 
 
 def translating(upstream: Upstream) -> TranslatingProvider:
-    return TranslatingProvider(upstream, "p", CHAT, Shouting)
+    return TranslatingProvider(upstream, "p", CHAT, Shouting, FakeClock())
 
 
 async def items_of(upstream: Upstream, body: bytes = b"hi") -> list[StreamItem]:

@@ -1,0 +1,65 @@
+"""The paths that models answer: which format each of them speaks."""
+
+from typing import Any, NamedTuple
+
+from serve_app.api.openapi import (
+    Schema,
+    chat_operation,
+    embeddings_operation,
+    messages_operation,
+    responses_operation,
+)
+from serve_app.formats.anthropic_messages.format import ANTHROPIC_MESSAGES
+from serve_app.formats.base import Format
+from serve_app.formats.openai_chat.format import OPENAI_CHAT
+from serve_app.formats.openai_embeddings import OPENAI_EMBEDDINGS
+from serve_app.formats.openai_responses.format import OPENAI_RESPONSES
+from serve_app.gateway.request import Operation
+
+
+class ModelRoute(NamedTuple):
+    """
+    One path, for POST.
+
+    Fields:
+        path: where it is.
+        format: the format of its requests, answers and errors.
+        operation: what the gateway is asked to do.
+        summary: one line for the documentation.
+        document: what the OpenAPI document says of its bodies.
+    """
+
+    path: str
+    format: Format[Any]
+    operation: Operation
+    summary: str
+    document: Schema
+
+
+_CHAT = (OPENAI_CHAT, Operation.CHAT, "OpenAI's chat endpoint; unknown fields pass through", chat_operation())
+
+MODEL_ROUTES = (
+    ModelRoute("/v1/chat/completions", *_CHAT),
+    ModelRoute("/api/v1/chat/completions", *_CHAT),
+    ModelRoute(
+        "/v1/embeddings",
+        OPENAI_EMBEDDINGS,
+        Operation.EMBEDDINGS,
+        "OpenAI's embeddings endpoint; unknown fields pass through",
+        embeddings_operation(),
+    ),
+    ModelRoute(
+        "/v1/messages",
+        ANTHROPIC_MESSAGES,
+        Operation.CHAT,
+        "Anthropic's Messages; unknown fields pass through",
+        messages_operation(),
+    ),
+    ModelRoute(
+        "/v1/responses",
+        OPENAI_RESPONSES,
+        Operation.CHAT,
+        "OpenAI's Responses; unknown fields pass through",
+        responses_operation(),
+    ),
+)

@@ -1,0 +1,48 @@
+"""`POST /v1/messages/count_tokens`: how long a prompt is, before it is sent."""
+
+import orjson
+
+from serve_app.api.asgi import CallerGone, Receive, Scope, Send, send_answer
+from serve_app.api.auth import Keyring
+from serve_app.api.errors import error_headers
+from serve_app.api.intake import Intake
+from serve_app.api.model_endpoint import request_id_of
+from serve_app.errors import GatewayError
+from serve_app.formats.anthropic_messages.format import ANTHROPIC_MESSAGES
+from serve_app.formats.anthropic_messages.request import read_prompt
+from serve_app.gateway.gateway import Gateway
+from serve_app.gateway.request import GatewayRequest, Operation
+
+COUNT_TOKENS = "/v1/messages/count_tokens"
+
+PER_IMAGE = 1600  # tokens of a picture of 1092 by 1092, the largest that Claude does not scale down
+
+
+class TokenCountEndpoint:
+    """
+    Estimates the tokens of a prompt, at four bytes a token and with a figure for each picture.
+
+    Nothing is sent and nothing is spent. The model has to be one that the caller may use.
+    """
+
+    def __init__(self, gateway: Gateway, keyring: Keyring, intake: Intake) -> None:
+        self._gateway = gateway
+        self._keyring = keyring
+        self._intake = intake
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            caller = await self._keyring.model_caller(scope)
+            async with self._intake.body(scope, receive, caller) as raw:
+                id_ = request_id_of(scope)
+                content = await self._intake.parsed(read_prompt, raw)
+                self._gateway.route(
+                    GatewayRequest(id_, Operation.ROUTE, content, caller, format=ANTHROPIC_MESSAGES)
+                )
+                tokens = content.input_tokens + PER_IMAGE * content.images
+                body = orjson.dumps({"input_tokens": tokens})
+                await send_answer(send, 200, body, [(b"request-id", id_.encode())])
+        except GatewayError as error:
+            await send_answer(send, error.status, ANTHROPIC_MESSAGES.error(error), error_headers(error))
+        except CallerGone:
+            return

@@ -1,0 +1,1 @@
+"""Upstreams that are called over a pool of HTTP connections, each format in its own words."""

@@ -1,0 +1,45 @@
+"""What an upstream is asked over HTTP: one endpoint for each format that it speaks."""
+
+from collections.abc import Callable, Mapping
+
+from serve_app.config.provider import ProviderConfig
+from serve_app.providers.anthropic.messages_endpoint import MessagesEndpoint
+from serve_app.providers.bodies import dialects_of
+from serve_app.providers.catalogue.vendor import Vendor
+from serve_app.providers.catalogue.wire_format import WireFormat
+from serve_app.providers.http.endpoint import Endpoint
+from serve_app.providers.openai_compatible.chat_endpoint import ChatEndpoint
+from serve_app.providers.openai_compatible.embeddings_endpoint import EmbeddingsEndpoint
+from serve_app.providers.openai_compatible.responses_endpoint import ResponsesEndpoint
+
+_Build = Callable[[ProviderConfig, Vendor, str | None], Endpoint]
+
+
+def _chat(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
+    return ChatEndpoint(config.id, dialects_of(config), key, vendor.reads_provider_preferences)
+
+
+def _embeddings(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
+    return EmbeddingsEndpoint(config.id, dialects_of(config), key, vendor.reads_provider_preferences)
+
+
+def _responses(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
+    return ResponsesEndpoint(config.id, dialects_of(config), key)
+
+
+def _messages(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
+    is_token = bool(key and vendor.token_prefix and key.startswith(vendor.token_prefix))
+    return MessagesEndpoint(config.id, dialects_of(config), key, is_token)
+
+
+_BUILD: Mapping[WireFormat, _Build] = {
+    WireFormat.OPENAI_CHAT: _chat,
+    WireFormat.OPENAI_EMBEDDINGS: _embeddings,
+    WireFormat.OPENAI_RESPONSES: _responses,
+    WireFormat.ANTHROPIC_MESSAGES: _messages,
+}
+
+
+def endpoints_of(config: ProviderConfig, vendor: Vendor, key: str | None) -> dict[WireFormat, Endpoint]:
+    """Return the endpoints of a provider, by format."""
+    return {format_: _BUILD[format_](config, vendor, key) for format_ in config.spoken_formats}

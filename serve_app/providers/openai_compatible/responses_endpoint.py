@@ -1,0 +1,128 @@
+"""OpenAI's Responses, as an upstream is asked for them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from serve_app.errors import FailureKind, UpstreamError
+from serve_app.formats.exact_json import loads
+from serve_app.formats.json_body import HINTS
+from serve_app.formats.json_objects import as_json, errors_in_list, found_in
+from serve_app.formats.openai_responses.events import frames_of, usage_in, whole_of
+from serve_app.formats.openai_responses.hosted_tools import limit_uses
+from serve_app.formats.responses_to_chat.reasoning import PREFIX
+from serve_app.providers.base import Call
+from serve_app.providers.bodies import Fitted
+from serve_app.providers.catalogue.dialect import Dialect
+from serve_app.providers.http.endpoint import WholeAnswer
+from serve_app.providers.openai_compatible.failures import broken, failure_of_ending, failure_of_error
+from serve_app.providers.openai_compatible.response_frames import ResponseFrames
+from serve_app.providers.vendor_words import is_error
+
+# What both of OpenAI's formats call by the same name, so that a dialect's rules hold for both.
+_SAME_NAMES = frozenset({"temperature", "top_p", "top_logprobs", "parallel_tool_calls"})
+
+ENDED = frozenset({"completed", "incomplete"})
+
+
+class ResponsesEndpoint:
+    """
+    `POST /v1/responses` of one upstream.
+
+    Nothing is stored there: tenants share the account, so the gateway keeps what is to be kept.
+    """
+
+    path = "/responses"
+
+    def __init__(self, provider_id: str, dialect: Callable[[str], Dialect], api_key: str | None) -> None:
+        """
+        Args:
+            provider_id: names the provider in failures.
+            dialect: what each model takes of a request in chat's words.
+            api_key: our key, which an upstream may repeat and nobody else may see.
+        """
+        self._id = provider_id
+        self._dialect = dialect
+        self._api_key = api_key
+
+    def headers(self, call: Call) -> Mapping[str, str]:
+        return {}
+
+    def fitted(self, call: Call) -> Fitted:
+        fields: dict[str, Any] = loads(call.body)
+        for name in (*HINTS, "provider", "previous_response_id"):
+            fields.pop(name, None)
+        fields["model"] = call.model
+        fields["store"] = False
+        if isinstance(items := fields.get("input"), list):
+            fields["input"] = [item for item in items if not _is_foreign_thought(item)]
+        if call.limits_tools:
+            limit_uses(fields)
+        if call.output_tokens is not None:
+            fields["max_output_tokens"] = call.output_tokens
+        dialect = self._dialect(call.model)
+        rules = Dialect(
+            drops=dialect.drops & _SAME_NAMES,
+            only={name: value for name, value in dialect.only.items() if name in _SAME_NAMES},
+        )
+        return Fitted(fields, rules.fit(fields))
+
+    def ask_for_whole(self, fields: dict[str, Any]) -> None:
+        fields.pop("stream", None)
+        fields.pop("stream_options", None)
+
+    def asks_usage(self, model_id: str) -> bool:
+        return False
+
+    def ask_for_stream(self, fields: dict[str, Any], with_usage: bool) -> None:
+        fields["stream"] = True
+
+    def reader(self, call: Call, fields: Mapping[str, Any], frame_limit: float) -> ResponseFrames:
+        return ResponseFrames(self._id, self._api_key, frame_limit)
+
+    def whole(self, body: bytes, fields: Mapping[str, Any]) -> WholeAnswer | UpstreamError:
+        found = found_in(body.removeprefix(b"\xef\xbb\xbf"))
+        if found is None:
+            if (errors := errors_in_list(body)) is not None:
+                return failure_of_error(errors, self._id, self._api_key)
+            return broken(self._id, "sent an answer that is not a JSON object", 200)
+        answer = found.object
+        output, status = answer.get("output"), answer.get("status")
+        if status == "failed" and isinstance(output, list):
+            said = answer.get("error") or f"Provider '{self._id}' reported that the response failed"
+            return failure_of_ending(said, FailureKind.BROKEN, self._id, self._api_key)
+        if is_error(answer):
+            return failure_of_error(answer, self._id, self._api_key)
+        if not isinstance(output, list):
+            lacking = f"Provider '{self._id}' sent an answer without 'output'"
+            return failure_of_error(answer, self._id, self._api_key, 200, lacking)
+        if status not in ENDED:
+            return broken(self._id, "sent a response that has not ended", 200)
+        return WholeAnswer(found.data, usage_in(answer), chars=_chars_in(output))
+
+    def gathered(self, call: Call, events: bytes, fields: Mapping[str, Any]) -> bytes | UpstreamError:
+        frames = ResponseFrames(self._id, self._api_key)
+        shown = frames.feed(events) + frames.end()
+        return frames.shortfall or as_json(whole_of(shown) or {})
+
+    def spread(self, body: bytes, fields: Mapping[str, Any]) -> bytes | UpstreamError:
+        whole = self.whole(body, fields)
+        if isinstance(whole, UpstreamError):
+            return whole
+        found = found_in(whole.body)
+        return frames_of(found.object if found else {})
+
+
+def _is_foreign_thought(item: Any) -> bool:
+    """Whether an item keeps another vendor's thoughts, which only the gateway can read."""
+    if not isinstance(item, dict) or item.get("type") != "reasoning":
+        return False
+    content = item.get("encrypted_content")
+    return isinstance(content, str) and content.startswith(PREFIX)
+
+
+def _chars_in(output: list[Any]) -> int:
+    """How much text the messages of a response hold, in characters."""
+    contents = (item.get("content") for item in output if isinstance(item, dict))
+    parts = (part for content in contents if isinstance(content, list) for part in content)
+    texts = (part.get("text") for part in parts if isinstance(part, dict))
+    return sum(len(text) for text in texts if isinstance(text, str))
