@@ -134,6 +134,21 @@ def event(data: bytes, name: bytes = b"") -> bytes:
     return head + b"data: " + data + b"\n\n"
 
 
+def named_event(data: bytes, name: str) -> bytes:
+    """Return a frame whose name is a word of somebody else's: what cannot stand on its line is left out."""
+    return event(data, b" ".join(name.encode("utf-8", "replace").split()))
+
+
+def is_plain_event(frame: Frame) -> bool:
+    """Tell whether a frame was written as `event` writes one with a name and an object."""
+    head = b"event: " + frame.name + b"\ndata: {"
+    return (
+        frame.raw.startswith(head)
+        and len(frame.raw) == len(head) - 1 + len(frame.data)
+        and (frame.data.endswith(b"}"))
+    )
+
+
 def with_member(block: bytes, name: str, value: object) -> bytes:
     """
     Add a member to the JSON object of the first data frame in a block.

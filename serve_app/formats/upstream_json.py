@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from serve_app.errors import InvalidRequest
 from serve_app.formats.exact_json import has_long_digits, with_every_digit
-from serve_app.formats.json_limits import check_shape
+from serve_app.formats.json_limits import DEEPEST
 from serve_app.formats.json_objects import found_in
 
 
@@ -13,11 +12,22 @@ def answer_in(data: bytes) -> dict[str, Any]:
     found = found_in(data)
     if found is None:
         return {}
-    try:
-        check_shape(found.data, found.object, most=len(found.data) + 1)  # the depth alone
-    except InvalidRequest:
+    if is_too_deep(found.object):
         return {}
     if found.was_mended or not has_long_digits(data):
         return found.object
     exact: dict[str, Any] = with_every_digit(data, found.object)
     return exact
+
+
+def is_too_deep(value: dict[str, Any]) -> bool:
+    """Tell whether an object is nested deeper than what can be written again."""
+    level: list[Any] = [value]
+    for _ in range(DEEPEST):
+        values = (
+            inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)
+        )
+        level = [inner for inner in values if isinstance(inner, dict | list)]
+        if not level:
+            return False
+    return True

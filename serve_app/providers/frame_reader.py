@@ -98,6 +98,10 @@ class FrameReader(ABC):
         """The upstream closed: what of the last, unended frame goes to the caller."""
         return self._pass(self._cutter.end())
 
+    def closing(self) -> bytes:
+        """Return what an answer that is whole still lacks for its caller."""
+        return b""
+
     # --- what a format adds -----------------------------------------------------------------------------
 
     @abstractmethod

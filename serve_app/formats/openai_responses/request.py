@@ -27,7 +27,7 @@ from serve_app.pricing.prompt import prompt_of
 from serve_app.pricing.usage import estimate_tokens
 
 # What a request says, describes or is labelled with: no bound of the output is in there.
-_NO_OPTIONS = frozenset({"text", "instructions", "input", "tools", "metadata", "client_metadata"})
+NO_OPTIONS = frozenset({"text", "instructions", "input", "tools", "metadata", "client_metadata"})
 # What only this API has, and what says nothing to the model: no upstream has to take it.
 _PROTOCOL = frozenset({
     "instructions", "store", "include", "background", "client_metadata", "prompt_cache_key",
@@ -52,7 +52,7 @@ def read_responses(raw: bytes) -> ChatRequest:
     check_fields(body)
     refuse_account_objects(body)
     items = items_of(body)
-    output = read_output({name: value for name, value in body.items() if name not in _NO_OPTIONS})
+    output = read_output({name: value for name, value in body.items() if name not in NO_OPTIONS})
     tools = _tools_of(body, items)
     contents = in_chat_words(items)
     stream = bool(body.get("stream"))

@@ -15,15 +15,17 @@ from serve_app.formats.anthropic_messages.events import (
     PING,
     START,
     STOP,
+    delta_in,
     event_of,
     merged_usage,
     usage_in,
     usage_of_message,
 )
 from serve_app.formats.json_objects import Found, parsed
-from serve_app.formats.sse import Frame, event, frames_in
+from serve_app.formats.sse import Frame, event, frames_in, is_plain_event, named_event
 from serve_app.providers.finish_reasons import tell_unknown_finish
 from serve_app.providers.frame_reader import FRAME_LIMIT, FrameReader
+from serve_app.providers.vendor_words import is_error
 
 # Why an answer ends, as far as the documentation tells; any other word is passed on, and logged.
 STOP_REASONS = frozenset({
@@ -31,8 +33,8 @@ STOP_REASONS = frozenset({
     "model_context_window_exceeded", "compaction",
 })  # fmt: skip
 
-_SAYS_NOTHING = frozenset({START, PING})
-_OPENED_EMPTY = frozenset({"text", "thinking"})  # their words come in deltas
+_DELTA_NAME = BLOCK_DELTA.encode()
+_WRITTEN_BLOCKS = frozenset({"text", "thinking"})  # they begin empty, and come word by word
 
 
 class MessageFrames(FrameReader):
@@ -46,29 +48,29 @@ class MessageFrames(FrameReader):
         super().__init__(provider_id, secret, frame_limit)
         self._usage: dict[str, Any] = {}
         self._is_complete = False
+        self._has_stopped = False
 
     @property
     def is_complete(self) -> bool:
         return self._is_complete
 
     def has_begun(self, block: bytes) -> bool:
-        return any(_speaks(parsed(frame.json)) for frame in frames_in(block) if frame.data)
+        """Tell whether a block holds more than the beginning of a message, or of a part that is empty yet."""
+        payloads = (parsed(frame.json) for frame in frames_in(block) if frame.data)
+        return any(payload is None or _says_something(payload) for payload in payloads)
 
-    def end(self) -> bytes:
-        shown = super().end()
-        if self._is_complete and not (self.is_done or self.failure or self.lost):
-            self.is_done = True
-            shown += event_of(STOP, {})
-        return shown
+    def closing(self) -> bytes:
+        """Return the `message_stop` that did not come."""
+        return b"" if self._has_stopped else event_of(STOP, {})
 
     def _pass_all(self, block: bytes) -> bytes | None:
         """A block of deltas alone is passed on as it is, which is nearly every one."""
         passed = 0
         for frame in frames_in(block):
-            if frame.name != b"content_block_delta":
+            if frame.name != _DELTA_NAME or not is_plain_event(frame):
                 return None
             payload = parsed(frame.data)
-            if payload is None or payload.get("type") != BLOCK_DELTA or "error" in payload:
+            if payload is None or payload.get("type") != BLOCK_DELTA or is_error(payload):
                 return None
             passed += 1
         self.count += passed
@@ -88,16 +90,16 @@ class MessageFrames(FrameReader):
             return self._ended(payload, found)
         elif kind == STOP:
             self.is_done = True
-            return b"" if self.lost or not self._is_complete else event(found.data, b"message_stop")
-        elif not kind and self._aside is None:
-            self._aside = payload
-        return event(found.data, kind.encode()) if kind else b""
+            self._has_stopped = self._is_complete and not self.lost
+            return event(found.data, STOP.encode()) if self._has_stopped else b""
+        elif not kind:
+            return self._set_aside(found)
+        return named_event(found.data, kind)
 
     def _ended(self, payload: dict[str, Any], found: Found) -> bytes:
         """The end of an answer; with a part of it lost, it must not look as if it had come to its end."""
         self._note_usage(payload)
-        delta = payload.get("delta")
-        reason = delta.get("stop_reason") if isinstance(delta, dict) else None
+        reason = delta_in(payload).get("stop_reason")
         if isinstance(reason, str) and reason:
             self._is_complete = self._has_begun = True
             if reason not in STOP_REASONS:
@@ -106,17 +108,25 @@ class MessageFrames(FrameReader):
                 return b""
         return event(found.data, END.encode())
 
+    def _set_aside(self, found: Found) -> bytes:
+        """Leave out an object that does not say what it is; it may have been a part of the answer."""
+        if self._aside is None:
+            self._aside = found.object
+        return self._drop(found.data) if self.part_of_an_answer.search(found.data) else b""
+
     def _note_usage(self, payload: dict[str, Any]) -> None:
         self._usage = merged_usage(self._usage, usage_in(payload))
         self.usage = usage_of_message(self._usage)
 
 
-def _speaks(payload: dict[str, Any] | None) -> bool:
-    """Whether an event is more than a beginning; a caller is shown what is not understood here."""
-    if payload is None:
-        return True
+def _says_something(payload: dict[str, Any]) -> bool:
     kind = payload.get("type")
-    if kind == BLOCK_START:
-        opened = payload.get("content_block")
-        return not (isinstance(opened, dict) and opened.get("type") in _OPENED_EMPTY)
-    return kind not in _SAYS_NOTHING
+    if kind in (START, PING):
+        return False
+    if kind != BLOCK_START:
+        return True
+    block = payload.get("content_block")
+    word = block.get("type") if isinstance(block, dict) else None
+    if not isinstance(block, dict) or not isinstance(word, str) or word not in _WRITTEN_BLOCKS:
+        return True
+    return bool(block.get(word))

@@ -45,8 +45,9 @@ class MessagesEndpoint:
         """The caller's own; what the gateway adds to the list of betas comes after the caller's."""
         headers = dict(call.headers)
         if self._shows_token and call.api_base is None:
-            betas = [beta for beta in (headers.get(BETA), TOKENS_BETA) if beta]
-            headers[BETA] = ",".join(betas)
+            given = headers.get(BETA, "")
+            if TOKENS_BETA not in map(str.strip, given.split(",")):
+                headers[BETA] = ",".join(beta for beta in (given, TOKENS_BETA) if beta)
         return headers
 
     def fitted(self, call: Call) -> Fitted:

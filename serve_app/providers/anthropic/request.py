@@ -6,6 +6,7 @@ from typing import Any
 from serve_app.formats.exact_json import loads
 from serve_app.formats.json_body import HINTS, WHOLE_NUMBERS
 from serve_app.formats.openai_chat.hosted_tools import limit_uses
+from serve_app.formats.openai_chat.output import bounded
 from serve_app.providers.base import Call
 from serve_app.providers.bodies import Fitted
 from serve_app.providers.catalogue.dialect import Dialect, told
@@ -52,16 +53,17 @@ def fitted_messages(call: Call, dialect: Dialect) -> Fitted:
         if isinstance(value, float) and value.is_integer():
             fields[name] = int(value)
     fields["model"] = call.model
-    if call.output_tokens is not None:
-        fields["max_tokens"] = call.output_tokens
+    output_config = fields.pop("output_config", None)  # in its schema any word may stand
+    bounded(fields, "max_tokens", call.output_tokens)
+    if output_config is not None:
+        fields["output_config"] = output_config
     if call.limits_tools:
         limit_uses(fields)
     dropped = list(dialect.fit(fields))
     dropped += _fit_thinking(fields, dialect)
     if not dialect.takes_system_turns and b'"system"' in call.body:
         _say_as_user(fields.get("messages"))
-    if b'"thinking"' in call.body:
-        _leave_out_unsigned(fields.get("messages"))
+    _leave_out_unsigned(fields)
     return Fitted(fields, told(dropped) if dropped else ())
 
 
@@ -100,7 +102,7 @@ def _by_budget(fields: dict[str, Any]) -> list[str]:
     thinking = fields.get("thinking")
     kind = thinking.get("type") if isinstance(thinking, dict) else None
     if kind in ("enabled", "disabled") or (kind is None and effort is None):
-        return []
+        return [] if effort is None else ["output_config.effort"]
     most = fields.get("max_tokens")
     budget = BUDGETS.get(effort or "medium", BUDGETS["medium"])
     if isinstance(most, int):
@@ -149,11 +151,20 @@ def _say_as_user(messages: Any) -> None:
             message["role"] = "user"
 
 
-def _leave_out_unsigned(messages: Any) -> None:
-    for message in messages if isinstance(messages, list) else ():
-        content = message.get("content") if isinstance(message, dict) else None
-        if isinstance(content, list):
-            message["content"] = [block for block in content if not _is_unsigned(block)]
+def _leave_out_unsigned(fields: dict[str, Any]) -> None:
+    """Leave out thoughts without a signature, in place, and messages that hold nothing else."""
+    messages = fields.get("messages")
+    if isinstance(messages, list):
+        fields["messages"] = [message for message in messages if _has_more_than_unsigned(message)]
+
+
+def _has_more_than_unsigned(message: Any) -> bool:
+    """Leave out the unsigned thoughts of a message, in place; tell whether anything is left of it."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, list) or not any(map(_is_unsigned, content)):
+        return True
+    message["content"] = [block for block in content if not _is_unsigned(block)]
+    return bool(message["content"])
 
 
 def _is_unsigned(block: Any) -> bool:

@@ -60,6 +60,9 @@ class StreamReader(Protocol):
     def end(self) -> bytes:
         """Return what is left for the caller when the upstream has closed."""
 
+    def closing(self) -> bytes:
+        """Return what an answer that is whole still lacks for its caller."""
+
     def has_begun(self, block: bytes) -> bool:
         """Tell whether a block holds more than that an answer begins: a word, a tool call, an end."""
 

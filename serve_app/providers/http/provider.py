@@ -134,7 +134,10 @@ class HttpProvider:
             yield opened.first
             while block := await self._next(opened, call.idle_s):
                 yield block
-            yield await self._last_item(call, opened, started)
+            last = await self._last_item(call, opened, started)
+            if isinstance(last, StreamEnd) and (closing := opened.frames.closing()):
+                yield closing
+            yield last
         finally:
             opened.response.close()
 

@@ -7,9 +7,12 @@ from serve_app.errors import FailureKind, UpstreamError
 from serve_app.formats.exact_json import loads
 from serve_app.formats.json_body import HINTS
 from serve_app.formats.json_objects import as_json, errors_in_list, found_in
+from serve_app.formats.openai_chat.output import bounded
 from serve_app.formats.openai_responses.events import frames_of, usage_in, whole_of
 from serve_app.formats.openai_responses.hosted_tools import limit_uses
+from serve_app.formats.openai_responses.request import NO_OPTIONS
 from serve_app.formats.responses_to_chat.reasoning import PREFIX
+from serve_app.formats.upstream_json import answer_in, is_too_deep
 from serve_app.providers.base import Call
 from serve_app.providers.bodies import Fitted
 from serve_app.providers.catalogue.dialect import Dialect
@@ -22,6 +25,7 @@ from serve_app.providers.vendor_words import is_error
 _SAME_NAMES = frozenset({"temperature", "top_p", "top_logprobs", "parallel_tool_calls"})
 
 ENDED = frozenset({"completed", "incomplete"})
+_TOO_DEEP = "sent an answer that is nested too deep"
 
 
 class ResponsesEndpoint:
@@ -55,16 +59,10 @@ class ResponsesEndpoint:
         fields["store"] = False
         if isinstance(items := fields.get("input"), list):
             fields["input"] = [item for item in items if not _is_foreign_thought(item)]
+        fields = _bounded(fields, call.output_tokens)
         if call.limits_tools:
             limit_uses(fields)
-        if call.output_tokens is not None:
-            fields["max_output_tokens"] = call.output_tokens
-        dialect = self._dialect(call.model)
-        rules = Dialect(
-            drops=dialect.drops & _SAME_NAMES,
-            only={name: value for name, value in dialect.only.items() if name in _SAME_NAMES},
-        )
-        return Fitted(fields, rules.fit(fields))
+        return Fitted(fields, _rules(self._dialect(call.model), fields).fit(fields))
 
     def ask_for_whole(self, fields: dict[str, Any]) -> None:
         fields.pop("stream", None)
@@ -95,21 +93,41 @@ class ResponsesEndpoint:
         if not isinstance(output, list):
             lacking = f"Provider '{self._id}' sent an answer without 'output'"
             return failure_of_error(answer, self._id, self._api_key, 200, lacking)
-        if status not in ENDED:
+        if not isinstance(status, str) or status not in ENDED:
             return broken(self._id, "sent a response that has not ended", 200)
         return WholeAnswer(found.data, usage_in(answer), chars=_chars_in(output))
 
     def gathered(self, call: Call, events: bytes, fields: Mapping[str, Any]) -> bytes | UpstreamError:
         frames = ResponseFrames(self._id, self._api_key)
         shown = frames.feed(events) + frames.end()
-        return frames.shortfall or as_json(whole_of(shown) or {})
+        response = whole_of(shown) or {}
+        if frames.shortfall is not None:
+            return frames.shortfall
+        return broken(self._id, _TOO_DEEP, 200) if is_too_deep(response) else as_json(response)
 
     def spread(self, body: bytes, fields: Mapping[str, Any]) -> bytes | UpstreamError:
         whole = self.whole(body, fields)
         if isinstance(whole, UpstreamError):
             return whole
-        found = found_in(whole.body)
-        return frames_of(found.object if found else {})
+        answer = answer_in(whole.body)
+        return frames_of(answer) if answer else broken(self._id, _TOO_DEEP, 200)
+
+
+def _bounded(fields: Mapping[str, Any], tokens: int | None) -> dict[str, Any]:
+    """Return the request with the one bound of its tokens; no word in its content is one."""
+    options = {name: value for name, value in fields.items() if name not in NO_OPTIONS}
+    content = {name: value for name, value in fields.items() if name in NO_OPTIONS}
+    bounded(options, "max_output_tokens", tokens)
+    return content | options
+
+
+def _rules(dialect: Dialect, fields: Mapping[str, Any]) -> Dialect:
+    """Return what a model takes of this request, from what it takes in chat's words."""
+    reasoning = fields.get("reasoning")
+    effort = reasoning.get("effort") if isinstance(reasoning, dict) else None
+    drops = dialect.drops | (dialect.while_reasoning if effort not in (None, "none") else frozenset())
+    only = {name: value for name, value in dialect.only.items() if name in _SAME_NAMES}
+    return Dialect(drops=drops & _SAME_NAMES, only=only)
 
 
 def _is_foreign_thought(item: Any) -> bool:
