@@ -57,6 +57,7 @@ class FrameReader(ABC):
         self._frame_limit = frame_limit
         self._aside: dict[str, Any] | None = None  # the first object that is no part of an answer
         self._has_begun = False  # a part of an answer was seen
+        self._is_over = False  # nothing that follows can be a part of the answer
 
     @property
     @abstractmethod
@@ -177,7 +178,8 @@ class FrameReader(ABC):
         Only the first of a stream is logged, lest one upstream fill the log.
         """
         self.dropped += 1
-        self.lost += data[:1] == b"{" or self.part_of_an_answer.search(data) is not None
+        if not self._is_over:
+            self.lost += data[:1] == b"{" or self.part_of_an_answer.search(data) is not None
         if self.dropped == 1:
             logger.warning(
                 "provider '%s' sent a frame that is not JSON: %d bytes dropped", self._provider_id, len(data)

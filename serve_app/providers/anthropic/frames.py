@@ -73,6 +73,8 @@ class MessageFrames(FrameReader):
             if payload is None or payload.get("type") != BLOCK_DELTA or is_error(payload):
                 return None
             passed += 1
+        if passed != block.count(b"\n\n"):
+            return None
         self.count += passed
         self._has_begun = True
         return block
@@ -101,7 +103,7 @@ class MessageFrames(FrameReader):
         self._note_usage(payload)
         reason = delta_in(payload).get("stop_reason")
         if isinstance(reason, str) and reason:
-            self._is_complete = self._has_begun = True
+            self._is_complete = self._has_begun = self._is_over = True
             if reason not in STOP_REASONS:
                 tell_unknown_finish(self._provider_id, reason)
             if self.lost:

@@ -57,6 +57,8 @@ class ResponseFrames(FrameReader):
             if is_error(payload) or not frame.name.startswith(b"response."):
                 return None
             passed += 1
+        if passed != block.count(b"\n\n"):
+            return None
         self.count += passed
         self._has_begun = True
         return block

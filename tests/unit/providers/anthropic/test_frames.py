@@ -93,6 +93,13 @@ def test_a_message_stop_that_is_missing_is_added(last: bytes) -> None:
     assert shown + frames.closing() == told + stream_of(STOP)
 
 
+def test_nothing_of_an_answer_can_be_lost_after_its_end() -> None:
+    shown, frames = passed(stream_of(*TEXT, end()) + LOST)
+
+    assert shown == stream_of(*TEXT, end(), STOP)
+    assert frames.dropped == 1
+
+
 def test_a_message_stop_is_not_written_twice() -> None:
     shown, frames = passed(stream_of(*TEXT, end(), STOP))
 
