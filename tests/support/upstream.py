@@ -1,8 +1,9 @@
 """
 An upstream for tests: a real HTTP server on a loopback port that does what the request tells it to.
 
-It speaks OpenAI, Ollama and Anthropic. A request carries its orders in the last user message, or in the
-embedding input, as `[[{…}]]`; `upstream.mode` gives the same orders to every request until `recover()`:
+It speaks OpenAI (chat, Responses, embeddings), Ollama and Anthropic. A request carries its orders in the last
+user message, or in the embedding input, as `[[{…}]]`; `upstream.mode` gives the same orders to every request
+until `recover()`:
 
     status, error_code                fail with this HTTP status, with this code in OpenAI's error object
     retry_after · retry_after_date    and a Retry-After in seconds · as a date at least so many seconds ahead
@@ -17,7 +18,8 @@ embedding input, as `[[{…}]]`; `upstream.mode` gives the same orders to every 
                                       that is not streamed half way through
     stall_s                           a stream that has fallen silent breaks off after so many seconds
     no_prefill                        refuse a conversation that ends with the assistant's own words
-    no_done · no_usage                leave out the [DONE] · never tell the usage
+    no_done · no_usage                leave out the [DONE], or in other formats the end · never tell the usage
+    no_stop                           leave out the `message_stop` after the end
     usage                             in a message: tell these numbers of tokens, read and written
     error_after                       an error event after so many pieces
     only_for · only_with              faults only for this model · for a request that has this field; others
@@ -33,9 +35,10 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
+from itertools import count
 from math import ceil
 from types import TracebackType
 from typing import Any
@@ -179,6 +182,7 @@ class ScriptedUpstream:
     async def _serve(self) -> None:
         app = web.Application(client_max_size=64 * 1024**2, middlewares=[self._take_down])
         app.router.add_post("/v1/chat/completions", self._openai_chat)
+        app.router.add_post("/v1/responses", self._openai_responses)
         app.router.add_post("/v1/embeddings", self._openai_embeddings)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/messages", self._anthropic_messages)
@@ -376,6 +380,58 @@ class ScriptedUpstream:
         if not orders.get("no_done"):
             yield b"data: [DONE]\n\n"
 
+    async def _openai_responses(self, request: web.Request) -> web.StreamResponse:
+        body, orders = await request.json(), request[ORDERS_GIVEN]
+        if body.get("stream"):
+            return await self._stream(request, self._responses_events(body, orders), "text/event-stream")
+        if orders.get("malformed"):
+            return web.Response(text='{"id": "resp_1", "outp', content_type="application/json")
+        return web.json_response(response_of(body, orders, [output_item(body)]))
+
+    async def _responses_events(self, body: dict[str, Any], orders: dict[str, Any]) -> AsyncIterator[bytes]:
+        item, numbers = output_item(body), count()
+        place = {"item_id": item["id"], "output_index": 0}
+
+        def told(kind: str, **fields: Any) -> bytes:
+            return event(f"response.{kind}", **fields, sequence_number=next(numbers))
+
+        begun = {**response_of(body, orders, []), "status": "in_progress", "usage": None}
+        if orders.get("error_after") != 0 and orders.get("cut_after") != 0:
+            yield told("created", response=begun)
+            yield told("in_progress", response=begun)
+        if item["type"] == "function_call":
+            yield told("output_item.added", output_index=0, item={**item, "arguments": ""})
+            yield told("function_call_arguments.delta", **place, delta=item["arguments"])
+            yield told("function_call_arguments.done", **place, arguments=item["arguments"])
+        else:
+            async for frame in self._written_events(orders, item, told):
+                yield frame
+                if b'"type": "error"' in frame:
+                    return
+        yield told("output_item.done", output_index=0, item=item)
+        if not orders.get("no_done"):
+            yield told("completed", response=response_of(body, orders, [item]))
+
+    async def _written_events(
+        self, orders: dict[str, Any], item: dict[str, Any], told: Callable[..., bytes]
+    ) -> AsyncIterator[bytes]:
+        """The events of a message, up to where it is done."""
+        (part,) = item["content"]
+        place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+        yield told("output_item.added", output_index=0, item={**item, "content": []})
+        yield told("content_part.added", **place, part={**part, "text": ""})
+        number = 0
+        async for piece in self._pieces(orders, part["text"]):
+            if number == orders.get("error_after"):
+                yield event("error", code="server_error", message="scripted failure", param=None)
+                return
+            if orders.get("malformed") and number == 1:
+                yield b'event: response.output_text.delta\ndata: {"type": "response.outp\n\n'
+            yield told("output_text.delta", **place, delta=piece, logprobs=[])
+            number += 1
+        yield told("output_text.done", **place, text=part["text"], logprobs=[])
+        yield told("content_part.done", **place, part=part)
+
     async def _openai_embeddings(self, request: web.Request) -> web.Response:
         body = await request.json()
         texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
@@ -418,21 +474,22 @@ class ScriptedUpstream:
             return await self._stream(request, self._anthropic_events(body, orders), "text/event-stream")
         if orders.get("malformed"):
             return web.Response(text='{"id": "msg_1", "cont', content_type="application/json")
-        content: list[dict[str, Any]] = [{"type": "text", "text": answer_text(body)}]
-        message = {**anthropic_envelope(body), "content": content, "stop_reason": "end_turn"}
-        if body.get("tools") and body.get("tool_choice", {}).get("type") in ("any", "tool"):
-            tool = {"type": "tool_use", "id": "toolu_1", "name": body["tools"][0]["name"], "input": {}}
-            message |= {"content": [tool], "stop_reason": "tool_use"}
-        return web.json_response({**message, "usage": anthropic_usage(body)})
+        content = [answer_block(body)]
+        message = {**anthropic_envelope(body), "content": content, "stop_reason": stop_reason_of(content)}
+        return web.json_response({**message, **anthropic_usage(body, orders)})
 
     async def _anthropic_events(self, body: dict[str, Any], orders: dict[str, Any]) -> AsyncIterator[bytes]:
-        usage = anthropic_usage(body)
+        usage, block = anthropic_usage(body, orders), answer_block(body)
+        is_text = block["type"] == "text"
         if orders.get("error_after") != 0 and orders.get("cut_after") != 0:
-            start = {**anthropic_envelope(body), "content": [], "stop_reason": None, "usage": usage}
+            start = {**anthropic_envelope(body), "content": [], "stop_reason": None, **usage}
             yield event("message_start", message=start)
-            yield event("content_block_start", index=0, content_block={"type": "text", "text": ""})
+            yield event(
+                "content_block_start", index=0, content_block=block | ({"text": ""} if is_text else {})
+            )
+            yield event("ping")
         number = 0
-        async for piece in self._pieces(orders, answer_text(body)):
+        async for piece in self._pieces(orders, block["text"] if is_text else ""):
             if number == orders.get("error_after"):
                 yield event("error", error={"type": "overloaded_error", "message": "scripted failure"})
                 return
@@ -443,8 +500,10 @@ class ScriptedUpstream:
         yield event("content_block_stop", index=0)
         if orders.get("no_done"):
             return
-        yield event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage=usage)
-        yield event("message_stop")
+        end = {"stop_reason": stop_reason_of([block]), "stop_sequence": None}
+        yield event("message_delta", delta=end, **usage)
+        if not orders.get("no_stop"):
+            yield event("message_stop")
 
 
 def port_of(request: web.Request) -> int:
@@ -464,7 +523,8 @@ def http_date(after_s: float) -> str:
 def last_text(body: dict[str, Any]) -> str:
     """The text of the last user message, or the embedding input."""
     given = body.get("input", "")
-    for message in body.get("messages", ()):
+    items = [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
+    for message in body.get("messages") or items:
         if message.get("role") == "user":
             given = message["content"]
     if isinstance(given, list):
@@ -476,7 +536,8 @@ def last_text(body: dict[str, Any]) -> str:
 
 def is_prefilled(body: dict[str, Any]) -> bool:
     """Whether the last word is the assistant's."""
-    return bool(body.get("messages")) and body["messages"][-1].get("role") == "assistant"
+    said = body.get("messages") or body.get("input") or [{}]
+    return isinstance(said[-1], dict) and said[-1].get("role") == "assistant"
 
 
 def answer_text(body: dict[str, Any]) -> str:
@@ -507,9 +568,57 @@ def usage_for(body: dict[str, Any]) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
 
 
-def anthropic_usage(body: dict[str, Any]) -> dict[str, int]:
+def output_item(body: dict[str, Any]) -> dict[str, Any]:
+    """The one item of a response: text, or the call of a tool that the request insists on."""
+    if body.get("tools") and body.get("tool_choice") not in (None, "auto", "none"):
+        call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": body["tools"][0]["name"]}
+        return {**call, "arguments": '{"city": "Paris"}', "status": "completed"}
+    part = {"type": "output_text", "text": answer_text(body), "annotations": []}
+    return {
+        "type": "message",
+        "id": "msg_1",
+        "role": "assistant",
+        "status": "completed",
+        "content": [part],
+    }
+
+
+def response_of(body: dict[str, Any], orders: dict[str, Any], output: list[Any]) -> dict[str, Any]:
+    """A response that is whole."""
     usage = usage_for(body)
-    return {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"]}
+    tokens = {
+        "input_tokens": usage["prompt_tokens"],
+        "output_tokens": usage["completion_tokens"],
+        "total_tokens": usage["total_tokens"],
+    }
+    return {
+        "id": "resp_1",
+        "object": "response",
+        "created_at": 1700000000,
+        "model": body["model"],
+        "status": "completed",
+        "output": output,
+        "usage": None if orders.get("no_usage") else tokens,
+    }
+
+
+def answer_block(body: dict[str, Any]) -> dict[str, Any]:
+    """The one block of a message: text, or the call of a tool that the request insists on."""
+    if body.get("tools") and body.get("tool_choice", {}).get("type") in ("any", "tool"):
+        return {"type": "tool_use", "id": "toolu_1", "name": body["tools"][0]["name"], "input": {}}
+    return {"type": "text", "text": answer_text(body)}
+
+
+def stop_reason_of(content: list[dict[str, Any]]) -> str:
+    return "tool_use" if content[0]["type"] == "tool_use" else "end_turn"
+
+
+def anthropic_usage(body: dict[str, Any], orders: dict[str, Any]) -> dict[str, dict[str, int]]:
+    """The member that tells the usage, unless it is never told."""
+    if orders.get("no_usage"):
+        return {}
+    usage = usage_for(body)
+    return {"usage": {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"]}}
 
 
 def envelope(body: dict[str, Any], kind: str) -> dict[str, Any]:

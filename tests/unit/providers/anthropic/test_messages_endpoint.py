@@ -68,6 +68,7 @@ def test_a_request_for_a_whole_answer_says_nothing_of_a_stream() -> None:
     call = CALL._replace(body=b'{"messages":[],"max_tokens":9,"stream":true}')
 
     fields = endpoint().fitted(call).fields
+    endpoint().ask_for_whole(fields)
     assert "stream" not in fields
     endpoint().ask_for_stream(fields, with_usage=False)
     assert fields["stream"] is True

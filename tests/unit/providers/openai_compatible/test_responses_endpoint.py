@@ -43,15 +43,17 @@ def test_nothing_is_stored_upstream(asked: dict[str, Any]) -> None:
 
 
 def test_what_is_meant_for_the_gateway_stays_here() -> None:
-    hints = {"max_cost": 1, "provider": {}, "previous_response_id": "resp_1", "stream": True}
+    hints = {"max_cost": 1, "provider": {}, "previous_response_id": "resp_1"}
 
     assert not fitted(**hints).fields.keys() & hints.keys()
 
 
-def test_a_stream_is_asked_for() -> None:
-    fields = fitted().fields
-    ENDPOINT.ask_for_stream(fields, with_usage=True)
+def test_a_whole_answer_or_a_stream_is_asked_for() -> None:
+    fields = fitted(stream=True, stream_options={"include_obfuscation": False}).fields
 
+    ENDPOINT.ask_for_whole(fields)
+    assert fields == {"input": "hi", "model": "gpt-4o", "store": False}
+    ENDPOINT.ask_for_stream(fields, with_usage=True)
     assert fields == {"input": "hi", "model": "gpt-4o", "store": False, "stream": True}
 
 
