@@ -20,10 +20,11 @@ import httpx
 import pytest
 import yaml
 
-from tests.support.api import Api, eventually, frames_of, streamed_text, text_of, user
+from tests.support.api import Api, eventually, frames_of, streamed_text, text_of
 from tests.support.commands import Command, run
 from tests.support.serving import HOST, child_environment, free_port, gateway_config, inline
 from tests.support.upstream import ScriptedUpstream
+from tests.support.ways import assert_leaving_ends_the_stream, assert_request_id_comes_back_once
 
 ANSWER = "Hello from gpt-4o: which way?"
 SHIPPED = Path(__file__).parents[2] / "configs" / "serve.yaml"
@@ -271,44 +272,3 @@ def test_the_graph_runs_in_a_tests_own_process(config: Path) -> None:
     assert ended.returncode == 0, ended.stderr
     answer: dict[str, Any] = json.loads(ended.stdout.rpartition("ANSWER")[2])
     assert answer["choices"][0]["message"]["content"] == ANSWER
-
-
-# --- whichever way ------------------------------------------------------------------------------------
-
-
-def test_under_serves_defaults_the_request_id_comes_back_once(hybrid: Api) -> None:
-    assert_request_id_comes_back_once(hybrid)
-
-
-def test_under_serves_defaults_the_stream_of_a_caller_who_left_ends(
-    hybrid: Api, openai_upstream: ScriptedUpstream
-) -> None:
-    assert_leaving_ends_the_stream(hybrid, openai_upstream)
-
-
-def assert_leaving_ends_the_stream(api: Api, upstream: ScriptedUpstream) -> None:
-    """Nobody pays for tokens that nobody reads."""
-    question = {
-        "messages": [user('[[{"chunks": 10000, "chunk_delay_s": 0.02}]]')],
-        "model": "gpt-4o",
-        "stream": True,
-    }
-    with api.http.stream("POST", "/v1/chat/completions", json=question) as answer:
-        next(answer.iter_bytes())
-        assert upstream.open_streams == 1
-
-    eventually(lambda: upstream.open_streams == 0)
-
-
-def assert_request_id_comes_back_once(api: Api) -> None:
-    """Of an answer, a stream, an error and a page of the documentation."""
-    mine = {"x-request-id": "my-own-id"}
-    for answer in (
-        api.chat(headers=mine),
-        api.chat(stream=True, headers=mine),
-        api.chat(model="no-such-model", headers=mine),
-        api.get("/api/v1/models", headers=mine),
-        api.get("/nope", headers=mine),
-    ):
-        assert answer.headers.get_list("x-request-id") == ["my-own-id"]
-    assert len(api.chat().headers.get_list("x-request-id")) == 1

@@ -253,7 +253,7 @@ def test_600_requests_a_minute_are_not_one_more_and_hardly_any_less(
     allowed, come = 600, 900
     rates = {"requests_per_minute": allowed}
     bank = gateway_of(cluster, upstream, in_sqlite(tmp_path), {"folder": str(tmp_path)}, rates=rates)
-    if time.time() % 60 > 2:  # all of it has to happen in one minute, on however slow a machine
+    if time.time() % 60 > 15:  # all of it has to happen in one minute; a slow machine takes half of one
         time.sleep(60.5 - time.time() % 60)
     minute = time.time() // 60
 

@@ -11,7 +11,9 @@ from serve_app.providers.base import Call
 from serve_app.providers.catalogue.rows import vendor
 from serve_app.providers.litellm.request import Address, LiteLlmRequests
 
-litellm = pytest.importorskip("litellm")
+with pytest.MonkeyPatch.context() as _patch:  # or it asks the network for prices
+    _patch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    litellm = pytest.importorskip("litellm")
 
 # What it reads and hands on to the model or the vendor.
 TO_THE_MODEL = frozenset(
