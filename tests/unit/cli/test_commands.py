@@ -146,14 +146,20 @@ def test_the_version_is_an_option_and_h_is_help_everywhere(sekha: CliRunner) -> 
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_shell_completes_commands_and_options(shell: str) -> None:
-    environ = {**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-    script = commands.run("sekha", "--show-completion", shell, env=environ)
-    assert (script.returncode, "_SEKHA_COMPLETE" in script.stdout) == (0, True)
+def test_there_is_a_script_for_each_shell_that_completes(
+    sekha: CliRunner, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    monkeypatch.setenv("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
 
-    if shell == "bash":
-        asked = {"_SEKHA_COMPLETE": "complete_bash", "COMP_WORDS": "sekha tenants s", "COMP_CWORD": "2"}
-        assert commands.run("sekha", env={**environ, **asked}).stdout.split() == ["set"]
+    shown = sekha.invoke(app, ["--show-completion", shell], prog_name="sekha")
+
+    assert (shown.exit_code, "_SEKHA_COMPLETE" in shown.output) == (0, True)
+
+
+def test_the_shell_completes_commands_and_options() -> None:
+    asked = {"_SEKHA_COMPLETE": "complete_bash", "COMP_WORDS": "sekha tenants s", "COMP_CWORD": "2"}
+
+    assert commands.run("sekha", env={**os.environ, **asked}).stdout.split() == ["set"]
 
 
 def test_keys_in_the_store_are_counted_before_anything_starts(
