@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _is_of_this_test(record: logging.LogRecord) -> bool:
-    """Return False for a client that an earlier test never closed, as LiteLLM does: garbage comes at any time."""
+    """Return False for a client that an earlier test never closed: garbage is found at any time."""
     return not record.getMessage().startswith(("Unclosed connector", "Unclosed client session"))
 
 
