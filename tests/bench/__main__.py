@@ -17,7 +17,7 @@ from dataclasses import replace
 from functools import partial
 from statistics import median
 
-from tests.bench import routing
+from tests.bench import formats, routing
 from tests.bench.measure import (
     CONCURRENCIES,
     IN_TURN,
@@ -44,7 +44,8 @@ from tests.bench.turns import latencies_in_turn
 
 Part = Callable[[Subject, Helper, Pace, float], Figures]
 
-PARTS = ("unary", "streams", "routing", "startup")
+PARTS = ("unary", "streams", "formats", "routing", "startup")
+IN_PROCESS = frozenset({"formats", "routing"})
 FLOOR = "upstream alone"
 TRANSPORTS = ("", ", inline")  # as the names of subjects end
 IDLE_S = 5.0
@@ -162,7 +163,7 @@ def measure(chosen: argparse.Namespace, running: contextlib.ExitStack) -> Bench:
     pace = QUICK if chosen.quick else IN_TURN if chosen.governed else THOROUGH
     pace = replace(pace, rounds=chosen.rounds or pace.rounds)
     bench = Bench(running.enter_context(helper("tests.bench.upstream")), pace)
-    if chosen.only == {"routing"}:
+    if chosen.only <= IN_PROCESS:
         return bench
     parts: dict[str, Part] = {}
     if "unary" in chosen.only:
@@ -215,6 +216,8 @@ def main() -> None:
     if "routing" in chosen.only:
         bench.seen["sekha"]["routing.decision_us"].append(routing.decision_us())
     report(bench)
+    if "formats" in chosen.only:
+        print(formats.table(formats.costs()))
 
 
 if __name__ == "__main__":

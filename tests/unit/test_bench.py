@@ -1,5 +1,7 @@
 """What the bench says below its table, and what it measures without a gateway."""
 
+from tests.bench.formats import SUBJECTS, WHOLES, Cost
+from tests.bench.formats import table as table_of_formats
 from tests.bench.routing import decision_us
 from tests.bench.table import growth
 
@@ -32,3 +34,11 @@ def test_one_round_has_no_error_that_anybody_could_know() -> None:
 
 def test_a_routing_decision_is_measured_over_targets_that_could_all_serve() -> None:
     assert decision_us() > 0
+
+
+def test_every_pair_of_formats_has_its_line() -> None:
+    lines = table_of_formats(dict.fromkeys(SUBJECTS, Cost(145.4, 3.44))).splitlines()
+
+    assert len(lines) == 2 + len(SUBJECTS)
+    assert lines[2].split() == ["openai_chat", "openai_chat", "145", "µs", "3.4", "µs"]
+    assert {upstream for _, upstream in SUBJECTS} == WHOLES.keys()
