@@ -23,11 +23,13 @@ from serve_app.api.asgi import (
     JSON,
     ASGIApp,
     CallerGone,
+    Headers,
     Message,
     Receive,
     Scope,
     Send,
     check_said_once,
+    header,
     path_within,
     printable,
     send_answer,
@@ -36,7 +38,7 @@ from serve_app.api.auth import Authorised, Keyring
 from serve_app.api.errors import error_for, error_headers, speaks_anthropic, speaks_openai
 from serve_app.api.health import Exposition, metrics_routes, provider_routes, service_routes
 from serve_app.api.intake import Intake
-from serve_app.api.model_endpoint import ModelEndpoint, given_request_id
+from serve_app.api.model_endpoint import ModelEndpoint, given_request_id, new_request_id
 from serve_app.api.model_list import model_list_routes
 from serve_app.api.model_routes import MODEL_ROUTES
 from serve_app.api.openapi import completed, count_tokens_operation
@@ -130,8 +132,7 @@ class Guarded:
         except GatewayError as error:
             if begun:
                 raise
-            shape = error_for(path_within(scope), error)
-            await send_answer(send, error.status, shape, error_headers(error))
+            await send_answer(send, error.status, _error_body(scope, error), error_headers(error))
         except CallerGone:
             return
 
@@ -174,6 +175,7 @@ class Dispatcher:
             await self._rest(scope, receive, send)
             return
         path, method = path_within(scope), scope["method"]
+        scope, id_headers = _identified(scope, path)
         endpoint = self._hot.get(path) if method == "POST" else None
         # A copy, because the server behind `send` goes by its own: an answer to HEAD has no body.
         asked = {**scope, "method": "GET"} if method == "HEAD" else scope
@@ -185,7 +187,7 @@ class Dispatcher:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 cors = self._origins.answer_headers(scope, needs_key)
-                message = {**message, "headers": [*message["headers"], *cors]}
+                message = {**message, "headers": [*message["headers"], *id_headers, *cors]}
             elif method == "HEAD":
                 message = {**message, "body": b""}
             await send(message)
@@ -221,6 +223,24 @@ class Dispatcher:
         except (Forbidden, InvalidRequest) as error:
             return error
         return None
+
+
+def _identified(scope: Scope, path: str) -> tuple[Scope, Headers]:
+    """
+    Return a request that has an id, with the header that tells it to Anthropic's clients.
+
+    To all others Serve tells it, as `x-request-id`.
+    """
+    if not speaks_anthropic(path):
+        return scope, []
+    try:
+        id_ = given_request_id(scope)
+    except InvalidRequest:  # which is its answer; a bad id is not repeated
+        return scope, [(b"request-id", new_request_id().encode())]
+    if id_ is None:
+        id_ = new_request_id()
+        scope = {**scope, "headers": [*scope["headers"], (b"x-request-id", id_.encode())]}
+    return scope, [(b"request-id", id_.encode())]
 
 
 class _HandOver(Response):
@@ -299,11 +319,18 @@ def _is_for_admins(request: Request) -> bool:
     return path_within(request.scope).startswith(f"{ADMIN}/")
 
 
+def _error_body(scope: Scope, error: GatewayError) -> bytes:
+    """Return an error in the shape of its path; clients of both vendors ask for the list of models."""
+    path = path_within(scope)
+    if f"{path}/".startswith("/v1/models/") and header(scope, b"anthropic-version") is not None:
+        return messages_error(error)
+    return error_for(path, error)
+
+
 async def _gateway_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, GatewayError)  # noqa: S101 - registered for this class only
     headers = {name.decode(): value.decode() for name, value in error_headers(error)}
-    body = error_for(path_within(request.scope), error)
-    return Response(body, error.status, headers, "application/json")
+    return Response(_error_body(request.scope, error), error.status, headers, "application/json")
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

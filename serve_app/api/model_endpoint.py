@@ -47,7 +47,6 @@ LONGEST_FORMAT_HEADER = 4096  # characters; clients name a dozen betas
 
 # Headers that belong to a format, and go to upstreams that speak it.
 _FORMAT_HEADERS = {WireFormat.ANTHROPIC_MESSAGES: (b"anthropic-version", b"anthropic-beta")}
-_ID_HEADERS = {WireFormat.ANTHROPIC_MESSAGES: b"request-id"}
 
 # As JSON and people write numbers; Python's `float` also reads `1_0`, `nan` and other alphabets' digits.
 _NUMBER = re.compile(r"[ \t]*\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?[ \t]*", re.ASCII | re.IGNORECASE)
@@ -107,7 +106,7 @@ class ModelEndpoint:
         body = response.body
         if self._tells_metadata:
             body = self._format.response(body, {METADATA: metadata(response.routed)})
-        await send_answer(send, 200, body, [*_id_headers(request), *routed_headers(response.routed)])
+        await send_answer(send, 200, body, routed_headers(response.routed))
 
     async def _send_stream(self, stream: ResponseStream, request: GatewayRequest, send: Send) -> None:
         """
@@ -116,7 +115,7 @@ class ModelEndpoint:
         """
         wire = request.chat_format
         chosen = routed_headers(stream.routed) if stream.routed else []  # held back: nobody has answered yet
-        headers = [*EVENT_STREAM, *_id_headers(request), *chosen]
+        headers = [*EVENT_STREAM, *chosen]
         last = first_block = last_block = b""
         untold = self._tells_metadata
         async with aclosing(stream):
@@ -144,12 +143,6 @@ class ModelEndpoint:
         return error.without_totals() if shares and not error.limit_id.startswith(own) else error
 
 
-def _id_headers(request: GatewayRequest) -> Headers:
-    """The request's id under the format's own name for it; Serve sends it as `x-request-id` by itself."""
-    name = _ID_HEADERS.get(request.format.name)
-    return [] if name is None else [(name, request.id.encode())]
-
-
 def _format_headers(scope: Scope, wire: WireFormat) -> tuple[tuple[str, str], ...]:
     """The headers that say which version of a format the caller speaks; InvalidRequest for a bad one."""
     names = _FORMAT_HEADERS.get(wire)
@@ -170,7 +163,12 @@ def _format_headers(scope: Scope, wire: WireFormat) -> tuple[tuple[str, str], ..
 
 def request_id_of(scope: Scope) -> str:
     """Return the request's id: the caller's own, or a new one. Raises InvalidRequest for a bad one."""
-    return given_request_id(scope) or os.urandom(16).hex()
+    return given_request_id(scope) or new_request_id()
+
+
+def new_request_id() -> str:
+    """Return an id for a request whose caller gave it none."""
+    return os.urandom(16).hex()
 
 
 def given_request_id(scope: Scope) -> str | None:

@@ -41,7 +41,7 @@ class TokenCountEndpoint:
                 )
                 tokens = content.input_tokens + PER_IMAGE * content.images
                 body = orjson.dumps({"input_tokens": tokens})
-                await send_answer(send, 200, body, [(b"request-id", id_.encode())])
+                await send_answer(send, 200, body)
         except GatewayError as error:
             await send_answer(send, error.status, ANTHROPIC_MESSAGES.error(error), error_headers(error))
         except CallerGone:

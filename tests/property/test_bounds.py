@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,11 +12,16 @@ from tiktoken import Encoding
 
 from serve_app.clock import SystemClock
 from serve_app.config.provider import ProviderConfig
+from serve_app.formats.anthropic_messages.request import read_messages
+from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.openai_chat.request import read_chat
+from serve_app.formats.openai_responses.request import read_responses
 from serve_app.gateway.charging import RequestCharges
 from serve_app.gateway.request import GatewayRequest, Operation
 from serve_app.pricing.prompt import most_tokens
 from serve_app.providers.base import Call
+from serve_app.providers.catalogue.wire_format import WireFormat
+from serve_app.providers.factory import build_provider
 from serve_app.providers.tokenizer import CL100K, O200K, _encoding
 from serve_app.providers.vllm_engine import LocalProvider
 from serve_app.routing.target import Target
@@ -110,12 +115,18 @@ class Adapters:
             }
             for type_, model in MODELS.items()
         ]
+        offered.append({**offered[0], "id": "responses", "formats": ["openai_chat", "openai_responses"]})
         config = settings_of(
             {"llm_providers": offered, "default_models": {}}, budgets={"limit": 1e9, "window": "total"}
         )
         harness = Harness(config, {each["id"]: ListedProvider() for each in offered}, FakeClock())
         self.harness = self.loop.run_until_complete(harness.open())
         self.providers = {each["id"]: self._built(each) for each in offered}
+        self.native = {
+            each["id"]: build_provider(ProviderConfig(**each), {}, SystemClock())
+            for each in offered
+            if each["id"] in ("anthropic", "responses")
+        }
 
     def _built(self, offered: dict[str, Any]) -> Any:
         if offered["id"] == "local":
@@ -146,6 +157,21 @@ class Adapters:
         self.loop.run_until_complete(self._ask(self.providers[type_], call, bool(body.get("stream"))))
         return charges, self.upstream.last.json
 
+    def sent_as(self, wire: WireFormat, body: dict[str, Any]) -> tuple[RequestCharges, dict[str, Any]]:
+        """The same for a body in a format that the upstream speaks."""
+        type_, _, parse = NATIVE[wire]
+        request = parse(json.dumps(body).encode())
+        asked = GatewayRequest("r", Operation.CHAT, request)
+        charges = RequestCharges(asked, self.harness.requirements(request), self.harness.control, FakeClock())
+        target = self.target(type_)
+        call = Call(
+            target.model_id, request.raw, 5.0, output_tokens=charges.sends(target), format=wire,
+            limits_tools=charges.limits_tools(target),
+        )  # fmt: skip
+        self.upstream.requests.clear()
+        self.loop.run_until_complete(self._ask(self.native[type_], call, bool(body.get("stream"))))
+        return charges, self.upstream.last.json
+
     async def _ask(self, provider: Any, call: Call, streams: bool) -> None:
         if not streams:
             await provider.chat(call)
@@ -154,7 +180,7 @@ class Adapters:
             pass
 
     def close(self) -> None:
-        for provider in self.providers.values():
+        for provider in (*self.providers.values(), *self.native.values()):
             self.loop.run_until_complete(provider.aclose())
         self.loop.close()
 
@@ -217,6 +243,36 @@ def test_what_is_sent_allows_no_more_searches_than_were_reserved(adapters: Adapt
 
         assert [each["max_uses"] for each in sent["tools"]] == [uses]
         assert charges.most(adapters.target("anthropic")).searches == uses
+
+
+# The formats that some upstreams are asked in as they are
+
+NATIVE: dict[WireFormat, tuple[str, str, Callable[[bytes], ChatRequest]]] = {
+    WireFormat.ANTHROPIC_MESSAGES: ("anthropic", "max_tokens", read_messages),
+    WireFormat.OPENAI_RESPONSES: ("responses", "max_output_tokens", read_responses),
+}
+
+
+@pytest.mark.parametrize("wire", NATIVE)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=bodies(), bound=counts, is_bounded=st.booleans())
+def test_no_answer_in_its_own_format_may_be_longer_than_what_was_reserved_for_it(
+    adapters: Adapters, wire: WireFormat, body: dict[str, Any], bound: int, is_bounded: bool
+) -> None:
+    type_, name, _ = NATIVE[wire]
+    if wire is WireFormat.OPENAI_RESPONSES:
+        body = {**body, "input": "hi"}
+        del body["messages"]
+    if is_bounded or wire is WireFormat.ANTHROPIC_MESSAGES:
+        body[name] = bound
+    misspelled = [key for key in body if key != name and key.casefold() == name]
+    body = {key: value for key, value in body.items() if key not in misspelled}
+
+    charges, sent = adapters.sent_as(wire, body)
+
+    assert list(allowed(sent)) == [sent[name]], "exactly one is sent, also where the caller set none"
+    assert sent[name] <= charges.most(adapters.target(type_)).output_tokens
+    assert name not in body or sent[name] >= body[name], "no answer is cut shorter than was asked"
 
 
 # What is read
