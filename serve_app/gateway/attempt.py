@@ -59,15 +59,15 @@ class Attempt:
 
     @property
     def target(self) -> Target:
-        """The target that is called."""
+        """Return the target that is called."""
         return self.candidate.target
 
     @property
     def provider_id(self) -> str:
-        """The id of the provider that is called."""
+        """Return the id of the provider that is called."""
         return self.candidate.target.provider_id
 
     def listen(self, block: bytes) -> None:
-        """Count a block of frames: should the answer break off, this much was produced."""
+        """Count the text and frames of a block, for an answer that breaks off later."""
         self.output_chars += self.format.count_chars(block)
         self.frames += block.count(b"\n\n")

@@ -1,8 +1,8 @@
 """
-What a request may use and cost at worst, and whether the budgets of its caller have room for that.
+The worst-case usage and cost of a request, and a filter for targets that its caller's budgets cannot cover.
 
-As far as this router knows it without asking: what it does not know, the bill finds out
-(`gateway/charging.py`).
+The filter uses only what this router knows without a call to the control plane; the reservation
+(`gateway/charging.py`) makes the exact check.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,19 +41,20 @@ class Output(NamedTuple):
     sent: int | None
 
 
-def output_of(target: Target, wanted: Requirements, is_limited: bool) -> Output:
+def output_of(target: Target, requirements: Requirements, is_limited: bool) -> Output:
     """
     Return how long one answer of this target may be.
 
-    The caller's bound counts. Without one, a request under a limit gets `MAX_OUTPUT` and what it asks for to
-    think, or less where the model writes less or its window has no room; the bound is sent, because an answer
-    may only be as long as was reserved. Without a limit nothing is added, but Claude, which must have a
-    bound, gets the longest that it can write. Claude counts thinking within its bound, which must be larger.
+    The caller's bound comes first. Without one, a request under a limit gets `MAX_OUTPUT` plus its budget of
+    thinking tokens, or less where the model writes less or its context window has no room. That bound is
+    sent, because an answer must not be longer than was reserved. Without a limit no bound is added, except
+    for Claude, which requires one: it gets the longest answer that the model can write. Claude counts
+    thinking within its bound, so the bound is larger than the thinking budget.
     """
-    if wanted.task is ModelTask.EMBEDDING:
+    if requirements.task is ModelTask.EMBEDDING:
         return Output(0, None)
-    thinking = wanted.extent.thinking if wanted.extent else 0
-    given = wanted.output_limit
+    thinking = requirements.extent.thinking if requirements.extent else 0
+    given = requirements.output_limit
     if given is not None:
         most = given if given > thinking else given + thinking
         return Output(most, most if target.dialect.limit_includes_thinking else given)
@@ -64,41 +65,45 @@ def output_of(target: Target, wanted: Requirements, is_limited: bool) -> Output:
         return Output(most, most)
     if listed_most is not None:
         most = max(min(most, listed_most), thinking + 1)
-    room = target.context_window - wanted.input_tokens * 5 // 4  # the estimate may be too low
+    room = target.context_window - requirements.input_tokens * 5 // 4  # the estimate may be too low
     most = min(most, max(room, LEAST_OUTPUT), target.context_window)
     return Output(most, most if is_limited else None)
 
 
-def most_usage(target: Target, wanted: Requirements, output: Output | None = None) -> Usage:
-    """The most that an attempt may use of tokens, searches and a machine; `output` under a limit if None."""
-    most = (output or output_of(target, wanted, is_limited=True)).most
-    read = most_read(target, wanted)
+def most_usage(target: Target, requirements: Requirements, output: Output | None = None) -> Usage:
+    """
+    Return the most tokens, searches and machine time that an attempt may use.
+
+    Without `output`, the length of the answer is that of a request under a limit.
+    """
+    most = (output or output_of(target, requirements, is_limited=True)).most
+    read = most_read(target, requirements)
     return Usage(
         read.text,
-        most * wanted.answers,
+        most * requirements.answers,
         audio_input=read.sound,
         image_input=read.pictures,
         machine_ms=target.machine_ms,
-        searches=searches_of(target, wanted),
+        searches=searches_of(target, requirements),
         estimated=True,
-        tier=dearer_tier(wanted.service_tier),
+        tier=dearer_tier(requirements.service_tier),
     )
 
 
-def most_read(target: Target, wanted: Requirements) -> Tokens:
-    """The most tokens that the vendor may count as read."""
-    extent = wanted.extent
+def most_read(target: Target, requirements: Requirements) -> Tokens:
+    """Return the most tokens that the vendor may count as read."""
+    extent = requirements.extent
     if extent is None:
-        return Tokens(wanted.input_tokens)
+        return Tokens(requirements.input_tokens)
     prompt = Prompt(extent.size, extent.low_pictures, extent.pictures, extent.sound, extent.unseen)
-    window = None if wanted.task is ModelTask.EMBEDDING else window_of(target)
+    window = None if requirements.task is ModelTask.EMBEDDING else window_of(target)
     read = most_tokens(prompt, target.model_id, window)
     found = extent.searches * PER_SEARCH + extent.fetched
     return read._replace(text=read.text + found) if found else read
 
 
 def window_of(target: Target) -> int | None:
-    """The most tokens of a prompt: the larger of what is configured and what is listed; None: unknown."""
+    """Return the most tokens of a prompt: the larger of the configured and the listed; None if unknown."""
     listed = _listed(target)[0]
     if not target.is_window_told:
         return listed
@@ -106,25 +111,27 @@ def window_of(target: Target) -> int | None:
 
 
 def longest_of(target: Target) -> int | None:
-    """The most tokens that the model writes in one answer; None: unknown."""
+    """Return the most tokens that the model writes in one answer; None if unknown."""
     return _listed(target)[1]
 
 
-def searches_of(target: Target, wanted: Requirements) -> int:
-    """The most searches that the vendor may run and charge for."""
-    asked = wanted.extent.searches if wanted.extent else 0
+def searches_of(target: Target, requirements: Requirements) -> int:
+    """Return the most searches that the vendor may run and charge for."""
+    asked = requirements.extent.searches if requirements.extent else 0
     return max(asked, int(always_searches(target)))
 
 
 def always_searches(target: Target) -> bool:
-    """Whether the model searches for every answer, and may not tell that it did."""
+    """Return whether the model searches for every answer, possibly without reporting it."""
     name = target.model_id
     return "search-preview" in name or "search-api" in name or "sonar" in name
 
 
-def unpriced_use(price: Price, target: Target, wanted: Requirements, limit_id: str) -> PriceUnknown | None:
-    """Why a tool of the vendor's cannot be paid for from this budget; None where it can, or is not wanted."""
-    extent = wanted.extent
+def unpriced_use(
+    price: Price, target: Target, requirements: Requirements, limit_id: str
+) -> PriceUnknown | None:
+    """Return why a tool of the vendor cannot be paid for from this budget; None if it can, or is not used."""
+    extent = requirements.extent
     if extent is None or price.is_free:
         return None
     if extent.unbounded_tool is not None:
@@ -140,7 +147,7 @@ def _listed(target: Target) -> tuple[int | None, int | None]:
 
 @lru_cache(maxsize=4096)
 def _limits_of(model_id: str, provider_type: str) -> tuple[int | None, int | None]:
-    """The most tokens that the price list says a model reads, and writes."""
+    """Return the most tokens that a model reads and writes, from the price list."""
     catalogue = bundled_catalogue()
     return catalogue.max_input(model_id, provider_type), catalogue.max_output(model_id, provider_type)
 
@@ -149,67 +156,78 @@ class BudgetFilter:
     """
     The budgets of one caller.
 
-    `left` are the budgets, each with how many nano-dollars are left of it, for all that is known; `price`
-    knows prices by target name; `refusal_of` is what is known to become of so many nano-dollars asked of a
-    limit, None: nothing is known that stands in the way.
+    Args:
+        caller: who pays.
+        remaining: the budgets, each with the nano-dollars that remain of it, as far as this router knows.
+        price: returns the price of a target by its name; None if unknown.
+        refusal_of: returns the refusal that a reservation of so many nano-dollars from a limit would get;
+            None if no refusal is known.
     """
 
     def __init__(
         self,
         caller: Caller,
-        left: Sequence[tuple[Limit, int]],
+        remaining: Sequence[tuple[Limit, int]],
         price: Callable[[str], Price | None],
         refusal_of: Callable[[Limit, int], LimitReached | None],
     ) -> None:
         self._caller = caller
-        self._left = left
-        self._least = min([amount for _, amount in left], default=inf)
+        self._remaining = remaining
+        self._least = min([amount for _, amount in remaining], default=inf)
         self._price = price
         self._refusal_of = refusal_of
 
-    def refusal(self, target: Target, wanted: Requirements, estimate: int | None) -> LimitReached | None:
+    def refusal(
+        self, target: Target, requirements: Requirements, estimate: int | None
+    ) -> LimitReached | None:
         """
-        Why this target cannot be paid for; None: it can be tried. What costs nothing can always be.
+        Return why this target cannot be paid for; None if it can be tried. A free target always can.
 
-        `estimate` is what it will probably cost; with a hundred times that left nobody has to look closer. It
-        holds neither a machine's time nor what cannot be estimated from text.
+        `estimate` is the probable cost. If at least `PLENTY` times that remains, the worst case is not
+        computed. The estimate excludes machine time and what cannot be estimated from text.
         """
-        enough = PLENTY * estimate if estimate is not None and _is_usual(target, wanted) else inf
+        enough = PLENTY * estimate if estimate is not None and _is_usual(target, requirements) else inf
         if enough <= self._least:  # nearly always
             return None
         payer = (self._caller.tenant, self._caller.name, target.provider_id, target.model_id)
-        scarce = [limit for limit, left in self._left if left < enough and limit.scope.covers(*payer)]
+        scarce = [
+            limit for limit, amount in self._remaining if amount < enough and limit.scope.covers(*payer)
+        ]
         if not scarce:
             return None
         price = self._price(target.name)
         if price is None:
             return PriceUnknown(target.name, scarce[0].id)
-        if unpriced := unpriced_use(price, target, wanted, scarce[0].id):
+        if unpriced := unpriced_use(price, target, requirements, scarce[0].id):
             return unpriced
-        cost = cost_at_worst(price, most_usage(target, wanted), wanted)
+        cost = cost_at_worst(price, most_usage(target, requirements), requirements)
         refusals = (self._refusal_of(limit, cost) for limit in scarce if cost)
         return next((refusal for refusal in refusals if refusal is not None), None)
 
     def is_low(self, percent: float) -> bool:
-        """Whether less than that is known to be left of a budget for whatever the caller does."""
+        """Return whether less than this percentage remains of a budget that applies whatever the target."""
         return any(
-            100 * left < percent * limit.amount for limit, left in self._left if limit.scope.is_per_request
+            100 * amount < percent * limit.amount
+            for limit, amount in self._remaining
+            if limit.scope.is_per_request
         )
 
 
-def cost_at_worst(price: Price, most: Usage, wanted: Requirements) -> int:
-    """Nano-dollars for the most that an attempt may use, in the kinds of token that cost the most."""
-    return price.cost(worst_at(price, most, wanted))
+def cost_at_worst(price: Price, most: Usage, requirements: Requirements) -> int:
+    """Return the worst-case cost in nano-dollars: all tokens are of the kinds that cost the most."""
+    return price.cost(worst_at(price, most, requirements))
 
 
-def worst_at(price: Price, most: Usage, wanted: Requirements) -> Usage:
-    """The most that an attempt may use, in the kinds of token that cost the most."""
-    return worst_case(price, most, wanted.writes_cache, wanted.extent is not None and wanted.extent.speaks)
+def worst_at(price: Price, most: Usage, requirements: Requirements) -> Usage:
+    """Return the worst-case usage: all tokens are of the kinds that cost the most."""
+    return worst_case(
+        price, most, requirements.writes_cache, requirements.extent is not None and requirements.extent.speaks
+    )
 
 
-def _is_usual(target: Target, wanted: Requirements) -> bool:
-    """Whether the estimate of a request says something about its worst case."""
-    extent = wanted.extent
+def _is_usual(target: Target, requirements: Requirements) -> bool:
+    """Return whether the estimate of a request is a guide to its worst case."""
+    extent = requirements.extent
     if target.machine_ms or always_searches(target):
         return False
     if extent is None:
@@ -218,4 +236,4 @@ def _is_usual(target: Target, wanted: Requirements) -> bool:
         extent.pictures, extent.low_pictures, extent.sound, extent.unseen, extent.thinking, extent.searches,
         extent.fetched, extent.unbounded_tool, extent.speaks,
     )  # fmt: skip
-    return not any(special) and extent.size <= USUAL_BOUND * wanted.input_tokens
+    return not any(special) and extent.size <= USUAL_BOUND * requirements.input_tokens

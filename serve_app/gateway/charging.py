@@ -1,7 +1,7 @@
 """
-What a request costs: reserved and written down before each attempt, settled after it.
+The cost of a request: reserved and journaled before each attempt, settled after it.
 
-Nothing is sent that was not reserved and written down; nothing is reserved that is not given back.
+An attempt is sent only after its reservation and its journal entry; every reservation is released.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ PER_IMAGE = 765  # tokens of a picture of 1024 by 1024, as gpt-4o counts it
 
 @dataclass(slots=True)
 class AttemptCharge:
-    """One attempt among the charges, settled once; `ticket` is its place in the journal."""
+    """The charge of one attempt, settled once; `ticket` is its place in the journal."""
 
     target: Target
     attempt: int
@@ -53,13 +53,13 @@ class RequestCharges:
 
     async def reserve(self, target: Target, within_s: float) -> Reservation | None:
         """
-        Reserve what an attempt at this target may use at worst; None where no limit asks for it.
+        Reserve the worst-case usage of an attempt at this target; None where no limit applies.
 
-        What costs nothing needs no money: a free model serves on an empty budget.
+        A free model reserves no money, so it serves on an empty budget.
 
         Raises:
-            LimitReached: there is not as much left of a limit.
-            GatewayUnavailable: nobody can say what is left.
+            LimitReached: not enough remains of a limit.
+            GatewayUnavailable: the remaining quota is unknown.
         """
         limits = self._limits.of_attempts_at(target.provider_id, target.model_id)
         if not limits:
@@ -81,12 +81,12 @@ class RequestCharges:
         return await self._control.reservations.reserve(needs, within_s) if needs else None
 
     def release(self, reservation: Reservation | None) -> None:
-        """Give a reservation back: nothing was sent."""
+        """Release the reservation of an attempt that was not sent."""
         if reservation is not None:
             self._control.reservations.cancel(reservation)
 
     def begin(self, target: Target, attempt: int, reservation: Reservation | None) -> AttemptCharge:
-        """Write down that an attempt begins; GatewayUnavailable when it has to be and cannot."""
+        """Journal the start of an attempt. Raises GatewayUnavailable if that is required and fails."""
         most, cost = self.at_worst(target)
         begun = Begun(
             request_id=self._request.id,
@@ -112,9 +112,12 @@ class RequestCharges:
         first_token_s: float | None = None,
     ) -> int | None:
         """
-        Write down what an attempt came to, and let go of the rest of what was set aside for it.
+        Record the usage and cost of an attempt, and release the rest of its reservation.
 
-        Without usage it came to nothing. Its cost in nano-dollars, None when nobody knows the price.
+        Without usage the attempt costs nothing.
+
+        Returns:
+            The cost in nano-dollars; None if the price is unknown.
         """
         cost = 0 if usage is None else self._cost(charge.target, usage)
         if charge.is_settled:
@@ -143,7 +146,7 @@ class RequestCharges:
         return cost
 
     def at_worst(self, target: Target) -> tuple[Usage, int | None]:
-        """The most an attempt may use, and cost (None without a price), worked out once for each target."""
+        """Return the worst-case usage and cost (None without a price) of an attempt, cached by target."""
         known = self._worst.get(target.name)
         if known is None:
             most, cost = self.most(target), None
@@ -154,23 +157,23 @@ class RequestCharges:
         return known
 
     def most(self, target: Target) -> Usage:
-        """The same in plain kinds of token."""
+        """Return the most that an attempt may use, in plain kinds of token; cached by target."""
         known = self._most.get(target.name)
         if known is None:
             known = self._most[target.name] = most_usage(target, self._requirements, self._output(target))
         return known
 
     def sends(self, target: Target) -> int | None:
-        """The bound of an answer's tokens that goes into the request, as it was reserved."""
+        """Return the bound of output tokens to put into the request, as it was reserved; None: no bound."""
         return self._output(target).sent
 
     def longest(self, target: Target) -> int | None:
-        """The most tokens of all answers together; None where nothing bounds them."""
+        """Return the most tokens of all answers together; None if unbounded."""
         sent = self._output(target).sent
         return longest_of(target) if sent is None else self._output(target).most * self._requirements.answers
 
     def estimate(self, target: Target) -> UsageEstimate:
-        """Return what is known of an attempt's usage where its provider does not say."""
+        """Return the estimate of an attempt's usage, for a provider that does not report it."""
         requirements = self._requirements
         return UsageEstimate(
             requirements.input_tokens + PER_IMAGE * requirements.images,
@@ -182,7 +185,7 @@ class RequestCharges:
         )
 
     def limits_tools(self, target: Target) -> bool:
-        """Whether tools of the vendor's get a bound where the caller has set none."""
+        """Return whether the vendor's tools get a bound where the caller has set none."""
         extent = self._requirements.extent
         return extent is not None and extent.lacks_uses and self._is_limited(target)
 
@@ -194,7 +197,7 @@ class RequestCharges:
         return known
 
     def _is_limited(self, target: Target) -> bool:
-        """Whether a limit of tokens, or one of money that the answer needs, applies to this target."""
+        """Return whether a limit of tokens, or a budget that pays for output, applies to this target."""
         limits = self._limits.of_attempts_at(target.provider_id, target.model_id)
         if not limits:
             return False

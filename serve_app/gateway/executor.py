@@ -1,7 +1,8 @@
 """
-One attempt after the other, until a target answers: whole answers, streams and vectors alike.
+Attempts at the targets of a plan, one after another, until one answers.
 
-Nobody here knows what is asked for; `ask` does. What follows a failure is decided by `resilience/retry.py`.
+The same code serves whole answers, streams and embeddings: the function `ask` makes the call.
+`resilience/retry.py` decides what follows a failure.
 """
 
 import asyncio
@@ -41,8 +42,8 @@ A = TypeVar("A")
 
 Ask = Callable[[Provider, Call, Attempt], Awaitable[A | UpstreamError]]
 
-LOOKS_EVERY_S = 1.0  # whether a machine of ours is still there, while an answer of it is waited for
-NO_HURRY = 0.9  # of the usual time: what was spent before the first attempt does not make it a hurried one
+LOOKS_EVERY_S = 1.0  # checks that a local replica is still alive while its answer is awaited
+NO_HURRY = 0.9  # of the usual time: time spent before the first attempt does not make it hurried
 
 log = logging.getLogger("sekha.gateway")
 
@@ -71,11 +72,14 @@ class Executor:
 
     async def answer(self, context: RequestContext, ask: Ask[A]) -> tuple[Attempt, A]:
         """
-        The first answer that one of the trip's remaining targets gives; raises what the caller should hear.
+        Return the first answer of the remaining targets, and the attempt that got it.
 
-        Called again after an answer has broken off, it goes on with the targets that are left then.
+        Called again after an answer has broken off, it continues with the targets that remain then.
+
+        Raises:
+            GatewayError: no target answered; the error to show to the caller.
         """
-        self._wake(context.plan)  # not for those who are refused: a machine costs money
+        self._wake(context.plan)  # only for admitted requests: a machine costs money
         while context.remaining_s > 0.0 and (candidate := self._choose(context)) is not None:
             found = await self._try(context, candidate, ask)
             if not isinstance(found, NextStep):
@@ -84,7 +88,7 @@ class Executor:
         raise advised(final_error(context), context.plan)
 
     def passes_on(self, context: RequestContext, broken: Attempt, error: UpstreamError) -> bool:
-        """Leave the target whose answer broke off; return whether another one may go on with it."""
+        """Drop the target whose answer broke off; return whether another one may continue it."""
         tried = Tried(error, broken.retries, has_begun=True)
         policy = self._configs[broken.provider_id].retry
         step = next_step(tried, policy, self._outlook(context, broken.candidate), chance=0.0)
@@ -93,31 +97,31 @@ class Executor:
         return move is not NextStep.GIVE_UP
 
     def answer_limit(self, provider_id: str) -> float:
-        """The most bytes that an answer of this provider may have."""
+        """Return the most bytes that an answer of this provider may have."""
         return self._configs[provider_id].max_answer_mb * 1024**2
 
     def fail(
         self, context: RequestContext, attempt: Attempt, error: UpstreamError, retry_in_s: float | None = None
     ) -> None:
-        """This attempt brought no answer; `retry_in_s` when the same target is asked again."""
+        """Record a failed attempt; `retry_in_s` is set if the same target is asked again."""
         context.fail(attempt.target, error)
         self.recorder.failed(context, attempt, error, retry_in_s)
 
     def _wake(self, plan: Plan) -> None:
-        """Let machines start for those who would be asked if they were there; others answer meanwhile."""
+        """Start replicas of the scaled-to-zero targets that the plan missed; others answer meanwhile."""
         for candidate in plan.missed:
             provider = self._providers[candidate.target.provider_id]
             if isinstance(provider, Wakeable):
                 provider.wake()
 
     def _choose(self, context: RequestContext) -> Candidate | None:
-        """The best of what is left; who has asked for patience comes after those who have not."""
+        """Return the best remaining target; rate-limited targets come after the others."""
         askable = context.askable
         if not askable:
             return None
         chosen = askable[0]
         if context.requirements.falls_back and self._control.breakers.cooling_s(chosen.target.name):
-            # It is rate limited: whoever stands in for it may be asked.
+            # It is rate limited: a stand-in may be asked.
             chosen = min(
                 context.remaining, key=lambda other: self._control.breakers.cooling_s(other.target.name)
             )
@@ -128,7 +132,7 @@ class Executor:
     async def _try(
         self, context: RequestContext, candidate: Candidate, ask: Ask[A]
     ) -> tuple[Attempt, A] | NextStep:
-        """Ask one target, and again as often as that makes sense."""
+        """Call one target, with retries as its policy allows."""
         target = candidate.target
         policy = self._configs[target.provider_id].retry
         retries = 0
@@ -159,13 +163,13 @@ class Executor:
             retries += 1
 
     def _outlook(self, context: RequestContext, candidate: Candidate) -> Outlook:
-        # Who has to be waited for while a machine starts is no reason to hurry on.
+        # A target whose machine is still starting does not count as an alternative.
         has_other = any(self._may_serve(other) for other in context.after(candidate) if other.is_ready)
         stands_in = context.stands_in(candidate.target)
         return Outlook(context.remaining_s, has_other, stands_in, self._passes_filter)
 
     async def _admitted(self, context: RequestContext, candidate: Candidate, retries: int) -> Attempt | None:
-        """The next attempt at a target; None when its breaker says no. Raises LimitReached."""
+        """Return the next attempt at a target; None if its breaker is open. Raises LimitReached."""
         target = candidate.target
         reservation = await context.charges.reserve(target, context.remaining_s)
         admission = None
@@ -192,7 +196,7 @@ class Executor:
         timeouts: AttemptTimeouts,
         reservation: Reservation | None,
     ) -> Attempt:
-        """The next attempt, written down; GatewayUnavailable when it has to be written down and cannot be."""
+        """Journal and return the next attempt. Raises GatewayUnavailable if a required journal fails."""
         charge = context.charges.begin(candidate.target, context.attempts + 1, reservation)
         context.attempts += 1
         has_machine = self._control.has_machine(candidate.target.provider_id)
@@ -210,19 +214,20 @@ class Executor:
 
     @contextmanager
     def _asking(self, context: RequestContext, attempt: Attempt) -> Iterator[None]:
-        """Until the target has said something; a caller that leaves before that leaves this attempt."""
+        """Mark the attempt as current until the target's first output: a caller that leaves abandons it."""
         context.current = attempt
         with self.recorder.in_flight(attempt):
             yield
         context.current = None
         if attempt.began is None:
-            attempt.began = self._clock.monotonic()  # at the latest: it has said something
+            attempt.began = self._clock.monotonic()  # at the latest: the first output has arrived
 
     async def _waited(self, context: RequestContext, target: Target, wait_s: float) -> bool:
         """
-        Let the wait pass, and what the target asked for in the meantime, in answer to others.
+        Sleep for the retry delay and the target's rate limit, which another request may have extended.
 
-        False, without waiting, when the deadline or `retry_after_max_s` does not allow it.
+        Returns:
+            False, without waiting, if the deadline or `retry_after_max_s` does not allow the wait.
         """
         patience_s = self._configs[target.provider_id].retry.retry_after_max_s
         while True:
@@ -232,43 +237,45 @@ class Executor:
             if cooling_s > patience_s or max(wait_s, cooling_s) >= context.remaining_s:
                 context.postpone(target, max(wait_s, cooling_s))
                 return False
-            # Those who waited together must not come back together.
+            # Requests that waited together must not retry together.
             apart_s = cooling_s * (1 + JITTER * self._rng.random())
             await self._clock.sleep(max(wait_s, apart_s if apart_s < context.remaining_s else cooling_s))
             wait_s = 0.0
 
     def _timeouts(self, context: RequestContext, candidate: Candidate) -> AttemptTimeouts:
         """
-        How long this attempt may take.
+        Return the timeouts of this attempt.
 
-        A stream has to begin within its target's first-token limit, as long as somebody else could be asked
-        then; the last target may use what remains.
+        A stream must begin within its target's first-token limit while another target could still be asked;
+        the last target may use the remaining time.
         """
         config = self._configs[candidate.target.provider_id]
-        left_s = context.remaining_s
+        remaining_s = context.remaining_s
         own_s = self._first_token_s(context, candidate.target) if context.request.streams else config.timeout
-        hurried = left_s < NO_HURRY * min(own_s, self._request_timeout)
+        hurried = remaining_s < NO_HURRY * min(own_s, self._request_timeout)
         if not context.request.streams:
-            return AttemptTimeouts(min(left_s, own_s), config.first_byte_timeout_s or own_s, hurried=hurried)
+            return AttemptTimeouts(
+                min(remaining_s, own_s), config.first_byte_timeout_s or own_s, hurried=hurried
+            )
         return AttemptTimeouts(
-            min(left_s, own_s) if self._has_other(context, candidate) else left_s,
-            config.first_byte_timeout_s or left_s,
+            min(remaining_s, own_s) if self._has_other(context, candidate) else remaining_s,
+            config.first_byte_timeout_s or remaining_s,
             config.stream_idle_timeout_s,
             hurried=hurried,
         )
 
     def _first_token_s(self, context: RequestContext, target: Target) -> float:
-        config, wanted = self._configs[target.provider_id], context.requirements
+        config, requirements = self._configs[target.provider_id], context.requirements
         return first_token_limit(
             config.first_token_timeout_s,
             target.model_id,
-            is_asked_to_think=wanted.thinks,
-            input_tokens=wanted.input_tokens,
+            is_asked_to_think=requirements.thinks,
+            input_tokens=requirements.input_tokens,
             is_own=config.may_load_first,
         )
 
     def _has_other(self, context: RequestContext, candidate: Candidate) -> bool:
-        """Whether another target could be asked if this one fails."""
+        """Return whether another target could be asked if this one fails."""
         return any(self._may_serve(other) for other in context.after(candidate))
 
     def _may_serve(self, candidate: Candidate) -> bool:
@@ -280,17 +287,17 @@ class Executor:
         )
 
     def _moved_to(self, target: Target) -> str | None:
-        """Where to ask instead of at the configured address, if an operator has said so."""
+        """Return the address that an operator set in place of the configured one; None: none."""
         if target.provider_type != Backend.VLLM:
             return None
         return moved_to(self._settings, self._control.runtime_config.backend, target.provider_id)
 
     def _is_local(self, target: Target, moved_to: str | None) -> bool:
-        """Whether the data of a request stays here, also where the target was moved after it was planned."""
+        """Return whether a request's data stays local, even if the target was moved after planning."""
         return self._configs[target.provider_id].keeps_data_local(moved_to)
 
     async def _asked(self, context: RequestContext, attempt: Attempt, ask: Ask[A]) -> A | UpstreamError:
-        """Ask; an exception of our own code ends the request, and says nothing about the provider."""
+        """Call the target; an exception of our own code is no failure of the provider."""
         target, timeouts = attempt.target, attempt.timeouts
         moved_to = self._moved_to(target)
         if context.requirements.local_only and not self._is_local(target, moved_to):
@@ -329,7 +336,7 @@ class Executor:
                 return internal_error(target.provider_id, context.request.id)
 
     def _provider(self, context: RequestContext, target: Target) -> Provider | UpstreamError:
-        """The target's provider, as one that speaks the caller's format."""
+        """Return the target's provider, wrapped in a translator if it does not speak the caller's format."""
         provider, callers = self._providers[target.provider_id], context.request.format.name
         if callers in target.formats:
             return provider
@@ -340,7 +347,7 @@ class Executor:
         return upstream_error(message, target.provider_id, FailureKind.UNSUPPORTED)
 
     def _may_be_lost(self, context: RequestContext, candidate: Candidate) -> bool:
-        """Whether it was a machine of ours that was there, and somebody else could be asked if it is not."""
+        """Return whether the target is a running local replica, and another target could replace it."""
         hosted = self._configs[candidate.target.provider_id].local is not None
         return hosted and candidate.is_ready and bool(context.after(candidate))
 
@@ -348,9 +355,9 @@ class Executor:
         self, provider_id: str, answering: Awaitable[A | UpstreamError]
     ) -> A | UpstreamError:
         """
-        The answer; but it is not waited for any more when nobody is there to give it.
+        Return the answer, or a failure as soon as the provider has no replica left.
 
-        A request that waits for a machine that has died would else wait for the next one to start.
+        Otherwise a request whose replica has died would wait for the next one to start.
         """
         coming = asyncio.ensure_future(answering)
         looking: asyncio.Future[None] | None = None

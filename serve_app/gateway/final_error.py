@@ -1,4 +1,4 @@
-"""What the caller hears when no target has answered."""
+"""The error that a caller gets when no target has answered."""
 
 from serve_app.errors import (
     FailureKind,
@@ -14,10 +14,10 @@ PROBED_AGAIN_AFTER_S = 1.0  # a probe takes about as long as a request
 
 def final_error(context: RequestContext) -> GatewayError:
     """
-    Return the last provider's reason.
+    Return the error of the last provider that failed.
 
-    A fallback that refuses what another target was asked before says nothing about why it was needed; then
-    the first, real reason counts.
+    If that error is the caller's fault (a fallback rejects what an earlier target would have accepted), it
+    does not explain why the fallback was needed; then the first target's error is returned.
     """
     if context.failures:
         target, last = context.failures[-1]

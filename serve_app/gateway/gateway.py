@@ -45,22 +45,22 @@ class Route(NamedTuple):
 
 
 class Gateway(Protocol):
-    """What the API, the handles and the embedded gateway ask."""
+    """The interface that the API, the handles and the embedded gateway call."""
 
     async def answer(self, request: GatewayRequest) -> Response:
         """
         Return a whole answer.
 
         Raises:
-            GatewayError: what the caller should hear.
+            GatewayError: the error to show to the caller.
         """
 
     async def stream(self, request: GatewayRequest) -> ResponseStream:
         """
-        Return an answer in pieces. Close it in any case.
+        Return a streamed answer. Always close it.
 
         Raises:
-            GatewayError: what the caller should hear, as long as nothing was streamed.
+            GatewayError: the error to show to the caller, before anything was streamed.
         """
 
     def route(self, request: GatewayRequest) -> Route:
@@ -68,7 +68,7 @@ class Gateway(Protocol):
         Return where the request would go. Nothing is called and nothing is spent.
 
         Raises:
-            GatewayError: nobody may serve it, and why.
+            GatewayError: no target may serve it; the message says why.
         """
 
 
@@ -90,10 +90,10 @@ class DefaultGateway:
             settings: the configuration.
             providers: by id, one for each that is configured.
             control: this router's view of the control plane.
-            clock: gives the time.
-            rng: gives the chance, for strategies and waits.
-            listeners: hear every event, as the log and the metrics do.
-            middlewares: stand around every request, the first one outermost.
+            clock: the source of time.
+            rng: the source of randomness, for strategies and waits.
+            listeners: receive every event, as the log and the metrics do.
+            middlewares: wrap every request, the first one outermost.
         """
         self.settings = settings
         self.control = control
@@ -110,24 +110,24 @@ class DefaultGateway:
         self.tell = self._recorder.tell
 
     async def answer(self, request: GatewayRequest) -> Response:
-        """As in `Gateway`."""
+        """Return a whole answer; see `Gateway.answer`."""
         whole = request._replace(streams=False) if request.streams else request
         return cast(Response, await self._served(whole))
 
     async def stream(self, request: GatewayRequest) -> ResponseStream:
-        """As in `Gateway`."""
+        """Return a streamed answer; see `Gateway.stream`."""
         streamed = request if request.streams else request._replace(streams=True)
         return cast(ResponseStream, await self._served(streamed))
 
     def route(self, request: GatewayRequest) -> Route:
-        """As in `Gateway`."""
+        """Return where the request would go; see `Gateway.route`."""
         plan = self.plan(request)
         if not plan.ordered:
             raise self._planner.refusal(plan)
         return Route(plan, plan.ordered[0])
 
     def plan(self, request: GatewayRequest) -> Plan:
-        """Return who may serve the request, best first, and why the others may not."""
+        """Return the targets that may serve the request, best first, and why the others may not."""
         return self._planner.plan(self._reader.read(request), request.caller)
 
     async def _served(self, request: GatewayRequest) -> Response | ResponseStream:
@@ -139,7 +139,7 @@ class DefaultGateway:
         return await self._through_middlewares(request, requirements, permit, started)
 
     def _understood(self, request: GatewayRequest) -> Requirements:
-        """What the request asks for; one that names what is not there ends here, and is counted."""
+        """Return the requirements of a request; record one that names an unknown model as refused."""
         try:
             return self._reader.read(request)
         except GatewayError as error:
@@ -149,7 +149,7 @@ class DefaultGateway:
     async def _admitted(
         self, request: GatewayRequest, requirements: Requirements, started: float
     ) -> RequestPermit:
-        """Count the request against its caller's rates and its requests at once."""
+        """Count the request against its caller's rate and concurrency limits."""
         limits = self.control.limits_for(request.caller)
         try:
             return await obtain_permit(self.control, limits, self._timeout_s(request))
@@ -157,7 +157,7 @@ class DefaultGateway:
             waited_s = self._clock.monotonic() - started
             self._recorder.not_admitted(request, requirements.task, error, waited_s)
             raise
-        except BaseException:  # cancelled: nobody is waiting any more
+        except BaseException:  # cancelled: the caller has gone
             self._recorder.left_unadmitted(request, requirements.task, self._clock.monotonic() - started)
             raise
 
@@ -167,7 +167,7 @@ class DefaultGateway:
         """Plan the request and ask its targets."""
         try:
             context = self._context(request, requirements, permit, started)
-        except BaseException:  # a strategy may be somebody's plugin
+        except BaseException:  # a strategy may be a plugin
             permit.withdraw()
             raise
         if not context.plan.ordered:
@@ -195,7 +195,7 @@ class DefaultGateway:
     async def _through_middlewares(
         self, request: GatewayRequest, requirements: Requirements, permit: RequestPermit, started: float
     ) -> Response | ResponseStream:
-        """Go through the middlewares; one permit covers all that they ask for."""
+        """Pass the request through the middlewares; one permit covers all of their calls."""
 
         recorded: list[GatewayError] = []
 
@@ -222,12 +222,12 @@ class DefaultGateway:
         return RequestContext(request, plan, charges, permit, self._clock, started, timeout_s)
 
     def _empty(self, plan: Plan) -> GatewayError:
-        """What the caller hears when there is nobody to ask."""
+        """Return the error for a plan without candidates."""
         budget_refusal = None if plan.requirements.named else plan.budget_refusal
         return budget_refusal or self._planner.refusal(plan)
 
     def _timeout_s(self, request: GatewayRequest) -> float:
-        """The caller's own limit, or the configured one, which is also the most."""
+        """Return the caller's timeout, at most the configured one."""
         return min(request.timeout_s or self._request_timeout, self._request_timeout)
 
 

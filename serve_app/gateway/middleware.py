@@ -1,5 +1,5 @@
 """
-What stands around every request: caches, guardrails, context injection, experiments.
+Layers around every request: caches, guardrails, context injection, experiments.
 
 A middleware sees a request before it is planned and the answer after it was given. It may answer itself, pass
 on a changed request, or change the answer. Key, tenant, permission for the named model, rate and concurrency
@@ -27,8 +27,11 @@ class Middleware(Protocol):
         """
         Answer the request, usually by `call_next(request)`.
 
-        Returns a ResponseStream where `request.streams`, and a Response otherwise. A GatewayError that it
-        raises is what the caller hears.
+        Returns:
+            A ResponseStream if `request.streams`, else a Response.
+
+        Raises:
+            GatewayError: a refusal, which the caller gets.
         """
 
 

@@ -24,7 +24,7 @@ class ModelAccess:
     Fields:
         targets: every target as it is now; replaced as a whole when operators change something, so that a
             request that has begun keeps its plan.
-        names: what a model name in a request means.
+        names: resolves a model name in a request.
     """
 
     def __init__(self, settings: Settings, control: ControlCache) -> None:
@@ -41,7 +41,7 @@ class ModelAccess:
         self.targets = overridden(at_home, runtime_config.providers)
 
     def moved(self, provider_id: str) -> str | None:
-        """Return where calls to this provider go instead of where it is configured; None: there."""
+        """Return the address that replaces this provider's configured one; None: it is not replaced."""
         return moved_to(self._settings, self._control.runtime_config.backend, provider_id)
 
     def targets_for(self, caller: Caller) -> tuple[Target, ...]:
@@ -101,11 +101,11 @@ class ModelAccess:
 
     @contextmanager
     def seen_by(self, caller: Caller) -> Iterator[None]:
-        """Leave out of a ModelNotFound error every model that the caller may not use."""
+        """Remove from a ModelNotFound error every model that the caller may not use."""
         try:
             yield
         except ModelNotFound as error:
             known = self.names_for(caller, error.known)
             is_mine = any(error.name in (t.model_id, t.name) for t in self.targets_for(caller))
-            shown = ModelNotFound(error.name, known, error.serves if is_mine else ())
-            raise shown.advising(error.advice) from None
+            visible = ModelNotFound(error.name, known, error.serves if is_mine else ())
+            raise visible.advising(error.advice) from None

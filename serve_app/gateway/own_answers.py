@@ -1,7 +1,7 @@
 """
-Answers on their way through middlewares, and those that a middleware gives itself.
+Answers that pass through middlewares, and answers that a middleware gives itself.
 
-An answer without a target costs nothing. It is counted, logged and written to the ledger all the same.
+An answer without a target costs nothing, but is counted, logged and written to the ledger.
 """
 
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger("sekha.gateway")
 
 
 class OwnAnswers:
-    """Guards what comes out of the middlewares of one gateway."""
+    """The checks on what the middlewares of one gateway return."""
 
     def __init__(self, control: ControlCache, clock: Clock, recorder: Recorder) -> None:
         self._control = control
@@ -43,25 +43,27 @@ class OwnAnswers:
         recorded: Sequence[GatewayError],
     ) -> Response | ResponseStream:
         """
-        Return what the middlewares answer; the permit ends with it.
+        Return the answer of the middlewares; the permit is closed when it ends.
 
         Args:
             request: as the caller sent it.
             task: what its model is for.
-            permit: its place within its caller's rates.
+            permit: its place within its caller's limits.
             started: when it was admitted, on the monotonic clock.
             call: the middlewares, and the gateway behind them.
-            recorded: the errors that the gateway behind them has recorded by then.
+            recorded: the errors that the gateway behind them has already recorded.
 
         Raises:
-            GatewayError: what a middleware, or the request behind it, refused; 500 where one raised anything
-                else, or answered a stream with a whole answer or the other way round.
+            GatewayError: a middleware, or the gateway behind it, refused the request; status 500 if a
+                middleware raised another exception, or returned a stream for a whole answer or the reverse.
         """
         try:
             answer = await call(request)
             if isinstance(answer, ResponseStream) is not request.streams:
-                wanted = "a stream" if request.streams else "a whole answer"
-                raise TypeError(f"a middleware returned {type(answer).__name__} where {wanted} was asked for")
+                expected = "a stream" if request.streams else "a whole answer"
+                raise TypeError(
+                    f"a middleware returned {type(answer).__name__} where {expected} was asked for"
+                )
         except GatewayError as error:
             permit.close()
             if error not in recorded:
@@ -91,7 +93,7 @@ class OwnAnswers:
         permit: RequestPermit,
         started: float,
     ) -> ResponseStream:
-        """The same stream; its end closes the permit."""
+        """Return the same stream, which closes the permit at its end."""
 
         async def items() -> Items:
             first_token_s: float | None = None
@@ -124,7 +126,7 @@ class OwnAnswers:
         routed: RoutingInfo,
         first_token_s: float | None = None,
     ) -> None:
-        """Write an answer without a target to the ledger, and tell of it."""
+        """Write an answer without a target to the ledger, and emit its event."""
         journal, number = self._control.next_page()
         elapsed_s = self._clock.monotonic() - started
         entry = Entry(

@@ -1,4 +1,4 @@
-"""Leave to serve one request: its place within its caller's rates and its caller's requests at once."""
+"""Permission to serve one request, within its caller's rate and concurrency limits."""
 
 from serve_app.control.cache import ControlCache
 from serve_app.limits.caller_limits import CallerLimits
@@ -6,19 +6,19 @@ from serve_app.limits.client import Reservation
 
 
 class RequestPermit:
-    """Counts one request against its caller's limits, from its admission until it is over."""
+    """One request, counted against its caller's limits from its admission until it ends."""
 
     def __init__(self, control: ControlCache, reservation: Reservation | None) -> None:
         self._control = control
         self._reservation = reservation
 
     def close(self) -> None:
-        """The request is over: another one of its caller may come. Further calls change nothing."""
+        """End the request and free its place for another one. Idempotent."""
         if (reservation := self._taken()) is not None:
             self._control.reservations.settle(reservation)
 
     def withdraw(self) -> None:
-        """There was nobody to ask: as if the request had never come."""
+        """Cancel the reservation of a request that had no target, as if it had never been made."""
         if (reservation := self._taken()) is not None:
             self._control.reservations.cancel(reservation)
 
@@ -32,8 +32,8 @@ async def obtain_permit(control: ControlCache, limits: CallerLimits, within_s: f
     Count a request against its caller's limits.
 
     Raises:
-        LimitReached: the caller has as many requests, in this minute or at once, as it may.
-        GatewayUnavailable: nobody can say within that time what is left, and nothing may go on without.
+        LimitReached: the caller is at its rate or concurrency limit.
+        GatewayUnavailable: the remaining quota is not known within that time, and is required.
     """
     needs = [(limit, 1) for limit in limits.of_requests]
     return RequestPermit(control, await control.reservations.reserve(needs, within_s) if needs else None)

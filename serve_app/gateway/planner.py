@@ -1,4 +1,4 @@
-"""Which targets may serve a request, in which order: the strategy, the caller's budgets, the breakers."""
+"""Plans: the targets that may serve a request, ordered by strategy, budgets and breakers."""
 
 from random import Random
 
@@ -20,7 +20,7 @@ from serve_app.routing.target_stats import TargetStats
 
 
 class Planner:
-    """Makes the plan of each request."""
+    """The planner of one gateway: makes the plan of each request."""
 
     def __init__(self, settings: Settings, control: ControlCache, access: ModelAccess, rng: Random) -> None:
         self._control = control
@@ -41,11 +41,11 @@ class Planner:
         )
 
     def plan(self, requirements: Requirements, caller: Caller) -> Plan:
-        """Return who may serve this, best first, and why the others may not."""
+        """Return the targets that may serve this, best first, and why the others may not."""
         control, budget_filter, strategy = self._control, None, self._strategies.for_(requirements)
         if budgets := control.limits_for(caller).budgets:
-            left = control.reservations.left(budgets)
-            budget_filter = BudgetFilter(caller, left, control.price, control.reservations.foreseen)
+            remaining = control.reservations.left(budgets)
+            budget_filter = BudgetFilter(caller, remaining, control.price, control.reservations.foreseen)
             below = self._cheaper_below_percent
             if below is not None and budget_filter.is_low(below):
                 strategy = self._cheapest
@@ -60,12 +60,12 @@ class Planner:
         )
 
     def _index(self) -> TargetIndex:
-        """Return the targets as operators want them now."""
+        """Return the index of the current targets, with the operators' changes."""
         if self._targets.targets is not self._access.targets:
             self._targets = TargetIndex(self._access.targets)
         return self._targets
 
     def refusal(self, plan: Plan) -> GatewayError:
-        """Return what the caller hears when the plan is empty, and when it makes sense to try again."""
+        """Return the error for an empty plan, with the time until a retry can succeed."""
         closed = (d.candidate.target.provider_id for d in plan.dropped if d.obstacle is Obstacle.BREAKER)
         return plan.refusal(min(map(self._control.breakers.opens_in_s, closed), default=None))

@@ -1,8 +1,8 @@
 """
-How attempts and requests end, for everyone who counts them: charges, breakers, metrics, the log.
+The outcomes of attempts and requests, recorded for charges, breakers, metrics and the log.
 
 An attempt ends in exactly one of three ways, each a method here: `served`, `failed`, `abandoned` (the caller
-went away). A request that has no attempt left is `refused`.
+disconnected). A request that has no attempt left is `refused`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ _REACHED_NOBODY = (
 
 
 class Recorder:
-    """Records what becomes of the requests of one gateway."""
+    """The recorder of one gateway: records how its requests end."""
 
     def __init__(self, control: ControlCache, clock: Clock, listeners: Sequence[Listener]) -> None:
         self._control = control
@@ -42,7 +42,7 @@ class Recorder:
         self.estimator = UsageEstimator(control, clock)
 
     def tell(self, event: Event) -> None:
-        """Let the listeners know of an event."""
+        """Send an event to the listeners."""
         for listener in self._listeners:
             listener(event)
 
@@ -57,7 +57,7 @@ class Recorder:
         first_token_s: float | None = None,
         dropped_frames: int = 0,
     ) -> int | None:
-        """Record a whole answer. Returns its cost in nano-dollars, None when the price is unknown."""
+        """Record a whole answer; return its cost in nano-dollars, None if the price is unknown."""
         target = attempt.target
         speed = None
         if attempt.began is not None:
@@ -92,7 +92,7 @@ class Recorder:
         error: UpstreamError,
         retry_in_s: float | None = None,
     ) -> None:
-        """Record that an attempt brought no answer; `retry_in_s` when the same target is asked again."""
+        """Record a failed attempt; `retry_in_s` is set if the same target is asked again."""
         target = attempt.target
         is_lost = isinstance(error, ReplicaLost)
         verdict = verdict_on(
@@ -126,7 +126,7 @@ class Recorder:
 
     @contextmanager
     def in_flight(self, attempt: Attempt) -> Iterator[None]:
-        """Count the attempt among those at its provider while this lasts."""
+        """Count the attempt as in flight at its provider for the duration of the context."""
         key = (IN_FLIGHT, (attempt.provider_id,))
         gauges = self._control.gauges
         gauges[key] = gauges.get(key, 0) + 1
@@ -136,21 +136,21 @@ class Recorder:
             gauges[key] -= 1
 
     def in_flight_at(self, provider_id: str) -> float:
-        """Return how many attempts of this router are at a provider."""
+        """Return how many attempts of this router are in flight at a provider."""
         return self._control.gauges.get((IN_FLIGHT, (provider_id,)), 0)
 
     # --- a request ------------------------------------------------------------------------------------
 
     def refused(self, context: RequestContext, error: GatewayError) -> None:
-        """Record that the caller gets an error instead of an answer, or of the rest of one."""
-        if context.current is not None:  # a mistake of ours, in the middle of an attempt
+        """Record that the caller gets an error in place of an answer or of its rest."""
+        if context.current is not None:  # an exception of our own code during an attempt
             charge = context.current.charge
             context.charges.settle(charge, None, EntryOutcome.FAILED, context.elapsed_s)
         if context.plan.ordered:
             context.permit.close()
         else:
             context.permit.withdraw()
-        # A provider may call its errors what it likes; as a label that would grow without bound.
+        # Error codes of providers are arbitrary; as label values they would be unbounded.
         code = error.label if isinstance(error, UpstreamError) else error.code
         self.tell(
             RequestFailed(
@@ -166,7 +166,7 @@ class Recorder:
         )
 
     def abandoned(self, context: RequestContext, attempt: Attempt | None) -> None:
-        """Record that the caller went away; what the provider has done by then will be billed."""
+        """Record that the caller disconnected; what the provider did until then is charged."""
         target = usage = cost = None
         if attempt is not None:
             self._observe(attempt, Outcome.IGNORED)
@@ -200,12 +200,12 @@ class Recorder:
         )
 
     def left_unadmitted(self, request: GatewayRequest, task: str, waited_s: float) -> None:
-        """Record a caller that went away while its request waited to be admitted."""
+        """Record a caller that disconnected while its request waited for admission."""
         self.tell(RequestAbandoned(request.id, request.operation, task, None, None, None, None, waited_s))
 
     @contextmanager
     def until_begun(self, context: RequestContext) -> Iterator[None]:
-        """While the answer has not begun: an error, or the caller's leaving, ends the request."""
+        """Record the end of a request that fails, or whose caller disconnects, before the answer begins."""
         gauges, key = self._control.gauges, (UNDER_WAY, (context.request.operation,))
         gauges[key] = gauges.get(key, 0) + 1
         try:
@@ -216,7 +216,7 @@ class Recorder:
         except Exception:
             self.refused(context, GatewayError("unexpected"))
             raise
-        except BaseException:  # cancelled: nobody is waiting any more
+        except BaseException:  # cancelled: the caller has gone
             self.abandoned(context, context.current)
             raise
         finally:
@@ -225,7 +225,7 @@ class Recorder:
     # --- details --------------------------------------------------------------------------------------
 
     def _lost(self, context: RequestContext, attempt: Attempt) -> Usage:
-        """What it had written nobody knows; but for how long it was there, we do."""
+        """Return the usage of an attempt whose replica died: worst-case tokens, measured machine time."""
         worst = context.charges.at_worst(attempt.target)[0]
         return worst._replace(machine_ms=self.estimator.machine_ms(attempt))
 
@@ -258,7 +258,7 @@ class Recorder:
     ) -> None:
         probe = attempt.admission.probe
         if outcome is Outcome.IGNORED and probe is None and cool_until is None:
-            return  # says nothing about anyone
+            return  # not evidence about the provider
         target = attempt.target
         self._control.breakers.observe(
             Observation(

@@ -1,4 +1,4 @@
-"""One request to the gateway, as everything between the API and the provider sees it."""
+"""A request to the gateway, in the form used between the API and the provider."""
 
 from enum import StrEnum
 from typing import Any, NamedTuple, cast
@@ -24,17 +24,18 @@ class Operation(StrEnum):
 
 class GatewayRequest(NamedTuple):
     """
-    One request, from the moment its body was parsed until it is answered. Never changed: a middleware that
-    wants something else passes on a copy (`request._replace(...)`).
+    One request, from the parsing of its body until its answer.
+
+    Immutable: a middleware that changes a request passes on a copy (`request._replace(...)`).
 
     Fields:
         id: the request's id, as the caller and the log see it.
         operation: what to do.
-        content: the parsed body. It keeps the caller's bytes (`raw`), which are what the provider gets.
-        caller: who asks; what it may use is checked against this.
-        timeout_s: the longest the caller wants to wait; None: as configured, which is also the most.
+        content: the parsed body. It keeps the caller's bytes (`raw`), which the provider gets.
+        caller: whose permissions and limits apply.
+        timeout_s: the caller's timeout, capped at the configured one; None: as configured.
         on_stream_failure: what happens when a stream breaks off; None: as configured.
-        streams: whether the answer is wanted in pieces.
+        streams: whether the caller asked for a stream.
         format: the format of the body and of the answer.
         headers: the caller's headers that belong to the format, for upstreams that speak it.
     """
@@ -51,15 +52,15 @@ class GatewayRequest(NamedTuple):
 
     @property
     def chat_format(self) -> ChatFormat:
-        """The format of a conversation; only for operations that have streams."""
+        """Return the chat format of the request; only for operations that can stream."""
         return cast(ChatFormat, self.format)
 
     @property
     def body(self) -> bytes:
-        """The caller's JSON; empty for a question to the router, which goes to no provider."""
+        """Return the caller's JSON; empty for `route`, which calls no provider."""
         return b"" if isinstance(self.content, RouteQuestion) else self.content.raw
 
     @property
     def wants_usage(self) -> bool:
-        """Whether the caller of a stream asked for a last chunk with the usage."""
+        """Return whether the caller of a stream asked for a last chunk with the usage."""
         return isinstance(self.content, ChatRequest) and self.content.wants_usage

@@ -1,6 +1,4 @@
-"""
-The state of one request while it is served. The executor writes it; everything else only reads it.
-"""
+"""The state of one request while it is served; only the executor writes it."""
 
 from typing import NamedTuple
 
@@ -28,7 +26,7 @@ class Failure(NamedTuple):
 
 
 class Postponed(NamedTuple):
-    """A target that was not asked, because it wants to be left alone for longer than the request may wait."""
+    """A target that was not asked, because its rate limit lasts longer than the request may wait."""
 
     target: Target
     wait_s: float
@@ -36,15 +34,15 @@ class Postponed(NamedTuple):
 
 class RequestContext:
     """
-    What was asked, what was tried, and what is left to try.
+    The request, its plan, the attempts made and the candidates that remain.
 
     Fields:
         remaining: the candidates that may still be asked, best first.
-        passes_over: a better target was left out because it asked for patience.
+        passes_over: a better target was skipped because it is rate limited.
         attempts: how many attempts were made.
         failures, postponed, refusals: why the targets before the current one did not answer; a refusal is a
-            limit that did not let this request go to one target.
-        current: the attempt that waits for its first word.
+            limit that kept this request from one target.
+        current: the attempt that waits for its first output.
     """
 
     def __init__(
@@ -77,22 +75,22 @@ class RequestContext:
 
     @property
     def requirements(self) -> Requirements:
-        """What the request asks of a target."""
+        """Return the requirements of the request on a target."""
         return self.plan.requirements
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the request was admitted."""
+        """Return the seconds since the request was admitted."""
         return self._clock.monotonic() - self.started
 
     @property
     def remaining_s(self) -> float:
-        """Seconds until the request's time is up."""
+        """Return the seconds until the request's deadline."""
         return self.deadline.remaining(self._clock.monotonic())
 
     @property
     def askable(self) -> list[Candidate]:
-        """The candidates that may be asked now: a stand-in only once a named model has failed."""
+        """Return the candidates that may be asked now; stand-ins only once a named model has failed."""
         if self._named_failed:
             return self.remaining
         return [candidate for candidate in self.remaining if not self.plan.is_stand_in(candidate)]
@@ -102,7 +100,7 @@ class RequestContext:
         return successors(self.plan, self.remaining, failing, NextStep.FALLBACK, was_asked=True)
 
     def stands_in(self, target: Target) -> bool:
-        """Tell whether this target is asked because of another one's trouble, not because it is the best."""
+        """Return whether this target is asked because a better one failed or is rate limited."""
         if self.passes_over or self.postponed:
             return True
         return any(other is not target and not error.callers_fault for other, error in self.failures)
@@ -110,7 +108,7 @@ class RequestContext:
     # --- written by the executor ----------------------------------------------------------------------
 
     def take(self, candidate: Candidate) -> None:
-        """This candidate is asked next."""
+        """Remove the candidate that is asked next from those that remain."""
         self.remaining = [other for other in self.remaining if other is not candidate]
 
     def leave(self, candidate: Candidate, step: NextStep = NextStep.FALLBACK) -> None:
@@ -119,23 +117,23 @@ class RequestContext:
         self.remaining = successors(self.plan, self.remaining, candidate, step, was_asked=was_asked)
 
     def fail(self, target: Target, error: UpstreamError) -> None:
-        """This target was asked, and failed."""
+        """Record that this target was asked and failed."""
         self.failures.append(Failure(target, error))
         self._asked.add(target.name)
         if not error.callers_fault:
             self.miss(target)
 
     def postpone(self, target: Target, wait_s: float) -> None:
-        """This target is not asked: it wants to be left alone for longer than the request may wait."""
+        """Record that this target is not asked: its rate limit lasts longer than the request may wait."""
         self.postponed.append(Postponed(target, wait_s))
         self._asked.add(target.name)
         self.miss(target)
 
     def miss(self, target: Target) -> None:
-        """This target did not answer: another model may stand in for one that was named."""
+        """Record that this target did not answer: if its model was named, stand-ins may be asked."""
         if place_of(target, self.requirements) is not None:
             self._named_failed = True
 
     def restart_deadline(self) -> None:
-        """A stream that has broken off may take as long to its next token as it might to its first."""
+        """Restart the timeout for a stream that broke off: its next token gets the time of a first one."""
         self.deadline = Deadline.after(self._clock.monotonic(), self._timeout_s)

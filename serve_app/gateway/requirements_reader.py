@@ -1,4 +1,4 @@
-"""What a request asks of the target that serves it, read from its content and its caller's rights."""
+"""Requirements of a request, read from its content and its caller's permissions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ from serve_app.routing.requirements import Extent, Requirements
 
 
 class RequirementsReader:
-    """Reads requests; the one place where names, wishes and permissions become requirements."""
+    """The reader of one gateway: turns model names, routing fields and permissions into requirements."""
 
     def __init__(self, settings: Settings, access: ModelAccess, control: ControlCache) -> None:
         self._routing = settings.routing
@@ -37,7 +37,7 @@ class RequirementsReader:
 
     def read(self, request: GatewayRequest) -> Requirements:
         """
-        Return what the request asks for, within what its caller may use.
+        Return the requirements of the request, within its caller's permissions.
 
         Raises:
             ModelNotFound: it names a model that is not configured, or not for this caller.
@@ -88,7 +88,11 @@ class RequirementsReader:
         )
 
     def _embedding(self, request: EmbeddingRequest, caller: Caller) -> Requirements:
-        """A named embedding model is never replaced: vectors of two models cannot be compared."""
+        """
+        Return the requirements of an embedding.
+
+        A named model is never replaced: the vectors of two models cannot be compared.
+        """
         intent = self._names.embedding(request.model)
         listed = self._listed(request.wishes, self._names.embedding)
         return Requirements(
@@ -105,8 +109,8 @@ class RequirementsReader:
     def _route(self, request: RouteQuestion, caller: Caller) -> Requirements:
         known = [task.value for task in ModelTask]
         if request.task not in known:
-            shown = request.task[:100].encode("utf-8", "replace").decode()
-            raise InvalidRequest(f"Invalid task '{shown}'. Valid tasks: {known}", param="task")
+            excerpt = request.task[:100].encode("utf-8", "replace").decode()
+            raise InvalidRequest(f"Invalid task '{excerpt}'. Valid tasks: {known}", param="task")
         task = ModelTask(request.task)
         meaning = self._names.embedding if task is ModelTask.EMBEDDING else self._names.chat
         intents = [meaning(request.model)] if request.model else []
@@ -122,18 +126,18 @@ class RequirementsReader:
         )
 
     def _limit(self, max_cost: int | None) -> int | None:
-        """The stricter of the caller's limit and the configured one, in nano-dollars."""
+        """Return the stricter of the caller's limit and the configured one, in nano-dollars."""
         if self._max_cost is None or max_cost is None:
             return self._max_cost if max_cost is None else max_cost
         return min(max_cost, self._max_cost)
 
     def _binding(self, request: ChatRequest | EmbeddingRequest) -> Mapping[str, Any] | None:
-        """The parameters that a target has to take; None: whatever it drops is told."""
+        """Return the parameters that a target must accept; None: dropped parameters are only reported."""
         binds = self._routing.require_parameters or request.wishes.require_parameters
         return request.parameters if binds else None
 
     def _listed(self, wishes: Wishes, meaning: Callable[[str], Intent]) -> list[Intent]:
-        """What the names in `models` mean."""
+        """Return the intents of the names in `models`."""
         for name in wishes.models:
             if self._names.stands_for_many(name):
                 message = f"'{name}' is not a model: 'models' takes model ids and provider/model"
@@ -143,13 +147,13 @@ class RequirementsReader:
     def _wished(
         self, task: ModelTask, wishes: Wishes, intents: Sequence[Intent], caller: Caller
     ) -> dict[str, Any]:
-        """The caller, and its own routing rules, as fields of `Requirements`."""
+        """Return the caller and its routing rules as fields of `Requirements`."""
         named = tuple(dict.fromkeys(intent.named for intent in intents if intent.named is not None))
         falls_back = self._routing.auto_fallback and wishes.allow_fallbacks
         is_fixed = bool(wishes.models) or not falls_back or task is ModelTask.EMBEDDING
         only = None if wishes.only is None else self._access.providers_called(wishes.only, caller)
         order = self._access.providers_called(wishes.order, caller)
-        if order and not wishes.allow_fallbacks:  # these, and nobody else
+        if order and not wishes.allow_fallbacks:  # only these providers
             only = order if only is None else only & order
         return {
             "named": named,
@@ -164,10 +168,10 @@ class RequirementsReader:
 
     def _shows_images(self, request: ChatRequest) -> bool:
         """
-        Tell whether the request needs a model that sees.
+        Return whether the request needs a vision model.
 
-        A link in plain text can be read by any model, so it decides only where no model is named and one that
-        sees is configured.
+        A link in plain text can be read by any model, so it counts only where no model is named and a vision
+        model is configured.
         """
         if not self._routing.require_vision_for_images:
             return False
@@ -178,7 +182,7 @@ class RequirementsReader:
         return any(target.supports_vision for target in self._access.targets)
 
     def _intent(self, name: str | None) -> tuple[Intent, Backend | None]:
-        """What a model name means, and the backend that operators have switched to where that decides."""
+        """Return the intent of a model name, and the backend that operators switched to if that decides."""
         backend = switched_by(self._control.runtime_config.backend)
         if backend is None and name is not None and (own := self._names.own_type(name)):
             at_home = self._names.tier_at(name, own)
@@ -195,9 +199,9 @@ class RequirementsReader:
 
 def _untranslatable(request: ChatRequest, wire: WireFormat) -> tuple[str, ...]:
     """
-    The parameters that are lost where the upstream speaks another format than the caller.
+    Return the parameters that are dropped if the upstream speaks another format than the caller.
 
-    A request that cannot be translated at all loses none of them: its target refuses it.
+    A request that cannot be translated at all drops none: its target refuses it.
     """
     translate = next(iter(TRANSLATIONS.get(wire, {}).values()), None)
     if translate is None or wire in OPENAI:

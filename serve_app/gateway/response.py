@@ -1,4 +1,4 @@
-"""Answers as the gateway gives them: whole, or in pieces."""
+"""Answers of the gateway: whole or streamed."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ class ResponseStream:
     """
     A stream that has begun, or one that is held back.
 
-    It gives blocks of whole SSE frames, then the StreamEnd, or a GatewayError if the answer was cut short.
-    `routed` is None as long as an answer that is held back has not come. Close it in any case: what lies
-    behind it is let go then, also when nothing was read yet.
+    It yields blocks of whole SSE frames, then the StreamEnd, or a GatewayError if the answer was cut short.
+    `routed` is None until an answer that is held back has arrived. Always close it: that releases the
+    upstream stream, even if nothing was read yet.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class ResponseStream:
         return self._items
 
     async def aclose(self) -> None:
-        """Let go of the stream; a generator that was never started would not clean up by itself."""
+        """Close the stream, also one that was never started: its generator would not clean up by itself."""
         if not self._begun:
             self._begun = True
             await self._leave()

@@ -1,4 +1,4 @@
-"""What a caller is told about who answered, and why."""
+"""Routing metadata of an answer: which target answered, and why."""
 
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from serve_app.gateway.request_context import RequestContext
 from serve_app.pricing.money import dollars
 from serve_app.routing.target import Target
 
-METADATA = "sekha_metadata"  # the member of an answer that says who gave it
+METADATA = "sekha_metadata"  # the member of an answer with its routing metadata
 
 
 class RoutingInfo(NamedTuple):
@@ -37,17 +37,17 @@ class RoutingInfo(NamedTuple):
 
     @property
     def provider_id(self) -> str:
-        """The provider that answered; empty where a middleware did."""
+        """Return the provider that answered; empty where a middleware did."""
         return "" if self.target is None else self.target.provider_id
 
     @property
     def model_id(self) -> str:
-        """The model that answered; empty where a middleware did."""
+        """Return the model that answered; empty where a middleware did."""
         return "" if self.target is None else self.target.model_id
 
 
 def routing_info(context: RequestContext, attempt: Attempt, cost: int | None = None) -> RoutingInfo:
-    """Return what the caller is told about this attempt; `cost` once it is known."""
+    """Return the routing metadata of this attempt; `cost` once it is known."""
     requirements, candidate = context.requirements, attempt.candidate
     return RoutingInfo(
         candidate.target,
@@ -61,7 +61,7 @@ def routing_info(context: RequestContext, attempt: Attempt, cost: int | None = N
 
 
 def answered_by(middleware: str, task: ModelTask, reason: str) -> RoutingInfo:
-    """Return what the caller is told about an answer that a middleware gives itself: it costs nothing."""
+    """Return the routing metadata of an answer that a middleware gives itself; its cost is zero."""
     return RoutingInfo(None, task, reason, 0, 0, answered_by=middleware)
 
 

@@ -1,4 +1,4 @@
-"""A gateway that runs, with what stands around it."""
+"""A running gateway and the objects around it."""
 
 from dataclasses import dataclass
 
@@ -14,15 +14,15 @@ from serve_app.providers.health_monitor import EndpointCheck, HealthMonitor
 @dataclass(frozen=True, slots=True)
 class RunningGateway:
     """
-    What the API shows, and what operators change.
+    A running gateway, as the API and the admin API use it.
 
     Fields:
         gateway: serves requests.
-        access: the models there are, and who may use them.
+        access: the models, and which callers may use them.
         control: this router's view of the control plane.
-        health_monitor: what health checks have found.
+        health_monitor: the results of health checks.
         check_endpoint: checks an address of vLLM's API that belongs to no configured provider, without a key.
-        tell: lets the log and the metrics know of an event.
+        tell: sends an event to the log and the metrics.
     """
 
     settings: Settings

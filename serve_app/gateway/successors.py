@@ -1,4 +1,4 @@
-"""Who may be asked after a target has not answered, and what would help when nobody may."""
+"""The targets that may be asked after one has not answered, and the advice when there is none."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -13,17 +13,22 @@ E = TypeVar("E", bound=GatewayError)
 
 
 def successors(
-    plan: Plan, left: Iterable[Candidate], behind: Candidate, move: NextStep, *, was_asked: bool
+    plan: Plan, candidates: Iterable[Candidate], behind: Candidate, move: NextStep, *, was_asked: bool
 ) -> list[Candidate]:
     """
-    Return those of `left` that may still be asked after the target that is left behind.
+    Return the remaining candidates that may be asked after the target `behind`.
 
-    `was_asked`: it failed, or asked for patience; a target that a breaker or a limit turned the request away
-    from was not eligible after all, and then even without fallback the next one is the first.
+    Args:
+        plan: the plan of the request.
+        candidates: those that remain.
+        behind: the candidate that did not answer.
+        move: the next step, as `resilience.retry` decided.
+        was_asked: the target failed or is rate limited. False if a breaker or a limit kept the request from
+            it: then the next candidate counts as the first one, even without fallback.
     """
     if move is NextStep.GIVE_UP:
         return []
-    remaining = list(left)
+    remaining = list(candidates)
     if was_asked and not plan.requirements.falls_back:
         remaining = [other for other in remaining if _is_named_later(other, behind)]
     if move is NextStep.LARGER_CONTEXT:
@@ -36,7 +41,7 @@ def successors(
 
 
 def advised(error: E, plan: Plan) -> E:
-    """Return the error, with the targets that would do where the named model itself is in the way."""
+    """Return the error, with advice about other targets if only the named model prevents an answer."""
     if not plan.requirements.named:
         return error
     if isinstance(error, LimitReached):

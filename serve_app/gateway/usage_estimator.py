@@ -1,4 +1,4 @@
-"""What an attempt used: as its provider reports it, or estimated where that cannot be."""
+"""The usage of an attempt: as its provider reports it, or estimated where it does not."""
 
 import logging
 
@@ -18,7 +18,7 @@ log = logging.getLogger("sekha.gateway")
 
 
 class UsageEstimator:
-    """Says what attempts used, for one gateway."""
+    """The estimator of one gateway: returns the usage of attempts."""
 
     def __init__(self, control: ControlCache, clock: Clock) -> None:
         self._control = control
@@ -33,9 +33,9 @@ class UsageEstimator:
         machine_ms: int,
     ) -> Usage:
         """
-        Return what a whole answer used.
+        Return the usage of a whole answer.
 
-        A usage that cannot be true is not charged: time says how much there can have been.
+        An impossible usage is not charged; the usage is estimated from the elapsed time instead.
         """
         target = attempt.target
         if reported is None:
@@ -59,20 +59,20 @@ class UsageEstimator:
         return usage._replace(machine_ms=machine_ms) if machine_ms else usage
 
     def so_far(self, context: RequestContext, attempt: Attempt) -> Usage:
-        """Return what an answer that broke off has used by then."""
+        """Return the usage so far of an answer that broke off."""
         return context.charges.estimate(attempt.target).so_far(attempt.frames, attempt.output_chars)
 
     def by_time(self, context: RequestContext, attempt: Attempt) -> Usage:
-        """Return what an attempt that has reported nothing can have used."""
+        """Return the usage of an attempt without any report, estimated from its elapsed time."""
         target = attempt.target
         elapsed_s = None if attempt.began is None else self._clock.monotonic() - attempt.began
         return context.charges.estimate(target).by_time(elapsed_s, self._control.tokens_per_s(target.name))
 
     def machine_ms(self, attempt: Attempt) -> int:
         """
-        Return an attempt's share of a machine of one's own, where its provider has told none.
+        Return an attempt's share of the time of a local machine, where its provider reports none.
 
-        That is the attempt's time, shared with the attempts that this router has there at its end.
+        It is the attempt's duration, divided by the attempts that this router has in flight there at its end.
         """
         if not attempt.target.machine_ms or attempt.began is None:
             return 0

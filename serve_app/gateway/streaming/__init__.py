@@ -1,1 +1,1 @@
-"""How a stream reaches the caller: as it comes, resumed, or held back until it is whole."""
+"""Delivery of streams to callers: passed through, resumed, or held back until whole."""

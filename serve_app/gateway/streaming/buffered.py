@@ -1,4 +1,4 @@
-"""A stream of which nothing is handed on before it is whole."""
+"""Streams that are held back until they are whole."""
 
 import asyncio
 
@@ -14,15 +14,18 @@ from serve_app.gateway.streaming.opening import whole_stream
 from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead
 
 COMMENT = b": the answer is held back until it is whole\n\n"
-COMMENT_EVERY_S = 5.0  # what lies between us and the caller may close a connection that is silent for longer
+COMMENT_EVERY_S = 5.0  # proxies in between may close a connection that is silent for longer
 
 
 async def held(executor: Executor, context: RequestContext, clock: Clock) -> ResponseStream:
     """
-    The whole stream of the first target that finishes one.
+    Return the whole stream of the first target that finishes one.
 
-    What is there soon, an answer or a refusal, is told as ever. Else the stream begins with comments, and an
-    error can no longer be raised.
+    If it takes longer than `COMMENT_EVERY_S`, the stream begins with comments, and a later error is yielded
+    instead of raised.
+
+    Raises:
+        GatewayError: no target answered; the error to show to the caller.
     """
     hold = _Hold(executor, context, clock)
     try:
@@ -47,7 +50,7 @@ class _Hold:
         self.stream: ResponseStream | None = None
 
     async def wait(self) -> bool:
-        """Whether the answer has come, or failed, before it is time for the next comment."""
+        """Wait until the next comment is due; return whether the answer has arrived or failed by then."""
         tick = asyncio.ensure_future(self._clock.sleep(COMMENT_EVERY_S))
         try:
             await asyncio.wait({self._gathering, tick}, return_when=asyncio.FIRST_COMPLETED)
@@ -56,11 +59,11 @@ class _Hold:
         return self._gathering.done()
 
     def whole(self) -> tuple[RoutingInfo, list[bytes], StreamEnd]:
-        """What was gathered; raises what the caller should hear."""
+        """Return the gathered answer. Raises GatewayError if no target gave one."""
         return self._gathering.result()
 
     async def items(self) -> Items:
-        """Comments until the answer is whole, then all of it at once."""
+        """Yield comments until the answer is whole, then all of it at once."""
         try:
             while not self._gathering.done():
                 yield COMMENT
@@ -79,11 +82,11 @@ class _Hold:
             await self.leave()
 
     async def leave(self) -> None:
-        """The caller is gone: nobody needs to go on."""
+        """Stop gathering: the caller has gone."""
         self._gathering.cancel()
         await asyncio.wait({self._gathering})
         if not self._gathering.cancelled():
-            self._gathering.exception()  # else asyncio complains that nobody has heard of it
+            self._gathering.exception()  # marks it as retrieved, or asyncio logs a warning
 
     async def _gather(self) -> tuple[RoutingInfo, list[bytes], StreamEnd]:
         context = self._context

@@ -1,4 +1,4 @@
-"""The end of a stream that is whole, handed on or held back."""
+"""Settlement of a stream that has come to its end."""
 
 from serve_app.gateway.attempt import Attempt
 from serve_app.gateway.recorder import Recorder

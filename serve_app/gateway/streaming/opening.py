@@ -1,4 +1,4 @@
-"""The beginning of a stream: its first word, or all of it at once."""
+"""Opening of upstream streams: up to the first output, or the whole stream at once."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -11,7 +11,7 @@ OpenStream = tuple[StreamHead, AsyncGenerator[StreamItem, None]]
 
 
 async def open_stream(provider: Provider, call: Call, attempt: Attempt) -> OpenStream | UpstreamError:
-    """Start a stream and wait for its first word; until then the next target can still be asked."""
+    """Start a stream and wait for its first output; until then the next target can still be asked."""
     stream = provider.chat_stream(call)
     try:
         first = await anext(stream, None)
@@ -28,7 +28,7 @@ async def open_stream(provider: Provider, call: Call, attempt: Attempt) -> OpenS
 async def whole_stream(
     provider: Provider, call: Call, attempt: Attempt, within_s: float, most: float
 ) -> tuple[StreamHead, list[bytes], StreamEnd] | UpstreamError:
-    """A stream of at most so many bytes, read to its end within so many seconds; nobody sees it before."""
+    """Read a whole stream of at most `most` bytes within `within_s` seconds."""
     try:
         async with asyncio.timeout(within_s):
             opened = await open_stream(provider, call, attempt)
@@ -57,7 +57,7 @@ async def whole_stream(
 
 
 def no_ending(provider_id: str) -> UpstreamError:
-    """The failure of a provider whose stream neither ended nor failed."""
+    """Return the failure of a provider whose stream neither ended nor failed."""
     return upstream_error("The stream was cut off before its end", provider_id, FailureKind.BROKEN)
 
 

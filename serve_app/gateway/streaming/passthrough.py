@@ -1,4 +1,4 @@
-"""A stream that is handed on as it comes."""
+"""Streams that are passed through as they arrive."""
 
 import logging
 from collections.abc import AsyncGenerator
@@ -20,9 +20,12 @@ log = logging.getLogger("sekha.gateway")
 
 async def flowing(executor: Executor, context: RequestContext, resumes: bool) -> ResponseStream:
     """
-    The stream of the first target that begins to answer; raises what the caller should hear when none does.
+    Return the stream of the first target that begins to answer.
 
-    `resumes`: when it breaks off, the next target goes on where it stopped.
+    `resumes`: if the stream breaks off, the next target continues it.
+
+    Raises:
+        GatewayError: no target began to answer; the error to show to the caller.
     """
     with executor.recorder.until_begun(context):
         attempt, opened = await executor.answer(context, open_stream)
@@ -41,28 +44,28 @@ class _Flow:
         context: RequestContext,
         attempt: Attempt,
         opened: OpenStream,
-        told: SentText | None,
+        sent: SentText | None,
     ) -> None:
         self._executor = executor
         self._recorder = executor.recorder
         self._context = context
         self._attempt: Attempt | None = attempt
         self._head, self._stream = opened
-        self._told = told
+        self._sent = sent
         self._continuation: Continuation | None = None
         self._first_token_s = context.elapsed_s
         self._first_block = b""
         self._ending: StreamEnd | UpstreamError
 
     async def leave(self) -> None:
-        """Let go of a stream that nobody began to read."""
+        """Close a stream that was never read."""
         try:
             await self._stream.aclose()
         finally:
             self._recorder.abandoned(self._context, self._attempt)
 
     async def items(self) -> Items:
-        """Hand on what comes, and settle when it ends, however it ends."""
+        """Yield the blocks as they arrive, and settle at the end, whatever it is."""
         context, settled = self._context, False
         broke_off: UpstreamError | None = None
         try:
@@ -86,7 +89,7 @@ class _Flow:
                         yield last
                     yield ending
                     return
-                broke_off = broke_off or ending  # the caller hears why it broke off at first
+                broke_off = broke_off or ending  # the caller gets the first failure
                 self._executor.fail(context, attempt, ending)
                 self._attempt = None
                 if not await self._goes_on(attempt, ending):
@@ -98,15 +101,15 @@ class _Flow:
                 self._recorder.abandoned(context, self._attempt or context.current)
 
     async def _from_one(self, attempt: Attempt) -> AsyncGenerator[bytes, None]:
-        """What one target gives; how it ended is in `_ending` then."""
+        """Yield the blocks of one target; afterwards `_ending` has its end or failure."""
         self._ending = no_ending(attempt.provider_id)
         with self._recorder.in_flight(attempt):
             try:
                 async for item in self._stream:
                     if isinstance(item, bytes):
                         attempt.listen(item)
-                        if shown := self._shown(item):
-                            yield shown
+                        if passed := self._passed_on(item):
+                            yield passed
                     elif not isinstance(item, StreamHead):
                         self._ending = item
                         break
@@ -123,12 +126,12 @@ class _Flow:
             finally:
                 await self._stream.aclose()
 
-    def _shown(self, block: bytes) -> bytes:
-        """What of a block goes to the caller."""
+    def _passed_on(self, block: bytes) -> bytes:
+        """Return the part of a block that the caller gets."""
         if self._continuation is not None:
             block = self._continuation.feed(block)
-        if self._told is not None:
-            self._told.listen(block)
+        if self._sent is not None:
+            self._sent.listen(block)
         self._first_block = self._first_block or block
         return block
 
@@ -137,8 +140,8 @@ class _Flow:
         return self._continuation is None or self._continuation.has_caught_up
 
     async def _goes_on(self, broken: Attempt, error: UpstreamError) -> bool:
-        """Whether another target than the broken one has begun to answer, so that the stream can go on."""
-        if self._told is None or not self._told.can_continue:
+        """Ask the remaining targets; return whether one has begun to continue the answer."""
+        if self._sent is None or not self._sent.can_continue:
             return False
         if not self._executor.passes_on(self._context, broken, error):
             return False
@@ -148,12 +151,12 @@ class _Flow:
         except GatewayError:
             return False
         self._head, self._stream = opened
-        self._continuation = Continuation(self._told)
+        self._continuation = Continuation(self._sent)
         self._first_block = b""
         return True
 
 
 def _differs(provider_id: str) -> UpstreamError:
-    """Not the provider's failure: it had every right to answer in other words."""
+    """Return the failure of a continuation with another text; it does not count against the provider."""
     message = f"Provider '{provider_id}' cannot continue the interrupted answer"
     return upstream_error(message, provider_id, FailureKind.REJECTED)

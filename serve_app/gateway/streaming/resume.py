@@ -1,26 +1,25 @@
 """
-One answer from two targets: where the first breaks off, the second goes on.
+Resumed streams: where one target breaks off, the next one continues.
 
-Only plain text of one choice can be carried on: a caller who has half a tool call has nothing that another
-model would begin with.
+Only plain text of a single choice can be continued: half a tool call gives another model no prefix to repeat.
 """
 
 from serve_app.formats.base import ChatFormat, Chunk
 
 
 class Differs(Exception):
-    """The new answer does not begin with what the caller has already."""
+    """The new answer does not begin with the text that the caller already has."""
 
 
 class SentText:
     """
-    What a caller has been sent so far.
+    The text that a caller has received so far.
 
     Fields:
         format: the format of the stream.
         text: the whole text.
         id: the answer's id; None until it is known.
-        is_empty: whether there was nothing yet.
+        is_empty: whether nothing was sent yet.
     """
 
     def __init__(self, format: ChatFormat) -> None:  # noqa: A002 (the field's name)
@@ -33,11 +32,11 @@ class SentText:
 
     @property
     def can_continue(self) -> bool:
-        """Return whether more text can follow: there was nothing but plain text, and it is still open."""
+        """Return whether more text can follow: only plain text was sent, and it has not ended."""
         return self._is_plain and self._text_may_follow
 
     def listen(self, block: bytes) -> None:
-        """Take note of a block of frames on its way to the caller."""
+        """Record a block of frames on its way to the caller."""
         for chunk in self.format.chunks(block):
             self.id = self.id or chunk.answer_id
             self.is_empty = False
@@ -48,7 +47,7 @@ class SentText:
 
 
 class Continuation:
-    """The frames of a new answer, without what the caller has already, and under the old answer's id."""
+    """The frames of a new answer without the text that was already sent, under the first answer's id."""
 
     def __init__(self, sent: SentText) -> None:
         self._format = sent.format
@@ -59,11 +58,11 @@ class Continuation:
 
     @property
     def has_caught_up(self) -> bool:
-        """Whether the new answer has got as far as the old one."""
+        """Return whether the new answer is as long as the text that was sent."""
         return self._seen >= len(self._known)
 
     def feed(self, block: bytes) -> bytes:
-        """Return what of this block is news. Raises Differs when it is another answer."""
+        """Return the new part of this block. Raises Differs if the text is another one."""
         if self._is_whole:  # the caller has nothing yet
             return block
         return b"".join(map(self._frame, self._format.chunks(block)))
@@ -78,7 +77,7 @@ class Continuation:
         return self._format.rewritten(chunk, text, self._id) if text or chunk.is_needed else b""
 
     def _rest(self, text: str) -> str:
-        """Return what goes beyond the known text."""
+        """Return the part of the text beyond what was sent."""
         known = self._known[self._seen : self._seen + len(text)]
         if not text.startswith(known):
             raise Differs
