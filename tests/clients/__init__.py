@@ -1,0 +1,1 @@
+"""Client programs, unchanged, against a gateway that runs: `make test-clients` and `make test-agents`."""
