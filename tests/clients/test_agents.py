@@ -1,8 +1,8 @@
 """
 Coding agents, unchanged: Claude Code and Codex change a file, by tools, over streams.
 
-Each is served by an upstream of its own format and by others behind a translation. `make test-agents` installs
-them; they are large, and not a part of `make test-clients`.
+Each is served by an upstream of its own format and by others behind a translation. `make test-agents`
+installs them; they are large, and not a part of `make test-clients`.
 """
 
 import os
