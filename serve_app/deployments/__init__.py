@@ -1,1 +1,1 @@
-"""Places for objects to run on Ray: no opinions, only processes, handles and options."""
+"""Ray Serve deployments: processes, handles and options for the objects of the other packages."""

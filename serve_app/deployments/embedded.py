@@ -1,9 +1,9 @@
 """
-A whole gateway inside somebody's own process: the router's parts, put together without Ray.
+A whole gateway embedded in an application's process: the parts of a router, assembled without Ray.
 
-Where the configuration or `SEKHA_STATE_DIR` says where to keep things, there is a ledger, and budgets hold
-over restarts. Several processes may write to one ledger, and its sums are right; but each process lends its
-own credit, so that between two starts a budget holds within each of them and not over all.
+If the configuration or `SEKHA_STATE_DIR` names a place for state, there is a ledger, and budgets survive
+restarts. Several processes may write to one ledger, and its sums are right; but each process leases its own
+quota, so between two starts a budget holds within each process and not across them.
 """
 
 import asyncio
@@ -37,11 +37,11 @@ from serve_app.storage.journal_file import Journal
 from serve_app.storage.journal_recovery import JournalRecovery
 
 JOURNALS = "journals"
-OWN = "local"  # the folder that all gateways within processes of this machine share
+OWN = "local"  # the folder shared by all embedded gateways of this machine
 
 
 class Authority:
-    """What outlives one configuration and one event loop: a plane, and who tells its alerts."""
+    """The control plane and the webhook of its alerts; they outlive one configuration and one event loop."""
 
     def __init__(self, environ: Mapping[str, str], clock: Clock) -> None:
         self.clock = clock
@@ -55,7 +55,7 @@ class Authority:
 
 @dataclass(frozen=True, slots=True)
 class LocalGateway:
-    """A gateway that has been started in one event loop, with what surrounds it."""
+    """A gateway started in one event loop, with its providers, control plane and journal recovery."""
 
     running: RunningGateway
     providers: Mapping[str, Provider]
@@ -64,24 +64,24 @@ class LocalGateway:
     journal_recovery: JournalRecovery | None
 
     async def stop(self) -> None:
-        """Report and write down what is left, and end; the providers stay connected, for whoever is next."""
+        """Report and store what remains, and stop; the providers stay connected for the next gateway."""
         await self.running.health_monitor.stop()
         if self.journal_recovery is not None:
             await self.journal_recovery.stop()
             with contextlib.suppress(ControlUnreachable):
                 await self.running.control.flush()
-            await self.local.write()  # then the journal is not needed any more, and goes
+            await self.local.write()  # the journal is not needed after that, and is deleted
         await self.running.control.stop()
         await self.local.stop()
         await self.authority.webhook.stop()
 
     def abandon(self) -> None:
-        """Its event loop was closed and nobody had stopped it: what it knows is not lost for the next one."""
+        """Report the state of a gateway whose event loop was closed without `stop`, for the next gateway."""
         for report in self.running.control.abandon():
             self.authority.plane.report(report, self.authority.clock.now())
 
     async def aclose(self) -> None:
-        """End, and let go of the providers' connections."""
+        """Stop, and close the providers' connections."""
         await self.stop()
         await asyncio.gather(*(provider.aclose() for provider in self.providers.values()))
 
@@ -96,10 +96,20 @@ async def local_gateway(
     authority: Authority | None = None,
 ) -> LocalGateway:
     """
-    A running gateway of this configuration; `providers` are by id, all of this process.
+    Start and return a gateway of this configuration. Upstreams are health-checked on request only.
 
-    `listeners` hear what metrics and the log hear. The upstreams are looked at when somebody asks for it.
-    Raises ConfigError when there shall be a ledger and nobody can tell where, OSError when the disk refuses.
+    Args:
+        settings: the configuration.
+        providers: by id, all within this process.
+        clock: the source of time.
+        rng: the source of randomness.
+        listeners: receive the events that the metrics and the log receive.
+        environ: the environment, for the place of the ledger and for prices.
+        authority: the control plane of an earlier gateway; None: a new one.
+
+    Raises:
+        ConfigError: a ledger is configured, but no place for it.
+        OSError: the disk rejects a file.
     """
     authority = authority or Authority(environ, clock)
     name = uuid4().hex
@@ -118,11 +128,11 @@ async def local_gateway(
 
 
 def _kept(settings: Settings, environ: Mapping[str, str]) -> tuple[Store | None, Path | None]:
-    """The ledger and the folder of journals, where there shall be any."""
+    """Return the ledger and the folder of journals; None where nothing is to be kept."""
     storage = settings.storage
     if not is_kept(storage, environ):
         return None, None
-    from serve_app.storage.sql import SqlStore  # SQLAlchemy takes half a second, which most have no use for
+    from serve_app.storage.sql import SqlStore  # importing SQLAlchemy takes half a second
 
     store = SqlStore(store_url(storage, environ, OWN), storage.timeout_s, storage.retention_days)
     return store, state_folder(storage, environ, OWN) / JOURNALS

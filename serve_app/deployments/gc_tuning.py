@@ -1,30 +1,30 @@
 """
 Python's garbage collector in a process that only serves requests (docs/decisions/0014).
 
-A request that is answered leaves no cycles; one whose caller goes away leaves some, with its traceback. So
-there is little to be found, and as Python comes it is looked for after every 700 new objects.
+An answered request leaves no reference cycles; one whose caller disconnects leaves some, with its traceback.
+So there is little garbage, and Python's default is a collection after every 700 new objects.
 
-A process that is no actor of Ray's belongs to somebody else, as in local testing mode: it is left as it is.
+A process that is not a Ray actor, as in local testing mode, belongs to the application and is not changed.
 """
 
 import gc
 
 import ray
 
-# New objects until they are looked through; every second time, so are those that were left over by that, and
-# every fourth time all. So what was on its way at the wrong moment, and was left to itself later, is found
-# soon; and a look at all is cheap, because what was there from the start is set aside.
+# New objects before a collection of the youngest generation; every second one also collects the middle
+# generation, and every fourth one all. So garbage that survived a collection is found soon; a full collection
+# is cheap, because the objects from the start are frozen.
 THRESHOLDS = (10_000, 1, 1)
 
 
 def tune_gc() -> None:
-    """Look for garbage among new objects, and seldom."""
+    """Make garbage collections rare."""
     if _is_an_actor():
         gc.set_threshold(*THRESHOLDS)
 
 
 def set_aside() -> None:
-    """Never look again at what there is by now. Serve does this for its replicas, and only for these."""
+    """Exclude the present objects from collections, as Serve does for its replicas (and only for these)."""
     if _is_an_actor():
         gc.collect()
         gc.freeze()

@@ -1,8 +1,8 @@
 """
-How a call travels through a handle.
+Calls through deployment handles, with the transport chosen by the size of the body.
 
-Small messages go over Serve's internal gRPC, which is three times cheaper than an actor call; a body near its
-message limit goes by reference.
+Small messages use Serve's internal gRPC, which is three times cheaper than an actor call; a body near the
+gRPC message limit is passed by reference.
 """
 
 import os
@@ -15,9 +15,9 @@ from ray.serve.exceptions import RayServeException
 # Serve refuses larger messages over gRPC; `sekha serve` raises the limit. Read as Serve itself reads it.
 GRPC_LIMIT = int(os.environ.get("RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH") or 4 * 1024 * 1024)
 LARGE_BODY = GRPC_LIMIT * 3 // 4
-ROOMY = 64 * 1024 * 1024  # a limit no batch of vectors comes near
+ROOMY = 64 * 1024 * 1024  # above any batch of embeddings
 
-# What Ray itself can do to a call.
+# The exceptions that Ray itself raises for a call.
 TROUBLES = (RayError, RayServeException, RpcError)
 
 _OVER_GRPC = {
@@ -29,10 +29,10 @@ _OVER_GRPC = {
 
 class HandleMethod:
     """
-    One method of a deployment, called the way that suits the size of the body.
+    One method of a deployment, called with the transport that suits the size of the body.
 
-    Prepared once, because `.options()` copies a dataclass at every call. `large_answers`: a small question
-    can bring a large answer, and nobody knows before it is there.
+    Made once, because `.options()` copies a dataclass at every call. `large_answers`: a small request may
+    get a large answer, whose size is not known before.
     """
 
     def __init__(

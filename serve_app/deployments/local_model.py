@@ -1,7 +1,7 @@
 """
-A model on the cluster's own nodes: vLLM's engine in a replica of Ray Serve, and a provider in front of it.
+A model on the cluster's own nodes: vLLM's engine in a Ray Serve replica, behind a provider.
 
-Imported only where a provider is configured with `local`: what it needs is an extra (docs/local-models.md).
+Imported only if a provider is configured with `local`: vLLM is an optional extra (docs/local-models.md).
 """
 
 import asyncio
@@ -53,7 +53,7 @@ log = logging.getLogger("sekha.provider")
 
 
 class VllmEngine:
-    """The engine of `ray.serve.llm`, as `providers.local` wants one: frames at once, not in batches."""
+    """The engine of `ray.serve.llm` as a `ModelEngine`: it yields frames at once, not in batches."""
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
@@ -74,16 +74,16 @@ class VllmEngine:
         named = {**fields, "request_id": f"{request_id}-{uuid4().hex[:8]}"}
         try:
             request = question.validate_python(named)
-        except (ValueError, VLLMClientError) as error:  # pydantic's words, and those of vLLM's own checks
+        except (ValueError, VLLMClientError) as error:  # from pydantic and from vLLM's own checks
             yield _refusal(error)
             return
-        async with aclosing(ask(request)) as said:
-            async for item in said:
+        async with aclosing(ask(request)) as answer:
+            async for item in answer:
                 yield item.encode() if isinstance(item, str) else item.model_dump_json().encode()
 
 
 def _refusal(error: Exception) -> bytes:
-    """A request that vLLM does not understand, in OpenAI's error object."""
+    """Return OpenAI's error object for a request that vLLM rejects."""
     message, param = str(error), getattr(error, "parameter", None)
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
@@ -94,15 +94,15 @@ def _refusal(error: Exception) -> bytes:
 
 class LocalModelDeployment:
     """
-    A place for a model to run.
+    The deployment of a hosted model.
 
-    The replica speaks the verbs of a provider, so that routers reach it as they do any other, without a hop
-    in between. It says once a second that it is there, from before its engine has started.
+    The replica has the methods of a provider, so routers call it as any other, without a hop in between. It
+    sends a heartbeat once a second, beginning before its engine has started.
     """
 
     @classmethod
     def get_deployment_options(cls, llm_config: LLMConfig) -> dict[str, Any]:
-        """What Ray has to reserve for it; `build_llm_deployment` asks."""
+        """Return the resources that Ray has to reserve; called by `build_llm_deployment`."""
         options: dict[str, Any] = LLMServer.get_deployment_options(llm_config)
         return options
 
@@ -133,7 +133,7 @@ class LocalModelDeployment:
         self._provider = self._local = LocalProvider(config, VllmEngine(self._server.engine), self._clock)
         if self._idle_time is not None:
             self._provider = MeteredProvider(self._local, self._clock, self._occupancy)
-        await self._speak()  # before Serve counts us in: then routers know as soon as it does
+        await self._speak()  # before Serve lists the replica, so that routers know of it as soon
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
         return await self._started.chat(call)
@@ -150,22 +150,22 @@ class LocalModelDeployment:
         return await self._started.health()
 
     async def wake(self) -> None:
-        """Nothing more: whoever asks wants a replica to be there."""
+        """Do nothing: the call itself makes Serve start a replica."""
 
     async def check_health(self) -> None:
-        """Serve asks now and then, and replaces a replica whose engine is dead, or that no longer speaks."""
+        """Raise if the engine is dead or the heartbeat has stopped; Serve then replaces the replica."""
         for task in self._tasks:
             if task.done():
                 task.result()
         await self._server.check_health()
 
     async def __del__(self) -> None:
-        """Serve awaits this when it retires a replica."""
+        """Stop; Serve awaits this when it retires a replica."""
         if hasattr(self, "_tasks"):
             await self._say_goodbye()
 
     async def _say_goodbye(self) -> None:
-        """The last word, and the last account."""
+        """Send the last heartbeat and the last idle time."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -183,7 +183,7 @@ class LocalModelDeployment:
             await self._clock.sleep(every_s)
 
     async def _speak(self, is_leaving: bool = False) -> None:
-        """Tell the authority that this replica is there, how far it has come, and what it has to do."""
+        """Send the heartbeat: this replica, whether its engine has started, and its running requests."""
         running = 0 if self._local is None else self._local.running
         presence = Presence(self._name, self._config.id, self._local is not None, running, is_leaving)
         try:
@@ -192,7 +192,7 @@ class LocalModelDeployment:
             log.debug("provider '%s': the heartbeat was not delivered: %s", self._config.id, error)
 
     async def _account(self) -> None:
-        """Have the ledger take what idle time has cost; sent again until it is stored."""
+        """Submit the cost of idle time to the ledger; repeated until it is stored."""
         if self._idle_time is None:
             return
         now = self._clock.monotonic()
@@ -210,7 +210,7 @@ class LocalModelDeployment:
 
 
 def _idle_time(config: ProviderConfig, name: str, since: float) -> IdleTime | None:
-    """Where an hour has a price."""
+    """Return the counter of idle time; None if the machine has no hourly rate."""
     if not config.hourly_rate:
         return None
     hourly = nano_dollars(config.hourly_rate)
@@ -218,7 +218,7 @@ def _idle_time(config: ProviderConfig, name: str, since: float) -> IdleTime | No
 
 
 def local_model(config: ProviderConfig, local: LocalModelConfig, settings: Settings) -> Application:
-    """The deployment of a provider that hosts its model."""
+    """Return the Serve application of a provider that hosts its model."""
     options = deployment_options(f"provider-{config.id}", config)
     named = {"name": options.pop("name")}
     return build_llm_deployment(
@@ -230,7 +230,7 @@ def local_model(config: ProviderConfig, local: LocalModelConfig, settings: Setti
 
 
 def llm_config_of(config: ProviderConfig, local: LocalModelConfig, options: dict[str, Any]) -> LLMConfig:
-    """The same in the words of `ray.serve.llm`."""
+    """Return the configuration of a hosted model for `ray.serve.llm`."""
     placement = None
     if local.bundles is not None:
         placement = {"bundles": list(local.bundles), "strategy": local.placement}
@@ -248,12 +248,12 @@ def llm_config_of(config: ProviderConfig, local: LocalModelConfig, options: dict
 
 
 def engine_arguments(local: LocalModelConfig) -> dict[str, Any]:
-    """What vLLM is told; the operator's `engine` comes last."""
+    """Return the arguments of vLLM's engine; those of the operator's `engine` take precedence."""
     arguments: dict[str, Any] = {
         "tensor_parallel_size": local.tensor_parallel,
         "pipeline_parallel_size": local.pipeline_parallel,
         "max_num_seqs": local.max_running,
-        # A picture's address is the caller's, and we stand inside the operator's network: fetch none.
+        # Image URLs come from callers, and this process is inside the operator's network: fetch none.
         "allowed_media_domains": [NOWHERE],
     }
     if local.tokenizer is not None:

@@ -1,4 +1,4 @@
-"""From configuration to Serve's options."""
+"""Serve's deployment options, from the configuration."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ GRACE_S = 30.0  # how long a replica that is being replaced may finish its strea
 
 
 def deployment_options(name: str, scaling: Scaling) -> dict[str, Any]:
-    """The keyword arguments of `serve.deployment` for one deployment of ours."""
+    """Return the keyword arguments of `serve.deployment` for one deployment."""
     auto = scaling.autoscaling
     options: dict[str, Any] = {
         "name": name,
@@ -18,7 +18,7 @@ def deployment_options(name: str, scaling: Scaling) -> dict[str, Any]:
         "graceful_shutdown_timeout_s": GRACE_S,
         "health_check_period_s": CHECK_EVERY_S,
         "ray_actor_options": {"num_cpus": scaling.num_cpus},
-        # A request log line of Serve's own says nothing ours does not; warnings still come through.
+        # Serve's access log repeats the gateway's own; warnings still pass.
         "logging_config": {"log_level": "WARNING", "enable_access_log": False},
     }
     if auto.min_replicas == auto.max_replicas:

@@ -1,4 +1,4 @@
-"""A provider in a process of its own: its key, its connections, its failures stay there."""
+"""A provider in a process of its own, which holds its key and its connections."""
 
 import logging
 import os
@@ -18,11 +18,11 @@ log = logging.getLogger("sekha.provider")
 
 class ProviderDeployment:
     """
-    A place for a provider to run.
+    The deployment of a provider.
 
-    The key is looked up here, in this replica's environment, and nowhere else. Failures go home as values:
-    a raised one would come wrapped in a remote traceback, or not at all, where it does not survive pickling.
-    That holds for exceptions of our own code too: their tracebacks stay in this replica's log.
+    The key is read from this replica's environment only. Failures are returned as values: a raised one would
+    arrive wrapped in a remote traceback, or not at all if it cannot be pickled. The same holds for exceptions
+    of our own code: their tracebacks stay in this replica's log.
     """
 
     def __init__(self, config: ProviderConfig, log_level: str, endpoint_policy: EndpointPolicy) -> None:
@@ -57,11 +57,11 @@ class ProviderDeployment:
         return await self._provider.health()
 
     def _ours(self, call: Call) -> UpstreamError:
-        """Log the exception that is being handled, and return what the router hears of it."""
+        """Log the current exception, and return the error for the router."""
         log.exception("request %s: internal error at provider '%s'", call.request_id, self._id)
         return internal_error(self._id, call.request_id)
 
     async def __del__(self) -> None:
-        """Serve awaits this when it retires a replica, also one whose start has failed."""
+        """Close the provider; Serve awaits this when it retires a replica, also after a failed start."""
         if hasattr(self, "_provider"):
             await self._provider.aclose()

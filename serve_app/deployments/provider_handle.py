@@ -1,4 +1,4 @@
-"""Handles in the shape of `Provider`: Ray's troubles end here."""
+"""Deployment handles as providers, with Ray's exceptions turned into upstream errors."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from serve_app.errors import FailureKind, ReplicaLost, UpstreamError, internal_e
 from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamItem
 from serve_app.providers.timeouts import OutOfTime, Timeout, out_of_time, within
 
-GRACE_S = 2.0  # on top of an attempt's own bound, for the way there and back
+GRACE_S = 2.0  # added to an attempt's own timeout, for the call and the return
 
 logger = logging.getLogger("sekha.providers")
 
@@ -23,8 +23,8 @@ class HandleProvider:
     """
     A provider reached through the handle of its deployment.
 
-    The replica keeps the limits of a call; here they are kept once more, a little later, because a replica
-    that hangs keeps none. Whatever ends a call early, the replica is told to stop.
+    The replica enforces the timeouts of a call; they are enforced here as well, `GRACE_S` later, because a
+    replica that hangs enforces none. A call that ends early is cancelled in the replica.
     """
 
     def __init__(self, provider_id: str, handle: Any) -> None:
@@ -35,7 +35,7 @@ class HandleProvider:
         self._embed = HandleMethod(handle, "embed", large_answers=True)
         self._health = HandleMethod(handle, "health")
         self._waking: asyncio.Task[None] | None = None
-        self._told_why: type[Exception] | None = None
+        self._logged_failure: type[Exception] | None = None
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
         return await self._answer(self._chat, call)
@@ -61,7 +61,7 @@ class HandleProvider:
                 stream.cancel()
 
     async def health(self) -> Health:
-        """What the replica finds; nobody knows while the first one is still starting."""
+        """Return the health that the replica reports; unknown while the first one is starting."""
         if not self._handle.running_replicas_populated():
             return Health(HealthStatus.UNKNOWN, None, None, (), time.time())
         try:
@@ -69,7 +69,7 @@ class HandleProvider:
             try:
                 health: Health = await response
             except asyncio.CancelledError:
-                response.cancel()  # whoever asked has waited long enough; so has the replica
+                response.cancel()  # the caller stopped waiting; so does the replica
                 raise
         except Exception as error:  # noqa: BLE001
             failure = self._translated(error)
@@ -77,7 +77,7 @@ class HandleProvider:
         return health
 
     def wake(self) -> None:
-        """See to it that a replica starts where there is none: what waits for one makes Serve start it."""
+        """Start a replica if there is none: a waiting call makes Serve start one."""
         if self._waking is None or self._waking.done():
             self._waking = asyncio.create_task(self._wake())
 
@@ -90,16 +90,16 @@ class HandleProvider:
                 response.cancel()
                 raise
         except Exception as error:  # noqa: BLE001
-            if self._told_why is not type(error):  # said once, and not with every request that would wake it
+            if self._logged_failure is not type(error):  # logged once, not for every request
                 logger.warning(
                     "provider '%s' did not scale up: %s", self._id, self._translated(error).message
                 )
-            self._told_why = type(error)
+            self._logged_failure = type(error)
         else:
-            self._told_why = None
+            self._logged_failure = None
 
     async def aclose(self) -> None:
-        """Wait for nothing any more; the connections are the deployment's."""
+        """Cancel a pending wake-up; the connections belong to the deployment."""
         if self._waking is not None:
             self._waking.cancel()
             await asyncio.gather(self._waking, return_exceptions=True)
@@ -112,7 +112,7 @@ class HandleProvider:
                     call.timeout_s + GRACE_S, Timeout.WHOLE, response
                 )
             except BaseException:
-                response.cancel()  # nobody waits for it any more; nor shall the replica, or the upstream
+                response.cancel()  # the caller is gone: stop the replica and the upstream too
                 raise
         except Exception as error:  # noqa: BLE001
             return self._translated(error, call.request_id)
@@ -120,11 +120,11 @@ class HandleProvider:
 
     def _translated(self, error: Exception, request_id: str = "") -> UpstreamError:
         """
-        Say in the gateway's words what Ray itself can do to us.
+        Return the upstream error for an exception of a handle's call.
 
-        A replica that is gone has answered nobody, and another may; where there is no deployment, nothing was
-        sent. Whatever is not Ray's own is an exception of our code, here or in the replica: a request that
-        cannot be sent over, an answer that cannot be read back, a bug.
+        If the replica is gone, another one may answer; without a deployment nothing was sent. An exception
+        that is not Ray's own comes from our code, here or in the replica: a request that cannot be
+        serialized, an answer that cannot be deserialized, a bug.
         """
         match error:
             case OutOfTime():
@@ -147,6 +147,6 @@ class HandleProvider:
 
 
 def _replica_of(error: Exception) -> str | None:
-    """The replica that is gone, by the name of its actor; None where Ray does not tell."""
+    """Return the id of the actor that is gone; None if Ray does not report it."""
     cause = error.cause if isinstance(error, RayTaskError) else error
     return cause.actor_id if isinstance(cause, RayActorError) else None

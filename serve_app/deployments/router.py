@@ -1,4 +1,4 @@
-"""The router: the ingress deployment, where HTTP and calls through handles meet the gateway."""
+"""The router: the ingress deployment, which passes HTTP and handle calls to the gateway."""
 
 import asyncio
 import logging
@@ -58,9 +58,9 @@ log = logging.getLogger("sekha.router")
 @serve.ingress()
 class RouterDeployment:
     """
-    A place for a gateway to run.
+    The deployment of a gateway.
 
-    `handles` are the provider deployments by provider id, of those that have one (see `transports.py`).
+    `handles` are the handles of provider deployments by provider id, if they have one (`transports.py`).
     """
 
     def __init__(self, settings: Settings, handles: Mapping[str, Any]) -> None:
@@ -72,7 +72,7 @@ class RouterDeployment:
             p.id: TRANSPORTS[p.transport].reach(p, handles.get(p.id), clock, endpoint_policy)
             for p in settings.llm_providers
         }
-        name = uuid4().hex  # of this life of a router, and of its journal
+        name = uuid4().hex  # of this router process and its journal
         control, journals = _connected(settings)
         journal = _journal(journals, name, settings.storage.on_unavailable)
         self._control = ControlCache(name, settings, control, clock, prices_of(settings, os.environ), journal)
@@ -84,7 +84,7 @@ class RouterDeployment:
         self._providers = providers
 
     async def __serve_build_asgi_app__(self) -> ASGIApp:
-        """Serve calls this once, on the replica's loop: say hello to the control actor, begin to look."""
+        """Connect to the control plane, start health checks, and return the ASGI app; Serve calls it once."""
         await self._control.start()
         self._running.health_monitor.start()
         self._running.health_monitor.watch(self._control.breakers, self._free)
@@ -95,7 +95,7 @@ class RouterDeployment:
     async def chat(
         self, body: bytes, request_id: str, timeout_s: float | None = None, tenant: str = NOBODY
     ) -> bytes | GatewayError:
-        """A chat completion for a caller within the cluster; errors come as values."""
+        """Return a chat completion for a caller within the cluster; errors are returned as values."""
         try:
             content = OPENAI_CHAT.parse(body)
             return await self._answer(
@@ -107,7 +107,7 @@ class RouterDeployment:
     async def embed(
         self, body: bytes, request_id: str, timeout_s: float | None = None, tenant: str = NOBODY
     ) -> bytes | GatewayError:
-        """Vectors for a caller within the cluster; errors come as values."""
+        """Return embeddings for a caller within the cluster; errors are returned as values."""
         try:
             request = GatewayRequest(
                 request_id,
@@ -129,7 +129,7 @@ class RouterDeployment:
         tenant: str = NOBODY,
         on_failure: OnStreamFailure | None = None,
     ) -> AsyncIterator[bytes | GatewayError]:
-        """Blocks of SSE frames for a caller within the cluster; an error, if there is one, comes last."""
+        """Yield blocks of SSE frames for a caller within the cluster; an error, if any, comes last."""
         try:
             content, caller = OPENAI_CHAT.parse(body), self._caller(tenant)
             request = GatewayRequest(
@@ -139,38 +139,38 @@ class RouterDeployment:
         except GatewayError as error:
             yield error
             return
-        untold = self._running.settings.routing.metadata
+        lacks_metadata = self._running.settings.routing.metadata
         async with aclosing(stream):
             async for item in stream:
-                if isinstance(item, bytes) and untold and stream.routed:
+                if isinstance(item, bytes) and lacks_metadata and stream.routed:
                     item = OPENAI_CHAT.first_block(item, {METADATA: metadata(stream.routed)})
-                    untold = False
+                    lacks_metadata = False
                 if not isinstance(item, StreamEnd):
                     yield item
 
     async def _answer(self, request: GatewayRequest) -> bytes:
-        """The answer, with a word about who gave it and what it cost, as over HTTP."""
+        """Return the answer with its routing metadata, as over HTTP."""
         response = await self._running.gateway.answer(request)
         if not self._running.settings.routing.metadata:
             return response.body
         return request.format.response(response.body, {METADATA: metadata(response.routed)})
 
     def _caller(self, tenant: str) -> Caller:
-        """Who calls through a handle is within the cluster's trust, and says itself who pays."""
+        """Return the caller of a handle call: it is trusted, and names the tenant that pays."""
         runtime_config = self._control.runtime_config
         if not runtime_config.has_tenant(tenant):
             raise Forbidden(f"There is no tenant '{tenant}'")
         return runtime_config.caller("handle", tenant)
 
     async def check_health(self) -> None:
-        """Serve asks now and then; a router that answers and reports is well, whatever its providers do."""
+        """Raise if a task of the router has failed; Serve then replaces it. Providers do not matter here."""
         self._control.check()
         self._running.health_monitor.check()
         if self._journal_recovery is not None:
             self._journal_recovery.check()
 
     async def __del__(self) -> None:
-        """Serve awaits this when it retires a replica, started or not: report what is not reported yet."""
+        """Send the last reports and stop; Serve awaits this when it retires a replica, started or not."""
         if not hasattr(self, "_providers"):
             return
         await self._running.health_monitor.stop()
@@ -181,7 +181,7 @@ class RouterDeployment:
 
 
 def _journal(folder: Path | None, name: str, on_unavailable: OnUnavailable) -> JournalPort:
-    """A journal on disk; where the disk refuses it and requests go on all the same, one in memory."""
+    """Return a journal on disk; one in memory if the disk fails and `on_unavailable` allows requests."""
     if folder is None:
         return MemoryJournal(name)
     try:
@@ -195,9 +195,9 @@ def _journal(folder: Path | None, name: str, on_unavailable: OnUnavailable) -> J
 
 def _connected(settings: Settings) -> tuple[Control, Path | None]:
     """
-    The way to the authority, and the folder of this machine's journals.
+    Return the client of the control plane, and the folder of this machine's journals.
 
-    In local testing mode the authority is in this process, and nothing outlives it: there is no folder.
+    In local testing mode the control plane is in this process and keeps nothing: the folder is None.
     """
     try:
         context = serve.get_replica_context()

@@ -1,8 +1,8 @@
 """
-How a router reaches a provider: one object for each value of `transport`.
+Transports between router and provider: one object for each value of `transport`.
 
     handle   a deployment of its own, called through its handle; Serve keeps a queue for it
-    inline   an object within the router's process; the router counts what is under way
+    inline   an object within the router's process; the router counts the requests in flight
 
 A further transport is a member of `Transport`, which says whether there are replicas, and an object here.
 """
@@ -28,7 +28,7 @@ from serve_app.providers.factory import build_provider
 
 
 class ProviderTransport(Protocol):
-    """How providers of one transport are deployed and reached."""
+    """The deployment of providers, and the calls to them, over one transport."""
 
     def deploy(self, config: ProviderConfig, settings: Settings) -> Application | None:
         """Return the deployment of a provider, for the graph; None: it has none."""
@@ -39,7 +39,7 @@ class ProviderTransport(Protocol):
         """
         Return the provider as the router calls it.
 
-        `handle` is that of its deployment, if it has one; `endpoints` says which addresses may be called.
+        `handle` is that of its deployment, if any; `endpoints` is the policy of callable addresses.
         """
 
 
@@ -79,7 +79,7 @@ TRANSPORTS: Mapping[Transport, ProviderTransport] = {
 
 
 def refuse_without_extras(settings: Settings) -> None:
-    """Raise ConfigError where a model is to be hosted, and what that takes is not installed here."""
+    """Raise ConfigError if a model is to be hosted and the extra for it is not installed."""
     for provider in settings.llm_providers:
         if provider.local is not None:
             _builder_for(provider)
@@ -97,7 +97,7 @@ def _builder_for(
     config: ProviderConfig,
 ) -> Callable[[ProviderConfig, LocalModelConfig, Settings], Application]:
     try:
-        # Imported here, because it takes seconds and is an extra that most gateways do without.
+        # Imported here, because the import takes seconds and vLLM is an optional extra.
         from serve_app.deployments.local_model import local_model
     except ImportError as error:
         raise ConfigError(

@@ -1,5 +1,5 @@
 """
-How a gateway is put together: the one place, for the router, for a gateway within a process, and for tests.
+The assembly of a gateway, for the router, for embedded gateways and for tests.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,14 +35,14 @@ def wire(
     Args:
         settings: the configuration.
         providers: by id, one for each that is configured.
-        control: this router's view of the control plane; whoever made it starts and stops it.
-        clock: gives the time.
-        rng: gives the chance.
-        listeners: hear what the metrics and the log hear.
-        middlewares: stand around every request, within those of the configuration.
+        control: this router's view of the control plane; its maker starts and stops it.
+        clock: the source of time.
+        rng: the source of randomness.
+        listeners: receive the events that the metrics and the log receive.
+        middlewares: wrap every request, inside those of the configuration.
 
     Raises:
-        ConfigError: a middleware or a strategy of the configuration cannot be imported or made.
+        ConfigError: a middleware or strategy of the configuration cannot be imported or created.
     """
     # Not above: an import connects nothing.
     from serve_app.providers.address_policy import EndpointPolicy

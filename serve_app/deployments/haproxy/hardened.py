@@ -1,10 +1,9 @@
 """
-The HAProxy configuration that Ray Serve generates, edited so that callers cannot hurt one another.
+The HAProxy configuration that Ray Serve generates, edited so that callers cannot harm one another.
 
-Serve's template has no switch for what is changed here: any local user may command the admin socket, a
-request may take forever to arrive, and the statistics share the connections of the front door. Each change
-names the line that it expects. A line that nobody has looked at is refused: a directive that a newer Ray adds
-might undo what is done here.
+Serve's template has no options for these changes: by default any local user may command the admin socket, a
+request may take forever to arrive, and the statistics share the frontend's connections. Each change names the
+line that it expects. An unknown directive is an error: one that a newer Ray adds might undo a change.
 """
 
 import re
@@ -16,9 +15,9 @@ from typing import TypeVar
 EDITED = "# Edited by Sekha (serve_app/deployments/haproxy/hardened.py)."
 HEAD_WITHIN_S = 10  # from the first byte of a request's head to its last
 CLIENT_SILENT_S = 60  # between two reads of a body, or two writes of an answer; an answer may take longer
-SERVES_TIMEOUT_S = 3600  # what Serve writes when nobody has configured another
+SERVES_TIMEOUT_S = 3600  # what Serve writes by default
 RESERVED_FILES = 256  # of HAProxy itself: sockets, health checks, logs, idle connections to replicas
-FILES_FOR_TWO = 5  # connections, by HAProxy's own reckoning: four sockets, and half a pipe each
+FILES_FOR_TWO = 5  # connections, as HAProxy counts: four sockets, and half a pipe each
 
 _SOCKET = re.compile(r"stats socket (\S+) mode 666 level admin expose-fd listeners")
 _DROPPED = ("frontend prometheus", "listen stats")  # `/metrics` of the gateway has the numbers
@@ -71,17 +70,17 @@ def hardened(
     text: str, open_files: int, client_silent_s: int | None = None, address: str | None = None
 ) -> str:
     """
-    Return the configuration, edited; one that was edited before, as it is.
+    Return the edited configuration; one that was edited before is returned unchanged.
 
     Args:
         text: what Serve wrote.
         open_files: how many files HAProxy may open; its connections are as many as these allow, at most what
             Serve asks for.
         client_silent_s: the operator's `timeout client`; by default `CLIENT_SILENT_S`.
-        address: where callers are let in, instead of where Serve and its replicas listen.
+        address: where callers connect, instead of where Serve and its replicas listen.
 
     Raises:
-        UnknownTemplate: a line is missing, or there is one that nobody has looked at.
+        UnknownTemplate: an expected line is missing, or there is an unknown directive.
     """
     if text.startswith(EDITED):
         return text
@@ -142,10 +141,10 @@ def _refuse_unknown_directives(sections: Iterable[_Section]) -> None:
 def _close_the_socket_and_share_connections(top: _Section, doors: int, open_files: int) -> int:
     """Edit `global`; return how many connections each front door may have."""
     number = _line_of(top, "maxconn")
-    wanted = top.lines[number].split()[1]
-    if not wanted.isdigit():
-        raise UnknownTemplate(f"its maxconn is not a number: '{wanted}'")
-    each = min(int(wanted), 2 * (open_files - RESERVED_FILES) // (FILES_FOR_TWO * doors))
+    configured = top.lines[number].split()[1]
+    if not configured.isdigit():
+        raise UnknownTemplate(f"its maxconn is not a number: '{configured}'")
+    each = min(int(configured), 2 * (open_files - RESERVED_FILES) // (FILES_FOR_TWO * doors))
     if each < 1:
         raise UnknownTemplate(f"{open_files} open files are too few for it; raise the limit (ulimit -n)")
     top.lines[number] = f"    maxconn {each * doors}"

@@ -38,7 +38,7 @@ def main() -> NoReturn:
 
 def edit(file: Path, environ: Mapping[str, str]) -> None:
     """
-    Replace the configuration by its edited form, for its owner alone, and the folders it names likewise.
+    Replace the configuration by its edited form, readable by its owner alone, and restrict its folders too.
 
     Raises OSError, and UnknownTemplate with the file and the way out.
     """
