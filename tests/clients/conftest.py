@@ -29,6 +29,7 @@ _NEEDS = {
     "test_anthropic.py": find_spec("langchain_anthropic") is not None,
     "test_openai_responses.py": find_spec("langchain_anthropic") is not None,
     "test_frameworks.py": find_spec("langchain_anthropic") is not None,
+    "test_langchain_standard.py": find_spec("langchain_anthropic") is not None,
     "test_node.py": (NODE / "node_modules").is_dir(),
     "test_agents.py": AGENTS.is_dir(),
 }
@@ -41,7 +42,7 @@ CHAT, CLAUDE, GPT = "chat-model", "claude-opus-4-6", "gpt-5.4"
 
 
 @pytest.fixture(scope="session")
-def model() -> Iterator[ScriptedModel]:
+def upstream() -> Iterator[ScriptedModel]:
     """The upstream."""
     with ScriptedModel() as running:
         yield running
@@ -50,18 +51,18 @@ def model() -> Iterator[ScriptedModel]:
 @pytest.fixture(autouse=True)
 def forgotten(request: pytest.FixtureRequest) -> None:
     """No test meets what another one has asked."""
-    if "model" in request.fixturenames:
-        upstream: ScriptedModel = request.getfixturevalue("model")
+    if "upstream" in request.fixturenames:
+        upstream: ScriptedModel = request.getfixturevalue("upstream")
         upstream.requests.clear()
         upstream.turns = ()
 
 
 @pytest.fixture(scope="session")
-def gateway(model: ScriptedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def gateway(upstream: ScriptedModel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a gateway that asks for a key."""
     folder = tmp_path_factory.mktemp("gateway")
     config = folder / "gateway.yaml"
-    config.write_text(json.dumps(_configuration(model.url)), encoding="utf-8")
+    config.write_text(json.dumps(_configuration(upstream.url)), encoding="utf-8")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -3,14 +3,16 @@ An upstream that plays a model, in three formats: chat completions, Anthropic Me
 
 What it says depends on the request alone:
 
-    a tool that was not called yet   a call of it, as `turns` has it, or with `{"city": "Paris"}`
+    a tool that was not called yet   a call of it, as `turns` has it, or with what its schema asks for
     a result of a tool               the next call of `turns`, or a sentence that repeats the result
-    a format that asks for JSON      {"city": "Paris"}
+    a format that asks for JSON      what its schema asks for: 3 for a number, "Paris" for a text, or the
+                                     last word of the request that is not in Latin letters
     thinking (Messages)              a thought with a signature, and then the text
     anything else                    "Hello from MODEL"
 """
 
 import json
+import re
 import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,6 +20,8 @@ from typing import Any, NamedTuple
 from aiohttp import web
 
 SIGNATURE = "c2lnbmVk"
+
+_FOREIGN = re.compile(r"[^\x00-\x7f]+")
 
 
 class Call(NamedTuple):
@@ -85,16 +89,29 @@ class ScriptedModel:
     async def _models(self, request: web.Request) -> web.Response:
         return web.json_response({"data": [{"id": "m"}]})
 
-    def _say(self, model: str, tools: list[str], results: list[str], wants_json: bool, thinks: bool) -> Said:
+    def _say(
+        self,
+        body: dict[str, Any],
+        tools: dict[str, Any],
+        results: list[str],
+        schema: Any,
+        thinks: bool = False,
+    ) -> Said:
+        model = body["model"]
+        foreign = _FOREIGN.findall(json.dumps(body, ensure_ascii=False))
+        word = foreign[-1] if foreign else "Paris"
         thought = "Let me think." if thinks else ""
         turns = [turn for turn in self.turns if turn.name in tools]
         if not self.turns and tools and not results:
-            return Said(thought, call=Call(tools[0], {"city": "Paris"}))
+            name = next(iter(tools))
+            return Said(thought, call=Call(name, example_of(tools[name], word)))
         if len(results) < len(turns):
             return Said(thought, call=turns[len(results)])
         if results:
             return Said(thought, text=f"It says: {results[-1][:200]}")
-        return Said(thought, text='{"city": "Paris"}' if wants_json else f"Hello from {model}")
+        return Said(
+            thought, text=f"Hello from {model}" if schema is None else json.dumps(example_of(schema, word))
+        )
 
     # --- chat completions -------------------------------------------------------------------------------
 
@@ -102,9 +119,10 @@ class ScriptedModel:
         body = await request.json()
         self.requests.append((request.path, body))
         results = [_text(m["content"]) for m in body["messages"] if m["role"] == "tool"]
-        tools = [tool["function"]["name"] for tool in body.get("tools", ()) if "function" in tool]
-        wants_json = body.get("response_format", {}).get("type") in ("json_schema", "json_object")
-        said = self._say(body["model"], tools, results, wants_json, False)
+        functions = [tool["function"] for tool in body.get("tools", ()) if "function" in tool]
+        tools = {function["name"]: function.get("parameters") for function in functions}
+        schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
+        said = self._say(body, tools, results, schema)
         head = {"id": f"chatcmpl-{len(self.requests)}", "created": 1, "model": body["model"]}
         delta: dict[str, Any] = {"role": "assistant", "content": said.text or None}
         if said.call:
@@ -140,10 +158,11 @@ class ScriptedModel:
             for block in message["content"]
         ]
         results = [_text(b.get("content")) for b in blocks if b.get("type") == "tool_result"]
-        tools = [tool["name"] for tool in body.get("tools", ()) if "input_schema" in tool]
-        wants_json = "format" in body.get("output_config", {})
+        offered = [tool for tool in body.get("tools", ()) if "input_schema" in tool]
+        tools = {tool["name"]: tool["input_schema"] for tool in offered}
+        schema = body.get("output_config", {}).get("format", {}).get("schema")
         thinks = body.get("thinking", {}).get("type") in ("enabled", "adaptive")
-        said = self._say(body["model"], tools, results, wants_json, thinks)
+        said = self._say(body, tools, results, schema, thinks)
         content: list[dict[str, Any]] = []
         if said.thought:
             content.append({"type": "thinking", "thinking": said.thought, "signature": SIGNATURE})
@@ -175,9 +194,10 @@ class ScriptedModel:
         self.requests.append((request.path, body))
         items = body["input"] if isinstance(body["input"], list) else []
         results = [_text(i["output"]) for i in items if i.get("type") == "function_call_output"]
-        tools = [tool["name"] for tool in body.get("tools", ()) if tool["type"] == "function"]
-        wants_json = body.get("text", {}).get("format", {}).get("type") in ("json_schema", "json_object")
-        said = self._say(body["model"], tools, results, wants_json, False)
+        offered = [tool for tool in body.get("tools", ()) if tool["type"] == "function"]
+        tools = {tool["name"]: tool.get("parameters") for tool in offered}
+        schema = body.get("text", {}).get("format", {}).get("schema")
+        said = self._say(body, tools, results, schema)
         number = len(self.requests)
         if said.call:
             item: dict[str, Any] = {
@@ -194,6 +214,7 @@ class ScriptedModel:
             "id": f"resp_{number}", "object": "response", "created_at": 1, "status": "completed",
             "model": body["model"], "output": [item], "error": None, "incomplete_details": None,
             "parallel_tool_calls": True, "tool_choice": "auto", "tools": body.get("tools", []),
+            "text": body.get("text", {"format": {"type": "text"}}),
             "usage": {
                 "input_tokens": 20, "output_tokens": 5, "total_tokens": 25,
                 "input_tokens_details": {"cached_tokens": 0},
@@ -211,6 +232,32 @@ class ScriptedModel:
         ]
         numbered = [{**event, "sequence_number": at} for at, event in enumerate(events)]
         return await _streamed(request, [(event["type"], json.dumps(event)) for event in numbered])
+
+
+def example_of(schema: Any, word: str = "Paris", definitions: Any = None) -> Any:
+    """Return a value that a JSON schema describes, as far as clients write them; `word` is every text."""
+    schema = schema if isinstance(schema, dict) else {}
+    definitions = definitions or schema.get("$defs") or schema.get("definitions") or {}
+    if "$ref" in schema:
+        return example_of(definitions.get(schema["$ref"].rsplit("/", 1)[-1]), word, definitions)
+    for name in ("anyOf", "oneOf", "allOf"):
+        if schema.get(name):
+            return example_of(schema[name][0], word, definitions)
+    if "const" in schema or schema.get("enum"):
+        return schema.get("const", (schema.get("enum") or [None])[0])
+    kind = schema.get("type")
+    match kind[0] if isinstance(kind, list) else kind:
+        case "string":
+            return word
+        case "integer" | "number":
+            return 3
+        case "boolean":
+            return True
+        case "array":
+            return [example_of(schema.get("items"), word, definitions)]
+        case _:
+            members = schema.get("properties") or {}
+            return {name: example_of(member, word, definitions) for name, member in members.items()}
 
 
 def _block_events(index: int, block: dict[str, Any]) -> list[dict[str, Any]]:

@@ -59,11 +59,11 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("name", [CLAUDE, CHAT, GPT])
 def test_claude_code_reads_and_edits_a_file(
-    gateway: str, model: ScriptedModel, name: str, folder: Path, tmp_path: Path
+    gateway: str, upstream: ScriptedModel, name: str, folder: Path, tmp_path: Path
 ) -> None:
     path = str(folder / "hello.txt")
     edit = {"file_path": path, "old_string": "hello", "new_string": "goodbye"}
-    model.turns = [Call("Read", {"file_path": path}), Call("Edit", edit)]
+    upstream.turns = [Call("Read", {"file_path": path}), Call("Edit", edit)]
     environ = environment(
         tmp_path,
         ANTHROPIC_BASE_URL=gateway,
@@ -78,16 +78,16 @@ def test_claude_code_reads_and_edits_a_file(
     assert (folder / "hello.txt").read_text(encoding="utf-8") == "goodbye world\n"
     assert "It says: " in said
     wanted = "/v1/messages" if name == CLAUDE else "/v1/chat/completions"
-    assert {asked for asked, _ in model.requests} == {wanted}
-    assert all(body["stream"] for _, body in model.requests)
+    assert {asked for asked, _ in upstream.requests} == {wanted}
+    assert all(body["stream"] for _, body in upstream.requests)
 
 
 @pytest.mark.parametrize("name", [GPT, CHAT, CLAUDE])
 def test_codex_edits_a_file(
-    gateway: str, model: ScriptedModel, name: str, folder: Path, tmp_path: Path
+    gateway: str, upstream: ScriptedModel, name: str, folder: Path, tmp_path: Path
 ) -> None:
     command = "sed -i s/hello/goodbye/ hello.txt"
-    model.turns = [Call("exec_command", {"cmd": command})]
+    upstream.turns = [Call("exec_command", {"cmd": command})]
     home = tmp_path / ".codex"
     home.mkdir()
     (home / "config.toml").write_text(CODEX.format(model=name, gateway=gateway), encoding="utf-8")
@@ -101,4 +101,4 @@ def test_codex_edits_a_file(
     assert (folder / "hello.txt").read_text(encoding="utf-8") == "goodbye world\n"
     assert "It says: " in said
     wanted = {GPT: "/v1/responses", CHAT: "/v1/chat/completions", CLAUDE: "/v1/messages"}
-    assert {asked for asked, _ in model.requests} == {wanted[name]}
+    assert {asked for asked, _ in upstream.requests} == {wanted[name]}

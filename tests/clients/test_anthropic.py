@@ -87,7 +87,7 @@ def test_thoughts_keep_their_signature(client: anthropic.Anthropic, streamed: bo
     assert (message.content[0].type, message.content[0].signature) == ("thinking", SIGNATURE)
 
 
-def test_what_the_gateway_does_not_know_passes(client: anthropic.Anthropic, model: ScriptedModel) -> None:
+def test_what_the_gateway_does_not_know_passes(client: anthropic.Anthropic, upstream: ScriptedModel) -> None:
     client.messages.create(
         model=CLAUDE,
         max_tokens=100,
@@ -96,7 +96,7 @@ def test_what_the_gateway_does_not_know_passes(client: anthropic.Anthropic, mode
         extra_headers={"anthropic-beta": "brand-new-2026-11-01"},
     )
 
-    [(path, body)] = model.requests
+    [(path, body)] = upstream.requests
     assert path == "/v1/messages"
     assert body["brand_new"] == {"a": 1}
 

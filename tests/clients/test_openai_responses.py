@@ -80,10 +80,10 @@ def test_an_answer_is_parsed_into_a_class(client: openai.OpenAI, name: str) -> N
     assert response.output_parsed == Place(city="Paris")
 
 
-def test_the_upstream_is_asked_to_store_nothing(client: openai.OpenAI, model: ScriptedModel) -> None:
+def test_the_upstream_is_asked_to_store_nothing(client: openai.OpenAI, upstream: ScriptedModel) -> None:
     client.responses.create(model=GPT, input="hi")
 
-    [(path, body)] = model.requests
+    [(path, body)] = upstream.requests
     assert (path, body["store"]) == ("/v1/responses", False)
 
 
