@@ -21,8 +21,8 @@ from serve_app.gateway.executor import Executor
 from serve_app.gateway.middleware import Middleware, chain
 from serve_app.gateway.model_access import ModelAccess
 from serve_app.gateway.own_answers import OwnAnswers
-from serve_app.gateway.permit import RequestPermit, obtain_permit
 from serve_app.gateway.planner import Planner
+from serve_app.gateway.rate_permit import RequestPermit, obtain_permit
 from serve_app.gateway.recorder import Recorder
 from serve_app.gateway.request import GatewayRequest, Operation
 from serve_app.gateway.request_context import RequestContext

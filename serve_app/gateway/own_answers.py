@@ -13,7 +13,7 @@ from serve_app.control.cache import ControlCache
 from serve_app.errors import GatewayError
 from serve_app.events import RequestServed
 from serve_app.gateway.middleware import CallNext
-from serve_app.gateway.permit import RequestPermit
+from serve_app.gateway.rate_permit import RequestPermit
 from serve_app.gateway.recorder import Recorder
 from serve_app.gateway.request import GatewayRequest
 from serve_app.gateway.response import Items, Response, ResponseStream

@@ -20,7 +20,7 @@ from serve_app.clock import Clock
 from serve_app.config.settings import Settings
 from serve_app.control.cache import ControlCache
 from serve_app.gateway.charging import AttemptCharge, RequestCharges
-from serve_app.gateway.permit import RequestPermit
+from serve_app.gateway.rate_permit import RequestPermit
 from serve_app.gateway.request import GatewayRequest
 from serve_app.ledger.entry import EntryOutcome
 from serve_app.limits.client import Reservation
