@@ -1,1 +1,1 @@
-"""Who we call: adapters from one protocol of ours to the upstreams'."""
+"""Providers: adapters from one protocol of the gateway to the APIs of upstreams."""

@@ -1,9 +1,8 @@
 """
-Which addresses connections to upstreams may lead to.
+The addresses that connections to upstreams may use.
 
-A name that was harmless when an operator set it may lead to a cloud's metadata service a minute later. So the
-address itself is looked at, where its socket is made and after the last look into the DNS. A connection that
-is used again costs nothing.
+A host name that was harmless when an operator set it may resolve to a cloud's metadata service a minute
+later. So the resolved address is checked when its socket is created. A reused connection costs nothing.
 """
 
 import socket
@@ -22,9 +21,9 @@ AddressInfo = tuple[Any, Any, int, str, Any]
 
 class AddressRefused(OSError):
     """
-    A connection was about to lead to an address that the gateway calls nobody at.
+    A connection would have used an address that the gateway does not call.
 
-    Its text is about the kind of address, so that it can be told; the address is for the log alone.
+    The text names the kind of address and may be shown to callers; `address` is for the log alone.
     """
 
     def __init__(self, why: str, address: Address) -> None:
@@ -36,11 +35,15 @@ class AddressRefused(OSError):
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
     """
-    Which addresses connections may lead to.
+    The addresses that connections may use.
 
-    As it stands, what a name in the operator's file may lead to: anything but link-local addresses, metadata
-    services and what is no host's. `written` are addresses that the file spells out, which are never refused.
-    `own_ports` are the gateway's own, on this machine.
+    The defaults are for names in the operator's file: anything but link-local addresses, metadata services
+    and addresses that belong to no host.
+
+    Fields:
+        written: addresses that the file spells out, which are never refused.
+        allow_private: whether private addresses may be called.
+        own_ports: the gateway's own ports, on this machine.
     """
 
     written: frozenset[Address] = frozenset()
@@ -49,11 +52,11 @@ class AddressPolicy:
 
     @classmethod
     def of_file(cls, *urls: str | None) -> Self:
-        """Return what these addresses of the operator's file may lead to."""
+        """Return the policy for these URLs of the operator's file."""
         return cls(frozenset(spelt for url in urls if url and (spelt := _spelt_by(url)) is not None))
 
     def why_not(self, address: Address, port: int) -> str | None:
-        """Return why the gateway connects to nobody there; None where it may."""
+        """Return why the gateway must not connect to this address; None if it may."""
         if address in self.written:
             return None
         if why := refused_address(address, allow_private=self.allow_private):
@@ -65,7 +68,7 @@ class AddressPolicy:
         return None
 
     def check(self, info: AddressInfo) -> None:
-        """Raise AddressRefused for an address that a socket is about to be made for."""
+        """Raise AddressRefused unless a socket may be created for this address."""
         host, port, *_ = info[4]
         address = ip_address(host)
         if why := self.why_not(address, port):
@@ -79,16 +82,17 @@ class AddressPolicy:
 
 
 DEFAULT_ADDRESS_POLICY = AddressPolicy()
-"""What holds where nobody said more."""
+"""The policy where none is configured."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointPolicy:
     """
-    What holds for calls that go elsewhere than where their provider is configured.
+    The policy for calls to another address than the one configured for their provider.
 
-    `address_policy` is for endpoints set at run time. `written` is the endpoint of the operator's file,
-    which is trusted as a `base_url` is.
+    Fields:
+        written: the endpoint in the operator's file, which is trusted as a `base_url` is.
+        address_policy: for endpoints set at run time.
     """
 
     written: str | None = None
@@ -96,13 +100,13 @@ class EndpointPolicy:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return what the configuration allows."""
+        """Return the policy of a configuration."""
         backends = settings.backends
         run_time = AddressPolicy(allow_private=backends.allow_private, own_ports=frozenset({settings.port}))
         return cls(backends.api_base, run_time)
 
     def address_policy_for(self, api_base: str) -> AddressPolicy:
-        """Return where calls to this address may lead."""
+        """Return the address policy for calls to this URL."""
         return AddressPolicy.of_file(api_base) if api_base == self.written else self.address_policy
 
 
@@ -110,7 +114,7 @@ DEFAULT_ENDPOINT_POLICY = EndpointPolicy()
 
 
 def refused_address_in(error: BaseException | None) -> AddressRefused | None:
-    """Return the refused address that an error of an HTTP client came from, if one is what it came from."""
+    """Return the refused address that caused an HTTP client's error; None if there was none."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
         if isinstance(error, AddressRefused):
@@ -121,7 +125,7 @@ def refused_address_in(error: BaseException | None) -> AddressRefused | None:
 
 
 def _spelt_by(url: str) -> Address | None:
-    """The address that the host of a URL spells; None for a name, and for what is neither."""
+    """Return the IP address that is the host of a URL; None for a name or anything else."""
     try:
         return literal_address(urlsplit(url).hostname or "")
     except ValueError:
@@ -129,7 +133,7 @@ def _spelt_by(url: str) -> Address | None:
 
 
 def _is_of_this_machine(address: Address) -> bool:
-    """Whether packets to it would come from it; nothing is sent."""
+    """Return whether packets to the address would be sent from it; nothing is sent."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     towards: Sequence[Any] = (str(address), 9)
     try:

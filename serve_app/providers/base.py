@@ -1,11 +1,10 @@
 """
-What the gateway asks of a provider.
+The interface of a provider.
 
-Three verbs, and failures as values: a raised exception would reach the caller of a Ray handle wrapped in a
-remote traceback, and Serve would log it as a crash. An unexpected exception is a bug and
-may be raised; an `UpstreamError` is a fact and is returned.
+Failures of an upstream are returned as `UpstreamError` values: a raised exception would reach the caller of a
+Ray handle wrapped in a remote traceback, and Serve would log it as a crash. Only bugs raise.
 
-A stream of chat is, in this order:
+A chat stream yields, in this order:
 
     StreamHead                        the upstream accepted; or an UpstreamError instead, and nothing more
     bytes, bytes, …                   blocks of whole SSE frames in the call's format; of OpenAI's chat
@@ -30,18 +29,21 @@ class Call(NamedTuple):
     """
     One attempt at one target.
 
-    `body` is JSON in `format`, which is one that the provider's vendor says it speaks; the provider puts
-    `model` in it. `timeout_s` bounds the whole attempt, of a stream until its first token; `first_byte_s`
-    bounds the wait for the head of the answer, `idle_s` every silence of a stream after its first token.
-    `wants_usage`: the caller of a stream asked to see the usage chunk. `api_base` is where to ask instead of
-    the configured address: an operator has moved the upstream, and the configured key is not for whoever is
-    there.
-
-    `headers` are those of the caller's that belong to the format, as the version that the caller speaks.
-
-    `output_tokens` is how many tokens one answer may have, which the provider writes into the request under
-    the one name that its upstream takes; None: as the body says. `limits_tools`: tools that the
-    vendor runs get their default bound where the caller has set none.
+    Fields:
+        model: the model id, which the provider writes into the body.
+        body: JSON in `format`.
+        timeout_s: bounds the whole attempt; of a stream, the time until its first token.
+        request_id: the request's id, for logs.
+        wants_usage: the caller of a stream asked for the usage chunk.
+        first_byte_s: bounds the wait for the head of the answer.
+        idle_s: bounds every pause of a stream after its first token.
+        api_base: replaces the configured address after an operator has moved the upstream; the configured
+            key is not sent there.
+        output_tokens: the bound of one answer's tokens, which the provider writes into the request under the
+            name that its upstream accepts; None: as the body has it.
+        limits_tools: tools that the vendor runs get their default bound if the caller has set none.
+        format: the format of the body, one that the provider's vendor accepts.
+        headers: the caller's headers that belong to the format, such as its version.
     """
 
     model: str
@@ -60,12 +62,15 @@ class Call(NamedTuple):
 
 class Answer(NamedTuple):
     """
-    A whole answer: `body` is JSON in the format of the call.
+    A whole answer.
 
-    `upstream_s` is the time from our request to the last byte of theirs; `usage` is estimated if it was not
-    told but could be counted, None if it could not, and then `output_chars` is how much text there is.
-    `machine_ms` is its share of a machine of one's own (`metered.py`), whoever counted the rest. `dropped`
-    are the caller's parameters that the upstream did not get as they were.
+    Fields:
+        body: JSON in the format of the call.
+        usage: as reported; counted here (and marked as estimated) if not reported; None if neither.
+        upstream_s: seconds from sending the request to the last byte of the answer.
+        output_chars: the length of the text, where `usage` is None.
+        machine_ms: its share of the time of a local machine (`metered.py`).
+        dropped: the caller's parameters that the upstream did not get as they were.
     """
 
     body: bytes
@@ -79,7 +84,7 @@ class Answer(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class StreamHead:
     """
-    The upstream accepted the request after `upstream_s` seconds; text may follow.
+    The beginning of a stream: the upstream accepted the request after `upstream_s` seconds.
 
     `dropped` as of a whole answer.
     """
@@ -91,10 +96,10 @@ class StreamHead:
 @dataclass(frozen=True, slots=True)
 class StreamEnd:
     """
-    The stream ended as it should.
+    The regular end of a stream.
 
-    `usage` and `machine_ms` as of a whole answer; `output_chars` is what was sent; `dropped_frames` could not
-    be read.
+    `usage` and `machine_ms` as of a whole answer; `output_chars` is the length of the text that was sent,
+    `dropped_frames` the number of frames that could not be read.
     """
 
     usage: Usage | None
@@ -108,7 +113,7 @@ StreamItem = StreamHead | bytes | StreamEnd | UpstreamError
 
 
 class HealthStatus(StrEnum):
-    """What is known of an upstream without a caller's request: nothing, where asking would cost tokens."""
+    """The health of an upstream; UNKNOWN where a check would cost tokens."""
 
     HEALTHY = "healthy"
     UNHEALTHY = "unhealthy"
@@ -127,41 +132,41 @@ class Health:
 
 
 class Provider(Protocol):
-    """Speaks to one upstream."""
+    """The client of one upstream."""
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
-        """One whole chat completion."""
+        """Return a whole chat completion."""
 
     def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
-        """A chat completion in pieces; closing the iterator closes the upstream connection."""
+        """Yield a streamed chat completion; closing the iterator closes the upstream connection."""
 
     async def embed(self, call: Call) -> Answer | UpstreamError:
-        """Vectors, as OpenAI's embedding list."""
+        """Return embeddings, as OpenAI's embedding list."""
 
     async def health(self) -> Health:
-        """Look at the upstream; no paid token is spent unless `paid_probes` allows it."""
+        """Check the upstream; no paid token is spent unless `paid_probes` allows it."""
 
     async def aclose(self) -> None:
-        """Let go of every connection."""
+        """Close every connection."""
 
 
 @runtime_checkable
 class Wakeable(Protocol):
-    """A provider whose machine may be asleep: a model that is hosted here and may shrink to no replica."""
+    """A provider whose machine may be off: a hosted model that may be scaled to zero."""
 
     def wake(self) -> None:
-        """Let a machine start where none is; returns at once."""
+        """Start a replica if there is none; return at once."""
 
 
 class ProviderFactory(Protocol):
-    """What an entry point of the group `sekha.providers` stands for: usually a class."""
+    """An entry point of the group `sekha.providers`: usually a class."""
 
     def __call__(self, config: ProviderConfig, api_key: str | None, clock: Clock) -> Provider:
         """
-        Make a provider, not yet connected. Called in the process that speaks to the upstream.
+        Make a provider, not yet connected. Called in the process that calls the upstream.
 
         Args:
             config: its section of the configuration; `config.options` is as the operator wrote it.
-            api_key: what `api_key` leads to; None: nothing is configured, or it leads nowhere.
-            clock: the time.
+            api_key: the resolved `api_key`; None: none is configured, or its variable is not set.
+            clock: the source of time.
         """

@@ -1,4 +1,4 @@
-"""The caller's request, made ready for one upstream, and what its answer says it used."""
+"""Request bodies for one upstream, and the usage and size of its answers."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -15,19 +15,19 @@ from serve_app.providers.base import Call
 from serve_app.providers.catalogue.dialect import Dialect
 from serve_app.providers.dialects import dialect_for
 
-# What is read here, and means the same to a vendor that has providers behind it.
+# Read here, and with the same meaning for a vendor that has providers behind it.
 _ALSO_THEIRS = frozenset({"allow_fallbacks", "require_parameters"})
 
 
 class Fitted(NamedTuple):
-    """A request in a vendor's dialect, and the caller's parameters that it does not carry as they were."""
+    """A request in a vendor's dialect, and the caller's parameters that were dropped or changed."""
 
     fields: dict[str, Any]
     dropped: tuple[str, ...] = ()
 
 
 def dialects_of(config: ProviderConfig) -> Callable[[str], Dialect]:
-    """The dialect of each model of a provider, looked up once for those that are configured."""
+    """Return a lookup of a provider's dialects by model id, cached for the configured models."""
     configured = {model.model_id: dialect_for(config, model.model_id) for model in config.models}
 
     def dialect(model_id: str) -> Dialect:
@@ -37,17 +37,17 @@ def dialects_of(config: ProviderConfig) -> Callable[[str], Dialect]:
 
 
 def fitted(call: Call, dialect: Dialect, keeps_provider: bool = False) -> Fitted:
-    """The caller's request as this family of models takes it."""
+    """Return the caller's request in the dialect of a model family."""
     fields = fields_of(call, keeps_provider)
     return Fitted(fields, dialect.fit(fields))
 
 
 def fields_of(call: Call, keeps_provider: bool = False) -> dict[str, Any]:
     """
-    The request as the caller wrote it, without what was meant for the gateway, and with our model.
+    Return the caller's fields, without those for the gateway, and with the call's model.
 
-    The one bound of an answer's tokens is the call's, because that is what was reserved. `keeps_provider`:
-    the upstream has a field `provider` itself, and gets what of it is not meant for us.
+    The bound of output tokens is the call's, because that was reserved. `keeps_provider`: the upstream has a
+    field `provider` itself, and gets the members of it that the gateway does not read.
     """
     fields: dict[str, Any] = loads(call.body)
     for hint in HINTS:
@@ -74,8 +74,8 @@ def ask_for_stream(fields: dict[str, Any], with_usage: bool = True) -> None:
     """
     Turn the request into one for a stream that ends with its usage.
 
-    Usage is asked for wherever it may be, because a stream that is not counted is not paid for. Without it
-    the gateway counts, and a caller who asked for the usage gets that count.
+    Usage is requested wherever the upstream allows it, so that the stream can be charged. Without it the
+    gateway counts the tokens, and a caller who asked for the usage gets that count.
     """
     given = fields.pop("stream_options", None)
     options = {**(given if isinstance(given, dict) else {}), "include_usage": True}
@@ -93,25 +93,25 @@ def ask_for_whole(fields: dict[str, Any]) -> None:
 
 
 def choices_in(fields: Mapping[str, Any]) -> int:
-    """How many answers the caller asked for (`n`)."""
+    """Return how many answers the caller asked for (`n`)."""
     n = fields.get("n")
     return n if isinstance(n, int) and n > 0 else 1
 
 
 def inputs_in(fields: Mapping[str, Any]) -> int:
-    """How many vectors the caller asked for: a text or a list of tokens is one, else one for each."""
+    """Return how many embeddings were asked for: one for a text or a list of tokens, else one per item."""
     given = fields.get("input")
     return len(given) if isinstance(given, list) and not all(isinstance(part, int) for part in given) else 1
 
 
 def usage_in(answer: dict[str, Any]) -> Usage | None:
-    """What a whole answer, or a chunk of one, says was used; None when it does not say."""
+    """Return the usage in a whole answer or a chunk; None if it reports none."""
     reported = answer.get("usage")
     return usage_of(reported, answer.get("service_tier")) if isinstance(reported, dict) else None
 
 
 def chars_in(answer: dict[str, Any]) -> int:
-    """How much text a whole chat completion holds, over all its choices."""
+    """Return the length of the text of a whole chat completion, over all choices."""
     messages = (choice.get("message") for choice in answer.get("choices", ()) if isinstance(choice, dict))
     texts = (message.get("content") for message in messages if isinstance(message, dict))
     return sum(len(text) for text in texts if isinstance(text, str))

@@ -1,4 +1,4 @@
-"""What an upstream has sent, by its first words: what it calls it is not always true."""
+"""The form of an upstream's body, detected from its first bytes: its content type is not always right."""
 
 from enum import StrEnum
 
@@ -16,7 +16,7 @@ class Form(StrEnum):
 
 
 def form_of(begun: bytes) -> Form:
-    """Return what this is the beginning of."""
+    """Return the form of a body that begins like this."""
     head = begun[:4096].removeprefix(_BOM).lstrip()
     if not head:
         return Form.UNTOLD if len(begun) < 4096 else Form.OTHER

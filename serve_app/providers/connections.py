@@ -1,4 +1,4 @@
-"""Connections to upstreams, which lead only where an address policy allows."""
+"""Connections to upstreams, restricted by an address policy."""
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -9,7 +9,7 @@ KEEPALIVE_S = 60.0  # how long an idle connection is kept for the next request
 
 
 class Pool:
-    """Connections under one address policy; the session opens when it is first asked for."""
+    """Connections under one address policy; the session opens at its first use."""
 
     def __init__(self, address_policy: AddressPolicy, resolver: AbstractResolver | None = None) -> None:
         self._address_policy = address_policy

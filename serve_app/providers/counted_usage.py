@@ -1,7 +1,7 @@
 """
-What an answer used, counted by ourselves because the upstream did not say.
+The usage of an answer, counted here because the upstream did not report it.
 
-Only where the model's tokenizer is known; elsewhere the router reckons it from lengths.
+Only where the model's tokenizer is known; otherwise the router estimates it from lengths.
 """
 
 import asyncio
@@ -34,12 +34,12 @@ class Said:
         self._beyond = 0
 
     def listen(self, chunk: Any, part: str = "delta") -> None:
-        """Keep what is said in a chunk; or in a whole answer, where the part is `message`."""
+        """Keep the text of a chunk; of a whole answer, where `part` is `message`."""
         choices = chunk.get("choices") if isinstance(chunk, dict) else None
         for choice in choices if isinstance(choices, list) else ():
             message = choice.get(part) if isinstance(choice, dict) else None
             if isinstance(message, dict) and len(message) == 1 and isinstance(message.get("content"), str):
-                self._keep(message["content"])  # one token of a stream, as nearly all of them are
+                self._keep(message["content"])  # one token of a stream: nearly every chunk
             else:
                 for text in _spoken(message):
                     self._keep(text)
@@ -51,27 +51,27 @@ class Said:
             self._beyond += len(text)
 
     def count(self, tokenizer: Tokenizer) -> int:
-        """Tokens in all of it."""
+        """Return the number of tokens in the text."""
         return tokenizer.count(self._text.getvalue()) + self._beyond // CHARS_PER_TOKEN
 
 
 def said_in(answer: Mapping[str, Any]) -> Said:
-    """What a whole answer says."""
+    """Return the text of a whole answer."""
     said = Said()
     said.listen(answer, "message")
     return said
 
 
 def listener_for(call: Call) -> Said | None:
-    """What a stream's text is kept in, in case it tells no usage; None where nobody could count it."""
+    """Return a buffer for a stream's text, in case it reports no usage; None without a tokenizer."""
     return Said() if tokenizer_for(call.model) else None
 
 
 async def counted(call: Call, said: Said | None) -> Usage | None:
     """
-    The usage of a call that was answered with this; None where the tokenizer is not known.
+    Return the counted usage of a call and its answer; None where the tokenizer is not known.
 
-    Works in a thread: a long text takes seconds.
+    Counts in a thread: a long text takes seconds.
     """
     tokenizer = tokenizer_for(call.model)
     if tokenizer is None:
@@ -102,7 +102,7 @@ def _count_read(tokenizer: Tokenizer, fields: dict[str, Any]) -> int:
 
 
 def _count_input(tokenizer: Tokenizer, given: Any) -> int:
-    """Of an embedding: a text, or a token, or a list of these."""
+    """Count the input of an embedding: a text, a token, or a list of these."""
     if isinstance(given, str):
         return tokenizer.count(given)
     if isinstance(given, list):
@@ -111,7 +111,7 @@ def _count_input(tokenizer: Tokenizer, given: Any) -> int:
 
 
 def _spoken(message: Any) -> Iterator[str]:
-    """The texts of a message, or of a piece of one: words, parts of type text, calls of tools."""
+    """Yield the texts of a message or of a delta: content, parts of type text, tool calls."""
     if not isinstance(message, Mapping):
         return
     for name, value in message.items():

@@ -1,4 +1,4 @@
-"""What a configured model takes of a request: the vendor's row, and what an operator says of it."""
+"""Dialects of configured models: the vendor's row, amended by the operator's configuration."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +19,7 @@ def _listed(type_: str, model_id: str) -> Dialect:
 
 
 def dialect_of(type_: str, model_id: str, *amendments: Parameters | None) -> Dialect:
-    """Return the dialect of a vendor's model; of what operators say of it, the last word counts."""
+    """Return the dialect of a vendor's model, amended in order; the last amendment takes precedence."""
     dialect = _listed(type_, model_id)
     for parameters in amendments:
         if parameters is not None:
@@ -28,7 +28,7 @@ def dialect_of(type_: str, model_id: str, *amendments: Parameters | None) -> Dia
 
 
 def dialect_for(config: ProviderConfig, model_id: str) -> Dialect:
-    """Return the dialect of a configured provider's model, with what the configuration says of both."""
+    """Return the dialect of a configured provider's model, amended by the configuration of both."""
     of_model = (model.parameters for model in config.models if model.model_id == model_id)
     return dialect_of(config.type, model_id, config.parameters, next(filter(None, of_model), None))
 
@@ -36,7 +36,7 @@ def dialect_for(config: ProviderConfig, model_id: str) -> Dialect:
 def _amended(dialect: Dialect, by: Parameters) -> Dialect:
     takes = frozenset(by.take)
     renames = {**_without(dialect.renames, takes), **by.other_renames}
-    # To name the vendor's word for a parameter is to say that the vendor takes it.
+    # A renamed parameter is one that the vendor accepts.
     taken = takes.union(by.rename)
     limit = None if takes.intersection(OUTPUT_LIMITS) else dialect.output_limit
     return replace(

@@ -1,4 +1,4 @@
-"""A look at a server that speaks OpenAI's words and belongs to no configured provider: it gets no key."""
+"""Health check of an OpenAI-compatible server that belongs to no configured provider; it gets no key."""
 
 from aiohttp.abc import AbstractResolver
 
@@ -18,9 +18,9 @@ async def look_at_endpoint(
     resolver: AbstractResolver | None = None,
 ) -> Health:
     """
-    Whether somebody answers there; `api_base` ends in `/v1`.
+    Check whether a server answers at this address; `api_base` ends in `/v1`.
 
-    One GET of five seconds at most, without a key, and no redirect is followed.
+    Sends one GET with a timeout of five seconds, without a key; no redirect is followed.
     """
     started = clock.monotonic()
     async with open_session(endpoint_policy.address_policy_for(api_base), resolver) as session:
@@ -29,7 +29,7 @@ async def look_at_endpoint(
         )
     if isinstance(found, UpstreamError):
         status = found.upstream_status
-        # Not their words: an operator asks whether somebody is there, and not what stands at any address.
+        # The body is not shown: the check must not reveal the content of arbitrary addresses.
         why = found.message if status in (None, 200) else f"It answers with HTTP status {status}"
         return Health(HealthStatus.UNHEALTHY, None, why, (), clock.now())
     latency_ms = round((clock.monotonic() - started) * 1000, 1)

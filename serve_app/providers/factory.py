@@ -1,4 +1,4 @@
-"""From a configuration to the object that speaks to the upstream."""
+"""Construction of providers from their configuration."""
 
 from collections.abc import Mapping
 
@@ -22,10 +22,16 @@ def build_provider(
     endpoint_policy: EndpointPolicy = DEFAULT_ENDPOINT_POLICY,
 ) -> Provider:
     """
-    The provider that this configuration describes, not yet connected.
+    Return the provider of a configuration, not yet connected; metered if its machine has an hourly rate.
 
-    `environ` is where keys are looked up. `endpoint_policy` is for calls that were moved elsewhere.
-    Where an hour of its machine costs something, it is metered.
+    Args:
+        config: the provider's section.
+        environ: the environment, for keys.
+        clock: the source of time.
+        endpoint_policy: for calls to another address than the configured one.
+
+    Raises:
+        ConfigError: the provider cannot be built from this configuration.
     """
     built = _built(config, environ, clock, endpoint_policy)
     return MeteredProvider(built, clock) if config.hourly_rate else built
@@ -35,10 +41,9 @@ def _built(
     config: ProviderConfig, environ: Mapping[str, str], clock: Clock, endpoint_policy: EndpointPolicy
 ) -> Provider:
     """
-    The adapter.
+    Return the adapter.
 
-    Adapters are imported here and not above, because LiteLLM takes seconds to load and only its own
-    providers need it.
+    Adapters are imported here, because LiteLLM takes seconds to load and only its own providers need it.
     """
     if config.local is not None:
         raise ConfigError(f"provider '{config.id}' hosts a model (local), which requires Ray Serve")

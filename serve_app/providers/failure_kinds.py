@@ -1,9 +1,8 @@
 """
-What kind of failure a vendor's refusal is, and so whose fault.
+The kind of failure of a vendor's refusal, which decides whose fault it is.
 
-Told by the HTTP status first, and only then by the vendor's codes and types. The wording of a message counts
-where vendors say something in no other way: that a request is too long, that an account is empty, that a key
-is wrong, that a filter has spoken.
+The HTTP status comes first, then the vendor's codes and types. The wording of a message is read only where
+vendors have no code: a request that is too long, an account without credit, a wrong key, a content filter.
 """
 
 import re
@@ -49,7 +48,7 @@ _FILTER = {
     "refusal": FailureKind.CONTENT_FILTER,
     "1301": FailureKind.CONTENT_FILTER,  # Zhipu
 }
-# What a 4xx may be besides what its status says.
+# Kinds that a 4xx may have besides the one of its status.
 _BY_WORD = {
     **_CREDIT,
     **_FILTER,
@@ -66,7 +65,7 @@ _BY_WORD = {
     "invalid_api_key": FailureKind.AUTH,
     "api_key_invalid": FailureKind.AUTH,  # Google, with a 400
 }
-# What an error within a 200 is: there is no status, so its type says it all.
+# Kinds of an error within a 200: without a status, its type decides.
 _IN_AN_ANSWER = {
     **_BY_WORD,
     "overloaded_error": FailureKind.OVERLOADED,
@@ -137,15 +136,15 @@ _MAY_BE_A_FILTER = (400, 403, 422, 451, 446)
 _MAY_BE_CREDIT = (400, 401, 403, 412, 429)
 
 
-def kind_of(status: int, said: VendorWords = SILENT) -> FailureKind:
-    """Return the kind that goes with a status and, among the 4xx that say little, with the vendor's words."""
+def kind_of(status: int, reported: VendorWords = SILENT) -> FailureKind:
+    """Return the kind of a status; for unspecific 4xx, the vendor's codes and message decide."""
     if 400 <= status < 500:
-        message = said.message or ""
-        if status in _MAY_BE_A_FILTER and (said.was_flagged or _FLAGGED.search(message)):
+        message = reported.message or ""
+        if status in _MAY_BE_A_FILTER and (reported.was_flagged or _FLAGGED.search(message)):
             return FailureKind.CONTENT_FILTER
-        if status in _MAY_BE_CREDIT and (_named(_CREDIT, said) or _EMPTY.search(message)):
+        if status in _MAY_BE_CREDIT and (_named(_CREDIT, reported) or _EMPTY.search(message)):
             return FailureKind.OUT_OF_CREDIT
-        if status not in (401, 402, 408, 429) and (named := _named(_BY_WORD, said)):
+        if status not in (401, 402, 408, 429) and (named := _named(_BY_WORD, reported)):
             return named
         if status in (400, 413, 422) and _TOO_LONG.search(message):
             return FailureKind.CONTEXT_LENGTH
@@ -154,17 +153,17 @@ def kind_of(status: int, said: VendorWords = SILENT) -> FailureKind:
     return _BY_STATUS.get(status) or (FailureKind.REJECTED if 400 <= status < 500 else FailureKind.BROKEN)
 
 
-def kind_in_an_answer(said: VendorWords) -> FailureKind:
+def kind_in_an_answer(reported: VendorWords) -> FailureKind:
     """
     Return the kind of an error inside an answer that had begun with HTTP 200.
 
-    An HTTP status that the error names is believed; then its codes and types; else the answer is broken.
+    An HTTP status in the error comes first, then its codes and types; otherwise the answer is broken.
     """
-    if said.status is not None:
-        return kind_of(said.status, said)
-    message = said.message or ""
-    named = _named(_IN_AN_ANSWER, said)
-    if said.was_flagged:
+    if reported.status is not None:
+        return kind_of(reported.status, reported)
+    message = reported.message or ""
+    named = _named(_IN_AN_ANSWER, reported)
+    if reported.was_flagged:
         return FailureKind.CONTENT_FILTER
     if named in (None, FailureKind.REJECTED):
         for wording, kind in (
@@ -177,5 +176,5 @@ def kind_in_an_answer(said: VendorWords) -> FailureKind:
     return named or FailureKind.BROKEN
 
 
-def _named(kinds: dict[str, FailureKind], said: VendorWords) -> FailureKind | None:
-    return next((kinds[word] for word in said.words if word in kinds), None)
+def _named(kinds: dict[str, FailureKind], reported: VendorWords) -> FailureKind | None:
+    return next((kinds[word] for word in reported.words if word in kinds), None)

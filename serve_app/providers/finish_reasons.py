@@ -1,8 +1,8 @@
 """
-Why an answer ended, in a vendor's words and in OpenAI's.
+Finish reasons of vendors, mapped to OpenAI's.
 
-A reason that says that the answer is cut must not look like one that says it is whole, and one that says that
-the vendor failed is a failure. A reason nobody here knows is passed on as it is, and told in the log.
+A reason for a truncated answer must not look like one for a whole answer, and a reason that reports a failure
+becomes a failure. An unknown reason is passed on unchanged and logged.
 """
 
 import logging
@@ -15,7 +15,7 @@ logger = logging.getLogger("sekha.providers")
 
 _OPENAIS = ("stop", "length", "tool_calls", "function_call", "content_filter")
 
-# Cut, and for want of room: clients look for `length` to tell.
+# Truncated: clients recognise that by `length`.
 _CUT = (
     "model_length",  # Mistral
     "model_context_window_exceeded",  # Anthropic
@@ -45,7 +45,7 @@ _FAILED = {
     "missing_thought_signature": FailureKind.BROKEN,
 }
 
-# Other vendors' words that LiteLLM puts into OpenAI's as they are meant.
+# Other vendors' reasons that LiteLLM translates correctly.
 _TRANSLATED = frozenset(
     {
         *("end_turn", "stop_sequence", "tool_use", "refusal", "compaction", "content_filtered"),  # Anthropic
@@ -63,10 +63,12 @@ _TRANSLATED = frozenset(
 @dataclass(frozen=True, slots=True)
 class Finish:
     """
-    An ending: `word` is the reason for the caller.
+    The end of an answer.
 
-    `failure` is set where the answer did not end but fail; `is_known` is False where nobody here knows what
-    the word means.
+    Fields:
+        word: the finish reason for the caller.
+        failure: set if the answer failed.
+        is_known: False for an unknown reason.
     """
 
     word: str
@@ -75,7 +77,7 @@ class Finish:
 
 
 def finish_of(reason: str) -> Finish:
-    """Return what a vendor's reason means."""
+    """Return the meaning of a vendor's reason."""
     name = reason.lower()
     if name in _OPENAIS:
         return Finish(name)
@@ -90,9 +92,9 @@ def finish_of(reason: str) -> Finish:
 
 def retold(reason: str, word: str) -> Finish:
     """
-    Return what a reason means that a translator has put into OpenAI's word.
+    Return the meaning of a reason that a translator has mapped to OpenAI's `word`.
 
-    Its word stands where it knows the vendor's; it says `stop` for whatever it does not know.
+    The translator's word is used only for reasons that it knows; for all others it says `stop`.
     """
     finish = finish_of(reason)
     if finish.failure is not None or finish.word == "length":
@@ -104,5 +106,5 @@ def retold(reason: str, word: str) -> Finish:
 
 @lru_cache(maxsize=256)
 def tell_unknown_finish(provider_id: str, reason: str) -> None:
-    """Log a reason that nobody here knows, once for each provider."""
+    """Log an unknown reason, once for each provider."""
     logger.warning("provider '%s' ends answers with the unknown finish_reason '%.64s'", provider_id, reason)

@@ -1,7 +1,7 @@
 """
-A stream's frames on their way through: what goes on to the caller, and what could not be read.
+The base of readers of SSE frames: passes frames on, and counts those that cannot be read.
 
-What the frames of one format mean is in the readers that build on this one.
+The meaning of a format's frames is in the subclasses.
 """
 
 import logging
@@ -19,25 +19,24 @@ from serve_app.providers.vendor_words import is_error
 
 logger = logging.getLogger("sekha.providers")
 
-FRAME_LIMIT = 64 * 1024 * 1024  # bytes of a frame that has not ended: beyond that nobody is sending frames
+FRAME_LIMIT = 64 * 1024 * 1024  # bytes of an unfinished frame
 
 
 class FrameReader(ABC):
     """
-    Reads the frames of one answer.
+    A reader of the frames of one answer.
 
-    `feed` gives back what the caller shall see and remembers the rest. Nearly every frame is passed on as the
-    bytes it came in.
+    `feed` returns the frames for the caller and keeps the rest. Nearly every frame is passed on unchanged.
 
     Attributes:
-        usage: what the answer used; None as long as it was not reported.
-        failure: what went wrong; None so far. A single frame above `frame_limit` bytes is a failure.
-        is_done: the upstream has said that this was the last frame.
+        usage: the reported usage; None until then.
+        failure: why the stream failed; None so far. A single frame above `frame_limit` bytes is a failure.
+        is_done: the upstream has sent its last frame.
         count: chunks passed on, about one token each.
         dropped: frames that could not be read.
-        lost: those of them that may have been a part of the answer. What comes after those is passed on, but
-            the answer has no end any more: it has a `shortfall`.
-        text: what was written, kept where somebody wants to count it; else None.
+        lost: those of them that may have been a part of the answer. Later frames are passed on, but the
+            answer is no longer complete: it has a `shortfall`.
+        text: the text of the answer, if its tokens may have to be counted; else None.
     """
 
     # A frame that cannot be read was a part of the answer where it holds one of these.
@@ -62,11 +61,11 @@ class FrameReader(ABC):
     @property
     @abstractmethod
     def is_complete(self) -> bool:
-        """True when the answer has told why it ended."""
+        """Return whether the answer has given its finish reason."""
 
     @property
     def shortfall(self) -> UpstreamError | None:
-        """What is wrong with the answer, now that the upstream has ended it; None: it is whole."""
+        """Return why an ended answer is incomplete; None if it is whole."""
         if self.failure is not None:
             return self.failure
         if not self.is_complete:
@@ -80,34 +79,34 @@ class FrameReader(ABC):
 
     @abstractmethod
     def has_begun(self, block: bytes) -> bool:
-        """Tell whether a block holds more than that an answer begins: a word, a tool call, an end."""
+        """Return whether a block has output: text, a tool call or an end, not just the start of an answer."""
 
     def none_at_all(self, what: str) -> UpstreamError:
-        """Return the failure of an answer that did not come, or not to its end."""
+        """Return the failure of an answer that is missing or was cut off."""
         aside = None if self._has_begun else self._aside
         return no_answer(aside, what, self._provider_id, self._secret, 200)
 
     def feed(self, data: bytes) -> bytes:
-        """Return what of this goes to the caller: whole frames, maybe none."""
-        shown = self._pass(self._cutter.feed(data))
+        """Return the frames of this data for the caller: whole ones, maybe none."""
+        passed = self._pass(self._cutter.feed(data))
         if self._cutter.pending > self._frame_limit:
             megabytes = self._frame_limit / 1024**2
             self.failure = broken(self._provider_id, f"sent a frame of more than {megabytes:g} MB", 200)
-        return shown
+        return passed
 
     def end(self) -> bytes:
-        """The upstream closed: what of the last, unended frame goes to the caller."""
+        """Return the last, unfinished frame for the caller, after the upstream has closed."""
         return self._pass(self._cutter.end())
 
     def closing(self) -> bytes:
-        """Return what an answer that is whole still lacks for its caller."""
+        """Return the frames that a whole answer still lacks for its caller."""
         return b""
 
     # --- what a format adds -----------------------------------------------------------------------------
 
     @abstractmethod
     def _pass_all(self, block: bytes) -> bytes | None:
-        """Return what the caller gets of a block of ordinary frames; None: they are looked at one by one."""
+        """Return the caller's part of a block of plain frames; None if they must be read one by one."""
 
     @abstractmethod
     def _pass_object(self, found: Found, frame: Frame | None) -> bytes:
@@ -118,24 +117,24 @@ class FrameReader(ABC):
     def _pass(self, block: bytes) -> bytes:
         if not block or self.is_done or self.failure is not None:
             return b""
-        shown = self._pass_all(block)
-        if shown is None:
-            shown = self._one_by_one((frame.json, None, frame) for frame in frames_in(block))
-        return shown
+        passed = self._pass_all(block)
+        if passed is None:
+            passed = self._one_by_one((frame.json, None, frame) for frame in frames_in(block))
+        return passed
 
     def _one_by_one(self, frames: Iterable[tuple[bytes, dict[str, Any] | None, Frame | None]]) -> bytes:
-        """What the caller shall see of frames that are looked at: each with its data, read or not."""
-        shown = []
+        """Return the caller's part of frames that are read one by one: each with its data, parsed or not."""
+        passed = []
         for data, chunk, frame in frames:
             if self.is_done or self.failure:
                 break
             if seen := self._look_at(data, chunk, frame):
                 self.count += 1
-                shown.append(seen)
-        return b"".join(shown)
+                passed.append(seen)
+        return b"".join(passed)
 
     def _look_at(self, data: bytes, chunk: dict[str, Any] | None, frame: Frame | None) -> bytes:
-        """One frame as the caller shall see it; empty: not at all."""
+        """Return one frame for the caller; empty if it gets none."""
         if data == b"[DONE]":
             self.is_done = True
             return b""
@@ -151,7 +150,7 @@ class FrameReader(ABC):
         return self._pass_object(found, frame)
 
     def _look_at_no_object(self, data: bytes, is_error_event: bool) -> bytes:
-        """An error in a list, as Google writes it, or in plain words; or nothing that can be read."""
+        """Handle data without an object: a list of errors (Google), an error text, or unreadable data."""
         if is_error_event:
             self.failure = failure_of_error(data, self._provider_id, self._secret)
             return b""
@@ -161,7 +160,7 @@ class FrameReader(ABC):
         return self._drop(data)
 
     def _without_data(self, frame: Frame | None) -> bytes:
-        """A frame without a line of data is a comment; but some servers put a bare error into a stream."""
+        """Skip a frame without data, a comment; but read a bare error object, which some servers send."""
         bare = b"" if frame is None else frame.raw.strip()
         if bare[:1] != b"{":
             return b""
@@ -173,9 +172,9 @@ class FrameReader(ABC):
 
     def _drop(self, data: bytes) -> bytes:
         """
-        Leave this frame out, and remember whether it was a part of the answer.
+        Drop this frame, and count it as lost if it may have been a part of the answer.
 
-        Only the first of a stream is logged, lest one upstream fill the log.
+        Only the first one of a stream is logged, so that one upstream cannot fill the log.
         """
         self.dropped += 1
         if not self._is_over:

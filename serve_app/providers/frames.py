@@ -1,8 +1,8 @@
 """
-Chat completions' streams on their way through: what goes on to the caller, and how the answer ended.
+The reader of chat completion streams: passes chunks on and checks how the answer ended.
 
-Every frame is parsed, because half a frame in the hands of a caller's SDK ends the whole stream; most are
-passed on as the bytes they came in all the same. This runs for every token of every stream.
+Every frame is parsed, because a broken frame makes a caller's SDK abort the stream; most are passed on as the
+bytes that arrived. This code runs for every token of every stream.
 """
 
 import re
@@ -26,7 +26,7 @@ from serve_app.providers.frame_reader import FRAME_LIMIT, FrameReader
 from serve_app.providers.openai_compatible.failures import failure_of_ending
 from serve_app.providers.tool_calls import Numbering
 
-# What begins as an object, or holds one of these, was more than noise between the pieces of an answer.
+# Unreadable data that begins as an object, or contains one of these, counts as a part of the answer.
 _PART_OF_AN_ANSWER = re.compile(
     rb'"(?:choices|delta|content|text|tool_calls|arguments|refusal|reasoning\w*|finish_reason|error)\b'
 )
@@ -34,9 +34,9 @@ _PART_OF_AN_ANSWER = re.compile(
 
 class ChatFrames(FrameReader):
     """
-    Reads the frames of one chat completion.
+    The reader of one chat completion's frames.
 
-    What is said goes into `said`, where somebody wants to count it.
+    The text is kept in `said`, if its tokens may have to be counted.
     """
 
     part_of_an_answer = _PART_OF_AN_ANSWER
@@ -61,16 +61,16 @@ class ChatFrames(FrameReader):
     @property
     def is_complete(self) -> bool:
         """
-        True when every choice has told why it ended.
+        Return whether every choice has given its finish reason.
 
-        A server that gives one choice where more were asked for has said all it will once it says [DONE].
+        A server that sends fewer choices than were asked for is complete with [DONE].
         """
         if len(self._finished) >= self._choices:
             return True
         return self.is_done and bool(self._finished) and self._finished >= self._seen
 
     def has_begun(self, block: bytes) -> bool:
-        """Tell whether a block holds more than that an answer begins."""
+        """Return whether a block has output, and not just the start of an answer."""
         return says_something(block)
 
     def _pass_all(self, block: bytes) -> bytes | None:
@@ -92,7 +92,7 @@ class ChatFrames(FrameReader):
         return event(data) if data else b""
 
     def _look_inside(self, chunk: dict[str, Any], data: bytes) -> bytes:
-        """The data of one chunk as the caller shall see it; empty: not at all."""
+        """Return the data of one chunk for the caller; empty if it gets none."""
         if not is_chunk(chunk):
             return self._drop(data)
         if chunk.get("choices"):
@@ -120,24 +120,24 @@ class ChatFrames(FrameReader):
         return as_json(chunk) if changed else data
 
     def _end_choices(self, chunk: dict[str, Any]) -> bool:
-        """Note which choices this chunk ends, and how; True when the caller shall see another word for it."""
+        """Record which choices this chunk ends, and how; return whether a finish reason was replaced."""
         changed = False
         for choice in choices_in(chunk):
             if choice.get("error"):
-                said, kind = choice["error"], FailureKind.BROKEN
-                self.failure = failure_of_ending(said, kind, self._provider_id, self._secret)
+                error, kind = choice["error"], FailureKind.BROKEN
+                self.failure = failure_of_ending(error, kind, self._provider_id, self._secret)
                 return True
             reason = choice.get("finish_reason")
             if not isinstance(reason, str) or not reason:
                 continue
             finish = finish_of(reason)
             if finish.failure is not None:
-                said = f"Provider '{self._provider_id}' ended its answer with '{reason}'"
-                self.failure = failure_of_ending(said, finish.failure, self._provider_id, self._secret)
+                message = f"Provider '{self._provider_id}' ended its answer with '{reason}'"
+                self.failure = failure_of_ending(message, finish.failure, self._provider_id, self._secret)
                 return True
             if not finish.is_known:
                 tell_unknown_finish(self._provider_id, reason)
-            # With a part of it lost, an answer must not look as if it had come to its end.
+            # An answer with lost parts must not look complete.
             word = None if self.lost else finish.word
             if word != reason:
                 choice["finish_reason"] = word
@@ -146,7 +146,7 @@ class ChatFrames(FrameReader):
         return changed
 
     def _hear(self, chunk: dict[str, Any] | None) -> None:
-        """Keep what is said, where somebody wants to count it; and which choices there are."""
+        """Keep the text, if its tokens may have to be counted, and the indexes of the choices."""
         if self.text:
             self.text.listen(chunk)
         if self._choices > 1:

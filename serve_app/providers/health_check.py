@@ -1,8 +1,8 @@
 """
-A look at an upstream, for health checks: is it there, does it accept our key, what models has it.
+Health checks of upstreams: reachable, the key accepted, and which models.
 
-Asking for the list of models is free. Where a vendor has no such list, the least that can be asked costs a
-token or two, and is asked only where `paid_probes` allows it; else nothing is sent and nothing is claimed.
+The list of models is free to request. Where a vendor has no such list, the smallest request costs a token or
+two, and is sent only if `paid_probes` allows it; otherwise nothing is sent, and the health is unknown.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,9 +25,9 @@ from serve_app.providers.reading import read_at_most
 
 HEALTH_TIMEOUT_S = 5.0
 LIST_LIMIT = 16 * 1024**2  # bytes of a list of models
-NO_LIST = frozenset({404, 405, 501})  # compatible servers that speak no `/models` say one of these
+NO_LIST = frozenset({404, 405, 501})  # from compatible servers without `/models`
 
-# What one word costs least at, first. A model for audio takes no text, so it is never asked.
+# The cheapest task first. A model for audio takes no text, so it is never asked.
 _CHEAPEST_FIRST = (
     ModelTask.EMBEDDING,
     ModelTask.CHAT_SMALL,
@@ -38,7 +38,7 @@ _CHEAPEST_FIRST = (
 _ONE_WORD = orjson.dumps({"input": "hi"})
 _ONE_TOKEN = orjson.dumps({"messages": [{"role": "user", "content": "hi"}], "max_tokens": 1})
 
-# The upstream read the question and did not like it: it is there.
+# The upstream read the request and refused it, so it is reachable.
 _ANSWERED = frozenset({FailureKind.REJECTED, FailureKind.CONTENT_FILTER, FailureKind.CONTEXT_LENGTH})
 
 Models = tuple[str, ...]
@@ -49,9 +49,9 @@ async def look(
     config: ProviderConfig, clock: Clock, missing_key: str | None, question: Question | None
 ) -> Health:
     """
-    What the question finds, as a verdict; nothing is asked where the answer is known.
+    Send the question, and return the health that follows from its answer.
 
-    None: there is no question that may be asked, so nobody knows how the upstream is.
+    Nothing is sent if a key or all models are missing. Without a question the health is unknown.
     """
     error = missing_key or (None if config.models else "No models configured")
     if error is not None:
@@ -76,9 +76,9 @@ async def listed_models(
     secret: str | None,
 ) -> Models | UpstreamError:
     """
-    The ids in an upstream's list of models: free of charge, and a wrong key or address shows.
+    Return the model ids in an upstream's list: free of charge, and it reveals a wrong key or address.
 
-    A server without such a list is there all the same; its models are not known, then.
+    A server without such a list counts as reachable; its models are not known then.
     """
     try:
         timeout = aiohttp.ClientTimeout(total=HEALTH_TIMEOUT_S)
@@ -104,9 +104,9 @@ async def listed_models(
 
 def paid_question(config: ProviderConfig, provider: Provider) -> Question | None:
     """
-    One word to the model that costs least, as its task wants it: an embedding, or a chat of one token.
+    Return a question for the cheapest model: an embedding of one word, or a chat of one token.
 
-    None where that is not allowed, or where no model takes text.
+    None if `paid_probes` does not allow it, or no model takes text.
     """
     model = _cheapest(config.models)
     if model is None or not config.paid_probes:
@@ -130,6 +130,6 @@ async def _one_word(provider: Provider, model: ModelConfig) -> Answer | Upstream
 
 
 def _cheapest(models: tuple[ModelConfig, ...]) -> ModelConfig | None:
-    """The first model of the cheapest task there is."""
+    """Return the first model of the cheapest task."""
     suitable = (model for model in models if model.task in _CHEAPEST_FIRST)
     return min(suitable, key=lambda model: _CHEAPEST_FIRST.index(model.task), default=None)

@@ -1,9 +1,8 @@
 """
-What is known of the providers' upstreams without sending them a request: the last look at each.
+The health monitor: checks each provider's upstream, and keeps the last result.
 
-A task for each provider looks again and again, so that one that hangs delays nobody else. Without tasks, as
-in tests and in a gateway inside somebody's own process, a look is taken when one is asked for and the last
-one has grown old.
+One task for each provider repeats its check, so that one that hangs does not delay the others. Without tasks,
+as in tests and in embedded gateways, a check runs when a result is requested and the last one is too old.
 """
 
 import asyncio
@@ -19,23 +18,23 @@ from serve_app.events import HealthChanged, Listener
 from serve_app.providers.base import Health, HealthStatus, Provider
 
 FIRST_WITHIN_S = 0.5
-AGAIN_AFTER_S = 2.0  # after a look that did not find the provider well; twice as long each time it does not
-JITTER = 0.1  # so that routers that started together do not look together for ever
+AGAIN_AFTER_S = 2.0  # after a failed check; doubled after each further one
+JITTER = 0.1  # so that routers that started together do not check at the same time for ever
 
 Moved = Callable[[str], str | None]
-"""Where calls to this provider go instead of where it is configured; None: there."""
+"""Returns the address that replaces a provider's configured one; None: it is not replaced."""
 EndpointCheck = Callable[[str], Awaitable[Health]]
-"""A look at such an address, which sends no key."""
+"""Checks such an address, without sending a key."""
 
 log = logging.getLogger("sekha.health")
 
 
 def _stays(provider_id: str) -> None:
-    """Nothing moves."""
+    """Return None: no provider is moved."""
 
 
 def pause_s(policy: HealthPolicy, misses: int) -> float:
-    """How long to wait after so many looks in a row that did not find the provider well."""
+    """Return the seconds until the next check after so many failed ones in a row."""
     if misses == 0:
         return policy.interval_s
     return min(policy.interval_s, AGAIN_AFTER_S * 2.0 ** min(misses - 1, 12))
@@ -47,16 +46,16 @@ def free_to_look_at(settings: Settings) -> frozenset[str]:
 
 
 class Outages(Protocol):
-    """The breakers, as far as a lookout needs them; `check_interval_s` 0.0: no looks while one is open."""
+    """The breakers, as the monitor needs them; `check_interval_s` 0.0: no checks while one is open."""
 
     @property
     def check_interval_s(self) -> float: ...
 
     def is_open(self, provider_id: str) -> bool:
-        """Return whether requests are kept away from the provider at this moment."""
+        """Return whether the provider's breaker is open now."""
 
     def found_well(self, provider_id: str, at: float) -> None:
-        """Take note that a look that began at `at` found the provider well."""
+        """Record that a check that began at `at` found the provider healthy."""
 
     def on_open(self, listener: Callable[[str], None]) -> None:
         """Call this with the id of every provider whose breaker opens."""
@@ -64,9 +63,16 @@ class Outages(Protocol):
 
 class HealthMonitor:
     """
-    Looks at every provider it is given, and tells when one turns from well to ill or back.
+    Checks its providers, and emits an event when the health of one changes.
 
-    Where `moved` says that a provider's calls go elsewhere, it looks there, by `at_endpoint`.
+    Args:
+        policy: interval and timeout of the checks.
+        providers: by id.
+        clock: the source of time.
+        rng: the source of randomness, for jitter.
+        tell: receives the events.
+        moved: returns the address that replaces a provider's configured one.
+        at_endpoint: checks such an address.
     """
 
     def __init__(
@@ -98,20 +104,20 @@ class HealthMonitor:
     @property
     def seen(self) -> Mapping[str, Health]:
         """
-        Return the last look at each provider, by its id.
+        Return the last health of each provider, by its id.
 
-        Nothing for one that nobody has looked at, nor for one whose calls go to another address since.
+        A provider that was not checked yet, or whose address has changed since, is left out.
         """
         return {id_: health for id_, health in self._seen.items() if self._is_current(id_)}
 
     async def report(self) -> Mapping[str, Health]:
-        """The same, after a first look at those that nobody has looked at."""
+        """Check the providers whose last result is missing or too old, and return the health of all."""
         due = [provider_id for provider_id in self._providers if self._is_due(provider_id)]
         await asyncio.gather(*(self._look_if_due(provider_id) for provider_id in due))
         return self.seen
 
     async def fresh(self, provider_id: str) -> Health:
-        """A look taken now; nothing is claimed of a provider that is not looked at."""
+        """Check a provider now; the health of one that is not monitored is unknown."""
         if provider_id not in self._providers:
             return Health(HealthStatus.UNKNOWN, None, None, (), self._clock.now())
         async with self._looking[provider_id]:
@@ -120,14 +126,14 @@ class HealthMonitor:
     # --- life -----------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the checks."""
         self._tasks = [asyncio.create_task(self._watch(provider_id)) for provider_id in self._providers]
 
     def watch(self, outages: Outages, free: Iterable[str]) -> None:
         """
-        Look at those of these providers that are left alone, and say when one is found well.
+        Check providers while their breaker is open, and report when one is healthy.
 
-        `free` are those that a look costs nothing at.
+        `free` are the ids of the providers whose check costs nothing; only these are checked.
         """
         looked_at = set(free) & set(self._providers)
 
@@ -141,7 +147,7 @@ class HealthMonitor:
             outages.on_open(opened)
 
     async def stop(self) -> None:
-        """End, looks that are under way included."""
+        """Stop, and cancel checks in progress."""
         self._is_over = True
         ending, self._tasks = [*self._tasks, *self._outages.values()], []
         for task in ending:
@@ -149,7 +155,7 @@ class HealthMonitor:
         await asyncio.gather(*ending, return_exceptions=True)
 
     def check(self) -> None:
-        """Raise what ended a task, if one has ended: from then on nobody would look any more."""
+        """Raise the exception that ended a task, if one has ended: its checks would have stopped."""
         for task in self._outages.values():
             if task.done() and not task.cancelled():
                 task.result()
@@ -172,7 +178,7 @@ class HealthMonitor:
             await self._clock.sleep(pause_s(self._policy, misses) * jitter)
 
     async def _watch_outage(self, provider_id: str, outages: Outages) -> None:
-        """Look again and again until the breaker is no longer open."""
+        """Repeat the check until the breaker is no longer open."""
         while outages.is_open(provider_id):
             await self._clock.sleep(outages.check_interval_s * self._rng.uniform(1, 1 + JITTER))
             if not outages.is_open(provider_id):
@@ -183,7 +189,7 @@ class HealthMonitor:
                 outages.found_well(provider_id, began)
 
     async def _look_if_due(self, provider_id: str) -> None:
-        async with self._looking[provider_id]:  # whoever waits here finds the look of the one before
+        async with self._looking[provider_id]:  # a waiting call finds the result of the one before
             if self._is_due(provider_id):
                 await self._look(provider_id)
 
@@ -197,7 +203,7 @@ class HealthMonitor:
         return self._looked_at.get(provider_id) == self._elsewhere(provider_id)
 
     def _elsewhere(self, provider_id: str) -> str | None:
-        """Where calls to this provider go instead of where it is configured; None: there."""
+        """Return the address that replaces the provider's configured one; None: it is not replaced."""
         return None if self._at_endpoint is None else self._moved(provider_id)
 
     async def _look(self, provider_id: str) -> Health:
@@ -211,7 +217,7 @@ class HealthMonitor:
         return health
 
     async def _found(self, provider_id: str, address: str | None) -> Health:
-        """What the provider says, if it says so in time; a mistake of ours in its code is its failure."""
+        """Return the provider's health; unhealthy if it does not answer in time or its check raises."""
         try:
             async with asyncio.timeout(self._policy.timeout_s):
                 if address is not None and self._at_endpoint is not None:

@@ -1,4 +1,4 @@
-"""Where a provider's key comes from, and what to say when it is not there."""
+"""API keys of providers, and the message for a missing one."""
 
 from collections.abc import Mapping
 
@@ -8,10 +8,10 @@ from serve_app.providers.catalogue.vendor import Vendor
 
 def key_of(config: ProviderConfig, vendor: Vendor, environ: Mapping[str, str]) -> str | None:
     """
-    The key to show to this provider.
+    Return the key for this provider; None: there is none.
 
-    A key that is not configured is taken from the vendor's usual variable, but only for the vendor's own
-    address: a key for one host is never offered to another.
+    Without a configured key, the vendor's usual variable is read, but only for the vendor's own address: a
+    key for one host is never sent to another.
     """
     if config.api_key is not None:
         return config.api_key.reveal(environ)
@@ -21,7 +21,7 @@ def key_of(config: ProviderConfig, vendor: Vendor, environ: Mapping[str, str]) -
 
 
 def missing_key(config: ProviderConfig, vendor: Vendor, api_key: str | None) -> str | None:
-    """Why this provider cannot be called, where its key is required and not there; None: it can."""
+    """Return the message for a required key that is missing; None if the provider can be called."""
     if api_key is not None or vendor.is_own:
         return None
     if config.api_key is not None:

@@ -1,4 +1,4 @@
-"""A stream of LiteLLM's that has begun."""
+"""Open streams of LiteLLM."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ class Opened:
     """
     A stream of which the first token has arrived, with the chunks that came before it.
 
-    `finished` are the choices that have told why they ended; `is_over`: no more is waited for.
+    `finished` are the choices with a finish reason; `is_over`: no more chunks are awaited.
     """
 
     stream: Any
@@ -22,14 +22,14 @@ class Opened:
 
     @property
     def is_whole(self) -> bool:
-        # LiteLLM keeps an end back that came with text, until the stream closes; it knows of one choice.
+        # LiteLLM holds back a finish reason that came with text until the stream closes, for one choice only.
         heard = self.exchange.heard
         really = heard.finishes if heard and heard.tells_finish else self.stream.received_finish_reason
         return (self.choices == 1 and bool(really)) or len(self.finished) >= self.choices
 
 
 class Ended:
-    """A stream of LiteLLM's that has no more to say."""
+    """A stream of LiteLLM that has ended."""
 
     received_finish_reason = "stop"
 
@@ -37,4 +37,4 @@ class Ended:
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there is nothing to close."""

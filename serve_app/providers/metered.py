@@ -1,4 +1,4 @@
-"""A provider whose machine is one's own, and paid by the hour: whose time it spends is measured."""
+"""Providers on local machines that are paid by the hour, with the machine time of each request."""
 
 from collections.abc import AsyncGenerator, Awaitable
 from dataclasses import replace
@@ -12,12 +12,11 @@ from serve_app.providers.base import Answer, Call, Health, Provider, StreamEnd, 
 
 class MeteredProvider:
     """
-    Tells with every answer how much of the machine's time it took.
+    Adds to every answer its share of the machine's time.
 
-    A request has its share from when it is sent until its answer is whole, or nobody waits for it any more.
-    What fails or is given up tells nothing, but those beside it have shared with it. The machine is that of
-    this process's requests: others who use it are not seen. `occupancy` is for several providers on one
-    machine.
+    A request shares the machine from when it is sent until its answer is whole or its caller has gone. A
+    failed or abandoned request reports no time, but reduces the share of the others. Only this process's
+    requests are counted. `occupancy` is shared by several providers on one machine.
     """
 
     def __init__(self, provider: Provider, clock: Clock, occupancy: Occupancy | None = None) -> None:
@@ -53,7 +52,7 @@ class MeteredProvider:
     async def _measured(
         self, call: Call, answering: Awaitable[Answer | UpstreamError]
     ) -> Answer | UpstreamError:
-        """A whole answer never costs more than the time it was given: so much was set aside for it."""
+        """Await a whole answer and add its machine time, at most its timeout: that much was reserved."""
         ticket = self._arrive()
         try:
             answer = await answering

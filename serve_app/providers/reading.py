@@ -1,15 +1,15 @@
-"""Reading what an upstream sends, no further than it may go."""
+"""Bounded reads of upstream bodies."""
 
 import asyncio
 
 import aiohttp
 
-REFUSAL_S = 2.0  # how long to wait for the words of a refusal: its status has said the most
-REFUSAL_LIMIT = 1024**2  # bytes of those words
+REFUSAL_S = 2.0  # how long to wait for the body of a refusal: its status matters most
+REFUSAL_LIMIT = 1024**2  # bytes of that body
 
 
 async def read_at_most(limit: float, response: aiohttp.ClientResponse) -> bytes | None:
-    """The whole body; None: it is longer than `limit`, and the rest of it was not read."""
+    """Read the whole body; None if it is longer than `limit`, and the rest was not read."""
     if (response.content_length or 0) > limit:
         return None
     pieces, size = [], 0
@@ -22,7 +22,7 @@ async def read_at_most(limit: float, response: aiohttp.ClientResponse) -> bytes 
 
 
 async def words_of_refusal(response: aiohttp.ClientResponse) -> bytes:
-    """What a refusal says, as far as it is short and comes soon."""
+    """Read the body of a refusal; empty if it is too long or too slow."""
     try:
         async with asyncio.timeout(REFUSAL_S):
             return await read_at_most(REFUSAL_LIMIT, response) or b""

@@ -1,8 +1,8 @@
 """
-The simulator: a provider that answers without a model, always the same to the same request.
+The simulator: a provider that answers without a model, always with the same answer to the same request.
 
-It ships with the product, for a first try without keys, for load tests, and for rehearsing failures: what it
-does is written in the configuration (`script`), never hidden in a model name.
+It is for a first try without keys, for load tests, and for rehearsing failures. The configuration (`script`)
+decides its behaviour, never a model name.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _PIECES = re.compile(r"\s*\S+|\s+$")
 
 
 class ScriptedProvider:
-    """Does what its script says; time passes only through the clock it was given."""
+    """A provider that follows its script; it waits only by the given clock."""
 
     def __init__(self, config: ProviderConfig, clock: Clock) -> None:
         self._config = config
@@ -94,10 +94,10 @@ class ScriptedProvider:
         )
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no connection is open."""
 
     async def _prelude(self, call: Call, last: Timeout = Timeout.WHOLE) -> UpstreamError | None:
-        """The time before the first byte, and the failure that may come instead of it."""
+        """Wait for the scripted latency; return the scripted failure or timeout, if any."""
         script, name = self._script, self._config.id
         limit_s, limit = call.timeout_s, last
         if call.first_byte_s < limit_s:
@@ -138,7 +138,7 @@ class Reply:
         self.usage = Usage(input=estimate_tokens(prompt[0]), output=estimate_tokens(self.output_chars))
 
     def whole(self) -> dict[str, Any]:
-        """As `chat.completion`."""
+        """Return the answer as a `chat.completion`."""
         message: dict[str, Any] = {"role": "assistant", "content": self._text}
         if self._tool is not None:
             message = {"role": "assistant", "content": None, "tool_calls": [self._tool]}
@@ -149,7 +149,7 @@ class Reply:
         return {**self._envelope("chat.completion"), "choices": choices, "usage": self._usage()}
 
     def chunks(self) -> Iterator[dict[str, Any]]:
-        """As `chat.completion.chunk`, one word at a time, all choices side by side."""
+        """Yield the answer as `chat.completion.chunk`s, word by word, all choices interleaved."""
         yield from self._deltas({"role": "assistant", "content": ""})
         if self._tool is not None:
             yield from self._deltas({"tool_calls": [{"index": 0, **self._tool}]})
@@ -158,7 +158,7 @@ class Reply:
         yield from self._deltas({}, self._finish)
 
     def usage_chunk(self) -> dict[str, Any]:
-        """The last chunk, for a caller who asked to see what was used."""
+        """Return the last chunk, for a caller who asked for the usage."""
         return {**self._envelope("chat.completion.chunk"), "choices": [], "usage": self._usage()}
 
     def _deltas(self, delta: dict[str, Any], finish: str | None = None) -> Iterator[dict[str, Any]]:
@@ -179,10 +179,10 @@ class Reply:
 
 def embedding_of(text: str, dimension: int) -> list[float]:
     """
-    A unit vector by feature hashing of words and their trigrams.
+    Return a unit vector by feature hashing of words and their trigrams.
 
-    Texts that share words are near each other, however often they use them; and every process on every
-    machine gets the same vector.
+    Texts that share words are near each other, however often they use them. The vector is the same in every
+    process on every machine.
     """
     vector = [0.0] * dimension
     for feature, weight in dict(_features(text.lower())).items():
@@ -203,7 +203,7 @@ def _features(text: str) -> Iterator[tuple[str, float]]:
 
 
 def _text_of(messages: Any) -> tuple[int, str]:
-    """How many characters the messages have together, and the text of the user's last one."""
+    """Return the total length of the messages, and the text of the last user message."""
     total, last = 0, ""
     for message in messages if isinstance(messages, list) else ():
         content = message.get("content") if isinstance(message, dict) else None
@@ -218,7 +218,7 @@ def _text_of(messages: Any) -> tuple[int, str]:
 
 
 def _limited(text: str, fields: dict[str, Any]) -> tuple[str, str]:
-    """The text cut to the tokens that were allowed, and why it ended."""
+    """Return the text, cut to the allowed tokens, and its finish reason."""
     limit = fields.get("max_completion_tokens") or fields.get("max_tokens")
     if isinstance(limit, int) and len(text) > limit * 4:
         return text[: limit * 4], "length"
@@ -226,7 +226,7 @@ def _limited(text: str, fields: dict[str, Any]) -> tuple[str, str]:
 
 
 def _forced_tool(fields: dict[str, Any]) -> dict[str, Any] | None:
-    """The tool call that the request leaves no way around."""
+    """Return the tool call that the request forces; None: none."""
     choice, tools = fields.get("tool_choice"), fields.get("tools")
     if not isinstance(tools, list) or not tools:
         return None

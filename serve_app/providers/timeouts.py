@@ -1,5 +1,5 @@
 """
-The time limits of one attempt, each of which runs out under its own name.
+The timeouts of one attempt, each with its own message.
 
     |-- connect --|
     |-- first byte ---------|                the head of the answer
@@ -23,7 +23,7 @@ USAGE_S = 2.0
 
 
 class Timeout(Enum):
-    """The setting that a limit comes from, and the sentence for when it has run out."""
+    """A timeout: the setting that it comes from, and the message for when it expires."""
 
     CONNECT = "connect_timeout_s", "could not be connected to within {} s"
     FIRST_BYTE = "first_byte_timeout_s", "did not begin to answer within {} s"
@@ -33,7 +33,7 @@ class Timeout(Enum):
 
 
 class OutOfTime(TimeoutError):
-    """One of our own limits ran out."""
+    """One of the gateway's own timeouts expired."""
 
     def __init__(self, limit: Timeout, limit_s: float) -> None:
         super().__init__(limit, limit_s)
@@ -42,7 +42,7 @@ class OutOfTime(TimeoutError):
 
 
 async def within(limit_s: float, limit: Timeout, coming: Awaitable[T]) -> T:
-    """What is `coming`; `OutOfTime` when it takes longer. Timeouts of somebody else's pass as they are."""
+    """Await `coming`. Raises OutOfTime after `limit_s`; a TimeoutError of other code passes unchanged."""
     try:
         async with asyncio.timeout(None if limit_s == inf else limit_s) as scope:
             return await coming
@@ -54,9 +54,9 @@ async def within(limit_s: float, limit: Timeout, coming: Awaitable[T]) -> T:
 
 def out_of_time(provider_id: str, limit: Timeout, limit_s: float) -> UpstreamError:
     """
-    The failure of a limit of ours.
+    Return the failure of a timeout of the gateway.
 
-    It has no upstream status, which tells it from a timeout that the upstream itself reports.
+    It has no upstream status, unlike a timeout that the upstream itself reports.
     """
     setting, sentence = limit.value
     return upstream_error(

@@ -1,8 +1,8 @@
 """
-OpenAI's tokenizers, for counting what an upstream does not tell.
+OpenAI's tokenizers, to count the usage that an upstream does not report.
 
-LiteLLM's package brings two of the vocabularies; nothing is ever fetched. Of other vendors' models nobody
-publishes a tokenizer that could be used for all of them, so there is none here.
+LiteLLM's package contains two of the vocabularies; nothing is ever downloaded. Other vendors publish no
+tokenizer that fits all of their models, so there is none here.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tiktoken import Encoding
 
 SLICE = 10_000  # characters encoded in one go: a text without a space takes more than its share of time
-MOST = 4_000_000  # characters of one text that are encoded; the rest is reckoned by its length
+MOST = 4_000_000  # characters of one text that are encoded; the rest is estimated by its length
 
 _FOLDER = Path("litellm_core_utils", "tokenizers")
 _LOADING = threading.Lock()
@@ -29,7 +29,7 @@ _LOADING = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """One of OpenAI's: the name it has in tiktoken, the file, and what SHA-256 makes of its contents."""
+    """A vocabulary of OpenAI: its name in tiktoken, its file, and the SHA-256 of the file."""
 
     name: str
     file: str
@@ -60,7 +60,7 @@ class Tokenizer:
     vocabulary: Vocabulary
 
     def count(self, text: str) -> int:
-        """How many tokens; a text above `MOST` characters partly by its length. To be called in a thread."""
+        """Count tokens; beyond `MOST` characters they are estimated by length. Call it in a thread."""
         encoding = _encoding(self.vocabulary)
         starts = range(0, min(len(text), MOST), SLICE)
         counted = sum(len(encoding.encode_ordinary(text[start : start + SLICE])) for start in starts)
@@ -69,14 +69,14 @@ class Tokenizer:
 
 @cache
 def tokenizer_for(model_id: str) -> Tokenizer | None:
-    """The tokenizer of this model; None where it is not known, or its vocabulary is not installed."""
+    """Return the tokenizer of this model; None if it is unknown or its vocabulary is not installed."""
     name = model_id.rpartition("/")[2]
     vocabulary = next((found for family, found in _FAMILIES if family.match(name)), None)
     return Tokenizer(vocabulary) if vocabulary and _file_of(vocabulary) else None
 
 
 def _file_of(vocabulary: Vocabulary) -> Path | None:
-    """Where LiteLLM keeps it. Does not import LiteLLM."""
+    """Return the path of the file in LiteLLM's package, without importing LiteLLM."""
     spec = importlib.util.find_spec("litellm")
     for folder in (spec.submodule_search_locations if spec else None) or ():
         path = Path(folder) / _FOLDER / vocabulary.file
@@ -93,7 +93,7 @@ def _encoding(vocabulary: Vocabulary) -> "Encoding":
 @cache
 def _loaded(vocabulary: Vocabulary) -> "Encoding":
     path = _file_of(vocabulary)
-    # tiktoken would delete a file that is not as it should be, and fetch another.
+    # tiktoken would delete a damaged file and download another.
     if path is None or hashlib.sha256(path.read_bytes()).hexdigest() != vocabulary.sha256:
         raise ValueError(f"the vocabulary '{vocabulary.name}' is missing or damaged")
     import tiktoken

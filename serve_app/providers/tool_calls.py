@@ -1,15 +1,15 @@
-"""The numbers of tool calls in a stream: OpenAI's clients put the pieces of a call together by them."""
+"""Indexes of tool calls in a stream, by which OpenAI's clients assemble the pieces of a call."""
 
 from typing import Any
 
-MOST_CALLS = 1024  # ids that are remembered; nobody calls that many tools in one answer
+MOST_CALLS = 1024  # ids that are remembered in one answer
 
 
 class Numbering:
     """
-    Numbers the pieces of tool calls that come without an `index`, one call after the other in each choice.
+    The indexes of one stream's tool calls, added where the upstream sends none; counted in each choice.
 
-    Pieces of one call have its id, or none at all and follow its first piece.
+    Pieces of one call have its id, or no id and follow its first piece.
     """
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class Numbering:
         self._last: dict[int, int] = {}  # the number of the latest call, by choice
 
     def number(self, chunk: dict[str, Any]) -> bool:
-        """Give a number to whatever lacks one in this chunk; True when something did."""
+        """Add the missing indexes to a chunk, in place; return whether any was missing."""
         changed = False
         choices = chunk.get("choices")
         for choice in choices if isinstance(choices, list) else ():

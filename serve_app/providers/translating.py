@@ -1,4 +1,4 @@
-"""A provider as a caller sees it who speaks another format than the upstream."""
+"""Translation between the caller's format and the upstream's, around a provider."""
 
 from collections.abc import AsyncGenerator, Collection
 from dataclasses import replace
@@ -15,14 +15,14 @@ def speaking(
     callers: WireFormat, provider: Provider, provider_id: str, spoken: Collection[WireFormat], clock: Clock
 ) -> Provider | None:
     """
-    Return the provider as one that takes calls in this format; None where no translation leads to it.
+    Return a provider that accepts calls in this format; None if there is no translation to its formats.
 
     Args:
         callers: the format of the calls.
         provider: the provider.
         provider_id: its id, for messages.
-        spoken: the formats that its upstream speaks.
-        clock: gives the time.
+        spoken: the formats that its upstream accepts.
+        clock: the source of time.
     """
     if callers in spoken:
         return provider
@@ -34,9 +34,9 @@ def speaking(
 
 class TranslatingProvider:
     """
-    Translates the requests to a provider, and what it answers.
+    Translates the requests to a provider, and its answers.
 
-    Whether an answer is whole is decided by the provider: a stream that broke off stays broken.
+    The provider decides whether an answer is whole: a stream that broke off stays broken.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class TranslatingProvider:
     ) -> None:
         """
         Args:
-            provider: the provider that is asked.
+            provider: the provider that is called.
             provider_id: its id, for messages.
-            upstream: the format in which it is asked.
+            upstream: the format of its calls.
             translate: begins a translation from the caller's format into that one.
-            clock: gives the time.
+            clock: the source of time.
         """
         self._provider = provider
         self._id = provider_id
@@ -97,7 +97,7 @@ class TranslatingProvider:
         await self._provider.aclose()
 
     def _translation(self, call: Call) -> Translation | UpstreamError:
-        """Begin a translation; what cannot be carried fails this target, and nothing is sent to it."""
+        """Begin a translation; return the failure of this target if the request cannot be translated."""
         try:
             return self._translate(call.body, int(self._clock.now()))
         except InvalidRequest as error:

@@ -1,9 +1,9 @@
 """
-What a vendor says about a failure, whatever shape it says it in.
+Vendors' descriptions of failures, read from errors of any shape.
 
-One pure reader for all of them: OpenAI's error object and what others put in its place (a bare text, a flat
-object, a list around it, a list of fields, an error within an error, a web page). It never raises, and what
-it gives back is short. Keys are still in it: `wire_failures` takes them out.
+One pure reader for all vendors: OpenAI's error object and what others send in its place (a bare text, a flat
+object, a list around it, a list of fields, an error within an error, a web page). It never raises, and its
+result is short. API keys are not removed here, but in `openai_compatible/failures.py`.
 """
 
 import json
@@ -17,8 +17,8 @@ import orjson
 
 from serve_app.formats.sse import whole_frames
 
-DEEPEST = 6  # errors within errors that are looked into
-MOST_READ = 65_536  # bytes of a body: nobody explains a refusal at greater length
+DEEPEST = 6  # nested errors that are read
+MOST_READ = 65_536  # bytes of a body that are read
 MOST_DETAILS = 8
 MOST_WORDS = 32
 TEXT_LIMIT = 4096  # characters of a message, before keys are taken out
@@ -27,7 +27,7 @@ WORD_LIMIT = 200  # characters of a detail, a code or a parameter
 _MARKUP = re.compile(r"\s*(<!--|<!doctype|<\?xml|<html|<head|<body|<title|<h1|<center)", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)s$")
 
-# Where the text of an error is found, the most telling first.
+# Members with the text of an error, the most specific first.
 _TEXTS = (
     "message",
     "Message",
@@ -39,9 +39,9 @@ _TEXTS = (
     "status_msg",  # MiniMax
     "title",
 )
-# Where its code is found, and other words for programs.
+# Members with its code, type or reason.
 _CODES = ("code", "error_code", "errorCode", "type", "__type", "status", "reason", "object", "name")
-# Where there may be another error, which says more.
+# Members with a nested error, which is more specific.
 _INNER = (
     *("error", "errors", "innererror", "inner_error", "raw", "cause", "details", "metadata", "exception"),
     "base_resp",  # MiniMax
@@ -51,12 +51,17 @@ _INNER = (
 @dataclass(frozen=True, slots=True)
 class VendorWords:
     """
-    A failure in a vendor's words.
+    A vendor's description of a failure.
 
-    `message` is the sentence that says the most; None: there is none. `words` are its codes, types and
-    reasons in small letters, the outermost first. `code` is the vendor's own code, `param` the field at
-    fault, `status` an HTTP status that it names, `wait_s` how long it wants to be left alone. `details` are
-    single complaints, and `was_flagged` says that a filter found something in what was said.
+    Fields:
+        message: the most specific sentence; None: there is none.
+        words: its codes, types and reasons in lower case, the outermost first.
+        code: the vendor's own code.
+        param: the field at fault.
+        status: an HTTP status in the error.
+        wait_s: the seconds to wait before a retry.
+        details: single complaints.
+        was_flagged: a content filter flagged the request or the answer.
     """
 
     message: str | None = None
@@ -72,25 +77,25 @@ class VendorWords:
 SILENT = VendorWords()
 
 
-def is_error(said: Mapping[str, Any]) -> bool:
-    """Whether an object in an answer tells of a failure: by an `error`, its type, or MiniMax's status."""
-    if said.get("error") or "error" in (said.get("type"), said.get("object")):
+def is_error(payload: Mapping[str, Any]) -> bool:
+    """Return whether an object in an answer is an error: by `error`, its type, or MiniMax's status."""
+    if payload.get("error") or "error" in (payload.get("type"), payload.get("object")):
         return True
-    told = said.get("base_resp")
-    return isinstance(told, dict) and told.get("status_code") not in (None, 0, "0", "")
+    minimax = payload.get("base_resp")
+    return isinstance(minimax, dict) and minimax.get("status_code") not in (None, 0, "0", "")
 
 
-def words_in(said: Any) -> VendorWords:
-    """Read a vendor's error: the body of a refusal, or what an answer holds under `error`."""
-    if isinstance(said, bytes | bytearray):
-        said = _read(bytes(said[:MOST_READ]))
+def words_in(payload: Any) -> VendorWords:
+    """Read a vendor's error: the body of a refusal, or the value of `error` in an answer."""
+    if isinstance(payload, bytes | bytearray):
+        payload = _read(bytes(payload[:MOST_READ]))
     reader = _Reader()
-    reader.read(said, 0)
+    reader.read(payload, 0)
     return reader.result()
 
 
 def _read(body: bytes) -> Any:
-    """The JSON in a body; its text where it is none."""
+    """Return the JSON in a body, or its text if it is not JSON."""
     text = body.decode(errors="replace").lstrip("\ufeff").strip()
     found = _json_in(text)
     if found is not None:
@@ -114,10 +119,10 @@ def _json_in(text: str) -> Any:
 
 
 class _Reader:
-    """Goes through an error once, from the outside in."""
+    """The state of one pass through an error, from the outside in."""
 
     def __init__(self) -> None:
-        self._messages: list[tuple[int, str]] = []  # how telling, and what
+        self._messages: list[tuple[int, str]] = []  # how specific, and the text
         self._words: list[str] = []
         self._details: list[str] = []
         self._code: str | None = None
@@ -142,15 +147,15 @@ class _Reader:
             self._was_flagged,
         )
 
-    def read(self, said: Any, depth: int) -> None:
+    def read(self, payload: Any, depth: int) -> None:
         if depth > DEEPEST:
             return
-        if isinstance(said, str):
-            self._text(said, depth)
-        elif isinstance(said, list):
-            self._list(said, depth)
-        elif isinstance(said, dict):
-            self._object(said, depth)
+        if isinstance(payload, str):
+            self._text(payload, depth)
+        elif isinstance(payload, list):
+            self._list(payload, depth)
+        elif isinstance(payload, dict):
+            self._object(payload, depth)
 
     def _text(self, text: str, depth: int) -> None:
         text = text.strip()
@@ -183,7 +188,7 @@ class _Reader:
                 self.read(error[name], depth + 1)
         for name in _INNER:
             inner = error.get(name)
-            # A bare text under `error` is the message; under `details` and the like it says less than that.
+            # A bare text under `error` is the message; under `details` and the like it is less specific.
             if isinstance(inner, dict | list) or (isinstance(inner, str) and name in ("error", "raw")):
                 self.read(inner, depth + 1)
 
@@ -199,7 +204,7 @@ class _Reader:
         if isinstance(param, str) and param:
             self._param = self._param or param[:WORD_LIMIT]
         self._wait_s = self._wait_s or _seconds(error.get("retryDelay"))
-        # OpenRouter's moderation tells what it flagged, and why; Azure what its filter found.
+        # OpenRouter's moderation reports what it flagged and why; Azure what its filter found.
         if "flagged_input" in error:
             self._was_flagged = True
             reasons = error.get("reasons")
@@ -214,7 +219,7 @@ class _Reader:
 
 
 def _complaint(part: Mapping[str, Any]) -> str | None:
-    """One entry of a list of fields (FastAPI, Mistral, Google): which field, and what is wrong with it."""
+    """Return one entry of a list of invalid fields (FastAPI, Mistral, Google): the field and the message."""
     text = part.get("msg") or part.get("description")
     if isinstance(part.get("fieldViolations"), list):
         found = [_complaint(inner) for inner in part["fieldViolations"] if isinstance(inner, dict)]
@@ -237,13 +242,13 @@ def _words_of(error: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _minimax_status(error: Mapping[str, Any]) -> int | None:
-    """MiniMax's own number for a failure, which stands beside a `status_msg`."""
+    """Return MiniMax's own number for a failure, which comes with a `status_msg`."""
     status = error.get("status_code") if "status_msg" in error else None
     return status if type(status) is int and 0 < status < 10**6 else None
 
 
 def _filtered(found: Any) -> Iterator[str]:
-    """What Azure's filter has found: a category, and how severe."""
+    """Yield the categories that Azure's filter flagged, with their severity."""
     for category, verdict in list(found.items())[:MOST_DETAILS] if isinstance(found, dict) else ():
         if isinstance(verdict, dict) and verdict.get("filtered") is True:
             severity = verdict.get("severity")
@@ -259,7 +264,7 @@ def _http_status(value: Any) -> int | None:
 
 
 def _seconds(value: Any) -> float | None:
-    """A span as Google writes it: `37s`, `1.5s`."""
+    """Return the seconds of a duration in Google's notation: `37s`, `1.5s`."""
     match = _DURATION.fullmatch(value[:32]) if isinstance(value, str) else None
     seconds = float(match[1]) if match else math.nan
     return seconds if math.isfinite(seconds) else None

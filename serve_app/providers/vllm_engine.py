@@ -1,7 +1,7 @@
 """
-A model in this very process: its engine speaks OpenAI's words, and nothing goes over a network.
+The provider of a model in this process: its engine uses OpenAI's API, without a network.
 
-What the engine says is read as that of any upstream: whether it is whole, what it used, what went wrong.
+The engine's answers are checked like those of any upstream: completeness, usage, failures.
 """
 
 import logging
@@ -38,21 +38,20 @@ log = logging.getLogger("sekha.provider")
 
 class ModelEngine(Protocol):
     """
-    What runs a model.
+    The engine that runs a model.
 
-    A question is the fields of a request in OpenAI's words. It is answered by one JSON object, or by frames
-    of server-sent events where it asks for a stream; what goes wrong is said in OpenAI's error object.
-    Closing the generator ends the work.
+    A request has OpenAI's fields. The answer is one JSON object, or frames of server-sent events for a
+    stream; an error is OpenAI's error object. Closing the generator ends the work.
     """
 
     def chat(self, fields: dict[str, Any], request_id: str) -> Said:
-        """A chat completion."""
+        """Yield a chat completion."""
 
     def embed(self, fields: dict[str, Any], request_id: str) -> Said:
-        """Vectors, as OpenAI's embedding list."""
+        """Yield embeddings, as OpenAI's embedding list."""
 
     async def check(self) -> None:
-        """Raise when the engine is dead."""
+        """Raise if the engine is dead."""
 
 
 @dataclass(slots=True)
@@ -64,7 +63,7 @@ class _Opened:
 
 
 class LocalProvider:
-    """Speaks to an engine; `running` is how many requests it works on, or has waiting, at this moment."""
+    """The provider of an engine; `running` is the number of its requests, running or waiting."""
 
     def __init__(self, config: ProviderConfig, engine: ModelEngine, clock: Clock) -> None:
         self._config = config
@@ -81,11 +80,11 @@ class LocalProvider:
 
     async def embed(self, call: Call) -> Answer | UpstreamError:
         fields, dropped = fitted(call, self._dialect(call.model))
-        said = self._engine.embed(fields, call.request_id)
-        return await self._whole(call, said, "data", dropped, rows=inputs_in(fields))
+        answer = self._engine.embed(fields, call.request_id)
+        return await self._whole(call, answer, "data", dropped, rows=inputs_in(fields))
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
-        """A chat completion in blocks of whole frames; closing the generator frees the engine at once."""
+        """Yield a chat completion in blocks of whole frames; closing the generator frees the engine."""
         started = self._clock.monotonic()
         fields, dropped = fitted(call, self._dialect(call.model))
         ask_for_stream(fields)
@@ -105,7 +104,7 @@ class LocalProvider:
                 yield self._last_item(frames, started)
 
     async def health(self) -> Health:
-        """Whether the engine lives; whoever can ask it has found it started."""
+        """Return the health of the engine, which has already started."""
         started = self._clock.monotonic()
         models = tuple(dict.fromkeys(model.model_id for model in self._config.models))
         try:
@@ -117,7 +116,7 @@ class LocalProvider:
         return Health(HealthStatus.HEALTHY, latency_ms, None, models, self._clock.now())
 
     async def aclose(self) -> None:
-        """Nothing to close: the engine is the deployment's."""
+        """Do nothing: the engine belongs to the deployment."""
 
     async def _whole(
         self,
@@ -145,7 +144,7 @@ class LocalProvider:
         return Answer(whole.body, usage, self._since(started), chars, dropped=dropped)
 
     async def _first(self, call: Call, said: Said, frames: ChatFrames) -> bytes | UpstreamError:
-        """What there is by the first token: until it is there, the request can still go to another target."""
+        """Return the frames up to the first token; until then the request can still go to another target."""
         try:
             return await within(
                 call.timeout_s, Timeout.FIRST_TOKEN, self._until_it_speaks(call, said, frames)
@@ -156,7 +155,7 @@ class LocalProvider:
     async def _until_it_speaks(self, call: Call, said: Said, frames: ChatFrames) -> bytes | UpstreamError:
         first = bytearray()
         piece = await within(call.first_byte_s, Timeout.FIRST_BYTE, anext(said, b""))
-        if piece and not piece.startswith(b"data:"):  # it has not begun a stream: this is why not
+        if piece and not piece.startswith(b"data:"):  # not a stream: an error, or a whole answer
             refusal = checked(piece, self._config.id, "choices")
             if isinstance(refusal, UpstreamError):
                 return refusal
@@ -176,14 +175,14 @@ class LocalProvider:
         return frames.failure or broken(self._config.id, "ended its stream before the first token", 200)
 
     async def _next(self, idle_s: float, said: Said, frames: ChatFrames) -> bytes:
-        """The frames that follow; empty: that was all, and the frames know how it ended."""
+        """Return the next frames; empty at the end, which `frames` has recorded."""
         while not (frames.is_done or frames.failure):
             limit_s = min(idle_s, USAGE_S) if frames.is_complete else idle_s
             try:
                 piece = await within(limit_s, Timeout.IDLE, anext(said, b""))
             except Exception as error:  # noqa: BLE001
                 failure = self._failed(error)
-                if not frames.is_complete:  # else it is whole, and only its usage is not told
+                if not frames.is_complete:  # else it is whole, and only its usage is missing
                     frames.failure = failure
                 return b""
             if not piece:
@@ -206,7 +205,7 @@ class LocalProvider:
             self.running -= 1
 
     def _failed(self, error: Exception) -> UpstreamError:
-        """An engine that raises is dead or has a fault; either is for the log, and another one may answer."""
+        """Log the exception of an engine, and return the failure; another target may answer."""
         if isinstance(error, OutOfTime):
             return out_of_time(self._config.id, error.limit, error.limit_s)
         log.error("provider '%s': the vLLM engine failed", self._config.id, exc_info=error)

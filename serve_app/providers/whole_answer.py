@@ -1,4 +1,4 @@
-"""Whether a whole answer is one, and whether it is whole."""
+"""Validation of whole answers."""
 
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from serve_app.providers.vendor_words import is_error
 
 
 class Whole(NamedTuple):
-    """An answer, and the JSON it stands in."""
+    """A valid answer and its JSON."""
 
     body: bytes
     answer: dict[str, Any]
@@ -20,11 +20,16 @@ def checked(
     body: bytes, provider_id: str, must_have: str, rows: int | None = None, secret: str | None = None
 ) -> Whole | UpstreamError:
     """
-    The answer, when it is one: proxies in between answer 200 with a web page, or with nothing.
+    Validate a whole answer: a proxy may answer 200 with a web page, or with nothing.
 
-    `must_have` names the list that holds what was asked for, `rows` how many of it there must be. `secret` is
-    our key, which nobody else may see. A chat must say why each of its choices ended: one that was cut may
-    come in a body that is not.
+    A chat must have a finish reason for each choice: an answer that was cut may come in a complete body.
+
+    Args:
+        body: as the upstream sent it.
+        provider_id: the provider's id, for messages.
+        must_have: the name of the list with the results.
+        rows: the required length of that list; None: any.
+        secret: the gateway's key, which is removed from messages.
     """
     found = found_in(body.removeprefix(b"\xef\xbb\xbf"))
     if found is None:
@@ -49,7 +54,7 @@ def checked(
 
 
 def end_choices(choices: list[Any], provider_id: str, secret: str | None) -> bool | UpstreamError:
-    """Look why each choice ended; True when one of them says it in another word from now on."""
+    """Check the finish reason of each choice; return whether one was replaced, or the failure."""
     changed = False
     for choice in choices:
         if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
@@ -61,8 +66,8 @@ def end_choices(choices: list[Any], provider_id: str, secret: str | None) -> boo
             return broken(provider_id, "sent an answer without a finish_reason", 200)
         finish = finish_of(reason)
         if finish.failure is not None:
-            said = f"Provider '{provider_id}' ended its answer with '{reason}'"
-            return failure_of_ending(said, finish.failure, provider_id, secret)
+            message = f"Provider '{provider_id}' ended its answer with '{reason}'"
+            return failure_of_ending(message, finish.failure, provider_id, secret)
         if not finish.is_known:
             tell_unknown_finish(provider_id, reason)
         if finish.word != reason:
@@ -72,7 +77,7 @@ def end_choices(choices: list[Any], provider_id: str, secret: str | None) -> boo
 
 
 def _no_object(body: bytes, provider_id: str, secret: str | None) -> UpstreamError:
-    """No JSON object; Google puts its errors into a list."""
+    """Return the failure of a body without a JSON object; Google puts its errors into a list."""
     if (errors := errors_in_list(body)) is not None:
         return failure_of_error(errors, provider_id, secret)
     is_json = body.lstrip()[:1] == b"[" and parsed(b'{"list":' + body + b"}") is not None

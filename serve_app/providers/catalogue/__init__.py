@@ -1,1 +1,1 @@
-"""What is known about vendors: one row for each (`rows.py`). Pure data that imports nothing else of ours."""
+"""The catalogue of vendors: one row for each (`rows.py`). Pure data without other imports of the gateway."""

@@ -1,8 +1,8 @@
 """
-What one family of models takes of a request in OpenAI's words.
+The dialect of a model family: which of OpenAI's parameters it accepts.
 
-A parameter of a caller is carried, renamed (nothing is lost), clamped to a documented bound, or dropped. What
-was clamped or dropped is told to the caller; nothing changes in silence.
+A caller's parameter is passed on, renamed (nothing is lost), clamped to a documented bound, or dropped.
+Clamped and dropped parameters are reported to the caller.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ GONE = object()  # in place of a value: it is not sent
 MOST_TOLD = 32  # names in a list of dropped parameters
 LONGEST_NAME = 64  # characters of a name in it
 
-# With these values a parameter asks for what happens without it: leaving it out changes nothing.
+# Default values: leaving out a parameter with one of these changes nothing.
 NEUTRAL: Mapping[str, Any] = MappingProxyType({
     "n": 1, "logprobs": False, "top_logprobs": 0, "logit_bias": {}, "frequency_penalty": 0,
     "presence_penalty": 0, "store": False, "metadata": {}, "stop": [], "service_tier": "auto",
@@ -25,7 +25,7 @@ NEUTRAL: Mapping[str, Any] = MappingProxyType({
     "response_format": {"type": "text"}, "temperature": 1, "top_p": 1,
 })  # fmt: skip
 
-# What every chat model takes in one way or the other; of a vendor without a row nothing else is promised.
+# What every chat model accepts; for a vendor without a row nothing else is assumed.
 ORDINARY = frozenset({
     "model", "messages", "stream", "stream_options", "temperature", "top_p", "stop", "tools", "tool_choice",
     "input", *OUTPUT_LIMITS,
@@ -35,7 +35,7 @@ ORDINARY = frozenset({
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """
-    What a family of models takes.
+    The parameters that a family of models accepts.
 
     drops: Parameters it does not take; `name.type` is one type of a `response_format`.
     while_reasoning: Parameters it takes only where `reasoning_effort` is absent or `none`.
@@ -84,9 +84,9 @@ class Dialect:
 
     def lost(self, asked: Mapping[str, Any]) -> tuple[str, ...]:
         """
-        The parameters of a request that this family would not take as they are, in alphabetical order.
+        Return the parameters of a request that this family would not accept as they are, sorted.
 
-        Of a vendor that is not known, all but the ordinary ones: nobody can promise them.
+        For an unknown vendor, these are all but the ordinary ones.
         """
         lost = [name for name, value in self._changes(asked).items() if matters(name, asked[name], value)]
         if not self.is_known:
@@ -94,7 +94,7 @@ class Dialect:
         return told(lost)
 
     def fit(self, fields: dict[str, Any]) -> tuple[str, ...]:
-        """Make a request fit, in place; return what was dropped or clamped, in alphabetical order."""
+        """Adapt a request in place; return the parameters that were dropped or clamped, sorted."""
         changed: list[str] = []
         if self.roles:
             self._name_roles(fields.get("messages"))
@@ -114,7 +114,7 @@ class Dialect:
         return told(changed) if changed else ()
 
     def _changes(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Each parameter that cannot go as it is, with the value that can, or GONE."""
+        """Return each parameter that cannot be sent as it is, with its replacement or GONE."""
         changes: dict[str, Any] = {}
         reasons = asked.get("reasoning_effort") not in (None, "none")
         for name in self.watched.intersection(asked):
@@ -138,7 +138,7 @@ class Dialect:
                 message["role"] = own
 
     def _drop_members(self, messages: Any) -> list[str]:
-        """Drop members of messages, in place; which there were."""
+        """Drop members of messages in place; return the names of those that were present."""
         dropped = set()
         for message in _objects_in(messages):
             for name in self.message_drops:
@@ -149,13 +149,13 @@ class Dialect:
 
 
 def _objects_in(messages: Any) -> list[dict[str, Any]]:
-    """The messages of a chat, which are checked, or of a request that should have none."""
+    """Return the messages of a chat; none of a request without valid messages."""
     given = messages if isinstance(messages, list) else []
     return [message for message in given if isinstance(message, dict)]
 
 
 def told(names: Iterable[str]) -> tuple[str, ...]:
-    """Names as they may stand in a header: clean, short, sorted, and not too many."""
+    """Return names for use in a header: clean, short, sorted, and at most `MOST_TOLD`."""
     clean = {_clean(name) for name in names}
     return tuple(sorted(clean)[:MOST_TOLD])
 
@@ -166,7 +166,7 @@ def _clean(name: str) -> str:
 
 
 def matters(name: str, before: Any, after: Any = GONE) -> bool:
-    """Whether the caller has lost something: not where the value asked for nothing special."""
+    """Return whether the change of a parameter matters to the caller: not if its value was the default."""
     if before is None:
         return False
     neutral = name in NEUTRAL and _same(before, NEUTRAL[name])

@@ -1,9 +1,9 @@
 """
-Families of models that have rows of their own in the catalogue, and words that several rows share.
+Families of models with rows of their own in the catalogue, and sets of parameters that rows share.
 
-A family lists what the vendor refuses, or ignores although it would change the answer. Where nothing is
-known, everything passes: a missing family costs a refusal that the caller can read, a wrong one loses what
-was asked.
+A family lists the parameters that the vendor refuses, or ignores although they would change the answer. A
+model of no family gets everything: a missing family causes a refusal that the caller can read, a wrong one
+silently loses a parameter.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ _UNKNOWN_TO_CLAUDE = frozenset({
 })  # fmt: skip
 
 
-# Members of messages that keep thoughts for another vendor: strict servers refuse members they do not know.
+# Members of messages with another vendor's thinking: strict servers refuse unknown members.
 SIGNED_THOUGHTS = frozenset({"thinking_blocks"})
 THOUGHTS = SIGNED_THOUGHTS | {"reasoning_content"}
 
@@ -43,7 +43,7 @@ def _claude(drops: frozenset[str] = frozenset(), **rules: Any) -> Dialect:
     )
 
 
-# A server that passes OpenAI's models on has their limits too.
+# These hold on any server that offers OpenAI's models.
 OPENAI_MODELS = (
     ModelFamily(
         "gpt-5 chat and search models",

@@ -1,7 +1,7 @@
 """
 The catalogue: every vendor, one row each.
 
-A vendor that speaks the OpenAI API needs one row here, and what a test prints for docs/vendors.md.
+A vendor with the OpenAI API needs one row here, and the line that a test prints for docs/vendors.md.
 A type without a row is called through LiteLLM, with the type as prefix.
 """
 
@@ -36,7 +36,7 @@ def _chat(model_id: str, task: str, window: int) -> Mapping[str, Any]:
     }
 
 
-# Named, because code elsewhere is about these and no others.
+# Named, because code elsewhere refers to them.
 OPENAI = Vendor(
     "openai",
     base_url="https://api.openai.com/v1",
@@ -57,7 +57,7 @@ OPENAI = Vendor(
         date(2026, 11, 30),
     ),
     formats=OPENAI_FORMATS | {WireFormat.OPENAI_RESPONSES},
-    formats_elsewhere=OPENAI_FORMATS,  # what calls itself compatible has chat completions
+    formats_elsewhere=OPENAI_FORMATS,  # compatible servers have chat completions
     quality_rank=1,
     speed_rank=2,
 )

@@ -1,4 +1,4 @@
-"""What one row of the catalogue says: everything that the gateway knows about a vendor."""
+"""A row of the catalogue: everything that the gateway knows about a vendor."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from serve_app.providers.catalogue.wire_format import OPENAI, WireFormat
 class Adapter(StrEnum):
     """The code that calls the upstream."""
 
-    HTTP = "http"  # the formats that it speaks, bytes passed through
+    HTTP = "http"  # the formats that it accepts, bytes passed through
     LITELLM = "litellm"  # everything that needs translating
     SCRIPTED = "scripted"  # the simulator
 
@@ -32,10 +32,10 @@ _CLAUDE = re.compile("claude", re.IGNORECASE)
 @dataclass(frozen=True, slots=True)
 class ModelFamily:
     """
-    What some models of a vendor take of a request.
+    The dialect of some models of a vendor.
 
     title: Names the family in the documentation.
-    dialect: What these models take.
+    dialect: The parameters that they accept.
     source: Where that is documented.
     models: A regular expression for their ids; the first family of a vendor that matches counts.
     """
@@ -148,26 +148,26 @@ class Vendor:
 
     @property
     def needs_address(self) -> bool:
-        """Whether a configuration must say where it is."""
+        """Return whether a configuration must have its address."""
         return self.adapter is Adapter.HTTP and not self.base_url
 
     @property
     def is_simulated(self) -> bool:
-        """Whether the gateway itself makes the answers up."""
+        """Return whether it is the simulator."""
         return self.adapter is Adapter.SCRIPTED
 
     @property
     def loads_models(self) -> bool:
-        """Whether a request may have to wait until a machine of one's own has loaded the model."""
+        """Return whether a request may have to wait until a local machine has loaded the model."""
         return self.is_own and not self.is_simulated
 
     @property
     def price_prefix(self) -> str:
-        """The vendor's name in the price list, which is LiteLLM's name for a vendor that charges."""
+        """Return the vendor's name in the price list: LiteLLM's name for a vendor that charges."""
         return (self.key_variable and self.litellm_prefix) or self.type
 
     def key_headers(self, key: str | None) -> dict[str, str]:
-        """Return the header that shows a key; none without one."""
+        """Return the header with the key; empty without one."""
         if not key:
             return {}
         if self.key_header == AUTHORIZATION or (self.token_prefix and key.startswith(self.token_prefix)):
@@ -175,7 +175,7 @@ class Vendor:
         return {self.key_header: key}
 
     def formats_at(self, base_url: str | None) -> frozenset[WireFormat]:
-        """Return the wire formats that it speaks at an address; None: its own."""
+        """Return the wire formats that it accepts at an address; None: its own."""
         if self.formats_elsewhere is None or base_url is None or base_url.rstrip("/") == self.base_url:
             return self.formats
         return self.formats_elsewhere
@@ -189,7 +189,7 @@ class Vendor:
 
     def dialect(self, model_id: str) -> Dialect:
         """
-        Return what a model of this vendor takes of a request.
+        Return the dialect of a model of this vendor.
 
         Claude counts thinking within the limit of the output at every vendor. Anthropic's own API, which
         LiteLLM calls as well, refuses a request without that limit; APIs like OpenAI's do not.

@@ -1,10 +1,10 @@
-"""The wire formats: in which requests and answers are written."""
+"""The wire formats of requests and answers."""
 
 from enum import StrEnum
 
 
 class WireFormat(StrEnum):
-    """A format that callers or upstreams speak."""
+    """A format of requests and answers, of callers or upstreams."""
 
     OPENAI_CHAT = "openai_chat"
     OPENAI_EMBEDDINGS = "openai_embeddings"
