@@ -1,1 +1,1 @@
-"""Upstreams that LiteLLM translates for."""
+"""Providers that are called through LiteLLM."""

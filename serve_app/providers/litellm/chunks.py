@@ -1,8 +1,8 @@
 """
-LiteLLM's answers and chunks in OpenAI's form, and whether they ended as LiteLLM says.
+LiteLLM's answers and chunks in OpenAI's form, with the vendor's real finish reasons.
 
-LiteLLM says `stop` where its vendor said nothing, or something it does not know, or that it has failed. What
-the vendor really said was overheard on the wire.
+LiteLLM reports `stop` if its vendor sent no reason, an unknown one, or a failure. The vendor's own reason was
+recorded from the wire (`overheard.py`).
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ _PRIVATE = frozenset({"provider_specific_fields", "hidden_params", "response_ms"
 
 
 def openai_form(answer: Any) -> dict[str, Any]:
-    """An answer or a chunk of LiteLLM's as OpenAI would have written it."""
+    """Return an answer or a chunk of LiteLLM in OpenAI's form."""
     form: dict[str, Any] = _without_private(answer.model_dump(exclude_none=True))
     for choice in form.get("choices", ()):
         choice.setdefault("finish_reason", None)
@@ -42,7 +42,7 @@ def _without_private(value: Any) -> Any:
 
 
 def shown(chunk: dict[str, Any], wants_usage: bool) -> bytes:
-    """The chunk as a frame for the caller; LiteLLM hangs the usage on an empty choice, OpenAI on none."""
+    """Return the chunk as a frame for the caller; LiteLLM puts usage on an empty choice, OpenAI on none."""
     if "usage" not in chunk:
         return frame_of(chunk)
     silent = not any(choice.get("delta") or choice.get("finish_reason") for choice in chunk["choices"])
@@ -52,14 +52,14 @@ def shown(chunk: dict[str, Any], wants_usage: bool) -> bytes:
 
 
 def ended_in(chunk: dict[str, Any]) -> set[int]:
-    """Which choices this chunk ends."""
+    """Return the indexes of the choices that this chunk ends."""
     return {choice.get("index") or 0 for choice in chunk["choices"] if choice.get("finish_reason")}
 
 
 def failure_heard(
     heard: Overheard | None, provider_id: str, secret: str | None, status: int | None
 ) -> UpstreamError | None:
-    """The error that the vendor told, or that a part of its answer could not be read; None: neither."""
+    """Return the vendor's error, or the failure of an answer with unreadable parts; None: neither."""
     if heard is None:
         return None
     if heard.error is not None:
@@ -73,7 +73,7 @@ def failure_heard(
 def nothing_heard(
     heard: Overheard | None, what: str, provider_id: str, secret: str | None, status: int | None
 ) -> UpstreamError:
-    """An answer that did not come, or not to its end; `what` is how we would put it."""
+    """Return the failure of a missing or incomplete answer; `what` describes it if the vendor did not."""
     if (failure := failure_heard(heard, provider_id, secret, status)) is not None:
         return failure
     aside = None if heard is None or heard.tells_finish or heard.finishes else heard.aside
@@ -88,24 +88,24 @@ def shortfall(
     status: int | None,
 ) -> UpstreamError | None:
     """
-    What is wrong with these endings; None where nothing is.
+    Return what is wrong with the ended choices; None if nothing is.
 
-    A word that LiteLLM got wrong is put right in its choice.
+    A finish reason that LiteLLM got wrong is corrected in its choice.
     """
     if (failure := failure_heard(heard, provider_id, secret, status)) is not None:
         return failure
     if heard is None:
         return None
     if not heard.tells_finish and not heard.finishes:
-        return None  # a vendor whose answers nobody here can read but LiteLLM
+        return None  # a vendor whose answers only LiteLLM can read
     for choice in ended:
         reason = heard.finishes.get(choice.get("index") or 0)
         if reason is None:
             return broken(provider_id, "ended its answer without a finish reason", status)
         finish = retold(reason, choice.get("finish_reason") or "stop")
         if finish.failure is not None:
-            said = f"Provider '{provider_id}' ended its answer with '{reason}'"
-            return failure_of_ending(said, finish.failure, provider_id, secret)
+            message = f"Provider '{provider_id}' ended its answer with '{reason}'"
+            return failure_of_ending(message, finish.failure, provider_id, secret)
         if not finish.is_known:
             tell_unknown_finish(provider_id, reason)
         choice["finish_reason"] = finish.word

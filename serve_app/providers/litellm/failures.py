@@ -1,11 +1,11 @@
 """
-What went wrong behind LiteLLM, in the gateway's words.
+LiteLLM's exceptions as upstream errors.
 
-Told by what HTTP said where that was noted (`litellm_http`), because LiteLLM's exceptions mean different
-things at different vendors; else by the exception's class, and by what lies beneath it. LiteLLM's own
-exceptions never leave this process: they do not survive being pickled.
+The kind of a failure follows from the HTTP answer if `http.py` recorded it, because LiteLLM's exceptions mean
+different things for different vendors; else from the exception's class and its causes. LiteLLM's own
+exceptions never leave this process: they cannot be pickled.
 
-Importing this module imports LiteLLM, which takes seconds: only `litellm_provider` does, once it must.
+Importing this module imports LiteLLM, which takes seconds: only `provider.py` does so, when it is needed.
 """
 
 import re
@@ -45,7 +45,7 @@ _BY_CLASS: tuple[tuple[type[Exception], FailureKind], ...] = (
     (TimeoutError, FailureKind.TIMEOUT),
 )
 
-# What a 400 may be besides a rejected request: Gemini says with it that our key is wrong.
+# What a 400 may be besides a rejected request: Gemini sends it for a wrong key.
 _OF_A_REJECTION = frozenset({FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER, FailureKind.AUTH})
 
 _WORDS = {
@@ -68,7 +68,7 @@ _NETWORKS = ("botocore", "google.auth", "urllib3", "requests", "grpc")
 
 _CALLERS = (FailureKind.REJECTED, FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER)
 
-WHY_LIMIT = 200  # characters of LiteLLM's words about a request that it cannot translate
+WHY_LIMIT = 200  # characters of LiteLLM's message about a request that it cannot translate
 _REPEATED = re.compile(r"[{\[\n]|Received|Arguments|File an issue|input=")
 _QUOTED = re.compile(r"'[^']{40,}'?|\"[^\"]{40,}\"?")
 
@@ -79,44 +79,44 @@ _PREFIXES = re.compile(r"^(?:litellm\.)?\w+Error: (?:\w+ - )?")
 def failure_of_litellm(
     error: Exception, exchange: Exchange, provider_id: str, *, now: float, secret: str | None = None
 ) -> UpstreamError:
-    """An exception out of LiteLLM as a value; `now` is seconds since the epoch, for a Retry-After date."""
+    """Return the failure of a LiteLLM exception; `now` is a Unix timestamp, for a Retry-After date."""
     if refused := refused_address_in(exchange.failure) or refused_address_in(error):
         return failure_of_address(refused, provider_id)
     links = list(_chain(error))
     for link in (*links, exchange.failure):
-        # A refusal that is slow to explain itself is still a refusal.
+        # A refusal whose body is slow is still a refusal.
         if isinstance(link, OutOfTime) and exchange.status in (None, 200):
             return out_of_time(provider_id, link.limit, link.limit_s)
     if isinstance(exchange.failure, AnswerTooLong):
         megabytes = exchange.answer_limit / 1024**2
         what = f"sent an answer of more than {megabytes:g} MB (max_answer_mb)"
         return broken(provider_id, what, exchange.status)
-    if (told := failure_heard(exchange.heard, provider_id, secret, exchange.status)) is not None:
-        return told
+    if (reported := failure_heard(exchange.heard, provider_id, secret, exchange.status)) is not None:
+        return reported
     if not exchange.was_sent and _was_not_sent(links):
         return _before_it_was_sent(links, provider_id, exchange.request_id)
     status = _upstream_status(links) if exchange.status is None else _told_status(links, exchange.status)
-    said = _said(links, exchange)
-    kind = _kind(links, status) if exchange.status is None else _kind_of_answer(links, status, said)
+    words = _said(links, exchange)
+    kind = _kind(links, status) if exchange.status is None else _kind_of_answer(links, status, words)
     if exchange.status is None and isinstance(exchange.failure, httpx.TransportError):
         kind = FailureKind.UNREACHABLE
     if kind is FailureKind.BROKEN and exchange.status == 200 and exchange.failure is None:
         return nothing_heard(exchange.heard, "failed to answer", provider_id, secret, 200)
-    if said.message is None and kind in _CALLERS and exchange.heard is None:
-        # LiteLLM's wording is passed on only where the request was at fault and nobody has read the answer:
-        # elsewhere it holds addresses, or the answer as it came.
-        said = replace(said, message=_PREFIXES.sub("", str(links[0])))
+    if words.message is None and kind in _CALLERS and exchange.heard is None:
+        # LiteLLM's message is passed on only if the request was at fault and the answer was not read: in other
+        # cases it may contain addresses, or the raw answer.
+        words = replace(words, message=_PREFIXES.sub("", str(links[0])))
     wait_s = _retry_after_s(links, exchange, now)
     otherwise = f"Provider '{provider_id}' {_WORDS.get(kind, 'failed to answer')}"
-    return failure_of_words(said, kind, provider_id, status, wait_s, secret, otherwise)
+    return failure_of_words(words, kind, provider_id, status, wait_s, secret, otherwise)
 
 
 def _was_not_sent(links: list[BaseException]) -> bool:
     """
-    Whether nothing has left, not even by a network that a vendor's SDK has brought along.
+    Return whether no request was sent, not even by the HTTP client of a vendor's SDK.
 
-    A class of LiteLLM's that speaks of the vendor's state, or a status that no class of LiteLLM's made up,
-    means that somebody was asked, or that a key is missing.
+    A LiteLLM exception about the vendor's state, or a network error, means that a request was sent or that a
+    key is missing.
     """
     if any(isinstance(link, class_) for link in links for class_, _ in _BY_CLASS):
         return False
@@ -129,9 +129,9 @@ def _was_not_sent(links: list[BaseException]) -> bool:
 
 def _before_it_was_sent(links: list[BaseException], provider_id: str, request_id: str) -> UpstreamError:
     """
-    LiteLLM refused a request, or stumbled over it: it cannot be expressed in the vendor's words.
+    Return the failure of a request that LiteLLM refused, or failed to translate for the vendor.
 
-    What is no fault of a request's is ours. Nothing of the request is repeated, nor logged.
+    An exception that no request can cause is an internal error. The request is neither repeated nor logged.
     """
     if any(isinstance(link, _OURS) for link in links):
         return internal_error(provider_id, request_id)
@@ -145,21 +145,21 @@ def _before_it_was_sent(links: list[BaseException], provider_id: str, request_id
 
 
 def _why(links: list[BaseException]) -> str:
-    """What LiteLLM says about a request that it cannot translate, up to where it repeats the request."""
+    """Return LiteLLM's message about a request that it cannot translate, without the request itself."""
     for link in reversed(links):
         if isinstance(link, KeyError) and link.args and isinstance(link.args[0], str):
             return f"'{link.args[0]}' is missing" if link.args[0].isidentifier() else ""
     texts = [_PREFIXES.sub("", str(getattr(link, "message", None) or link)) for link in links]
-    told = next((text for text in texts if text), "")
-    told = _REPEATED.split(told, maxsplit=1)[0].strip(" :-.,=(")
-    return _QUOTED.sub("…", told)[:WHY_LIMIT]
+    message = next((text for text in texts if text), "")
+    message = _REPEATED.split(message, maxsplit=1)[0].strip(" :-.,=(")
+    return _QUOTED.sub("…", message)[:WHY_LIMIT]
 
 
 def _told_status(links: list[BaseException], status: int) -> int:
     """
-    The status of the answer; for an error in the middle of a stream, the one it speaks of.
+    Return the status of the answer; for an error within a stream, the status that the error names.
 
-    After a 200, LiteLLM makes up statuses for whatever it cannot read: only those that it never does count.
+    After a 200, LiteLLM invents statuses for what it cannot read: only those that it never invents count.
     """
     if status != 200:
         return status
@@ -167,11 +167,11 @@ def _told_status(links: list[BaseException], status: int) -> int:
     return inner if inner in _TOLD_IN_STREAMS else status
 
 
-def _kind_of_answer(links: list[BaseException], status: int | None, said: VendorWords) -> FailureKind:
-    """What an answer with this status was: the vendor's reasons for refusing a request, LiteLLM knows."""
+def _kind_of_answer(links: list[BaseException], status: int | None, words: VendorWords) -> FailureKind:
+    """Return the kind of an answer with this status; for a rejection LiteLLM's classes are more specific."""
     if status is None or status < 400:
         return FailureKind.BROKEN
-    kind = kind_of(status, said)
+    kind = kind_of(status, words)
     if kind is FailureKind.REJECTED:
         for class_, special in _BY_CLASS:
             if special in _OF_A_REJECTION and any(isinstance(link, class_) for link in links):
@@ -180,7 +180,7 @@ def _kind_of_answer(links: list[BaseException], status: int | None, said: Vendor
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception and what it was raised from, outermost first."""
+    """Yield the exception and its causes, outermost first."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -208,10 +208,10 @@ def _kind(links: list[BaseException], status: int | None) -> FailureKind:
 
 def _upstream_status(links: list[BaseException]) -> int | None:
     """
-    The status that the upstream sent, from the innermost exception that knows one.
+    Return the status that the upstream sent, from the innermost exception that has one.
 
-    LiteLLM's own exceptions are not asked unless an answer came: they say 500 where there was none, and 500
-    for 529.
+    LiteLLM's own exceptions count only if they have an answer's headers: without an answer they say 500, and
+    they say 500 for 529.
     """
     if any(isinstance(link, httpx.TransportError) for link in links):
         return None
@@ -224,7 +224,7 @@ def _upstream_status(links: list[BaseException]) -> int | None:
 
 
 def _headers_of(link: BaseException) -> Any:
-    """The headers of the answer that the exception was made from; None or empty where there was no answer."""
+    """Return the headers of the answer behind the exception; None or empty if there was no answer."""
     return getattr(link, "litellm_response_headers", None)
 
 
@@ -239,12 +239,12 @@ def _retry_after_s(links: list[BaseException], exchange: Exchange, now: float) -
 
 
 def _said(links: list[BaseException], exchange: Exchange) -> VendorWords:
-    """The vendor's own words: the body of its refusal, or what LiteLLM has kept of it."""
+    """Return the vendor's own error: the body of its refusal, or what LiteLLM has kept of it."""
     if exchange.heard is not None and exchange.heard.refusal:
         return words_in(exchange.heard.refusal)
     for link in links:
         for body in (getattr(link, "body", None), getattr(link, "message", None)):
             is_json = isinstance(body, dict) or (isinstance(body, str) and body.lstrip()[:1] in ("{", "["))
-            if is_json and (said := words_in(body)).message is not None:
-                return said
+            if is_json and (found := words_in(body)).message is not None:
+                return found
     return SILENT

@@ -1,10 +1,10 @@
 """
-The network under LiteLLM: one request a call, within our limits, and a note of what came back.
+The HTTP transport under LiteLLM: one request per call, within the gateway's limits; it records the answer.
 
-LiteLLM and the SDKs it stands on send a request again when a connection breaks, and what they raise differs
-from vendor to vendor. What HTTP said is the same for all of them; it is noted here, where nearly all pass.
+LiteLLM and the SDKs that it uses repeat a request when a connection breaks, and their exceptions differ from
+vendor to vendor. The HTTP answer does not; it is recorded here, where nearly all calls pass.
 
-Importing this module imports LiteLLM, which takes seconds: only `litellm_provider` does, once it must.
+Importing this module imports LiteLLM, which takes seconds: only `provider.py` does so, when it is needed.
 """
 
 import socket
@@ -25,7 +25,7 @@ from serve_app.providers.timeouts import OutOfTime, Timeout, within
 
 
 class AnswerTooLong(Exception):
-    """More came than a provider may send."""
+    """The answer is over the limit of its provider."""
 
 
 @dataclass(slots=True)
@@ -33,12 +33,20 @@ class Exchange:
     """
     The network's side of one call.
 
-    `status` and `headers` are those of the answer, once its head is there, and `heard` is what it says; any
-    success is a 200. `failure` is what the network did to us, and `was_sent` whether a request has left at
-    all. A vendor whose SDK brings a network of its own leaves all five as they were.
+    `status`, `headers`, `heard`, `failure` and `was_sent` are results. They keep their defaults for a vendor
+    whose SDK has its own HTTP client.
 
-    `asks_stream` is what was asked for. Where `replayed` is there, it is the answer, and nothing is sent.
-    `address_policy` says where connections may lead.
+    Fields:
+        connect_s, first_byte_s: the timeouts of the connection and of the head of the answer.
+        answer_limit: bytes that the answer may have.
+        status, headers: of the answer, once its head is there; any success is a 200.
+        failure: the exception of the network.
+        was_sent: whether a request was sent at all.
+        heard: the record of the answer's body.
+        request_id: the request's id, for logs.
+        asks_stream: whether a stream was asked for.
+        replayed: the answer to read in place of a request, which is not sent; None: it is sent.
+        address_policy: the addresses that connections may use.
     """
 
     connect_s: float
@@ -56,15 +64,15 @@ class Exchange:
 
     @property
     def came_otherwise(self) -> bytes:
-        """A stream that came where a whole answer was asked for, or the other way round; empty: neither."""
+        """Return a stream sent in place of a whole answer, or the reverse; empty if the form is right."""
         return self.heard.other_form if self.heard is not None else b""
 
     def replay(self) -> "Exchange":
-        """The call to make so that LiteLLM reads what came otherwise: nothing leaves with it."""
+        """Return the exchange with which LiteLLM reads an answer in the other form; nothing is sent."""
         return replace(self, asks_stream=not self.asks_stream, replayed=self.came_otherwise, heard=None)
 
 
-# The call that the running task is making: LiteLLM has no place to hand it through.
+# The call of the running task: LiteLLM cannot pass it through.
 CURRENT: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 
 
@@ -72,7 +80,7 @@ _LITELLMS_SOCKETS = http_handler.build_aiohttp_keepalive_socket_factory
 
 
 class OneRequest(aiohttp_transport.LiteLLMAiohttpTransport):  # type: ignore[misc]
-    """LiteLLM's connection to an upstream, that asks it once for each call."""
+    """LiteLLM's HTTP transport, which sends one request for each call."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         exchange = CURRENT.get()
@@ -82,7 +90,7 @@ class OneRequest(aiohttp_transport.LiteLLMAiohttpTransport):  # type: ignore[mis
         if exchange.replayed is not None:
             return _replayed(exchange, exchange.replayed, request)
         exchange.was_sent = True
-        request.headers["accept-encoding"] = "identity"  # what is packed cannot be overheard
+        request.headers["accept-encoding"] = "identity"  # a compressed body could not be read here
         limits = {"connect": exchange.connect_s, "pool": exchange.connect_s}
         request.extensions["timeout"] = {**request.extensions.get("timeout", {}), **limits}
         try:
@@ -95,11 +103,11 @@ class OneRequest(aiohttp_transport.LiteLLMAiohttpTransport):  # type: ignore[mis
             raise _given_up(exchange, error, request) from error
         is_success = response.is_success
         if is_success:
-            response.status_code = 200  # LiteLLM takes no other
+            response.status_code = 200  # LiteLLM accepts no other
         exchange.status, exchange.headers = response.status_code, dict(response.headers)
         if _is_readable(response):
             exchange.heard = Overheard(not is_success, exchange.asks_stream, _is_lines(response))
-        response.headers["x-should-retry"] = "false"  # OpenAI's SDK takes the upstream's word for it
+        response.headers["x-should-retry"] = "false"  # OpenAI's SDK follows this header of the upstream
         response.headers.pop("location", None)  # a redirect would be followed, with our key
         response.stream = _Body(response, exchange, request)
         return response
@@ -114,7 +122,7 @@ def _replayed(exchange: Exchange, body: bytes, request: httpx.Request) -> httpx.
 
 
 class _Body(httpx.AsyncByteStream):
-    """The body of an answer, as long as it may be: a whole one in all, a stream in each of its lines."""
+    """The body of an answer, limited in size: a whole answer in total, a stream in each of its lines."""
 
     def __init__(self, response: httpx.Response, exchange: Exchange, request: httpx.Request) -> None:
         self._stream = response.stream
@@ -129,8 +137,8 @@ class _Body(httpx.AsyncByteStream):
                 if heard is None:
                     yield piece
                     continue
-                if shown := heard.feed(piece):
-                    yield shown
+                if passed := heard.feed(piece):
+                    yield passed
                 if heard.pending > self._exchange.answer_limit:
                     raise _given_up(self._exchange, AnswerTooLong(), self._request)
         if heard is not None and (rest := heard.end()):
@@ -149,7 +157,7 @@ class _Body(httpx.AsyncByteStream):
         except (AnswerTooLong, httpx.TransportError) as error:
             raise _given_up(self._exchange, error, self._request) from error
         finally:
-            # A generator that is merely dropped closes its connection when the collector comes by.
+            # A generator that is only dropped closes its connection at the next garbage collection.
             await pieces.aclose()  # type: ignore[attr-defined]
 
     async def aclose(self) -> None:
@@ -157,30 +165,30 @@ class _Body(httpx.AsyncByteStream):
 
 
 def _is_readable(response: httpx.Response) -> bool:
-    """Whether it can be read, and written otherwise: Amazon's streams of events have checksums."""
+    """Return whether the body can be read and changed: Amazon's event streams have checksums."""
     packed = response.headers.get("content-encoding", "identity") != "identity"
     return not packed and "amazon" not in response.headers.get("content-type", "")
 
 
 def _is_lines(response: httpx.Response) -> bool:
-    """Whether it says that it has one object in each line."""
+    """Return whether the content type is one of JSON lines."""
     kind = response.headers.get("content-type", "")
     return any(name in kind for name in ("ndjson", "jsonl", "json-seq", "jsonlines"))
 
 
 def _given_up(exchange: Exchange, failure: Exception, request: httpx.Request) -> openai.APIConnectionError:
     """
-    Take note of a failure, and say it so that nobody tries again.
+    Record a failure, and return it as an exception that is not retried.
 
-    OpenAI's SDK repeats whatever fails unless it is an error of its own, and LiteLLM repeats some errors of
-    httpx: this is neither's.
+    OpenAI's SDK retries exceptions of other libraries, and LiteLLM retries some of httpx; neither retries
+    this one.
     """
     exchange.failure = failure
     return openai.APIConnectionError(request=request)
 
 
 def _watched(build: Callable[[], Callable[[AddressInfo], socket.socket] | None]) -> Any:
-    """LiteLLM's maker of sockets, which first looks at where they are to lead."""
+    """Return LiteLLM's socket factory, with a check of the address policy."""
 
     def watching() -> Callable[[AddressInfo], socket.socket]:
         make = build()
@@ -200,9 +208,10 @@ def _watched(build: Callable[[], Callable[[AddressInfo], socket.socket] | None])
 
 def install() -> None:
     """
-    Put ours in the place of LiteLLM's own, for every client that it will make.
+    Replace LiteLLM's transport and socket factory, for every client that it will make.
 
-    And let it fetch no media: a file or a tool's result that is a link would be read from inside our network.
+    Media downloads are disabled too: a link in a file or a tool's result would be read from inside the
+    gateway's network.
     """
     aiohttp_transport.LiteLLMAiohttpTransport = OneRequest
     http_handler.build_aiohttp_keepalive_socket_factory = _watched(_LITELLMS_SOCKETS)

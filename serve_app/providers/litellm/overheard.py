@@ -1,10 +1,9 @@
 """
-What a vendor says on the wire, heard beside a translator that would not pass it on.
+A record of the vendor's answer on the wire, beside LiteLLM, which loses parts of it.
 
-LiteLLM makes up a `stop` for an answer that was cut, has one word for many endings, and statuses of its own
-for errors in a stream; it stumbles over a usage that is null, and leaves out what it cannot read. Here the
-vendor's own words are kept, and what LiteLLM gets to read is written as it reads it. Pure: bytes in, bytes
-and facts out.
+LiteLLM invents a `stop` for an answer that was cut, maps many finish reasons to one, and invents statuses for
+errors in a stream; it fails on a usage that is null, and skips what it cannot read. The vendor's own values
+are kept here, and the bytes for LiteLLM are rewritten so that it can read them. Pure: no I/O.
 """
 
 import re
@@ -18,7 +17,7 @@ from serve_app.providers.vendor_words import MOST_READ, is_error
 _PART_OF_AN_ANSWER = re.compile(
     rb'"(?:choices|candidates|delta|content|text|tool_calls|arguments|finish_?[rR]eason|stop_?[rR]eason)\b'
 )
-# Line ends to whoever splits lines as Python does. In JSON they stand within strings only.
+# Line ends for `str.splitlines`. In JSON they occur within strings only.
 _SEPARATORS = (
     (b"\xe2\x80\xa8", b"\\u2028"),
     (b"\xe2\x80\xa9", b"\\u2029"),
@@ -30,15 +29,19 @@ _USAGES = ("usage", "usageMetadata")
 
 class Overheard:
     """
-    One answer as it goes by: `feed` and `end` give back what the translator is to read of it.
+    The record of one answer; `feed` and `end` return the bytes for the translator.
 
-    `finishes` are the vendor's reasons by choice. `tells_finish` is True once it is known that this vendor
-    gives one for every choice; `error` is an error in an answer that had begun well, `refusal` the body of
-    one that had not. `lost` counts what could not be read and may have been a part of the answer, `aside` is
-    the first object that was none. `was_mended`: a number was none, and is null now.
+    An answer in one piece is kept until its end. If a stream came in place of a whole answer or the reverse,
+    it is in `other_form`, and the translator gets nothing.
 
-    An answer in one piece is kept to its end. Where it is the other of a stream and a whole answer than was
-    asked for, it is `other_form`, and the translator gets nothing.
+    Fields:
+        finishes: the vendor's finish reasons by choice.
+        tells_finish: whether this vendor is known to send one for every choice.
+        error: an error in an answer that had begun well.
+        refusal: the body of a refusal.
+        lost: how many unreadable parts may have belonged to the answer.
+        aside: the first object that is no part of an answer.
+        was_mended: an invalid number was replaced by null.
     """
 
     def __init__(self, is_refusal: bool, asks_stream: bool, is_lines: bool = False) -> None:
@@ -59,11 +62,11 @@ class Overheard:
 
     @property
     def pending(self) -> int:
-        """Bytes that are kept until there is more of them."""
+        """Return the number of bytes that are kept until more arrive."""
         return len(self._rest) + self._cutter.pending
 
     def feed(self, piece: bytes) -> bytes:
-        """Return what can be passed on by now."""
+        """Return the bytes that can be passed on now."""
         if self._is_refusal:
             self.refusal += piece[: MOST_READ - len(self.refusal)]
             return piece
@@ -81,7 +84,7 @@ class Overheard:
         return self._lines() if self._form is Form.JSON and self._asks_stream else b""
 
     def end(self) -> bytes:
-        """The answer is over: return the rest."""
+        """Return the remaining bytes, at the end of the answer."""
         rest = bytes(self._rest)
         self._rest.clear()
         if self._form is Form.EVENTS and self._asks_stream:
@@ -111,7 +114,7 @@ class Overheard:
     # Line by line
 
     def _lines(self) -> bytes:
-        """Whole lines, once it is clear that each holds an object of its own."""
+        """Return whole lines, once it is known that each has an object of its own."""
         if self._is_lines is None:
             line, _, more = bytes(self._rest).lstrip().partition(b"\n")
             if more.strip():
@@ -157,82 +160,82 @@ class Overheard:
             return b""
         return _written(frame.raw, data)
 
-    # What is said
+    # Facts of an object
 
-    def _note(self, said: dict[str, Any]) -> None:
-        kind = said.get("type")
-        if is_error(said):
-            self.error = self.error or said
+    def _note(self, payload: dict[str, Any]) -> None:
+        kind = payload.get("type")
+        if is_error(payload):
+            self.error = self.error or payload
         known = len(self.finishes)
         for name, reason in (("candidates", "finishReason"), ("choices", "finish_reason")):
-            for place, choice in enumerate(_objects(said.get(name))):
+            for place, choice in enumerate(_objects(payload.get(name))):
                 self.tells_finish = True
                 index = choice.get("index", place)
                 self._ended(index if isinstance(index, int) else place, choice.get(reason))
                 # A whole answer in a frame of a stream would be taken for an empty piece.
                 self.lost += self._asks_stream and bool(choice.get("message")) and "delta" not in choice
-        feedback = said.get("promptFeedback")
+        feedback = payload.get("promptFeedback")
         if isinstance(feedback, dict) and feedback.get("blockReason"):
             self.tells_finish = True
             self._ended(0, "SAFETY")  # Gemini refuses a prompt with an answer of no candidates
         if kind in ("message_start", "message"):
             self.tells_finish = True
         if kind == "message":
-            self._ended(0, said.get("stop_reason"))
-        elif kind == "message_delta" and isinstance(said.get("delta"), dict):
-            self._ended(0, said["delta"].get("stop_reason"))
-        elif kind == "message-end" and isinstance(said.get("delta"), dict):
-            self._ended(0, said["delta"].get("finish_reason"))
-        elif "choices" not in said:
-            self._ended(0, said.get("stopReason") or said.get("finish_reason"))
+            self._ended(0, payload.get("stop_reason"))
+        elif kind == "message_delta" and isinstance(payload.get("delta"), dict):
+            self._ended(0, payload["delta"].get("stop_reason"))
+        elif kind == "message-end" and isinstance(payload.get("delta"), dict):
+            self._ended(0, payload["delta"].get("finish_reason"))
+        elif "choices" not in payload:
+            self._ended(0, payload.get("stopReason") or payload.get("finish_reason"))
         if self.aside is None and not self.tells_finish and len(self.finishes) == known:
-            self.aside = said
+            self.aside = payload
 
     def _ended(self, index: int, reason: Any) -> None:
         if isinstance(reason, str) and reason:
             self.finishes[index] = reason
 
-    def _mend(self, said: dict[str, Any]) -> bool:
-        """Leave out a usage, or a count in it, that is none; True when the object has changed."""
-        kind = said.get("type")
-        begun = said.get("message") if kind == "message_start" else None
-        changed = _without_odd_usage(said)
-        # LiteLLM reads no answer without a usage, and takes an empty one for none.
+    def _mend(self, payload: dict[str, Any]) -> bool:
+        """Remove an invalid usage, or invalid counts in it; return whether the object has changed."""
+        kind = payload.get("type")
+        begun = payload.get("message") if kind == "message_start" else None
+        changed = _without_odd_usage(payload)
+        # LiteLLM fails on an answer without a usage, and treats an empty one as none.
         if isinstance(begun, dict):
             changed |= _without_odd_usage(begun)
             changed |= _given(begun, "usage")
         if kind == "message":
-            changed |= _given(said, "usage")
-        if "candidates" in said and not self._asks_stream:
-            changed |= _given(said, "usageMetadata")
+            changed |= _given(payload, "usage")
+        if "candidates" in payload and not self._asks_stream:
+            changed |= _given(payload, "usageMetadata")
         return changed
 
 
-def _without_odd_usage(said: dict[str, Any]) -> bool:
-    """Whether there was a usage, or a count in it, that is none and is gone now."""
+def _without_odd_usage(payload: dict[str, Any]) -> bool:
+    """Remove a usage, or counts in it, that are null or invalid; return whether any was removed."""
     changed = False
     for name in _USAGES:
-        usage = said.get(name)
+        usage = payload.get(name)
         if isinstance(usage, dict):
             if None in usage.values():
-                said[name] = {count: value for count, value in usage.items() if value is not None}
+                payload[name] = {count: value for count, value in usage.items() if value is not None}
                 changed = True
-        elif name in said and (usage is not None or "choices" not in said):
-            del said[name]
+        elif name in payload and (usage is not None or "choices" not in payload):
+            del payload[name]
             changed = True
     return changed
 
 
-def _given(said: dict[str, Any], name: str) -> bool:
-    """Whether there was none of that name; there is an empty one now."""
-    if name in said:
+def _given(payload: dict[str, Any], name: str) -> bool:
+    """Add an empty object of that name if it is missing; return whether it was."""
+    if name in payload:
         return False
-    said[name] = {}
+    payload[name] = {}
     return True
 
 
 def _written(frame: bytes, data: bytes) -> bytes:
-    """The frame with this data, each in one line to every reader of lines."""
+    """Return the frame with this data, in one line for every reader of lines."""
     others = (line for line in frame.split(b"\n") if line.startswith((b"event:", b"id:", b"retry:")))
     return b"\n".join((*others, b"data: " + _escaped(data), b"\n"))
 

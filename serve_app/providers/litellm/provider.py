@@ -1,8 +1,8 @@
 """
-Every upstream that does not speak OpenAI's words, through LiteLLM.
+The provider for upstreams with APIs of their own, called through LiteLLM.
 
-LiteLLM is used as a translator and as nothing else: its retries, caches, callbacks and logging are off, the
-key comes with each call, and nothing that a caller writes into a request can steer it.
+LiteLLM is used only as a translator: its retries, caches, callbacks and logging are off, the key is passed
+with each call, and no field of a caller's request can steer it.
 """
 
 import asyncio
@@ -50,9 +50,9 @@ from serve_app.providers.timeouts import USAGE_S, OutOfTime, Timeout, within
 
 logger = logging.getLogger("sekha.providers")
 
-THREADS = 64  # LiteLLM hands every call to a thread to prepare it; Serve's default of five would queue
+THREADS = 64  # LiteLLM prepares every call in a thread; Serve's default of five would queue
 
-# Read when LiteLLM is imported: without them it goes to the network then, and reads `.env` files.
+# Read when LiteLLM is imported: without them it uses the network then, and reads `.env` files.
 _QUIET = {
     "LITELLM_MODE": "PRODUCTION",
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",
@@ -62,7 +62,7 @@ _QUIET = {
 
 
 class LiteLlmProvider:
-    """Speaks to one upstream through LiteLLM, which is imported when the first of these is built."""
+    """The client of one upstream through LiteLLM, which is imported when the first of these is built."""
 
     def __init__(self, config: ProviderConfig, vendor: Vendor, api_key: str | None, clock: Clock) -> None:
         self._config = config
@@ -93,7 +93,7 @@ class LiteLlmProvider:
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         """
-        A chat completion in frames, one for each of LiteLLM's chunks.
+        Yield a chat completion in frames, one for each of LiteLLM's chunks.
 
         Closing the generator closes the connection at once.
         """
@@ -126,7 +126,7 @@ class LiteLlmProvider:
             await opened.stream.aclose()
 
     async def health(self) -> Health:
-        """Asks for the list of models where that is free; elsewhere for a word, if that is allowed."""
+        """Check by the free list of models; elsewhere by a paid question, if `paid_probes` allows it."""
         native = self._vendor.native
         question = partial(self._models, native) if native else paid_question(self._config, self)
         return await look(self._config, self._clock, self._missing_key, question)
@@ -158,7 +158,7 @@ class LiteLlmProvider:
     async def _answered(
         self, verb: str, fields: dict[str, Any], exchange: Any
     ) -> dict[str, Any] | UpstreamError:
-        """A whole answer; one that came as a stream is gathered."""
+        """Return a whole answer; one that came as a stream is assembled."""
         try:
             body = openai_form(await getattr(self._litellm, verb)(**self._requests.arguments(fields)))
         except Exception:
@@ -173,7 +173,7 @@ class LiteLlmProvider:
         return self._shortfall(body.get("choices", ()), exchange) or body
 
     async def _gathered(self, fields: dict[str, Any], replay: Any) -> dict[str, Any] | UpstreamError:
-        """The whole answer in a stream that nobody asked for."""
+        """Assemble the whole answer from a stream that was not asked for."""
         fields = dict(fields)
         ask_for_stream(fields)
         stream = await self._litellm.acompletion(**self._requests.arguments(fields))
@@ -190,7 +190,7 @@ class LiteLlmProvider:
         return whole if has_ended else self._nothing("was cut off in the middle of its answer", replay)
 
     async def _open(self, call: Call) -> Opened | UpstreamError:
-        """Wait for the first token: until it is there, the request can still go to another target."""
+        """Open a stream up to its first token; until then the request can still go to another target."""
         if self._missing_key is not None:
             return self._keyless()
         request = self._requests.of_chat(call)
@@ -204,7 +204,7 @@ class LiteLlmProvider:
             return self._failure(error, exchange)
 
     async def _first(self, request: Fitted, exchange: Any) -> Opened | UpstreamError:
-        """The stream, once it has begun; a whole answer that came instead is made into one."""
+        """Return the stream, once it has begun; a whole answer in its place is converted to one."""
         self._give_threads()
         try:
             opened = await self._begun(request, exchange)
@@ -240,10 +240,10 @@ class LiteLlmProvider:
 
     async def _later(self, opened: Opened, idle_s: float) -> dict[str, Any] | UpstreamError | None:
         """
-        As `_next`, but silence is waited out no longer than `idle_s`.
+        Return the next chunk as `_next` does, within `idle_s`.
 
-        After a whole answer less is waited, and silence is its end: LiteLLM, cut off, then says what it has
-        kept back.
+        After a whole answer the wait is shorter, and a pause is its end: then LiteLLM yields the chunks that
+        it has held back.
         """
         is_whole = opened.is_whole
         limit_s = min(idle_s, USAGE_S) if is_whole else idle_s
@@ -259,7 +259,7 @@ class LiteLlmProvider:
         return None if opened.is_over and isinstance(chunk, UpstreamError) else chunk
 
     async def _next(self, stream: Any, exchange: Any) -> dict[str, Any] | UpstreamError | None:
-        """The next chunk; None: the answer is complete."""
+        """Return the next chunk; None if the answer is complete."""
         try:
             chunk = openai_form(await anext(stream))
         except StopAsyncIteration:
@@ -267,7 +267,7 @@ class LiteLlmProvider:
         except Exception as error:  # noqa: BLE001 - see _failure
             return self._failure(error, exchange)
         ended = [choice for choice in chunk["choices"] if choice.get("finish_reason")]
-        # A stream that was cut gets a made-up "stop" from LiteLLM; the wrapper knows what really came.
+        # LiteLLM invents a "stop" for a stream that was cut; the wrapper has the real finish reason.
         really = stream.received_finish_reason or stream.intermittent_finish_reason
         if ended and really is None:
             return self._nothing("was cut off in the middle of its answer", exchange)
@@ -280,7 +280,7 @@ class LiteLlmProvider:
         return shortfall(ended, exchange.heard, self._config.id, self._api_key, exchange.status)
 
     def _exchange(self, call: Call, asks_stream: bool = False) -> Any:
-        """Where the network takes its limits from, and leaves what happened, for the call that follows."""
+        """Return the exchange of the next call: the transport's limits, and the record of its answer."""
         exchange = self._http.Exchange(
             self._config.connect_timeout_s,
             call.first_byte_s,
@@ -293,7 +293,7 @@ class LiteLlmProvider:
         return exchange
 
     def _replay(self, exchange: Any) -> Any:
-        """For the call that follows, in which LiteLLM reads again what came in the other form."""
+        """Return the exchange of the next call, in which LiteLLM reads an answer in the other form again."""
         replay = exchange.replay()
         self._http.CURRENT.set(replay)
         return replay
@@ -318,10 +318,10 @@ class LiteLlmProvider:
 
     def _failure(self, error: Exception, exchange: Any) -> UpstreamError:
         """
-        An exception out of LiteLLM, as a value.
+        Return the failure of an exception of LiteLLM, and log it where the caller is not told.
 
-        It raises all there is, on purpose and over whatever it did not expect. What counts is when: before
-        anything was sent it is the request's failure or ours, and after that the vendor's.
+        LiteLLM raises exceptions of any class. Before anything was sent, the request or our code is at fault;
+        after that, the vendor.
         """
         failure: UpstreamError = self._failures.failure_of_litellm(
             error, exchange, self._config.id, now=self._clock.now(), secret=self._api_key
@@ -329,7 +329,7 @@ class LiteLlmProvider:
         of = f"request {exchange.request_id} at provider '{self._config.id}'"
         match failure.failure:
             case FailureKind.BROKEN:
-                # It may be LiteLLM that stumbled, and the caller is not told about that.
+                # LiteLLM itself may have failed, and the caller does not see that.
                 logger.warning("%s: %s", of, clean(repr(error), self._api_key))
             case FailureKind.INTERNAL:
                 logger.error("%s: internal error before anything was sent", of, exc_info=error)
@@ -345,7 +345,7 @@ class LiteLlmProvider:
 
 
 def _load() -> tuple[Any, Any, Any]:
-    """LiteLLM, told to be quiet; the network under it; and the module that understands its exceptions."""
+    """Import LiteLLM and turn its side effects off; return it with our modules `http` and `failures`."""
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     try:
@@ -358,7 +358,7 @@ def _load() -> tuple[Any, Any, Any]:
     litellm_http.install()
     litellm.drop_params = False
     litellm.telemetry = False
-    litellm.disable_stop_sequence_limit = True  # else it leaves out all but four
+    litellm.disable_stop_sequence_limit = True  # else it drops all but four
     litellm.suppress_debug_info = True
     litellm.turn_off_message_logging = True
     litellm.disable_streaming_logging = True

@@ -1,8 +1,8 @@
 """
-A caller's request in LiteLLM's words.
+A caller's request as arguments of LiteLLM.
 
-What LiteLLM would leave out in silence is left out here and told; where a call goes, and with whose key, is
-said with each call, so that no variable of the environment decides it.
+Parameters that LiteLLM would silently drop are dropped here and reported. The address and the key are passed
+with each call, so that no environment variable decides them.
 """
 
 import re
@@ -21,10 +21,10 @@ from serve_app.providers.catalogue.vendor import Vendor
 from serve_app.providers.litellm.schema_size import too_large_schema
 from serve_app.providers.litellm.translated import broken_arguments, unknown_word, without_empty_texts
 
-FOREVER_S = 3600.0  # LiteLLM's own time limit: ours are all shorter, and say which of them ran out
-NO_KEY = "none"  # for an address without a key: without one LiteLLM would look for a key of its vendor's
+FOREVER_S = 3600.0  # LiteLLM's own timeout: the gateway's are all shorter, and have messages of their own
+NO_KEY = "none"  # for an address without a key: else LiteLLM would look for its vendor's key
 
-# Words that steer LiteLLM instead of reaching the model: where to call, with whose key. Never a caller's.
+# Fields that steer LiteLLM instead of reaching the model (address, key). Never taken from callers.
 _STEERING = re.compile(
     r"^(_|litellm|aws_|vertex_|azure_|s3_|gcs_|watsonx_|oci_|sap_|openai_|anthropic_(?!version|beta))"
     r"|^mock_|callbacks?$|_fallbacks$|^cache_control_injection"
@@ -34,17 +34,17 @@ _NOT_STEERING = frozenset({"prompt_cache_key"})
 _ALSO_STEERING = frozenset({
     "additional_drop_params", "api_type", "base_url", "credentials", "default_headers", "deployment_id",
     "drop_params", "extra_body", "extra_headers", "hooks", "organization", "project", "timeout", "token",
-    # What its wrappers and its translations read besides the parameters that they declare.
+    # Undeclared parameters that LiteLLM's wrappers and translations read.
     "args", "config", "fake_stream", "initial_prompt_value", "is_async_call", "json_mode", "kwargs",
     "optional_params", "original_function", "provider_config", "rules_obj", "standard_logging_object",
     "start_time",
 })  # fmt: skip
 
-# Never left out for not being in a vendor's list: they are the request itself, or LiteLLM handles them.
+# Never dropped, even if not in a vendor's list: they are the request itself, or LiteLLM handles them.
 _ALWAYS = frozenset({"model", "messages", "stream", "stream_options"})
 _OF_EMBEDDINGS = frozenset({"dimensions", "encoding_format", "user"})
 
-# The ends of variables with which LiteLLM lets an environment say where a vendor is.
+# Suffixes of the environment variables with which LiteLLM changes a vendor's address.
 _REDIRECTS = ("_API_BASE", "_BASE_URL", "_API_URL", "_ENDPOINT", "_RUNTIME_ENDPOINT")
 
 _VERSION = re.compile(r"/v\d+(alpha|beta)?\d*$")
@@ -52,10 +52,9 @@ _VERSION = re.compile(r"/v\d+(alpha|beta)?\d*$")
 
 class Address:
     """
-    Where a provider's calls and looks go, with or without a version in the configured address.
+    The address of a provider's calls and health checks, with or without a version in the configured one.
 
-    `root` is None where LiteLLM knows the vendor's address; then no variable of the environment is set to
-    change it.
+    `root` is None if LiteLLM knows the vendor's address; then no environment variable may change it.
     """
 
     def __init__(self, config: ProviderConfig, vendor: Vendor, environ: Mapping[str, str]) -> None:
@@ -69,7 +68,7 @@ class Address:
                 self.root = self.root.removesuffix(end)
 
     def of_calls(self, model_id: str) -> str | None:
-        """The address in the form in which LiteLLM adds its path to it."""
+        """Return the address in the form to which LiteLLM adds its path."""
         version = self._native.version_of(model_id, self._is_vendors) if self._native else None
         if version is None or self.root is None or _VERSION.search(urlsplit(self.root).path):
             return self.root
@@ -77,7 +76,7 @@ class Address:
 
 
 class LiteLlmRequests:
-    """Makes the arguments of LiteLLM's calls, for one provider."""
+    """The arguments of LiteLLM's calls, for one provider."""
 
     def __init__(
         self, litellm: Any, config: ProviderConfig, vendor: Vendor, api_key: str | None, address: Address
@@ -94,7 +93,7 @@ class LiteLlmRequests:
         self._known: dict[tuple[str, str], tuple[str, frozenset[str] | None]] = {}
 
     def of_chat(self, call: Call) -> Fitted | UpstreamError:
-        """The request for a chat; a refusal where it cannot be said to this vendor."""
+        """Return the request for a chat; a failure if it cannot be translated for this vendor."""
         request = self._carried(call, "chat_completion", self._of_openai)
         provider, _ = self._knowledge(call.model, "chat_completion")
         messages = request.fields.get("messages") or []
@@ -116,11 +115,11 @@ class LiteLlmRequests:
         return request
 
     def of_embedding(self, call: Call) -> Fitted:
-        """The request for vectors."""
+        """Return the request for embeddings."""
         return self._carried(call, "embeddings", _OF_EMBEDDINGS)
 
     def arguments(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The call in LiteLLM's words; ours come last, so that no field of the caller's replaces them."""
+        """Return the arguments of LiteLLM's call; ours come last, so that no caller's field replaces them."""
         return {
             **fields,
             "model": self._vendor.model_string(fields["model"]),
@@ -129,9 +128,9 @@ class LiteLlmRequests:
             "timeout": FOREVER_S,
             "num_retries": 0,
             "max_retries": 0,
-            "drop_params": False,  # in silence; whatever cannot be carried has been left out and told
+            "drop_params": False,  # silently; unsupported parameters were already dropped and reported
             "no-log": True,
-            # Else tools need a package that is not installed; and no request may start an MCP client.
+            # Otherwise tools need a package that is not installed; and no request may start an MCP client.
             **({"_skip_mcp_handler": True} if "messages" in fields else {}),
         }
 
@@ -141,7 +140,7 @@ class LiteLlmRequests:
         return None if by_identity or self._address.root is None else NO_KEY
 
     def _carried(self, call: Call, kind: str, names: frozenset[str]) -> Fitted:
-        """The request without what its dialect, LiteLLM or the vendor does not take."""
+        """Return the request without what its dialect, LiteLLM or the vendor does not accept."""
         fields, dropped = fitted(call, self._dialect(call.model))
         lost = [name for name in fields if self.steers(name)]
         _, taken = self._knowledge(call.model, kind)
@@ -153,10 +152,10 @@ class LiteLlmRequests:
         return Fitted(fields, told((*dropped, *(n for n, value in values.items() if matters(n, value)))))
 
     def _knowledge(self, model_id: str, kind: str) -> tuple[str, frozenset[str] | None]:
-        """Which of LiteLLM's providers serves a model, and the parameters it takes; None: nobody says."""
+        """Return LiteLLM's provider for a model, and the parameters that it accepts; None: unknown."""
         if (known := self._known.get((model_id, kind))) is None:
             known = self._looked_up(model_id, kind)
-            self._known[model_id, kind] = known  # only configured models come here: there are not many
+            self._known[model_id, kind] = known  # bounded: only configured models come here
         return known
 
     def _looked_up(self, model_id: str, kind: str) -> tuple[str, frozenset[str] | None]:
@@ -176,7 +175,7 @@ class LiteLlmRequests:
         return name in self._steering or _STEERING.search(name) is not None
 
     def _links_refused(self, messages: list[Any]) -> UpstreamError | None:
-        """LiteLLM would fetch an image behind a link, from inside our network; nothing a caller names is."""
+        """Return the refusal of an image link, which LiteLLM would fetch from our network; None: none."""
         fetches = ("data:", *(f"{scheme}://" for scheme in self._image_links))
         for part in image_parts(messages):
             image = part.get("image_url")
@@ -192,7 +191,7 @@ class LiteLlmRequests:
 
 
 def _refuse_redirects(config: ProviderConfig, vendor: Vendor, environ: Mapping[str, str]) -> None:
-    """ConfigError where a variable would say where a provider without an address is."""
+    """Raise ConfigError if an environment variable would decide the address of a provider."""
     prefixes = {vendor.model_string(model.model_id).partition("/")[0] for model in config.models}
     for prefix in sorted(prefixes | {config.type}):
         word = re.sub(r"\W", "_", prefix).upper()

@@ -1,23 +1,23 @@
 """
-How large the schemas of a request become when their references are written out.
+The size of a request's schemas after their references are expanded.
 
-Translators to vendors that know no `$ref` put a copy of its definition in the place of each one, and keep a
-table of the definitions for every object on the way. A few kilobytes can so become gigabytes, in a thread
-that nobody can stop: what would is refused before it is translated.
+Translators for vendors without `$ref` replace each one by a copy of its definition, and keep a table of the
+definitions for every object on the path. A few kilobytes can become gigabytes, in a thread that cannot be
+stopped; such a request is refused before its translation.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-MOST_STEPS = 1_000_000  # objects that are visited, each times the definitions that it can refer to
-LONGEST_CHAIN = 64  # references that lead to one another
+MOST_STEPS = 1_000_000  # visited objects, each multiplied by the definitions that it can refer to
+LONGEST_CHAIN = 64  # nested references
 
 _SCHEMAS = ("tools", "functions", "response_format")
 _DEFINITIONS = ("$defs", "definitions")
 
 
 def too_large_schema(fields: Mapping[str, Any], most: int = MOST_STEPS) -> str | None:
-    """Return the place of the first schema beyond what a request may hold, written out; None: it fits."""
+    """Return the place of the first schema that is too large when expanded; None if all fit."""
     steps = 0.0
     for place, schema in _schemas_in(fields):
         for cost in _costs(schema):
@@ -37,7 +37,7 @@ def _schemas_in(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _costs(schema: Any) -> Iterator[float]:
-    """What each object costs; a definition counts again in every place that refers to it."""
+    """Yield the cost of each object; a definition counts again in every place that refers to it."""
     nothing: Mapping[str, Any] = {}
     chain: frozenset[str] = frozenset()
     unseen = [(schema, nothing, chain)]

@@ -1,8 +1,8 @@
 """
-Conversations on their way to a vendor with a format of its own.
+Checks of conversations for vendors with a format of their own.
 
-Such a format has no place for a text that is empty, and holds the arguments of a tool as JSON and not as
-text: what cannot be said in it is left out where it says nothing, and else refused before anything is sent.
+Such a format has no empty texts, and has the arguments of a tool as JSON and not as text: empty texts are
+removed, and what cannot be translated is refused before anything is sent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,14 @@ import orjson
 
 
 class BrokenArguments(NamedTuple):
-    """A tool call of a conversation whose arguments are not a JSON object; `param` says where it stands."""
+    """A tool call in a conversation whose arguments are not a JSON object; `param` is its place."""
 
     param: str
     message: str
 
 
 class UnknownWord(NamedTuple):
-    """A word of a request for which a translator has none, and which it would leave out in silence."""
+    """A value of a request that the translators do not know and would silently drop."""
 
     param: str
     message: str
@@ -30,9 +30,9 @@ _FORMATS = ("text", "json_object", "json_schema")
 
 
 def unknown_word(fields: Mapping[str, Any]) -> UnknownWord | None:
-    """The choice of a tool, or the format of an answer, that no translator knows."""
-    choice, wanted = fields.get("tool_choice"), fields.get("response_format")
-    kind = wanted.get("type") if isinstance(wanted, Mapping) else None
+    """Return the tool choice or response format that no translator knows; None if both are known."""
+    choice, form = fields.get("tool_choice"), fields.get("response_format")
+    kind = form.get("type") if isinstance(form, Mapping) else None
     for param, word, known in (
         ("tool_choice", choice, _CHOICES),
         ("response_format.type", kind, _FORMATS),
@@ -44,9 +44,9 @@ def unknown_word(fields: Mapping[str, Any]) -> UnknownWord | None:
 
 def without_empty_texts(messages: Sequence[Any]) -> list[Any]:
     """
-    The messages without texts that are empty or blank, and without messages that say nothing else.
+    Return the messages without empty or blank texts, and without messages that have nothing else.
 
-    A tool's result may be empty: that it came at all is what it says.
+    A tool's result may be empty: that it exists is information.
     """
     kept = []
     for message in messages:
@@ -64,7 +64,7 @@ def without_empty_texts(messages: Sequence[Any]) -> list[Any]:
 
 
 def broken_arguments(messages: Sequence[Any]) -> BrokenArguments | None:
-    """The first tool call whose arguments are not a JSON object, in words that repeat nothing of it."""
+    """Return the first tool call whose arguments are not a JSON object; the message repeats none of it."""
     for index, message in enumerate(messages):
         calls = message.get("tool_calls") if isinstance(message, Mapping) else None
         for number, call in enumerate(calls if isinstance(calls, list) else ()):
@@ -82,7 +82,7 @@ def _is_blank_part(part: Any) -> bool:
 
 
 def _are_arguments(arguments: Any) -> bool:
-    """Nothing is as good as an empty object."""
+    """Return whether this is a JSON object as a mapping or text; nothing counts as an empty one."""
     if arguments is None or isinstance(arguments, Mapping):
         return True
     if not isinstance(arguments, str):
