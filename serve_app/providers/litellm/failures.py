@@ -103,8 +103,8 @@ def failure_of_litellm(
     if kind is FailureKind.BROKEN and exchange.status == 200 and exchange.failure is None:
         return nothing_heard(exchange.heard, "failed to answer", provider_id, secret, 200)
     if words.message is None and kind in _CALLERS and exchange.heard is None:
-        # LiteLLM's message is passed on only if the request was at fault and the answer was not read: in other
-        # cases it may contain addresses, or the raw answer.
+        # LiteLLM's message is passed on only if the request was at fault and the answer was not read: in
+        # other cases it may contain addresses, or the raw answer.
         words = replace(words, message=_PREFIXES.sub("", str(links[0])))
     wait_s = _retry_after_s(links, exchange, now)
     otherwise = f"Provider '{provider_id}' {_WORDS.get(kind, 'failed to answer')}"
