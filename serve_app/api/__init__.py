@@ -1,1 +1,1 @@
-"""HTTP: from bytes to the gateway and back."""
+"""The HTTP API of the gateway."""

@@ -1,8 +1,8 @@
 """
-All of HTTP, as one ASGI application.
+The HTTP API as one ASGI application.
 
-The hot endpoints are looked up in a dictionary; everything else is FastAPI's: documentation, validation, 404,
-405 and CORS. Both are counted and both authorise on the route that matched, never on a rebuilt URL.
+The hot endpoints are looked up in a dictionary; FastAPI serves everything else: documentation, validation,
+404, 405 and CORS. Both are counted, and both authorise on the route that matched, never on a rebuilt URL.
 """
 
 import logging
@@ -56,7 +56,7 @@ from serve_app.gateway.running import RunningGateway
 
 log = logging.getLogger("sekha.api")
 
-TITLE = "Sekha LLM Bridge"  # the name that clients of version 1 know
+TITLE = "Sekha LLM Bridge"  # the name in version 1, which clients check
 
 PUBLIC = frozenset(
     {
@@ -64,7 +64,7 @@ PUBLIC = frozenset(
         *("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"),
     }
 )
-SMALL_BODY = 1_000_000  # bytes; more than any endpoint but the hot ones has a use for
+SMALL_BODY = 1_000_000  # bytes; more than any endpoint but the hot ones needs
 
 INTERNAL = "Internal error; the log has the details"
 
@@ -95,11 +95,10 @@ def build_api(running: RunningGateway, keyring: Keyring, exposition: Exposition)
 
 class Guarded:
     """
-    What stands before FastAPI, which would read a whole body before it asks for a key.
+    A guard in front of FastAPI, which would read a whole body before it checks the key.
 
-    The routes ask for the key themselves, on the route that matched; this only spares what is refused anyway,
-    and bodies that no route here has a use for. A body is JSON, whatever its content type says: curl says
-    that it is a form.
+    The routes check the key themselves, on the route that matched; the guard only refuses early, and limits
+    the size of bodies. A body is JSON, whatever its content type says: curl declares a form.
     """
 
     def __init__(self, app: FastAPI, keyring: Keyring, public: frozenset[str], intake: Intake) -> None:
@@ -138,13 +137,13 @@ class Guarded:
 
 
 def _call_json(scope: Scope) -> None:
-    """Have the head of a request say what its body now is: plain JSON."""
-    told = (b"content-type", b"content-encoding", b"content-length")
-    scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] not in told), JSON]
+    """Set the headers of a request to those of its unpacked body: plain JSON."""
+    replaced = (b"content-type", b"content-encoding", b"content-length")
+    scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] not in replaced), JSON]
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """A `receive` that begins with the body that was already read."""
+    """Return a `receive` that begins with the body that was already read."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
@@ -157,8 +156,8 @@ class Dispatcher:
     """
     Sends a request to its endpoint and counts how it ended.
 
-    What is decided for every request alike is decided here: the host and the page it comes from, its id, and
-    HEAD, which is answered as GET is, without a body.
+    It applies the rules for all requests: the allowed hosts and origins, the request id, and HEAD, which is
+    answered like GET, without a body.
     """
 
     def __init__(
@@ -177,7 +176,7 @@ class Dispatcher:
         path, method = path_within(scope), scope["method"]
         scope, id_headers = _identified(scope, path)
         endpoint = self._hot.get(path) if method == "POST" else None
-        # A copy, because the server behind `send` goes by its own: an answer to HEAD has no body.
+        # A copy, because the server behind `send` uses its own scope: an answer to HEAD has no body.
         asked = {**scope, "method": "GET"} if method == "HEAD" else scope
         needs_key = self._keyring.asks
         status: int | None = None
@@ -207,15 +206,15 @@ class Dispatcher:
                 raise  # FastAPI has answered it
             log.exception("unexpected error at %s", scope["path"])
             if status is not None:
-                raise  # half an answer is out: break the connection rather than pretend
+                raise  # a part of the answer was sent: break the connection
             await send_answer(counted, 500, error_for(path, GatewayError(INTERNAL)))
         finally:
             route = path if endpoint else _route_of(asked)
-            ended = 499 if status is None else status  # the caller went away before there was an answer
+            ended = 499 if status is None else status  # the caller disconnected before the answer
             self._tell(HttpAnswered(method if method in METHODS else "other", route, ended))
 
     def _refusal(self, scope: Scope, path: str, needs_key: bool) -> GatewayError | None:
-        """Why a request goes no further, whatever it is for."""
+        """Return why a request is refused whatever its path; None: it is not."""
         try:
             check_said_once(scope)
             given_request_id(scope)  # before any other refusal, which would repeat a bad id
@@ -227,9 +226,9 @@ class Dispatcher:
 
 def _identified(scope: Scope, path: str) -> tuple[Scope, Headers]:
     """
-    Return a request that has an id, with the header that tells it to Anthropic's clients.
+    Return a request that has an id, with the response header for Anthropic's clients.
 
-    To all others Serve tells it, as `x-request-id`.
+    For all other clients Serve adds it, as `x-request-id`.
     """
     if not speaks_anthropic(path):
         return scope, []
@@ -244,7 +243,7 @@ def _identified(scope: Scope, path: str) -> tuple[Scope, Headers]:
 
 
 class _HandOver(Response):
-    """A response that lets a hot endpoint do the talking."""
+    """A response that is sent by a hot endpoint."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__()
@@ -257,7 +256,7 @@ class _HandOver(Response):
 def _documented(
     running: RunningGateway, keyring: Keyring, exposition: Exposition, hot: dict[str, Endpoint]
 ) -> FastAPI:
-    """Everything as FastAPI sees it, the hot endpoints included so that they are documented."""
+    """Return the FastAPI application, with the hot endpoints included for the documentation."""
     app = FastAPI(title=TITLE, version=__version__, description="A multi-provider LLM gateway on Ray Serve.")
     authorised = keyring.require()
     needs_key = [Depends(authorised)]
@@ -309,7 +308,7 @@ def _handing_over_to(endpoint: Endpoint) -> Callable[[], Awaitable[Response]]:
 
 
 def _route_of(scope: Scope) -> str:
-    """The pattern that matched, so that a label never grows with the paths people try."""
+    """Return the matched pattern, a label that does not grow with the paths that clients try."""
     # Of a route in a router in a router, `route` knows only its own part.
     whole = scope.get("fastapi", {}).get("effective_route_context")
     return str(getattr(whole or scope.get("route"), "path", "unmatched"))
@@ -335,38 +334,38 @@ async def _gateway_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
-    told, headers = str(error.detail), dict(error.headers or {})
+    detail, headers = str(error.detail), dict(error.headers or {})
     if error.status_code == 404:
-        told = _unknown_path(request)
+        detail = _unknown_path(request)
     elif error.status_code == 405:
         headers["allow"] = ", ".join(_methods_at(request))
-    body: dict[str, Any] = {"detail": told}
+    body: dict[str, Any] = {"detail": detail}
     if _is_for_admins(request):
         word = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "INVALID_REQUEST")
-        body |= {"code": word, "message": told, "details": {}}
+        body |= {"code": word, "message": detail, "details": {}}
     if speaks_anthropic(path_within(request.scope)):
-        refusal = GatewayError(told)
+        refusal = GatewayError(detail)
         refusal.status = error.status_code
         return Response(messages_error(refusal), error.status_code, headers, "application/json")
     if speaks_openai(path_within(request.scope)):
         code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code)
-        facts = {"message": told, "type": "invalid_request_error", "param": None, "code": code}
+        facts = {"message": detail, "type": "invalid_request_error", "param": None, "code": code}
         body["error"] = facts
     return JSONResponse(body, error.status_code, headers)
 
 
 def _unknown_path(request: Request) -> str:
-    """What a client hears of a path that is not there; operators read it in the log."""
+    """Return the message for an unknown path, and log it for operators."""
     path, method = path_within(request.scope), request.method
     hint = hint_for(path)
-    told = "Not Found" if hint is None else f"Not Found: {hint}"
+    detail = "Not Found" if hint is None else f"Not Found: {hint}"
     shown = printable(path, LONGEST_SHOWN)
     log.info("404 %s %s%s", method if method in METHODS else "other", shown, f" ({hint})" if hint else "")
-    return told
+    return detail
 
 
 def _methods_at(request: Request) -> list[str]:
-    """Every method that some route takes at this path; a route alone knows only its own."""
+    """Return every method that some route accepts at this path; a route alone knows only its own."""
     found: set[str] = set()
     for method in METHODS:
         scope = {**request.scope, "method": method}

@@ -1,4 +1,4 @@
-"""The few words of ASGI the hot endpoints need: read a head, send an answer."""
+"""ASGI functions for the hot endpoints: read a request's head, send an answer."""
 
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -19,7 +19,7 @@ class CallerGone(Exception):
     """The caller closed the connection before the request was read."""
 
 
-# Whoever reads the first of these and whoever reads the last must read the same: a proxy, Serve, we.
+# A proxy, Serve and the gateway must all read the same value, whether they read the first or the last.
 _SAID_ONCE = frozenset({
     b"authorization", b"x-api-key", b"host", b"origin", b"x-request-id", b"x-sekha-timeout",
     b"x-sekha-on-stream-failure", b"content-encoding", b"content-length", b"expect", b"if-match",
@@ -27,7 +27,7 @@ _SAID_ONCE = frozenset({
 
 
 def header(scope: Scope, name: bytes) -> str | None:
-    """A request header by its lower-case name; the first if it came twice."""
+    """Return a request header by its lower-case name; the first one if it is repeated."""
     for key, value in scope["headers"]:
         if key == name:
             return str(value, "latin-1")
@@ -35,7 +35,7 @@ def header(scope: Scope, name: bytes) -> str | None:
 
 
 def check_said_once(scope: Scope) -> None:
-    """Raise InvalidRequest where a header that can have one value only came with two."""
+    """Raise InvalidRequest if a header that may have one value only is repeated with another."""
     said: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
         if name in _SAID_ONCE and said.setdefault(name, value) != value:
@@ -46,24 +46,24 @@ def check_said_once(scope: Scope) -> None:
 
 
 def path_within(scope: Scope) -> str:
-    """The path within this application, whatever prefix it is mounted under."""
+    """Return the path within this application, without the prefix of its mount."""
     path: str = scope["path"]
     root: str = scope.get("root_path") or ""
     return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
 def is_plain(text: str) -> bool:
-    """Whether a header's value is printable ASCII, so that it can be logged, and sent back as it came."""
+    """Return whether a header's value is printable ASCII, so that it can be logged and echoed."""
     return text.isascii() and text.isprintable()
 
 
 def printable(text: str, most: int = 100) -> str:
-    """What a caller sent, fit for a message or a line of the log: short, ASCII, on one line."""
+    """Return a caller's text for use in a message or a log line: short, ASCII, on one line."""
     return ascii(text[:most])[1:-1]
 
 
 def announced_length(scope: Scope) -> int | None:
-    """The length of the body as its head tells it; None where it does not, or not in a number."""
+    """Return the `Content-Length` of the body; None if it is missing or not a number."""
     given = header(scope, b"content-length")
     if given is None or not (given.isascii() and given.isdecimal()):
         return None
@@ -73,7 +73,7 @@ def announced_length(scope: Scope) -> int | None:
 async def send_answer(
     send: Send, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()
 ) -> None:
-    """A whole answer at once, JSON unless `headers` say otherwise."""
+    """Send a whole answer at once, JSON unless `headers` have another content type."""
     given = list(headers)
     if not any(name == b"content-type" for name, _ in given):
         given.append(JSON)
@@ -83,7 +83,7 @@ async def send_answer(
 
 
 def too_large(most: int) -> InvalidRequest:
-    """The refusal of a body of more than `most` bytes."""
+    """Return the refusal of a body of more than `most` bytes."""
     return InvalidRequest(
         f"The body is over the limit of {most / 1_000_000:g} MB", code="request_too_large", status=413
     )

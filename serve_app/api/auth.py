@@ -37,7 +37,7 @@ _HOW = "set auth.admin_keys or SEKHA_ADMIN_KEYS"
 
 
 class Known(NamedTuple):
-    """The one behind a key, until `expires_at` (seconds since the epoch)."""
+    """The caller of a key, valid until `expires_at` (a Unix timestamp)."""
 
     caller: Caller
     expires_at: float = inf
@@ -51,10 +51,10 @@ class _Configured(NamedTuple):
 
 class Keyring:
     """
-    Everyone who may call: the keys of the configuration, those of the book, and tokens.
+    The credentials of callers: keys of the configuration, keys of the runtime config, and tokens.
 
-    Where none of them is configured everyone may call models, and the gateway serves loopback only; what
-    admins do takes an admin's key even there. Keys that are configured but cannot be found let nobody in.
+    If none is configured, everyone may call models, and the gateway serves loopback only; the admin API
+    requires an admin's key even there. Configured keys whose variable is not set let nobody in.
     """
 
     def __init__(
@@ -71,13 +71,13 @@ class Keyring:
 
     @classmethod
     def of(cls, settings: Settings, environ: Mapping[str, str], clock: Clock) -> "Keyring":
-        """The keys a configuration refers to, looked up now."""
+        """Return the keyring of a configuration, with its keys resolved now."""
         return cls(settings.auth, environ, clock, runtime_config_of(settings, (), 0))
 
     def take(self, runtime_config: RuntimeConfig) -> None:
-        """From now on this book counts: its keys, its revocations, its tenants."""
-        # A dictionary of digests tells nothing by how long a look-up takes: whoever guesses at keys cannot
-        # choose the digests that they try.
+        """Apply the keys, revocations and tenants of a new runtime config."""
+        # The time of a look-up by digest reveals nothing: a caller who guesses keys cannot choose their
+        # digests.
         known = {
             digest: Known(runtime_config.caller(name, tenant, role))
             for digest, (name, tenant, role) in self._configured.items()
@@ -97,17 +97,20 @@ class Keyring:
 
     @property
     def asks(self) -> bool:
-        """Whether callers need a key to call models."""
+        """Return whether callers need a key to call models."""
         return self._asks
 
     async def caller(self, scope: Scope) -> Caller:
         """
-        The one behind a request. The key itself is never repeated.
+        Return the caller of a request. The key itself is never repeated.
 
-        Raises Unauthenticated, after a wait where many were wrong, and then TooManyWrongKeys; InvalidRequest
-        for a header that is no Bearer; Forbidden for a token without rights here; JwksUnavailable for one
-        that cannot be checked just now, and GatewayUnavailable for a key of the store before that has told
-        its keys.
+        Raises:
+            Unauthenticated: the key is missing or wrong; raised after a wait if many were wrong.
+            TooManyWrongKeys: the wait would be too long.
+            InvalidRequest: the `Authorization` header is not a Bearer.
+            Forbidden: the token has no rights here.
+            JwksUnavailable: the token cannot be checked at the moment.
+            GatewayUnavailable: the key is unknown, and the keys of the store are not loaded yet.
         """
         if not self._asks:
             return ANYONE
@@ -128,13 +131,13 @@ class Keyring:
         raise Unauthenticated("Invalid API key")
 
     async def model_caller(self, scope: Scope) -> Caller:
-        """The same, for those who may call models; Forbidden for the others."""
+        """Return the caller of a request like `caller`. Raises Forbidden if it may not call models."""
         caller = await self.caller(scope)
         check_role(caller, Role.USER)
         return caller
 
     def require(self, role: Role | None = None) -> Authorised:
-        """What a route depends on, to be reached by those of this role only; None: by everyone with a key."""
+        """Return a FastAPI dependency that requires this role; None: any key."""
 
         async def authorised(request: Request) -> Caller:
             caller = await self.caller(request.scope)
@@ -147,7 +150,7 @@ class Keyring:
         return authorised
 
     def require_view(self) -> Authorised:
-        """What a route depends on that shows everybody's numbers; without keys, anyone may see them."""
+        """Return a FastAPI dependency for views of all tenants' data; without keys, anyone may see them."""
 
         async def authorised(request: Request) -> Caller:
             caller = await self.caller(request.scope)
@@ -159,7 +162,7 @@ class Keyring:
         return authorised
 
     def token_for(self, caller: Caller) -> str:
-        """A token that is good for as much as this caller's key; raises Forbidden if there can be none."""
+        """Return a token with the rights of this caller's key. Raises Forbidden if none can be issued."""
         if self._tokens is None or caller.name not in self._by_name:
             raise Forbidden("Tokens are issued only for an API key, and only if auth.jwt.secret is set")
         return self._tokens.issue(caller.name)
@@ -181,13 +184,13 @@ class Keyring:
 
 
 def check_role(caller: Caller, role: Role, hint: str = "") -> None:
-    """Forbidden for whoever has neither this role nor the admin's, which has them all."""
+    """Raise Forbidden for a caller that has neither this role nor the role of an admin."""
     if caller.role is not role and caller.role is not Role.ADMIN:
         raise Forbidden(f"A key of role '{caller.role}' may not {_MAY[role]}{hint}")
 
 
 def check_unconfined(caller: Caller) -> None:
-    """Forbidden for a key of role `read` that was made for one tenant: this shows every tenant's."""
+    """Raise Forbidden for a key of role `read` that is confined to one tenant."""
     if caller.confined_to is not None:
         raise Forbidden(
             f"This key may only read the costs of tenant '{caller.tenant}', at /api/admin/costs, "
@@ -196,7 +199,7 @@ def check_unconfined(caller: Caller) -> None:
 
 
 def _configured(config: AuthConfig, environ: Mapping[str, str]) -> dict[str, _Configured]:
-    """The configuration's keys by digest. A name has a colon, so no key made later can have it."""
+    """Return the configuration's keys by digest; their names have a colon, which no later key can have."""
     found: dict[str, _Configured] = {}
     for place, entry in enumerate(config.api_keys, start=1):
         for number, key in enumerate(entry.keys(environ), start=1):
@@ -213,7 +216,7 @@ def _address_of(scope: Scope) -> str:
 
 
 def _presented(scope: Scope) -> str:
-    """The key that came with a request; raises Unauthenticated when there is none."""
+    """Return the key of a request. Raises Unauthenticated if there is none."""
     if key := header(scope, b"x-api-key"):
         return key
     given = header(scope, b"authorization")

@@ -8,7 +8,7 @@ import zstandard
 from serve_app.api.asgi import Scope, header, printable, too_large
 from serve_app.errors import InvalidRequest
 
-WIDEST_WINDOW = 1 << 23  # bytes; what RFC 9659 lets a zstd body on the web need
+WIDEST_WINDOW = 1 << 23  # bytes; the most that RFC 9659 allows for zstd on the web
 MOST_MEMBERS = 16  # of one gzip body
 
 _PIECE = 1 << 18
@@ -19,10 +19,10 @@ def encoding_of(scope: Scope) -> str | None:
     """
     Return the name of the body's encoding; None for a plain one.
 
-    It may come as a list, and `identity` in it says nothing.
+    It may be a list, in which `identity` has no effect.
 
     Raises:
-        InvalidRequest: 415, it is none that can be read here, or there are several.
+        InvalidRequest: 415, the encoding is not supported, or there are several.
     """
     named = [name.strip().lower() for name in (header(scope, b"content-encoding") or "").split(",")]
     given = [name for name in named if name not in ("", "identity")]

@@ -1,5 +1,5 @@
 """
-Errors as callers see them.
+Error responses in the shape of each API.
 
 Under `/v1/messages` they have Anthropic's shape, elsewhere under `/v1` and at chat's other path OpenAI's, and
 at all other paths FastAPI's: `{"detail": …}` (docs/api.md).
@@ -18,30 +18,30 @@ from serve_app.formats.openai_error import detail_of, openai_error
 def admin_error(error: GatewayError) -> bytes:
     """Return the error in the admin API's shape, beside FastAPI's `detail` (docs/admin.md)."""
     code = "AUTHENTICATION_REQUIRED" if error.status == 401 else error.code.upper()
-    told = detail_of(error)
-    details = told["details"] if isinstance(told, dict) else {"param": error.param}
-    return orjson.dumps({"code": code, "message": error.told, "details": details, "detail": told})
+    detail = detail_of(error)
+    details = detail["details"] if isinstance(detail, dict) else {"param": error.param}
+    return orjson.dumps({"code": code, "message": error.told, "details": details, "detail": detail})
 
 
 def plain_error(error: GatewayError) -> bytes:
-    """The error as FastAPI has it."""
+    """Return the error in FastAPI's shape."""
     return orjson.dumps({"detail": detail_of(error)})
 
 
 def speaks_anthropic(path: str) -> bool:
-    """Tell whether callers of this path expect Anthropic's words."""
+    """Return whether callers of this path expect Anthropic's format."""
     return path == "/v1/messages" or path.startswith("/v1/messages/")
 
 
 def speaks_openai(path: str) -> bool:
-    """Tell whether callers of this path expect OpenAI's words."""
+    """Return whether callers of this path expect OpenAI's format."""
     if speaks_anthropic(path):
         return False
     return path.startswith("/v1/") or path == "/api/v1/chat/completions"
 
 
 def error_for(path: str, error: GatewayError) -> bytes:
-    """The error in the shape that callers of this path expect."""
+    """Return the error in the shape that callers of this path expect."""
     if speaks_anthropic(path):
         return messages_error(error)
     if speaks_openai(path):
@@ -50,7 +50,7 @@ def error_for(path: str, error: GatewayError) -> bytes:
 
 
 def error_headers(error: GatewayError) -> Headers:
-    """`Retry-After` where it is known when to come back; how a limit stands; how to show a key or a body."""
+    """Return the headers of an error: `Retry-After`, the state of a limit, accepted keys and encodings."""
     headers: Headers = []
     if error.retry_after_s is not None:
         headers.append((b"retry-after", _whole(error.retry_after_s)))
@@ -59,14 +59,14 @@ def error_headers(error: GatewayError) -> Headers:
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     if error.status == 408:
-        headers.append((b"connection", b"close"))  # the rest of the body would be taken for a request
+        headers.append((b"connection", b"close"))  # the rest of the body would be read as a request
     if error.status == 415:
         headers.append((b"accept-encoding", b"gzip, zstd"))
     return headers
 
 
 def limit_headers(limit: int, remaining: int, resets_in_s: float) -> Headers:
-    """How much is left of a limit, and in how many seconds there is more."""
+    """Return the headers with the remaining amount of a limit and the seconds until it resets."""
     return [
         (b"x-ratelimit-limit", str(limit).encode()),
         (b"x-ratelimit-remaining", str(remaining).encode()),
@@ -75,5 +75,5 @@ def limit_headers(limit: int, remaining: int, resets_in_s: float) -> Headers:
 
 
 def _whole(seconds: float) -> bytes:
-    """Rounded up: who comes back a moment too early is refused again."""
+    """Return the seconds rounded up: a retry that is too early is refused again."""
     return str(max(1, math.ceil(seconds))).encode()

@@ -34,12 +34,12 @@ FEATURES = [
 
 
 def service_routes(running: RunningGateway) -> APIRouter:
-    """What anyone may ask: who this is and whether it is well."""
+    """Return the routes without a key: the service's name and its health."""
     routes = APIRouter(tags=["service"])
 
     @routes.get("/")
     async def service() -> dict[str, Any]:
-        """Who this is."""
+        """Return the name and version of the service."""
         return {
             "service": "Sekha LLM Bridge",
             "version": __version__,
@@ -50,12 +50,12 @@ def service_routes(running: RunningGateway) -> APIRouter:
 
     @routes.get("/livez")
     async def live() -> dict[str, Any]:
-        """Answer while the event loop turns; nothing else is asked."""
+        """Answer while the event loop runs; nothing else is checked."""
         return {"status": "alive"}
 
     @routes.get("/readyz")
     async def ready(response: Response) -> dict[str, Any]:
-        """Answer 200 once the control plane's state was loaded; later outages do not show here."""
+        """Answer 200 once the control plane's state was loaded; later outages do not change it."""
         if running.control.runtime_config.revision == NO_REVISION:
             response.status_code = 503
             return {"status": "starting"}
@@ -64,7 +64,7 @@ def service_routes(running: RunningGateway) -> APIRouter:
     @routes.get("/healthz")
     @routes.get("/health")
     async def health() -> HealthView:
-        """Healthy while at least one provider's breaker is closed; degraded otherwise, still with a 200."""
+        """Return `healthy` while at least one provider's breaker is closed, else `degraded`; always a 200."""
         views = providers_view(running, running.health_monitor.seen)
         return HealthView(
             status="healthy" if views.healthy_providers else "degraded",
@@ -75,7 +75,7 @@ def service_routes(running: RunningGateway) -> APIRouter:
 
     @routes.get("/api/v1/health")
     async def short_health() -> dict[str, Any]:
-        """The same in short, by provider."""
+        """Return the health in short, by provider."""
         views = providers_view(running, running.health_monitor.seen)
         return {
             "status": "healthy" if views.healthy_providers else "degraded",
@@ -95,13 +95,13 @@ def service_routes(running: RunningGateway) -> APIRouter:
 
 
 def provider_routes(running: RunningGateway) -> APIRouter:
-    """The providers' health, in full."""
+    """Return the route of the providers' health in detail."""
     routes = APIRouter(tags=["service"])
 
     @routes.get("/api/v1/health/providers")
     async def providers() -> ProvidersView:
-        """Every provider with its breaker, as the whole cluster sees it."""
-        with suppress(ControlUnreachable):  # then this router's own view must do
+        """Return every provider with its breaker, for the whole cluster."""
+        with suppress(ControlUnreachable):  # then this router's own view is used
             await running.control.flush()
         return providers_view(running, await running.health_monitor.report())
 
@@ -109,13 +109,13 @@ def provider_routes(running: RunningGateway) -> APIRouter:
 
 
 def metrics_routes(control: ControlCache, exposition: Exposition) -> APIRouter:
-    """The numbers for Prometheus."""
+    """Return the route of the metrics for Prometheus."""
     routes = APIRouter(tags=["service"])
 
     @routes.get("/metrics", response_class=Response)
     @routes.get("/metrics/", response_class=Response, include_in_schema=False)
     async def metrics() -> Response:
-        """The whole cluster's numbers, whichever replica answers."""
+        """Return the metrics of the whole cluster, from any replica."""
         try:
             totals = await control.totals()
         except ControlUnreachable as error:
@@ -128,7 +128,7 @@ def metrics_routes(control: ControlCache, exposition: Exposition) -> APIRouter:
 
 
 def providers_view(running: RunningGateway, looks: Mapping[str, Health]) -> ProvidersView:
-    """Every provider by its breaker, and by the last look at its upstream where there was one."""
+    """Return the health of every provider: its breaker, and its last health check if there was one."""
     now = running.clock.now()
     views = {}
     for provider in running.settings.llm_providers:

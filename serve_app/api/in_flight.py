@@ -1,4 +1,4 @@
-"""How many bytes of request bodies a router holds, altogether and for one key."""
+"""The bytes of request bodies that a router holds, in total and by key."""
 
 from collections import Counter
 from collections.abc import Hashable
@@ -9,7 +9,7 @@ ASK_AGAIN_S = 1.0
 
 
 class TooMuchInFlight(GatewayError):
-    """The bodies that are being served leave no room for one more; `is_share`: those of the caller's key."""
+    """The bodies in flight leave no room for another; `is_share`: those of the caller's key do."""
 
     code = "bodies_in_flight"
     retry_after_s = ASK_AGAIN_S
@@ -31,7 +31,7 @@ class TooMuchInFlight(GatewayError):
 
 
 class InFlight:
-    """Counts bytes; `most` may be held altogether, `most_per_key` for one key."""
+    """A counter of bytes; at most `most` may be held in total, and `most_per_key` for one key."""
 
     def __init__(self, most: int, most_per_key: int) -> None:
         self._most = most
@@ -47,14 +47,14 @@ class InFlight:
             raise TooMuchInFlight(self._most_per_key, is_share=True)
 
     def take(self, key: Hashable | None, size: int) -> None:
-        """Hold `size` more bytes; TooMuchInFlight if there is no room."""
+        """Hold `size` more bytes. Raises TooMuchInFlight if there is no room."""
         self.check(key, size)
         self.total += size
         if key is not None:
             self._held[key] += size
 
     def give_back(self, key: Hashable | None, size: int) -> None:
-        """Hold `size` bytes less."""
+        """Release `size` bytes."""
         self.total -= size
         if key is not None:
             self._held[key] -= size

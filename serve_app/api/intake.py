@@ -1,7 +1,7 @@
 """
-How the bodies of requests come in: of a bounded size, within a bounded time, unpacked, and counted.
+Reading of request bodies: with bounded size and time, unpacked, and counted.
 
-A body is held once, in one piece, from its first byte until its request has ended.
+A body is held once, in one piece, from its first byte until the end of its request.
 """
 
 import asyncio
@@ -21,12 +21,12 @@ from serve_app.errors import InvalidRequest
 T = TypeVar("T")
 
 MEGABYTE = 1_000_000
-LARGE = 250_000  # bytes; to read a larger body takes long enough to let other requests wait
+LARGE = 250_000  # bytes; parsing a larger body would delay other requests
 
 
 class Pace(NamedTuple):
     """
-    How fast a body must come: within `total_s`, and after `grace_s` at `slowest` bytes a second on average.
+    The required speed of a body: within `total_s`, and after `grace_s` at `slowest` bytes/s on average.
     """
 
     total_s: float
@@ -34,12 +34,12 @@ class Pace(NamedTuple):
     slowest: float = 10_000.0
 
     def allowed_s(self, arrived: int) -> float:
-        """How long after its beginning a body may still be incomplete, of which so much has arrived."""
+        """Return the latest time for the piece after `arrived` bytes, in seconds from the body's start."""
         return min(self.total_s, self.grace_s + arrived / self.slowest)
 
 
 class Intake:
-    """Takes in the bodies of one router."""
+    """The reader of one router's request bodies."""
 
     def __init__(self, config: RouterConfig) -> None:
         self.most = int(config.max_body_mb * MEGABYTE)
@@ -48,7 +48,7 @@ class Intake:
             max(self.most, int(config.max_bodies_in_flight_mb * MEGABYTE)),
             max(self.most, int(config.max_bodies_per_key_mb * MEGABYTE)),
         )
-        # One at a time: parsing holds the interpreter anyway, and takes many times the body's memory.
+        # One at a time: parsing holds the GIL anyway, and needs many times the body's memory.
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="bodies")
 
     @asynccontextmanager
@@ -56,12 +56,12 @@ class Intake:
         self, scope: Scope, receive: Receive, caller: Caller = ANYONE, most: int | None = None
     ) -> AsyncIterator[bytes]:
         """
-        Give the whole body, plain, and count it until the block is left.
+        Yield the whole body, unpacked, and count it until the block is left.
 
         Raises:
             InvalidRequest: 400 damaged, 408 too slow, 413 over `most` bytes or the configured limit, 415 of
                 an unknown encoding, 417 for an expectation other than `100-continue`.
-            TooMuchInFlight: 429 or 503, the bodies that are being served leave no room.
+            TooMuchInFlight: 429 or 503, the bodies in flight leave no room.
             CallerGone: the connection was closed before the body was complete.
         """
         most = self.most if most is None else min(most, self.most)
@@ -89,7 +89,7 @@ class Intake:
             self.in_flight.give_back(key, held)
 
     async def parsed(self, read: Callable[[bytes], T], raw: bytes) -> T:
-        """What `read` makes of a body; of a large one in a thread, so that others need not wait for it."""
+        """Return the result of `read` on a body; a large one is read in a thread, to not block the others."""
         if len(raw) <= LARGE:
             return read(raw)
         return await self._run(read, raw)
@@ -104,10 +104,10 @@ async def read_body(
     """
     Return the whole body.
 
-    Each piece is told to `hold` by its size before it is kept, which may raise to refuse it.
+    `hold` is called with the size of each piece before it is kept, and may raise to refuse it.
 
     Raises:
-        InvalidRequest: 408 when it comes more slowly than `pace`, 413 as soon as it is over `most` bytes.
+        InvalidRequest: 408 if it arrives more slowly than `pace`, 413 as soon as it is over `most` bytes.
         CallerGone: the connection was closed before it was complete.
     """
     loop = asyncio.get_running_loop()
@@ -143,7 +143,7 @@ async def read_body(
 
 
 def _checked_head(scope: Scope) -> str | None:
-    """The encoding that the head announces; InvalidRequest for one, or an expectation, that is not met."""
+    """Return the encoding in the head. Raises InvalidRequest for an unsupported encoding or expectation."""
     expected = header(scope, b"expect")
     if expected is not None and expected.strip().lower() != "100-continue":
         shown = printable(expected, 40)

@@ -1,8 +1,8 @@
 """
-The public keys of an identity provider, from a file or a web address that the operator chose.
+The public keys of an identity provider, from a file or a URL that the operator configured.
 
-Nothing a token says leads anywhere: not its `jku`, not its `x5u`. The keys outlive their server: while that
-is away, tokens signed with a known key are still good.
+URLs in a token (`jku`, `x5u`) are never followed. While the server of the keys is down, tokens that are
+signed with a known key stay valid.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ import orjson
 from serve_app.clock import Clock
 from serve_app.errors import JwksUnavailable, Unauthenticated
 
-FETCH_AT_MOST_EVERY_S = 30.0  # or strangers with made-up key ids would make us hammer the server
-FRESH_FOR_S = 600.0  # how long a key that was taken away may still be believed
+FETCH_AT_MOST_EVERY_S = 30.0  # so that unknown key ids cannot cause a flood of fetches
+FRESH_FOR_S = 600.0  # how long a removed key may still be accepted
 WITHIN_S = 5.0
 LARGEST = 1_000_000  # bytes
 
@@ -28,7 +28,7 @@ log = logging.getLogger("sekha.auth")
 
 
 class KeySet:
-    """RS256 keys by their id; `read` gets the source's bytes, in a thread, and may raise OSError."""
+    """RS256 keys by their id; `read` returns the source's bytes, in a thread, and may raise OSError."""
 
     def __init__(self, source: str, clock: Clock, read: Callable[[str], bytes] | None = None) -> None:
         self._source = source
@@ -42,7 +42,7 @@ class KeySet:
         self.version = 0
 
     async def key(self, kid: str | None) -> jwt.PyJWK:
-        """The key of this id, or the only one; Unauthenticated, or JwksUnavailable when nobody can tell."""
+        """Return the key of this id, or the only one. Raises Unauthenticated or JwksUnavailable."""
         found = self._found(kid)
         if found is None and (self._fetching or self._is_older_than(FETCH_AT_MOST_EVERY_S)):
             await asyncio.shield(self._fetch())
@@ -54,7 +54,7 @@ class KeySet:
         raise Unauthenticated("Invalid token: the key that signed it is unknown")
 
     def keep_fresh(self) -> None:
-        """Look for changes now and then, behind the back of those who wait for an answer."""
+        """Refresh the keys now and then in the background."""
         if self._keys and self._is_older_than(FRESH_FOR_S):
             self._fetch()
 
@@ -67,7 +67,7 @@ class KeySet:
         return self._tried_at is None or self._clock.monotonic() - self._tried_at >= seconds
 
     def _fetch(self) -> asyncio.Task[None]:
-        """The fetch that is under way, or a new one."""
+        """Return the fetch in progress, or start one."""
         if self._fetching is None:
             self._tried_at = self._clock.monotonic()
             self._fetching = asyncio.create_task(self._fetched())
@@ -82,7 +82,7 @@ class KeySet:
                 self._contents = contents
                 self.version += 1
             self._is_down = False
-        except (OSError, ValueError) as error:  # what is known stays good
+        except (OSError, ValueError) as error:  # the known keys stay valid
             self._is_down = True
             log.error("auth.jwt.jwks: the keys cannot be read: %s", type(error).__name__)
         finally:
@@ -90,7 +90,7 @@ class KeySet:
 
 
 def keys_in(contents: bytes) -> dict[str | None, jwt.PyJWK]:
-    """The RS256 keys of a JWKS by id; ValueError when it is none."""
+    """Return the RS256 keys of a JWKS by id. Raises ValueError if it is not a JWKS."""
     document = orjson.loads(contents)
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
@@ -115,14 +115,14 @@ def _checks_signatures(fields: dict[str, Any]) -> bool:
 
 
 class _NoDetours(urllib.request.HTTPRedirectHandler):
-    """The operator named one address; where that one points to is nobody's choice."""
+    """A handler that follows no redirects: only the configured URL is read."""
 
     def redirect_request(self, *args: Any, **kwargs: Any) -> None:
         return None
 
 
 def read_source(source: str) -> bytes:
-    """The bytes of a file or behind a web address; blocks, at most some seconds; raises OSError."""
+    """Return the bytes of a file or URL; blocks for a few seconds at most. Raises OSError."""
     if "://" not in source:
         return Path(source).read_bytes()
     opener = urllib.request.build_opener(_NoDetours)

@@ -1,4 +1,4 @@
-"""The list of models, in OpenAI's shape or, for Anthropic's clients, in theirs."""
+"""The list of models, in OpenAI's shape or in Anthropic's for its clients."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -11,18 +11,18 @@ from serve_app.errors import ModelNotFound
 from serve_app.gateway.model_access import ModelAccess
 from serve_app.routing.target import Target
 
-UNKNOWN_TIME = "1970-01-01T00:00:00Z"  # nobody knows when a model was made
+UNKNOWN_TIME = "1970-01-01T00:00:00Z"  # the creation time of a model is not known
 
 
 def model_list_routes(access: ModelAccess, authorised: Authorised) -> APIRouter:
-    """Return the two routes that tell which models the caller may use."""
+    """Return the two routes of the models that the caller may use."""
     Asker = Annotated[Caller, Depends(authorised)]  # noqa: N806 - a type, though made here
     Version = Annotated[str | None, Header(include_in_schema=False)]  # noqa: N806 - likewise
     routes = APIRouter(tags=["models"])
 
     @routes.get("/v1/models")
     async def models(caller: Asker, anthropic_version: Version = None) -> dict[str, Any]:
-        """The models that the caller may use; in Anthropic's shape with its `anthropic-version` header."""
+        """Return the models that the caller may use; in Anthropic's shape with `anthropic-version`."""
         targets = access.targets_for(caller)
         listed = list(dict.fromkeys(target.model_id for target in targets))
         if anthropic_version is None:
@@ -36,7 +36,7 @@ def model_list_routes(access: ModelAccess, authorised: Authorised) -> APIRouter:
 
     @routes.get("/v1/models/{name:path}")
     async def model(name: str, caller: Asker, anthropic_version: Version = None) -> dict[str, Any]:
-        """One of the models that the caller may use."""
+        """Return one of the models that the caller may use."""
         targets = access.targets_for(caller)
         for target in targets:
             if name in (target.model_id, target.name):

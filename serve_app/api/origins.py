@@ -1,10 +1,9 @@
 """
-Which host names and web pages may reach the gateway.
+The host names and web origins that may reach the gateway.
 
-A gateway that asks for no key is open to everything on its machine, and a web page that somebody there has
-open is such a thing: it can send requests to loopback, and with a host name of its own that leads there
-(DNS rebinding) it can read the answers. So a gateway without keys serves requests for loopback names only,
-and none that a page from elsewhere has sent.
+A gateway without keys is open to everything on its machine, including web pages in a browser: a page can
+send requests to loopback, and with a host name of its own that resolves to it (DNS rebinding) it can read the
+answers. So a gateway without keys serves requests for loopback names only, and none from other origins.
 """
 
 from collections.abc import Iterable
@@ -17,10 +16,10 @@ from serve_app.errors import Forbidden
 
 ANY = "*"
 
-# What an orchestrator asks, by the address of a pod or a container; nothing in it is worth a lie.
+# Health checks of orchestrators, by the address of a pod or container; they reveal nothing.
 PROBED = frozenset({"/health", "/healthz", "/livez", "/readyz"})
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})  # as nearly everyone writes it
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})  # the usual spellings
 
 _METHODS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 _EXPOSED = b", ".join((
@@ -38,9 +37,11 @@ class Origins:
     """
     The rules of one gateway, from its configuration.
 
-    `allowed_hosts` are the host names it goes by: without a word about them, any where callers need a key and
-    those of loopback where they need none. `cors_origins` are the web pages that may read answers: without a
-    word, any where callers need a key, and those served from loopback where they need none. `*` is any.
+    Both settings default to any if callers need a key, and to loopback if they need none; `*` is any.
+
+    Fields:
+        allowed_hosts: the host names of the gateway.
+        cors_origins: the origins of web pages that may read answers.
     """
 
     def __init__(self, config: RouterConfig) -> None:
@@ -48,7 +49,7 @@ class Origins:
         self._outbox = None if config.cors_origins is None else _lowered(config.cors_origins)
 
     def check(self, scope: Scope, path: str, needs_key: bool) -> None:
-        """Raise Forbidden for a host that is not ours, or a foreign page where no key is asked for."""
+        """Raise Forbidden for a host that is not allowed, or a foreign origin where no key is required."""
         if needs_key and self._hosts is None:
             return
         if path not in PROBED and not self._is_ours(header(scope, b"host"), needs_key):
@@ -68,7 +69,7 @@ class Origins:
             )
 
     def answer_headers(self, scope: Scope, needs_key: bool) -> Headers:
-        """What tells a browser that the page may read the answer; nothing where it may not."""
+        """Return the CORS headers that let a page read the answer; none if it may not."""
         if self._outbox is None and needs_key:
             return _FOR_ANY_PAGE
         origin = header(scope, b"origin")
@@ -81,7 +82,7 @@ class Origins:
         ]
 
     def preflight_headers(self, scope: Scope, needs_key: bool) -> Headers:
-        """What tells a browser which requests the page may send; the page's origin goes with every answer."""
+        """Return the CORS headers with the requests that a page may send; its origin is in every answer."""
         origin = header(scope, b"origin")
         if origin is None or not self._may_read(origin, needs_key):
             return []
@@ -96,7 +97,7 @@ class Origins:
 
     def _is_ours(self, host: str | None, needs_key: bool) -> bool:
         if host is None:
-            return True  # HTTP/1.0, which no browser speaks
+            return True  # HTTP/1.0, which no browser uses
         name = _name_in(host)
         if self._hosts is not None and (ANY in self._hosts or name in self._hosts):
             return True
@@ -104,7 +105,7 @@ class Origins:
 
     def _may_read(self, origin: str, needs_key: bool) -> bool:
         if not is_plain(origin):
-            return False  # no browser's, and it would go back in the head of the answer
+            return False  # not from a browser, and it would be echoed in a header
         if self._outbox is not None:
             return ANY in self._outbox or origin.lower() in self._outbox
         if needs_key:
@@ -117,7 +118,7 @@ class Origins:
 
 
 def is_loopback(name: str) -> bool:
-    """Return whether a host name or address can only lead to this machine."""
+    """Return whether a host name or address can only be this machine."""
     if name in _LOOPBACK:
         return True
     name = name.lower().rstrip(".")
@@ -139,7 +140,7 @@ def is_preflight(scope: Scope) -> bool:
 
 
 def _name_in(host: str) -> str:
-    """The name in a Host header, without its port and brackets; what is no host is no name of ours."""
+    """Return the name in a Host header, without its port and brackets; an invalid one matches no name."""
     host = host.strip(" \t").lower()
     if host.startswith("["):
         name, bracket, port = host[1:].partition("]")

@@ -1,4 +1,4 @@
-"""The routing API under `/api/v1`: the configured models, and where a request would go."""
+"""The routing API under `/api/v1`: the configured models, and the target of a request."""
 
 from typing import Annotated
 
@@ -16,13 +16,13 @@ from serve_app.routing.candidate import Candidate
 
 
 def routing_routes(gateway: Gateway, access: ModelAccess, authorised: Authorised) -> APIRouter:
-    """Return the routes of one gateway; `authorised` says who asks."""
+    """Return the routes of one gateway; `authorised` returns the caller."""
     Asker = Annotated[Caller, Depends(authorised)]  # noqa: N806 - a type, though made here
     routes = APIRouter(prefix="/api/v1", tags=["routing"])
 
     @routes.get("/models")
     async def models(caller: Asker) -> list[ModelEntry]:
-        """Every (provider, model, task) entry of the configuration that the caller may use."""
+        """Return every (provider, model, task) entry of the configuration that the caller may use."""
         return [
             ModelEntry(
                 model_id=target.model_id,
@@ -38,12 +38,12 @@ def routing_routes(gateway: Gateway, access: ModelAccess, authorised: Authorised
 
     @routes.get("/tasks")
     async def tasks(_: Asker) -> list[str]:
-        """What a model can be for."""
+        """Return the tasks of models."""
         return [task.value for task in ModelTask]
 
     @routes.post("/route", response_model_exclude_unset=True)
     async def route(request: RouteRequest, caller: Asker) -> RouteAnswer:
-        """The target a request would go to. Nothing is called and nothing is spent."""
+        """Return the target that a request would go to. Nothing is called and nothing is spent."""
         plan, chosen = gateway.route(GatewayRequest("", Operation.ROUTE, request.question, caller))
         answer = RouteAnswer(**_choice(chosen).model_dump(), reason=plan.reason(chosen))
         if request.include_fallbacks:

@@ -1,4 +1,4 @@
-"""The words of `/api/v1`: models, route, provider health."""
+"""The schemas of `/api/v1`: models, route, provider health."""
 
 from typing import Annotated, Any
 
@@ -28,12 +28,12 @@ def _a_number(value: Any) -> Any:
     return value
 
 
-# 5.0 is a whole number in JSON; "5" and true are none.
+# 5.0 is an integer in JSON; "5" and true are not.
 Positive = Annotated[int, Field(ge=1, le=MOST_TOKENS), BeforeValidator(_a_number)]
 
 
 class ApiModel(BaseModel):
-    """Unknown fields of a request are ignored."""
+    """The base of the schemas; unknown fields of a request are ignored."""
 
     model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
@@ -51,7 +51,7 @@ class ModelEntry(ApiModel):
 
 
 class ProviderWords(ApiModel):
-    """Which providers may serve a request: ids or types. What is not read here is ignored."""
+    """The providers that may serve a request: ids or types. Unknown fields are ignored."""
 
     only: ProviderNames | None = None
     ignore: ProviderNames | None = None
@@ -64,7 +64,7 @@ class RouteRequest(ApiModel):
     """
     A question to the router; nothing is called. `max_cost` is in US dollars.
 
-    `model` and `models` are named as in a request, `preferred_model` is a wish.
+    `model` and `models` are names as in a request, `preferred_model` is a preference.
     """
 
     task: str = Field(json_schema_extra={"enum": [task.value for task in ModelTask]})
@@ -81,7 +81,7 @@ class RouteRequest(ApiModel):
 
     @property
     def question(self) -> RouteQuestion:
-        """The question in the gateway's terms."""
+        """Return the question as the gateway's own type."""
         return RouteQuestion(
             task=self.task,
             model=self.model,
@@ -95,7 +95,7 @@ class RouteRequest(ApiModel):
 
     @property
     def wishes(self) -> Wishes:
-        """The caller's own rules, as of a request."""
+        """Return the caller's routing rules, as of a request."""
         provider = self.provider or ProviderWords()
         policies = (self.data_policy, provider.data_policy)
         return Wishes(
@@ -118,7 +118,7 @@ class FallbackChoice(ApiModel):
 
 
 class RouteAnswer(FallbackChoice):
-    """The target a request would go to. A cost is null when nobody knows the price."""
+    """The target that a request would go to. A cost is null if the price is unknown."""
 
     reason: str
     fallbacks: list[FallbackChoice] | None = None
@@ -138,11 +138,11 @@ class BreakerView(ApiModel):
 
 class HostedView(ApiModel):
     """
-    How much runs of a model that the gateway hosts itself.
+    The load of a model that the gateway hosts itself.
 
-    `state` says what becomes of one more request: `warm` it is served now, `saturated` and `starting` it goes
-    elsewhere where it may, `cold` likewise, and a replica is started for those that come after. `running`
-    counts the requests that `replicas` work on or have waiting.
+    `state` decides about the next request: `warm`: it is served now; `saturated`, `starting`: it goes to
+    another target if it may; `cold`: likewise, and a replica is started for later requests. `running` counts
+    the requests of all `replicas`, running or waiting.
     """
 
     state: str
@@ -155,9 +155,9 @@ class ProviderView(ApiModel):
     """
     One provider's health.
 
-    `status` is `healthy` when its breaker is closed, unless the last look at its upstream found it ill:
-    `error` says how. `last_check` is null where nobody has looked, because asking would cost tokens.
-    `local` is null where the model runs elsewhere.
+    `status` is `healthy` if its breaker is closed, unless the last health check of its upstream failed:
+    `error` says why. `last_check` is null if there was no check, because it would cost tokens. `local` is
+    null if the model runs elsewhere.
     """
 
     provider_type: str

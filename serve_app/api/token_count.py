@@ -1,4 +1,4 @@
-"""`POST /v1/messages/count_tokens`: how long a prompt is, before it is sent."""
+"""`POST /v1/messages/count_tokens`: the estimated length of a prompt."""
 
 import orjson
 
@@ -20,9 +20,9 @@ PER_IMAGE = 1600  # tokens of a picture of 1092 by 1092, the largest that Claude
 
 class TokenCountEndpoint:
     """
-    Estimates the tokens of a prompt, at four bytes a token and with a figure for each picture.
+    Estimates the tokens of a prompt, at four bytes per token and a fixed number per image.
 
-    Nothing is sent and nothing is spent. The model has to be one that the caller may use.
+    Nothing is sent and nothing is spent. The caller must be allowed to use the model.
     """
 
     def __init__(self, gateway: Gateway, keyring: Keyring, intake: Intake) -> None:

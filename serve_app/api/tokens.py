@@ -1,10 +1,10 @@
 """
-JSON Web Tokens: who their bearer is, once the signature was found good.
+JSON Web Tokens: their claims, after the signature was verified.
 
-    HS256   with our own secret        RS256   with a key of the JWKS
+    HS256   with the gateway's secret        RS256   with a key of the JWKS
 
-Which of the two a token may use is our choice, made per kind of key: a token that says HS256 is never checked
-with a public key, and one that says `none` with nothing at all.
+The algorithm is fixed per kind of key: a token with HS256 is never verified with a public key, and one with
+`none` is never accepted.
 """
 
 import logging
@@ -23,10 +23,10 @@ from serve_app.errors import Forbidden, Unauthenticated
 
 LONGEST = 8_192  # characters
 LONGEST_NAME = 128
-LEAST_SECRET = 32  # bytes: a shorter one can be guessed from a single token
+LEAST_SECRET = 32  # bytes: a shorter one can be recovered from a single token
 MOST_KEPT = 10_000
 
-OURS = "sekha+jwt"  # the `typ` of the tokens that we give out; it is signed with the rest
+OURS = "sekha+jwt"  # the `typ` of the tokens that are issued here; it is signed with the rest
 KEY_CLAIM = "sekha_key"
 
 log = logging.getLogger("sekha.auth")
@@ -35,9 +35,10 @@ log = logging.getLogger("sekha.auth")
 @dataclass(frozen=True, slots=True)
 class Claims:
     """
-    What a token says about its bearer, until `expires_at` (seconds since the epoch).
+    The claims of a token about its bearer, valid until `expires_at` (a Unix timestamp).
 
-    `key` names the key it was given out for: then it is good for what that key is good for, as long as it is.
+    `key` is the name of the key for which the token was issued: it then has the rights and the lifetime of
+    that key.
     """
 
     name: str
@@ -48,7 +49,7 @@ class Claims:
 
 
 class Tokens:
-    """Checks tokens and gives them out; `secret` is for HS256, `keys` for RS256."""
+    """Verifies and issues tokens; `secret` is for HS256, `keys` for RS256."""
 
     def __init__(self, config: JwtConfig, secret: str | None, keys: KeySet | None, clock: Clock) -> None:
         self._config = config
@@ -60,9 +61,12 @@ class Tokens:
 
     async def claims(self, token: str, digest: str) -> Claims:
         """
-        What the token says; `digest` is that of all of it.
+        Verify a token and return its claims; `digest` is that of the whole token.
 
-        Raises Unauthenticated, Forbidden, and JwksUnavailable when the key to check it with is out of reach.
+        Raises:
+            Unauthenticated: it is invalid or expired.
+            Forbidden: it has no rights here.
+            JwksUnavailable: the key for its signature cannot be fetched.
         """
         known = self._remembered(digest)
         if known is None:
@@ -76,21 +80,26 @@ class Tokens:
         return known
 
     def issue(self, key: str) -> str:
-        """A token for the bearer of the key with this name; raises Forbidden where there is no secret."""
+        """Return a new token for the key with this name. Raises Forbidden if there is no secret."""
         if self._secret is None:
             raise Forbidden("This gateway issues no tokens: set auth.jwt.secret")
         now = self._clock.now()
-        said: dict[str, Any] = {"sub": key, KEY_CLAIM: key, "iat": now, "exp": now + self._config.expires_in}
+        payload: dict[str, Any] = {
+            "sub": key,
+            KEY_CLAIM: key,
+            "iat": now,
+            "exp": now + self._config.expires_in,
+        }
         if self._config.issuer is not None:
-            said["iss"] = self._config.issuer
+            payload["iss"] = self._config.issuer
         if self._config.audience is not None:
-            said["aud"] = self._config.audience
-        return jwt.encode(said, self._secret, algorithm="HS256", headers={"typ": OURS})
+            payload["aud"] = self._config.audience
+        return jwt.encode(payload, self._secret, algorithm="HS256", headers={"typ": OURS})
 
     def _remembered(self, digest: str) -> Claims | None:
         if self._keys is not None:
             self._keys.keep_fresh()
-            if self._keys.version != self._version:  # a key may have been taken away
+            if self._keys.version != self._version:  # a key may have been removed
                 self._version = self._keys.version
                 self._known.clear()
         known = self._known.get(digest)
@@ -104,7 +113,7 @@ class Tokens:
         try:
             header = jwt.get_unverified_header(token)
             algorithm, key = await self._key_for(header)
-            said = jwt.decode(
+            payload = jwt.decode(
                 token,
                 key,
                 algorithms=[algorithm],
@@ -112,7 +121,7 @@ class Tokens:
                 audience=self._config.audience,
                 options={
                     "require": ["exp"],
-                    "verify_exp": False,  # by our clock, below
+                    "verify_exp": False,  # checked below, by the gateway's clock
                     "verify_nbf": False,
                     "verify_iat": False,
                     "verify_aud": self._config.audience is not None,
@@ -120,9 +129,9 @@ class Tokens:
                 },
             )
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-            # Why is for the log of whoever made the token; here it would help those who make them up.
+            # The reason is not returned: it would help to forge tokens.
             raise Unauthenticated("Invalid token") from None
-        return self._read(header, said)
+        return self._read(header, payload)
 
     async def _key_for(self, header: Mapping[str, Any]) -> tuple[str, Any]:
         match header.get("alg"):
@@ -132,36 +141,36 @@ class Tokens:
                 return "RS256", await self._keys.key(header.get("kid"))
         raise Unauthenticated("Invalid token: its signature algorithm is not accepted")
 
-    def _read(self, header: Mapping[str, Any], said: Mapping[str, Any]) -> Claims:
+    def _read(self, header: Mapping[str, Any], payload: Mapping[str, Any]) -> Claims:
         now = self._clock.now()
-        expires_at, not_before = said["exp"], said.get("nbf", 0)
+        expires_at, not_before = payload["exp"], payload.get("nbf", 0)
         if not (_is_time(expires_at) and _is_time(not_before)):
             raise Unauthenticated("Invalid token: exp and nbf must be numbers of seconds")
         if now < not_before - self._config.leeway_s:
             raise Unauthenticated("This token is not valid yet")
         is_ours = header.get("typ") == OURS and header.get("alg") == "HS256"
-        tenant = said.get(self._config.tenant_claim, NOBODY)
+        tenant = payload.get(self._config.tenant_claim, NOBODY)
         if not isinstance(tenant, str):
             raise Forbidden("This token's tenant must be a string")
         return Claims(
-            name=_name(said.get("sub")),
+            name=_name(payload.get("sub")),
             tenant=tenant,
-            role=_role(said.get(self._config.role_claim, Role.USER)),
+            role=_role(payload.get(self._config.role_claim, Role.USER)),
             expires_at=expires_at,
-            key=str(said.get(KEY_CLAIM)) if is_ours else None,
+            key=str(payload.get(KEY_CLAIM)) if is_ours else None,
         )
 
 
-def _role(said: Any) -> Role:
-    """Whoever has a role that we do not know has none here."""
+def _role(role: Any) -> Role:
+    """Return the role of a claim. Raises Forbidden for an unknown one."""
     try:
-        return Role(said)
+        return Role(role)
     except (ValueError, TypeError):
         raise Forbidden(f"This token's role must be one of {', '.join(Role)}") from None
 
 
 def _name(subject: Any) -> str:
-    """`jwt:` and the subject: no key has such an id, so nobody takes a key's name for himself."""
+    """Return `jwt:` and the subject: no key has such an id, so a token cannot take a key's name."""
     known = isinstance(subject, str) and subject.isprintable()
     return f"jwt:{subject[:LONGEST_NAME]}" if known else "jwt:"
 
@@ -171,7 +180,7 @@ def _is_time(value: Any) -> bool:
 
 
 def tokens_of(config: JwtConfig, environ: Mapping[str, str], clock: Clock) -> Tokens:
-    """As configured, with the secret looked up now; one that is missing or too short checks nothing."""
+    """Return the configured tokens, with the secret resolved now; a missing or short one verifies none."""
     secret = config.secret.reveal(environ) if config.secret else None
     if config.secret is not None and len((secret or "").encode()) < LEAST_SECRET:
         log.error(

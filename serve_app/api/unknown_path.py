@@ -1,4 +1,4 @@
-"""What to say to a client that asks for a path that is not there: most often its base URL is not right."""
+"""Hints for clients that request an unknown path: most often their base URL is wrong."""
 
 import re
 
@@ -32,5 +32,5 @@ _HINTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 
 def hint_for(path: str) -> str | None:
-    """Return what would help a client that asked for this path, if the path is one that clients ask for."""
+    """Return a hint for a client that requested this path; None for a path without a known cause."""
     return next((hint for pattern, hint in _HINTS if pattern.match(path)), None)

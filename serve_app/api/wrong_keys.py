@@ -1,22 +1,22 @@
-"""Whoever guesses at keys has to wait for each answer; who shows a good key never does."""
+"""Delays for wrong keys, so that keys cannot be guessed; valid keys are never delayed."""
 
 from collections import OrderedDict
 
 from serve_app.clock import Clock
 from serve_app.errors import TooManyWrongKeys
 
-AT_ONCE = 10  # wrong keys of one address that are answered without a wait, as after a typing mistake
-PER_S = 1.0  # and so many more every second
+AT_ONCE = 10  # wrong keys of one address that are answered at once, as after a typing mistake
+PER_S = 1.0  # and this many more every second
 LONGEST_WAIT_S = 10.0
-MOST_WAITING = 100  # of one router: a wait costs a connection
-MOST_ADDRESSES = 10_000  # remembered at once; the one that has been quiet for longest is forgotten first
+MOST_WAITING = 100  # of one router: each holds a connection
+MOST_ADDRESSES = 10_000  # remembered at once; the least recent is forgotten first
 
 
 class WrongKeys:
     """
-    The wrong keys that each address has shown to this router.
+    The wrong keys that each address has sent to this router.
 
-    Behind a proxy all callers have the proxy's address: they share the wait for wrong keys, and nothing else.
+    Behind a proxy all callers have the proxy's address: they share the delay for wrong keys, nothing else.
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -1,1 +1,1 @@
-"""The admin API under `/api/admin`: what operators may read and change while the gateway runs."""
+"""The admin API under `/api/admin`: reads and changes by operators at run time."""

@@ -1,4 +1,4 @@
-"""Who may use the admin API: `read` asks, `admin` asks and changes, and both only so often."""
+"""Access to the admin API: role `read` may read, `admin` may also change; both are rate limited."""
 
 from collections.abc import Awaitable, Callable
 
@@ -14,11 +14,11 @@ Counted = Callable[[Request, Response], Awaitable[Caller]]
 
 class Access:
     """
-    What a route depends on: `Annotated[Caller, Depends(access.reader)]`, or `access.admin` to change things.
+    FastAPI dependencies: `Annotated[Caller, Depends(access.reader)]`, or `access.admin` for changes.
 
-    A key of role `read` that was made for a tenant is let in by `access.any_reader` alone: such a route shows
-    what `caller.confined_to` says.
-    An admin's key is asked for even where no other key is configured, and every request counts.
+    A key of role `read` that is confined to a tenant is admitted by `access.any_reader` alone: such a route
+    shows only the data of `caller.confined_to`. An admin's key is required even if no other key is
+    configured, and every request counts towards the rate limit.
     """
 
     def __init__(self, keyring: Keyring, service: AdminService) -> None:

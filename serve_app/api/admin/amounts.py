@@ -1,4 +1,4 @@
-"""The gateway's own budget, what was spent of it, and how all of that is shown."""
+"""The gateway's own budget, the amounts spent, and their JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,15 @@ _SHOWN_FIRST = (Window.TOTAL, Window.MONTH, Window.DAY)
 @dataclass(frozen=True, slots=True)
 class Money:
     """
-    What was spent in one span; nano-dollars throughout.
+    The amounts spent in one period, in nano-dollars.
 
-    `by_type` is what the ledger holds, by provider type: what requests have paid for tokens and for their
-    shares of machines, and what idled of those that we host. `hours` is what the machine behind vLLM's
-    endpoint has cost, and `idle` what of that was nobody's share. Only this is added, so that no dollar
-    counts twice. `machines` are by provider id.
+    Fields:
+        by_type: the sums of the ledger by provider type: tokens, shares of machines, and the idle time of
+            hosted models.
+        hours: the cost of the machine behind vLLM's endpoint.
+        idle: the part of `hours` that no request has paid. Only this part is added to `by_type` in `total`,
+            so that nothing counts twice.
+        machines: by provider id.
     """
 
     by_type: dict[str, int]
@@ -42,7 +45,7 @@ class Money:
 
 
 def gateway_budget(runtime_config: RuntimeConfig, tenant: str | None = None) -> Limit | None:
-    """The budget that binds everyone together, or all of a tenant; of several windows the longest."""
+    """Return the budget of the gateway or of a tenant, of several windows the longest; None if unset."""
     scope = Scope(tenant)
     budgets = [
         limit for limit in runtime_config.limits if limit.unit is Unit.NANO_DOLLARS and limit.scope == scope
@@ -53,21 +56,21 @@ def gateway_budget(runtime_config: RuntimeConfig, tenant: str | None = None) -> 
 def spent(
     spends: Sequence[Spend], service: AdminService, backends: Backends, since: float, until: float
 ) -> Money:
-    """What these sums and the hours between two moments come to."""
+    """Return the amounts of these sums, and of the machine hours between two timestamps."""
     types = {provider.id: provider.type for provider in service.settings.llm_providers}
     sums: dict[str, Sum] = by_type(spends, types)
     up_ms = round(1000 * max(0.0, backends.vllm_up_s(until) - backends.vllm_up_s(since)))
     is_known = backends.vllm_since is not None
     machines = machines_of(service.settings, spends, up_ms if is_known else None)
     vllm, machine = first_vllm(service.settings), Machine(hourly_of_vllm(service.settings), up_ms)
-    if vllm is not None and is_known:  # else its hours, if any, have to be paid all the same
+    if vllm is not None and is_known:  # otherwise its hours, if any, still have to be paid
         machine = machines[vllm.id]
     costs = {name: its.cost for name, its in sums.items()}
     return Money(costs, machine.cost or 0, machine.idle or 0, machines)
 
 
 def spent_by_tenant(spends: Sequence[Spend], service: AdminService) -> Money:
-    """What these sums of one tenant come to: what idles of machines is nobody's share."""
+    """Return the amounts of one tenant's sums; idle machine time belongs to no tenant."""
     types = {provider.id: provider.type for provider in service.settings.llm_providers}
     return Money({name: its.cost for name, its in by_type(spends, types).items()}, 0, 0, {})
 
@@ -75,7 +78,7 @@ def spent_by_tenant(spends: Sequence[Spend], service: AdminService) -> Money:
 async def spent_in_window(
     service: AdminService, runtime_config: RuntimeConfig, budget: Limit | None, tenant: str | None = None
 ) -> Money:
-    """What the budget's present window has cost, all or one tenant; without a budget, what everything has."""
+    """Return the amounts of the budget's current window; without a budget, of all time."""
     now = service.clock.now()
     since = budget.window.start(now) if budget else 0.0
     spends = await service.spends(since, tenant=tenant)
@@ -85,7 +88,7 @@ async def spent_in_window(
 
 
 def told(budget: Limit | None, used: int) -> dict[str, Any]:
-    """How a budget stands, in US dollars; nothing where there is none."""
+    """Return the JSON of a budget in US dollars; all values are null without a budget."""
     if budget is None:
         return {"budget_limit": None, "remaining": None, "budget_used_percent": None, "window": None}
     return {

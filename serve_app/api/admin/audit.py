@@ -1,4 +1,4 @@
-"""Who changed what, and when."""
+"""The audit log."""
 
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ MOST = 1000
 
 
 def audit_routes(service: AdminService, access: Access) -> APIRouter:
-    """The audit, newest line first."""
+    """Return the route of the audit log, newest line first."""
     Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
 
@@ -24,7 +24,7 @@ def audit_routes(service: AdminService, access: Access) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
         before: Moment = None,
     ) -> dict[str, Any]:
-        """The newest changes; those before the last line's `at` are the next page."""
+        """Return the newest changes; pass the last line's `at` as `before` for the next page."""
         changes = await service.changes(limit, timestamp_of(before, "before"))
         return {"changes": [shown(change) for change in changes], "count": len(changes)}
 
@@ -32,7 +32,7 @@ def audit_routes(service: AdminService, access: Access) -> APIRouter:
 
 
 def shown(change: Change) -> dict[str, Any]:
-    """A line of the audit as plain JSON."""
+    """Return the JSON of a line of the audit log."""
     return {
         "timestamp": shown_timestamp(change.at),
         "at": change.at,

@@ -1,8 +1,8 @@
 """
 The two backends, `anthropic` and `vllm`: which one is active, the health of each, and the address of vLLM.
 
-A switch is a word on requests that leave the choice to us (a tier, `auto`, no model): they go to a provider
-of that type first. What names a model or a task goes where it always went.
+A switch affects requests that leave the choice to the gateway (a tier, `auto`, no model): they go to a
+provider of that type first. Requests that name a model or a task are not affected.
 """
 
 import asyncio
@@ -33,24 +33,24 @@ from serve_app.providers.health_monitor import EndpointCheck
 
 
 class SwitchWanted(Config):
-    """The backend by its name; unless the check is skipped, only one that is well is switched to."""
+    """A switch to a backend, by name; an unhealthy one is refused unless the check is skipped."""
 
     backend: str = Field(max_length=100, json_schema_extra={"enum": list(Backend)})
     skip_health_check: StrictBool = False
 
 
 class EndpointWanted(Config):
-    """Where vLLM is, with or without `/v1`."""
+    """The address of vLLM, with or without `/v1`."""
 
     endpoint: str = Field(max_length=2100)
 
 
 class BackendLooks:
     """
-    Looks at a backend, taken when they are asked for.
+    Health checks of the backends, made on request.
 
-    A provider that is configured is looked at with its own key. An address that an operator has set is looked
-    at by `at_endpoint`, which sends none.
+    A configured provider is checked with its own key. An address that an operator has set is checked by
+    `at_endpoint`, which sends no key.
     """
 
     def __init__(self, service: AdminService, at_endpoint: EndpointCheck) -> None:
@@ -58,7 +58,7 @@ class BackendLooks:
         self._at_endpoint = at_endpoint
 
     async def look(self, backend: Backend, backends: Backends) -> Health:
-        """The best of what its providers are."""
+        """Check a backend; return the best health among its providers."""
         configured = [p for p in self._desk.settings.llm_providers if p.type == backend]
         if backend is Backend.VLLM:
             if backends.vllm_endpoint is None and not backends.hosts_vllm:
@@ -76,7 +76,7 @@ class BackendLooks:
         return _best(looks)
 
     async def all(self, backends: Backends) -> dict[Backend, Health]:
-        """At both."""
+        """Check both backends."""
         looks = await asyncio.gather(*(self.look(backend, backends) for backend in Backend))
         return dict(zip(Backend, looks, strict=True))
 
@@ -87,7 +87,7 @@ class BackendLooks:
 def backend_routes(
     service: AdminService, access: Access, looks: BackendLooks, guard: EndpointGuard
 ) -> APIRouter:
-    """The current backend, its switch, the backends' health, and vLLM's endpoint."""
+    """Return the routes of the current backend, its switch, the backends' health, and vLLM's endpoint."""
     Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806
     routes = APIRouter()
@@ -97,13 +97,13 @@ def backend_routes(
 
     @routes.get("/backend/current")
     async def current(_: Reader) -> dict[str, Any]:
-        """The current backend, and what there is to choose from."""
+        """Return the current backend, and the available ones."""
         await service.health_monitor.report()
         return current_backend(service, await present())
 
     @routes.post("/backend/switch")
     async def switch(wanted: SwitchWanted, caller: Admin) -> dict[str, Any]:
-        """Switch; `success` is false, and nothing has changed, where the backend is not there or not well."""
+        """Switch the backend; `success` is false, and nothing changes, if it is missing or unhealthy."""
         backend, before = backend_named(wanted.backend), await present()
         try:
             after = before.switched_to(backend)
@@ -130,7 +130,7 @@ def backend_routes(
 
     @routes.get("/backend/health")
     async def health(_: Reader) -> dict[str, Any]:
-        """Both backends, looked at now: reachable, the key accepted, an answer within five seconds."""
+        """Check both backends now: reachable, the key accepted, an answer within five seconds."""
         found = await looks.all(await present())
         return {backend.value: shown_health(look) for backend, look in found.items()}
 
@@ -138,14 +138,14 @@ def backend_routes(
     async def health_of(
         name: Annotated[str, Path(json_schema_extra={"enum": list(Backend)})], _: Reader
     ) -> dict[str, Any]:
-        """One of them."""
+        """Check one backend now."""
         backend = backend_named(name)
         return {"backend": backend.value, **shown_health(await looks.look(backend, await present()))}
 
     @routes.post("/backend/vllm/endpoint")
     @routes.post("/vllm/endpoint", include_in_schema=False)
     async def vllm_endpoint(wanted: EndpointWanted, caller: Admin, request: Request) -> dict[str, Any]:
-        """Set where vLLM is from now on, whether or not somebody answers there yet."""
+        """Set the address of vLLM, whether or not a server answers there yet."""
         before = await present()
         after = before.with_endpoint(wanted.endpoint, service.clock.now())
         await guard.check(after.vllm_endpoint or "", request.scope)
@@ -171,7 +171,7 @@ def backend_routes(
 
 
 def current_backend(service: AdminService, backends: Backends) -> dict[str, Any]:
-    """Return the current backend, with what the last looks have found where calls go."""
+    """Return the current backend, with the results of the last health checks."""
     looks: dict[str, list[Health]] = {}
     for provider in service.settings.llm_providers:
         if provider.type in list(Backend) and (seen := service.health_monitor.seen.get(provider.id)):
@@ -203,7 +203,7 @@ def shown_health(health: Health) -> dict[str, Any]:
 
 
 def _best(looks: Sequence[Health]) -> Health:
-    """One provider of a type that is well is enough."""
+    """Return the best health: one healthy provider of a type is enough."""
     return min(looks, key=lambda health: health.status is HealthStatus.UNHEALTHY)
 
 

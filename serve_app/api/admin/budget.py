@@ -1,4 +1,4 @@
-"""The gateway's own budget, set while it runs."""
+"""The gateway's own budget, set at run time."""
 
 from typing import Annotated, Any
 
@@ -18,14 +18,14 @@ from serve_app.ledger.store import Record
 
 
 class BudgetWanted(Config):
-    """A new limit in US dollars; without a window, for the window that the present budget has."""
+    """A new budget in US dollars; without a window, that of the current budget."""
 
     budget_limit: Dollars
     window: BudgetWindow | None = None
 
 
 def budget_routes(service: AdminService, access: Access) -> APIRouter:
-    """Return the routes of one endpoint that has two paths, for the clients of either."""
+    """Return the routes of one endpoint, which has two paths for the clients of either."""
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
 
@@ -34,13 +34,13 @@ def budget_routes(service: AdminService, access: Access) -> APIRouter:
     async def budget(
         wanted: BudgetWanted, caller: Admin, response: Response, if_match: IfMatch = None
     ) -> dict[str, Any]:
-        """Set the budget of the whole gateway; who was refused by the former one may go on at once."""
+        """Set the budget of the gateway; it applies at once, also to callers that the old one refused."""
         done: list[ConfigChange] = []
 
         def amend(runtime_config: RuntimeConfig) -> ConfigChange:
             done[:] = [
                 _changed(runtime_config, wanted)
-            ]  # the last one counts: somebody else may have been faster
+            ]  # the last one counts: another change may have come first
             return done[0]
 
         runtime_config = await service.amend(caller, amend, if_match)

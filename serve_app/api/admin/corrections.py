@@ -1,8 +1,8 @@
 """
-Corrections of the ledger: an entry that adds or takes back money where a vendor's figures were wrong.
+Corrections of the ledger: entries that add or take back money where a vendor's figures were wrong.
 
-The ledger is append-only. A correction is one more entry, of the day that it corrects, and the audit has a
-line for it. Its id makes it safe to send again: the same correction counts once.
+The ledger is append-only. A correction is a further entry on the day that it corrects, with a line in the
+audit log. Its id makes a repeated request safe: the same correction counts once.
 """
 
 import asyncio
@@ -28,16 +28,16 @@ from serve_app.limits.limit import DAY_S, Window
 from serve_app.pricing.money import nano_dollars
 from serve_app.pricing.usage import Usage
 
-REMEMBERED = 1000  # lines of the audit in which a correction that is sent again is recognised
+REMEMBERED = 1000  # lines of the audit log in which a repeated correction is recognised
 
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class Correction(Config):
     """
-    What to correct; the names and `at` are those of the entry in `/costs/recent`.
+    A correction; the names and `at` are those of the entry in `/costs/recent`.
 
-    `amount` is in US dollars, below zero to take money back; `at` None: now.
+    `amount` is in US dollars, negative to take money back; `at` None: now.
     """
 
     id: str = Field(pattern=r"^[A-Za-z0-9._-]+$", max_length=64)
@@ -51,12 +51,12 @@ class Correction(Config):
 
     @property
     def subject(self) -> str:
-        """What the audit calls it."""
+        """Return the subject of its line in the audit log."""
         return f"ledger:{self.id}"
 
 
 def correction_routes(service: AdminService, access: Access) -> APIRouter:
-    """One endpoint, for admins."""
+    """Return the route of the endpoint, for admins."""
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
     one_by_one = asyncio.Lock()
@@ -110,7 +110,7 @@ def _details(wanted: Correction, at: float) -> dict[str, Any]:
 
 
 async def _is_known(service: AdminService, wanted: Correction, details: dict[str, Any], is_now: bool) -> bool:
-    """Whether this very correction was made before; InvalidRequest 409 for another one of this id."""
+    """Return whether this correction was made before. Raises InvalidRequest 409 for another with its id."""
     for change in await service.changes(REMEMBERED):
         if change.subject == wanted.subject:
             before = dict(change.after or {})
@@ -128,7 +128,7 @@ async def _is_known(service: AdminService, wanted: Correction, details: dict[str
 
 
 async def _check_covered(service: AdminService, entry: Entry) -> None:
-    """No more is taken back than was spent by these on that day: a sum below zero would lend money."""
+    """Refuse to take back more than was spent on that day: a negative sum would raise the budget."""
     day = Window.DAY.start(entry.at)
     payer = (entry.tenant, entry.caller, entry.provider_id, entry.model_id)
     found = [

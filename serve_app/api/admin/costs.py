@@ -1,4 +1,4 @@
-"""What was spent: in all, by backend, and broken down."""
+"""Costs: in total, by backend, and broken down."""
 
 import csv
 import io
@@ -30,18 +30,18 @@ from serve_app.pricing.money import dollars_text
 USUALLY_BY = "provider,model"
 _TEXT = {"type": "string"}
 SOME_STEPS = rf"^ *(({'|'.join(By)}) *(, *({'|'.join(By)}) *)*)?$"
-_MAKES_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # where a spreadsheet opens the file
+_MAKES_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # in a spreadsheet
 
 
 class Form(StrEnum):
-    """How an answer is written."""
+    """The format of an answer."""
 
     JSON = "json"
     CSV = "csv"
 
 
 def costs_routes(service: AdminService, access: Access) -> APIRouter:
-    """The ledger's sums, and its newest lines."""
+    """Return the routes of the ledger's sums and its newest entries."""
     Reader = Annotated[Caller, Depends(access.any_reader)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
 
@@ -62,7 +62,7 @@ def costs_routes(service: AdminService, access: Access) -> APIRouter:
         """
         Return costs with a breakdown; without `since`, those of the budget's current window.
 
-        `budget_limit`, `remaining` and the percentage are always of the present window.
+        `budget_limit`, `remaining` and the percentage always refer to the current window.
         """
         steps = _steps(by)
         runtime_config, mine = await service.runtime_config(), caller.confined_to
@@ -101,7 +101,7 @@ def costs_routes(service: AdminService, access: Access) -> APIRouter:
         tenant: str | None = None,
         before: Moment = None,
     ) -> dict[str, Any]:
-        """The ledger's newest lines; those before the last one's `at` are the next page."""
+        """Return the ledger's newest entries; pass the last one's `at` as `before` for the next page."""
         mine = caller.confined_to
         if mine is not None and tenant not in (None, mine):
             raise Forbidden(f"This key may only read the costs of tenant '{mine}'")
@@ -112,7 +112,7 @@ def costs_routes(service: AdminService, access: Access) -> APIRouter:
 
 
 def shown_entry(entry: Entry) -> dict[str, Any]:
-    """A line of the ledger as plain JSON; the price of what nobody knows is null."""
+    """Return the JSON of an entry of the ledger; an unknown cost is null."""
     return {
         "at": entry.at,
         "timestamp": shown_timestamp(entry.at),
@@ -153,15 +153,15 @@ def _shown(its: Sum) -> dict[str, Any]:
     }
 
 
-def _shown_machine(its: Machine) -> dict[str, Any]:
-    """What a machine came to; null where nobody counts its hours, or where there is no token to divide by."""
+def _shown_machine(machine: Machine) -> dict[str, Any]:
+    """Return the JSON of a machine; values are null if its hours are unknown, or if it has no tokens."""
     return {
-        "hours": None if its.hours is None else round(its.hours, 6),
-        "cost": _or_null(its.cost),
-        "attributed": in_dollars(its.attributed),
-        "idle": _or_null(its.idle),
-        "tokens": its.tokens,
-        "per_million_tokens": _or_null(its.per_million_tokens),
+        "hours": None if machine.hours is None else round(machine.hours, 6),
+        "cost": _or_null(machine.cost),
+        "attributed": in_dollars(machine.attributed),
+        "idle": _or_null(machine.idle),
+        "tokens": machine.tokens,
+        "per_million_tokens": _or_null(machine.per_million_tokens),
     }
 
 
@@ -170,7 +170,7 @@ def _or_null(nano: int | None) -> float | None:
 
 
 def _csv(steps: list[By], rows: list[tuple[tuple[str, ...], Sum]]) -> str:
-    """A table with exact costs."""
+    """Return a CSV table with exact costs."""
     text = io.StringIO()
     table = csv.writer(text)
     table.writerow([*steps, "attempts", "failed", "input_tokens", "output_tokens", "cost_usd"])
@@ -181,5 +181,5 @@ def _csv(steps: list[By], rows: list[tuple[tuple[str, ...], Sum]]) -> str:
 
 
 def _harmless(cell: str) -> str:
-    """A JWT's subject is whatever its user likes, and must not be a formula in a spreadsheet."""
+    """Return a cell that no spreadsheet reads as a formula: a JWT's subject is chosen by its user."""
     return f"'{cell}" if cell.startswith(_MAKES_A_FORMULA) else cell

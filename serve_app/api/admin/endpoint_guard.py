@@ -1,4 +1,4 @@
-"""Refuse endpoints that the gateway must not call; names are looked up in the DNS once, when they are set."""
+"""The check of endpoints that operators set; a name is resolved once, when it is set."""
 
 import asyncio
 import socket
@@ -20,7 +20,7 @@ USUAL_PORT = {"http": 80, "https": 443}
 
 
 async def system_resolve(name: str) -> Sequence[str]:
-    """Return every address of a name; empty where it has none, or no answer comes in time."""
+    """Return every address of a name; empty if it has none, or the DNS does not answer in time."""
     try:
         async with asyncio.timeout(RESOLVE_WITHIN_S):
             loop = asyncio.get_running_loop()
@@ -31,7 +31,7 @@ async def system_resolve(name: str) -> Sequence[str]:
 
 
 class EndpointGuard:
-    """Knows which addresses are the gateway's own, and which it must not call."""
+    """Refuses endpoints at the gateway's own addresses, and at others that it must not call."""
 
     def __init__(self, port: int, allow_private: bool, resolve: Resolve = system_resolve) -> None:
         self._port = port
@@ -42,8 +42,8 @@ class EndpointGuard:
         """
         Raise InvalidRequest for an endpoint that is refused.
 
-        `scope` is the request's, which says at which address and port the gateway was reached. A name that
-        nobody knows yet passes: the machine may still be starting.
+        `scope` is that of the request, with the address and port at which the gateway was reached. An unknown
+        name passes: its machine may still be starting.
         """
         parts = urlsplit(endpoint)
         host, port = parts.hostname or "", parts.port or USUAL_PORT[parts.scheme]
@@ -84,7 +84,7 @@ class EndpointGuard:
 
 
 def _ports_of(scope: Any) -> Iterable[int]:
-    """The ports that this request may have come in by: the server's, and the one its Host names."""
+    """Return the ports by which this request may have arrived: the server's, and that of its Host header."""
     server = scope.get("server")
     if server and server[1]:
         yield int(server[1])

@@ -1,4 +1,4 @@
-"""Keys that are made, looked at, changed and revoked while the gateway runs."""
+"""API keys: created, read, changed and revoked at run time."""
 
 from typing import Annotated, Any
 
@@ -21,19 +21,19 @@ from serve_app.errors import InvalidRequest
 
 
 class KeyChange(Config):
-    """What of a key may change: what is not named stays, None takes a bound away. Its role never does."""
+    """A change of a key: missing fields stay, null removes a bound. The role cannot change."""
 
     models: tuple[str, ...] | None = None
     tasks: tuple[ModelTask, ...] | None = None
     budgets: Budgets = ()
     rates: Rates = ()
     data_policy: DataPolicy | None = None
-    expires_at: Moment | None = Field(default=None, le=END_OF_TIME)  # milliseconds by mistake are above
+    expires_at: Moment | None = Field(default=None, le=END_OF_TIME)  # milliseconds by mistake exceed this
     note: str = Field(default="", max_length=500)
 
 
 class WantedKey(KeyChange):
-    """A key to be made; its id is chosen unless it is given. `expires_at` is in seconds since the epoch."""
+    """A new key; its id is generated unless it is given. `expires_at` is a Unix timestamp."""
 
     id: str | None = Field(default=None, pattern=r"^[a-z0-9_]+$", max_length=64)
     tenant: str = Field(default=NOBODY, pattern=TENANT_ID, max_length=64)
@@ -41,13 +41,13 @@ class WantedKey(KeyChange):
 
 
 def key_routes(service: AdminService, access: Access) -> APIRouter:
-    """The keys of the book. Neither a key nor its digest is ever told, but for a new key, once."""
+    """Return the routes of keys. A key is shown once, when it is created; its digest never."""
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
     routes = APIRouter(prefix="/keys")
 
     @routes.get("")
     async def keys(_: Admin, response: Response) -> dict[str, Any]:
-        """All of them, the newest first, the revoked ones too."""
+        """Return all keys, the newest first, including revoked ones."""
         runtime_config = await service.runtime_config()
         tell_revision(response, runtime_config)
         newest = sorted(runtime_config.keys.values(), key=lambda key: (key.created_at, key.id), reverse=True)
@@ -55,7 +55,7 @@ def key_routes(service: AdminService, access: Access) -> APIRouter:
 
     @routes.get("/{id}")
     async def key(id: str, _: Admin, response: Response) -> dict[str, Any]:  # noqa: A002
-        """One of them."""
+        """Return one key."""
         runtime_config = await service.runtime_config()
         tell_revision(response, runtime_config)
         return key_of(runtime_config, id).shown()
@@ -67,7 +67,7 @@ def key_routes(service: AdminService, access: Access) -> APIRouter:
         response: Response,
         if_match: IfMatch = None,
     ) -> dict[str, Any]:
-        """Make a key. The answer is the only place where it ever stands."""
+        """Create a key. It is shown in this answer only."""
         now = service.clock.now()
         _check_end(wanted.expires_at, now)
         shown, made = new_key(now, **dict(wanted))
@@ -86,7 +86,7 @@ def key_routes(service: AdminService, access: Access) -> APIRouter:
         response: Response,
         if_match: IfMatch = None,
     ) -> dict[str, Any]:
-        """Change what a key may do and cost."""
+        """Change the permissions and limits of a key."""
         fields = {name: getattr(wanted, name) for name in wanted.model_fields_set}
         _check_end(fields.get("expires_at"), service.clock.now())
         runtime_config = await service.amend(
@@ -102,7 +102,7 @@ def key_routes(service: AdminService, access: Access) -> APIRouter:
         response: Response,
         if_match: IfMatch = None,
     ) -> dict[str, Any]:
-        """Revoke a key: it is refused everywhere within a second, and for ever. Its record stays."""
+        """Revoke a key for ever: all routers refuse it within a second. Its record is kept."""
         now = service.clock.now()
         runtime_config = await service.amend(
             caller, lambda runtime_config: key_revoked(runtime_config, id, now), if_match

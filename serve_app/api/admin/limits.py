@@ -1,4 +1,4 @@
-"""Every budget and rate, and how it stands."""
+"""The state of every budget and rate limit."""
 
 from typing import Annotated, Any
 
@@ -13,13 +13,13 @@ from serve_app.pricing.money import dollars
 
 
 def limit_routes(service: AdminService, access: Access) -> APIRouter:
-    """The limits of the gateway, of its tenants and of their keys."""
+    """Return the route of the limits of the gateway, of its tenants and of their keys."""
     Reader = Annotated[Caller, Depends(access.any_reader)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
 
     @routes.get("/limits")
     async def limits(caller: Reader) -> dict[str, Any]:
-        """All limits: what is used, what is on loan to routers, what is left; budgets in US dollars."""
+        """Return all limits: used, leased to routers, remaining; budgets are in US dollars."""
         now, tenant = service.clock.now(), caller.confined_to
         limit_statuses = (await service.totals()).limit_statuses
         found = [_shown(its, now) for its in limit_statuses if tenant in (None, its.limit.scope.tenant)]
@@ -49,7 +49,7 @@ def _shown(limit_status: LimitStatus, now: float) -> dict[str, Any]:
 
 
 def _scope(limit: Limit) -> dict[str, str]:
-    """Whom it is for, as far as it is for somebody."""
+    """Return the scope of a limit; empty for the whole gateway."""
     scope = limit.scope
     named = {
         "tenant": scope.tenant,

@@ -11,13 +11,13 @@ from serve_app.caller import Caller
 
 
 def login_routes(service: AdminService, access: Access, keyring: Keyring) -> APIRouter:
-    """One endpoint; the key comes in the header, as everywhere."""
+    """Return the route of the endpoint; the key is in the header, as everywhere."""
     Reader = Annotated[Caller, Depends(access.any_reader)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
 
     @routes.post("/login")
     async def login(caller: Reader) -> dict[str, Any]:
-        """A token that is good for what the key is good for, and as long as the key is, but not for long."""
+        """Return a short-lived token with the rights of the key, valid no longer than the key."""
         token = keyring.token_for(caller)
         config = service.settings.auth.jwt
         return {

@@ -1,4 +1,4 @@
-"""What the calls came to: in all, by backend and by model, from the ledger."""
+"""Metrics of calls from the ledger: in total, by backend and by model."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
@@ -18,7 +18,7 @@ from serve_app.ledger.entry import Entry, EntryOutcome
 from serve_app.limits.limit import Window
 from serve_app.routing.intent import TIERS
 
-MEASURED = 1000  # the newest calls, of which the average latency is made
+MEASURED = 1000  # the newest calls, for the average latency
 RECENT = 50
 
 
@@ -32,23 +32,23 @@ def metrics_routes(service: AdminService, access: Access) -> APIRouter:
         _: Reader,
         since: Moment = None,
     ) -> dict[str, Any]:
-        """All of it; the average latency is that of the newest calls that were served."""
+        """Return all metrics; the average latency is that of the newest served calls."""
         return await summary(service, since)
 
     @routes.get("/metrics/recent")
     async def recent(_: Reader, limit: Annotated[int, Query(ge=1, le=MEASURED)] = RECENT) -> dict[str, Any]:
-        """The newest calls."""
+        """Return the newest calls."""
         calls = _shown(await service.entries(limit), _types(service))
         return {"recent_calls": calls, "count": len(calls)}
 
     @routes.get("/metrics/backend/{name}")
     async def of_backend(name: str, _: Reader) -> dict[str, Any]:
-        """Of one backend: a type of provider."""
+        """Return the metrics of one backend: a type of provider."""
         return _one(name, (await summary(service))["by_backend"], "backend")
 
     @routes.get("/metrics/model/{name:path}")
     async def of_model(name: str, _: Reader) -> dict[str, Any]:
-        """Of one model, by its id or its tier."""
+        """Return the metrics of one model, by its id or its tier."""
         tier = TIERS.get(name)
         known = (await summary(service))["by_model"]
         return _one(name if tier is None or name in known else tier.model_id, known, "model")
@@ -129,8 +129,8 @@ def _shown(entries: Sequence[Entry], types: Mapping[str, str]) -> list[dict[str,
 def _one(name: str, known: Mapping[str, Any], what: str) -> dict[str, Any]:
     if name not in known:
         there = ", ".join(known) or "none"
-        shown = name[:100].encode("utf-8", "replace").decode()
+        excerpt = name[:100].encode("utf-8", "replace").decode()
         raise InvalidRequest(
-            f"No calls of {what} '{shown}' are recorded. Recorded: {there}", what, "not_found", 404
+            f"No calls of {what} '{excerpt}' are recorded. Recorded: {there}", what, "not_found", 404
         )
     return {what: name, **known[name]}

@@ -1,4 +1,4 @@
-"""What targets cost: as configured or listed, and as operators say."""
+"""Prices of targets: configured, listed, or set by operators."""
 
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from serve_app.pricing.price import MILLION, Price
 
 
 def price_routes(service: AdminService, access: Access) -> APIRouter:
-    """Prices by target, `provider_id/model_id`, in US dollars per 1,000 tokens."""
+    """Return the routes of prices by target, `provider_id/model_id`, in US dollars per 1,000 tokens."""
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
     routes = APIRouter(prefix="/prices")
     targets = tuple(dict.fromkeys(target.name for target in service.running.access.targets))
@@ -33,14 +33,14 @@ def price_routes(service: AdminService, access: Access) -> APIRouter:
 
     @routes.get("")
     async def prices(_: Admin, response: Response) -> dict[str, Any]:
-        """Those of all targets; null where nobody knows it."""
+        """Return the prices of all targets; null if unknown."""
         runtime_config = await service.runtime_config()
         tell_revision(response, runtime_config)
         return {"prices": [shown(runtime_config, target) for target in targets], "count": len(targets)}
 
     @routes.get("/{target:path}")
     async def price(target: str, _: Admin, response: Response) -> dict[str, Any]:
-        """That of one target."""
+        """Return the price of one target."""
         if target not in targets:
             raise unknown("target", target)
         runtime_config = await service.runtime_config()
@@ -55,7 +55,7 @@ def price_routes(service: AdminService, access: Access) -> APIRouter:
         response: Response,
         if_match: IfMatch = None,
     ) -> dict[str, Any]:
-        """Set a target's price: routing and bills go by it at once."""
+        """Set a target's price; it applies to routing and charges at once."""
         runtime_config = await service.amend(
             caller,
             lambda runtime_config: price_set(runtime_config, service.settings, target, wanted),
@@ -71,7 +71,7 @@ def price_routes(service: AdminService, access: Access) -> APIRouter:
         response: Response,
         if_match: IfMatch = None,
     ) -> dict[str, Any]:
-        """Let the configured price count again."""
+        """Restore the configured price."""
         runtime_config = await service.amend(
             caller, lambda runtime_config: price_removed(runtime_config, target), if_match
         )
@@ -82,7 +82,7 @@ def price_routes(service: AdminService, access: Access) -> APIRouter:
 
 
 def _per_1k(price: Price | None) -> dict[str, float | None] | None:
-    """A price as the configuration would tell it: nano-dollars per million tokens to dollars per 1,000."""
+    """Return a price in the configuration's unit: nano-dollars per million tokens as dollars per 1,000."""
     if price is None:
         return None
     thousands = MILLION // 1000 * NANO

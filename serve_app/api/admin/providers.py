@@ -1,4 +1,4 @@
-"""Providers as they are configured, as operators want them, and as they are; and their breakers."""
+"""Providers: configuration, operators' overrides, current state, and breakers."""
 
 from contextlib import suppress
 from typing import Annotated, Any
@@ -20,12 +20,12 @@ from serve_app.control.runtime_config import RuntimeConfig
 
 
 def provider_admin_routes(service: AdminService, access: Access) -> APIRouter:
-    """What operators see of providers, which is everything but their keys, and what they change."""
+    """Return the routes of providers: everything but their keys, and their overrides."""
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
 
     async def views() -> dict[str, ProviderView]:
-        with suppress(ControlUnreachable):  # then this router's own view must do
+        with suppress(ControlUnreachable):  # then this router's own view is used
             await service.control.flush()
         return dict(providers_view(service.running, await service.health_monitor.report()).providers)
 
@@ -38,14 +38,14 @@ def provider_admin_routes(service: AdminService, access: Access) -> APIRouter:
 
     @routes.get("/providers")
     async def providers(_: Admin, response: Response) -> dict[str, Any]:
-        """All of them, in the order of the configuration."""
+        """Return all providers, in the order of the configuration."""
         runtime_config = await service.runtime_config()
         tell_revision(response, runtime_config)
         return {"providers": list((await all_shown(runtime_config)).values())}
 
     @routes.get("/providers/{id}")
     async def provider(id: str, _: Admin, response: Response) -> dict[str, Any]:  # noqa: A002
-        """One of them."""
+        """Return one provider."""
         runtime_config = await service.runtime_config()
         tell_revision(response, runtime_config)
         found = (await all_shown(runtime_config)).get(id)
@@ -61,7 +61,7 @@ def provider_admin_routes(service: AdminService, access: Access) -> APIRouter:
         response: Response,
         if_match: IfMatch = None,
     ) -> dict[str, Any]:
-        """Switch a provider off or on, or move it; null is as configured, what is not named stays."""
+        """Disable, enable or move a provider; null restores the configuration, missing fields stay."""
         fields = {name: getattr(wanted, name) for name in wanted.model_fields_set}
         runtime_config = await service.amend(
             caller,
@@ -73,13 +73,13 @@ def provider_admin_routes(service: AdminService, access: Access) -> APIRouter:
 
     @routes.get("/breakers")
     async def breakers(_: Admin) -> dict[str, Any]:
-        """Every provider's breaker, as the whole cluster sees it."""
+        """Return every provider's breaker, for the whole cluster."""
         seen = await views()
         return {"breakers": {id_: view.circuit_breaker.model_dump() for id_, view in seen.items()}}
 
     @routes.post("/breakers/{id}/reset")
     async def reset(id: str, caller: Admin) -> dict[str, Any]:  # noqa: A002
-        """Close a breaker and forget its failures."""
+        """Close a breaker and reset its failures."""
         if not await service.reset_breaker(caller, id):
             raise unknown("provider", id)
         return {"provider_id": id, "circuit_breaker": (await views())[id].circuit_breaker.model_dump()}
@@ -111,7 +111,7 @@ def _shown(provider: ProviderConfig, override: ProviderOverride | None, seen: Pr
 
 
 def _without_secrets(address: str | None) -> str | None:
-    """An address may hold a password or a key: only where it leads is told."""
+    """Return an address without a password or key, which a URL may contain."""
     if address is None:
         return None
     parts = urlsplit(address)

@@ -1,4 +1,4 @@
-"""Which book an operator has seen: `ETag` in an answer, `If-Match` with a change."""
+"""Revisions of the runtime config: `ETag` in an answer, `If-Match` with a change."""
 
 from typing import Annotated
 
@@ -17,12 +17,12 @@ IfMatch = Annotated[
 
 
 def tell_revision(response: Response, runtime_config: RuntimeConfig) -> None:
-    """Say of which epoch the book is now."""
+    """Set the `ETag` of an answer to the current revision."""
     response.headers["etag"] = f'"{runtime_config.revision}"'
 
 
 def revision_in(if_match: str | None) -> int | None:
-    """The epoch that a change is for; None: for any. InvalidRequest 400 for what is none."""
+    """Return the revision that a change is for; None: any. Raises InvalidRequest 400 for an invalid one."""
     if if_match is None or if_match.strip() == "*":
         return None
     text = if_match.strip().removeprefix("W/").strip('"')

@@ -1,4 +1,4 @@
-"""The admin API, put together."""
+"""The routes of the admin API."""
 
 from fastapi import FastAPI
 
@@ -28,10 +28,10 @@ def include_admin_routes(
     app: FastAPI, service: AdminService, keyring: Keyring, look_at_endpoint: EndpointCheck
 ) -> None:
     """
-    Add everything under `/api/admin`; each route says itself who may.
+    Add all routes under `/api/admin`; each route has its own access dependency.
 
-    Each part goes into the application by itself: FastAPI goes through a router within a router twice, at
-    half of the time that the whole application takes.
+    The routers are added to the application one by one: FastAPI processes nested routers twice, which would
+    take half of the application's start time.
     """
     access = Access(keyring, service)
     guard = EndpointGuard(service.settings.port, service.settings.backends.allow_private)

@@ -1,4 +1,4 @@
-"""Where an operator's wishes arrive: what the ledger and the book say now, and changes that are audited."""
+"""Reads of the ledger and the runtime config for operators, and audited changes."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,17 +19,17 @@ from serve_app.ledger.store import Change, Record, Spend, StoreUnavailable
 RETRY_AFTER_S = 1.0
 APPEND_TRIES = 50
 APPEND_LOOKS_S = 0.1
-TRIES = 20  # each time somebody else was faster
+TRIES = 20  # each time another change came first
 
 log = logging.getLogger("sekha.admin")
 
 
 class AdminService:
     """
-    The authority, for operators of one gateway.
+    The control plane, for operators of one gateway.
 
-    Every call raises GatewayUnavailable when the authority or its store does not answer, and
-    AdminLimitReached when something was done too often.
+    Every call raises GatewayUnavailable if the control plane or its store does not answer, and
+    AdminLimitReached if a rate limit of the admin API is reached.
     """
 
     def __init__(self, running: RunningGateway) -> None:
@@ -40,7 +40,7 @@ class AdminService:
         self.clock = running.clock
 
     async def runtime_config(self) -> RuntimeConfig:
-        """The book as it is now: what this router knows may be a second old."""
+        """Return the current runtime config; this router's own copy may be a second old."""
         with _own_errors():
             return await self.control.control_plane.runtime_config()
 
@@ -55,10 +55,10 @@ class AdminService:
         revision: int | None = None,
     ) -> RuntimeConfig:
         """
-        Change something for good, in the caller's name, with a line in the audit and in the log.
+        Make a permanent change in the caller's name, with a line in the audit log and in the log.
 
-        `before` and `after` are plain JSON without secrets. `records` may be empty: then it is a deed that is
-        audited. Who has decided by a book names its `revision`, and gets Overtaken when there is a newer one.
+        `before` and `after` are plain JSON without secrets. `records` may be empty: then only the action is
+        audited. With a `revision`, a newer runtime config raises Overtaken.
         """
         change = Change(self.clock.now(), caller.name, action, subject, before, after)
         with _own_errors():
@@ -69,10 +69,13 @@ class AdminService:
 
     async def amend(self, caller: Caller, amend: Amend, if_match: str | None = None) -> RuntimeConfig:
         """
-        Change the book by what `amend` makes of it, and again if somebody else was faster.
+        Change the runtime config by `amend`, again if another change came first.
 
-        So the last one wins, and the audit has what each of them really found. Raises what `amend` does, and
-        InvalidRequest 412 when `if_match` names another epoch than the book's.
+        So the last change wins, and the audit log has the state that each one really replaced.
+
+        Raises:
+            InvalidRequest: 412, `if_match` is another revision than the current one; or whatever `amend`
+                raises.
         """
         expected = revision_in(if_match)
         for _ in range(TRIES):
@@ -106,8 +109,11 @@ class AdminService:
         """
         Append an entry to the ledger, and return once it is in the store.
 
-        Safe to call again with the same entry. Raises GatewayUnavailable when the store does not take it in
-        time; then it may have been counted, and the same call settles that.
+        Safe to call again with the same entry.
+
+        Raises:
+            GatewayUnavailable: the store did not accept it in time. It may have been counted; repeat the
+                call to be sure.
         """
         with _own_errors():
             for _ in range(APPEND_TRIES):
@@ -126,7 +132,7 @@ class AdminService:
     async def spends(
         self, since: float = 0.0, until: float | None = None, tenant: str | None = None
     ) -> Sequence[Spend]:
-        """The ledger's sums of the days from `since` to before `until`, of everybody or of one tenant."""
+        """Return the ledger's sums of the days from `since` to before `until`, of all tenants or one."""
         with _own_errors():
             spends = await self.control.control_plane.spends(since, until)
         return spends if tenant is None else [spend for spend in spends if spend.tenant == tenant]
@@ -134,25 +140,25 @@ class AdminService:
     async def entries(
         self, limit: int = 100, tenant: str | None = None, before: float | None = None
     ) -> Sequence[Entry]:
-        """The ledger's newest lines."""
+        """Return the ledger's newest entries."""
         with _own_errors():
             return await self.control.control_plane.entries(limit, tenant, before)
 
     async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
-        """The audit's newest lines."""
+        """Return the newest lines of the audit log."""
         with _own_errors():
             return await self.control.control_plane.changes(limit, before)
 
     async def totals(self) -> Totals:
-        """The cluster's numbers, as counted since the authority was started."""
+        """Return the cluster's metrics since the control plane was started."""
         with _own_errors():
             return await self.control.totals()
 
     async def reset_breaker(self, caller: Caller, provider_id: str) -> bool:
         """
-        Close a provider's breaker and forget its failures; False for an unknown provider.
+        Close a provider's breaker and reset its failures; return False for an unknown provider.
 
-        It is audited first: no deed is to be without its line.
+        The audit line is written first, so that no action is without one.
         """
         if provider_id not in {provider.id for provider in self.settings.llm_providers}:
             return False
@@ -166,7 +172,7 @@ class AdminService:
 
 @contextmanager
 def _own_errors() -> Iterator[None]:
-    """What can be missing, in the words of HTTP: 503, whoever asks and whatever for."""
+    """Turn failures of the control plane or its store into GatewayUnavailable (503)."""
     try:
         yield
     except ControlUnreachable as error:

@@ -1,4 +1,4 @@
-"""Everything an operator looks at first, in one answer; and what the gateway goes by."""
+"""The overview for operators, and the effective configuration."""
 
 from typing import Annotated, Any
 
@@ -15,13 +15,13 @@ from serve_app.limits.allocator import ALERT_AT
 
 
 def status_routes(service: AdminService, access: Access) -> APIRouter:
-    """The summary of summaries, and the configuration as far as it concerns operators."""
+    """Return the routes of the overview and of the configuration."""
     Reader = Annotated[Caller, Depends(access.reader)]  # noqa: N806 - a type, though made here
     routes = APIRouter()
 
     @routes.get("/status")
     async def status(_: Reader) -> dict[str, Any]:
-        """The current backend, the costs of the budget's window, the budget, and the metrics' overview."""
+        """Return the current backend, the costs of the budget's window, the budget, and the main metrics."""
         runtime_config = await service.runtime_config()
         budget = gateway_budget(runtime_config)
         money = await spent_in_window(service, runtime_config, budget)
@@ -38,7 +38,7 @@ def status_routes(service: AdminService, access: Access) -> APIRouter:
 
     @routes.get("/config")
     async def config(_: Reader) -> dict[str, Any]:
-        """What the gateway goes by: of the configuration, and of what operators changed since."""
+        """Return the effective configuration, with the operators' changes."""
         settings, runtime_config = service.settings, await service.runtime_config()
         return {
             "epoch": runtime_config.revision,

@@ -1,4 +1,4 @@
-"""Tenants as operators set them, over those of the configuration."""
+"""Tenants that operators set, which override those of the configuration."""
 
 from typing import Annotated, Any
 
@@ -27,7 +27,7 @@ class WantedTenant(Config):
 
 
 def tenant_routes(service: AdminService, access: Access) -> APIRouter:
-    """Who pays, and how much of the gateway they may use."""
+    """Return the routes of tenants and their limits."""
     Admin = Annotated[Caller, Depends(access.admin)]  # noqa: N806 - a type, though made here
     routes = APIRouter(prefix="/tenants")
     configured = {tenant.id: tenant for tenant in service.settings.tenants}
@@ -39,7 +39,7 @@ def tenant_routes(service: AdminService, access: Access) -> APIRouter:
 
     @routes.get("")
     async def tenants(_: Admin, response: Response) -> dict[str, Any]:
-        """All of them, those of the configuration too."""
+        """Return all tenants, including those of the configuration."""
         runtime_config = await service.runtime_config()
         tell_revision(response, runtime_config)
         found = [shown(runtime_config, tenant) for _, tenant in sorted(runtime_config.tenants.items())]
@@ -47,7 +47,7 @@ def tenant_routes(service: AdminService, access: Access) -> APIRouter:
 
     @routes.get("/{id}")
     async def tenant(id: str, _: Admin, response: Response) -> dict[str, Any]:  # noqa: A002
-        """One of them."""
+        """Return one tenant."""
         runtime_config = await service.runtime_config()
         tell_revision(response, runtime_config)
         return shown(runtime_config, tenant_of(runtime_config, id))
@@ -60,7 +60,7 @@ def tenant_routes(service: AdminService, access: Access) -> APIRouter:
         response: Response,
         if_match: IfMatch = None,
     ) -> dict[str, Any]:
-        """Set a tenant, as a whole; what is not named is without limit."""
+        """Replace a tenant; missing fields are unlimited."""
         made = checked(TenantConfig, {**dict(wanted), "id": id})
         runtime_config = await service.amend(
             caller, lambda runtime_config: tenant_set(runtime_config, service.settings, made), if_match
@@ -76,7 +76,7 @@ def tenant_routes(service: AdminService, access: Access) -> APIRouter:
         response: Response,
         if_match: IfMatch = None,
     ) -> dict[str, Any]:
-        """Change these fields of a tenant; what is not named stays, null takes a bound away."""
+        """Change fields of a tenant; missing fields stay, null removes a bound."""
         fields = {name: getattr(wanted, name) for name in wanted.model_fields_set}
         runtime_config = await service.amend(
             caller,
@@ -93,7 +93,7 @@ def tenant_routes(service: AdminService, access: Access) -> APIRouter:
         response: Response,
         if_match: IfMatch = None,
     ) -> dict[str, Any]:
-        """Take a tenant away, or let it be as it is configured; 409 while it has keys."""
+        """Delete a tenant, or restore its configuration; 409 while it has keys."""
         runtime_config = await service.amend(
             caller, lambda runtime_config: tenant_removed(runtime_config, service.settings, id), if_match
         )

@@ -1,4 +1,4 @@
-"""Moments as operators write them, and as they are shown."""
+"""Timestamps: parsing of operators' input, and ISO 8601 output."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -9,7 +9,7 @@ from serve_app.errors import InvalidRequest
 
 END_OF_TIME = 253_402_300_799.0  # the year 9999 ends
 
-# A query parameter that is a moment.
+# A query parameter with a timestamp.
 Moment = Annotated[
     str | None,
     Query(
@@ -28,9 +28,9 @@ Moment = Annotated[
 
 def timestamp_of(text: str | None, param: str) -> float | None:
     """
-    Return seconds since the epoch, of a date, a date with a time, or a number of seconds.
+    Return the Unix timestamp of a date, a date with a time, or a number of seconds.
 
-    A date before 1970 is 0: there is nothing from then. Raises InvalidRequest for anything else.
+    A date before 1970 is 0: the ledger has no earlier entries. Raises InvalidRequest for anything else.
     """
     if text is None:
         return None
@@ -44,7 +44,7 @@ def timestamp_of(text: str | None, param: str) -> float | None:
 
 
 def shown_timestamp(seconds: float) -> str:
-    """As ISO 8601 has it, in UTC."""
+    """Return a Unix timestamp in ISO 8601, in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
