@@ -37,7 +37,9 @@ async def correct(office: Office, key: str = ADMIN, **fields: Any) -> httpx.Resp
 
 
 async def total(office: Office) -> float:
-    costs = (await office.client().get("/api/admin/costs")).json()
+    """Of the last days: on the first of a month, yesterday is in another month."""
+    asked = {"since": str(time.time() - 5 * DAY_S)}
+    costs = (await office.client().get("/api/admin/costs", params=asked)).json()
     return float(costs["total"])
 
 
