@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from serve_app.api.openapi import (
     Schema,
     chat_operation,
+    completions_operation,
     embeddings_operation,
     messages_operation,
     responses_operation,
@@ -12,6 +13,7 @@ from serve_app.api.openapi import (
 from serve_app.formats.anthropic_messages.format import ANTHROPIC_MESSAGES
 from serve_app.formats.base import Format
 from serve_app.formats.openai_chat.format import OPENAI_CHAT
+from serve_app.formats.openai_completions.format import OPENAI_COMPLETIONS
 from serve_app.formats.openai_embeddings import OPENAI_EMBEDDINGS
 from serve_app.formats.openai_responses.format import OPENAI_RESPONSES
 from serve_app.gateway.request import Operation
@@ -41,6 +43,13 @@ _CHAT = (OPENAI_CHAT, Operation.CHAT, "OpenAI's chat endpoint; unknown fields pa
 MODEL_ROUTES = (
     ModelRoute("/v1/chat/completions", *_CHAT),
     ModelRoute("/api/v1/chat/completions", *_CHAT),
+    ModelRoute(
+        "/v1/completions",
+        OPENAI_COMPLETIONS,
+        Operation.COMPLETIONS,
+        "OpenAI's text completions; unknown fields pass through",
+        completions_operation(),
+    ),
     ModelRoute(
         "/v1/embeddings",
         OPENAI_EMBEDDINGS,

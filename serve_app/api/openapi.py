@@ -45,6 +45,19 @@ _SAYS = {
 _ANY_OBJECT: Schema = {"type": "object", "additionalProperties": True}
 _TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
+_TOKENS: Schema = {
+    "type": "array",
+    "items": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
+    "minItems": 1,
+}
+_TEXTS_OR_TOKENS: Schema = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        _TOKENS,
+        {"type": "array", "items": _TOKENS, "minItems": 1},
+    ]
+}
 _DETAIL: Schema = {
     "description": "A sentence, a list of the fields at fault, or the figures of the limit that is reached.",
     "anyOf": [{"type": "string"}, {"type": "array", "items": _ANY_OBJECT}, _ANY_OBJECT],
@@ -122,6 +135,21 @@ SCHEMAS: dict[str, Schema] = {
     "ChatCompletion": {
         "type": "object",
         "description": "OpenAI's chat completion, as the provider wrote it.",
+        "properties": {
+            "id": {"type": "string"},
+            "object": {"type": "string"},
+            "created": {"type": "integer"},
+            "model": {"type": "string"},
+            "choices": {"type": "array", "items": _ANY_OBJECT},
+            "usage": {"anyOf": [{"$ref": "#/components/schemas/Usage"}, {"type": "null"}]},
+            "sekha_metadata": {"$ref": "#/components/schemas/SekhaMetadata"},
+        },
+        "required": ["choices"],
+        "additionalProperties": True,
+    },
+    "TextCompletion": {
+        "type": "object",
+        "description": "OpenAI's text completion, as the provider wrote it or as it was translated.",
         "properties": {
             "id": {"type": "string"},
             "object": {"type": "string"},
@@ -238,7 +266,7 @@ def _statuses(operation: Mapping[str, Any], path: str, method: str, is_public: b
         found |= {404, 409, 412}
     if path == "/api/v1/route":
         found |= {402, 404}
-    if path.endswith(("/chat/completions", "/embeddings", "/messages", "/count_tokens", "/responses")):
+    if path.endswith(("/completions", "/embeddings", "/messages", "/count_tokens", "/responses")):
         found |= {402, 404, 408, 500, 502, 503, 504}
     return found
 
@@ -279,6 +307,22 @@ def chat_operation() -> Schema:
         "text/event-stream": {"schema": {"description": "`chat.completion.chunk` events, then `[DONE]`."}},
     }
     return _operation(fields, ["messages"], answers)
+
+
+def completions_operation() -> Schema:
+    """Return what FastAPI cannot know of the endpoint of text completions."""
+    fields: Schema = {
+        "model": {"type": ["string", "null"]},
+        "prompt": _TEXTS_OR_TOKENS,
+        "stream": {"type": ["boolean", "null"]},
+        "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2},
+        "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": MOST_TOKENS},
+    }
+    answers = {
+        "application/json": {"schema": {"$ref": "#/components/schemas/TextCompletion"}},
+        "text/event-stream": {"schema": {"description": "`text_completion` events, then `[DONE]`."}},
+    }
+    return _operation(fields, ["prompt"], answers)
 
 
 def messages_operation() -> Schema:
@@ -338,22 +382,7 @@ def responses_operation() -> Schema:
 
 def embeddings_operation() -> Schema:
     """Return what FastAPI cannot know of the embeddings endpoint."""
-    tokens: Schema = {
-        "type": "array",
-        "items": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
-        "minItems": 1,
-    }
-    fields: Schema = {
-        "model": {"type": ["string", "null"]},
-        "input": {
-            "anyOf": [
-                {"type": "string"},
-                {"type": "array", "items": {"type": "string"}, "minItems": 1},
-                tokens,
-                {"type": "array", "items": tokens, "minItems": 1},
-            ]
-        },
-    }
+    fields: Schema = {"model": {"type": ["string", "null"]}, "input": _TEXTS_OR_TOKENS}
     answers = {"application/json": {"schema": {"$ref": "#/components/schemas/EmbeddingList"}}}
     return _operation(fields, ["input"], answers)
 

@@ -9,8 +9,7 @@ _HINTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"/api/v1/messages(/|$)|/anthropic(/|$)", "Anthropic clients add /v1 to the base URL themselves"),
         (r"/v1/messages/batches(/|$)", "message batches are not served"),
         (r"/v1/responses/.+", "this part of the Responses API is not served; /docs lists what is"),
-        (r"(/v1)?/completions$", "legacy completions are not served: use /v1/chat/completions"),
-        (r"/(chat/completions|embeddings|models|responses)$", "the base URL has to end in /v1"),
+        (r"/((chat/)?completions|embeddings|models|responses)$", "the base URL has to end in /v1"),
         (
             r"/api/(chat|generate|tags|show|embed|embeddings|ps|version)$",
             "Ollama's own API is not served: use an OpenAI client with the base URL ending in /v1",

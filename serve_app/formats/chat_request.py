@@ -45,6 +45,7 @@ class ChatRequest(NamedTuple):
         output_limit: the most tokens that one answer may have; None where the caller sets no limit.
         thinking: how many of these the caller asks for to think.
         answers: how many answers the caller asks for.
+        prompts: how many prompts there are, each of which is answered on its own.
         tools: what the vendor may run itself.
         speaks: whether the answer may be sound or pictures.
         service_tier: how fast the caller wants to be served, in the vendor's word.
@@ -72,6 +73,7 @@ class ChatRequest(NamedTuple):
     output_limit: int | None = None
     thinking: int = 0
     answers: int = 1
+    prompts: int = 1
     tools: HostedTools = NO_HOSTED_TOOLS
     speaks: bool = False
     service_tier: str | None = None

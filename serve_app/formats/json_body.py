@@ -24,6 +24,7 @@ HINTS = (
 # Fields that vendors read as whole numbers; some clients write 100.0.
 WHOLE_NUMBERS = (
     "max_tokens", "max_completion_tokens", "n", "seed", "top_k", "top_logprobs", "dimensions",
+    "best_of", "logprobs",
 )  # fmt: skip
 
 MOST_TOKENS = 2_147_483_647  # what a field that counts tokens may say

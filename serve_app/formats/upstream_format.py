@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 
 from serve_app.formats.chat_to_messages.translation import ChatToMessages
+from serve_app.formats.completions_to_chat.translation import CompletionsToChat, completions_to_messages
 from serve_app.formats.messages_to_chat.translation import MessagesToChat
 from serve_app.formats.responses_to_chat.translation import ResponsesToChat
 from serve_app.formats.responses_to_messages import responses_to_messages
@@ -13,6 +14,10 @@ from serve_app.providers.catalogue.wire_format import WireFormat
 TRANSLATIONS: Mapping[WireFormat, Mapping[WireFormat, Translate]] = {
     WireFormat.ANTHROPIC_MESSAGES: {WireFormat.OPENAI_CHAT: MessagesToChat},
     WireFormat.OPENAI_CHAT: {WireFormat.ANTHROPIC_MESSAGES: ChatToMessages},
+    WireFormat.OPENAI_COMPLETIONS: {
+        WireFormat.OPENAI_CHAT: CompletionsToChat,
+        WireFormat.ANTHROPIC_MESSAGES: completions_to_messages,
+    },
     WireFormat.OPENAI_RESPONSES: {
         WireFormat.OPENAI_CHAT: ResponsesToChat,
         WireFormat.ANTHROPIC_MESSAGES: responses_to_messages,

@@ -96,7 +96,8 @@ def most_read(target: Target, requirements: Requirements) -> Tokens:
     if extent is None:
         return Tokens(requirements.input_tokens)
     prompt = Prompt(extent.size, extent.low_pictures, extent.pictures, extent.sound, extent.unseen)
-    window = None if requirements.task is ModelTask.EMBEDDING else window_of(target)
+    has_many = requirements.task is ModelTask.EMBEDDING or extent.further_prompts > 0
+    window = None if has_many else window_of(target)
     read = most_tokens(prompt, target.model_id, window)
     found = extent.searches * PER_SEARCH + extent.fetched
     return read._replace(text=read.text + found) if found else read

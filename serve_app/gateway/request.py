@@ -18,6 +18,7 @@ class Operation(StrEnum):
     """What a request asks the gateway to do; also a label of metrics and a column of the ledger."""
 
     CHAT = "chat"
+    COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
     ROUTE = "route"
 

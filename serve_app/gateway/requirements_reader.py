@@ -221,4 +221,5 @@ def _extent(request: ChatRequest, prompt: Prompt) -> Extent:
         unbounded_tool=request.tools.unbounded,
         lacks_uses=request.tools.lacks_uses,
         speaks=request.speaks,
+        further_prompts=request.prompts - 1,
     )

@@ -85,5 +85,7 @@ def _is_impossible(context: RequestContext, target: Target, reported: Usage) -> 
     extent = requirements.extent
     hosted = extent is not None and bool(extent.searches or extent.fetched or extent.unbounded_tool)
     rounds = ROUNDS if hosted or always_searches(target) else 1
+    if extent is not None:
+        rounds = max(rounds, 1 + extent.further_prompts)
     most = context.charges.most(target)
     return is_impossible(reported, most, window_of(target), requirements.answers, rounds)

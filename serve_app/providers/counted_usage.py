@@ -38,6 +38,9 @@ class Said:
         choices = chunk.get("choices") if isinstance(chunk, dict) else None
         for choice in choices if isinstance(choices, list) else ():
             message = choice.get(part) if isinstance(choice, dict) else None
+            if message is None and isinstance(choice, dict) and isinstance(choice.get("text"), str):
+                self._keep(choice["text"])  # of a text completion
+                continue
             if isinstance(message, dict) and len(message) == 1 and isinstance(message.get("content"), str):
                 self._keep(message["content"])  # one token of a stream: nearly every chunk
             else:
@@ -92,6 +95,8 @@ def _count(tokenizer: Tokenizer, body: bytes, said: Said | None) -> Usage:
 def _count_read(tokenizer: Tokenizer, fields: dict[str, Any]) -> int:
     if "input" in fields:
         return _count_input(tokenizer, fields["input"])
+    if "messages" not in fields and "prompt" in fields:
+        return _count_input(tokenizer, fields["prompt"])
     messages = fields.get("messages") or []
     tokens = PER_MESSAGE + PER_IMAGE * sum(1 for _ in image_parts(messages))
     for message in messages:
@@ -102,7 +107,7 @@ def _count_read(tokenizer: Tokenizer, fields: dict[str, Any]) -> int:
 
 
 def _count_input(tokenizer: Tokenizer, given: Any) -> int:
-    """Count the input of an embedding: a text, a token, or a list of these."""
+    """Count the input of an embedding or a text completion: a text, a token, or a list of these."""
     if isinstance(given, str):
         return tokenizer.count(given)
     if isinstance(given, list):

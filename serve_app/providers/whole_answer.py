@@ -17,12 +17,17 @@ class Whole(NamedTuple):
 
 
 def checked(
-    body: bytes, provider_id: str, must_have: str, rows: int | None = None, secret: str | None = None
+    body: bytes,
+    provider_id: str,
+    must_have: str,
+    rows: int | None = None,
+    secret: str | None = None,
+    part: str = "message",
 ) -> Whole | UpstreamError:
     """
     Validate a whole answer: a proxy may answer 200 with a web page, or with nothing.
 
-    A chat must have a finish reason for each choice: an answer that was cut may come in a complete body.
+    Each choice must have a finish reason: an answer that was cut may come in a complete body.
 
     Args:
         body: as the upstream sent it.
@@ -30,6 +35,7 @@ def checked(
         must_have: the name of the list with the results.
         rows: the required length of that list; None: any.
         secret: the gateway's key, which is removed from messages.
+        part: the name of what a choice holds: `message` in a chat, `text` in a text completion.
     """
     found = found_in(body.removeprefix(b"\xef\xbb\xbf"))
     if found is None:
@@ -47,18 +53,21 @@ def checked(
         if found.was_mended:
             return broken(provider_id, "sent a vector with an invalid number", 200)
         return Whole(found.data, answer)
-    ended = end_choices(values, provider_id, secret)
+    ended = end_choices(values, provider_id, secret, part)
     if isinstance(ended, UpstreamError):
         return ended
     return Whole(as_json(answer) if ended else found.data, answer)
 
 
-def end_choices(choices: list[Any], provider_id: str, secret: str | None) -> bool | UpstreamError:
+def end_choices(
+    choices: list[Any], provider_id: str, secret: str | None, part: str = "message"
+) -> bool | UpstreamError:
     """Check the finish reason of each choice; return whether one was replaced, or the failure."""
     changed = False
     for choice in choices:
-        if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
-            return broken(provider_id, "sent an answer with a choice that has no message", 200)
+        kind = str if part == "text" else dict
+        if not isinstance(choice, dict) or not isinstance(choice.get(part), kind):
+            return broken(provider_id, f"sent an answer with a choice that has no {part}", 200)
         if choice.get("error"):
             return failure_of_ending(choice["error"], FailureKind.BROKEN, provider_id, secret)
         reason = choice.get("finish_reason")

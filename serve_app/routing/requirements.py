@@ -19,6 +19,7 @@ class Extent(NamedTuple):
         unbounded_tool: a tool of the vendor without a known bound of its cost.
         lacks_uses: a tool of the vendor accepts a bound that the caller has not set.
         speaks: the answer may be sound or pictures.
+        further_prompts: prompts beyond the first; each has a context window of its own.
     """
 
     size: int
@@ -32,6 +33,7 @@ class Extent(NamedTuple):
     unbounded_tool: str | None = None
     lacks_uses: bool = False
     speaks: bool = False
+    further_prompts: int = 0
 
 
 class RequestSource(Protocol):

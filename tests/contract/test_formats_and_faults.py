@@ -23,7 +23,7 @@ from serve_app.config.settings import Settings
 from serve_app.deployments.embedded import local_gateway
 from serve_app.observability.metrics import exposition
 from serve_app.providers.factory import build_provider
-from tests.support.clients import CHAT, MESSAGES, PATHS, RESPONSES, Heard, body_for
+from tests.support.clients import CHAT, COMPLETIONS, MESSAGES, PATHS, RESPONSES, Heard, body_for
 from tests.support.jumping import JUMPING, LoopClock
 from tests.support.keyrings import keyring
 from tests.support.upstream import ScriptedUpstream
@@ -31,10 +31,10 @@ from tests.support.upstream import ScriptedUpstream
 pytestmark = pytest.mark.anyio
 
 TEXT = "tell me a story about a gateway"
-WIRES = (CHAT, MESSAGES, RESPONSES)
+WIRES = (CHAT, COMPLETIONS, MESSAGES, RESPONSES)
 OPENAI, ANTHROPIC = "openai", "anthropic"
 UPSTREAMS: Mapping[str, Mapping[str, Any]] = {
-    OPENAI: {"type": "openai", "formats": ["openai_chat", "openai_responses"]},
+    OPENAI: {"type": "openai", "formats": ["openai_chat", "openai_completions", "openai_responses"]},
     ANTHROPIC: {"type": "anthropic"},
 }
 WHOLE, STREAM = False, True

@@ -61,7 +61,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     async def serve() -> None:
         configured = two_providers(
-            {"models": [{**MODEL, "model_id": f"m-{task}", "task": task} for task in ModelTask]},
+            {
+                "models": [{**MODEL, "model_id": f"m-{task}", "task": task} for task in ModelTask],
+                "type": "vllm",
+                "base_url": "http://localhost:9/v1",
+                "formats": ["openai_chat", "openai_completions", "openai_embeddings"],
+            },
             default_models={},
             auth={"admin_keys": [ADMIN], "api_keys": ["a key of a user"], "jwt": {"secret": "s" * 40}},
             tenants=[{"id": "acme", "budgets": {"limit": 7}}],

@@ -8,8 +8,13 @@ import orjson
 
 from serve_app.formats.sse import Frame, frames_in
 
-CHAT, MESSAGES, RESPONSES = "chat", "messages", "responses"
-PATHS = {CHAT: "/v1/chat/completions", MESSAGES: "/v1/messages", RESPONSES: "/v1/responses"}
+CHAT, COMPLETIONS, MESSAGES, RESPONSES = "chat", "completions", "messages", "responses"
+PATHS = {
+    CHAT: "/v1/chat/completions",
+    COMPLETIONS: "/v1/completions",
+    MESSAGES: "/v1/messages",
+    RESPONSES: "/v1/responses",
+}
 
 
 def body_for(wire: str, text: str, streams: bool) -> dict[str, Any]:
@@ -17,6 +22,8 @@ def body_for(wire: str, text: str, streams: bool) -> dict[str, Any]:
     body: dict[str, Any] = {"stream": True} if streams else {}
     if wire == RESPONSES:
         return {"input": text, **body}
+    if wire == COMPLETIONS:
+        return {"prompt": text, **body}
     body["messages"] = [{"role": "user", "content": text}]
     return {**body, "max_tokens": 1000} if wire == MESSAGES else body
 
@@ -76,7 +83,7 @@ class Heard:
 
 def _piece(payload: dict[str, Any]) -> Any:
     if "choices" in payload:
-        return "".join(choice["delta"].get("content") or "" for choice in payload["choices"])
+        return "".join(map(_text_of, payload["choices"]))
     if payload.get("type") == "content_block_delta":
         return payload["delta"].get("text")
     return payload["delta"] if payload.get("type") == "response.output_text.delta" else None
@@ -98,6 +105,13 @@ def _is_whole(answer: dict[str, Any]) -> bool:
 
 def _whole_text(answer: dict[str, Any]) -> str:
     if "choices" in answer:
-        return "".join(choice["message"]["content"] for choice in answer["choices"])
+        return "".join(map(_text_of, answer["choices"]))
     parts = answer.get("content") or [part for item in answer.get("output", ()) for part in item["content"]]
     return "".join(part["text"] for part in parts)
+
+
+def _text_of(choice: dict[str, Any]) -> str:
+    if "text" in choice:
+        return str(choice["text"])
+    part = choice["message"] if "message" in choice else choice["delta"]
+    return part.get("content") or ""

@@ -1,9 +1,9 @@
 """
 An upstream for tests: a real HTTP server on a loopback port that does what the request tells it to.
 
-It speaks OpenAI (chat, Responses, embeddings), Ollama and Anthropic. A request carries its orders in the last
-user message, or in the embedding input, as `[[{…}]]`; `upstream.mode` gives the same orders to every request
-until `recover()`:
+It speaks OpenAI (chat, completions, Responses, embeddings), Ollama and Anthropic. A request carries its
+orders in the last user message, the prompt or the embedding input, as `[[{…}]]`; `upstream.mode` gives the
+same orders to every request until `recover()`:
 
     status, error_code                fail with this HTTP status, with this code in OpenAI's error object
     retry_after · retry_after_date    and a Retry-After in seconds · as a date at least so many seconds ahead
@@ -182,6 +182,7 @@ class ScriptedUpstream:
     async def _serve(self) -> None:
         app = web.Application(client_max_size=64 * 1024**2, middlewares=[self._take_down])
         app.router.add_post("/v1/chat/completions", self._openai_chat)
+        app.router.add_post("/v1/completions", self._openai_completions)
         app.router.add_post("/v1/responses", self._openai_responses)
         app.router.add_post("/v1/embeddings", self._openai_embeddings)
         app.router.add_get("/v1/models", self._models)
@@ -380,6 +381,40 @@ class ScriptedUpstream:
         if not orders.get("no_done"):
             yield b"data: [DONE]\n\n"
 
+    async def _openai_completions(self, request: web.Request) -> web.StreamResponse:
+        body, orders = await request.json(), request[ORDERS_GIVEN]
+        if body.get("stream"):
+            return await self._stream(request, self._completion_frames(body, orders), "text/event-stream")
+        if orders.get("malformed"):
+            return web.Response(text='{"id": "cmpl-1", "cho', content_type="application/json")
+        choices = [completion_choice(n, said_to(body, prompt), "stop") for n, prompt in prompts_of(body)]
+        answer = {**envelope(body, "text_completion"), "choices": choices}
+        if not orders.get("no_usage"):
+            answer["usage"] = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+        return web.json_response(answer)
+
+    async def _completion_frames(self, body: dict[str, Any], orders: dict[str, Any]) -> AsyncIterator[bytes]:
+        def frame(*choices: dict[str, Any], **more: Any) -> bytes:
+            return sse({**envelope(body, "text_completion"), "choices": list(choices), **more})
+
+        for n, prompt in prompts_of(body):
+            number = 0
+            async for piece in self._pieces(orders, said_to(body, prompt)):
+                if number == orders.get("error_after"):
+                    yield sse(
+                        {"error": {"message": "scripted failure", "type": "server_error", "code": None}}
+                    )
+                    return
+                if orders.get("malformed") and number == 1:
+                    yield b'data: {"choices": [{"te\n\n'
+                yield frame(completion_choice(n, piece, None))
+                number += 1
+            yield frame(completion_choice(n, "", "stop"))
+        if (body.get("stream_options") or {}).get("include_usage") and not orders.get("no_usage"):
+            yield frame(usage={"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10})
+        if not orders.get("no_done"):
+            yield b"data: [DONE]\n\n"
+
     async def _openai_responses(self, request: web.Request) -> web.StreamResponse:
         body, orders = await request.json(), request[ORDERS_GIVEN]
         if body.get("stream"):
@@ -521,8 +556,8 @@ def http_date(after_s: float) -> str:
 
 
 def last_text(body: dict[str, Any]) -> str:
-    """The text of the last user message, or the embedding input."""
-    given = body.get("input", "")
+    """The text of the last user message, the prompt, or the embedding input."""
+    given = body.get("input", body.get("prompt", ""))
     items = [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
     for message in body.get("messages") or items:
         if message.get("role") == "user":
@@ -619,6 +654,23 @@ def anthropic_usage(body: dict[str, Any], orders: dict[str, Any]) -> dict[str, d
         return {}
     usage = usage_for(body)
     return {"usage": {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"]}}
+
+
+def prompts_of(body: dict[str, Any]) -> list[tuple[int, Any]]:
+    """Each prompt of a text completion, as often as answers are wanted, with the index of its choice."""
+    prompts = body["prompt"] if isinstance(body["prompt"], list) else [body["prompt"]]
+    if isinstance(prompts[0], int):
+        prompts = [prompts]
+    return list(enumerate(prompt for prompt in prompts for _ in range(body.get("n") or 1)))
+
+
+def said_to(body: dict[str, Any], prompt: Any) -> str:
+    """What the upstream says to one prompt of a text completion."""
+    return answer_text({"model": body["model"], "prompt": str(prompt)})
+
+
+def completion_choice(n: int, text: str, finish: str | None) -> dict[str, Any]:
+    return {"index": n, "text": text, "logprobs": None, "finish_reason": finish}
 
 
 def envelope(body: dict[str, Any], kind: str) -> dict[str, Any]:

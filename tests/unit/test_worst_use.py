@@ -162,6 +162,12 @@ def test_of_an_embedding_nobody_says_that_it_fits_the_window() -> None:
     assert most_read(OWN, asking()._replace(extent=Extent(900_000))).text == 100_000
 
 
+def test_each_prompt_of_a_text_completion_has_a_window_of_its_own() -> None:
+    wanted = asking()._replace(extent=Extent(900_000, further_prompts=1))
+
+    assert most_read(OWN, wanted).text == 900_000
+
+
 class AdminService:
     """Prices and refusals for one purse, and what it was asked for."""
 

@@ -56,7 +56,7 @@ OPENAI = Vendor(
         ),
         date(2026, 11, 30),
     ),
-    formats=OPENAI_FORMATS | {WireFormat.OPENAI_RESPONSES},
+    formats=OPENAI_FORMATS | {WireFormat.OPENAI_COMPLETIONS, WireFormat.OPENAI_RESPONSES},
     formats_elsewhere=OPENAI_FORMATS,  # compatible servers have chat completions
     quality_rank=1,
     speed_rank=2,
@@ -111,7 +111,8 @@ VLLM = Vendor(
     "vllm",
     is_own=True,
     hosts_models=True,
-    formats=OPENAI_FORMATS | {WireFormat.OPENAI_RESPONSES, WireFormat.ANTHROPIC_MESSAGES},
+    formats=OPENAI_FORMATS
+    | {WireFormat.OPENAI_COMPLETIONS, WireFormat.OPENAI_RESPONSES, WireFormat.ANTHROPIC_MESSAGES},
     address_variable="VLLM_ENDPOINT",
     rate_variable="VLLM_HOURLY_RATE",
     litellm_prefix="hosted_vllm",

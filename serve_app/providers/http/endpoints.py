@@ -9,6 +9,7 @@ from serve_app.providers.catalogue.vendor import Vendor
 from serve_app.providers.catalogue.wire_format import WireFormat
 from serve_app.providers.http.endpoint import Endpoint
 from serve_app.providers.openai_compatible.chat_endpoint import ChatEndpoint
+from serve_app.providers.openai_compatible.completions_endpoint import CompletionsEndpoint
 from serve_app.providers.openai_compatible.embeddings_endpoint import EmbeddingsEndpoint
 from serve_app.providers.openai_compatible.responses_endpoint import ResponsesEndpoint
 
@@ -17,6 +18,10 @@ _Build = Callable[[ProviderConfig, Vendor, str | None], Endpoint]
 
 def _chat(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
     return ChatEndpoint(config.id, dialects_of(config), key, vendor.reads_provider_preferences)
+
+
+def _completions(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
+    return CompletionsEndpoint(config.id, dialects_of(config), key, vendor.reads_provider_preferences)
 
 
 def _embeddings(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
@@ -34,6 +39,7 @@ def _messages(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoi
 
 _BUILD: Mapping[WireFormat, _Build] = {
     WireFormat.OPENAI_CHAT: _chat,
+    WireFormat.OPENAI_COMPLETIONS: _completions,
     WireFormat.OPENAI_EMBEDDINGS: _embeddings,
     WireFormat.OPENAI_RESPONSES: _responses,
     WireFormat.ANTHROPIC_MESSAGES: _messages,

@@ -74,7 +74,7 @@ async def test_a_gateway_that_knows_no_state_of_the_control_plane_is_not_ready()
         ("/api/v1/messages", "/v1"),
         ("/v1/responses/resp_1/cancel", "Responses"),
         ("/responses", "/v1"),
-        ("/v1/completions", "chat/completions"),
+        ("/completions", "/v1"),
         ("/chat/completions", "/v1"),
         ("/embeddings", "/v1"),
         ("/v1/v1/chat/completions", "twice"),

@@ -15,6 +15,7 @@ REACHED = {Adapter.HTTP: "directly", Adapter.LITELLM: "LiteLLM", Adapter.SCRIPTE
 SHORT = {
     WireFormat.OPENAI_CHAT: "chat",
     WireFormat.OPENAI_EMBEDDINGS: "embeddings",
+    WireFormat.OPENAI_COMPLETIONS: "completions",
     WireFormat.OPENAI_RESPONSES: "Responses",
     WireFormat.ANTHROPIC_MESSAGES: "Messages",
 }

@@ -1,0 +1,1 @@
+"""A caller of text completions, served by an upstream that speaks chat completions."""

@@ -1,0 +1,1 @@
+"""OpenAI's text completions: the format of `POST /v1/completions`."""
