@@ -2,7 +2,7 @@
 The changes between releases, one row for each default, name or format that works differently now.
 
 `sekha check` lists the rows that affect the configuration, and docs/upgrading.md shows all of them; a test
-compares the two.
+compares the two. The file is long because it is a table.
 """
 
 from collections.abc import Iterable

@@ -3,6 +3,9 @@ A router's side of limits: its leases, and how much of them is reserved.
 
 Pure, and never waits: a request that lacks quota calls `ask` and tries again after the control plane's
 answer. Each report states all leases in full (`limits/messages.py`).
+
+The file is long because all of this is one state: leases, reservations and what was reported change
+together, and nothing else may change one of them alone.
 """
 
 from collections import deque
