@@ -78,6 +78,7 @@ def _admitted_unless_anyone(admitted: Any) -> Any:
 
 def main() -> None:
     os.environ.update({name: os.environ.get(name, value) for name, value in PRODUCTION.items()})
+    os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray reads it when imported
     graph: Any = import_module("serve_app.app")  # Serve reads the environment when it is imported
 
     class Router(graph.RouterDeployment):  # type: ignore[misc]  # Serve's decorators know no types
