@@ -43,7 +43,7 @@ from serve_app.api.model_list import model_list_routes
 from serve_app.api.model_routes import MODEL_ROUTES
 from serve_app.api.openapi import completed, count_tokens_operation
 from serve_app.api.origins import Origins, is_preflight
-from serve_app.api.routing import routing_routes
+from serve_app.api.routing_endpoints import routing_routes
 from serve_app.api.token_count import COUNT_TOKENS, TokenCountEndpoint
 from serve_app.api.unknown_path import hint_for
 from serve_app.caller import ANYONE
@@ -52,7 +52,7 @@ from serve_app.events import HttpAnswered
 from serve_app.formats.anthropic_messages.error import messages_error
 from serve_app.formats.json_body import BOM, parse_json
 from serve_app.gateway.model_access import ModelAccess
-from serve_app.gateway.running import RunningGateway
+from serve_app.gateway.running_gateway import RunningGateway
 
 log = logging.getLogger("sekha.api")
 

@@ -8,13 +8,13 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from serve_app import __version__
-from serve_app.api.routing_api import BreakerView, HealthView, HostedView, ProvidersView, ProviderView
+from serve_app.api.routing_schemas import BreakerView, HealthView, HostedView, ProvidersView, ProviderView
 from serve_app.config.model import CHAT_TASKS, ModelTask
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.control.protocol import ControlUnreachable, Totals
 from serve_app.control.runtime_config import NO_REVISION
 from serve_app.errors import GatewayUnavailable
-from serve_app.gateway.running import RunningGateway
+from serve_app.gateway.running_gateway import RunningGateway
 from serve_app.providers.base import Health, HealthStatus
 from serve_app.resilience.breaker import Breaker, BreakerState
 

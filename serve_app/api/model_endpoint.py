@@ -32,7 +32,7 @@ from serve_app.formats.chat_request import ChatRequest
 from serve_app.gateway.request import GatewayRequest, Operation
 from serve_app.gateway.response import Response, ResponseStream
 from serve_app.gateway.routing_info import METADATA, RoutingInfo, metadata
-from serve_app.gateway.running import RunningGateway
+from serve_app.gateway.running_gateway import RunningGateway
 from serve_app.pricing.money import dollars_text
 from serve_app.providers.catalogue.wire_format import WireFormat
 

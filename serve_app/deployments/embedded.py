@@ -18,13 +18,13 @@ from uuid import uuid4
 from serve_app.clock import Clock
 from serve_app.config.settings import Settings
 from serve_app.config.storage import is_kept, state_folder, store_url
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.control.control_plane import ControlPlane
 from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.control.protocol import ControlUnreachable
 from serve_app.deployments.wiring import wire
 from serve_app.events import Listener
-from serve_app.gateway.running import RunningGateway
+from serve_app.gateway.running_gateway import RunningGateway
 from serve_app.ledger.journal import MemoryJournal
 from serve_app.ledger.store import Store
 from serve_app.limits.allocator import BudgetAlert

@@ -22,7 +22,7 @@ from serve_app.clock import SystemClock
 from serve_app.config.routing import OnStreamFailure
 from serve_app.config.settings import Settings
 from serve_app.config.storage import OnUnavailable, state_folder
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.control.control_plane import ControlPlane
 from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.control.protocol import Control

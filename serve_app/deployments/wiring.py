@@ -9,11 +9,11 @@ from random import Random
 from serve_app.clock import Clock
 from serve_app.config.middleware import load_middlewares
 from serve_app.config.settings import Settings
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.events import Listener
 from serve_app.gateway.gateway import DefaultGateway
 from serve_app.gateway.middleware import Middleware
-from serve_app.gateway.running import RunningGateway
+from serve_app.gateway.running_gateway import RunningGateway
 from serve_app.observability.logs import log_event
 from serve_app.observability.metrics import MetricsListener
 from serve_app.providers.base import Provider

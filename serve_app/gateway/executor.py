@@ -16,7 +16,7 @@ from serve_app.clock import Clock
 from serve_app.config.settings import Settings
 from serve_app.control.backend import Backend, moved_to
 from serve_app.control.breakers import Admission
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.errors import (
     FailureKind,
     LimitReached,

@@ -12,15 +12,15 @@ from typing import NamedTuple, Protocol, cast
 from serve_app.clock import Clock
 from serve_app.config.routing import OnStreamFailure
 from serve_app.config.settings import Settings
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.errors import GatewayError, UpstreamError
 from serve_app.events import Listener
 from serve_app.gateway.attempt import Attempt
 from serve_app.gateway.charging import RequestCharges
 from serve_app.gateway.executor import Executor
 from serve_app.gateway.middleware import Middleware, chain
+from serve_app.gateway.middleware_answers import MiddlewareAnswers
 from serve_app.gateway.model_access import ModelAccess
-from serve_app.gateway.own_answers import OwnAnswers
 from serve_app.gateway.planner import Planner
 from serve_app.gateway.rate_permit import RequestPermit, obtain_permit
 from serve_app.gateway.recorder import Recorder
@@ -102,7 +102,7 @@ class DefaultGateway:
         self._planner = Planner(settings, control, self.access, rng)
         self._recorder = Recorder(control, clock, listeners)
         self._executor = Executor(settings, providers, control, self._recorder, clock, rng)
-        self._own_answers = OwnAnswers(control, clock, self._recorder)
+        self._middleware_answers = MiddlewareAnswers(control, clock, self._recorder)
         self._middlewares = tuple(middlewares)
         self._clock = clock
         self._request_timeout = settings.routing.request_timeout
@@ -208,7 +208,7 @@ class DefaultGateway:
                 recorded.append(error)
                 raise
 
-        answered = self._own_answers.guarded(
+        answered = self._middleware_answers.guarded(
             request, requirements.task, permit, started, chain(self._middlewares, last), recorded
         )
         return await answered

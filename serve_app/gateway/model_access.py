@@ -8,7 +8,7 @@ from serve_app.config.data_policy import DataPolicy
 from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
 from serve_app.control.backend import local_at, moved_to
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.errors import InvalidRequest, ModelNotAllowed, ModelNotFound
 from serve_app.routing.eligibility import is_allowed, serves_task

@@ -5,7 +5,7 @@ from random import Random
 from serve_app.caller import Caller
 from serve_app.config.routing import StrategyName
 from serve_app.config.settings import Settings
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.errors import GatewayError
 from serve_app.gateway.budget_filter import BudgetFilter
 from serve_app.gateway.model_access import ModelAccess

@@ -1,6 +1,6 @@
 """Permission to serve one request, within its caller's rate and concurrency limits."""
 
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.limits.caller_limits import CallerLimits
 from serve_app.limits.client import Reservation
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from serve_app.clock import Clock
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.control.protocol import Observation
 from serve_app.control.tally import IN_FLIGHT, UNDER_WAY
 from serve_app.errors import FailureKind, GatewayError, LimitReached, ReplicaLost, UpstreamError

@@ -8,7 +8,7 @@ from serve_app.caller import Caller
 from serve_app.config.model import ModelTask
 from serve_app.config.settings import Settings
 from serve_app.control.backend import OFFERED, Backend, switched_by
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.errors import InvalidRequest
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.embedding_request import EmbeddingRequest

@@ -3,7 +3,7 @@
 import logging
 
 from serve_app.clock import Clock
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.control.tally import IN_FLIGHT
 from serve_app.gateway.attempt import Attempt
 from serve_app.gateway.budget_filter import always_searches, window_of

@@ -9,7 +9,7 @@ A circuit breaker as an immutable value: no clock, no lock, no Ray.
     half_open -- a probe fails --------------------------------->  open, for twice as long
 
 Every method returns the resulting breaker. A router keeps a copy and replays its own observations on it (see
-`control/cache.py`); the control plane's copy is authoritative.
+`control/control_cache.py`); the control plane's copy is authoritative.
 """
 
 from enum import StrEnum

@@ -10,7 +10,7 @@ from pathlib import Path
 from serve_app.clock import Clock
 from serve_app.control.protocol import Control, ControlUnreachable
 from serve_app.ledger.entry import Entry
-from serve_app.storage.orphaned_journal import OrphanedJournal, orphans
+from serve_app.storage.journal_reader import OrphanedJournal, orphans
 
 LOOK_EVERY_S = 2.0  # shorter than a lease, so that usage is counted before its quota is leased again
 ASK_EVERY_S = 0.5

@@ -18,7 +18,7 @@ from serve_app.cli.main import app
 from serve_app.cli.production import PRODUCTION
 from serve_app.clock import Clock
 from serve_app.config.settings import Settings
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.gateway.charging import AttemptCharge, RequestCharges
 from serve_app.gateway.rate_permit import RequestPermit
 from serve_app.gateway.request import GatewayRequest

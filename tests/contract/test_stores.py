@@ -30,7 +30,7 @@ from serve_app.ledger.store import Change, Record, Spend, Store, StoreUnavailabl
 from serve_app.limits.limit import Window
 from serve_app.pricing.usage import Usage
 from serve_app.storage.journal_file import Journal
-from serve_app.storage.orphaned_journal import orphans
+from serve_app.storage.journal_reader import orphans
 from serve_app.storage.schema import StoreTooNew
 from serve_app.storage.sql import SqlStore
 from serve_app.storage.tables import METADATA

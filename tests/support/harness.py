@@ -7,7 +7,7 @@ from serve_app.caller import ANYONE, Caller
 from serve_app.clock import Clock
 from serve_app.config.routing import OnStreamFailure
 from serve_app.config.settings import Settings
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.control.control_plane import ControlPlane
 from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.deployments.wiring import wire

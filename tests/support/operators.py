@@ -14,7 +14,7 @@ from serve_app.api.app import build_api
 from serve_app.api.auth import Keyring
 from serve_app.clock import SystemClock
 from serve_app.config.settings import Settings
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.control.control_plane import ControlPlane
 from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.deployments.wiring import wire

@@ -10,7 +10,7 @@ from serve_app.api.admin.access import Access
 from serve_app.api.admin.revision import IfMatch, tell_revision
 from serve_app.api.admin.service import AdminService
 from serve_app.api.health import providers_view
-from serve_app.api.routing_api import ProviderView
+from serve_app.api.routing_schemas import ProviderView
 from serve_app.caller import Caller
 from serve_app.config.override import ProviderOverride
 from serve_app.config.provider import ProviderConfig

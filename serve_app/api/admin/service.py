@@ -12,7 +12,7 @@ from serve_app.control.config_change import Amend
 from serve_app.control.protocol import ControlUnreachable, Overtaken, Totals
 from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.errors import GatewayUnavailable, InvalidRequest
-from serve_app.gateway.running import RunningGateway
+from serve_app.gateway.running_gateway import RunningGateway
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.store import Change, Record, Spend, StoreUnavailable
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from serve_app.api.routing_api import ModelEntry, ProviderWords, RouteRequest
+from serve_app.api.routing_schemas import ModelEntry, ProviderWords, RouteRequest
 from serve_app.formats.route_question import RouteQuestion
 from serve_app.formats.routing_fields import NO_WISHES, Wishes
 

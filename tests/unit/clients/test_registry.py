@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.api.routing_api import ModelEntry
+from serve_app.api.routing_schemas import ModelEntry
 from serve_app.clients.bridge import (
     ChatMessage,
     CircuitOpen,

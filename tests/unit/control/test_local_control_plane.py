@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from serve_app.api.auth import Keyring
 from serve_app.clock import SystemClock
 from serve_app.config.key import new_key, revoked
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.control.control_plane import ControlPlane
 from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.control.protocol import ControlUnreachable, Overtaken, Report, Snapshot

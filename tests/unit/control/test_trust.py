@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from serve_app.clock import Clock
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.control.control_plane import ControlPlane
 from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.control.protocol import ControlUnreachable, Receipt, Report

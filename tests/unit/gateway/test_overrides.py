@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from serve_app.clock import SystemClock
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.errors import NoSuitableProviders
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.openai_chat.request import read_chat

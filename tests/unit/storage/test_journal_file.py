@@ -14,7 +14,7 @@ import pytest
 from serve_app.ledger.entry import Entry, EntryOutcome
 from serve_app.ledger.journal import JournalFull
 from serve_app.storage.journal_file import Journal
-from serve_app.storage.orphaned_journal import OrphanedJournal, orphans
+from serve_app.storage.journal_reader import OrphanedJournal, orphans
 from tests.support.entries import NOON, begun, entry
 
 ROOT = Path(__file__).parents[3]

@@ -14,8 +14,8 @@ from serve_app.ledger.entry import Entry
 from serve_app.ledger.mark import Mark
 from serve_app.pricing.target_prices import prices_of
 from serve_app.storage.journal_file import Journal
+from serve_app.storage.journal_reader import orphans
 from serve_app.storage.journal_recovery import LOOK_EVERY_S, JournalRecovery
-from serve_app.storage.orphaned_journal import orphans
 from tests.support.clock import FakeClock
 from tests.support.entries import entry
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from serve_app.clock import Clock
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.errors import GatewayError
 from serve_app.events import RequestServed
 from serve_app.gateway.middleware import CallNext
@@ -25,7 +25,7 @@ from serve_app.providers.base import StreamEnd
 log = logging.getLogger("sekha.gateway")
 
 
-class OwnAnswers:
+class MiddlewareAnswers:
     """The checks on what the middlewares of one gateway return."""
 
     def __init__(self, control: ControlCache, clock: Clock, recorder: Recorder) -> None:

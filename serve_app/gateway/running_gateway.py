@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from serve_app.clock import Clock
 from serve_app.config.settings import Settings
-from serve_app.control.cache import ControlCache
+from serve_app.control.control_cache import ControlCache
 from serve_app.events import Listener
 from serve_app.gateway.gateway import Gateway
 from serve_app.gateway.model_access import ModelAccess

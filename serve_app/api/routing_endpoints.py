@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from serve_app.api.auth import Authorised
-from serve_app.api.routing_api import FallbackChoice, ModelEntry, RouteAnswer, RouteRequest
+from serve_app.api.routing_schemas import FallbackChoice, ModelEntry, RouteAnswer, RouteRequest
 from serve_app.caller import Caller
 from serve_app.config.model import ModelTask
 from serve_app.gateway.gateway import Gateway

@@ -11,10 +11,9 @@ from serve_app.clock import SystemClock
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
-from serve_app.control import breakers
-from serve_app.control import cache as control_cache
-from serve_app.control.cache import ControlCache
+from serve_app.control import breakers, control_cache
 from serve_app.control.capacity import HEARD_WITHIN_S, Capacity, Presence, Warmth
+from serve_app.control.control_cache import ControlCache
 from serve_app.control.control_plane import ControlPlane
 from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.control.protocol import ControlUnreachable, Observation, Receipt, Report, Snapshot, Totals
