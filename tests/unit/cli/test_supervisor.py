@@ -221,6 +221,7 @@ def test_what_two_kills_leave_behind_is_known_by_its_port_and_ends_without_anyth
     os.kill(small.process.pid, signal.SIGKILL)
     os.kill(small.child, signal.SIGKILL)
     small.process.wait(5)
+    eventually(lambda: process_of(small.child) is None)  # while it dies it still holds the port
 
     holder = listener_on(small.port)
     assert holder is not None
