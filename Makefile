@@ -67,8 +67,8 @@ $(VLLM)/.installed: $(VLLM_LOCK) pyproject.toml
 	$(VLLM)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-unit: install ## the tests that need no Ray, no database server and no network; a minute
-	$(BIN)/pytest -n $(WORKERS) -m "not slow and not database" tests/unit tests/property tests/contract $(ARGS)
+unit: install ## the tests of single modules and properties: no Ray, no database server, no further process; a minute
+	$(BIN)/pytest -n $(WORKERS) -m "not slow and not database and not process" tests/unit tests/property $(ARGS)
 
 lint: install ## ruff: style, imports, security
 	$(BIN)/ruff check .

@@ -228,10 +228,12 @@ assert "litellm" not in sys.modules
 """
 
 
+@pytest.mark.process
 def test_without_litellm_everything_works_that_does_not_need_it() -> None:
     subprocess.run([sys.executable, "-W", "ignore", "-c", WITHOUT_LITELLM], check=True, cwd=PROJECT)
 
 
+@pytest.mark.process
 def test_the_router_does_not_import_litellm_where_it_is_installed() -> None:
     script = "import sys, serve_app.deployments.router, serve_app.deployments.control, serve_app.cli.main\n"
     script += "assert 'litellm' not in sys.modules"

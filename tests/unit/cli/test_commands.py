@@ -156,6 +156,7 @@ def test_there_is_a_script_for_each_shell_that_completes(
     assert (shown.exit_code, "_SEKHA_COMPLETE" in shown.output) == (0, True)
 
 
+@pytest.mark.process
 def test_the_shell_completes_commands_and_options() -> None:
     asked = {"_SEKHA_COMPLETE": "complete_bash", "COMP_WORDS": "sekha tenants s", "COMP_CWORD": "2"}
 
@@ -225,6 +226,7 @@ def test_without_the_extra_the_graph_names_the_provider_and_what_to_install(
         graph(load(own_model, {}).settings)
 
 
+@pytest.mark.process
 @needs_no_vllm
 def test_without_the_extra_serve_says_so_before_it_starts_anything(own_model: str) -> None:
     ended = commands.run("sekha", "serve", "-c", own_model, env=os.environ)

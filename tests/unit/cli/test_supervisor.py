@@ -194,6 +194,7 @@ def small(tmp_path: Path) -> Iterator[Small]:
         Run(folder, 0, 0).remove()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP])
 def test_each_signal_to_the_process_group_ends_all_of_it_and_is_no_failure(
     small: Small, number: signal.Signals
@@ -204,6 +205,7 @@ def test_each_signal_to_the_process_group_ends_all_of_it_and_is_no_failure(
     assert small.nobody_listens
 
 
+@pytest.mark.process
 def test_a_gateway_that_is_killed_takes_all_it_started_with_it_and_that_is_a_failure(small: Small) -> None:
     os.kill(small.child, signal.SIGKILL)
 
@@ -213,6 +215,7 @@ def test_a_gateway_that_is_killed_takes_all_it_started_with_it_and_that_is_a_fai
     assert small.nobody_listens
 
 
+@pytest.mark.process
 def test_what_two_kills_leave_behind_is_known_by_its_port_and_ends_without_anything_else(
     small: Small,
 ) -> None:
@@ -269,6 +272,7 @@ def test_the_path_of_a_socket_fits_what_the_kernel_takes() -> None:
     assert len(f"{run.folder}/{'f' * 56}/admin.sock.4194304.tmp") <= 107
 
 
+@pytest.mark.process
 def test_zombies_and_strangers_are_nobody() -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         eventually(lambda: psutil.Process(ended.pid).status() == psutil.STATUS_ZOMBIE)

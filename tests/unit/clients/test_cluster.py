@@ -42,6 +42,7 @@ def refusal(address: str, home: Path, **environ: str) -> str:
     return done.stdout
 
 
+@pytest.mark.process
 def test_a_dead_address_is_told_at_once(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"127.0.0.1:{listening.getsockname()[1]}"
@@ -53,6 +54,7 @@ def test_a_dead_address_is_told_at_once(tmp_path: Path) -> None:
     assert "refused" in said
 
 
+@pytest.mark.process
 def test_a_silent_address_is_given_up_after_the_clients_timeout(tmp_path: Path, silent_address: str) -> None:
     begun = time.monotonic()
 
@@ -62,6 +64,7 @@ def test_a_silent_address_is_given_up_after_the_clients_timeout(tmp_path: Path, 
     assert time.monotonic() - begun < 50  # Ray itself would take a minute and more
 
 
+@pytest.mark.process
 def test_a_missing_token_is_named(tmp_path: Path, silent_address: str) -> None:
     said = refusal(silent_address, tmp_path, RAY_AUTH_MODE="token")
 

@@ -231,6 +231,7 @@ def test_a_key_is_looked_up_in_the_registrys_environment_and_never_shown() -> No
     assert "sk-" not in repr(provider.config)
 
 
+@pytest.mark.process
 def test_importing_the_registry_reads_no_configuration_and_starts_no_ray() -> None:
     code = (
         "import sys\n"

@@ -126,6 +126,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.process
 async def test_what_a_killed_process_had_spent_is_found_in_its_journal(tmp_path: Path) -> None:
     program = [sys.executable, "-c", PROGRAM, str(tmp_path)]
     for _ in range(2):

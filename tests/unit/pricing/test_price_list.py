@@ -167,6 +167,7 @@ def test_cached_input_and_embeddings_are_read(tmp_path: Path) -> None:
     assert entry.price == Price(100_000_000, 0)
 
 
+@pytest.mark.process
 def test_the_file_of_the_installed_litellm_is_found_and_read_without_importing_it() -> None:
     script = (
         "import sys\n"

@@ -190,6 +190,7 @@ def test_every_vector_has_length_one(text: str) -> None:
     assert math.hypot(*embedding_of(text, 64)) == pytest.approx(1)
 
 
+@pytest.mark.process
 def test_every_process_makes_the_same_vector() -> None:
     code = "from serve_app.providers.simulator import embedding_of; print(embedding_of('the same', 16))"
 

@@ -79,6 +79,7 @@ def test_a_damaged_file_is_left_alone_and_said_to_be_damaged(
     assert file.exists()
 
 
+@pytest.mark.process
 def test_counting_neither_imports_litellm_nor_goes_to_the_network() -> None:
     script = (
         "import socket, sys\n"

@@ -68,6 +68,7 @@ def die(journal: Journal) -> None:
     journal._file = -1
 
 
+@pytest.mark.process
 def test_a_router_killed_in_the_middle_leaves_exactly_what_it_wrote(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", ROUTER, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True

@@ -198,6 +198,7 @@ async def test_the_key_is_in_no_repr() -> None:
     assert "sk-canary" not in repr(LLMProviderConfig("openai", api_key="sk-canary"))
 
 
+@pytest.mark.process
 def test_the_import_connects_nothing_and_brings_neither_ray_nor_litellm() -> None:
     code = (
         "import sys, serve_app.clients.model_router; "

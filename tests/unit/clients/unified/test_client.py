@@ -399,6 +399,7 @@ async def test_an_amount_that_is_none_is_refused_by_name(
         client_of(upstream, clock, BUDGET_LIMIT="plenty").get_cost_summary()
 
 
+@pytest.mark.process
 def test_the_import_connects_nothing_and_brings_neither_ray_nor_litellm() -> None:
     code = (
         "import sys, serve_app.clients.unified as u; u.llm_client.get_available_models(); "

@@ -41,6 +41,7 @@ def launch(config: Path, *more: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.process
 def test_it_becomes_haproxy_with_the_edited_file_and_what_serve_recognises_it_by(config: Path) -> None:
     launched = launch(config, "-sf", "17")
 
@@ -53,6 +54,7 @@ def test_it_becomes_haproxy_with_the_edited_file_and_what_serve_recognises_it_by
     assert [path.name for path in config.parent.iterdir()] == ["haproxy.cfg"]
 
 
+@pytest.mark.process
 def test_a_file_it_does_not_know_is_left_alone_and_haproxy_does_not_start(config: Path) -> None:
     config.write_text(unknown := config.read_text().replace("level admin", "level root"))
 

@@ -151,6 +151,7 @@ def test_a_key_that_is_needed_and_missing_is_named(asked: ProviderConfig, named:
     assert why is None if named is None else named in str(why)
 
 
+@pytest.mark.process
 def test_the_catalogue_costs_the_router_nothing_to_import() -> None:
     heavy = "{'aiohttp', 'litellm', 'ray'} & set(sys.modules)"
     modules = "sys, serve_app.providers.catalogue.rows, serve_app.providers.factory"
