@@ -19,7 +19,7 @@ from serve_app.config.settings import Settings
 from serve_app.control.backend import local_at
 from serve_app.control.runtime_config import runtime_config_of
 from serve_app.errors import ConfigError, LimitReached
-from serve_app.gateway.budget_filter import BudgetFilter
+from serve_app.gateway.affordable_targets import BudgetFilter
 from serve_app.limits.client import Shortfall
 from serve_app.limits.limit import Limit
 from serve_app.limits.refusals import refusal_of

@@ -19,9 +19,9 @@ from typing import Any
 from serve_app.cli.configured import CANNOT_START
 from serve_app.cli.console import Console, LogFiles, WorkerLines
 from serve_app.cli.processes import end
+from serve_app.cli.required_processes import LOOKS_EVERY_S, VITAL, Vital, is_refused
 from serve_app.cli.run_folder import Run
 from serve_app.cli.supervisor import DRAIN_FOR_S, ENDED_WITHIN_S
-from serve_app.cli.vital import LOOKS_EVERY_S, VITAL, Vital, is_refused
 from serve_app.config.settings import Settings
 from serve_app.control.control_cache import REPORT_EVERY_S
 from serve_app.errors import ConfigError

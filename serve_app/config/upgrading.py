@@ -8,9 +8,9 @@ compares the two. The file is long because it is a table.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from serve_app.config import affected
-from serve_app.config.affected import Environ, Touches
+from serve_app.config import upgrade_conditions
 from serve_app.config.load import Loaded
+from serve_app.config.upgrade_conditions import Environ, Touches
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Change:
     Attributes:
         since: the first release that works like this.
         restores: the setting that restores the old behaviour, or what to do if there is none.
-        touches: returns whether a configuration is affected.
+        touches: returns whether a configuration is upgrade_conditions.
     """
 
     id: str
@@ -34,7 +34,7 @@ class Change:
     @property
     def is_everywhere(self) -> bool:
         """Return whether it affects every configuration, because callers and operators see it."""
-        return self.touches is affected.every
+        return self.touches is upgrade_conditions.every
 
 
 def touching(loaded: Loaded, environ: Environ) -> tuple[Change, ...]:
@@ -60,7 +60,7 @@ CHANGES = (
         "they go by the dated list that comes with LiteLLM, or a newer one from `sekha prices "
         "update`; the Python functions of version 1 keep the old table",
         "`pricing: {table: classic}`",
-        affected.goes_by_a_changed_price,
+        upgrade_conditions.goes_by_a_changed_price,
     ),
     Change(
         "zero-config-models",
@@ -70,7 +70,7 @@ CHANGES = (
         "it brings gpt-5.4 and gpt-5.4-mini; Claude Sonnet 4.6, Haiku 4.5 and Opus 4.6; OpenAI's two "
         "at OpenRouter",
         "name the models in a file: `configs/cloud.yaml` is one to start from",
-        affected.is_found,
+        upgrade_conditions.is_found,
     ),
     Change(
         "vllm-endpoint-provider",
@@ -79,7 +79,7 @@ CHANGES = (
         "and changed nothing",
         "it makes the provider `vllm_own`; a switch to a backend without a provider fails",
         "leave `VLLM_ENDPOINT` unset",
-        affected.endpoint_alone,
+        upgrade_conditions.endpoint_alone,
     ),
     Change(
         "vllm-endpoint-addresses",
@@ -87,7 +87,7 @@ CHANGES = (
         "an endpoint set at run time could be any address",
         "link-local addresses, metadata services and the gateway itself are refused",
         "none; an address in the configuration is not restricted",
-        affected.has_vllm,
+        upgrade_conditions.has_vllm,
     ),
     Change(
         "default-models-chosen",
@@ -95,7 +95,7 @@ CHANGES = (
         "a file without `default_models` did not start",
         "they are chosen from the models, and the start names them",
         "write `default_models: {}` for none",
-        affected.chose_default_models,
+        upgrade_conditions.chose_default_models,
     ),
     Change(
         "tenants-set-partial",
@@ -104,7 +104,7 @@ CHANGES = (
         "it changes what is named, `--clear` removes; `PUT /api/admin/tenants/{id}` still replaces "
         "the whole tenant, `PATCH` changes fields",
         "`--clear budgets --clear rates --clear models --clear tasks` with the new values",
-        affected.has_tenants_or_admins,
+        upgrade_conditions.has_tenants_or_admins,
     ),
     Change(
         "named-models",
@@ -113,7 +113,7 @@ CHANGES = (
         "an error (400, 402, 429) that names the targets that would do; another model answers only "
         "when the named one fails",
         "send `preferred_model` instead of `model`, or list the alternatives in `models`",
-        affected.has_several_chat_models,
+        upgrade_conditions.has_several_chat_models,
     ),
     Change(
         "named-too-long",
@@ -121,7 +121,7 @@ CHANGES = (
         "what a vendor found too long for a named model went to a larger one",
         "the vendor's 400, with the models that would do",
         "list the larger one in `models`",
-        affected.has_several_chat_models,
+        upgrade_conditions.has_several_chat_models,
     ),
     Change(
         "named-pinned",
@@ -129,7 +129,7 @@ CHANGES = (
         "with `auto_fallback: false`, another model answered while the named model's breaker was open",
         "503 with `Retry-After`",
         "`routing: {auto_fallback: true}`",
-        affected.pins_named_models,
+        upgrade_conditions.pins_named_models,
     ),
     Change(
         "cost-limit-codes",
@@ -138,7 +138,7 @@ CHANGES = (
         "for its breaker",
         "402 `cost_limit_reached` or `price_unknown`, open breaker or not",
         "none",
-        affected.limits_cost,
+        upgrade_conditions.limits_cost,
     ),
     Change(
         "image-links",
@@ -146,7 +146,7 @@ CHANGES = (
         "image links with no model named could be planned for providers that take no links",
         "these are not asked for them",
         "none",
-        affected.any_provider(affected.takes_no_links),
+        upgrade_conditions.any_provider(upgrade_conditions.takes_no_links),
     ),
     Change(
         "routing-fields",
@@ -154,7 +154,7 @@ CHANGES = (
         "`models`, `provider` and `data_policy` in a body were passed on",
         "they are read here; of `provider` the unknown members go to OpenRouter only",
         "none",
-        affected.every,
+        upgrade_conditions.every,
     ),
     Change(
         "retries-last-target",
@@ -162,7 +162,7 @@ CHANGES = (
         "up to 3 retries after 1, 2 and 4 s at every target",
         "one retry within 0.5 s while another target can be asked, all of them at the last",
         "`retry: {patience: every_target}` at the provider",
-        affected.any_provider(affected.writes_no_waits),
+        upgrade_conditions.any_provider(upgrade_conditions.writes_no_waits),
     ),
     Change(
         "retry-after-short",
@@ -170,7 +170,7 @@ CHANGES = (
         "a `Retry-After` of up to 10 s was waited for at every target",
         "up to 3 s while another target can be asked",
         "`retry: {retry_after_short_s: 10}` at the provider",
-        affected.any_provider(affected.writes_no_retry_after),
+        upgrade_conditions.any_provider(upgrade_conditions.writes_no_retry_after),
     ),
     Change(
         "first-token",
@@ -179,7 +179,7 @@ CHANGES = (
         "15 s, or 60 where the model thinks, the prompt is over 32,000 tokens, or it runs on a "
         "machine of your own",
         "`first_token_timeout_s: 60` at the provider",
-        affected.any_provider(affected.writes_no_first_token),
+        upgrade_conditions.any_provider(upgrade_conditions.writes_no_first_token),
     ),
     Change(
         "breaker-reset",
@@ -187,7 +187,7 @@ CHANGES = (
         "a breaker stayed open for 60 s",
         "20 s, doubling up to 55, and a free health check every 5 s",
         "`circuit_breaker: {reset_timeout: 60}`",
-        affected.writes_no_breaker,
+        upgrade_conditions.writes_no_breaker,
     ),
     Change(
         "breaker-checks",
@@ -195,7 +195,7 @@ CHANGES = (
         "a breaker stayed open for 60 s where `circuit_breaker` is written without `reset_timeout`",
         "or until a free health check finds the provider well",
         "`circuit_breaker: {check_interval_s: 0}`",
-        affected.writes_a_breaker_without_reset,
+        upgrade_conditions.writes_a_breaker_without_reset,
     ),
     Change(
         "breaker-rate",
@@ -203,7 +203,7 @@ CHANGES = (
         "a breaker opened by failures in a row only",
         "also at half of ten calls within ten seconds",
         "`circuit_breaker: {failure_rate: null}`",
-        affected.writes_no_failure_rate,
+        upgrade_conditions.writes_no_failure_rate,
     ),
     Change(
         "attempts-not-repeated",
@@ -212,7 +212,7 @@ CHANGES = (
         "again at the same target",
         "the next target is asked",
         "none",
-        affected.every,
+        upgrade_conditions.every,
     ),
     Change(
         "keyless-hosts",
@@ -220,7 +220,7 @@ CHANGES = (
         "a gateway without keys answered under every host name, and to every web page",
         "it answers under the names of loopback, and to pages from there",
         '`router: {allowed_hosts: ["*"], cors_origins: ["*"]}`',
-        affected.has_no_keys,
+        upgrade_conditions.has_no_keys,
     ),
     Change(
         "body-limits",
@@ -228,7 +228,7 @@ CHANGES = (
         "requests up to 64 MB",
         "up to 32 MB",
         "`router: {max_body_mb: 64}`",
-        affected.leaves_body_limit_to_us,
+        upgrade_conditions.leaves_body_limit_to_us,
     ),
     Change(
         "body-shape",
@@ -237,7 +237,7 @@ CHANGES = (
         "parts went to the vendor",
         "100 levels, 1,000,000 values; a 400 or 422 that names the place",
         "none",
-        affected.every,
+        upgrade_conditions.every,
     ),
     Change(
         "ray-token",
@@ -245,7 +245,7 @@ CHANGES = (
         "`RAY_AUTH_MODE=disabled` in the environment was accepted",
         "`sekha serve` does not start",
         "`sekha serve --insecure`",
-        affected.switches_rays_token_off,
+        upgrade_conditions.switches_rays_token_off,
     ),
     Change(
         "state-folder",
@@ -253,7 +253,7 @@ CHANGES = (
         "a state folder that cannot be used was an error in the log",
         "no start",
         "`storage: {on_unavailable: allow}`, written out",
-        affected.leaves_unusable_state_to_us,
+        upgrade_conditions.leaves_unusable_state_to_us,
     ),
     Change(
         "serve-process",
@@ -264,7 +264,7 @@ CHANGES = (
         "in the folder of the run; nothing but the gateway's port is open beyond this machine without "
         "need",
         "`RAY_TMPDIR`; scrape `/metrics`",
-        affected.every,
+        upgrade_conditions.every,
     ),
     Change(
         "error-codes",
@@ -273,7 +273,7 @@ CHANGES = (
         "gateway's own a 502",
         "`content_policy_violation` with `details.reason`, `upstream_out_of_credit`, 500 `internal_error`",
         "none",
-        affected.every,
+        upgrade_conditions.every,
     ),
     Change(
         "incomplete-streams",
@@ -281,7 +281,7 @@ CHANGES = (
         "a stream without `finish_reason`, or with a frame that cannot be read, could end in `[DONE]`",
         "an error event and no `[DONE]`",
         "none",
-        affected.every,
+        upgrade_conditions.every,
     ),
     Change(
         "refused-addresses",
@@ -289,7 +289,7 @@ CHANGES = (
         "a name in `base_url` could lead anywhere; an endpoint set at run time was checked when it was set",
         "both are checked when a connection opens: no name leads to link-local addresses",
         "write the address itself into `base_url`",
-        affected.names_an_upstream,
+        upgrade_conditions.names_an_upstream,
     ),
     Change(
         "tier-of-ones-own",
@@ -297,7 +297,7 @@ CHANGES = (
         "`qwen` without a provider of type `vllm` was answered by any small chat model",
         "404; with such a provider it goes there first",
         "name a model or a task",
-        affected.has_no_vllm,
+        upgrade_conditions.has_no_vllm,
     ),
     Change(
         "bodies-in-flight",
@@ -305,7 +305,7 @@ CHANGES = (
         "any number of request bodies at once, and each could take for ever",
         "256 MB of bodies per router, 128 MB per key, 120 s for each body and 10 kB/s after the first 10 s",
         "`router: {max_bodies_in_flight_mb: …, max_bodies_per_key_mb: …, body_timeout_s: …}`",
-        affected.every,
+        upgrade_conditions.every,
     ),
     Change(
         "unbounded-answers",
@@ -314,7 +314,7 @@ CHANGES = (
         "under a budget or `tokens_per_minute` the 4,096 are sent as its bound, so that longer "
         "answers end with `length`",
         "send `max_tokens` with the request",
-        affected.limits_tokens_or_money,
+        upgrade_conditions.limits_tokens_or_money,
     ),
     Change(
         "reserved-input",
@@ -322,7 +322,7 @@ CHANGES = (
         "a prompt was reserved at a quarter of its characters",
         "it is reserved at its bytes, at most the context window: small budgets refuse long prompts earlier",
         "raise the budget, or write `context_window` for the model",
-        affected.limits_tokens_or_money,
+        upgrade_conditions.limits_tokens_or_money,
     ),
     Change(
         "vendor-run-tools",
@@ -330,7 +330,7 @@ CHANGES = (
         "searches and other tools that a vendor runs were free",
         "they are priced by the use; under a budget they are refused without a price or a bound",
         "`cost_per_search` of the model; `max_uses` in the tool",
-        affected.limits_tokens_or_money,
+        upgrade_conditions.limits_tokens_or_money,
     ),
     Change(
         "early-leavers",
@@ -338,7 +338,7 @@ CHANGES = (
         "a caller who left before the first token paid for the input",
         "it also pays for what the target can have written in that time",
         "none",
-        affected.every,
+        upgrade_conditions.every,
     ),
     Change(
         "amounts",
@@ -346,7 +346,7 @@ CHANGES = (
         'budgets, prices and rates of any size; `true` and `"10"` in the Admin API',
         "at most $1e9, $1,000 per 1,000 tokens and 1e12 a minute; numbers only",
         "none",
-        affected.limits_tokens_or_money,
+        upgrade_conditions.limits_tokens_or_money,
     ),
     Change(
         "dropped-params",
@@ -354,7 +354,7 @@ CHANGES = (
         "a parameter that a vendor refuses or ignores was sent, or dropped in silence",
         "it is left out and told in `x-sekha-dropped-params`, by the table in docs/vendors.md",
         "`parameters: {take: [...]}` of the provider or model",
-        affected.every,
+        upgrade_conditions.every,
     ),
     Change(
         "library-addresses",
@@ -363,7 +363,7 @@ CHANGES = (
         "without `base_url`",
         "they are not read; a type that only LiteLLM knows does not start while one is set",
         "`base_url: ${ANTHROPIC_BASE_URL}`",
-        affected.spoke_by_litellm,
+        upgrade_conditions.spoke_by_litellm,
     ),
     Change(
         "keys-for-addresses",
@@ -371,7 +371,7 @@ CHANGES = (
         "LiteLLM showed the vendor's key from the environment to a `base_url` without `api_key`",
         "no key is sent there",
         "`api_key: ${ANTHROPIC_API_KEY}`",
-        affected.spoke_by_litellm,
+        upgrade_conditions.spoke_by_litellm,
     ),
     Change(
         "anthropic-native",
@@ -380,7 +380,7 @@ CHANGES = (
         "the gateway calls Anthropic's Messages API itself: the upstream sees what the caller of "
         "`/v1/messages` sent, and a chat as docs/formats.md maps it",
         "`type: litellm` with model ids such as `anthropic/claude-opus-4-6`",
-        affected.asks_anthropic,
+        upgrade_conditions.asks_anthropic,
     ),
     Change(
         "metrics-readers",
@@ -388,7 +388,7 @@ CHANGES = (
         "every key could read `/metrics`",
         "it takes a key of role `read` without a tenant, or an admin's",
         "`auth: {public_metrics: true}`",
-        affected.has_keys,
+        upgrade_conditions.has_keys,
     ),
     Change(
         "tenant-readers",
@@ -396,7 +396,7 @@ CHANGES = (
         "a key of role `read` with a tenant read what everybody spent",
         "it reads its tenant's costs and limits",
         "leave out its `tenant`",
-        affected.has_tenants_readers,
+        upgrade_conditions.has_tenants_readers,
     ),
     Change(
         "explain-model",
@@ -404,6 +404,6 @@ CHANGES = (
         "`sekha explain --model` was a preference",
         "it names the model; `--prefer` is the preference",
         "`--prefer`",
-        affected.every,
+        upgrade_conditions.every,
     ),
 )

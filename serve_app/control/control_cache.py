@@ -24,7 +24,7 @@ from serve_app.control.tally import IN_FLIGHT, Key, Tally
 from serve_app.errors import GatewayUnavailable
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.journal import Begun, Journal, MemoryJournal
-from serve_app.ledger.mark import Mark
+from serve_app.ledger.journal_position import JournalPosition
 from serve_app.ledger.outbox import AT_ONCE, Outbox
 from serve_app.ledger.store import Change, Record
 from serve_app.limits.caller_limits import CallerLimits
@@ -386,7 +386,7 @@ class ControlCache:
             return  # a newer one arrived first
         self._snapshot = snapshot
         anew = snapshot.generation != known.generation
-        self._outbox.heard(snapshot.marks.get(self._id, Mark()), anew)
+        self._outbox.heard(snapshot.marks.get(self._id, JournalPosition()), anew)
         recalled = [name for name, by in snapshot.recalls.items() if by != self._id]
         if self._lease_client.give_back(recalled):
             self._urgent.set()

@@ -17,7 +17,7 @@ from serve_app.control.protocol import Observation, Receipt, Report, Snapshot, T
 from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.control.tally import Gauges, Key, Tally
 from serve_app.ledger.entry import Entry
-from serve_app.ledger.mark import Mark
+from serve_app.ledger.journal_position import JournalPosition
 from serve_app.ledger.store import Spend
 from serve_app.limits.allocator import EXPIRES_S, BudgetAlert, LeaseAllocator
 from serve_app.limits.limit import owner_in
@@ -82,7 +82,7 @@ class ControlPlane:
         self._on_alert = on_alert
         self._allocator = LeaseAllocator(self._alert)
         self._runtime_config: RuntimeConfig | None = None
-        self._marks: dict[str, Mark] = {}
+        self._marks: dict[str, JournalPosition] = {}
         self._counted: dict[str, int] = {}
         self._marked_at: dict[str, float] = {}
         self._restored: Mapping[str, int] = {}
@@ -178,10 +178,10 @@ class ControlPlane:
         self._capacities, self._announced_at = capacities, now
         self.version += 1
 
-    def take(self, entries: Sequence[Entry], now: float) -> Mark:
+    def take(self, entries: Sequence[Entry], now: float) -> JournalPosition:
         """Accept entries of one journal in order, each once; return the journal's progress."""
         if not entries:
-            return Mark()
+            return JournalPosition()
         journal = entries[0].journal
         mark = self._mark(journal, now)
         counted, taken = self._counted[journal], mark.taken
@@ -197,7 +197,7 @@ class ControlPlane:
                     taken = entry.number
         finally:  # if one fails, those before it are not counted again
             self._counted[journal] = counted
-            self._marks[journal] = Mark(taken, mark.written)
+            self._marks[journal] = JournalPosition(taken, mark.written)
         return self._marks[journal]
 
     def unwritten(self, most: int) -> list[Entry]:
@@ -213,7 +213,7 @@ class ControlPlane:
                 last[entry.journal] = entry.number
         for journal, number in last.items():
             if mark := self._marks.get(journal):  # else it was silent for a month, and is forgotten
-                self._marks[journal] = Mark(mark.taken, max(mark.written, number))
+                self._marks[journal] = JournalPosition(mark.taken, max(mark.written, number))
 
     def restore(
         self, spends: Iterable[Spend], written: Mapping[str, int], now: float, is_alone: bool = False
@@ -236,7 +236,7 @@ class ControlPlane:
         self._unwritten.clear()
         for journal in self._marks:
             number = written.get(journal, 0)
-            self._marks[journal] = Mark(number, number)
+            self._marks[journal] = JournalPosition(number, number)
             self._counted[journal] = number
         # Entries of routers that are known here were counted before, and are sent again.
         others = bool(written or self._marks) and not is_alone
@@ -264,12 +264,12 @@ class ControlPlane:
         self._allocator.set_limits(runtime_config.limits, now)
         self.version += 1
 
-    def _mark(self, journal: str, now: float) -> Mark:
+    def _mark(self, journal: str, now: float) -> JournalPosition:
         self._marked_at[journal] = now
         mark = self._marks.get(journal)
         if mark is None:
             number = self._restored.get(journal, 0)
-            mark = self._marks[journal] = Mark(number, number)
+            mark = self._marks[journal] = JournalPosition(number, number)
             self._counted[journal] = number
         return mark
 

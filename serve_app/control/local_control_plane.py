@@ -19,7 +19,7 @@ from serve_app.control.protocol import ControlUnreachable, Overtaken, Receipt, R
 from serve_app.control.runtime_config import NO_REVISION, RuntimeConfig, runtime_config_of
 from serve_app.errors import AdminLimitReached
 from serve_app.ledger.entry import Entry
-from serve_app.ledger.mark import Mark
+from serve_app.ledger.journal_position import JournalPosition
 from serve_app.ledger.store import Change, Record, Spend, Store, StoreUnavailable
 from serve_app.resilience.breaker import Breaker
 
@@ -115,7 +115,7 @@ class LocalControlPlane:
         self._plane.heartbeat(presence, self._clock.now())
         self._wake()
 
-    async def submit_recovered(self, entries: Sequence[Entry]) -> Mark:
+    async def submit_recovered(self, entries: Sequence[Entry]) -> JournalPosition:
         mark = self._plane.take(entries, self._clock.now())
         self._forget_unless_stored()
         return mark
@@ -336,7 +336,7 @@ class LocalControlPlane:
                 log.warning("old rows of the store were not deleted, will try again: %s", error)
 
     def _forget_unless_stored(self) -> None:
-        """Mark entries as written if there is no store, so that no router keeps them."""
+        """JournalPosition entries as written if there is no store, so that no router keeps them."""
         if self._store is None:
             self._plane.written(self._plane.unwritten(BATCH))
 

@@ -10,7 +10,7 @@ from serve_app.control.capacity import Capacity, Presence
 from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.control.tally import Gauges, Tally
 from serve_app.ledger.entry import Entry
-from serve_app.ledger.mark import Mark
+from serve_app.ledger.journal_position import JournalPosition
 from serve_app.ledger.store import Change, Record, Spend
 from serve_app.limits.allocator import LimitStatus
 from serve_app.limits.messages import Grant, Lease, Want
@@ -94,7 +94,7 @@ class Snapshot:
     cooling: Mapping[str, float] = field(default_factory=dict)
     revision: int = -1
     recalls: Mapping[str, str] = field(default_factory=dict)
-    marks: Mapping[str, Mark] = field(default_factory=dict)
+    marks: Mapping[str, JournalPosition] = field(default_factory=dict)
     is_stored: bool = True
     capacities: Mapping[str, Capacity] = field(default_factory=dict)
     used: Mapping[str, tuple[float, int]] = field(default_factory=dict)
@@ -137,7 +137,7 @@ class Control(Protocol):
     async def report(self, report: Report) -> Receipt:
         """Send observations; the receipt's snapshot contains them."""
 
-    async def submit_recovered(self, entries: Sequence[Entry]) -> Mark:
+    async def submit_recovered(self, entries: Sequence[Entry]) -> JournalPosition:
         """Submit entries of a journal whose router is gone; return the journal's progress."""
 
     async def heartbeat(self, presence: Presence) -> None:

@@ -1,7 +1,7 @@
 """A caller that speaks Responses, served by an upstream that speaks Anthropic Messages."""
 
+from serve_app.formats.chained_translation import Composed
 from serve_app.formats.chat_to_messages.translation import ChatToMessages
-from serve_app.formats.composed import Composed
 from serve_app.formats.responses_to_chat.translation import ResponsesToChat
 
 # What a Responses request calls the parameters of a chat.

@@ -10,7 +10,14 @@ from serve_app.clock import Clock
 from serve_app.config.model import ModelTask
 from serve_app.control.control_cache import ControlCache
 from serve_app.errors import PriceUnknown
-from serve_app.gateway.budget_filter import Output, longest_of, most_usage, output_of, unpriced_use, worst_at
+from serve_app.gateway.affordable_targets import (
+    Output,
+    longest_of,
+    most_usage,
+    output_of,
+    unpriced_use,
+    worst_at,
+)
 from serve_app.gateway.request import GatewayRequest
 from serve_app.ledger.entry import Entry, EntryOutcome
 from serve_app.ledger.journal import Begun

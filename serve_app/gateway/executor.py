@@ -26,9 +26,9 @@ from serve_app.errors import (
 )
 from serve_app.gateway.attempt import Attempt, AttemptTimeouts
 from serve_app.gateway.final_error import final_error
+from serve_app.gateway.next_targets import advised
 from serve_app.gateway.recorder import Recorder
 from serve_app.gateway.request_context import RequestContext
-from serve_app.gateway.successors import advised
 from serve_app.limits.client import Reservation
 from serve_app.providers.base import Call, Provider, Wakeable
 from serve_app.providers.translating import speaking

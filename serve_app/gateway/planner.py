@@ -7,7 +7,7 @@ from serve_app.config.routing import StrategyName
 from serve_app.config.settings import Settings
 from serve_app.control.control_cache import ControlCache
 from serve_app.errors import GatewayError
-from serve_app.gateway.budget_filter import BudgetFilter
+from serve_app.gateway.affordable_targets import BudgetFilter
 from serve_app.gateway.model_access import ModelAccess
 from serve_app.routing.eligibility import Obstacle
 from serve_app.routing.plan import Plan, make_plan

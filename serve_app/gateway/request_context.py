@@ -6,9 +6,9 @@ from serve_app.clock import Clock
 from serve_app.errors import LimitReached, UpstreamError
 from serve_app.gateway.attempt import Attempt
 from serve_app.gateway.charging import RequestCharges
+from serve_app.gateway.next_targets import successors
 from serve_app.gateway.rate_permit import RequestPermit
 from serve_app.gateway.request import GatewayRequest
-from serve_app.gateway.successors import successors
 from serve_app.resilience.deadline import Deadline
 from serve_app.resilience.retry import NextStep
 from serve_app.routing.candidate import Candidate

@@ -5,8 +5,8 @@ import logging
 from serve_app.clock import Clock
 from serve_app.control.control_cache import ControlCache
 from serve_app.control.tally import IN_FLIGHT
+from serve_app.gateway.affordable_targets import always_searches, window_of
 from serve_app.gateway.attempt import Attempt
-from serve_app.gateway.budget_filter import always_searches, window_of
 from serve_app.gateway.request_context import RequestContext
 from serve_app.pricing.plausible_usage import is_impossible
 from serve_app.pricing.usage import Usage

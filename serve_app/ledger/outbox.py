@@ -6,7 +6,7 @@ from itertools import islice
 
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.journal import Begun, Journal, JournalFull
-from serve_app.ledger.mark import Mark
+from serve_app.ledger.journal_position import JournalPosition
 
 AT_ONCE = 1000  # entries in one report
 REMEMBERED = 5000  # entries kept in memory too; older ones are read from the journal
@@ -25,7 +25,7 @@ class Outbox:
         self._journal = journal
         self._recent: deque[Entry] = deque(maxlen=REMEMBERED)
         self._waiting: deque[tuple[Entry, int]] = deque()
-        self._mark = Mark()
+        self._mark = JournalPosition()
 
     @property
     def name(self) -> str:
@@ -78,11 +78,11 @@ class Outbox:
             log.error("the journal cannot be read: %s", error)
             return ()
 
-    def heard(self, mark: Mark, anew: bool) -> None:
+    def heard(self, mark: JournalPosition, anew: bool) -> None:
         """Record the progress that the control plane reports; `anew`: it was restarted, and may be behind."""
         if not anew:
             taken, written = max(mark.taken, self._mark.taken), max(mark.written, self._mark.written)
-            mark = Mark(taken, written)
+            mark = JournalPosition(taken, written)
         if mark.written > self._mark.written:
             try:
                 self._journal.written(mark.written)

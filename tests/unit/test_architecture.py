@@ -92,8 +92,8 @@ RINGS = {
         "pydantic orjson",
     ),
     "cli": (
-        "errors caller clock config pricing routing limits ledger control gateway.budget_filter providers "
-        "app deployments storage",
+        "errors caller clock config pricing routing limits ledger control gateway.affordable_targets "
+        "providers app deployments storage",
         "ray typer rich aiohttp orjson",
     ),
 }

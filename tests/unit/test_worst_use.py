@@ -9,7 +9,7 @@ import pytest
 from serve_app.caller import ANYONE
 from serve_app.config.model import ModelTask
 from serve_app.errors import BudgetExceeded, LimitReached, PriceUnknown
-from serve_app.gateway.budget_filter import (
+from serve_app.gateway.affordable_targets import (
     BudgetFilter,
     Output,
     longest_of,

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from serve_app.formats.chained_translation import Composed
 from serve_app.formats.chat_to_messages.translation import ChatToMessages
 from serve_app.formats.checked_members import not_carried
-from serve_app.formats.composed import Composed
 from serve_app.formats.exact_json import dumps, loads
 from serve_app.formats.json_body import HINTS
 from serve_app.formats.json_objects import as_json

@@ -8,7 +8,7 @@ from serve_app.formats.anthropic_messages.events import events_in, message_in, u
 from serve_app.formats.anthropic_messages.stream_conversion import answer_of, events_of
 from serve_app.formats.json_objects import as_json, errors_in_list, found_in
 from serve_app.providers.anthropic.frames import STOP_REASONS, MessageFrames
-from serve_app.providers.anthropic.request import fitted_messages, messages_dialects
+from serve_app.providers.anthropic.outgoing_request import fitted_messages, messages_dialects
 from serve_app.providers.base import Call
 from serve_app.providers.bodies import Fitted
 from serve_app.providers.catalogue.dialect import Dialect

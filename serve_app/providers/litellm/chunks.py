@@ -2,7 +2,7 @@
 LiteLLM's answers and chunks in OpenAI's form, with the vendor's real finish reasons.
 
 LiteLLM reports `stop` if its vendor sent no reason, an unknown one, or a failure. The vendor's own reason was
-recorded from the wire (`overheard.py`).
+recorded from the wire (`captured_response.py`).
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Any
 from serve_app.errors import UpstreamError
 from serve_app.formats.openai_chat.chunks import frame_of
 from serve_app.providers.finish_reasons import retold, tell_unknown_finish
-from serve_app.providers.litellm.overheard import Overheard
+from serve_app.providers.litellm.captured_response import CapturedResponse
 from serve_app.providers.openai_compatible.failures import (
     broken,
     failure_of_ending,
@@ -57,7 +57,7 @@ def ended_in(chunk: dict[str, Any]) -> set[int]:
 
 
 def failure_heard(
-    heard: Overheard | None, provider_id: str, secret: str | None, status: int | None
+    heard: CapturedResponse | None, provider_id: str, secret: str | None, status: int | None
 ) -> UpstreamError | None:
     """Return the vendor's error, or the failure of an answer with unreadable parts; None: neither."""
     if heard is None:
@@ -71,7 +71,7 @@ def failure_heard(
 
 
 def nothing_heard(
-    heard: Overheard | None, what: str, provider_id: str, secret: str | None, status: int | None
+    heard: CapturedResponse | None, what: str, provider_id: str, secret: str | None, status: int | None
 ) -> UpstreamError:
     """Return the failure of a missing or incomplete answer; `what` describes it if the vendor did not."""
     if (failure := failure_heard(heard, provider_id, secret, status)) is not None:
@@ -82,7 +82,7 @@ def nothing_heard(
 
 def shortfall(
     ended: Sequence[dict[str, Any]],
-    heard: Overheard | None,
+    heard: CapturedResponse | None,
     provider_id: str,
     secret: str | None,
     status: int | None,

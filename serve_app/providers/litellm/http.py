@@ -20,7 +20,7 @@ from litellm.litellm_core_utils.prompt_templates import image_handling
 from litellm.llms.custom_httpx import aiohttp_transport, http_handler
 
 from serve_app.providers.address_policy import DEFAULT_ADDRESS_POLICY, AddressInfo, AddressPolicy
-from serve_app.providers.litellm.overheard import Overheard
+from serve_app.providers.litellm.captured_response import CapturedResponse
 from serve_app.providers.timeouts import OutOfTime, Timeout, within
 
 
@@ -56,7 +56,7 @@ class Exchange:
     headers: Mapping[str, str] = field(default_factory=dict)
     failure: Exception | None = None
     was_sent: bool = False
-    heard: Overheard | None = None
+    heard: CapturedResponse | None = None
     request_id: str = ""
     asks_stream: bool = False
     replayed: bytes | None = None
@@ -106,7 +106,7 @@ class OneRequest(aiohttp_transport.LiteLLMAiohttpTransport):  # type: ignore[mis
             response.status_code = 200  # LiteLLM accepts no other
         exchange.status, exchange.headers = response.status_code, dict(response.headers)
         if _is_readable(response):
-            exchange.heard = Overheard(not is_success, exchange.asks_stream, _is_lines(response))
+            exchange.heard = CapturedResponse(not is_success, exchange.asks_stream, _is_lines(response))
         response.headers["x-should-retry"] = "false"  # OpenAI's SDK follows this header of the upstream
         response.headers.pop("location", None)  # a redirect would be followed, with our key
         response.stream = _Body(response, exchange, request)
@@ -116,7 +116,7 @@ class OneRequest(aiohttp_transport.LiteLLMAiohttpTransport):  # type: ignore[mis
 def _replayed(exchange: Exchange, body: bytes, request: httpx.Request) -> httpx.Response:
     kind = "text/event-stream" if exchange.asks_stream else "application/json"
     response = httpx.Response(200, headers={"content-type": kind}, stream=httpx.ByteStream(body))
-    exchange.heard = Overheard(is_refusal=False, asks_stream=exchange.asks_stream)
+    exchange.heard = CapturedResponse(is_refusal=False, asks_stream=exchange.asks_stream)
     response.stream = _Body(response, exchange, request)
     return response
 

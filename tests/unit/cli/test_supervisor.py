@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from serve_app.cli.processes import Process, end, listener_on, members, process_of, running
+from serve_app.cli.required_processes import Vital, is_refused
 from serve_app.cli.run_folder import KEPT_FOR_S, Run, new_run, remove_old_runs, run_at
 from serve_app.cli.supervisor import (
     DRAIN_FOR_S,
@@ -22,7 +23,6 @@ from serve_app.cli.supervisor import (
     Supervision,
     stops_to_hear,
 )
-from serve_app.cli.vital import Vital, is_refused
 from tests.support.api import eventually
 
 NOTHING_LISTENS_AFTER_S = 15

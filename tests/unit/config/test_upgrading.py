@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from serve_app.config.affected import REPRICED
 from serve_app.config.load import load
+from serve_app.config.upgrade_conditions import REPRICED
 from serve_app.config.upgrading import CHANGES, as_markdown, touching
 from serve_app.pricing.price_list import TABLE, bundled_catalogue
 from tests.support.settings import HYBRID, LOCAL

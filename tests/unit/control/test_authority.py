@@ -7,7 +7,7 @@ from serve_app.config.settings import Settings
 from serve_app.control.control_plane import BreakerChanged, ControlPlane
 from serve_app.control.protocol import Observation, Report, Snapshot
 from serve_app.control.runtime_config import runtime_config_of
-from serve_app.ledger.mark import Mark
+from serve_app.ledger.journal_position import JournalPosition
 from serve_app.limits.messages import Lease, Want
 from serve_app.pricing.target_prices import prices_of
 from serve_app.resilience.breaker import Breaker, BreakerState
@@ -190,16 +190,16 @@ def test_a_router_is_believed_where_the_store_cannot_say_what_was_used(answers: 
 def test_entries_wait_until_they_are_written_in_their_order() -> None:
     authority = plane()
     mine = [entry(number, journal="a", at=NOW) for number in (1, 2, 3)]
-    assert authority.take([], NOW) == Mark()
-    assert authority.take(mine, NOW) == Mark(3, 0)
+    assert authority.take([], NOW) == JournalPosition()
+    assert authority.take(mine, NOW) == JournalPosition(3, 0)
 
     assert authority.unwritten(2) == mine[:2]
     authority.written(mine[:2])
     authority.written(mine[:2])  # whoever says it twice
 
     assert authority.unwritten(5) == mine[2:]
-    assert authority.snapshot(NOW).marks == {"a": Mark(3, 2)}
-    assert authority.take(mine, NOW) == Mark(3, 2)
+    assert authority.snapshot(NOW).marks == {"a": JournalPosition(3, 2)}
+    assert authority.take(mine, NOW) == JournalPosition(3, 2)
 
 
 def test_a_report_that_leaves_a_gap_is_not_taken_in_and_one_that_overlaps_is() -> None:
@@ -207,9 +207,15 @@ def test_a_report_that_leaves_a_gap_is_not_taken_in_and_one_that_overlaps_is() -
     authority.set_runtime_config(BOOK, NOW)
     told = tuple(entry(number, journal="a", at=NOW) for number in (1, 2, 3))
 
-    assert authority.report(Report("a", 1, entries=told[1:], after=1), NOW).snapshot.marks["a"] == Mark(0, 0)
-    assert authority.report(Report("a", 2, entries=told[:2]), NOW).snapshot.marks["a"] == Mark(2, 0)
-    assert authority.report(Report("a", 3, entries=told[1:], after=1), NOW).snapshot.marks["a"] == Mark(3, 0)
+    assert authority.report(Report("a", 1, entries=told[1:], after=1), NOW).snapshot.marks[
+        "a"
+    ] == JournalPosition(0, 0)
+    assert authority.report(Report("a", 2, entries=told[:2]), NOW).snapshot.marks["a"] == JournalPosition(
+        2, 0
+    )
+    assert authority.report(Report("a", 3, entries=told[1:], after=1), NOW).snapshot.marks[
+        "a"
+    ] == JournalPosition(3, 0)
     assert used(authority) == 3_000
 
 
@@ -279,10 +285,10 @@ def test_what_the_store_has_of_a_journal_is_where_it_goes_on() -> None:
     snapshot = authority.snapshot(NOW)
     assert snapshot.generation != generation
     assert snapshot.version > version
-    assert snapshot.marks["a"] == Mark(2, 2)
+    assert snapshot.marks["a"] == JournalPosition(2, 2)
     assert authority.unwritten(5) == []
-    assert authority.take(told, NOW) == Mark(3, 2)
-    assert authority.take([entry(6, journal="b", at=NOW)], NOW) == Mark(6, 5)
+    assert authority.take(told, NOW) == JournalPosition(3, 2)
+    assert authority.take([entry(6, journal="b", at=NOW)], NOW) == JournalPosition(6, 5)
     assert used(authority) == 2_000
 
 
@@ -315,4 +321,4 @@ def test_what_was_written_of_a_journal_that_is_forgotten_brings_it_not_back() ->
     authority.written(told)
 
     assert authority.unwritten(5) == []
-    assert authority.take(told, NOW + MONTH_S + 1) == Mark(1, 0)
+    assert authority.take(told, NOW + MONTH_S + 1) == JournalPosition(1, 0)

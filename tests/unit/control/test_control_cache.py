@@ -21,7 +21,7 @@ from serve_app.control.runtime_config import RuntimeConfig
 from serve_app.control.tally import IN_FLIGHT
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.journal import MemoryJournal
-from serve_app.ledger.mark import Mark
+from serve_app.ledger.journal_position import JournalPosition
 from serve_app.ledger.outbox import AT_ONCE
 from serve_app.ledger.store import Change, Record
 from serve_app.limits.limit import Limit, Unit, Window
@@ -60,7 +60,7 @@ class Line:
         self._check()
         return await self.control.register(router_id, settings, known)
 
-    async def submit_recovered(self, entries: Sequence[Entry]) -> Mark:
+    async def submit_recovered(self, entries: Sequence[Entry]) -> JournalPosition:
         self._check()
         return await self.control.submit_recovered(entries)
 
@@ -601,7 +601,7 @@ async def test_a_journal_that_cannot_be_trimmed_does_not_end_the_reporting() -> 
     await router.flush()
     await router.flush()
 
-    assert plane.snapshot(clock.now()).marks["a"] == Mark(1, 1)
+    assert plane.snapshot(clock.now()).marks["a"] == JournalPosition(1, 1)
 
 
 # Models that we host ourselves

@@ -20,7 +20,7 @@ from serve_app.errors import (
 )
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.openai_chat.request import read_chat
-from serve_app.gateway.budget_filter import most_usage
+from serve_app.gateway.affordable_targets import most_usage
 from serve_app.gateway.response import ResponseStream
 from serve_app.ledger.entry import Entry, EntryOutcome
 from serve_app.pricing.target_prices import prices_of

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from serve_app.ledger.entry import Entry
-from serve_app.ledger.mark import Mark
+from serve_app.ledger.journal_position import JournalPosition
 from serve_app.ledger.outbox import Outbox
 from serve_app.storage.journal_file import Journal
 from tests.support.entries import entry
@@ -30,7 +30,7 @@ def test_the_last_five_thousand_entries_are_in_memory_and_those_before_are_read_
         outbox.append(entry(number), 0)
 
     for taken, first in ((0, 1), (1, 2), (2, 3), (5001, 5002)):
-        outbox.heard(Mark(taken, 0), anew=False)
+        outbox.heard(JournalPosition(taken, 0), anew=False)
         assert outbox.unsent()[0].number == first
 
     assert journal.read_after == [0, 1]
@@ -47,7 +47,7 @@ def test_entries_are_sent_from_the_first_on_though_there_are_more_than_are_remem
     while batch := outbox.unsent():
         assert len(batch) <= 1000
         sent += [one.number for one in batch]
-        outbox.heard(Mark(sent[-1], 0), anew=False)
+        outbox.heard(JournalPosition(sent[-1], 0), anew=False)
 
     assert sent == list(range(1, count + 1))
     outbox.close()

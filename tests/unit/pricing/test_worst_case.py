@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.config.model import ModelTask
-from serve_app.gateway.budget_filter import most_usage
+from serve_app.gateway.affordable_targets import most_usage
 from serve_app.pricing.price import Price
 from serve_app.pricing.price_list import TABLE, bundled_catalogue
 from serve_app.pricing.usage import Tier, Usage

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from serve_app.clock import SystemClock
-from serve_app.config.affected import spoke_by_litellm
 from serve_app.config.load import Loaded, load_settings
 from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
+from serve_app.config.upgrade_conditions import spoke_by_litellm
 from serve_app.errors import ConfigError
 from serve_app.pricing.money import nano_dollars
 from serve_app.pricing.target_prices import prices_of

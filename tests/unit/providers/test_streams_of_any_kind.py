@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from serve_app.formats.openai_chat.chunks import says_something
 from serve_app.formats.sse import frames_in
 from serve_app.providers.frames import ChatFrames
-from serve_app.providers.litellm.overheard import Overheard
+from serve_app.providers.litellm.captured_response import CapturedResponse
 
 MANY = int(os.environ.get("SEKHA_FUZZ_EXAMPLES", "200"))
 
@@ -164,7 +164,7 @@ def test_a_translator_reads_every_text_wherever_it_is_cut_and_however_it_splits_
         b"event: x\ndata: " + json.dumps({"t": text}, ensure_ascii=False).encode("utf-8", "replace")
         for text in texts
     ]
-    heard = Overheard(is_refusal=False, asks_stream=True)
+    heard = CapturedResponse(is_refusal=False, asks_stream=True)
 
     pieces = [heard.feed(piece) for piece in sent(data.draw, frames)]
     shown = (b"".join(pieces) + heard.end()).decode()
@@ -183,7 +183,7 @@ def test_both_readers_join_the_lines_of_a_frame_alike(text: str, data: Any) -> N
     chunk = {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
     raw = json.dumps(chunk, indent=data.draw(st.sampled_from([None, 0, 2]))).replace("\\n", "\n")
     frame = b"\n".join(b"data: " + line.encode() for line in raw.split("\n"))
-    reader, heard = ChatFrames("p", wants_usage=True), Overheard(is_refusal=False, asks_stream=True)
+    reader, heard = ChatFrames("p", wants_usage=True), CapturedResponse(is_refusal=False, asks_stream=True)
 
     shown = reader.feed(frame + b"\n\n")
     read = heard.feed(frame + b"\n\n")
@@ -209,7 +209,7 @@ def test_an_answer_in_one_piece_is_the_whole_or_another_form(
         + json.dumps(PARTS, indent=indent).encode()
         + data.draw(st.sampled_from([b"", b"\n", b"\n\n "]))
     )
-    heard = Overheard(is_refusal=False, asks_stream=asks_stream)
+    heard = CapturedResponse(is_refusal=False, asks_stream=asks_stream)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=6)))
 
     shown = b"".join(heard.feed(body[a:b]) for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True))
@@ -224,7 +224,7 @@ def test_an_answer_in_one_piece_is_the_whole_or_another_form(
 
 @pytest.mark.parametrize("is_lines", [False, True], ids=["not told", "told"])
 def test_an_object_in_each_line_is_passed_on_line_by_line(is_lines: bool) -> None:
-    heard = Overheard(is_refusal=False, asks_stream=True, is_lines=is_lines)
+    heard = CapturedResponse(is_refusal=False, asks_stream=True, is_lines=is_lines)
 
     shown = [heard.feed(piece) for piece in (b'{"t":1}\n', b'{"t":2}\n{"t"', b':"\xe2\x80\xa8"}\n{"t":4}')]
     shown.append(heard.end())
@@ -242,7 +242,7 @@ def test_why_an_answer_ended_is_heard_wherever_it_is_cut(reason: str, noise: lis
         delta = json.dumps({"type": "content_block_delta", "delta": {"text": f'stop_reason "error" {text}'}})
         frames.append(b"data: " + delta.encode())
     ended = {"type": "message_delta", "delta": {"stop_reason": reason}}
-    heard = Overheard(is_refusal=False, asks_stream=True)
+    heard = CapturedResponse(is_refusal=False, asks_stream=True)
 
     for piece in sent(data.draw, [*frames, b"data: " + json.dumps(ended).encode()]):
         heard.feed(piece)

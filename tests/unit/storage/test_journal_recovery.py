@@ -11,7 +11,7 @@ from serve_app.control.control_plane import ControlPlane
 from serve_app.control.local_control_plane import LocalControlPlane
 from serve_app.control.protocol import ControlUnreachable
 from serve_app.ledger.entry import Entry
-from serve_app.ledger.mark import Mark
+from serve_app.ledger.journal_position import JournalPosition
 from serve_app.pricing.target_prices import prices_of
 from serve_app.storage.journal_file import Journal
 from serve_app.storage.journal_reader import orphans
@@ -30,7 +30,7 @@ class Authority(LocalControlPlane):
         self.taken: set[tuple[str, int]] = set()
         self.is_away = False
 
-    async def submit_recovered(self, entries: Sequence[Entry]) -> Mark:
+    async def submit_recovered(self, entries: Sequence[Entry]) -> JournalPosition:
         if self.is_away:
             raise ControlUnreachable("away")
         self.taken |= {(one.journal, one.number) for one in entries}

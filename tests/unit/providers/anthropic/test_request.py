@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from serve_app.providers.anthropic.request import fitted_messages, messages_dialects
+from serve_app.providers.anthropic.outgoing_request import fitted_messages, messages_dialects
 from serve_app.providers.base import Call
 from serve_app.providers.bodies import Fitted
 from serve_app.providers.catalogue.dialect import Dialect

@@ -27,7 +27,7 @@ _BOM = b"\xef\xbb\xbf"
 _USAGES = ("usage", "usageMetadata")
 
 
-class Overheard:
+class CapturedResponse:
     """
     The record of one answer; `feed` and `end` return the bytes for the translator.
 

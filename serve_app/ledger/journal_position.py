@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Mark(NamedTuple):
+class JournalPosition(NamedTuple):
     """
     The progress of a journal.
 
