@@ -336,7 +336,7 @@ class LocalControlPlane:
                 log.warning("old rows of the store were not deleted, will try again: %s", error)
 
     def _forget_unless_stored(self) -> None:
-        """JournalPosition entries as written if there is no store, so that no router keeps them."""
+        """Mark entries as written if there is no store, so that no router keeps them."""
         if self._store is None:
             self._plane.written(self._plane.unwritten(BATCH))
 

@@ -276,7 +276,7 @@ class LeaseClient:
         return {name: Want(each.least, each.upto) for name, each in asked.items()}
 
     def sent(self, number: int) -> None:
-        """JournalPosition the entries up to this number as reported; from now on they count as used."""
+        """Mark the entries up to this number as reported; from now on they count as used."""
         while self._unsent and self._unsent[0][0] <= number:
             _, cost, owing = self._unsent.popleft()
             for account in owing:
