@@ -21,7 +21,8 @@ class Caller:
 
     `tenant` pays. `name` is for logs and the audit: a key's id, or a JWT's subject, never the key. `models`
     (model ids or `provider/model`) and `tasks` are what it may use; None: everything. `local_only`:
-    its requests never leave providers whose data stays on machines of one's own.
+    its requests never leave providers whose data stays on machines of one's own. `vendor_objects`: its
+    requests may name objects of the operator's accounts at vendors.
     """
 
     tenant: str = NOBODY
@@ -36,6 +37,7 @@ class Caller:
         return self.tenant if self.role is Role.READ and self.tenant != NOBODY else None
 
     local_only: bool = False
+    vendor_objects: bool = False
 
 
 ANYONE = Caller()

@@ -8,6 +8,7 @@ Authentication of callers, by a key or a token in `Authorization: Bearer` or `X-
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from math import inf
 from typing import NamedTuple
 
@@ -90,6 +91,8 @@ class Keyring:
         self._runtime_config = runtime_config
         self._known = known
         self._by_name = {entry.caller.name: entry for entry in known.values()}
+        nobody = runtime_config.tenants.get(NOBODY)
+        self._anyone = replace(ANYONE, vendor_objects=True) if nobody and nobody.vendor_objects else ANYONE
         self._asks = not self._is_open or bool(runtime_config.keys)
         self._has_admins = self._tokens is not None or any(
             entry.caller.role is Role.ADMIN for entry in known.values()
@@ -113,7 +116,7 @@ class Keyring:
             GatewayUnavailable: the key is unknown, and the keys of the store are not loaded yet.
         """
         if not self._asks:
-            return ANYONE
+            return self._anyone
         key = _presented(scope)
         digest = digest_of(key)
         known = self._known.get(digest)

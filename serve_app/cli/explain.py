@@ -71,6 +71,7 @@ def explain(
         only_named=len(model or ()) > 1 or (bool(model) and not (falls_back and task in CHAT_TASKS)),
         falls_back=falls_back,
         image_links=frozenset({"https"}) if links else frozenset(),
+        links=frozenset({"https://…"}) if links else frozenset(),
         local_only=local_only or settings.routing.data_policy is DataPolicy.LOCAL,
         require_vision=vision,
         require_audio=audio,

@@ -78,6 +78,8 @@ def changed(present: Tenant, given: Mapping[str, Any]) -> Tenant:
     for rate in given["rates"]:
         rates = _with_rates(rates, rate)
     others = {name: given[name] for name in ("models", "tasks", "data_policy") if given.get(name)}
+    if given.get("vendor_objects") is not None:
+        others["vendor_objects"] = given["vendor_objects"]
     return {**present, "budgets": [*kept, *given["budgets"]], "rates": rates, **others}
 
 

@@ -1,6 +1,6 @@
 """`sekha tenants`: the tenants, which pay, and their limits."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,9 +19,25 @@ from serve_app.cli.limit_options import (
 )
 from serve_app.cli.rows import Format, FormatOption, show_rows
 
-COLUMNS = ("id", "source", "budgets", "rates", "models", "tasks", "keys")
+COLUMNS = ("id", "source", "budgets", "rates", "models", "tasks", "vendor_objects", "keys")
 
-NEW: dict[str, Any] = {"budgets": [], "rates": [], "models": None, "tasks": None, "data_policy": None}
+NEW: dict[str, Any] = {
+    "budgets": [],
+    "rates": [],
+    "models": None,
+    "tasks": None,
+    "data_policy": None,
+    "vendor_objects": False,
+}
+
+VendorObjectsOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--vendor-objects/--no-vendor-objects",
+        help="Whether requests may name files and other objects of your accounts at vendors.",
+        show_default=False,
+    ),
+]
 
 tenants = typer.Typer(name="tenants", help="Tenants, their limits and their rights.", no_args_is_help=True)
 
@@ -43,12 +59,14 @@ def set_tenant(
     model: ModelsOption = None,
     task: TasksOption = None,
     data_policy: DataPolicyOption = None,
+    vendor_objects: VendorObjectsOption = None,
     clear: ClearOption = None,
     url: UrlOption = DEFAULT_URL,
     admin_key_file: KeyFileOption = None,
 ) -> None:
     """Create a tenant, or change the given settings of one; others stay, --clear removes."""
-    given = {"models": model, "tasks": task, "data_policy": data_policy, **limits_of(budget, rpm, tpm)}
+    rights = {"models": model, "tasks": task, "data_policy": data_policy, "vendor_objects": vendor_objects}
+    given = {**rights, **limits_of(budget, rpm, tpm)}
     admin = Admin(url, admin_key_file)
     present, etag = admin.found("tenants", id)
     known = {name: (present or NEW).get(name, empty) for name, empty in NEW.items()}

@@ -17,6 +17,7 @@ from serve_app.config.policy import RetryPolicy
 from serve_app.config.provider_types import is_plugin_type, unknown_type
 from serve_app.config.scaling import Scaling
 from serve_app.config.secret import Secret
+from serve_app.config.web_hosts import Hosts, first_pattern, is_host
 from serve_app.providers.catalogue.rows import VENDORS, vendor
 from serve_app.providers.catalogue.vendor import Adapter
 from serve_app.providers.catalogue.wire_format import OPENAI, WireFormat
@@ -83,6 +84,8 @@ class ProviderConfig(Scaling):
         local: for type `vllm`: the gateway hosts the model itself, instead of calling a server at `base_url`.
         hourly_rate: US dollars for an hour of its machine; None: its time is not charged.
         local_data: data that is sent here stays on local machines; None: decided by type and address.
+        allowed_media_domains: hosts of links that it may fetch from the operator's network; a vendor
+            outside may fetch any.
         parameters: corrections of the parameters in `providers/catalogue/rows.py`.
         formats: the wire formats that its upstream speaks; None: as in `providers/catalogue/rows.py`.
         options: for a type from an installed package, which reads them itself.
@@ -111,6 +114,7 @@ class ProviderConfig(Scaling):
     script: Script | None = None
     local: LocalModelConfig | None = None
     local_data: bool | None = None
+    allowed_media_domains: Hosts = ()
     parameters: Parameters | None = None
     formats: tuple[WireFormat, ...] | None = Field(default=None, min_length=1)
     options: dict[str, Any] = Field(default_factory=dict)
@@ -194,6 +198,30 @@ class ProviderConfig(Scaling):
             return frozenset(self.formats)
         return vendor(self.type).formats_at(self.base_url)
 
+    @model_validator(mode="after")
+    def _a_hosted_model_compares_whole_names(self) -> "ProviderConfig":
+        if self.local is not None and (pattern := first_pattern(self.allowed_media_domains)):
+            raise ValueError(f"allowed_media_domains: 'local' takes exact hosts only, not '{pattern}'")
+        return self
+
+    @property
+    def media_domains(self) -> tuple[str, ...] | None:
+        """
+        Return the hosts of links that a request to it may have; None: any, because the vendor fetches them.
+
+        Models on machines of one's own fetch a link from inside the operator's network, and so does LiteLLM,
+        which runs in the gateway. A hosted model fetches what its `engine` allows.
+        """
+        row = vendor(self.type)
+        if row.is_simulated:
+            return None  # it fetches nothing
+        if self.local is not None:
+            return self.allowed_media_domains or _both_schemes(self.local.engine.get("allowed_media_domains"))
+        is_outside = row.adapter is not Adapter.LITELLM and not row.is_own and not self.local_data
+        if is_outside and (self.base_url is None or not is_private_address(self.base_url)):
+            return None
+        return self.allowed_media_domains
+
     @property
     def most_in_router(self) -> float:
         """Return the most requests of one router at this provider; infinite if Serve keeps the queue."""
@@ -231,3 +259,10 @@ class ProviderConfig(Scaling):
             return False
         where = address or self.base_url
         return where is None or is_private_address(where)
+
+
+def _both_schemes(engine_hosts: Any) -> tuple[str, ...]:
+    """Return the hosts that vLLM's own setting lists, which says nothing of schemes."""
+    names = engine_hosts if isinstance(engine_hosts, list | tuple) else ()
+    hosts = [name for name in names if isinstance(name, str) and is_host(name)]
+    return (*hosts, *(f"http://{name}" for name in hosts))

@@ -12,6 +12,7 @@ from serve_app.config.mistakes import WholeMistake
 from serve_app.config.model import ModelTask
 from serve_app.config.names import did_you_mean
 from serve_app.config.plugins import STRATEGIES, plugin_mistake
+from serve_app.config.web_hosts import Hosts
 
 
 class StrategyName(StrEnum):
@@ -95,6 +96,7 @@ class RoutingConfig(Config):
         data_policy: `local` keeps every request on providers whose data stays on local machines.
         cheaper_below_percent: with less than this left of one of the caller's budgets, the cheapest target is
             first.
+        allowed_mcp_servers: hosts of the MCP servers that a request may have a vendor call; none: no server.
         require_parameters: skip targets that would drop a parameter of the request.
     """
 
@@ -116,4 +118,5 @@ class RoutingConfig(Config):
     fallback_on_content_filter: bool = False
     data_policy: DataPolicy = DataPolicy.ANY
     cheaper_below_percent: float | None = Field(default=None, gt=0, le=100)
+    allowed_mcp_servers: Hosts = ()
     require_parameters: bool = False

@@ -60,6 +60,7 @@ class TenantConfig(Config):
     Attributes:
         models, tasks: what its keys may use, models as model ids or `provider/model`; None: everything.
         data_policy: applies to every request of its keys; None: adds nothing.
+        vendor_objects: its requests may name objects of the operator's accounts at vendors, such as files.
     """
 
     id: str = Field(pattern=TENANT_ID, max_length=64)
@@ -68,3 +69,4 @@ class TenantConfig(Config):
     models: tuple[str, ...] | None = None
     tasks: tuple[ModelTask, ...] | None = None
     data_policy: DataPolicy | None = None
+    vendor_objects: bool = False

@@ -47,6 +47,10 @@ def takes_no_links(provider: ProviderConfig) -> bool:
     return not vendor(provider.type).image_links
 
 
+def lists_no_media_domain(provider: ProviderConfig) -> bool:
+    return provider.media_domains == () and bool(vendor(provider.type).image_links)
+
+
 def writes_no_breaker(loaded: Loaded, environ: Environ) -> bool:
     return "circuit_breaker" not in loaded.settings.model_fields_set
 

@@ -149,6 +149,25 @@ CHANGES = (
         upgrade_conditions.any_provider(upgrade_conditions.takes_no_links),
     ),
     Change(
+        "links-to-own-machines",
+        "2.1.0",
+        "links to pictures, documents and sound were passed to models on the operator's own machines, and to "
+        "LiteLLM",
+        "these are asked only if `allowed_media_domains` of the provider covers the links; else another "
+        "target, or a 400 `link_not_allowed`",
+        "`allowed_media_domains: [\"*\", \"http://*\"]` of the provider, for every public name",
+        affected.any_provider(affected.lists_no_media_domain),
+    ),
+    Change(
+        "vendor-objects-in-chat",
+        "2.1.0",
+        "chats passed `file_id`, `container`, `vector_store_ids`, and tools with a `server_url`, on to the vendor",
+        "a 400, as in Messages and Responses, unless the tenant has `vendor_objects`; MCP servers need "
+        "`routing.allowed_mcp_servers`",
+        "`vendor_objects: true` of the tenant `default`, and of every other one",
+        affected.every,
+    ),
+    Change(
         "routing-fields",
         "2.1.0",
         "`models`, `provider` and `data_policy` in a body were passed on",

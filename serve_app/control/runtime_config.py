@@ -111,6 +111,7 @@ class RuntimeConfig:
             models=_both(self._full_names(whose.models), self._full_names(models)),
             tasks=_both(_set(whose.tasks), _set(tasks)),
             local_only=strictest((whose.data_policy, data_policy)) is DataPolicy.LOCAL,
+            vendor_objects=whose.vendor_objects,
         )
 
     def caller_of(self, key: KeyConfig) -> Caller:

@@ -7,7 +7,7 @@ Imported only if a provider is configured with `local`: vLLM is an optional extr
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any
 from uuid import uuid4
@@ -27,6 +27,7 @@ from serve_app.config.local_model import Device, LocalModelConfig
 from serve_app.config.provider import ProviderConfig
 from serve_app.config.settings import Settings
 from serve_app.config.storage import StorageConfig
+from serve_app.config.web_hosts import exact_hosts
 from serve_app.control.capacity import Presence
 from serve_app.control.protocol import ControlUnreachable
 from serve_app.deployments.control import read_only_control_client
@@ -238,7 +239,7 @@ def llm_config_of(config: ProviderConfig, local: LocalModelConfig, options: dict
         placement = {"bundles": [{"CPU": 1}] * local.devices, "strategy": local.placement}
     return LLMConfig(
         model_loading_config={"model_id": config.hosted_model, "model_source": local.source},
-        engine_kwargs=engine_arguments(local),
+        engine_kwargs=engine_arguments(local, config.allowed_media_domains),
         accelerator_type=local.accelerator_type,
         accelerator_config={"kind": local.device.value},
         placement_group_config=placement,
@@ -247,14 +248,18 @@ def llm_config_of(config: ProviderConfig, local: LocalModelConfig, options: dict
     )
 
 
-def engine_arguments(local: LocalModelConfig) -> dict[str, Any]:
-    """Return the arguments of vLLM's engine; those of the operator's `engine` take precedence."""
+def engine_arguments(local: LocalModelConfig, media_domains: Sequence[str] = ()) -> dict[str, Any]:
+    """
+    Return the arguments of vLLM's engine; those of the operator's `engine` take precedence.
+
+    Links come from callers, and this process is inside the operator's network: it fetches from
+    `media_domains` alone.
+    """
     arguments: dict[str, Any] = {
         "tensor_parallel_size": local.tensor_parallel,
         "pipeline_parallel_size": local.pipeline_parallel,
         "max_num_seqs": local.max_running,
-        # Image URLs come from callers, and this process is inside the operator's network: fetch none.
-        "allowed_media_domains": [NOWHERE],
+        "allowed_media_domains": exact_hosts(media_domains) or [NOWHERE],
     }
     if local.tokenizer is not None:
         arguments["tokenizer"] = local.tokenizer

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from serve_app.formats.routing_fields import NO_WISHES, Wishes
+from serve_app.formats.vendor_objects import McpServer, VendorObject
 from serve_app.pricing.prompt import Prompt
 
 NO_PARAMETERS: Mapping[str, Any] = {}
@@ -58,6 +59,9 @@ class ChatRequest(NamedTuple):
         context_size: tokens that the context window must have; None: as the input needs.
         written_images: links and data URIs of images in plain text, counted where the gateway chooses.
         image_links: the schemes of the images that are web addresses.
+        links: where the links lead that whoever runs the model fetches, each as an origin.
+        vendor_object: the first thing that it names of the operator's account at the vendor; None: nothing.
+        mcp_servers: the servers that the vendor is to ask for tools.
         wishes: the caller's own routing rules.
         parameters: the members of the body that are for the vendor.
     """
@@ -86,5 +90,8 @@ class ChatRequest(NamedTuple):
     context_size: int | None = None
     written_images: int = 0
     image_links: frozenset[str] = frozenset()
+    links: frozenset[str] = frozenset()
+    vendor_object: VendorObject | None = None
+    mcp_servers: tuple[McpServer, ...] = ()
     wishes: Wishes = NO_WISHES
     parameters: Mapping[str, Any] = NO_PARAMETERS

@@ -18,5 +18,6 @@ class EmbeddingRequest:
     prompt: Prompt | None = None
     preferred_model: str | None = None
     max_cost: int | None = None
+    links: frozenset[str] = frozenset()
     wishes: Wishes = NO_WISHES
     parameters: Mapping[str, Any] = field(default_factory=dict)

@@ -15,6 +15,7 @@ from serve_app.formats.json_body import (
     text,
     tokens,
 )
+from serve_app.formats.links import links_in
 from serve_app.formats.openai_error import openai_error
 from serve_app.formats.routing_fields import read_wishes
 from serve_app.formats.sse import spliced
@@ -59,9 +60,16 @@ def read_embedding(raw: bytes) -> EmbeddingRequest:
         prompt=Prompt(len(raw)),
         preferred_model=text(body, "preferred_model"),
         max_cost=cost_limit(body),
+        links=_links(body.get("messages")),
         wishes=read_wishes(body),
         parameters=parameters_of(body),
     )
+
+
+def _links(messages: Any) -> frozenset[str]:
+    """Return where links lead that are to be embedded: vLLM takes the messages of a chat as well."""
+    given = messages if isinstance(messages, list) else []
+    return links_in(message.get("content") for message in given if isinstance(message, dict))
 
 
 def _tokens(value: Any) -> int:

@@ -17,6 +17,7 @@ from serve_app.formats.routing_fields import Wishes
 from serve_app.formats.upstream_format import TRANSLATIONS
 from serve_app.gateway.model_access import ModelAccess
 from serve_app.gateway.request import GatewayRequest
+from serve_app.gateway.vendor_reach import check_reach
 from serve_app.pricing.money import nano_dollars
 from serve_app.pricing.prompt import Prompt
 from serve_app.providers.catalogue.wire_format import OPENAI, WireFormat
@@ -47,6 +48,7 @@ class RequirementsReader:
         content, caller = request.content, request.caller
         with self._access.seen_by(caller):
             if isinstance(content, ChatRequest):
+                check_reach(content, caller, self._routing.allowed_mcp_servers)
                 requirements = self._chat(content, caller, request.format.name)
             elif isinstance(content, EmbeddingRequest):
                 requirements = self._embedding(content, caller)
@@ -71,6 +73,8 @@ class RequirementsReader:
             images=request.images,
             written_images=request.written_images if shows_images else 0,
             image_links=request.image_links,
+            links=request.links,
+            needs_own_format=request.vendor_object is not None or bool(request.mcp_servers),
             input_tokens=request.input_tokens,
             output_tokens=request.output_tokens,
             output_limit=request.output_limit,
@@ -99,6 +103,7 @@ class RequirementsReader:
             task=ModelTask.EMBEDDING,
             preferred_model=request.preferred_model,
             max_cost=self._limit(request.max_cost),
+            links=request.links,
             input_tokens=request.input_tokens,
             parameters=self._binding(request),
             extent=None if request.prompt is None else Extent(*request.prompt),

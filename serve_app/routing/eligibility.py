@@ -5,10 +5,12 @@ They are checked in two steps, because callers get different errors: is the targ
 providers available"), and is it available now (else "No suitable providers available").
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
 from serve_app.config.model import CHAT_TASKS, ModelTask
+from serve_app.config.web_hosts import is_listed
 from serve_app.errors import LimitReached
 from serve_app.providers.catalogue.wire_format import OPENAI
 from serve_app.routing.candidate import Candidate
@@ -30,6 +32,8 @@ class Obstacle(StrEnum):
     VISION = "vision"
     AUDIO = "audio"
     LINKS = "links"
+    MEDIA_DOMAINS = "media_domains"
+    FORMAT = "format"
     PARAMETERS = "parameters"
     CONTEXT = "context"
     IMAGES = "images"
@@ -156,6 +160,13 @@ def _too_little(target: Target, requirements: Requirements) -> tuple[Obstacle, s
         taken = " and ".join(f"{scheme} links" for scheme in sorted(target.image_links))
         how = f"data: URIs and {taken}" if taken else "data only (data: URIs), not links"
         return Obstacle.LINKS, f"takes images as {how}"
+    if requirements.links and (link := _forbidden_link(target, requirements.links)):
+        return Obstacle.MEDIA_DOMAINS, (
+            f"may not fetch {link} from the operator's network: allowed_media_domains of provider "
+            f"'{target.provider_id}' does not list it; send the content as a data: URI"
+        )
+    if requirements.needs_own_format and requirements.format not in target.formats:
+        return Obstacle.FORMAT, f"is asked by a translation of {requirements.format}, which cannot carry ids"
     if lost := lost_at(target, requirements):
         return Obstacle.PARAMETERS, f"does not take {', '.join(lost)}"
     if requirements.context_size is not None and target.context_window < requirements.context_size:
@@ -166,6 +177,14 @@ def _too_little(target: Target, requirements: Requirements) -> tuple[Obstacle, s
     if target.vision is not None and requirements.images > target.vision.max_images:
         return Obstacle.IMAGES, f"takes {target.vision.max_images} images, not {requirements.images}"
     return None
+
+
+def _forbidden_link(target: Target, links: Iterable[str]) -> str | None:
+    """Return the first of these links that the target must not fetch; None: it may fetch all of them."""
+    hosts = target.media_domains
+    if hosts is None:
+        return None
+    return next((link for link in sorted(links) if not is_listed(link, hosts)), None)
 
 
 def too_dear(candidate: Candidate, max_cost: int) -> tuple[Obstacle, str] | None:

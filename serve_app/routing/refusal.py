@@ -18,6 +18,15 @@ from serve_app.routing.requirements import Requirements
 
 MOST_NAMED = 5  # targets that are named in an error
 
+# What a caller can change about a request that names no model.
+_OF_THE_REQUEST = (
+    Obstacle.MEDIA_DOMAINS,
+    Obstacle.FORMAT,
+    Obstacle.LINKS,
+    Obstacle.PARAMETERS,
+    Obstacle.PROVIDER,
+)
+
 # From temporary to permanent: the error is about the target that is nearest to serving.
 _NEAREST = (
     Obstacle.BREAKER,
@@ -27,6 +36,8 @@ _NEAREST = (
     Obstacle.IMAGES,
     Obstacle.CONTEXT,
     Obstacle.PARAMETERS,
+    Obstacle.MEDIA_DOMAINS,
+    Obstacle.FORMAT,
     Obstacle.LINKS,
     Obstacle.AUDIO,
     Obstacle.VISION,
@@ -38,6 +49,8 @@ _CODES = {
     Obstacle.IMAGES: "too_many_images",
     Obstacle.CONTEXT: "context_length_exceeded",
     Obstacle.PARAMETERS: "unsupported_parameters",
+    Obstacle.MEDIA_DOMAINS: "link_not_allowed",
+    Obstacle.FORMAT: "vendor_objects_not_supported",
     Obstacle.LINKS: "image_links_not_supported",
     Obstacle.AUDIO: "audio_not_supported",
     Obstacle.VISION: "images_not_supported",
@@ -130,7 +143,7 @@ def refusal_for_all(
         return InvalidRequest(f"Too many images: {requirements.images}, at most {most}", param="messages")
     # Targets that the caller may not use are not mentioned.
     mine = [d for d in dropped if is_allowed(d.candidate.target, requirements)]
-    for obstacle in (Obstacle.LINKS, Obstacle.PARAMETERS, Obstacle.PROVIDER):
+    for obstacle in _OF_THE_REQUEST:
         if kept_out := [d for d in mine if d.obstacle is obstacle]:
             why = "; ".join(dict.fromkeys(f"{d.candidate.target.name}: {d.reason}" for d in kept_out))
             message = f"No model can take this request: {why}"

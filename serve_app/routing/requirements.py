@@ -55,6 +55,8 @@ class Requirements(NamedTuple):
         images: images in messages.
         written_images: image links in plain text, which are not fetched.
         image_links: the schemes of the images that are web addresses.
+        links: where links lead that whoever runs the model fetches, as origins.
+        needs_own_format: only targets that speak the request's format may serve it.
         named: the models that the caller named, the first choice first. Any other model is a stand-in, and
             may answer only after a named one has failed.
         only_named: stand-ins may not answer.
@@ -87,6 +89,8 @@ class Requirements(NamedTuple):
     images: int = 0
     written_images: int = 0
     image_links: frozenset[str] = frozenset()
+    links: frozenset[str] = frozenset()
+    needs_own_format: bool = False
     named: tuple[str, ...] = ()
     only_named: bool = False
     falls_back: bool = True

@@ -25,6 +25,7 @@ class Target:
         is_enabled: False while an operator has disabled the provider.
         machine_ms: for how long an answer may occupy a machine that is paid by the hour; 0: there is none.
         image_links: the accepted schemes of image addresses, besides `data:` URIs.
+        media_domains: the hosts of links that a request may have; None: any.
         is_local: data that is sent there stays on local machines.
         is_window_told: False: `context_window` is a default, not configured.
         formats: the wire formats that its upstream speaks.
@@ -46,6 +47,7 @@ class Target:
     is_enabled: bool = True
     machine_ms: int = 0
     image_links: frozenset[str] = ANY_LINK
+    media_domains: tuple[str, ...] | None = None
     is_local: bool = False
     is_window_told: bool = True
     formats: frozenset[WireFormat] = OPENAI
@@ -71,6 +73,7 @@ def targets_of(settings: Settings) -> tuple[Target, ...]:
             vision=model.vision_capabilities,
             machine_ms=ceil(1000 * provider.timeout) if provider.hourly_rate else 0,
             image_links=vendor(provider.type).image_links,
+            media_domains=provider.media_domains,
             is_local=provider.keeps_data_local(),
             dialect=dialect_for(provider, model.model_id),
             formats=provider.spoken_formats,

@@ -52,6 +52,7 @@ HYBRID: dict[str, Any] = {
             "type": "openai",
             "base_url": "http://localhost:11435/v1",
             "api_key": "sk-test",
+            "allowed_media_domains": ["*"],
             "priority": 2,
             "models": [
                 {

@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Response
+from pydantic import StrictBool
 
 from serve_app.api.admin.access import Access
 from serve_app.api.admin.revision import IfMatch, tell_revision
@@ -24,6 +25,7 @@ class WantedTenant(Config):
     models: tuple[str, ...] | None = None
     tasks: tuple[ModelTask, ...] | None = None
     data_policy: DataPolicy | None = None
+    vendor_objects: StrictBool = False
 
 
 def tenant_routes(service: AdminService, access: Access) -> APIRouter:

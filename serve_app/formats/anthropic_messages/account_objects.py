@@ -1,50 +1,43 @@
-"""
-What a request may not refer to: the vendor's account is shared by all callers, and so is what is kept there.
-
-Ids are the only protection that the vendor gives such objects from others in the same account.
-"""
+"""What a Messages request names of the operator's account at the vendor, and which models it asks for."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from serve_app.errors import InvalidRequest
 from serve_app.formats.anthropic_messages.messages import path_of
+from serve_app.formats.vendor_objects import VendorObject
 
-# Fields that name what the vendor keeps in the account, or servers that it would call in the account's name.
-ACCOUNT_FIELDS = ("container", "mcp_servers", "thread", "user_profile_id")
+# Fields that name what the vendor keeps in the account.
+ACCOUNT_FIELDS = ("container", "thread", "user_profile_id")
 
 
-def refuse_account_objects(
+def vendor_object(
     body: Mapping[str, Any], blocks: Iterable[Mapping[str, Any]], tools: Iterable[Mapping[str, Any]]
-) -> None:
+) -> VendorObject | None:
     """
-    Refuse a request that refers to what the vendor keeps in the gateway's account.
-
-    These are files, containers, conversations and profiles; and MCP servers, which the vendor would call.
+    Return what a request names of what the vendor keeps in the account: files, containers, profiles.
 
     Args:
         body: the request.
         blocks: its blocks at every depth.
         tools: its tools, also those that are defined within messages.
-
-    Raises:
-        InvalidRequest: 400 `unsupported_parameter`, with the field.
     """
     for name in ACCOUNT_FIELDS:
         if body.get(name):
-            raise _refused(name)
+            return _named(name)
     for block in blocks:
         source = block.get("source")
         kind = block.get("type")
         if isinstance(source, dict) and (source.get("type") == "file" or "file_id" in source):
-            raise _refused(path_of(body, source, "file_id"))
+            return _named(path_of(body, source, "file_id"))
         # An output tells the id of a file that a tool made; nothing is read from it.
         if "file_id" in block and not (isinstance(kind, str) and kind.endswith("_output")):
-            raise _refused(path_of(body, block, "file_id"))
-    for tool in tools:
+            return _named(path_of(body, block, "file_id"))
+    for tool in () if body.get("mcp_servers") else tools:
         kind = tool.get("type")
         if isinstance(kind, str) and kind.startswith("mcp"):
-            raise _refused(path_of(body, tool, "type"))
+            return _named(path_of(body, tool, "type"))
+    return None
 
 
 def refuse_other_models(body: Mapping[str, Any], tools: Iterable[Mapping[str, Any]]) -> None:
@@ -63,9 +56,5 @@ def refuse_other_models(body: Mapping[str, Any], tools: Iterable[Mapping[str, An
         raise InvalidRequest(message, param=found, code="unchecked_model")
 
 
-def _refused(path: str) -> InvalidRequest:
-    message = (
-        f"'{path}' refers to the gateway's account with the vendor, which all callers share; "
-        "send the content itself"
-    )
-    return InvalidRequest(message, param=path, code="unsupported_parameter")
+def _named(path: str) -> VendorObject:
+    return VendorObject(path, "it names an object of the operator's account at the vendor, which all share")

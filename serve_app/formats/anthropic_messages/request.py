@@ -3,18 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from serve_app.formats.anthropic_messages.account_objects import refuse_account_objects, refuse_other_models
+from serve_app.formats.anthropic_messages.account_objects import refuse_other_models, vendor_object
 from serve_app.formats.anthropic_messages.blocks import byte_length, image_data, link_scheme, text_length
 from serve_app.formats.anthropic_messages.fields import check_fields
-from serve_app.formats.anthropic_messages.messages import checked_blocks, messages_of, system_of
+from serve_app.formats.anthropic_messages.messages import checked_blocks, contents_of, messages_of, system_of
 from serve_app.formats.chat_request import ChatRequest, HostedTools
 from serve_app.formats.exact_json import dumps
 from serve_app.formats.json_body import BOM, cost_limit, parameters_of, parse_body, whole
+from serve_app.formats.links import links_in
 from serve_app.formats.openai_chat.hosted_tools import hosted_tools
 from serve_app.formats.openai_chat.images import images_in_text
 from serve_app.formats.openai_chat.request import LEFT_TO_US
 from serve_app.formats.openai_chat.thinking import asks_to_think
 from serve_app.formats.routing_fields import read_wishes
+from serve_app.formats.vendor_objects import mcp_servers
 from serve_app.pricing.prompt import Prompt, prompt_of
 from serve_app.pricing.usage import estimate_tokens
 
@@ -38,6 +40,11 @@ class Content(NamedTuple):
     blocks: list[Mapping[str, Any]]
     tools: list[dict[str, Any]]
     added_tools: list[dict[str, Any]]
+
+    @property
+    def all_tools(self) -> list[dict[str, Any]]:
+        """Return the tools that the request begins with and those that are defined within messages."""
+        return [*self.tools, *self.added_tools]
 
 
 def read_messages(raw: bytes) -> ChatRequest:
@@ -78,6 +85,9 @@ def _read(raw: bytes, body: dict[str, Any]) -> ChatRequest:
         context_size=whole(body, "context_size"),
         written_images=images_in_text(content.messages) if body.get("model") in LEFT_TO_US else 0,
         image_links=frozenset(scheme for block in content.blocks if (scheme := link_scheme(block))),
+        links=links_in(contents_of(body)),
+        vendor_object=vendor_object(body, content.blocks, content.all_tools),
+        mcp_servers=mcp_servers(body, ((tool, "tools") for tool in content.all_tools)),
         wishes=read_wishes(body),
         parameters=parameters_of(body),
     )
@@ -88,9 +98,7 @@ def _content_of(body: dict[str, Any]) -> Content:
     check_fields(body)
     blocks = checked_blocks(body)
     content = Content(system, messages, blocks, body.get("tools") or [], _added_tools(blocks))
-    tools = [*content.tools, *content.added_tools]
-    refuse_account_objects(body, blocks, tools)
-    refuse_other_models(body, tools)
+    refuse_other_models(body, content.all_tools)
     return content
 
 

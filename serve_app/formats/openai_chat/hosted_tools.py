@@ -24,7 +24,7 @@ _BY_MEMBER = frozenset({
     "codeexecution", "filesearch", "computeruse",
 })  # fmt: skip
 # Fields that have a vendor search, and say nothing of how often.
-_UNBOUNDED = ("plugins", "search_parameters", "enable_search")
+_UNBOUNDED = ("plugins", "search_parameters", "enable_search", "mcp_servers")
 _FIELDS = frozenset({"tools", "web_search_options", *_UNBOUNDED})
 
 

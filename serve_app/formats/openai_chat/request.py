@@ -5,6 +5,8 @@ from typing import Any
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.exact_json import dumps
 from serve_app.formats.json_body import BOM, cost_limit, parameters_of, parse_body, whole
+from serve_app.formats.links import links_in
+from serve_app.formats.openai_chat.account_objects import vendor_object
 from serve_app.formats.openai_chat.fields import check_fields
 from serve_app.formats.openai_chat.hosted_tools import hosted_tools
 from serve_app.formats.openai_chat.images import check_images, images_in_text, link_schemes
@@ -12,6 +14,7 @@ from serve_app.formats.openai_chat.messages import messages_of
 from serve_app.formats.openai_chat.output import read_output
 from serve_app.formats.openai_chat.thinking import asks_to_think
 from serve_app.formats.routing_fields import read_wishes
+from serve_app.formats.vendor_objects import mcp_servers
 from serve_app.pricing.prompt import prompt_of
 from serve_app.pricing.usage import estimate_tokens
 
@@ -56,6 +59,11 @@ def read_chat(raw: bytes) -> ChatRequest:
         context_size=whole(body, "context_size"),
         written_images=images_in_text(messages) if body.get("model") in LEFT_TO_US else 0,
         image_links=link_schemes(in_parts),
+        links=links_in(message["content"] for message in in_parts),
+        vendor_object=vendor_object(body, in_parts),
+        mcp_servers=mcp_servers(
+            body, ((tool, f"tools[{place}]") for place, tool in enumerate(body.get("tools") or ()))
+        ),
         wishes=read_wishes(body),
         parameters=parameters_of(body),
     )

@@ -31,7 +31,7 @@ def type_of(item: Item) -> str:
 
 def items_of(body: Mapping[str, Any]) -> list[Item]:
     """
-    Return the items of a request's `input`; a text is the message of a user.
+    Return the items of a request's `input`; a text is the message of a user, and a `prompt` needs none.
 
     Raises:
         InvalidField: 422, there is none, or it is of the wrong kind.
@@ -40,6 +40,8 @@ def items_of(body: Mapping[str, Any]) -> list[Item]:
     given = body.get("input")
     if isinstance(given, str):
         return [{"type": "message", "role": "user", "content": given}]
+    if given is None and body.get("prompt") is not None:
+        return []
     if given is None:
         raise InvalidField("input", "Field required", "missing")
     if not isinstance(given, list):
@@ -82,7 +84,7 @@ def in_chat_words(items: Sequence[Item]) -> list[dict[str, Any]]:
     A screenshot is a picture as well. What only the vendor can read, a compacted conversation, is a file.
     """
     contents = [
-        {"content": [_as_picture(part) if part["type"] == "input_image" else part for part in parts]}
+        {"content": [_as_picture(part) if _shows_picture(part) else part for part in parts]}
         for item in items
         if (parts := parts_of(item))
     ]
@@ -103,6 +105,11 @@ def tools_in_items(items: Sequence[Item]) -> Iterator[tuple[list[dict[str, Any]]
     for place, item in enumerate(items):
         if type_of(item) in _HAVE_TOOLS and item.get("tools"):
             yield item["tools"], f"input[{place}].tools"
+
+
+def _shows_picture(part: Mapping[str, Any]) -> bool:
+    """Return whether a part is a picture that is here, or at a link, and not in the vendor's account."""
+    return part["type"] == "input_image" and (part.get("image_url") is not None or not part.get("file_id"))
 
 
 def _as_picture(part: Mapping[str, Any]) -> dict[str, Any]:

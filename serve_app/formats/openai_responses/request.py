@@ -6,11 +6,12 @@ from typing import Any
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.exact_json import dumps
 from serve_app.formats.json_body import BOM, cost_limit, parameters_of, parse_body, whole
+from serve_app.formats.links import links_in
 from serve_app.formats.openai_chat.images import check_images, images_in_text, link_schemes
 from serve_app.formats.openai_chat.output import read_output
 from serve_app.formats.openai_chat.request import DEFAULT_OUTPUT_TOKENS, LEFT_TO_US
 from serve_app.formats.openai_chat.thinking import asks_to_think
-from serve_app.formats.openai_responses.account_objects import refuse_account_objects
+from serve_app.formats.openai_responses.account_objects import elements_of, refuse_stored, vendor_object
 from serve_app.formats.openai_responses.fields import check_fields, tools_in
 from serve_app.formats.openai_responses.hosted_tools import hosted_tools
 from serve_app.formats.openai_responses.items import (
@@ -23,6 +24,7 @@ from serve_app.formats.openai_responses.items import (
     type_of,
 )
 from serve_app.formats.routing_fields import read_wishes
+from serve_app.formats.vendor_objects import mcp_servers
 from serve_app.pricing.prompt import prompt_of
 from serve_app.pricing.usage import estimate_tokens
 
@@ -50,7 +52,7 @@ def read_responses(raw: bytes) -> ChatRequest:
     raw = raw.removeprefix(BOM)
     body = parse_body(raw)
     check_fields(body)
-    refuse_account_objects(body)
+    refuse_stored(body)
     items = items_of(body)
     output = read_output({name: value for name, value in body.items() if name not in NO_OPTIONS})
     tools = _tools_of(body, items)
@@ -80,6 +82,9 @@ def read_responses(raw: bytes) -> ChatRequest:
         context_size=whole(body, "context_size"),
         written_images=images_in_text(items) if body.get("model") in LEFT_TO_US else 0,
         image_links=link_schemes(contents),
+        links=links_in(content["content"] for content in contents),
+        vendor_object=vendor_object(body),
+        mcp_servers=mcp_servers(body, elements_of(body)),
         wishes=read_wishes(body),
         parameters=_parameters(body),
     )

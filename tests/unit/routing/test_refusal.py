@@ -33,6 +33,8 @@ CODES = {
     Obstacle.IMAGES: "too_many_images",
     Obstacle.CONTEXT: "context_length_exceeded",
     Obstacle.PARAMETERS: "unsupported_parameters",
+    Obstacle.MEDIA_DOMAINS: "link_not_allowed",
+    Obstacle.FORMAT: "vendor_objects_not_supported",
     Obstacle.LINKS: "image_links_not_supported",
     Obstacle.AUDIO: "audio_not_supported",
     Obstacle.VISION: "images_not_supported",
@@ -42,8 +44,8 @@ CODES = {
 # The nearest to serving first.
 NEAREST = (
     Obstacle.BREAKER, Obstacle.DISABLED, Obstacle.BUDGET, Obstacle.COST, Obstacle.IMAGES, Obstacle.CONTEXT,
-    Obstacle.PARAMETERS, Obstacle.LINKS, Obstacle.AUDIO, Obstacle.VISION, Obstacle.PROVIDER,
-    Obstacle.DATA_POLICY,
+    Obstacle.PARAMETERS, Obstacle.MEDIA_DOMAINS, Obstacle.FORMAT, Obstacle.LINKS, Obstacle.AUDIO,
+    Obstacle.VISION, Obstacle.PROVIDER, Obstacle.DATA_POLICY,
 )  # fmt: skip
 UNPAID = BudgetExceeded("gateway/day", "day", None, None, 1.0)
 

@@ -107,3 +107,18 @@ async def test_a_tenant_that_is_not_there_is_a_404(office: Office, method: str) 
 
     assert answer.status_code == 404
     assert answer.json()["code"] == "TENANT_NOT_FOUND"
+
+
+async def test_the_right_to_the_accounts_at_vendors_is_given_and_taken(office: Office) -> None:
+    assert (await put(office, "team-a"))["vendor_objects"] is False
+    path, routers = "/api/admin/tenants/team-a", office.routers[0][0]
+
+    await office.client().patch(path, json={"vendor_objects": True})
+    allowed = routers.runtime_config.caller("k", "team-a").vendor_objects
+    await office.client().patch(path, json={"budgets": [{"limit": 5}]})
+    kept = routers.runtime_config.caller("k", "team-a").vendor_objects
+    refused = await office.client().patch(path, json={"vendor_objects": None})
+    await office.client().patch(path, json={"vendor_objects": False})
+
+    assert (allowed, kept, refused.status_code) == (True, True, 422)
+    assert not routers.runtime_config.caller("k", "team-a").vendor_objects

@@ -235,7 +235,6 @@ def test_images_in_plain_text_are_looked_for_where_the_model_is_left_to_us(
     [
         ("hi", {"container": "c1"}, "container"),
         ("hi", {"container": {"id": "c1", "skills": []}}, "container"),
-        ("hi", {"mcp_servers": [{"type": "url", "url": "https://a.example"}]}, "mcp_servers"),
         ("hi", {"thread": {"type": "create"}}, "thread"),
         ("hi", {"user_profile_id": "u"}, "user_profile_id"),
         ("hi", {"tools": [{"type": "mcp_toolset", "mcp_server_name": "s"}]}, "tools[0].type"),
@@ -257,16 +256,53 @@ def test_images_in_plain_text_are_looked_for_where_the_model_is_left_to_us(
         ),
     ],
 )
-def test_the_vendors_account_is_not_for_callers(content: Any, fields: dict[str, Any], param: str) -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        read(content, **fields)
+def test_objects_of_the_vendors_account_are_found(content: Any, fields: dict[str, Any], param: str) -> None:
+    named = read(content, **fields).vendor_object
 
-    assert (refused.value.status, refused.value.code, refused.value.param) == (
-        400,
-        "unsupported_parameter",
-        param,
-    )
-    assert f"'{param}'" in refused.value.message
+    assert named is not None
+    refusal = named.refusal
+    assert (refusal.status, refusal.code, refusal.param) == (400, "unsupported_parameter", param)
+    assert f"'{param}'" in refusal.message
+
+
+def test_mcp_servers_are_found_and_their_use_has_no_known_price() -> None:
+    server = {"type": "url", "url": "https://a.example/sse", "name": "s", "authorization_token": "t"}
+    asked = read("hi", mcp_servers=[server], tools=[{"type": "mcp_toolset", "mcp_server_name": "s"}])
+
+    assert asked.mcp_servers == (("mcp_servers[0].url", "https://a.example"),)
+    assert asked.vendor_object is None
+    assert read("hi", mcp_servers=[server]).tools.unbounded == "mcp_servers"
+
+
+@pytest.mark.parametrize(
+    ("servers", "param"),
+    [
+        ("https://a.example", "mcp_servers"),
+        (["https://a.example"], "mcp_servers[0]"),
+        ([{"type": "url"}], "mcp_servers[0].url"),
+        ([{"type": "url", "url": "https://a.example"}] * 101, "mcp_servers"),
+    ],
+    ids=["text", "no object", "no address", "too many"],
+)
+def test_a_list_of_servers_that_cannot_be_read_is_refused(servers: Any, param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read("hi", mcp_servers=servers)
+
+    assert (refused.value.status, refused.value.param) == (400, param)
+
+
+def test_links_in_sources_are_found_at_every_depth_and_those_in_texts_are_not() -> None:
+    linked = {"type": "image", "source": {"type": "url", "url": "https://pictures.example/1.png"}}
+    deep = result({"type": "document", "source": {"type": "url", "url": "http://10.0.0.1:80/1.pdf"}})
+    written = {
+        "type": "document",
+        "source": {"type": "text", "media_type": "text/plain", "data": "https://x"},
+    }
+    found = {"type": "search_result", "source": "https://found.example", "title": "t", "content": []}
+
+    asked = read([linked, deep, written, found, {"type": "text", "text": "https://said.example"}])
+
+    assert asked.links == {"https://pictures.example", "http://10.0.0.1"}
 
 
 def test_the_id_of_a_file_that_a_tool_made_passes() -> None:

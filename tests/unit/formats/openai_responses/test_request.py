@@ -175,13 +175,10 @@ def test_words_that_steer_the_gateway_are_content_where_people_and_schemas_use_t
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"background": True}, "background"),
         ({"conversation": "conv_1"}, "conversation"),
-        ({"previous_response_id": "resp_1"}, "previous_response_id"),
         ({"prompt": {"id": "pmpt_1"}, "input": None}, "prompt"),
         ({"input": [user({"type": "input_image", "file_id": "file_1"})]}, "input[0].file_id"),
         ({"input": [user({"type": "input_file", "file_id": "file_1"})]}, "input[0].file_id"),
-        ({"input": [USER, {"type": "item_reference", "id": "msg_1"}]}, "input[1]"),
         ({"input": [{"type": "code_interpreter_call", "container_id": "c"}]}, "input[0].container_id"),
         ({"tools": [{"type": "file_search", "vector_store_ids": ["v"]}]}, "tools[0].vector_store_ids"),
         ({"tools": [{"type": "code_interpreter", "container": "c"}]}, "tools[0].container"),
@@ -194,19 +191,73 @@ def test_words_that_steer_the_gateway_are_content_where_people_and_schemas_use_t
             },
             "tools[1].file_ids",
         ),
-        ({"tools": [{"type": "mcp", "server_url": "http://10.0.0.1"}]}, "tools[0].server_url"),
         ({"tools": [{"type": "mcp", "connector_id": "c"}]}, "tools[0].connector_id"),
-        (
-            {"input": [{"type": "additional_tools", "tools": [{"type": "mcp", "Server_URL": "x"}]}]},
-            "input[0].Server_URL",
-        ),
     ],
 )
-def test_objects_of_the_operators_account_are_refused_by_name(fields: dict[str, Any], param: str) -> None:
+def test_objects_of_the_operators_account_are_found_and_named(fields: dict[str, Any], param: str) -> None:
+    named = read(**fields).vendor_object
+
+    assert named is not None
+    assert named.path == param
+    assert f"'{param}'" in named.refusal.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"background": True}, "background"),
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"input": [USER, {"type": "item_reference", "id": "msg_1"}]}, "input[1]"),
+    ],
+)
+def test_what_the_vendor_would_have_to_store_is_refused_by_name(fields: dict[str, Any], param: str) -> None:
     error = refusal(**fields)
 
     assert (error.status, error.code, error.param) == (400, "unsupported_parameter", param)
     assert param in error.message
+
+
+@pytest.mark.parametrize(
+    ("fields", "server"),
+    [
+        (
+            {"tools": [{"type": "mcp", "server_url": "https://MCP.example/sse?key=1"}]},
+            ("tools[0].server_url", "https://mcp.example"),
+        ),
+        (
+            {"input": [{"type": "additional_tools", "tools": [{"type": "mcp", "Server_URL": "x"}]}]},
+            ("input[0].Server_URL", None),
+        ),
+    ],
+    ids=["tool", "item"],
+)
+def test_servers_that_the_vendor_would_ask_are_found(
+    fields: dict[str, Any], server: tuple[str, str | None]
+) -> None:
+    assert read(**fields).mcp_servers == (server,)
+
+
+def test_links_to_pictures_and_files_are_found_and_those_that_are_only_read_are_not() -> None:
+    cited = {"type": "url_citation", "url": "https://cited.example/"}
+    said = {"type": "output_text", "text": "see https://said.example", "annotations": [cited]}
+    request = read(
+        input=[
+            user({"type": "input_image", "image_url": "https://pictures.example/1.png"}),
+            user({"type": "input_file", "file_url": "http://files.example:8080/1.pdf"}),
+            {"type": "function_call_output", "call_id": "c", "output": [
+                {"type": "input_image", "image_url": "https://tool.example/1.png"}
+            ]},
+            {"type": "computer_call_output", "call_id": "d", "output": {
+                "type": "computer_screenshot", "image_url": "https://shot.example/1.png"
+            }},
+            {"type": "message", "role": "assistant", "content": [said]},
+            {"type": "web_search_call", "id": "w", "action": {"type": "open_page", "url": "https://web.example"}},
+        ]
+    )  # fmt: skip
+
+    assert request.links == {
+        "https://pictures.example", "http://files.example:8080", "https://tool.example", "https://shot.example",
+    }  # fmt: skip
 
 
 def test_ids_that_nobody_looks_up_pass() -> None:
