@@ -155,17 +155,17 @@ CHANGES = (
         "LiteLLM",
         "these are asked only if `allowed_media_domains` of the provider covers the links; else another "
         "target, or a 400 `link_not_allowed`",
-        "`allowed_media_domains: [\"*\", \"http://*\"]` of the provider, for every public name",
-        affected.any_provider(affected.lists_no_media_domain),
+        '`allowed_media_domains: ["*", "http://*"]` of the provider, for every public name',
+        upgrade_conditions.any_provider(upgrade_conditions.lists_no_media_domain),
     ),
     Change(
         "vendor-objects-in-chat",
         "2.1.0",
-        "chats passed `file_id`, `container`, `vector_store_ids`, and tools with a `server_url`, on to the vendor",
+        "chats passed `file_id`, `container`, `vector_store_ids` and `server_url` of tools on to the vendor",
         "a 400, as in Messages and Responses, unless the tenant has `vendor_objects`; MCP servers need "
         "`routing.allowed_mcp_servers`",
         "`vendor_objects: true` of the tenant `default`, and of every other one",
-        affected.every,
+        upgrade_conditions.every,
     ),
     Change(
         "routing-fields",

@@ -64,6 +64,13 @@ async def test_where_no_key_is_configured_anyone_may_call_models() -> None:
     assert await keyring().model_caller(bearer("whatever")) == ANYONE
 
 
+async def test_without_keys_everyone_has_the_default_tenants_right_to_the_accounts_at_vendors() -> None:
+    trusting = keyring(tenants=[{"id": "default", "vendor_objects": True}])
+
+    assert (await trusting.model_caller({"headers": []})).vendor_objects
+    assert not (await keyring().model_caller({"headers": []})).vendor_objects
+
+
 async def test_a_key_of_the_configuration_may_have_a_tenant_and_a_role() -> None:
     keys = keyring(
         api_keys=["plain", {"key": "told", "id": "mine", "tenant": "a", "role": "read"}],

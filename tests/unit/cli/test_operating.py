@@ -114,7 +114,9 @@ def test_costs_are_a_table_csv_or_json_by_what_is_asked_for(sekha: Sekha, url: s
 
 def tenant(sekha: Sekha, id_: str) -> dict[str, Any]:
     [found] = [t for t in json.loads(said(sekha("tenants", "list", "--format", "json"))) if t["id"] == id_]
-    return {name: found[name] for name in ("budgets", "rates", "models", "tasks", "data_policy")}
+    return {
+        name: found[name] for name in ("budgets", "rates", "models", "tasks", "data_policy", "vendor_objects")
+    }
 
 
 def test_setting_one_bound_of_a_tenant_leaves_the_others_and_clear_removes_what_it_names(
@@ -138,6 +140,12 @@ def test_setting_one_bound_of_a_tenant_leaves_the_others_and_clear_removes_what_
     assert tenant(sekha, "a")["data_policy"] == "local", "no other change may loosen it"
     said(sekha("tenants", "set", "a", "--clear", "data_policy"))
     assert tenant(sekha, "a")["data_policy"] is None
+
+    said(sekha("tenants", "set", "a", "--vendor-objects"))
+    said(sekha("tenants", "set", "a", "--rpm", "8"))
+    assert tenant(sekha, "a")["vendor_objects"] is True
+    said(sekha("tenants", "set", "a", "--no-vendor-objects"))
+    assert tenant(sekha, "a")["vendor_objects"] is False
 
     said(sekha("tenants", "set", "a", "--rpm", "5"))
     [rate] = tenant(sekha, "a")["rates"]
