@@ -12,7 +12,8 @@ def answer_in(data: bytes) -> dict[str, Any]:
     found = found_in(data)
     if found is None:
         return {}
-    if is_too_deep(found.object):
+    # Counting brackets is quicker than going through the object, and nearly all answers have few.
+    if data.count(b"{") + data.count(b"[") > DEEPEST and is_too_deep(found.object):
         return {}
     if found.was_mended or not has_long_digits(data):
         return found.object

@@ -19,6 +19,7 @@ _NOT_IN_CHAT: Mapping[str, Any] = {
     "prompt_cache_options": None, "prompt_cache_retention": None, "access_programs": None, "image": None,
     "background_options": None,
 }  # fmt: skip
+_NOT_PASSED = _READ_HERE | _NOT_IN_CHAT.keys()
 _ENCRYPTED = "reasoning.encrypted_content"
 _LOGPROBS = "message.output_text.logprobs"
 
@@ -54,7 +55,7 @@ def chat_body(asked: Mapping[str, Any]) -> ChatBody:
     messages = writer.messages
     if instructions := asked.get("instructions"):
         messages = [{"role": "system", "content": instructions}, *messages]
-    passed = {name: value for name, value in asked.items() if name not in _READ_HERE | _NOT_IN_CHAT.keys()}
+    passed = {name: value for name, value in asked.items() if name not in _NOT_PASSED}
     fields: dict[str, Any] = {"model": asked.get("model"), "messages": messages, **passed}
     if asked.get("stream"):
         fields["stream_options"] = {"include_usage": True}  # the last event has the usage
@@ -65,7 +66,9 @@ def chat_body(asked: Mapping[str, Any]) -> ChatBody:
             fields["tool_choice"] = choice
     else:
         fields.pop("parallel_tool_calls", None)
-    dropped = {name for name, neutral in _NOT_IN_CHAT.items() if asked.get(name) not in (None, neutral)}
+    dropped = {
+        name for name in asked.keys() & _NOT_IN_CHAT.keys() if asked[name] not in (None, _NOT_IN_CHAT[name])
+    }
     _write_output(asked, fields, dropped)
     return ChatBody(fields, table, dropped | table.dropped | writer.dropped)
 

@@ -42,9 +42,7 @@ def begun(asked: Mapping[str, Any], seed: str, chunk: Mapping[str, Any]) -> dict
         chunk: the first chunk of the chat's stream, or the whole answer.
     """
     model, created, tier = chunk.get("model"), chunk.get("created"), chunk.get("service_tier")
-    repeated = {
-        name: asked[name] if asked.get(name) is not None else default for name, default in _REPEATED.items()
-    }
+    given = {name: asked[name] for name in asked.keys() & _REPEATED.keys() if asked[name] is not None}
     reasoning, text = asked.get("reasoning") or {}, asked.get("text") or {}
     return {
         "id": f"resp_{seed}",
@@ -54,7 +52,8 @@ def begun(asked: Mapping[str, Any], seed: str, chunk: Mapping[str, Any]) -> dict
         "background": False,
         "error": None,
         "incomplete_details": None,
-        **repeated,
+        **_REPEATED,
+        **given,
         **({"service_tier": tier} if isinstance(tier, str) else {}),
         "model": model if isinstance(model, str) and model else asked.get("model") or "",
         "output": [],
