@@ -292,7 +292,7 @@ def _model_routes(access: ModelAccess, hot: dict[str, Endpoint], authorised: Aut
         _handing_over_to(hot[COUNT_TOKENS]),
         methods=["POST"],
         operation_id=COUNT_TOKENS.strip("/").replace("/", "_"),
-        summary="An estimate of the tokens of a prompt in Anthropic's format",
+        summary="The number of tokens of a prompt in Anthropic's format, counted or estimated",
         openapi_extra=count_tokens_operation(),
         response_class=Response,
     )

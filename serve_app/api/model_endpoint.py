@@ -91,7 +91,7 @@ class ModelEndpoint:
         id_, timeout_s, policy = request_id_of(scope), _timeout_of(scope), _policy_of(scope)
         content = await self._intake.parsed(self._format.parse, raw)
         streams = isinstance(content, ChatRequest) and content.stream
-        headers = _format_headers(scope, self._format.name)
+        headers = format_headers(scope, self._format.name)
         return GatewayRequest(
             id_, self._operation, content, caller, timeout_s, policy, streams, self._format, headers
         )
@@ -143,8 +143,8 @@ class ModelEndpoint:
         return error.without_totals() if shares and not error.limit_id.startswith(own) else error
 
 
-def _format_headers(scope: Scope, wire: WireFormat) -> tuple[tuple[str, str], ...]:
-    """The headers that say which version of a format the caller speaks; InvalidRequest for a bad one."""
+def format_headers(scope: Scope, wire: WireFormat) -> tuple[tuple[str, str], ...]:
+    """Return the headers that tell the caller's version of a format; InvalidRequest for a bad one."""
     names = _FORMAT_HEADERS.get(wire)
     if names is None:
         return ()

@@ -33,6 +33,7 @@ class HandleProvider:
         self._chat = HandleMethod(handle, "chat")
         self._stream = HandleMethod(handle, "chat_stream", stream=True)
         self._embed = HandleMethod(handle, "embed", large_answers=True)
+        self._count_tokens = HandleMethod(handle, "count_tokens")
         self._health = HandleMethod(handle, "health")
         self._waking: asyncio.Task[None] | None = None
         self._logged_failure: type[Exception] | None = None
@@ -42,6 +43,9 @@ class HandleProvider:
 
     async def embed(self, call: Call) -> Answer | UpstreamError:
         return await self._answer(self._embed, call)
+
+    async def count_tokens(self, call: Call) -> Answer | UpstreamError:
+        return await self._answer(self._count_tokens, call)
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         stream = None

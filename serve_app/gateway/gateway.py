@@ -31,6 +31,7 @@ from serve_app.gateway.response import Response, ResponseStream
 from serve_app.gateway.routing_info import routing_info
 from serve_app.gateway.streaming.buffered import held
 from serve_app.gateway.streaming.passthrough import flowing
+from serve_app.gateway.token_counter import TokenCount, TokenCounter
 from serve_app.providers.base import Answer, Call, Provider
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.plan import Plan
@@ -71,6 +72,14 @@ class Gateway(Protocol):
             GatewayError: no target may serve it; the message says why.
         """
 
+    async def count_tokens(self, request: GatewayRequest) -> TokenCount:
+        """
+        Return how many tokens the request's prompt has, where its vendor counts them. Nothing is spent.
+
+        Raises:
+            GatewayError: no target may serve it, or its caller is at a rate limit.
+        """
+
 
 class DefaultGateway:
     """The gateway of one configuration, on one event loop."""
@@ -104,6 +113,7 @@ class DefaultGateway:
         self._executor = Executor(settings, providers, control, self._recorder, clock, rng)
         self._middleware_answers = MiddlewareAnswers(control, clock, self._recorder)
         self._middlewares = tuple(middlewares)
+        self._token_counter = TokenCounter(providers)
         self._clock = clock
         self._request_timeout = settings.routing.request_timeout
         self._on_stream_failure = settings.routing.on_stream_failure
@@ -125,6 +135,22 @@ class DefaultGateway:
         if not plan.ordered:
             raise self._planner.refusal(plan)
         return Route(plan, plan.ordered[0])
+
+    async def count_tokens(self, request: GatewayRequest) -> TokenCount:
+        """
+        Return the count of a request's tokens; see `Gateway.count_tokens`.
+
+        With middlewares nobody is asked: they may change a prompt before it leaves, and they are not called.
+        """
+        target = self.route(request).chosen.target
+        if self._middlewares or not self._token_counter.can_ask(target, request):
+            return TokenCount(target, None)
+        timeout_s = self._timeout_s(request)
+        permit = await obtain_permit(self.control, self.control.limits_for(request.caller), timeout_s)
+        try:
+            return TokenCount(target, await self._token_counter.ask(target, request, timeout_s))
+        finally:
+            permit.close()
 
     def plan(self, request: GatewayRequest) -> Plan:
         """Return the targets that may serve the request, best first, and why the others may not."""

@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
-from serve_app.errors import UpstreamError
+from serve_app.errors import FailureKind, UpstreamError, upstream_error
 from serve_app.pricing.usage import Usage
 from serve_app.providers.catalogue.wire_format import WireFormat
 
@@ -156,6 +156,19 @@ class Wakeable(Protocol):
 
     def wake(self) -> None:
         """Start a replica if there is none; return at once."""
+
+
+@runtime_checkable
+class TokenCounting(Protocol):
+    """A provider whose upstream may count the tokens of a prompt, without a charge."""
+
+    async def count_tokens(self, call: Call) -> Answer | UpstreamError:
+        """Return the upstream's count: `{"input_tokens": …}`, and the same number as `usage.input`."""
+
+
+def counts_nothing(provider_id: str) -> UpstreamError:
+    """Return the failure of a provider whose upstream does not count tokens."""
+    return upstream_error(f"Provider '{provider_id}' counts no tokens", provider_id, FailureKind.UNSUPPORTED)
 
 
 class ProviderFactory(Protocol):

@@ -29,6 +29,7 @@ class Target:
         is_local: data that is sent there stays on local machines.
         is_window_told: False: `context_window` is a default, not configured.
         formats: the wire formats that its upstream speaks.
+        counts_tokens: its vendor counts the tokens of a prompt without a charge.
         dialect: which parameters the model takes.
     """
 
@@ -51,6 +52,7 @@ class Target:
     is_local: bool = False
     is_window_told: bool = True
     formats: frozenset[WireFormat] = OPENAI
+    counts_tokens: bool = False
     dialect: Dialect = field(default=Dialect(), compare=False, repr=False)
 
 
@@ -77,6 +79,7 @@ def targets_of(settings: Settings) -> tuple[Target, ...]:
             is_local=provider.keeps_data_local(),
             dialect=dialect_for(provider, model.model_id),
             formats=provider.spoken_formats,
+            counts_tokens=vendor(provider.type).counts_tokens,
             is_window_told="context_window" in model.model_fields_set,
         )
         for position, (provider, model) in enumerate(entries)

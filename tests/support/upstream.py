@@ -187,6 +187,7 @@ class ScriptedUpstream:
         app.router.add_post("/v1/embeddings", self._openai_embeddings)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/messages", self._anthropic_messages)
+        app.router.add_post("/v1/messages/count_tokens", self._anthropic_count)
         app.router.add_get("/api/tags", self._ollama_tags)
         app.router.add_post("/api/chat", self._ollama_chat)
         app.router.add_post("/api/embed", self._ollama_embed)
@@ -512,6 +513,17 @@ class ScriptedUpstream:
         content = [answer_block(body)]
         message = {**anthropic_envelope(body), "content": content, "stop_reason": stop_reason_of(content)}
         return web.json_response({**message, **anthropic_usage(body, orders)})
+
+    async def _anthropic_count(self, request: web.Request) -> web.StreamResponse:
+        if request[ORDERS_GIVEN].get("malformed"):
+            return web.json_response({"tokens": "many"})
+        body = await request.json()
+        known = {"model", "messages", "system", "tools", "tool_choice", "thinking"}
+        if unknown := set(body) - known:  # as Anthropic does
+            message = f"{min(unknown)}: Extra inputs are not permitted"
+            error = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+            return web.json_response(error, status=400)
+        return web.json_response({"input_tokens": len(json.dumps(body["messages"]))})
 
     async def _anthropic_events(self, body: dict[str, Any], orders: dict[str, Any]) -> AsyncIterator[bytes]:
         usage, block = anthropic_usage(body, orders), answer_block(body)

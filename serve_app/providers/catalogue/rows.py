@@ -68,6 +68,7 @@ ANTHROPIC = Vendor(
     image_links=frozenset({"https"}),  # the vendor fetches them
     reset_headers="anthropic-ratelimit-",
     formats=frozenset({WireFormat.ANTHROPIC_MESSAGES}),
+    counts_tokens=True,
     key_header="x-api-key",
     token_prefix="sk-ant-oat",  # noqa: S106 (how OAuth tokens begin)
     headers={"anthropic-version": "2023-06-01"},

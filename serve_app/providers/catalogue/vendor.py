@@ -109,6 +109,7 @@ class Vendor:
     reads_provider_preferences: It has a field `provider` of its own, with further providers behind it.
     formats: The wire formats that it speaks at its own address.
     formats_elsewhere: Those that a server of this type speaks at other addresses; None: the same.
+    counts_tokens: It counts the tokens of a prompt without a charge, at `/messages/count_tokens`.
     key_header: The header that holds the key; `Authorization` holds it as a Bearer token.
     token_prefix: A key that begins so is a token, and goes into `Authorization`; empty: there are none.
     headers: Other headers of every request.
@@ -135,6 +136,7 @@ class Vendor:
     reads_provider_preferences: bool = False
     formats: frozenset[WireFormat] = OPENAI
     formats_elsewhere: frozenset[WireFormat] | None = None
+    counts_tokens: bool = False
     key_header: str = AUTHORIZATION
     token_prefix: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from serve_app.config.provider import ProviderConfig
+from serve_app.providers.anthropic.count_tokens_endpoint import CountTokensEndpoint
 from serve_app.providers.anthropic.messages_endpoint import MessagesEndpoint
 from serve_app.providers.bodies import dialects_of
 from serve_app.providers.catalogue.vendor import Vendor
@@ -32,7 +33,7 @@ def _responses(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpo
     return ResponsesEndpoint(config.id, dialects_of(config), key)
 
 
-def _messages(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
+def _messages(config: ProviderConfig, vendor: Vendor, key: str | None) -> MessagesEndpoint:
     is_token = bool(key and vendor.token_prefix and key.startswith(vendor.token_prefix))
     return MessagesEndpoint(config.id, dialects_of(config), key, is_token)
 
@@ -49,3 +50,10 @@ _BUILD: Mapping[WireFormat, _Build] = {
 def endpoints_of(config: ProviderConfig, vendor: Vendor, key: str | None) -> dict[WireFormat, Endpoint]:
     """Return the endpoints of a provider, by format."""
     return {format_: _BUILD[format_](config, vendor, key) for format_ in config.spoken_formats}
+
+
+def counting_endpoint(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint | None:
+    """Return the endpoint that counts the tokens of a prompt; None: the upstream has none."""
+    if not vendor.counts_tokens or WireFormat.ANTHROPIC_MESSAGES not in config.spoken_formats:
+        return None
+    return CountTokensEndpoint(config.id, dialects_of(config), key, _messages(config, vendor, key))

@@ -22,7 +22,15 @@ from serve_app.errors import FailureKind, UpstreamError, upstream_error
 from serve_app.formats.exact_json import dumps
 from serve_app.pricing.usage import CHARS_PER_TOKEN
 from serve_app.providers.address_policy import DEFAULT_ENDPOINT_POLICY, AddressPolicy, EndpointPolicy
-from serve_app.providers.base import Answer, Call, Health, StreamEnd, StreamHead, StreamItem
+from serve_app.providers.base import (
+    Answer,
+    Call,
+    Health,
+    StreamEnd,
+    StreamHead,
+    StreamItem,
+    counts_nothing,
+)
 from serve_app.providers.bodies import Fitted
 from serve_app.providers.body_form import Form, form_of
 from serve_app.providers.catalogue.vendor import Vendor
@@ -31,7 +39,7 @@ from serve_app.providers.connections import Pool
 from serve_app.providers.counted_usage import counted
 from serve_app.providers.health_check import listed_models, look
 from serve_app.providers.http.endpoint import Endpoint, StreamingEndpoint, StreamReader
-from serve_app.providers.http.endpoints import endpoints_of
+from serve_app.providers.http.endpoints import counting_endpoint, endpoints_of
 from serve_app.providers.http.usage_asked import Place, UsageAsked
 from serve_app.providers.keys import missing_key
 from serve_app.providers.openai_compatible.failures import (
@@ -98,6 +106,7 @@ class HttpProvider:
         self._config = config
         self._clock = clock
         self._endpoints = endpoints_of(config, vendor, api_key)
+        self._counting = counting_endpoint(config, vendor, api_key)
         self._base_url = versioned(_without_ends(config.base_url or vendor.base_url, vendor.extra_ends))
         self._api_key = api_key
         self._key_headers = {**vendor.headers, **vendor.key_headers(api_key)}
@@ -117,6 +126,11 @@ class HttpProvider:
             message = f"Provider '{self._config.id}' has no embeddings"
             return upstream_error(message, self._config.id, FailureKind.NOT_FOUND)
         return await self._whole(endpoint, call)
+
+    async def count_tokens(self, call: Call) -> Answer | UpstreamError:
+        if self._counting is None:
+            return counts_nothing(self._config.id)
+        return await self._whole(self._counting, call)
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         """

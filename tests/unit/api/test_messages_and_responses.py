@@ -1,5 +1,6 @@
 """Anthropic's clients and those of Responses at the door: keys, errors, headers, what goes on upstream."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -8,17 +9,19 @@ import orjson
 import pytest
 
 from serve_app.api.app import build_api
-from serve_app.errors import FailureKind, upstream_error
+from serve_app.errors import FailureKind, UpstreamError, upstream_error
 from serve_app.formats.openai_responses.events import frames_of
+from serve_app.gateway import token_counter
 from serve_app.observability.metrics import exposition
 from serve_app.pricing.usage import Usage
-from serve_app.providers.base import Answer, StreamEnd, StreamHead
+from serve_app.providers.base import Answer, Call, StreamEnd, StreamHead
 from serve_app.providers.catalogue.wire_format import WireFormat
 from tests.support.clients import MESSAGES, PATHS, RESPONSES, Heard, body_for
 from tests.support.clock import FakeClock
 from tests.support.harness import Harness, ListedProvider
 from tests.support.keyrings import keyring
 from tests.support.settings import two_providers
+from tests.unit.api.test_limits import StillClock
 from tests.unit.formats.anthropic_messages.samples import EVENTS, MESSAGE, stream_of
 from tests.unit.providers.openai_compatible.test_response_frames import RESPONSE
 
@@ -47,7 +50,10 @@ Ask = Callable[..., Any]
 class Caller:
     """A client of one format, and the provider behind the gateway that it asks."""
 
-    def __init__(self, wire: str, provider: ListedProvider, http: httpx.AsyncClient) -> None:
+    def __init__(
+        self, wire: str, provider: ListedProvider, http: httpx.AsyncClient, harness: Harness
+    ) -> None:
+        self.harness = harness
         self.wire = wire
         self.provider = provider
         self.http = http
@@ -67,14 +73,15 @@ async def caller() -> AsyncIterator[Callable[..., Caller]]:
     made: list[httpx.AsyncClient] = []
 
     def make(wire: str, answer: Any = None, keys: tuple[str, ...] = (), **more: Any) -> Caller:
-        provider = ListedProvider(ANSWERS[wire] if answer is None else answer)
+        provider = more.pop("vendor", None) or ListedProvider(ANSWERS[wire] if answer is None else answer)
         providers = {"first": provider, "second": ListedProvider(answer or ANSWERS[wire])}
         vendor = {**VENDORS[wire], **more.pop("provider", {})}
-        harness = Harness(two_providers(vendor, **more), providers, FakeClock())
+        around, clock = more.pop("middlewares", ()), more.pop("clock", FakeClock())
+        harness = Harness(two_providers(vendor, **more), providers, clock, middlewares=around)
         app = build_api(harness.running, keyring(*keys), exposition)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]
         made.append(httpx.AsyncClient(transport=transport, base_url="http://localhost"))
-        return Caller(wire, provider, made[-1])
+        return Caller(wire, provider, made[-1], harness)
 
     yield make
     for opened in made:
@@ -305,7 +312,108 @@ async def test_betas_say_nothing_to_other_formats(caller: Make) -> None:
 # Tokens of a prompt
 
 
-async def test_tokens_are_counted_without_asking_anybody(caller: Make) -> None:
+class CountingProvider(ListedProvider):
+    """A provider whose vendor counts tokens: with this answer, or not at all."""
+
+    def __init__(self, count: Answer | UpstreamError | BaseException | None) -> None:
+        super().__init__(RuntimeError())
+        self._count = count
+
+    async def count_tokens(self, call: Call) -> Answer | UpstreamError:
+        self.calls.append(call)
+        if self._count is None:
+            await asyncio.sleep(60)
+        if isinstance(self._count, Answer | UpstreamError):
+            return self._count
+        assert self._count is not None
+        raise self._count
+
+
+COUNTED = Answer(b'{"input_tokens":7,"context_management":null}', Usage(7), 0.1)
+PROMPT = b'{"messages": [{"role": "user", "content": "hi"}], "max_tokens": 5, "folder": "f"}'
+
+
+async def test_tokens_are_counted_by_the_vendor_that_would_answer(caller: Make) -> None:
+    vendor = CountingProvider(COUNTED)
+
+    heard = await caller(MESSAGES, vendor=vendor).post(COUNT, PROMPT, {"anthropic-beta": "a-1"})
+
+    assert heard.body == COUNTED.body
+    assert heard.headers["x-sekha-token-count"] == "exact"
+    assert (heard.headers["x-sekha-provider"], heard.headers["x-sekha-model"]) == ("first", "first-chat")
+    [call] = vendor.calls
+    assert (call.model, call.body, call.headers) == ("first-chat", PROMPT, (("anthropic-beta", "a-1"),))
+    assert call.timeout_s == 5.0
+
+
+@pytest.mark.parametrize(
+    "count",
+    [
+        upstream_error("no", "first", FailureKind.OVERLOADED),
+        upstream_error("no", "first", FailureKind.AUTH),
+        ValueError("ours"),
+        None,
+    ],
+    ids=["overloaded", "key refused", "bug", "silent"],
+)
+async def test_where_the_vendor_does_not_count_the_tokens_are_estimated(
+    caller: Make, count: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(token_counter, "MOST_S", 0.05)
+    asking = caller(MESSAGES, vendor=CountingProvider(count))
+
+    heard = [await asking.post(COUNT, PROMPT) for _ in range(6)]
+
+    assert [one.status for one in heard] == [200] * 6
+    assert {one.headers["x-sekha-token-count"] for one in heard} == {"estimated"}
+    assert orjson.loads(heard[0].body) == {"input_tokens": 1}
+    assert not asking.harness.control.breakers.is_open("first")
+    assert asking.harness.control.breakers.of("first").failure_count == 0
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"provider": {"type": "vllm", "base_url": "http://h"}},
+        {"middlewares": [lambda request, call: call(request)]},
+    ],
+    ids=["of another vendor", "behind a middleware"],
+)
+async def test_a_prompt_goes_to_no_vendor_that_counts_nothing_nor_past_a_middleware(
+    caller: Make, more: dict[str, Any]
+) -> None:
+    vendor = CountingProvider(COUNTED)
+
+    heard = await caller(MESSAGES, vendor=vendor, **more).post(COUNT, PROMPT)
+
+    assert heard.headers["x-sekha-token-count"] == "estimated"
+    assert vendor.calls == []
+
+
+async def test_a_count_by_the_vendor_is_within_its_callers_rate_and_costs_nothing(caller: Make) -> None:
+    limits = {"rates": [{"requests_per_minute": 2}], "budgets": [{"limit": 5}], "default_models": {}}
+    priced = {"models": [{"model_id": "first-chat", "task": "chat_smart", "cost_per_1k_tokens": 0.001}]}
+    asking = caller(
+        MESSAGES,
+        vendor=CountingProvider(COUNTED),
+        provider=priced,
+        clock=StillClock(1_000_050.5),
+        **limits,
+    )
+    control = asking.harness.control
+    await control.start()
+    try:
+        heard = [await asking.post(COUNT, PROMPT) for _ in range(3)]
+    finally:
+        await control.stop()
+
+    assert [one.status for one in heard] == [200, 200, 429]
+    assert heard[2].error is not None
+    assert heard[2].error["type"] == "rate_limit_error"
+    assert control.next_page()[1] == 1, "nothing was written into the ledger"
+
+
+async def test_tokens_are_estimated_without_asking_anybody(caller: Make) -> None:
     sees = {"models": [{"model_id": "eye", "task": "chat_smart", "supports_vision": True}]}
     asking = caller(MESSAGES, provider=sees, default_models={})
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}

@@ -158,6 +158,12 @@ async def test_an_answer_comes_through_and_nothing_is_cancelled() -> None:
     assert [response.cancelled for response in handle.responses] == [False]
 
 
+async def test_a_count_of_tokens_comes_through_and_one_that_fails_is_a_failure() -> None:
+    assert await HandleProvider("p", Handle(answers)).count_tokens(CALL) is ANSWER
+    lost = await HandleProvider("p", Handle(raising(RpcError()))).count_tokens(CALL)
+    assert isinstance(lost, UpstreamError)
+
+
 async def test_a_stream_comes_through() -> None:
     async def streams() -> AsyncIterator[StreamItem]:
         for item in (HEAD, b"data: {}\n\n", END):
