@@ -9,6 +9,10 @@ from serve_app.pricing.prompt import Prompt
 
 NO_PARAMETERS: Mapping[str, Any] = {}
 
+# Members that mark a part of a prompt to be cached, which costs more than to read it: in Anthropic's words,
+# and in OpenAI's, which a translation turns into the former.
+CACHE_MARKS = ("cache_control", "prompt_cache_breakpoint")
+
 
 class HostedTools(NamedTuple):
     """
@@ -47,6 +51,7 @@ class ChatRequest(NamedTuple):
         thinking: how many of these the caller asks for to think.
         answers: how many answers the caller asks for.
         prompts: how many prompts there are, each of which is answered on its own.
+        predicted: the most tokens of an answer that the caller predicts, to have it faster.
         tools: what the vendor may run itself.
         speaks: whether the answer may be sound or pictures.
         service_tier: how fast the caller wants to be served, in the vendor's word.
@@ -78,6 +83,7 @@ class ChatRequest(NamedTuple):
     thinking: int = 0
     answers: int = 1
     prompts: int = 1
+    predicted: int = 0
     tools: HostedTools = NO_HOSTED_TOOLS
     speaks: bool = False
     service_tier: str | None = None

@@ -6,6 +6,7 @@ neither and is several times slower, so it only gets what needs it.
 """
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -35,6 +36,22 @@ def has_long_digits(raw: bytes) -> bool:
 def with_every_digit(raw: bytes, value: Any) -> Any:
     """Return what orjson read as `value`, read again by the parser that keeps every digit."""
     return json.loads(raw) if isinstance(value, dict | list | float) else value
+
+
+def has_member(raw: bytes, value: Any, names: Iterable[str]) -> bool:
+    """
+    Tell whether an object somewhere in a JSON text may have a member of one of these names.
+
+    The text is searched, which is much faster than its value. A text with escapes of ASCII, such as a name
+    that is written `cache\\u005fcontrol`, is written again without them first.
+
+    Args:
+        raw: the text.
+        value: what it says.
+        names: what to look for; in ASCII.
+    """
+    plain = dumps(value) if b"\\u00" in raw else raw
+    return any(b'"%b"' % name.encode() in plain for name in names)
 
 
 def dumps(value: Any) -> bytes:

@@ -34,9 +34,11 @@ BOM = b"\xef\xbb\xbf"
 
 # Words that say where a request goes, and with whose key. A provider of ours may be a gateway that obeys
 # them: our key could be sent to any address (CVE-2024-6587, in LiteLLM). And a template is a program: vLLM
-# would run one for whoever sends it (GHSA-46cm, CVE-2026-42203).
+# would run one for whoever sends it (GHSA-46cm, CVE-2026-42203). The last ones name the machine from which
+# vLLM and SGLang fetch the beginning of an answer.
 STEERING = frozenset({
     "api_base", "base_url", "api_key", "extra_headers", "default_headers", "chat_template",
+    "kv_transfer_params", "ec_transfer_params", "bootstrap_host", "bootstrap_port", "bootstrap_room",
 })  # fmt: skip
 
 # What people and their tools say may use any word: a function may well have a parameter called `api_key`.

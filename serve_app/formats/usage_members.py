@@ -9,7 +9,15 @@ from typing import Any
 
 from serve_app.pricing.usage import Tier, Usage
 
-_SERVICE_TIERS = {Tier.PRIORITY: "priority", Tier.BATCH: "batch"}
+# What the formats call a tier; where a model ran has no word in them.
+_SERVICE_TIERS = {
+    Tier.PRIORITY: "priority", Tier.FAST: "priority", Tier.FAST_US: "priority", Tier.BATCH: "batch",
+}  # fmt: skip
+
+
+def service_tier_of(usage: Usage) -> str | None:
+    """Return the `service_tier` of an answer; None for the usual one."""
+    return _SERVICE_TIERS.get(usage.tier)
 
 
 def messages_usage(usage: Usage | None) -> dict[str, Any]:
@@ -29,7 +37,7 @@ def messages_usage(usage: Usage | None) -> dict[str, Any]:
         members["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
     if usage.searches:
         members["server_tool_use"] = {"web_search_requests": usage.searches}
-    if (tier := _SERVICE_TIERS.get(usage.tier)) is not None:
+    if (tier := service_tier_of(usage)) is not None:
         members["service_tier"] = tier
     return members
 

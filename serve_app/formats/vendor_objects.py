@@ -16,13 +16,14 @@ ALLOWED_BY = "; the operator can allow it to a tenant with 'vendor_objects'"
 # Members, at any depth, that name an object of the account.
 _MEMBERS = frozenset({
     "file_id", "file_ids", "vector_store_id", "vector_store_ids", "container_id", "skill_id", "connector_id",
-    "tunnel_id",
+    "tunnel_id", "previous_response_id", "comparison_response_id", "previous_message_id",
 })  # fmt: skip
 # What a schema describes and what an answer has quoted: nothing in there is looked up again.
 _NOT_LOOKED_UP = frozenset({
     "parameters", "input_schema", "output_schema", "annotations", "results", "logprobs", "arguments",
     "function", "citations", "input",
 })  # fmt: skip
+_CALLERS_TOOLS = frozenset({None, "function", "custom", "namespace"})
 _MOST_SERVERS = 100
 
 
@@ -105,6 +106,22 @@ def mcp_servers(body: Mapping[str, Any], elements: Iterable[tuple[Any, str]]) ->
     if len(found) > _MOST_SERVERS:
         raise _wrong("mcp_servers", f"should name at most {_MOST_SERVERS} servers, not {len(found)}")
     return tuple(found)
+
+
+def refuse_other_models(tools: Iterable[tuple[Mapping[str, Any], str]]) -> None:
+    """
+    Refuse a tool that has the vendor ask another model, which nobody has permitted or priced.
+
+    Args:
+        tools: every tool of the request, with its path.
+
+    Raises:
+        InvalidRequest: 400 `unchecked_model`, with the field.
+    """
+    for tool, path in tools:
+        if tool.get("model") is not None and tool.get("type") not in _CALLERS_TOOLS:
+            message = f"'{path}.model' has the vendor ask another model; leave it out"
+            raise InvalidRequest(message, param=f"{path}.model", code="unchecked_model")
 
 
 def _members(element: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -24,6 +24,7 @@ from serve_app.routing.target import Target
 
 MAX_OUTPUT = 4096  # tokens of an answer without thinking, where the caller sets no limit and a budget does
 LEAST_OUTPUT = 256  # of such an answer, however little room the prompt leaves
+WIDEST = 1_000_000  # tokens of the largest context window that callers may ask for
 PLENTY = 100  # times what a request will probably cost: more than it can cost at worst
 USUAL_BOUND = 16  # times the estimate of the tokens read: beyond that, the estimate says little
 
@@ -80,7 +81,7 @@ def most_usage(target: Target, requirements: Requirements, output: Output | None
     read = most_read(target, requirements)
     return Usage(
         read.text,
-        most * requirements.answers,
+        most * requirements.answers + (requirements.extent.predicted if requirements.extent else 0),
         audio_input=read.sound,
         image_input=read.pictures,
         machine_ms=target.machine_ms,
@@ -97,7 +98,7 @@ def most_read(target: Target, requirements: Requirements) -> Tokens:
         return Tokens(requirements.input_tokens)
     prompt = Prompt(extent.size, extent.low_pictures, extent.pictures, extent.sound, extent.unseen)
     has_many = requirements.task is ModelTask.EMBEDDING or extent.further_prompts > 0
-    window = None if has_many else window_of(target)
+    window = None if has_many else window_for(target, requirements)
     read = most_tokens(prompt, target.model_id, window)
     found = extent.searches * PER_SEARCH + extent.fetched
     return read._replace(text=read.text + found) if found else read
@@ -109,6 +110,14 @@ def window_of(target: Target) -> int | None:
     if not target.is_window_told:
         return listed
     return max(target.context_window, listed or 0)
+
+
+def window_for(target: Target, requirements: Requirements) -> int | None:
+    """Return the most tokens of a prompt whose caller may ask for a larger window; None if unknown."""
+    usual = window_of(target)
+    if usual is None or requirements.extent is None or not requirements.extent.widens_window:
+        return usual
+    return max(usual, WIDEST)
 
 
 def longest_of(target: Target) -> int | None:
@@ -235,6 +244,6 @@ def _is_usual(target: Target, requirements: Requirements) -> bool:
         return True
     special = (
         extent.pictures, extent.low_pictures, extent.sound, extent.unseen, extent.thinking, extent.searches,
-        extent.fetched, extent.unbounded_tool, extent.speaks,
+        extent.fetched, extent.unbounded_tool, extent.speaks, extent.predicted,
     )  # fmt: skip
     return not any(special) and extent.size <= USUAL_BOUND * requirements.input_tokens

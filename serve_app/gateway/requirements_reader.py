@@ -1,5 +1,6 @@
 """Requirements of a request, read from its content and its caller's permissions."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,10 @@ from serve_app.pricing.prompt import Prompt
 from serve_app.providers.catalogue.wire_format import OPENAI, WireFormat
 from serve_app.routing.intent import TIERS, Intent
 from serve_app.routing.requirements import Extent, Requirements
+
+Headers = Sequence[tuple[str, str]]
+
+_WIDER_WINDOW = re.compile(r"(^|[\s,])context-\d", re.IGNORECASE)  # one of Anthropic's betas: context-1m-…
 
 
 class RequirementsReader:
@@ -49,14 +54,14 @@ class RequirementsReader:
         with self._access.seen_by(caller):
             if isinstance(content, ChatRequest):
                 check_reach(content, caller, self._routing.allowed_mcp_servers)
-                requirements = self._chat(content, caller, request.format.name)
+                requirements = self._chat(content, caller, request.format.name, request.headers)
             elif isinstance(content, EmbeddingRequest):
                 requirements = self._embedding(content, caller)
             else:
                 requirements = self._route(content, caller)
         return self._access.permitted(requirements, caller)
 
-    def _chat(self, request: ChatRequest, caller: Caller, wire: WireFormat) -> Requirements:
+    def _chat(self, request: ChatRequest, caller: Caller, wire: WireFormat, headers: Headers) -> Requirements:
         intent, backend = self._intent(request.model)
         listed = self._listed(request.wishes, self._names.chat)
         if listed and self._names.leaves_the_choice(request.model):
@@ -86,7 +91,7 @@ class RequirementsReader:
             parameters=(binding := self._binding(request)),
             format=wire,
             untranslatable=() if binding is None else _untranslatable(request, wire),
-            extent=None if request.prompt is None else _extent(request, request.prompt),
+            extent=None if request.prompt is None else _extent(request, request.prompt, headers),
             source=request,
             **self._wished(task, request.wishes, [intent, *listed], caller),
         )
@@ -217,7 +222,7 @@ def _untranslatable(request: ChatRequest, wire: WireFormat) -> tuple[str, ...]:
         return ()
 
 
-def _extent(request: ChatRequest, prompt: Prompt) -> Extent:
+def _extent(request: ChatRequest, prompt: Prompt, headers: Headers) -> Extent:
     return Extent(
         *prompt,
         thinking=request.thinking,
@@ -227,4 +232,6 @@ def _extent(request: ChatRequest, prompt: Prompt) -> Extent:
         lacks_uses=request.tools.lacks_uses,
         speaks=request.speaks,
         further_prompts=request.prompts - 1,
+        predicted=request.predicted,
+        widens_window=any(_WIDER_WINDOW.search(value) for _, value in headers),
     )

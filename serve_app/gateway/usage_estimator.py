@@ -5,7 +5,7 @@ import logging
 from serve_app.clock import Clock
 from serve_app.control.control_cache import ControlCache
 from serve_app.control.tally import IN_FLIGHT
-from serve_app.gateway.affordable_targets import always_searches, window_of
+from serve_app.gateway.affordable_targets import always_searches, window_for
 from serve_app.gateway.attempt import Attempt
 from serve_app.gateway.request_context import RequestContext
 from serve_app.pricing.plausible_usage import is_impossible
@@ -88,4 +88,4 @@ def _is_impossible(context: RequestContext, target: Target, reported: Usage) -> 
     if extent is not None:
         rounds = max(rounds, 1 + extent.further_prompts)
     most = context.charges.most(target)
-    return is_impossible(reported, most, window_of(target), requirements.answers, rounds)
+    return is_impossible(reported, most, window_for(target, requirements), requirements.answers, rounds)

@@ -6,10 +6,12 @@ The conversion of a row of LiteLLM's price file, whose prices are US dollars per
     <kind>_priority, _flex, _batches   for a service tier
     <kind>_above_<n>k_tokens_<tier>    both
     tiered_pricing                     a list of such rows, each for a range of input tokens
+    provider_specific_entry            factors on all of these: `fast` and `us`, of Anthropic's
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, TypeGuard
 
@@ -30,6 +32,7 @@ _KINDS = {
     "image_output": "output_cost_per_image_token",
 }
 _TIERS = {Tier.PRIORITY: "_priority", Tier.FLEX: "_flex", Tier.BATCH: "_batches"}
+_MULTIPLIED = {Tier.FAST: "fast", Tier.US: "us"}  # of Anthropic's, by their names there
 _LONG = re.compile(r"(?:input|output)_cost_per_token(_above_(\d+)(k?)_tokens)(?:_[a-z]+)?")
 
 _WRITING = frozenset({"chat", "completion", "responses"})
@@ -101,7 +104,23 @@ def _by_kind(row: Row, mode: str) -> Price | None:
         for tier, suffix in _TIERS.items()
         if f"{_KINDS['input']}{suffix}" in row or f"{_KINDS['output']}{suffix}" in row
     )
-    return _price(row, plain, spans, "", whole, tiers)
+    price = _price(row, plain, spans, "", whole, tiers)
+    return replace(price, tiers=(*tiers, *_multiples(row, price)))
+
+
+def _multiples(row: Row, price: Price) -> Iterator[tuple[Tier, Price]]:
+    """Yield the prices of the tiers that cost so many times the usual one."""
+    told = row.get("provider_specific_entry")
+    given = told if isinstance(told, Mapping) else {}
+    factors = {
+        tier: Decimal(str(factor))
+        for tier, name in _MULTIPLIED.items()
+        if _is_amount(factor := given.get(name)) and factor > 0
+    }
+    if factors.keys() == _MULTIPLIED.keys():
+        factors[Tier.FAST_US] = factors[Tier.FAST] * factors[Tier.US]
+    for tier, factor in factors.items():
+        yield tier, price.times(factor)
 
 
 def _price(

@@ -1,7 +1,8 @@
 """The price of a model, and the cost of an answer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 from serve_app.pricing.usage import Tier, Usage
 
@@ -11,6 +12,10 @@ HOUR_MS = 3_600_000
 # The fields of a usage other than plain text.
 _REST = slice(Usage._fields.index("cached_read"), Usage._fields.index("estimated"))
 _NOTHING_ELSE = Usage()[_REST]
+_TOKENS = (
+    "input", "output", "cached_read", "cache_write_5m", "cache_write_1h", "reasoning", "audio_input",
+    "audio_output", "image_input", "image_output",
+)  # fmt: skip
 _BOTH = 18 * MILLION  # the least common multiple of a million and an hour's milliseconds
 
 
@@ -111,6 +116,16 @@ class Price:
             tiers=tuple((tier, price.with_cache(read, write)) for tier, price in self.tiers),
         )
 
+    def times(self, factor: Decimal) -> "Price":
+        """Return the price with every token so many times as expensive, at any length."""
+        kinds = {kind: getattr(self, kind) for kind in _TOKENS}
+        return replace(
+            self,
+            **{kind: round(price * factor) for kind, price in kinds.items() if price is not None},
+            above=tuple((least, price.times(factor)) for least, price in self.above),
+            tiers=(),
+        )
+
     def with_search(self, search: int | None) -> "Price":
         """Return the price with this price of a search, unless None."""
         return self if search is None else replace(self, search=search)
@@ -126,8 +141,9 @@ class Price:
     def applying(self, tier: Tier, input_tokens: int) -> "Price":
         """Return the prices for a prompt of this length in this tier."""
         price = self
-        if tier is not Tier.STANDARD:
-            price = next((other for name, other in self.tiers if name == tier), self)
+        if tier is not Tier.STANDARD and self.tiers:
+            tiers = dict(self.tiers)
+            price = next((tiers[name] for name in (tier, *_NEXT_BEST.get(tier, ())) if name in tiers), self)
         if not price.above:
             return price
         crossed = [least for least, _ in price.above if input_tokens > least]
@@ -145,6 +161,13 @@ class Price:
         yield self
         for _, price in (*self.above, *self.tiers):
             yield from price._all()
+
+
+# Whose price counts where a tier has none of its own.
+_NEXT_BEST: Mapping[Tier, tuple[Tier, ...]] = {
+    Tier.FAST: (Tier.PRIORITY,),
+    Tier.FAST_US: (Tier.FAST, Tier.PRIORITY, Tier.US),
+}
 
 
 def _or(price: int | None, otherwise: int) -> int:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from math import ceil, isfinite
 from typing import Any
 
-from serve_app.pricing.usage import Tier, Usage, tier_of
+from serve_app.pricing.usage import Tier, Usage, anthropic_tier, tier_of
 
 MOST = 10**12  # a larger count is a mistake, and would not fit into a ledger
 
@@ -67,9 +67,9 @@ def message_usage(reported: Mapping[str, Any] | None) -> Usage | None:
 
 
 def _tier(reported: Mapping[str, Any], service_tier: object) -> Tier:
-    """Return the service tier; a faster `speed`, which Anthropic reports separately, determines the price."""
-    faster = tier_of(reported.get("speed"))
-    return tier_of(reported.get("service_tier") or service_tier) if faster is Tier.STANDARD else faster
+    """Return the service tier; Anthropic reports `speed` and `inference_geo` separately."""
+    geo = "us" if reported.get("inference_geo") == "us" else None
+    return tier_of(anthropic_tier(reported.get("speed"), geo, reported.get("service_tier") or service_tier))
 
 
 def _out_of_range(reported: Mapping[str, Any]) -> Usage | None:

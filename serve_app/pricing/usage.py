@@ -7,15 +7,23 @@ CHARS_PER_TOKEN = 4  # the usual rule of thumb for English text
 
 
 class Tier(StrEnum):
-    """The service tier of a request, which changes its price: OpenAI's `service_tier`."""
+    """How a request is served, where that changes its price: OpenAI's `service_tier`, Anthropic's words."""
 
     STANDARD = "standard"
     PRIORITY = "priority"
     FLEX = "flex"
     BATCH = "batch"
+    FAST = "speed_fast"  # Anthropic's `speed`
+    US = "geo_us"  # Anthropic's `inference_geo`
+    FAST_US = "speed_fast_geo_us"
 
 
-_TIERS = {"priority": Tier.PRIORITY, "fast": Tier.PRIORITY, "flex": Tier.FLEX, "batch": Tier.BATCH}
+_TIERS = {
+    "priority": Tier.PRIORITY, "fast": Tier.PRIORITY, "ultrafast": Tier.PRIORITY, "flex": Tier.FLEX,
+    "batch": Tier.BATCH, **{tier.value: tier for tier in (Tier.FAST, Tier.US, Tier.FAST_US)},
+}  # fmt: skip
+_DISCOUNTS = frozenset({Tier.FLEX, Tier.BATCH})
+_ANYWHERE = frozenset({None, "global"})  # where Anthropic runs a model at its usual price
 
 
 def tier_of(word: object) -> Tier:
@@ -27,7 +35,16 @@ def dearer_tier(word: object) -> Tier:
     """
     Return the tier that a caller requests, without discounts: those count once the vendor has granted them.
     """
-    return Tier.PRIORITY if tier_of(word) is Tier.PRIORITY else Tier.STANDARD
+    tier = tier_of(word)
+    return Tier.STANDARD if tier in _DISCOUNTS else tier
+
+
+def anthropic_tier(speed: object, inference_geo: object, service_tier: object) -> object:
+    """Return the word for how Anthropic is asked to serve a request: the most expensive wish in it."""
+    is_bound = not isinstance(inference_geo, str | None) or inference_geo not in _ANYWHERE
+    if speed == "fast":
+        return (Tier.FAST_US if is_bound else Tier.FAST).value
+    return Tier.US.value if is_bound else service_tier
 
 
 class Usage(NamedTuple):

@@ -20,6 +20,8 @@ class Extent(NamedTuple):
         lacks_uses: a tool of the vendor accepts a bound that the caller has not set.
         speaks: the answer may be sound or pictures.
         further_prompts: prompts beyond the first; each has a context window of its own.
+        predicted: tokens that the caller predicts; the wrong ones are charged like the answer's, beside it.
+        widens_window: the caller asks the vendor for a larger context window than the model's usual one.
     """
 
     size: int
@@ -34,6 +36,8 @@ class Extent(NamedTuple):
     lacks_uses: bool = False
     speaks: bool = False
     further_prompts: int = 0
+    predicted: int = 0
+    widens_window: bool = False
 
 
 class RequestSource(Protocol):

@@ -17,6 +17,7 @@ from serve_app.gateway.affordable_targets import (
     most_usage,
     output_of,
     searches_of,
+    window_for,
     window_of,
 )
 from serve_app.limits.limit import Limit, Scope, Unit, Window
@@ -162,6 +163,21 @@ def test_of_an_embedding_nobody_says_that_it_fits_the_window() -> None:
     assert most_read(OWN, asking()._replace(extent=Extent(900_000))).text == 100_000
 
 
+def test_a_larger_window_that_is_asked_for_counts() -> None:
+    wanted = asking()._replace(extent=Extent(900_000, widens_window=True))
+
+    assert most_read(CLAUDE, asking()._replace(extent=Extent(900_000))).text == 200_000
+    assert most_read(CLAUDE, wanted).text == 900_000
+    assert window_for(CLAUDE, wanted) == 1_000_000
+    assert window_for(replace(OWN, is_window_told=False), wanted) is None
+
+
+def test_what_is_predicted_wrongly_is_charged_beside_the_answers() -> None:
+    wanted = asking(output_limit=10, answers=2)._replace(extent=Extent(40, predicted=300))
+
+    assert most_usage(OWN, wanted).output == 320
+
+
 def test_each_prompt_of_a_text_completion_has_a_window_of_its_own() -> None:
     wanted = asking()._replace(extent=Extent(900_000, further_prompts=1))
 
@@ -208,6 +224,7 @@ def test_with_a_hundred_times_the_estimate_left_nobody_looks_closer() -> None:
         {"thinking": 1},
         {"searches": 1},
         {"fetched": 1},
+        {"predicted": 1},
         {"speaks": True},
         {"size": 161},
     ],

@@ -25,18 +25,27 @@ def vendor_object(
     for name in ACCOUNT_FIELDS:
         if body.get(name):
             return _named(name)
+    previous = body.get("diagnostics")
+    if isinstance(previous, dict) and previous.get("previous_message_id"):
+        return _named("diagnostics.previous_message_id")
     for block in blocks:
-        source = block.get("source")
-        kind = block.get("type")
-        if isinstance(source, dict) and (source.get("type") == "file" or "file_id" in source):
-            return _named(path_of(body, source, "file_id"))
-        # An output tells the id of a file that a tool made; nothing is read from it.
-        if "file_id" in block and not (isinstance(kind, str) and kind.endswith("_output")):
-            return _named(path_of(body, block, "file_id"))
+        if (owner := owner_of_file_id(block)) is not None:
+            return _named(path_of(body, owner, "file_id"))
     for tool in () if body.get("mcp_servers") else tools:
         kind = tool.get("type")
         if isinstance(kind, str) and kind.startswith("mcp"):
             return _named(path_of(body, tool, "type"))
+    return None
+
+
+def owner_of_file_id(block: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the object in a block that names a file of the account; None where nothing does."""
+    source, kind = block.get("source"), block.get("type")
+    if isinstance(source, dict) and (source.get("type") == "file" or "file_id" in source):
+        return source
+    # An output tells the id of a file that a tool made; nothing is read from it.
+    if "file_id" in block and not (isinstance(kind, str) and kind.endswith("_output")):
+        return block
     return None
 
 
@@ -49,7 +58,7 @@ def refuse_other_models(body: Mapping[str, Any], tools: Iterable[Mapping[str, An
     """
     found = "fallbacks" if body.get("fallbacks") else None
     for tool in tools:
-        if found is None and tool.get("model") is not None and "input_schema" not in tool:
+        if found is None and tool.get("model") is not None and tool.get("type") not in (None, "custom"):
             found = path_of(body, tool, "model")
     if found is not None:
         message = f"'{found}' has the vendor ask further models; list them in 'models', and the gateway does"

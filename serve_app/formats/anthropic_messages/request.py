@@ -7,8 +7,8 @@ from serve_app.formats.anthropic_messages.account_objects import refuse_other_mo
 from serve_app.formats.anthropic_messages.blocks import byte_length, image_data, link_scheme, text_length
 from serve_app.formats.anthropic_messages.fields import check_fields
 from serve_app.formats.anthropic_messages.messages import checked_blocks, contents_of, messages_of, system_of
-from serve_app.formats.chat_request import ChatRequest, HostedTools
-from serve_app.formats.exact_json import dumps
+from serve_app.formats.chat_request import CACHE_MARKS, ChatRequest, HostedTools
+from serve_app.formats.exact_json import dumps, has_member
 from serve_app.formats.json_body import BOM, cost_limit, parameters_of, parse_body, whole
 from serve_app.formats.links import links_in
 from serve_app.formats.openai_chat.hosted_tools import hosted_tools
@@ -18,9 +18,7 @@ from serve_app.formats.openai_chat.thinking import asks_to_think
 from serve_app.formats.routing_fields import read_wishes
 from serve_app.formats.vendor_objects import mcp_servers
 from serve_app.pricing.prompt import Prompt, prompt_of
-from serve_app.pricing.usage import estimate_tokens
-
-FAST = "fast"  # a speed at another price: that of priority in other vendors' words
+from serve_app.pricing.usage import anthropic_tier, estimate_tokens
 
 
 class Content(NamedTuple):
@@ -75,8 +73,8 @@ def _read(raw: bytes, body: dict[str, Any]) -> ChatRequest:
         output_limit=limit,
         thinking=_thinking_in(body, limit),
         tools=_hosted_tools(body, content),
-        service_tier=FAST if body.get("speed") == FAST else body.get("service_tier"),
-        writes_cache=_writes_cache(body, content),
+        service_tier=_tier(body),
+        writes_cache=has_member(raw, body, CACHE_MARKS),
         thinks=asks_to_think(body) or bool((body.get("output_config") or {}).get("effort")),
         preferred_model=body.get("preferred_model"),
         require_vision=bool(body.get("require_vision")),
@@ -133,6 +131,8 @@ def _hosted_tools(body: Mapping[str, Any], content: Content) -> HostedTools:
     without one there is unbounded.
     """
     found = hosted_tools(body)
+    if _may_compact(body):
+        found = found._replace(unbounded=found.unbounded or "compaction")
     if not content.added_tools:
         return found
     added = hosted_tools({"tools": content.added_tools})
@@ -144,11 +144,17 @@ def _hosted_tools(body: Mapping[str, Any], content: Content) -> HostedTools:
     )
 
 
-def _writes_cache(body: Mapping[str, Any], content: Content) -> bool:
-    if body.get("cache_control"):
-        return True
-    marked = (*content.tools, *content.blocks)
-    return any(part.get("cache_control") for part in marked)
+def _may_compact(body: Mapping[str, Any]) -> bool:
+    """Return whether the vendor may read the conversation once more, to write a shorter one."""
+    management = body.get("context_management")
+    edits = management.get("edits") if isinstance(management, dict) else None
+    kinds = (edit.get("type") for edit in edits if isinstance(edit, dict)) if isinstance(edits, list) else ()
+    return bool(body.get("compaction")) or any(isinstance(k, str) and k.startswith("compact") for k in kinds)
+
+
+def _tier(body: Mapping[str, Any]) -> str | None:
+    tier = anthropic_tier(body.get("speed"), body.get("inference_geo"), body.get("service_tier"))
+    return tier if isinstance(tier, str) else None
 
 
 def _text_length(body: Mapping[str, Any], content: Content) -> int:

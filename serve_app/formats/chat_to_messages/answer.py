@@ -11,9 +11,8 @@ from serve_app.formats.stop_reasons import explanation_of, finish_reason_of
 from serve_app.formats.tool_arguments import arguments_object, arguments_text
 from serve_app.formats.translated_ids import ToolNames, answer_id, made_call_id
 from serve_app.formats.upstream_json import answer_in
-from serve_app.formats.usage_members import chat_usage
+from serve_app.formats.usage_members import chat_usage, service_tier_of
 from serve_app.pricing.reported_usage import message_usage
-from serve_app.pricing.usage import Tier
 
 _ID = "chatcmpl-"
 
@@ -113,7 +112,8 @@ def _usage_members(reported: dict[str, Any]) -> dict[str, Any]:
     if usage is None:
         return {}
     members: dict[str, Any] = {"usage": chat_usage(usage)}
-    return members if usage.tier is Tier.STANDARD else {**members, "service_tier": usage.tier.value}
+    tier = service_tier_of(usage)
+    return members if tier is None else {**members, "service_tier": tier}
 
 
 def _thinking(text: str, signature: str) -> dict[str, Any]:

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from serve_app.formats.anthropic_messages.account_objects import owner_of_file_id
+from serve_app.formats.anthropic_messages.blocks import blocks_in
 from serve_app.formats.checked_members import blocks_at, not_carried, object_at, refused, text_at
+from serve_app.formats.json_body import path_to
 
 SEND_DATA = "send it as a data: URL"
 
@@ -76,9 +79,10 @@ def _blocks_of_part(part: dict[str, Any], path: str, dropped: set[str]) -> Block
     if kind == "refusal":
         return _text({"text": part.get("refusal")}, path)
     if kind in _OWN:
-        source = part.get("source")
-        if isinstance(source, dict) and source.get("type") == "file":
-            raise not_carried(f"{path}.source.file_id", "The id of a file", SEND_DATA)
+        for block in blocks_in([[part]]):
+            if (owner := owner_of_file_id(block)) is not None:
+                place = path_to("file_id", owner, path, part) or path
+                raise not_carried(place, "The id of a file", SEND_DATA)
         return [part]
     if kind in ("image_url", "input_image"):
         block = _image(part.get("image_url"), f"{path}.image_url", dropped)

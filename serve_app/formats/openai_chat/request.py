@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from serve_app.formats.chat_request import ChatRequest
-from serve_app.formats.exact_json import dumps
+from serve_app.formats.chat_request import CACHE_MARKS, ChatRequest
+from serve_app.formats.exact_json import dumps, has_member
 from serve_app.formats.json_body import BOM, cost_limit, parameters_of, parse_body, whole
 from serve_app.formats.links import links_in
 from serve_app.formats.openai_chat.account_objects import vendor_object
@@ -14,7 +14,7 @@ from serve_app.formats.openai_chat.messages import messages_of
 from serve_app.formats.openai_chat.output import read_output
 from serve_app.formats.openai_chat.thinking import asks_to_think
 from serve_app.formats.routing_fields import read_wishes
-from serve_app.formats.vendor_objects import mcp_servers
+from serve_app.formats.vendor_objects import mcp_servers, refuse_other_models
 from serve_app.pricing.prompt import prompt_of
 from serve_app.pricing.usage import estimate_tokens
 
@@ -32,6 +32,8 @@ def read_chat(raw: bytes) -> ChatRequest:
     body = parse_body(raw)
     messages = messages_of(body)
     check_fields(body)
+    tools = [(tool, f"tools[{place}]") for place, tool in enumerate(body.get("tools") or ())]
+    refuse_other_models(tools)
     output = read_output(body)
     stream = bool(body.get("stream"))
     in_parts = [message for message in messages if isinstance(message.get("content"), list)]
@@ -47,10 +49,11 @@ def read_chat(raw: bytes) -> ChatRequest:
         output_limit=output.limit,
         thinking=output.thinking,
         answers=output.answers,
+        predicted=len(dumps(body["prediction"])) if body.get("prediction") else 0,
         tools=hosted_tools(body),
         speaks=_speaks(body),
         service_tier=_tier(body),
-        writes_cache=b'"cache_control"' in raw,
+        writes_cache=has_member(raw, body, CACHE_MARKS),
         thinks=asks_to_think(body),
         preferred_model=body.get("preferred_model"),
         require_vision=bool(body.get("require_vision")),
@@ -61,9 +64,7 @@ def read_chat(raw: bytes) -> ChatRequest:
         image_links=link_schemes(in_parts),
         links=links_in(message["content"] for message in in_parts),
         vendor_object=vendor_object(body, in_parts),
-        mcp_servers=mcp_servers(
-            body, ((tool, f"tools[{place}]") for place, tool in enumerate(body.get("tools") or ()))
-        ),
+        mcp_servers=mcp_servers(body, tools),
         wishes=read_wishes(body),
         parameters=parameters_of(body),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from serve_app.errors import InvalidRequest
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.field_checks import Check, check_fields, check_spelling, whole_between
 from serve_app.formats.json_body import (
@@ -17,6 +18,7 @@ from serve_app.formats.json_body import (
 )
 from serve_app.formats.openai_chat.fields import CHECKS as OF_CHATS
 from serve_app.formats.openai_chat.fields import MOST_ANSWERS
+from serve_app.formats.openai_chat.hosted_tools import hosted_tools
 from serve_app.formats.openai_chat.output import read_output
 from serve_app.formats.openai_completions.prompts import check_prompt, prompts_in
 from serve_app.formats.routing_fields import read_wishes
@@ -37,6 +39,8 @@ _CHECKS: Mapping[str, Check] = {
     "logprobs": whole_between(-1, MOST_TOKENS),
 }
 _SPELLED = frozenset({"prompt", "suffix", "echo", "best_of", "n"})
+# What only a chat has. Servers that read both from one form would answer these in the prompt's place.
+_OF_CHATS = ("messages", "tools", "functions", "web_search_options", "modalities", "audio", "prediction")
 
 
 def read_completion(raw: bytes) -> ChatRequest:
@@ -44,6 +48,7 @@ def read_completion(raw: bytes) -> ChatRequest:
     raw = raw.removeprefix(BOM)
     body = parse_body(raw)
     check_spelling(body, _SPELLED)
+    _refuse_chats(body)
     input_tokens = check_prompt(body.get("prompt"))
     check_fields(body, _CHECKS)
     output = read_output(body)
@@ -67,6 +72,7 @@ def read_completion(raw: bytes) -> ChatRequest:
         thinking=output.thinking,
         answers=answers,
         prompts=prompts,
+        tools=hosted_tools(body),
         service_tier=tier if isinstance(tier, str) else None,
         preferred_model=body.get("preferred_model"),
         max_cost=cost_limit(body),
@@ -74,6 +80,13 @@ def read_completion(raw: bytes) -> ChatRequest:
         wishes=read_wishes(body),
         parameters=parameters,
     )
+
+
+def _refuse_chats(body: Mapping[str, Any]) -> None:
+    for name in _OF_CHATS:
+        if body.get(name) is not None:
+            message = f"'{name}' is no field of a text completion; send it to /v1/chat/completions"
+            raise InvalidRequest(message, param=name, code="unsupported_parameter")
 
 
 def output_limit(body: dict[str, Any]) -> int:

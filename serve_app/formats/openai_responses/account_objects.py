@@ -7,6 +7,8 @@ from serve_app.errors import InvalidRequest
 from serve_app.formats.vendor_objects import VendorObject, first_of, object_in
 
 _STORED = "it names an object of the operator's account at the vendor"
+# What a request says or is labelled with, and the schema of its answer.
+_NO_OBJECTS = frozenset({"instructions", "metadata", "client_metadata", "text"})
 # Fields of a request, each with what a caller does instead.
 _FIELDS: Mapping[str, str] = {
     "conversation": "send the whole conversation in 'input'",
@@ -41,9 +43,10 @@ def vendor_object(body: Mapping[str, Any]) -> VendorObject | None:
 
 
 def elements_of(body: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield the tools and items of a request, each with its path."""
-    for name in ("tools", "input"):
-        value = body.get(name)
+    """Yield the tools and items of a request, and every other object in it, each with its path."""
+    for name, value in body.items():
+        if isinstance(value, dict) and name not in _NO_OBJECTS:
+            yield value, name
         for place, element in enumerate(value if isinstance(value, list) else ()):
             if isinstance(element, dict):
                 yield element, f"{name}[{place}]"

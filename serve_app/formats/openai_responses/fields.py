@@ -18,6 +18,7 @@ from serve_app.formats.json_body import (
     text,
     whole_number,
 )
+from serve_app.formats.openai_chat.fields import CHECKS as OF_CHATS
 
 Check = Callable[[dict[str, Any], str], object]
 
@@ -27,6 +28,9 @@ _SPELLED = frozenset({
     "previous_response_id", "prompt", "reasoning", "service_tier", "store", "stream", "text", "tool_choice",
     "tools",
 })  # fmt: skip
+
+# What this API does not have, and servers that speak it often have: checked as in a chat.
+SAMPLING = ("top_k", "min_p", "seed", "presence_penalty", "frequency_penalty")
 
 _NAMED = ("function", "custom", "namespace")
 
@@ -182,4 +186,5 @@ CHECKS: Mapping[str, Check] = {
     "text": _text,
     "tools": _tools,
     "tool_choice": _tool_choice,
+    **{name: OF_CHATS[name] for name in SAMPLING},
 }

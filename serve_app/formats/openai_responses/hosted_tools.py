@@ -36,6 +36,8 @@ def hosted_tools(body: Mapping[str, Any], tools: Sequence[dict[str, Any]]) -> Ho
         most = body.get("max_tool_calls")
         uses = DEFAULT_USES if most is None else int(most)
         found = found._replace(searches=found.searches + uses, lacks_uses=found.lacks_uses or most is None)
+    if body.get("context_management"):  # the vendor may read the conversation once more, to shorten it
+        found = found._replace(unbounded=found.unbounded or "compaction")
     return found
 
 

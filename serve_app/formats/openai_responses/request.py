@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from serve_app.formats.chat_request import ChatRequest
-from serve_app.formats.exact_json import dumps
+from serve_app.formats.chat_request import CACHE_MARKS, ChatRequest
+from serve_app.formats.exact_json import dumps, has_member
 from serve_app.formats.json_body import BOM, cost_limit, parameters_of, parse_body, whole
 from serve_app.formats.links import links_in
 from serve_app.formats.openai_chat.images import check_images, images_in_text, link_schemes
@@ -24,7 +24,7 @@ from serve_app.formats.openai_responses.items import (
     type_of,
 )
 from serve_app.formats.routing_fields import read_wishes
-from serve_app.formats.vendor_objects import mcp_servers
+from serve_app.formats.vendor_objects import mcp_servers, refuse_other_models
 from serve_app.pricing.prompt import prompt_of
 from serve_app.pricing.usage import estimate_tokens
 
@@ -55,7 +55,9 @@ def read_responses(raw: bytes) -> ChatRequest:
     refuse_stored(body)
     items = items_of(body)
     output = read_output({name: value for name, value in body.items() if name not in NO_OPTIONS})
-    tools = _tools_of(body, items)
+    found = _tools_of(body, items)
+    refuse_other_models(found)
+    tools = [tool for tool, _ in found]
     contents = in_chat_words(items)
     stream = bool(body.get("stream"))
     tier = body.get("service_tier")
@@ -73,7 +75,7 @@ def read_responses(raw: bytes) -> ChatRequest:
         answers=output.answers,
         tools=hosted_tools(body, tools),
         service_tier=tier if isinstance(tier, str) else None,
-        writes_cache=b'"prompt_cache_breakpoint"' in raw or b'"cache_control"' in raw,
+        writes_cache=has_member(raw, body, CACHE_MARKS),
         thinks=asks_to_think(body),
         preferred_model=body.get("preferred_model"),
         require_vision=bool(body.get("require_vision")),
@@ -90,10 +92,10 @@ def read_responses(raw: bytes) -> ChatRequest:
     )
 
 
-def _tools_of(body: Mapping[str, Any], items: Sequence[Item]) -> list[dict[str, Any]]:
-    """Return every tool of a request: those of its items, and of namespaces, as well."""
+def _tools_of(body: Mapping[str, Any], items: Sequence[Item]) -> list[tuple[dict[str, Any], str]]:
+    """Return every tool of a request with its path: those of its items, and of namespaces, as well."""
     lists = [(body.get("tools") or [], "tools"), *tools_in_items(items)]
-    return [tool for tools, path in lists for tool, _ in tools_in(tools, path)]
+    return [found for tools, path in lists for found in tools_in(tools, path)]
 
 
 def _parameters(body: dict[str, Any]) -> Mapping[str, Any]:

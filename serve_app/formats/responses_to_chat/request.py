@@ -3,23 +3,26 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from serve_app.formats.json_body import HINTS
+from serve_app.formats.openai_responses.fields import SAMPLING
 from serve_app.formats.openai_responses.items import items_of, tools_in_items
 from serve_app.formats.responses_to_chat.messages import MessageWriter
 from serve_app.formats.responses_to_chat.tools import ToolTable, chat_choice
 
+# Carried under the same name. Only what the caller's format has checked may be in here: a member of a chat's
+# that it does not know (`messages`, `audio`) would reach the upstream unseen.
+_SAME = frozenset({
+    "stream", "temperature", "top_p", "parallel_tool_calls", "metadata", "user", "safety_identifier",
+    "service_tier", "prompt_cache_key", "provider", *SAMPLING, *HINTS,
+})  # fmt: skip
 # What is written in other words below, or is about the transport and the gateway's own store.
 _READ_HERE = frozenset({
     "model", "input", "instructions", "tools", "tool_choice", "text", "reasoning", "max_output_tokens",
     "include", "top_logprobs", "store", "background", "stream_options", "previous_response_id",
     "client_metadata", "conversation", "prompt",
 })  # fmt: skip
-# What a chat does not have, each with the value that asks for nothing special.
-_NOT_IN_CHAT: Mapping[str, Any] = {
-    "truncation": "disabled", "max_tool_calls": None, "context_management": None, "moderation": None,
-    "prompt_cache_options": None, "prompt_cache_retention": None, "access_programs": None, "image": None,
-    "background_options": None,
-}  # fmt: skip
-_NOT_PASSED = _READ_HERE | _NOT_IN_CHAT.keys()
+_ASK_FOR_NOTHING: Mapping[str, Any] = {"truncation": "disabled"}  # values that lose nothing if left out
+_KNOWN = _SAME | _READ_HERE
 _ENCRYPTED = "reasoning.encrypted_content"
 _LOGPROBS = "message.output_text.logprobs"
 
@@ -55,7 +58,7 @@ def chat_body(asked: Mapping[str, Any]) -> ChatBody:
     messages = writer.messages
     if instructions := asked.get("instructions"):
         messages = [{"role": "system", "content": instructions}, *messages]
-    passed = {name: value for name, value in asked.items() if name not in _NOT_PASSED}
+    passed = {name: value for name, value in asked.items() if name in _SAME}
     fields: dict[str, Any] = {"model": asked.get("model"), "messages": messages, **passed}
     if asked.get("stream"):
         fields["stream_options"] = {"include_usage": True}  # the last event has the usage
@@ -67,7 +70,9 @@ def chat_body(asked: Mapping[str, Any]) -> ChatBody:
     else:
         fields.pop("parallel_tool_calls", None)
     dropped = {
-        name for name in asked.keys() & _NOT_IN_CHAT.keys() if asked[name] not in (None, _NOT_IN_CHAT[name])
+        name
+        for name, value in asked.items()
+        if name not in _KNOWN and value is not None and value != _ASK_FOR_NOTHING.get(name)
     }
     _write_output(asked, fields, dropped)
     return ChatBody(fields, table, dropped | table.dropped | writer.dropped)

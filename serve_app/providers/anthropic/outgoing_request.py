@@ -1,6 +1,6 @@
 """A request in Anthropic's words, made ready for one model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from serve_app.formats.exact_json import loads
@@ -87,6 +87,8 @@ def _fit_thinking(fields: dict[str, Any], dialect: Dialect) -> list[str]:
     elif dialect.thinks_by_effort:
         dropped += _by_effort(fields)
     thinking = fields.get("thinking")
+    if isinstance(thinking, dict) and thinking.get("type") == "enabled":
+        dropped += _within_bound(fields, thinking)
     if isinstance(thinking, dict) and thinking.get("type") in ("enabled", "adaptive"):
         for name in _NOT_WHILE_THINKING:
             if name in fields:
@@ -94,6 +96,20 @@ def _fit_thinking(fields: dict[str, Any], dialect: Dialect) -> list[str]:
                 if not (name == "temperature" and value == 1):
                     dropped.append(name)
     return dropped
+
+
+def _within_bound(fields: dict[str, Any], thinking: Mapping[str, Any]) -> list[str]:
+    """
+    Lower the budget of thoughts below the answer's bound, in place.
+
+    A larger one is an error, unless a beta lets it count for all turns of a loop of tools: then the answer
+    may be longer than was reserved.
+    """
+    most, budget = fields.get("max_tokens"), thinking.get("budget_tokens")
+    if not isinstance(most, int) or not isinstance(budget, int) or budget < most or most <= LEAST_BUDGET:
+        return []
+    fields["thinking"] = {**thinking, "budget_tokens": most - 1}
+    return ["thinking.budget_tokens"]
 
 
 def _by_budget(fields: dict[str, Any]) -> list[str]:

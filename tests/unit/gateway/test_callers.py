@@ -7,8 +7,11 @@ from serve_app.caller import ANYONE, Caller
 from serve_app.config.model import ModelTask
 from serve_app.errors import GatewayError, ModelNotAllowed, ModelNotFound
 from serve_app.events import RequestFailed
+from serve_app.formats.anthropic_messages.request import read_messages
 from serve_app.formats.openai_chat.request import read_chat
 from serve_app.formats.openai_embeddings import read_embedding
+from serve_app.gateway.request import GatewayRequest, Operation
+from serve_app.gateway.requirements_reader import RequirementsReader
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer
 from serve_app.routing.eligibility import Obstacle
@@ -41,6 +44,26 @@ async def test_a_caller_is_served_by_what_it_may_use() -> None:
 
     assert reply.routed.target.name == "second/second-chat"
     assert made.providers["first"].calls == []
+
+
+@pytest.mark.parametrize(
+    ("betas", "widens"),
+    [
+        ("context-1m-2025-08-07", True),
+        ("files-api-2025-04-14, Context-1M-2025-08-07", True),
+        ("context-management-2025-06-27", False),
+        ("", False),
+    ],
+)
+def test_a_window_that_a_header_widens_is_known_before_anything_is_reserved(betas: str, widens: bool) -> None:
+    content = read_messages(chat_body(max_tokens=9))
+    asked = GatewayRequest("r", Operation.CHAT, content, headers=(("anthropic-beta", betas),))
+    made = harness()
+
+    extent = RequirementsReader(made.running.settings, made.access, made.control).read(asked).extent
+
+    assert extent is not None
+    assert extent.widens_window is widens
 
 
 async def test_a_model_that_is_not_for_the_caller_is_a_403_that_lists_what_is() -> None:

@@ -86,6 +86,24 @@ def test_a_service_tier_has_prices_of_its_own_at_every_length() -> None:
     assert batch.input == micro(0.4)
 
 
+def test_anthropics_ways_of_serving_cost_a_multiple_of_everything() -> None:
+    told = row(input_cost_per_token=5, output_cost_per_token=25, cache_creation_input_token_cost=6.25)
+    told |= {"input_cost_per_token_above_200k_tokens": 1e-5, "input_cost_per_token_batches": 2.5e-6}
+    price = price_of({**told, "provider_specific_entry": {"us": 1.1, "fast": 2, "x": "y"}})
+    assert price is not None
+    usage = Usage(100, 10, cache_write_5m=4)
+
+    def times(tier: Tier, usage: Usage = usage) -> float:
+        return price.cost(usage._replace(tier=tier)) / price.cost(usage)
+
+    assert (times(Tier.US), times(Tier.FAST), times(Tier.BATCH)) == (1.1, 2, pytest.approx(0.68, 0.1))
+    assert times(Tier.FAST_US) == pytest.approx(2.2)
+    assert times(Tier.US, Usage(300_000)) == 1.1
+    ordinary = price_of({**told, "provider_specific_entry": {"us": True}})
+    assert ordinary is not None
+    assert ordinary.cost(usage._replace(tier=Tier.US)) == ordinary.cost(usage)
+
+
 def test_what_is_paid_for_by_the_piece_is_read_where_it_is_counted() -> None:
     pictures = read("embedding", input_cost_per_token=0.8, input_cost_per_image=60)
     assert pictures.cost(Usage(10, images=2)) == 10 * 800 + 2 * 60_000

@@ -80,6 +80,8 @@ def test_a_service_tier_has_its_own_prices_at_every_length() -> None:
     assert price.cost(Usage(101, tier=Tier.PRIORITY)) == 101 * 5
     assert price.cost(Usage(10, tier=Tier.FLEX)) == 10
     assert price.cost(Usage(101, tier=Tier.FLEX)) == 101 * 4
+    assert price.cost(Usage(10, tier=Tier.FAST)) == price.cost(Usage(10, tier=Tier.FAST_US)) == 20
+    assert price.cost(Usage(10, tier=Tier.US)) == 10
 
 
 def test_another_price_for_the_cache_holds_at_every_length_and_in_every_tier() -> None:

@@ -272,8 +272,10 @@ def test_members_are_not_lost_where_there_is_no_message_for_them(payload: dict[s
         ({"input_tokens": 1, "output_tokens": 1, "service_tier": "batch"}, Usage(1, 1, tier=Tier.BATCH)),
         (
             {"input_tokens": 1, "output_tokens": 1, "service_tier": "standard", "speed": "fast"},
-            Usage(1, 1, tier=Tier.PRIORITY),
+            Usage(1, 1, tier=Tier.FAST),
         ),
+        ({"input_tokens": 1, "output_tokens": 1, "inference_geo": "us"}, Usage(1, 1, tier=Tier.US)),
+        ({"input_tokens": 1, "output_tokens": 1, "inference_geo": "not_available"}, Usage(1, 1)),
         (
             {
                 "input_tokens": 10, "output_tokens": 5,

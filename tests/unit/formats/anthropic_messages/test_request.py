@@ -13,6 +13,7 @@ from serve_app.formats.chat_request import ChatRequest, HostedTools
 from serve_app.formats.json_body import BOM, InvalidField
 from serve_app.formats.routing_fields import Wishes
 from serve_app.pricing.prompt import FRAME, TOOL_FRAME, Prompt
+from serve_app.pricing.usage import Tier, dearer_tier
 
 PNG = base64.b64encode(b"\x89PNG" + b"x" * 500).decode()
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}
@@ -58,7 +59,7 @@ def result(*blocks: dict[str, Any]) -> dict[str, Any]:
         ({"thinking": {"type": "disabled", "budget_tokens": 50}}, {"thinking": 0, "thinks": False}),
         ({"output_config": {"effort": "low"}}, {"thinks": True}),
         ({"service_tier": "standard_only"}, {"service_tier": "standard_only"}),
-        ({"service_tier": "auto", "speed": "fast"}, {"service_tier": "fast"}),
+        ({"service_tier": "auto", "speed": "fast"}, {"service_tier": "speed_fast"}),
         ({"speed": "standard"}, {"service_tier": None}),
         ({"cache_control": {"type": "ephemeral"}}, {"writes_cache": True}),
         ({"preferred_model": "p"}, {"preferred_model": "p"}),
@@ -188,16 +189,45 @@ KEPT = {"cache_control": {"type": "ephemeral"}}
         {"messages": [message([result({**IMAGE, **KEPT})])]},
         {"system": [{"type": "text", "text": "x", **KEPT}]},
         {"tools": [{**TOOL, **KEPT}]},
+        {"messages": [message([{"type": "tool_addition", "tool": {"definition": {**TOOL, **KEPT}}}])]},
+        {"messages": [{**message("x"), **KEPT}]},
     ],
 )
 def test_a_part_that_shall_be_kept_writes_the_cache(fields: dict[str, Any]) -> None:
     assert read(**fields).writes_cache
 
 
+def test_a_mark_that_is_written_with_escapes_counts_as_well() -> None:
+    raw = raw_of(system=[{"type": "text", "text": "x", **KEPT}])
+
+    assert read_messages(raw.replace(b"cache_control", b"cache\\u005Fcontrol")).writes_cache
+
+
 def test_the_word_alone_writes_no_cache() -> None:
-    assert not read(
-        '"cache_control"', tools=[{**TOOL, "input_schema": {"cache_control": {"a": 1}}}]
-    ).writes_cache
+    assert not read('"cache_control"').writes_cache
+
+
+@pytest.mark.parametrize(
+    ("fields", "tier"),
+    [
+        ({"speed": "fast"}, Tier.FAST),
+        ({"inference_geo": "us"}, Tier.US),
+        ({"inference_geo": "us", "speed": "fast", "service_tier": "auto"}, Tier.FAST_US),
+        ({"inference_geo": "global"}, Tier.STANDARD),
+        ({"inference_geo": ["us"]}, Tier.US),
+    ],
+)
+def test_a_wish_at_another_price_is_reserved_at_that_price(fields: dict[str, Any], tier: Tier) -> None:
+    assert dearer_tier(read(**fields).service_tier) is tier
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"context_management": {"edits": [{"type": "compact_20260112"}]}}, {"compaction": {"type": "x"}}],
+)
+def test_a_conversation_that_the_vendor_shortens_has_no_bound(fields: dict[str, Any]) -> None:
+    assert read(**fields).tools.unbounded == "compaction"
+    assert read(context_management={"edits": [{"type": "clear_thinking_20251015"}, 1]}).tools == HostedTools()
 
 
 def added(definition: dict[str, Any]) -> dict[str, Any]:
@@ -237,6 +267,7 @@ def test_images_in_plain_text_are_looked_for_where_the_model_is_left_to_us(
         ("hi", {"container": {"id": "c1", "skills": []}}, "container"),
         ("hi", {"thread": {"type": "create"}}, "thread"),
         ("hi", {"user_profile_id": "u"}, "user_profile_id"),
+        ("hi", {"diagnostics": {"previous_message_id": "msg_1"}}, "diagnostics.previous_message_id"),
         ("hi", {"tools": [{"type": "mcp_toolset", "mcp_server_name": "s"}]}, "tools[0].type"),
         (
             [{"type": "image", "source": {"type": "file", "file_id": "f"}}],
@@ -322,6 +353,7 @@ def test_the_id_of_a_file_that_a_tool_made_passes() -> None:
         ({"fallbacks": [{"model": "dear"}]}, "fallbacks"),
         ({"fallbacks": "default"}, "fallbacks"),
         ({"tools": [{"type": "advisor_20260301", "name": "advisor", "model": "dear"}]}, "tools[0].model"),
+        ({"tools": [{"type": "advisor_20260301", "model": "dear", "input_schema": {}}]}, "tools[0].model"),
     ],
 )
 def test_the_vendor_is_not_asked_for_models_that_nobody_checked(fields: dict[str, Any], param: str) -> None:

@@ -213,6 +213,27 @@ def test_what_is_lost_is_told_by_the_callers_name(members: dict[str, Any], dropp
         (
             {
                 "messages": [
+                    said(
+                        "user",
+                        [
+                            {
+                                "type": "document",
+                                "source": {
+                                    "type": "content",
+                                    "content": [
+                                        {"type": "image", "source": {"type": "file", "file_id": "x"}},
+                                    ],
+                                },
+                            }
+                        ],
+                    )
+                ]
+            },
+            "messages[0].content[0].source.content[0].source.file_id",
+        ),
+        (
+            {
+                "messages": [
                     said("user", [{"type": "image_url", "image_url": {"url": "data:image/bmp;base64,A"}}])
                 ]
             },

@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
+from serve_app.errors import InvalidRequest
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.json_body import BOM
 from serve_app.formats.openai_chat.hosted_tools import HostedTools
@@ -132,6 +133,22 @@ def test_a_part_that_shall_be_kept_writes_the_cache() -> None:
     kept = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
 
     assert read([kept]).writes_cache
+    in_openais_words = {"type": "text", "text": "x", "prompt_cache_breakpoint": {"ttl": "30m"}}
+    assert read([in_openais_words]).writes_cache
+    escaped = read([kept]).raw.replace(b"cache_control", b"\\u0063ache_control")
+    assert read_chat(escaped).writes_cache
+
+
+def test_a_tool_that_asks_another_model_is_refused() -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read(tools=[{"type": "advisor_20260301", "name": "advisor", "model": "dear"}])
+
+    assert (refused.value.code, refused.value.param) == ("unchecked_model", "tools[0].model")
+
+
+def test_what_the_caller_predicts_may_be_charged_beside_the_answer() -> None:
+    assert read("hi").predicted == 0
+    assert read("hi", prediction={"type": "content", "content": "x" * 1000}).predicted > 1000
 
 
 def test_tools_of_the_vendors_are_told() -> None:

@@ -81,6 +81,22 @@ def test_a_field_of_the_wrong_kind_is_refused_by_its_name(fields: dict[str, Any]
     assert [refused.value.param] == list(fields)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["messages", "tools", "functions", "web_search_options", "modalities", "audio", "prediction"],
+)
+def test_what_only_a_chat_has_is_refused_since_a_server_might_answer_it(name: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        OPENAI_COMPLETIONS.parse(body_of(**{name: [{"role": "user"}]}))
+
+    assert (refused.value.status, refused.value.param) == (400, name)
+    assert OPENAI_COMPLETIONS.parse(body_of(**{name: None}))
+
+
+def test_a_search_of_the_vendors_has_no_bound() -> None:
+    assert OPENAI_COMPLETIONS.parse(body_of(plugins=[{"id": "web"}])).tools.unbounded == "plugins"
+
+
 def test_every_answer_to_every_prompt_is_counted_also_those_that_are_not_shown() -> None:
     request = OPENAI_COMPLETIONS.parse(body_of(["a", "b"], n=2, best_of=5, max_tokens=30))
 

@@ -192,6 +192,11 @@ def test_words_that_steer_the_gateway_are_content_where_people_and_schemas_use_t
             "tools[1].file_ids",
         ),
         ({"tools": [{"type": "mcp", "connector_id": "c"}]}, "tools[0].connector_id"),
+        (
+            {"prompt_cache_options": {"comparison_response_id": "resp_1"}},
+            "prompt_cache_options.comparison_response_id",
+        ),
+        ({"a_field_of_next_year": [{"x": {"file_id": "f"}}]}, "a_field_of_next_year[0].file_id"),
     ],
 )
 def test_objects_of_the_operators_account_are_found_and_named(fields: dict[str, Any], param: str) -> None:
@@ -260,6 +265,27 @@ def test_links_to_pictures_and_files_are_found_and_those_that_are_only_read_are_
     }  # fmt: skip
 
 
+def test_a_tool_that_asks_another_model_is_refused() -> None:
+    drawing = {"type": "image_generation", "model": "gpt-image-1"}
+
+    assert (refusal(tools=[drawing]).code, refusal(tools=[drawing]).param) == (
+        "unchecked_model", "tools[0].model",
+    )  # fmt: skip
+    assert read(tools=[{**FUNCTION, "model": "x"}])
+
+
+def test_a_conversation_that_the_vendor_shortens_has_no_bound() -> None:
+    assert read(context_management=[{"type": "compaction"}]).tools.unbounded == "compaction"
+
+
+def test_a_mark_of_the_cache_is_found_however_it_is_written() -> None:
+    part = {"type": "input_text", "text": "x", "prompt_cache_breakpoint": {"mode": "explicit"}}
+    raw = orjson.dumps({"input": [user(part)]})
+
+    assert read_responses(raw).writes_cache
+    assert read_responses(raw.replace(b"_cache_", b"_cache\\u005f")).writes_cache
+
+
 def test_ids_that_nobody_looks_up_pass() -> None:
     cited = {"type": "output_text", "text": "x", "annotations": [{"type": "file_citation", "file_id": "f"}]}
 
@@ -268,6 +294,8 @@ def test_ids_that_nobody_looks_up_pass() -> None:
         tools=[{"type": "code_interpreter", "container": {"type": "auto"}}],
         background=False,
         conversation=None,
+        metadata={"file_id": "f"},
+        text={"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}},
     )
 
 

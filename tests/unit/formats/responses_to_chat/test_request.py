@@ -350,6 +350,21 @@ def test_parameters_are_renamed_or_told() -> None:
     assert made.dropped == ("max_tool_calls", "reasoning.context", "truncation")
 
 
+UNCHECKED = (
+    "messages", "functions", "function_call", "modalities", "audio", "prediction", "response_format", "stop",
+    "n", "max_tokens", "max_completion_tokens", "logprobs", "logit_bias", "web_search_options", "plugins",
+    "thinking", "cache_control", "extra_body", "chat_template_kwargs", "a_field_of_next_year",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNCHECKED)
+def test_what_the_callers_format_has_not_checked_reaches_no_chat(name: str) -> None:
+    smuggled = translation(**{name: [{"role": "user", "content": [{"type": "file", "file_id": "x"}]}]})
+
+    assert orjson.loads(smuggled.body) == orjson.loads(translation().body)
+    assert smuggled.dropped == (name,)
+
+
 def test_defaults_that_ask_for_nothing_are_not_told() -> None:
     made = translation(
         truncation="disabled", text={"format": {"type": "text"}}, reasoning={"context": "auto"}

@@ -137,6 +137,16 @@ def test_a_budget_becomes_an_effort_where_the_model_takes_no_budget(budget: int,
     assert request.dropped == ("thinking.budget_tokens",)
 
 
+def test_thoughts_never_get_more_than_the_answer_that_was_reserved() -> None:
+    thinking = {"type": "enabled", "budget_tokens": 30_000}
+
+    request = fitted(BUDGET, tokens=8192, thinking=thinking)
+
+    assert request.fields["thinking"] == {"type": "enabled", "budget_tokens": 8191}
+    assert request.dropped == ("thinking.budget_tokens",)
+    assert fitted(BUDGET, max_tokens=500, thinking=thinking).fields["thinking"] == thinking  # an error there
+
+
 def test_an_effort_of_the_callers_counts_more_than_the_budget() -> None:
     thinking = {"type": "enabled", "budget_tokens": 30_000}
 
