@@ -215,10 +215,12 @@ def make_plan(
     ordered = strategy.order(list(sieve.eligible.values()), RequestView(requirements, conditions), rng)
     # Stable sorts: the caller's order precedes the operators', and both the strategy's. Ready targets precede
     # those that have to be waited for.
-    bare_names = {name.partition("/")[2] for name in requirements.named}
-    ordered.sort(key=lambda c: _wish(c, requirements, bare_names))
+    if _has_wishes(requirements):
+        bare_names = {name.partition("/")[2] for name in requirements.named}
+        ordered.sort(key=lambda c: _wish(c, requirements, bare_names))
     missed = tuple(takewhile(lambda c: not c.is_ready, ordered))
-    ordered.sort(key=lambda c: not c.is_ready)
+    if not all(candidate.is_ready for candidate in ordered):
+        ordered.sort(key=lambda c: not c.is_ready)
 
     def elsewhere() -> tuple[Candidate, ...]:
         # Of any task: the caller named a model, and could name any of these.
@@ -238,6 +240,16 @@ def _sieved(sieve: _Sieve, targets: TargetIndex, requirements: Requirements) -> 
     for target, named, is_wished in shortlist.listed:
         sieve.take(target, named, is_wished)
     return sieve
+
+
+def _has_wishes(requirements: Requirements) -> bool:
+    """Return whether the caller asks for an order; else all targets have the same key of `_wish`."""
+    return bool(
+        requirements.named
+        or requirements.provider_order
+        or requirements.preferred_model is not None
+        or requirements.preferred_type is not None
+    )
 
 
 def _wish(
