@@ -5,6 +5,7 @@ nowhere else.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 from serve_app.errors import LimitReached, UpstreamError
@@ -95,6 +96,21 @@ class RequestAbandoned:
     duration_s: float
 
 
+class NotKept(StrEnum):
+    """Why a response was not kept although its caller let it be."""
+
+    TOO_LARGE = "too_large"
+    NOT_A_RESPONSE = "not_a_response"
+    STORE_UNAVAILABLE = "store_unavailable"
+
+
+class ResponseNotKept(NamedTuple):
+    """A response was given and not kept, so that no request can go on from it."""
+
+    request_id: str
+    reason: NotKept
+
+
 class HttpAnswered(NamedTuple):
     """An HTTP request ended; `route` is the pattern that matched, 499 says that the caller went away."""
 
@@ -113,5 +129,13 @@ class HealthChanged:
     error: str | None
 
 
-Event = HttpAnswered | AttemptFailed | RequestServed | RequestFailed | RequestAbandoned | HealthChanged
+Event = (
+    HttpAnswered
+    | AttemptFailed
+    | RequestServed
+    | RequestFailed
+    | RequestAbandoned
+    | ResponseNotKept
+    | HealthChanged
+)
 Listener = Callable[[Event], None]

@@ -43,10 +43,12 @@ from serve_app.api.model_list import model_list_routes
 from serve_app.api.model_routes import MODEL_ROUTES
 from serve_app.api.openapi import completed, count_tokens_operation
 from serve_app.api.origins import Origins, is_preflight
+from serve_app.api.responses_endpoint import RESPONSES, ResponsesEndpoint
 from serve_app.api.routing_endpoints import routing_routes
+from serve_app.api.stored_responses import stored_response_routes
 from serve_app.api.token_count import COUNT_TOKENS, TokenCountEndpoint
 from serve_app.api.unknown_path import hint_for
-from serve_app.caller import ANYONE
+from serve_app.caller import ANYONE, Role
 from serve_app.errors import Forbidden, GatewayError, InvalidRequest
 from serve_app.events import HttpAnswered
 from serve_app.formats.anthropic_messages.error import messages_error
@@ -84,6 +86,7 @@ def build_api(running: RunningGateway, keyring: Keyring, exposition: Exposition)
         route.path: ModelEndpoint(running, keyring, intake, route.format, route.operation)
         for route in MODEL_ROUTES
     }
+    hot[RESPONSES] = ResponsesEndpoint(running, keyring, intake)
     hot[COUNT_TOKENS] = TokenCountEndpoint(running.gateway, keyring, intake)
     app = _documented(running, keyring, exposition, hot)
     service = AdminService(running)
@@ -269,6 +272,7 @@ def _documented(
     app.include_router(provider_routes(running), dependencies=needs_key)
     app.include_router(routing_routes(running.gateway, running.access, authorised))
     app.include_router(_model_routes(running.access, hot, authorised), dependencies=needs_key)
+    app.include_router(stored_response_routes(running.stored_responses, keyring.require(Role.USER)))
     app.add_exception_handler(GatewayError, _gateway_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

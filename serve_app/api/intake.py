@@ -5,9 +5,9 @@ A body is held once, in one piece, from its first byte until the end of its requ
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from io import BytesIO
 from typing import NamedTuple, TypeVar
 
@@ -88,11 +88,30 @@ class Intake:
         finally:
             self.in_flight.give_back(key, held)
 
-    async def parsed(self, read: Callable[[bytes], T], raw: bytes) -> T:
-        """Return the result of `read` on a body; a large one is read in a thread, to not block the others."""
-        if len(raw) <= LARGE:
+    async def parsed(self, read: Callable[[bytes], T], raw: bytes, more: int = 0) -> T:
+        """
+        Return the result of `read` on a body; a large one is read in a thread, to not block the others.
+
+        `more` are bytes that are read with it.
+        """
+        if len(raw) + more <= LARGE:
             return read(raw)
         return await self._run(read, raw)
+
+    @contextmanager
+    def holding(self, caller: Caller, size: int) -> Iterator[None]:
+        """
+        Count bytes that belong to a caller's body until the block is left.
+
+        Raises:
+            TooMuchInFlight: 429 or 503, the bodies in flight leave no room.
+        """
+        key = None if caller is ANYONE else (caller.tenant, caller.name)
+        self.in_flight.take(key, size)
+        try:
+            yield
+        finally:
+            self.in_flight.give_back(key, size)
 
     async def _run(self, work: Callable[..., T], *given: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._reader, work, *given)

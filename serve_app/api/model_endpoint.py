@@ -8,7 +8,7 @@ as the bytes it came in, with one member spliced in.
 import os
 import re
 from contextlib import aclosing
-from typing import Any
+from typing import Any, NamedTuple
 
 from serve_app.api.asgi import (
     CallerGone,
@@ -29,7 +29,7 @@ from serve_app.config.routing import OnStreamFailure
 from serve_app.errors import BudgetExceeded, GatewayError, InvalidRequest, UpstreamError
 from serve_app.formats.base import Format
 from serve_app.formats.chat_request import ChatRequest
-from serve_app.gateway.request import GatewayRequest, Operation
+from serve_app.gateway.request import Content, GatewayRequest, Operation
 from serve_app.gateway.response import Response, ResponseStream
 from serve_app.gateway.routing_info import METADATA, RoutingInfo, metadata
 from serve_app.gateway.running_gateway import RunningGateway
@@ -50,6 +50,15 @@ _FORMAT_HEADERS = {WireFormat.ANTHROPIC_MESSAGES: (b"anthropic-version", b"anthr
 
 # As JSON and people write numbers; Python's `float` also reads `1_0`, `nan` and other alphabets' digits.
 _NUMBER = re.compile(r"[ \t]*\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?[ \t]*", re.ASCII | re.IGNORECASE)
+
+
+class Head(NamedTuple):
+    """What the head of a request says; the fields are those of GatewayRequest."""
+
+    id: str
+    timeout_s: float | None
+    on_stream_failure: OnStreamFailure | None
+    headers: tuple[tuple[str, str], ...]
 
 
 class ModelEndpoint:
@@ -76,7 +85,7 @@ class ModelEndpoint:
         try:
             caller = await self._keyring.model_caller(scope)
             async with self._intake.body(scope, receive, caller) as raw:
-                await self._serve(await self._request(scope, raw, caller), send)
+                await self._respond(scope, raw, caller, send)
         except GatewayError as failure:
             error = self._for(caller, failure)
             headers = error_headers(error)
@@ -86,14 +95,30 @@ class ModelEndpoint:
         except CallerGone:
             return
 
-    async def _request(self, scope: Scope, raw: bytes, caller: Caller) -> GatewayRequest:
-        """The request, from its head and its body; InvalidRequest says what is wrong with either."""
-        id_, timeout_s, policy = request_id_of(scope), _timeout_of(scope), _policy_of(scope)
+    async def _respond(self, scope: Scope, raw: bytes, caller: Caller, send: Send) -> None:
+        """Read a request and serve it; a GatewayError says why not."""
+        head = self._head(scope)
         content = await self._intake.parsed(self._format.parse, raw)
-        streams = isinstance(content, ChatRequest) and content.stream
+        await self._serve(self._request(head, content, caller), send)
+
+    def _head(self, scope: Scope) -> Head:
+        """Return what the head of a request says. Raises InvalidRequest."""
         headers = format_headers(scope, self._format.name)
+        return Head(request_id_of(scope), _timeout_of(scope), _policy_of(scope), headers)
+
+    def _request(self, head: Head, content: Content, caller: Caller) -> GatewayRequest:
+        """Return the request, from its head and its body."""
+        streams = isinstance(content, ChatRequest) and content.stream
         return GatewayRequest(
-            id_, self._operation, content, caller, timeout_s, policy, streams, self._format, headers
+            head.id,
+            self._operation,
+            content,
+            caller,
+            head.timeout_s,
+            head.on_stream_failure,
+            streams,
+            self._format,
+            head.headers,
         )
 
     async def _serve(self, request: GatewayRequest, send: Send) -> None:

@@ -18,6 +18,7 @@ from serve_app.config.names import did_you_mean
 from serve_app.config.policy import USUAL_BREAKER, BreakerPolicy
 from serve_app.config.pricing import PricingConfig
 from serve_app.config.provider import ProviderConfig
+from serve_app.config.responses import ResponsesConfig
 from serve_app.config.routing import RoutingConfig, StrategyChoices
 from serve_app.config.scaling import Autoscaling, Scaling
 from serve_app.config.storage import StorageConfig
@@ -103,6 +104,7 @@ class Settings(Config):
     router: RouterConfig = RouterConfig()
     auth: AuthConfig = AuthConfig()
     storage: StorageConfig = StorageConfig()
+    responses: ResponsesConfig = ResponsesConfig()
     admin: AdminConfig = AdminConfig()
     backends: BackendsConfig = BackendsConfig()
     alerts: AlertsConfig = AlertsConfig()

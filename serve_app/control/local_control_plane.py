@@ -16,12 +16,16 @@ from serve_app.control.admin_quota import Allowance, Quotas
 from serve_app.control.capacity import Presence
 from serve_app.control.control_plane import ControlPlane
 from serve_app.control.protocol import ControlUnreachable, Overtaken, Receipt, Report, Snapshot, Totals
+from serve_app.control.response_keeping import ResponseKeeping
 from serve_app.control.runtime_config import NO_REVISION, RuntimeConfig, runtime_config_of
 from serve_app.errors import AdminLimitReached
 from serve_app.ledger.entry import Entry
 from serve_app.ledger.journal_position import JournalPosition
 from serve_app.ledger.store import Change, Record, Spend, Store, StoreUnavailable
 from serve_app.resilience.breaker import Breaker
+from serve_app.response_store.memory import MemoryResponses
+from serve_app.response_store.store import ResponseStore
+from serve_app.response_store.stored_response import Chain, StoredResponse
 
 WRITE_EVERY_S = 0.2
 TRY_AGAIN_S = 1.0
@@ -44,10 +48,16 @@ class LocalControlPlane:
 
     Args:
         is_alone: no router of another process uses this control plane, or used a former one.
+        responses: where responses are kept for callers; None: in memory.
     """
 
     def __init__(
-        self, plane: ControlPlane, clock: Clock, store: Store | None = None, is_alone: bool = False
+        self,
+        plane: ControlPlane,
+        clock: Clock,
+        store: Store | None = None,
+        is_alone: bool = False,
+        responses: ResponseStore | None = None,
     ) -> None:
         self._plane = plane
         self._clock = clock
@@ -62,6 +72,7 @@ class LocalControlPlane:
         self._is_doubtful = False
         self._quotas = Quotas()
         self._pruned_at = clock.monotonic()
+        self._responses = ResponseKeeping(responses or MemoryResponses(), clock)
 
     # --- life -----------------------------------------------------------------------------------------
 
@@ -108,6 +119,8 @@ class LocalControlPlane:
         self._plane.look_around(self._clock.now())
         receipt = self._plane.report(report, self._clock.now())
         self._forget_unless_stored()
+        if self._store is None:  # else the writer does
+            await self._responses.clean_up()
         self._wake()
         return receipt
 
@@ -163,7 +176,33 @@ class LocalControlPlane:
             self._keep(records)
         self._apply_records()
         self._wake()
-        return await self.runtime_config()
+        runtime_config = await self.runtime_config()
+        for record in records:
+            if record.kind == "tenant" and not runtime_config.has_tenant(record.id):
+                self._responses.tenant_removed(record.id)
+            elif record.kind == "tenant":
+                self._responses.tenant_exists(record.id)
+        return runtime_config
+
+    # --- stored responses -----------------------------------------------------------------------------
+
+    async def stored_response(self, tenant: str, response_id: str) -> StoredResponse | None:
+        return await self._ready_responses().get(tenant, response_id)
+
+    async def response_chain(self, tenant: str, response_id: str) -> Chain:
+        return await self._ready_responses().chain(tenant, response_id)
+
+    async def store_response(self, stored: StoredResponse) -> None:
+        await self._ready_responses().put(stored)
+
+    async def delete_response(self, tenant: str, response_id: str) -> bool:
+        return await self._ready_responses().delete(tenant, response_id)
+
+    def _ready_responses(self) -> ResponseKeeping:
+        """Return the stored responses. Raises StoreUnavailable before the tables are of this version."""
+        if not self._is_restored:
+            raise StoreUnavailable("the store is not available")
+        return self._responses
 
     # --- calls of operators ---------------------------------------------------------------------------
 
@@ -280,6 +319,7 @@ class LocalControlPlane:
                     self._plane.store_answers(True)
                     self._wake()
                 await self._prune(store)
+                await self._responses.clean_up()
             except Exception as error:  # a bug must not end this task either: it is the only writer
                 if not is_down:
                     trace = None if isinstance(error, StoreUnavailable) else error

@@ -17,6 +17,7 @@ from serve_app.limits.messages import Grant, Lease, Want
 from serve_app.pricing.price import Price
 from serve_app.resilience.breaker import Breaker
 from serve_app.resilience.outcome import Outcome
+from serve_app.response_store.stored_response import Chain, StoredResponse
 
 
 class Observation(NamedTuple):
@@ -176,6 +177,18 @@ class Control(Protocol):
 
     async def changes(self, limit: int = 100, before: float | None = None) -> Sequence[Change]:
         """Return lines of the audit log, the newest first. Raises StoreUnavailable."""
+
+    async def stored_response(self, tenant: str, response_id: str) -> StoredResponse | None:
+        """Return a tenant's stored response; None without one of this id. Raises StoreUnavailable."""
+
+    async def response_chain(self, tenant: str, response_id: str) -> Chain:
+        """Return a tenant's stored response after all that it goes on from. Raises StoreUnavailable."""
+
+    async def store_response(self, stored: StoredResponse) -> None:
+        """Keep a response under an id that is new. Raises StoreUnavailable."""
+
+    async def delete_response(self, tenant: str, response_id: str) -> bool:
+        """Delete a tenant's stored response; return whether there was one. Raises StoreUnavailable."""
 
     async def reset_breaker(self, provider_id: str) -> Breaker | None:
         """Close a breaker and forget its failures; return the former state, None for an unknown provider."""

@@ -69,6 +69,10 @@ CALLS: Mapping[str, Remote] = {
     "spends": Remote(within_s=STORE_WITHIN_S),
     "entries": Remote(within_s=STORE_WITHIN_S),
     "changes": Remote(within_s=STORE_WITHIN_S),
+    "stored_response": Remote(within_s=STORE_WITHIN_S),
+    "response_chain": Remote(within_s=STORE_WITHIN_S),
+    "store_response": Remote(),
+    "delete_response": Remote(within_s=STORE_WITHIN_S),
     "reset_breaker": Remote(),
     "watch": Remote(restores=False),
     "probe": Remote(restores=False),
@@ -88,7 +92,7 @@ class ControlActor:
         url = store_url(storage, os.environ, app_name)
         self._is_ours = _locked(state_folder(storage, os.environ, app_name))
         store = SqlStore(url, storage.timeout_s, storage.retention_days)
-        self._control = LocalControlPlane(plane, clock, store)
+        self._control = LocalControlPlane(plane, clock, store, responses=store.responses)
         self._webhook = Webhook(lambda: plane.settings, os.environ, clock)
         self._starting: asyncio.Task[None] | None = None
         tune_gc()

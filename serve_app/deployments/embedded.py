@@ -33,6 +33,7 @@ from serve_app.observability.webhook import Webhook
 from serve_app.pricing.target_prices import prices_of
 from serve_app.providers.base import Provider
 from serve_app.providers.health_monitor import free_to_look_at
+from serve_app.response_store.store import ResponseStore
 from serve_app.storage.journal_file import Journal
 from serve_app.storage.journal_recovery import JournalRecovery
 
@@ -113,8 +114,8 @@ async def local_gateway(
     """
     authority = authority or Authority(environ, clock)
     name = uuid4().hex
-    store, journals = _kept(settings, environ)
-    local = LocalControlPlane(authority.plane, clock, store, is_alone=True)
+    store, responses, journals = _kept(settings, environ)
+    local = LocalControlPlane(authority.plane, clock, store, is_alone=True, responses=responses)
     await local.start()
     journal = MemoryJournal(name) if journals is None else Journal(journals, name)
     control = ControlCache(name, settings, local, clock, prices_of(settings), journal)
@@ -127,12 +128,14 @@ async def local_gateway(
     return LocalGateway(running, providers, authority, local, journal_recovery)
 
 
-def _kept(settings: Settings, environ: Mapping[str, str]) -> tuple[Store | None, Path | None]:
-    """Return the ledger and the folder of journals; None where nothing is to be kept."""
+def _kept(
+    settings: Settings, environ: Mapping[str, str]
+) -> tuple[Store | None, ResponseStore | None, Path | None]:
+    """Return the ledger, the stored responses and the folder of journals; None where nothing is kept."""
     storage = settings.storage
     if not is_kept(storage, environ):
-        return None, None
+        return None, None, None
     from serve_app.storage.sql import SqlStore  # importing SQLAlchemy takes half a second
 
     store = SqlStore(store_url(storage, environ, OWN), storage.timeout_s, storage.retention_days)
-    return store, state_folder(storage, environ, OWN) / JOURNALS
+    return store, store.responses, state_folder(storage, environ, OWN) / JOURNALS

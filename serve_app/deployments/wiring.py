@@ -14,6 +14,7 @@ from serve_app.events import Listener
 from serve_app.gateway.gateway import DefaultGateway
 from serve_app.gateway.middleware import Middleware
 from serve_app.gateway.running_gateway import RunningGateway
+from serve_app.gateway.stored_responses import StoredResponses
 from serve_app.observability.logs import log_event
 from serve_app.observability.metrics import MetricsListener
 from serve_app.providers.base import Provider
@@ -58,6 +59,15 @@ def wire(
     health_monitor = HealthMonitor(
         settings.health, watched, clock, rng, gateway.tell, gateway.access.moved, check
     )
+    stored_responses = StoredResponses(settings, control, clock, gateway.tell)
     return RunningGateway(
-        settings, gateway, gateway.access, control, health_monitor, check, clock, gateway.tell
+        settings,
+        gateway,
+        gateway.access,
+        control,
+        health_monitor,
+        check,
+        clock,
+        gateway.tell,
+        stored_responses,
     )

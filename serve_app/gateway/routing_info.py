@@ -24,6 +24,7 @@ class RoutingInfo(NamedTuple):
         images: how many the request shows.
         dropped: the caller's parameters that the target did not get as they were.
         answered_by: the middleware that answered itself; None: a target did.
+        local_only: only providers whose data stays on local machines could be asked.
     """
 
     target: Target | None
@@ -34,6 +35,7 @@ class RoutingInfo(NamedTuple):
     images: int = 0
     dropped: tuple[str, ...] = ()
     answered_by: str | None = None
+    local_only: bool = False
 
     @property
     def provider_id(self) -> str:
@@ -57,6 +59,7 @@ def routing_info(context: RequestContext, attempt: Attempt, cost: int | None = N
         cost,
         requirements.images + requirements.written_images,
         attempt.dropped,
+        local_only=requirements.local_only,
     )
 
 

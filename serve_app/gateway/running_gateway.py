@@ -8,6 +8,7 @@ from serve_app.control.control_cache import ControlCache
 from serve_app.events import Listener
 from serve_app.gateway.gateway import Gateway
 from serve_app.gateway.model_access import ModelAccess
+from serve_app.gateway.stored_responses import StoredResponses
 from serve_app.providers.health_monitor import EndpointCheck, HealthMonitor
 
 
@@ -23,6 +24,7 @@ class RunningGateway:
         health_monitor: the results of health checks.
         check_endpoint: checks an address of vLLM's API that belongs to no configured provider, without a key.
         tell: sends an event to the log and the metrics.
+        stored_responses: the responses that are kept for callers.
     """
 
     settings: Settings
@@ -33,3 +35,4 @@ class RunningGateway:
     check_endpoint: EndpointCheck
     clock: Clock
     tell: Listener
+    stored_responses: StoredResponses

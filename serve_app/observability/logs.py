@@ -21,6 +21,7 @@ from serve_app.events import (
     RequestAbandoned,
     RequestFailed,
     RequestServed,
+    ResponseNotKept,
 )
 from serve_app.limits.allocator import BudgetAlert
 from serve_app.observability.alert import alert_facts
@@ -150,6 +151,9 @@ def log_event(event: Event) -> None:
             if event.usage is not None:
                 facts.update(_facts_of_spend(event.usage, event.cost))
             log.info("request_abandoned", extra={"facts": facts})
+        case ResponseNotKept():
+            facts = {"event": "response_not_kept", "request_id": event.request_id, "reason": event.reason}
+            log.warning("response_not_kept", extra={"facts": facts})
         case HealthChanged():
             _log_health(event)
 

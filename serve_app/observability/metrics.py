@@ -22,6 +22,7 @@ from serve_app.events import (
     RequestAbandoned,
     RequestFailed,
     RequestServed,
+    ResponseNotKept,
 )
 from serve_app.limits.allocator import LimitStatus
 from serve_app.limits.limit import Unit, owner_in
@@ -50,6 +51,7 @@ RETRIES = "sekha_retries"
 FALLBACKS = "sekha_fallbacks"
 DROPPED_FRAMES = "sekha_dropped_frames"
 LIMIT_REFUSALS = "sekha_limit_refusals"
+NOT_KEPT = "sekha_responses_not_kept"
 DURATION = "gen_ai_server_request_duration_seconds"
 FIRST_TOKEN = "gen_ai_server_time_to_first_token_seconds"  # noqa: S105
 OVERHEAD = "sekha_overhead_seconds"
@@ -71,6 +73,7 @@ COUNTERS = {
     LIMIT_REFUSALS: Definition(
         "Requests that a limit refused, by whose limit it is and what it counts.", ("owner", "unit")
     ),
+    NOT_KEPT: Definition("Responses that were given and could not be kept, by reason.", ("reason",)),
     ALERTS: Definition("Budgets that passed so many percent, by whose they are.", ("owner", "threshold")),
 }
 HISTOGRAMS = {
@@ -134,6 +137,8 @@ class MetricsListener:
                 self._tally().count(ABANDONED, (event.operation, event.task))
                 if event.provider_id and event.model_id and event.usage:
                     self._spent((event.provider_id, event.model_id), event.usage, event.cost)
+            case ResponseNotKept():
+                self._tally().count(NOT_KEPT, (event.reason,))
 
     def _served(self, event: RequestServed) -> None:
         tally = self._tally()

@@ -17,6 +17,7 @@ from serve_app.ledger.store import Change, Record, Spend
 from serve_app.limits.limit import DAY_S, Window
 from serve_app.storage.database import cut_off_after, database_url, engine_for, prepare_file, troubles
 from serve_app.storage.lines import clean, entry_fields, entry_of, tokens
+from serve_app.storage.responses import SqlResponses
 from serve_app.storage.schema import is_up_to_date, upgrade
 from serve_app.storage.tables import CHANGES, ENTRIES, EPOCH, JOURNALS, RECORDS, SPENDS
 
@@ -45,6 +46,9 @@ class SqlStore:
     StoreUnavailable if the database does not answer. Programming errors are raised as SQLAlchemy raises them.
     The constructor raises ConfigError for an invalid URL, and does not connect. No message contains the URL's
     password.
+
+    Attributes:
+        responses: the responses that are kept for callers, in the same database.
     """
 
     def __init__(self, url: str, timeout_s: float = 5.0, retention_days: int = 90) -> None:
@@ -58,6 +62,7 @@ class SqlStore:
         self._taking = self._taking.returning(ENTRIES.c.journal, ENTRIES.c.number)
         self._adding = _adding(self._insert(SPENDS))
         self._marking = _marking(self._insert(JOURNALS))
+        self.responses = SqlResponses(self._transaction)
 
     async def open(self) -> None:
         """Connect, and migrate the tables to this version; raise StoreTooNew if they are of a newer one."""

@@ -1,11 +1,11 @@
 """
-The tables of the ledger's store, as of the newest migration.
+The tables of the store, as of the newest migration.
 
 Times are seconds since the epoch in double precision; money is whole nano-dollars; structures are JSON in a
 text column, read by the gateway only.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text
 
 METADATA = MetaData()
 
@@ -88,4 +88,20 @@ CHANGES = Table(
     Column("before", Text),
     Column("after", Text),
     Index("changes_at", "at"),
+)
+
+# `size` is the number of bytes in `input` and `response`, which are JSON.
+RESPONSES = Table(
+    "responses",
+    METADATA,
+    Column("tenant", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("previous_id", Text),
+    Column("local_only", Boolean, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("input", LargeBinary, nullable=False),
+    Column("response", LargeBinary, nullable=False),
+    Index("responses_expires_at", "expires_at"),
 )

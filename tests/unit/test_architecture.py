@@ -29,21 +29,27 @@ RINGS = {
     "resilience": ("errors clock config", "pydantic"),
     "routing": ("errors clock config pricing providers.catalogue providers.dialects", "pydantic"),
     "ledger": ("errors config pricing", "pydantic"),
+    "response_store": ("", ""),
     "limits": ("errors caller clock config pricing ledger", "pydantic"),
     # what brings them together
     "events": ("errors pricing providers.base", ""),
     "control": (
-        "errors caller clock config pricing resilience routing limits ledger providers.catalogue",
+        "errors caller clock config pricing resilience routing limits ledger response_store "
+        "providers.catalogue",
         "pydantic",
     ),
-    "formats": ("errors config pricing providers.catalogue", "orjson"),
+    "formats": ("errors config pricing response_store providers.catalogue", "orjson"),
     "gateway": (
-        "errors caller clock config events pricing resilience routing limits ledger control formats "
-        "providers.base providers.health_monitor providers.catalogue.wire_format providers.translating",
+        "errors caller clock config events pricing resilience routing limits ledger response_store control "
+        "formats providers.base providers.health_monitor providers.catalogue.wire_format "
+        "providers.translating",
         "orjson",
     ),
     # adapters: inward, never one another, never Ray
-    "storage": ("errors clock config pricing limits ledger control.protocol", "sqlalchemy alembic orjson"),
+    "storage": (
+        "errors clock config pricing limits ledger response_store control.protocol",
+        "sqlalchemy alembic orjson",
+    ),
     "providers": ("errors clock config events pricing formats", "aiohttp orjson"),
     "providers/tokenizer": ("pricing", "tiktoken"),
     "providers/litellm": ("errors clock config pricing formats", "aiohttp orjson litellm httpx openai"),
@@ -63,7 +69,8 @@ RINGS = {
         "ray grpc",
     ),
     "deployments/embedded": (
-        "errors clock config events pricing limits ledger control gateway providers observability storage",
+        "errors clock config events pricing limits ledger response_store control gateway providers "
+        "observability storage",
         "",
     ),
     "deployments/wiring": (

@@ -23,6 +23,8 @@ def refuse_stored(body: Mapping[str, Any]) -> None:
     Raises:
         InvalidRequest: 400, the message names the field and what to do instead.
     """
+    if body.get("previous_response_id") is not None:
+        raise _refused("previous_response_id", "no response is kept here", "send the conversation in 'input'")
     if body.get("background"):
         raise _refused("background", "a response cannot be fetched later", "leave it out, or use 'stream'")
     if body.get("previous_response_id") is not None:

@@ -41,18 +41,43 @@ _PICTURE_ITEMS = ("image_generation_call", "computer_call_output")
 
 def read_responses(raw: bytes) -> ChatRequest:
     """
-    Parse and check a request.
-
-    A stored response that the request goes on from must be in its `input` by now: `history.expanded`.
+    Parse and check a request that goes on from no stored response.
 
     Raises:
         InvalidRequest: 400 or 413, the body cannot be handled.
         InvalidField: 422, a field is missing or of the wrong kind.
     """
     raw = raw.removeprefix(BOM)
-    body = parse_body(raw)
-    check_fields(body)
+    body = parsed_fields(raw)
     refuse_stored(body)
+    return read_fields(raw, body)
+
+
+def parsed_fields(raw: bytes) -> dict[str, Any]:
+    """
+    Return the fields of a request, each checked by itself.
+
+    Raises:
+        InvalidRequest: 400 or 413, the body cannot be handled.
+        InvalidField: 422, a field is of the wrong kind.
+    """
+    body = parse_body(raw.removeprefix(BOM))
+    check_fields(body)
+    return body
+
+
+def read_fields(raw: bytes, body: dict[str, Any]) -> ChatRequest:
+    """
+    Return what routing needs to know of a request.
+
+    Args:
+        raw: the request's JSON.
+        body: its fields, as `parsed_fields` returns them, with the whole conversation in `input`.
+
+    Raises:
+        InvalidRequest: 400, something within a field is not what it must be.
+        InvalidField: 422, the input is missing or of the wrong kind.
+    """
     items = items_of(body)
     output = read_output({name: value for name, value in body.items() if name not in NO_OPTIONS})
     found = _tools_of(body, items)

@@ -52,6 +52,7 @@ class Dialect:
     roles: Its own name for a role of a message.
     message_drops: Members of a message it does not take.
     include_usage: Whether it takes `stream_options.include_usage`.
+    encrypts_thoughts: Whether it hands its reasoning over, encrypted, to whoever asks for that (OpenAI's).
     is_known: False where only the translator knows what is taken.
     """
 
@@ -70,6 +71,7 @@ class Dialect:
     roles: Mapping[str, str] = field(default_factory=dict)
     message_drops: frozenset[str] = frozenset()
     include_usage: bool = True
+    encrypts_thoughts: bool = False
     is_known: bool = True
     watched: frozenset[str] = field(init=False, repr=False, compare=False)
     names: Mapping[str, str] = field(init=False, repr=False, compare=False)

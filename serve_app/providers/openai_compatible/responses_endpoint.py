@@ -25,6 +25,7 @@ from serve_app.providers.vendor_words import is_error
 _SAME_NAMES = frozenset({"temperature", "top_p", "top_logprobs", "parallel_tool_calls"})
 
 ENDED = frozenset({"completed", "incomplete"})
+_ENCRYPTED = "reasoning.encrypted_content"
 _TOO_DEEP = "sent an answer that is nested too deep"
 
 
@@ -55,14 +56,18 @@ class ResponsesEndpoint:
         fields: dict[str, Any] = loads(call.body)
         for name in (*HINTS, "provider", "previous_response_id"):
             fields.pop(name, None)
+        dialect = self._dialect(call.model)
+        if dialect.encrypts_thoughts and fields.get("store") is not False:
+            _ask_for_thoughts(fields)
         fields["model"] = call.model
         fields["store"] = False
         if isinstance(items := fields.get("input"), list):
-            fields["input"] = [item for item in items if not _is_foreign_thought(item)]
+            forgets = dialect.encrypts_thoughts
+            fields["input"] = [item for item in items if not _is_lost_thought(item, forgets)]
         fields = _bounded(fields, call.output_tokens)
         if call.limits_tools:
             limit_uses(fields)
-        return Fitted(fields, _rules(self._dialect(call.model), fields).fit(fields))
+        return Fitted(fields, _rules(dialect, fields).fit(fields))
 
     def ask_for_whole(self, fields: dict[str, Any]) -> None:
         fields.pop("stream", None)
@@ -130,12 +135,24 @@ def _rules(dialect: Dialect, fields: Mapping[str, Any]) -> Dialect:
     return Dialect(drops=drops & _SAME_NAMES, only=only)
 
 
-def _is_foreign_thought(item: Any) -> bool:
-    """Whether an item keeps another vendor's thoughts, which only the gateway can read."""
+def _ask_for_thoughts(fields: dict[str, Any]) -> None:
+    """Ask for reasoning that can be sent again: the gateway keeps the response, and the vendor does not."""
+    include = fields.get("include") or []
+    if isinstance(include, list) and _ENCRYPTED not in include:
+        fields["include"] = [*include, _ENCRYPTED]
+
+
+def _is_lost_thought(item: Any, forgets: bool) -> bool:
+    """
+    Whether an item keeps thoughts that this upstream cannot read.
+
+    They are another vendor's, which only the gateway can read, or those of an upstream that `forgets` them
+    unless they come back encrypted: it looks for the item's id among what it has stored, and fails.
+    """
     if not isinstance(item, dict) or item.get("type") != "reasoning":
         return False
     content = item.get("encrypted_content")
-    return isinstance(content, str) and content.startswith(PREFIX)
+    return content.startswith(PREFIX) if isinstance(content, str) and content else forgets
 
 
 def _chars_in(output: list[Any]) -> int:

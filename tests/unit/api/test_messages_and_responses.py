@@ -98,7 +98,7 @@ Make = Callable[..., Caller]
 async def test_a_whole_answer_says_who_gave_it_and_what_was_left_out(caller: Make, wire: str) -> None:
     asking = caller(wire)
 
-    heard = await asking.ask()
+    heard = await asking.ask(store=False)
 
     told = orjson.loads(heard.body)
     assert told.pop("sekha_metadata")["routing"]["provider_id"] == "first"
@@ -113,7 +113,7 @@ async def test_a_whole_answer_says_who_gave_it_and_what_was_left_out(caller: Mak
 
 @WIRES
 async def test_the_metadata_can_be_switched_off(caller: Make, wire: str) -> None:
-    heard = await caller(wire, routing={"metadata": False}).ask()
+    heard = await caller(wire, routing={"metadata": False}).ask(store=False)
 
     assert heard.body == ANSWERS[wire].body
 

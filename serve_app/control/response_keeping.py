@@ -1,0 +1,75 @@
+"""The stored responses on the control plane's side: bounded in number, size and time."""
+
+import asyncio
+import logging
+
+from serve_app.clock import Clock
+from serve_app.ledger.store import StoreUnavailable
+from serve_app.response_store.store import ResponseStore
+from serve_app.response_store.stored_response import Chain, StoredResponse
+
+MOST_AT_ONCE = 8  # calls of the store; each may move a chain of 32 MB
+DELETED_AT_ONCE = 200  # responses in one transaction
+PURGE_EVERY_S = 60.0  # while nothing is left to delete; else with every turn of the writer
+
+log = logging.getLogger("sekha.control")
+
+
+class ResponseKeeping:
+    """
+    The owner of the stored responses of one gateway.
+
+    Args:
+        store: where they are kept.
+        clock: the source of time.
+    """
+
+    def __init__(self, store: ResponseStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
+        self._removed_tenants: set[str] = set()
+        self._purged_at = clock.monotonic()
+        self._has_more = False
+
+    async def get(self, tenant: str, response_id: str) -> StoredResponse | None:
+        async with self._turns:
+            return await self._store.get(tenant, response_id, self._clock.now())
+
+    async def chain(self, tenant: str, response_id: str) -> Chain:
+        async with self._turns:
+            return await self._store.chain(tenant, response_id, self._clock.now())
+
+    async def put(self, stored: StoredResponse) -> None:
+        async with self._turns:
+            await self._store.put(stored)
+
+    async def delete(self, tenant: str, response_id: str) -> bool:
+        async with self._turns:
+            return await self._store.delete(tenant, response_id, self._clock.now())
+
+    def tenant_removed(self, tenant: str) -> None:
+        """Delete the responses of a tenant that no longer exists, some with every call of `clean_up`."""
+        self._removed_tenants.add(tenant)
+
+    def tenant_exists(self, tenant: str) -> None:
+        """Stop deleting the responses of a tenant that exists again."""
+        self._removed_tenants.discard(tenant)
+
+    async def clean_up(self) -> None:
+        """
+        Delete one batch of what has expired, and one of each removed tenant.
+
+        A failure is logged, and the next call tries again.
+        """
+        try:
+            for tenant in sorted(self._removed_tenants):
+                if await self._store.delete_tenant(tenant, DELETED_AT_ONCE) < DELETED_AT_ONCE:
+                    self._removed_tenants.discard(tenant)
+            if self._has_more or self._clock.monotonic() - self._purged_at >= PURGE_EVERY_S:
+                self._purged_at = self._clock.monotonic()
+                self._has_more = False  # after a failure, in a minute
+                purged = await self._store.purge(self._clock.now(), DELETED_AT_ONCE)
+                self._has_more = purged == DELETED_AT_ONCE
+        except StoreUnavailable as error:
+            log.warning("stored responses were not deleted, will try again: %s", error)

@@ -1,0 +1,1 @@
+"""Responses that the gateway keeps for callers of `POST /v1/responses`."""
