@@ -177,11 +177,7 @@ class LocalControlPlane:
         self._apply_records()
         self._wake()
         runtime_config = await self.runtime_config()
-        for record in records:
-            if record.kind == "tenant" and not runtime_config.has_tenant(record.id):
-                self._responses.tenant_removed(record.id)
-            elif record.kind == "tenant":
-                self._responses.tenant_exists(record.id)
+        self._responses.changed(records, runtime_config)
         return runtime_config
 
     # --- stored responses -----------------------------------------------------------------------------
@@ -199,8 +195,7 @@ class LocalControlPlane:
         return await self._ready_responses().delete(tenant, response_id)
 
     def _ready_responses(self) -> ResponseKeeping:
-        """Return the stored responses. Raises StoreUnavailable before the tables are of this version."""
-        if not self._is_restored:
+        if not self._is_restored:  # the tables may be of an earlier version
             raise StoreUnavailable("the store is not available")
         return self._responses
 

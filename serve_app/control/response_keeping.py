@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from serve_app.clock import Clock
-from serve_app.ledger.store import StoreUnavailable
+from serve_app.control.runtime_config import RuntimeConfig
+from serve_app.ledger.store import Record, StoreUnavailable
 from serve_app.response_store.store import ResponseStore
 from serve_app.response_store.stored_response import Chain, StoredResponse
 
@@ -48,13 +50,11 @@ class ResponseKeeping:
         async with self._turns:
             return await self._store.delete(tenant, response_id, self._clock.now())
 
-    def tenant_removed(self, tenant: str) -> None:
-        """Delete the responses of a tenant that no longer exists, some with every call of `clean_up`."""
-        self._removed_tenants.add(tenant)
-
-    def tenant_exists(self, tenant: str) -> None:
-        """Stop deleting the responses of a tenant that exists again."""
-        self._removed_tenants.discard(tenant)
+    def changed(self, records: Sequence[Record], runtime_config: RuntimeConfig) -> None:
+        """Delete the responses of tenants that a change removed, some with every call of `clean_up`."""
+        tenants = {record.id for record in records if record.kind == "tenant"}
+        gone = {tenant for tenant in tenants if not runtime_config.has_tenant(tenant)}
+        self._removed_tenants = (self._removed_tenants - tenants) | gone
 
     async def clean_up(self) -> None:
         """
