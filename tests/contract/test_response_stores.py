@@ -174,11 +174,12 @@ LINKS = st.lists(st.tuples(st.integers(0, 12), st.sampled_from(["a", "b"]), st.b
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_all_stores_find_the_same_chains(tmp_path: Path, data: st.DataObject) -> None:
-    asyncio.run(compare(data.draw(LINKS), tmp_path / uuid.uuid4().hex))
+    folder = tmp_path / uuid.uuid4().hex
+    folder.mkdir()
+    asyncio.run(compare(data.draw(LINKS), folder))
 
 
 async def compare(links: list[tuple[int, str, bool]], folder: Path) -> None:
-    folder.mkdir()
     ledger, memory = await ledger_in(folder), MemoryResponses()
     await ledger.open()
     for number, (previous, tenant, is_over) in enumerate(links):

@@ -1,172 +1,250 @@
-"""Responses that the gateway keeps, and requests that go on from one."""
+"""Requests that go on from stored responses."""
 
-import asyncio
 from typing import Any
 
 import orjson
 import pytest
 
 from serve_app.errors import InvalidRequest
-from serve_app.formats.openai_responses import history
+from serve_app.formats.json_body import InvalidField
 from serve_app.formats.openai_responses.history import (
-    ResponseStore,
-    StoredResponse,
-    expanded,
-    history_of,
-    input_page,
-    kept,
+    Conversation,
+    begun,
+    can_be_kept,
+    continued,
+    history_in,
+    input_items,
+    is_too_large,
+    stored_json,
+    wants_store,
 )
-from serve_app.formats.openai_responses.request import read_responses
-from tests.support.responses import MemoryResponses
+from serve_app.response_store.stored_response import Chain
+from tests.support.responses import answer, asked, response_id, said, stored
 
-SAID = {
-    "type": "message",
-    "id": "msg_1",
-    "role": "assistant",
-    "content": [{"type": "output_text", "text": "4"}],
-}
-LOST = {"type": "reasoning", "id": "rs_1", "summary": []}
-THOUGHT = {"type": "reasoning", "id": "rs_2", "summary": [], "encrypted_content": "z"}
-ASKED = {"type": "message", "role": "user", "content": "2 + 2?"}
-NEXT = {"model": "m", "input": "And 3 + 3?", "previous_response_id": "resp_1"}
-MORE = {"type": "message", "role": "user", "content": "And 3 + 3?"}
+THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "z"}
+CALL = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "f", "arguments": "{}"}
+RESULT = {"type": "function_call_output", "call_id": "c1", "output": "4"}
+
+FIRST = stored(1, response=stored_json(answer(THOUGHT, CALL, id=response_id(1))))
+SECOND = stored(2, 1, input=orjson.dumps([RESULT]))
+HISTORY = [FIRST, SECOND]
+SAID_BEFORE = [asked("q1"), THOUGHT, CALL, RESULT, said("a2")]
 
 
-def answer(id_: str = "resp_1", status: str = "completed") -> bytes:
-    return orjson.dumps({"id": id_, "status": status, "output": [LOST, THOUGHT, SAID], "store": False})
+def going_on(*, history: Any = HISTORY, **fields: Any) -> Conversation:
+    body = {"model": "m", "input": "next", "previous_response_id": response_id(2), **fields}
+    return continued(body, history)
 
 
-def stored(request: dict[str, Any], response: bytes = answer(), tenant: str = "a") -> StoredResponse:
-    found = kept(request, response, tenant, "ann", now=100.0, lifetime_s=10.0)
-    assert found is not None
-    return found
+def sent(conversation: Conversation) -> dict[str, Any]:
+    body: dict[str, Any] = orjson.loads(conversation.content.raw)
+    return body
 
 
-def history_from(store: ResponseStore, request: dict[str, Any], tenant: str = "a", now: float = 105.0) -> Any:
-    return asyncio.run(history_of(request, store, tenant, now))
-
-
-FIRST = stored({"model": "m", "input": "2 + 2?"})
-SECOND = stored(NEXT, answer("resp_2"))
-
-
-def store_with(*responses: StoredResponse) -> MemoryResponses:
-    store = MemoryResponses()
-    for response in responses:
-        asyncio.run(store.put(response))
-    return store
-
-
-def test_a_response_is_kept_with_its_own_input_and_as_the_caller_asked_for_it() -> None:
-    assert orjson.loads(SECOND.input) == [MORE]
-    assert SECOND._replace(input=b"", response=b"") == StoredResponse(
-        "resp_2", "a", "ann", 100.0, 110.0, "resp_1", b"", b""
-    )
-    told = orjson.loads(SECOND.response)
-    assert (told["store"], told["previous_response_id"]) == (True, "resp_1")
-
-
-def test_nothing_is_kept_against_the_callers_word_of_a_failure_or_of_what_is_too_large(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert kept({"input": "Hi", "store": False}, answer(), "a", "ann", 0, 1) is None
-    assert kept({"input": "Hi"}, answer(status="failed"), "a", "ann", 0, 1) is None
-    assert kept({"input": "Hi"}, answer(status="incomplete"), "a", "ann", 0, 1) is not None
-    assert kept({"input": "Hi"}, b"[]", "a", "ann", 0, 1) is None
-    monkeypatch.setattr(history, "MOST_BYTES", 10)
-    assert kept({"input": "Hi"}, answer(), "a", "ann", 0, 1) is None
+# Going on
 
 
 def test_a_request_gets_what_was_said_before_into_its_input() -> None:
-    request = {**NEXT, "previous_response_id": "resp_2", "input": "Thanks"}
-    body = expanded(request, history_from(store_with(FIRST, SECOND), request))
+    conversation = going_on(instructions="Be brief")
 
-    thanks = {"type": "message", "role": "user", "content": "Thanks"}
-    assert body == {
+    assert sent(conversation) == {
         "model": "m",
-        "store": False,
-        "include": ["reasoning.encrypted_content"],
-        "input": [ASKED, THOUGHT, SAID, MORE, THOUGHT, SAID, thanks],
+        "input": [*SAID_BEFORE, asked("next")],
+        "instructions": "Be brief",
     }
-    assert read_responses(orjson.dumps(body)).model == "m"
+    assert orjson.loads(conversation.own_input) == [asked("next")]
+    assert conversation.content.model == "m"
 
 
-def test_a_reference_to_an_item_of_the_history_becomes_the_item() -> None:
-    request = {**NEXT, "input": [{"type": "item_reference", "id": "msg_1"}, MORE]}
+def test_the_history_counts_as_input() -> None:
+    alone = begun(b'{"model":"m","input":"next"}', body={"model": "m", "input": "next"})
 
-    assert expanded(request, [FIRST])["input"] == [ASKED, THOUGHT, SAID, SAID, MORE]
-    later = {"model": "m", "input": "Thanks", "previous_response_id": "resp_2"}
-    again = expanded(later, [FIRST, stored(request, answer("resp_2"))])["input"]
-    assert again[:5] == [ASKED, THOUGHT, SAID, SAID, MORE]
+    assert going_on().content.input_tokens > alone.content.input_tokens
 
 
-def test_a_reference_to_anything_else_is_refused_when_the_request_is_parsed() -> None:
-    body = expanded({"model": "m", "input": [{"type": "item_reference", "id": "msg_9"}]}, [])
-
-    with pytest.raises(InvalidRequest):
-        read_responses(orjson.dumps(body))
+def test_a_text_and_the_same_message_go_on_alike() -> None:
+    assert sent(going_on(input=[asked("next")])) == sent(going_on())
 
 
-def test_a_request_that_begins_a_conversation_asks_the_vendor_to_keep_nothing() -> None:
-    assert expanded({"input": "Hi", "store": False}, []) == {"input": "Hi", "store": False}
-    assert expanded({"input": "Hi", "include": ["x"]}, []) == {
-        "input": "Hi",
-        "store": False,
-        "include": ["x", "reasoning.encrypted_content"],
-    }
+@pytest.mark.parametrize("reference", ["fc_1", "item_" + response_id(1).removeprefix("resp_") + "_0"])
+def test_a_reference_to_an_item_of_the_history_becomes_the_item(reference: str) -> None:
+    conversation = going_on(input=[{"type": "item_reference", "id": reference}, asked("next")])
 
-
-@pytest.mark.parametrize(("tenant", "now"), [("b", 105.0), ("a", 110.0)])
-def test_what_is_another_tenants_or_has_expired_does_not_exist(tenant: str, now: float) -> None:
-    with pytest.raises(InvalidRequest) as refused:
-        history_from(store_with(FIRST), NEXT, tenant, now)
-
-    assert (refused.value.code, refused.value.status) == ("previous_response_not_found", 400)
-
-
-def test_what_names_a_response_that_is_not_in_the_history_is_refused_when_the_request_is_parsed() -> None:
-    for name in ("resp_9", 5):
-        with pytest.raises(InvalidRequest):
-            read_responses(orjson.dumps(expanded({**NEXT, "previous_response_id": name}, [])))
-
-
-def test_a_conversation_of_too_many_bytes_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(history, "MOST_HISTORY_BYTES", 10)
-
-    with pytest.raises(InvalidRequest, match="too long"):
-        history_from(store_with(FIRST), NEXT)
-
-
-def test_a_conversation_has_an_end_even_where_it_goes_round() -> None:
-    with pytest.raises(InvalidRequest, match="too long"):
-        history_from(store_with(FIRST._replace(previous_id="resp_1")), NEXT)
-
-
-def test_the_input_items_come_in_pages() -> None:
-    newest = input_page([FIRST, SECOND], {"limit": "2"})
-    rest = input_page([FIRST, SECOND], {"limit": "2", "after": newest["last_id"]})
-
-    texts = [item.get("content") for item in (*newest["data"], *rest["data"])]
-    assert texts == [MORE["content"], SAID["content"], None, ASKED["content"]]
-    assert (newest["has_more"], rest["has_more"]) == (True, False)
-    assert input_page([FIRST], {"order": "asc"})["data"][0]["content"] == ASKED["content"]
-    assert input_page([FIRST], {"after": input_page([FIRST], {})["last_id"]})["data"] == []
+    meant = CALL if reference == "fc_1" else asked("q1")
+    assert sent(conversation)["input"] == [*SAID_BEFORE, meant, asked("next")]
+    assert orjson.loads(conversation.own_input) == [meant, asked("next")]
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("limit", "0"), ("limit", "101"), ("limit", "x"), ("order", "up"), ("after", "z")]
+    "fields",
+    [
+        {"input": [asked("a"), {"type": "item_reference", "id": "msg_of_nobody"}]},
+        {"input": [asked("a"), {"type": "item_reference"}]},
+        {"input": [asked("a"), {"type": "item_reference", "id": ""}]},
+    ],
 )
-def test_a_malformed_query_is_refused_by_name(name: str, value: str) -> None:
+def test_a_reference_to_anything_else_is_refused_by_its_place(fields: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        input_page([FIRST], {name: value})
+        going_on(**fields)
 
-    assert refused.value.param == name
+    assert (refused.value.status, refused.value.param) == (400, "input[1]")
 
 
-def test_a_store_deletes_what_it_is_told_to_and_what_has_expired() -> None:
-    store = store_with(FIRST, SECOND._replace(expires_at=200.0))
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"conversation": "conv_1"}, "conversation"),
+        ({"background": True}, "background"),
+        ({"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]}, "tools[0].vector_store_ids"),
+        ({"input": [{"type": "message", "role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
+         "input[0].file_id"),
+    ],
+)  # fmt: skip
+def test_what_is_not_allowed_without_a_history_is_not_with_one(fields: Any, param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        going_on(**fields)
 
-    assert asyncio.run(store.purge(110.0)) == 1
-    assert asyncio.run(store.get("a", "resp_1")) is None
-    assert asyncio.run(store.delete("b", "resp_2")) is False
-    assert asyncio.run(store.delete("a", "resp_2")) is True
+    assert refused.value.status == 400
+    assert refused.value.param == param
+
+
+def test_what_the_vendor_named_in_the_history_is_the_callers_own() -> None:
+    ran = {"type": "code_interpreter_call", "id": "ci_1", "container_id": "cntr_1", "code": "1"}
+    before = stored(1, response=stored_json(answer(ran)))
+
+    assert sent(going_on(history=[before]))["input"] == [asked("q1"), ran, asked("next")]
+
+
+@pytest.mark.parametrize("fields", [{"input": None}, {"input": 5}])
+def test_an_input_of_the_wrong_kind_is_refused(fields: Any) -> None:
+    with pytest.raises(InvalidField):
+        going_on(**fields)
+
+
+def test_what_was_kept_on_local_machines_stays_there() -> None:
+    local = FIRST._replace(local_only=True)
+
+    assert going_on(history=[local, SECOND]).content.wishes.local_only
+    assert not going_on().content.wishes.local_only
+
+
+def test_a_number_of_many_digits_keeps_them() -> None:
+    before = stored(1, input=b'[{"type":"x","n":123456789012345678901234567890}]')
+
+    assert b'"n":123456789012345678901234567890' in going_on(history=[before]).content.raw
+
+
+# The chain
+
+
+def test_a_whole_chain_is_the_history() -> None:
+    assert history_in(Chain((FIRST, SECOND)), response_id(2)) == (FIRST, SECOND)
+
+
+@pytest.mark.parametrize(("missing", "says"), [(2, "Previous response"), (1, "was deleted or has expired")])
+def test_a_chain_with_a_gap_is_refused_in_openais_words(missing: int, says: str) -> None:
+    with pytest.raises(InvalidRequest, match=says) as refused:
+        history_in(Chain(missing=response_id(missing)), response_id(2))
+
+    assert (refused.value.status, refused.value.code) == (404, "previous_response_not_found")
+    assert refused.value.param == "previous_response_id"
+
+
+def test_a_chain_that_is_too_long_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="more than 500 responses or 32 MB") as refused:
+        history_in(Chain(is_too_long=True), response_id(2))
+
+    assert (refused.value.status, refused.value.param) == (400, "previous_response_id")
+
+
+# What is kept
+
+
+@pytest.mark.parametrize(("store", "wanted"), [(None, True), (True, True), (False, False)])
+def test_a_response_is_kept_unless_the_caller_forbids_it(store: Any, wanted: bool) -> None:
+    assert wants_store({} if store is None else {"store": store}) is wanted
+    assert wants_store({"store": None})
+
+
+@pytest.mark.parametrize(
+    ("response", "can_be"),
+    [
+        (answer(said("x")), True),
+        (answer(), True),
+        (answer(said("x"), status="incomplete"), True),
+        (answer({"type": "of_the_future", "id": "z"}), True),
+        (answer(said("x"), status="failed"), False),
+        (answer(said("x"), status="in_progress"), False),
+        ({**answer(), "output": None}, False),
+        ({**answer(), "output": ["x"]}, False),
+        (answer({"type": "message", "id": "m"}), False),
+        (answer({"type": "function_call", "id": "m"}), False),
+        ({}, False),
+    ],
+)
+def test_only_an_ended_response_that_can_be_sent_again_is_kept(response: Any, can_be: bool) -> None:
+    assert can_be_kept(response) is can_be
+
+
+def test_what_is_nested_too_deep_is_not_kept() -> None:
+    deep: Any = {}
+    for _ in range(200):
+        deep = {"a": deep}
+
+    assert not can_be_kept(answer(said("x", more=deep)))
+
+
+def test_half_an_emoji_and_large_numbers_are_kept_as_valid_json() -> None:
+    raw = stored_json({"text": "\ud83d!", "n": 10**30})
+
+    assert orjson.loads(raw)["text"] == "?!"
+    assert b"1" + b"0" * 30 in raw
+
+
+def test_a_response_has_a_largest_size() -> None:
+    assert not is_too_large(b"x" * 2_000_000, b"x" * 2_000_000)
+    assert is_too_large(b"x" * 2_000_000, b"x" * 2_000_001)
+    assert is_too_large(b"x" * 4_000_001)
+
+
+# The list of input items
+
+
+def test_what_a_response_answers_is_listed_with_ids_that_stay() -> None:
+    third = stored(3, 2)
+    second, all_ = input_items(HISTORY), input_items([*HISTORY, third])
+
+    assert [item["type"] for item in second] == [
+        "message",
+        "reasoning",
+        "function_call",
+        "function_call_output",
+    ]
+    assert all_[: len(second)] == second
+    assert all_[len(second) :] == [said("a2"), {**all_[-1], "type": "message", "role": "user"}]
+    ids = [item["id"] for item in all_]
+    assert ids[1:3] == ["rs_1", "fc_1"]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_text_is_listed_as_the_part_that_it_stands_for() -> None:
+    given = [
+        {"role": "user", "content": "hi"},
+        {"type": "message", "role": "assistant", "content": "ho"},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "x"}], "id": "msg_9"},
+    ]
+
+    first, second, third = input_items([stored(1, input=orjson.dumps(given))])
+    assert (first["type"], first["content"]) == ("message", [{"type": "input_text", "text": "hi"}])
+    assert second["content"] == [{"type": "output_text", "text": "ho", "annotations": []}]
+    assert third == given[2]
+
+
+def test_an_id_that_is_repeated_is_listed_under_another_one() -> None:
+    again = stored(2, 1, input=orjson.dumps([CALL, RESULT]))
+
+    listed = input_items([FIRST, again])
+    assert [item["id"] for item in listed if item["type"] == "function_call"] == [
+        "fc_1",
+        f"item_{response_id(2).removeprefix('resp_')}_0",
+    ]
