@@ -82,7 +82,10 @@ class Office:
         self.alerts: list[BudgetAlert] = []
         self.store = store
         self.authority = LocalControlPlane(
-            ControlPlane("generation-1", prices_of, on_alert=self.alerts.append), clock, store
+            ControlPlane("generation-1", prices_of, on_alert=self.alerts.append),
+            clock,
+            store,
+            responses=None if store is None else store.responses,
         )
         self.providers = providers
         self.settings = settings

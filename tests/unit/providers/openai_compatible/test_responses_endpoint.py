@@ -42,6 +42,34 @@ def test_nothing_is_stored_upstream(asked: dict[str, Any]) -> None:
     assert fitted(**asked).fields["store"] is False
 
 
+ENCRYPTED = "reasoning.encrypted_content"
+
+
+@pytest.mark.parametrize("asked", [{}, {"store": True}, {"store": None}])
+@pytest.mark.parametrize("include", [None, ["x"], [ENCRYPTED]])
+def test_thoughts_that_are_kept_here_are_asked_for_encrypted(asked: dict[str, Any], include: Any) -> None:
+    fields = fitted("gpt-5.4", include=include, **asked).fields
+
+    assert fields["include"] == list(dict.fromkeys([*(include or []), ENCRYPTED]))
+
+
+@pytest.mark.parametrize(
+    ("model_id", "asked"),
+    [("gpt-5.4", {"store": False}), ("gpt-4o", {}), ("gpt-5-chat-latest", {}), ("a-model-of-vllms", {})],
+)
+def test_nothing_more_is_asked_for_of_others(model_id: str, asked: dict[str, Any]) -> None:
+    """OpenAI refuses to encrypt where a model does not reason."""
+    assert "include" not in fitted(model_id, **asked).fields
+
+
+def test_thoughts_without_their_text_are_left_out_where_nobody_kept_it() -> None:
+    kept = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "z"}
+    lost = {"type": "reasoning", "id": "rs_2", "summary": [{"type": "summary_text", "text": "so"}]}
+
+    assert fitted("gpt-5.4", input=[kept, lost]).fields["input"] == [kept]
+    assert fitted("a-model-of-vllms", input=[kept, lost]).fields["input"] == [kept, lost]
+
+
 def test_what_is_meant_for_the_gateway_stays_here() -> None:
     hints = {"max_cost": 1, "provider": {}, "previous_response_id": "resp_1"}
 
