@@ -382,7 +382,11 @@ async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
     faults = [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()]
     body: dict[str, Any] = {"detail": faults}
+    names = [".".join(map(str, fault["loc"][1:])) or "body" for fault in faults]
+    message = "; ".join(f"{name}: {fault['msg']}" for name, fault in zip(names, faults, strict=True))
     if _is_for_admins(request):
-        message = "; ".join(f"{'.'.join(map(str, f['loc'][1:])) or 'body'}: {f['msg']}" for f in faults)
         body |= {"code": "INVALID_REQUEST", "message": message, "details": {"fields": faults}}
+    if speaks_openai(path_within(request.scope)):
+        facts = {"type": "invalid_request_error", "param": names[0], "code": "invalid_value"}
+        body["error"] = {"message": message, **facts}
     return JSONResponse(body, 422)

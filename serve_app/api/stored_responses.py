@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from serve_app.api.auth import Authorised
 from serve_app.caller import Caller
@@ -16,8 +16,6 @@ MOST_LISTED = 100  # items on a page
 
 _ONE = "/v1/responses/{response_id}"
 
-ResponseId = Annotated[str, Path(description="The id of a response, which begins with `resp_`.")]
-
 
 def stored_response_routes(stored: StoredResponses, authorised: Authorised) -> APIRouter:
     """Return the routes of stored responses; callers see those of their tenant."""
@@ -25,7 +23,7 @@ def stored_response_routes(stored: StoredResponses, authorised: Authorised) -> A
     routes = APIRouter(tags=["responses"])
 
     @routes.get(_ONE, response_class=Response, responses={200: _json("#/components/schemas/Response")})
-    async def read(response_id: ResponseId, caller: Asker, stream: bool = False) -> Response:
+    async def read(response_id: str, caller: Asker, stream: bool = False) -> Response:
         """Return a stored response."""
         if stream:
             raise InvalidRequest(
@@ -37,14 +35,14 @@ def stored_response_routes(stored: StoredResponses, authorised: Authorised) -> A
         return Response(found.response, media_type="application/json")
 
     @routes.delete(_ONE)
-    async def delete(response_id: ResponseId, caller: Asker) -> dict[str, Any]:
+    async def delete(response_id: str, caller: Asker) -> dict[str, Any]:
         """Delete a stored response; what goes on from it cannot be gone on from any more."""
         await stored.delete(caller, response_id)
         return {"id": response_id, "object": "response", "deleted": True}
 
     @routes.get(f"{_ONE}/input_items", response_class=Response, responses={200: _json(None)})
     async def items(
-        response_id: ResponseId,
+        response_id: str,
         caller: Asker,
         after: str | None = None,
         limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = 20,
@@ -56,8 +54,9 @@ def stored_response_routes(stored: StoredResponses, authorised: Authorised) -> A
         return Response(dumps(page), media_type="application/json")
 
     @routes.post(f"{_ONE}/cancel", status_code=400)
-    async def cancel(response_id: ResponseId, caller: Asker) -> None:
+    async def cancel(response_id: str, caller: Asker) -> None:
         """Refuse: only responses in the background can be cancelled, and this gateway has none."""
+        await stored.response(caller, response_id)
         raise InvalidRequest(
             "Only a response with background: true can be cancelled, and none is made here; "
             "to cancel a request, close its connection",

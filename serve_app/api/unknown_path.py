@@ -8,7 +8,10 @@ _HINTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"/v1/v1(/|$)", "the base URL has /v1 twice: end it in /v1 once"),
         (r"/api/v1/messages(/|$)|/anthropic(/|$)", "Anthropic clients add /v1 to the base URL themselves"),
         (r"/v1/messages/batches(/|$)", "message batches are not served"),
-        (r"/v1/responses/.+", "this part of the Responses API is not served; /docs lists what is"),
+        (
+            r"/v1/responses/[^/]+/(?!(input_items|cancel)$)",
+            "this part of the Responses API is not served; /docs lists what is",
+        ),
         (r"/((chat/)?completions|embeddings|models|responses)$", "the base URL has to end in /v1"),
         (
             r"/api/(chat|generate|tags|show|embed|embeddings|ps|version)$",

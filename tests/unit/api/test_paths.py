@@ -72,7 +72,7 @@ async def test_a_gateway_that_knows_no_state_of_the_control_plane_is_not_ready()
     [
         ("/v1/messages/batches", "batches"),
         ("/api/v1/messages", "/v1"),
-        ("/v1/responses/resp_1/cancel", "Responses"),
+        ("/v1/responses/resp_1/steer", "Responses"),
         ("/responses", "/v1"),
         ("/completions", "/v1"),
         ("/chat/completions", "/v1"),
