@@ -418,6 +418,14 @@ CHANGES = (
         upgrade_conditions.has_tenants_readers,
     ),
     Change(
+        "stored-responses",
+        "2.1.0",
+        "the ledger's database held nothing that callers or models said",
+        "`/v1/responses` stores input and output there for 30 days, unless a request has `store: false`",
+        "`responses: {retention_days: 0}`",
+        affected.every,
+    ),
+    Change(
         "explain-model",
         "2.1.0",
         "`sekha explain --model` was a preference",

@@ -26,6 +26,7 @@ from serve_app.config.parameters import Parameters
 from serve_app.config.policy import BreakerPolicy, RetryPolicy
 from serve_app.config.pricing import PricingConfig
 from serve_app.config.provider import ProviderConfig, Script
+from serve_app.config.responses import ResponsesConfig
 from serve_app.config.routing import RoutingConfig, StrategyChoices
 from serve_app.config.scaling import Autoscaling, Scaling
 from serve_app.config.settings import DefaultModels, RouterConfig, Settings
@@ -60,6 +61,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "Alerts": AlertsConfig,
     "Pricing": PricingConfig,
     "Storage": StorageConfig,
+    "Stored responses": ResponsesConfig,
     "Operators": AdminConfig,
     "Backends": BackendsConfig,
     "Caller keys": CallerKey,
