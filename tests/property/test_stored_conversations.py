@@ -23,33 +23,39 @@ USAGE = Usage(1, 1)
 VENDOR = {"type": "openai", "api_key": "k", "formats": ["openai_responses"]}
 
 TEXTS = st.text(min_size=1, max_size=8)
-ASKED = st.one_of(
-    TEXTS,
-    st.lists(
-        st.one_of(
-            st.builds(lambda text: {"role": "user", "content": text}, TEXTS),
-            st.builds(lambda text: {"type": "function_call_output", "call_id": "c", "output": text}, TEXTS),
-            st.builds(lambda text, id_: {"type": "reasoning", "summary": [], "encrypted_content": text, "id": id_},
-                      TEXTS, TEXTS),
-        ),
-        min_size=1,
-        max_size=3,
-    ),
-)  # fmt: skip
-SAID = st.lists(
-    st.one_of(
-        st.builds(
-            lambda text, id_: {"type": "message", "id": id_, "role": "assistant", "status": "completed",
-                               "content": [{"type": "output_text", "text": text, "annotations": []}]},
-            TEXTS, TEXTS),
-        st.builds(
-            lambda text, id_: {"type": "function_call", "id": id_, "call_id": "c", "name": "f", "arguments": text},
-            TEXTS, TEXTS),
-        st.builds(lambda text: {"type": "from_the_future", "id": "z", "is": text}, TEXTS),
-    ),
-    max_size=3,
-)  # fmt: skip
-# A turn: what is asked, what is answered, whether it is streamed, and how far the caller goes on by itself.
+
+
+def message(role: str, content: Any) -> dict[str, Any]:
+    return {"type": "message", "role": role, "content": content}
+
+
+def reply(text: str, id_: str) -> dict[str, Any]:
+    parts = [{"type": "output_text", "text": text, "annotations": []}]
+    return {**message("assistant", parts), "id": id_, "status": "completed"}
+
+
+def call(arguments: str, id_: str) -> dict[str, Any]:
+    return {"type": "function_call", "id": id_, "call_id": "c", "name": "f", "arguments": arguments}
+
+
+def thought(sealed: str, id_: str) -> dict[str, Any]:
+    return {"type": "reasoning", "id": id_, "summary": [], "encrypted_content": sealed}
+
+
+def untyped(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def result(text: str) -> dict[str, Any]:
+    return {"type": "function_call_output", "call_id": "c", "output": text}
+
+
+BY_EITHER = (st.builds(call, TEXTS, TEXTS), st.builds(thought, TEXTS, TEXTS))
+NEW = st.fixed_dictionaries({"type": st.just("from_the_future"), "id": TEXTS, "is": TEXTS})
+ITEMS = st.one_of(*BY_EITHER, st.builds(untyped, TEXTS), st.builds(result, TEXTS))
+ASKED = st.one_of(TEXTS, st.lists(ITEMS, min_size=1, max_size=3))
+SAID = st.lists(st.one_of(*BY_EITHER, st.builds(reply, TEXTS, TEXTS), NEW), max_size=3)
+# A turn: what is asked, what is answered, whether that is streamed, and whether it is stored.
 TURNS = st.lists(st.tuples(ASKED, SAID, st.booleans(), st.booleans()), min_size=1, max_size=6)
 
 
@@ -69,27 +75,28 @@ async def converse(turns: Any) -> None:
     previous: str | None = None
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as http:
         for place, (asked, output, streams, stores) in enumerate(turns):
-            own = [{"type": "message", "role": "user", "content": asked}] if isinstance(asked, str) else asked
             whole = answer(*output, id=f"resp_{place}")
             provider.answers_with(
                 [StreamHead(0.1), frames_of(whole), StreamEnd(USAGE, 0.1, 1)]
                 if streams
                 else Answer(orjson.dumps(whole), USAGE, 0.1)
             )
-            body: dict[str, Any] = {"input": [*unstored, *own] if unstored else asked, "stream": streams}
-            body |= {"previous_response_id": previous} if previous else {}
-            heard = await http.post("/v1/responses", json={**body, "store": stores})
+            body = {"input": [*unstored, *items(asked)] if unstored else asked, "stream": streams}
+            body |= {"previous_response_id": previous, "store": stores}
+
+            heard = await http.post("/v1/responses", json=body)
+
             assert heard.status_code == 200, heard.text
-            sent = orjson.loads(provider.calls[-1].body)["input"]
-            said += own
-            assert (
-                [{"type": "message", "role": "user", "content": sent}] if isinstance(sent, str) else sent
-            ) == said
-            said += output
             told = list(events_in(heard.content))[-1]["response"] if streams else heard.json()
-            assert told["output"] == output
-            assert bool(told["store"]) is stores
+            assert (told["output"], told["store"]) == (output, stores)
+            said += items(asked)
+            assert items(orjson.loads(provider.calls[-1].body)["input"]) == said
+            said += output
+            unstored += [*items(asked), *output]
             if stores:
                 previous, unstored = told["id"], []
-            else:
-                unstored += [*own, *output]
+
+
+def items(given: Any) -> list[Any]:
+    """The items of an input, which may be a text."""
+    return [message("user", given)] if isinstance(given, str) else list(given)
