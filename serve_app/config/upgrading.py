@@ -423,7 +423,7 @@ CHANGES = (
         "the ledger's database held nothing that callers or models said",
         "`/v1/responses` stores input and output there for 30 days, unless a request has `store: false`",
         "`responses: {retention_days: 0}`",
-        affected.every,
+        upgrade_conditions.every,
     ),
     Change(
         "explain-model",

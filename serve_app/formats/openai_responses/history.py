@@ -16,10 +16,12 @@ from serve_app.errors import InvalidRequest
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.exact_json import dumps, loads
 from serve_app.formats.json_body import BOM, InvalidField
-from serve_app.formats.openai_responses.account_objects import refuse_account_objects
+from serve_app.formats.openai_responses.account_objects import refuse_stored, vendor_object
+from serve_app.formats.openai_responses.fields import wrong
 from serve_app.formats.openai_responses.items import Item, items_of, type_of
 from serve_app.formats.openai_responses.request import read_fields
 from serve_app.formats.upstream_json import is_too_deep
+from serve_app.formats.vendor_objects import VendorObject, first_of, object_in
 from serve_app.response_store.stored_response import MOST_BYTES, MOST_CHAIN_BYTES, MOST_TURNS, Chain
 from serve_app.response_store.stored_response import StoredResponse as Stored
 
@@ -56,7 +58,7 @@ def begun(raw: bytes, *, body: dict[str, Any]) -> Conversation:
         InvalidRequest: 400, something within a field is not what it must be.
         InvalidField: 422, the input is missing or of the wrong kind.
     """
-    refuse_account_objects(body)
+    refuse_stored(body)
     return Conversation(read_fields(raw.removeprefix(BOM), body), dumps(items_of(body)))
 
 
@@ -76,17 +78,19 @@ def continued(body: Mapping[str, Any], history: Sequence[Stored]) -> Conversatio
         InvalidField: 422, the input is missing or of the wrong kind.
     """
     fields = {name: value for name, value in body.items() if name != "previous_response_id"}
+    if fields.get("conversation") is not None:
+        raise wrong("conversation", "cannot be given together with previous_response_id")
     given = items_of(fields)
     turns = [_turn(stored) for stored in history]
     own = given
     if any(item.get("type") == "item_reference" for item in given):
         known = dict(_listed(turns))
         own = [_meant(item, known) for item in given]
-    # The history was checked when it was made, and the vendor's part of it names what is the caller's own.
-    new = [item if item is asked else {} for item, asked in zip(own, given, strict=True)]
-    refuse_account_objects({**fields, "input": new})
+    new = {**fields, "input": [one if one is asked else {} for one, asked in zip(own, given, strict=True)]}
+    refuse_stored(new)
     fields["input"] = [*(item for turn in turns for item in turn.items), *own]
     content = read_fields(dumps(fields), fields)
+    content = content._replace(vendor_object=vendor_object(new) or _named_before(turns))
     if any(stored.local_only for stored in history):
         content = content._replace(wishes=content.wishes._replace(local_only=True))
     return Conversation(content, dumps(own))
@@ -188,6 +192,13 @@ class _Turn(NamedTuple):
 
 def _turn(stored: Stored) -> _Turn:
     return _Turn(stored.id.removeprefix("resp_"), loads(stored.input), loads(stored.response)["output"])
+
+
+def _named_before(turns: Sequence[_Turn]) -> VendorObject | None:
+    """Return what callers named of the vendor's account in a history, and not what the vendor named."""
+    by_vendor = {item["id"] for turn in turns for item in turn.output if item.get("id")}
+    said = (item for turn in turns for item in turn.own if item.get("id") not in by_vendor)
+    return first_of(object_in(item, "previous_response_id") for item in said)
 
 
 def _listed(turns: Sequence[_Turn]) -> list[tuple[str, Item]]:

@@ -90,29 +90,45 @@ def test_a_reference_to_anything_else_is_refused_by_its_place(fields: Any) -> No
     assert (refused.value.status, refused.value.param) == (400, "input[1]")
 
 
+FILE = {"role": "user", "content": [{"type": "input_file", "file_id": "file_1"}]}
+
+
 @pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        ({"conversation": "conv_1"}, "conversation"),
-        ({"background": True}, "background"),
-        ({"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]}, "tools[0].vector_store_ids"),
-        ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "f"}]}]},
-         "input[0].file_id"),
-    ],
-)  # fmt: skip
-def test_what_is_not_allowed_without_a_history_is_not_with_one(fields: Any, param: str) -> None:
+    ("fields", "param"), [({"conversation": "conv_1"}, "conversation"), ({"background": True}, "background")]
+)
+def test_what_is_refused_without_a_history_is_refused_with_one(fields: Any, param: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         going_on(**fields)
 
-    assert refused.value.status == 400
-    assert refused.value.param == param
+    assert (refused.value.status, refused.value.param) == (400, param)
 
 
-def test_what_the_vendor_named_in_the_history_is_the_callers_own() -> None:
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"prompt": {"id": "pmpt_1"}}, "prompt"),
+        ({"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]}, "tools[0].vector_store_ids"),
+        ({"input": [asked("next"), FILE]}, "input[1].file_id"),
+        ({"history": [stored(1, input=orjson.dumps([FILE]))]}, "previous_response_id.file_id"),
+    ],
+)
+def test_what_callers_name_of_the_vendors_account_is_known_by_its_place(fields: Any, path: str) -> None:
+    named = going_on(**fields).content.vendor_object
+
+    assert named is not None
+    assert named.path == path
+
+
+def test_what_the_vendor_itself_named_is_nothing_that_a_caller_needs_permission_for() -> None:
     ran = {"type": "code_interpreter_call", "id": "ci_1", "container_id": "cntr_1", "code": "1"}
-    before = stored(1, response=stored_json(answer(ran)))
+    first = stored(1, response=stored_json(answer(ran)))
+    reference = {"type": "item_reference", "id": "ci_1"}
+    again = going_on(history=[first], input=[reference, asked("next")])
+    second = stored(2, 1, input=again.own_input)
 
-    assert sent(going_on(history=[before]))["input"] == [asked("q1"), ran, asked("next")]
+    assert sent(again)["input"] == [asked("q1"), ran, ran, asked("next")]
+    assert again.content.vendor_object is None
+    assert going_on(history=[first, second]).content.vendor_object is None
 
 
 @pytest.mark.parametrize("fields", [{"input": None}, {"input": 5}])
