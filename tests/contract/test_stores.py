@@ -621,6 +621,7 @@ async def test_the_sums_of_a_store_from_before_machines_were_metered_stay(store:
     await store.write([entry(1)])
     async with store._engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE spends DROP COLUMN machine_ms")
+        await connection.exec_driver_sql("DROP TABLE responses")
         await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
 
     await store.open()
