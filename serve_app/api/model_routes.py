@@ -10,12 +10,14 @@ from serve_app.api.openapi import (
     messages_operation,
     responses_operation,
 )
+from serve_app.api.task_operations import rerank_operation
 from serve_app.formats.anthropic_messages.format import ANTHROPIC_MESSAGES
 from serve_app.formats.base import Format
 from serve_app.formats.openai_chat.format import OPENAI_CHAT
 from serve_app.formats.openai_completions.format import OPENAI_COMPLETIONS
 from serve_app.formats.openai_embeddings import OPENAI_EMBEDDINGS
 from serve_app.formats.openai_responses.format import OPENAI_RESPONSES
+from serve_app.formats.rerank import RERANK
 from serve_app.gateway.request import Operation
 
 
@@ -39,6 +41,12 @@ class ModelRoute(NamedTuple):
 
 
 _CHAT = (OPENAI_CHAT, Operation.CHAT, "OpenAI's chat endpoint; unknown fields pass through", chat_operation())
+_RERANK = (
+    RERANK,
+    Operation.RERANK,
+    "Reranking in Cohere's and Jina's shape; unknown fields pass through",
+    rerank_operation(),
+)
 
 MODEL_ROUTES = (
     ModelRoute("/v1/chat/completions", *_CHAT),
@@ -71,4 +79,6 @@ MODEL_ROUTES = (
         "OpenAI's Responses; unknown fields pass through",
         responses_operation(),
     ),
+    ModelRoute("/v1/rerank", *_RERANK),
+    ModelRoute("/v2/rerank", *_RERANK),
 )

@@ -42,6 +42,11 @@ _SAYS = {
     504: "The provider took too long.",
 }
 
+# The ends of paths that models answer.
+_MODEL_PATHS = (
+    "/completions", "/embeddings", "/messages", "/count_tokens", "/responses", "/rerank",
+)  # fmt: skip
+
 _ANY_OBJECT: Schema = {"type": "object", "additionalProperties": True}
 _TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
@@ -266,7 +271,7 @@ def _statuses(operation: Mapping[str, Any], path: str, method: str, is_public: b
         found |= {404, 409, 412}
     if path == "/api/v1/route":
         found |= {402, 404}
-    if path.endswith(("/completions", "/embeddings", "/messages", "/count_tokens", "/responses")):
+    if path.endswith(_MODEL_PATHS):
         found |= {402, 404, 408, 500, 502, 503, 504}
     return found
 
@@ -274,7 +279,7 @@ def _statuses(operation: Mapping[str, Any], path: str, method: str, is_public: b
 def _shape(path: str) -> str:
     if speaks_anthropic(path):
         return "AnthropicError"
-    if path.startswith("/v1/"):
+    if path.startswith(("/v1/", "/v2/")):
         return "OpenAIError"
     if path == "/api/v1/chat/completions":
         return "OpenAIError"
@@ -306,7 +311,7 @@ def chat_operation() -> Schema:
         "application/json": {"schema": {"$ref": "#/components/schemas/ChatCompletion"}},
         "text/event-stream": {"schema": {"description": "`chat.completion.chunk` events, then `[DONE]`."}},
     }
-    return _operation(fields, ["messages"], answers)
+    return operation(fields, ["messages"], answers)
 
 
 def completions_operation() -> Schema:
@@ -322,7 +327,7 @@ def completions_operation() -> Schema:
         "application/json": {"schema": {"$ref": "#/components/schemas/TextCompletion"}},
         "text/event-stream": {"schema": {"description": "`text_completion` events, then `[DONE]`."}},
     }
-    return _operation(fields, ["prompt"], answers)
+    return operation(fields, ["prompt"], answers)
 
 
 def messages_operation() -> Schema:
@@ -350,7 +355,7 @@ def messages_operation() -> Schema:
         "application/json": {"schema": {"$ref": "#/components/schemas/Message"}},
         "text/event-stream": {"schema": {"description": "`message_start` to `message_stop`."}},
     }
-    return _operation(fields, ["max_tokens", "messages"], answers)
+    return operation(fields, ["max_tokens", "messages"], answers)
 
 
 def count_tokens_operation() -> Schema:
@@ -377,17 +382,18 @@ def responses_operation() -> Schema:
         "application/json": {"schema": {"$ref": "#/components/schemas/Response"}},
         "text/event-stream": {"schema": {"description": "`response.created` to `response.completed`."}},
     }
-    return _operation(fields, ["input"], answers)
+    return operation(fields, ["input"], answers)
 
 
 def embeddings_operation() -> Schema:
     """Return what FastAPI cannot know of the embeddings endpoint."""
     fields: Schema = {"model": {"type": ["string", "null"]}, "input": _TEXTS_OR_TOKENS}
     answers = {"application/json": {"schema": {"$ref": "#/components/schemas/EmbeddingList"}}}
-    return _operation(fields, ["input"], answers)
+    return operation(fields, ["input"], answers)
 
 
-def _operation(fields: Schema, required: list[str], answers: Schema) -> Schema:
+def operation(fields: Schema, required: list[str], answers: Schema) -> Schema:
+    """Return what FastAPI cannot know of an endpoint with these fields in its body."""
     schema = {"type": "object", "properties": fields, "required": required, "additionalProperties": True}
     return {
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},

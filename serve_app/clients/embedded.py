@@ -24,11 +24,11 @@ from serve_app.deployments.embedded import Authority, LocalGateway, local_gatewa
 from serve_app.errors import GatewayError
 from serve_app.events import Listener
 from serve_app.formats.chat_request import ChatRequest
-from serve_app.formats.embedding_request import EmbeddingRequest
 from serve_app.formats.openai_chat.chunks import chunks_in
 from serve_app.formats.openai_chat.format import OPENAI_CHAT
 from serve_app.formats.openai_chat.request import read_chat
 from serve_app.formats.openai_embeddings import OPENAI_EMBEDDINGS, read_embedding
+from serve_app.formats.task_request import TaskRequest
 from serve_app.gateway.request import GatewayRequest, Operation
 from serve_app.gateway.response import Response
 from serve_app.gateway.routing_info import METADATA, metadata
@@ -190,7 +190,7 @@ class EmbeddedGateway:
         return self._loops[loop]
 
 
-def _asking(operation: Operation, content: ChatRequest | EmbeddingRequest) -> GatewayRequest:
+def _asking(operation: Operation, content: ChatRequest | TaskRequest) -> GatewayRequest:
     format_ = OPENAI_EMBEDDINGS if operation is Operation.EMBEDDINGS else OPENAI_CHAT
     return GatewayRequest(uuid4().hex, operation, content, format=format_)
 

@@ -18,8 +18,10 @@ class ModelTask(StrEnum):
     CHAT_SMART = "chat_smart"
     VISION = "vision"
     AUDIO = "audio"
+    RERANK = "rerank"
 
 
+# The tasks whose models can stand in for each other. Every other task has an endpoint of its own.
 CHAT_TASKS = frozenset(
     {ModelTask.CHAT_SMALL, ModelTask.CHAT_LARGE, ModelTask.CHAT_SMART, ModelTask.VISION, ModelTask.AUDIO}
 )

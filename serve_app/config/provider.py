@@ -17,6 +17,7 @@ from serve_app.config.policy import RetryPolicy
 from serve_app.config.provider_types import is_plugin_type, unknown_type
 from serve_app.config.scaling import Scaling
 from serve_app.config.secret import Secret
+from serve_app.config.task_formats import TASK_FORMATS, formats_for
 from serve_app.config.web_hosts import Hosts, first_pattern, is_host
 from serve_app.providers.catalogue.rows import VENDORS, vendor
 from serve_app.providers.catalogue.vendor import Adapter
@@ -189,14 +190,26 @@ class ProviderConfig(Scaling):
             raise ValueError(f"formats: '{self.type}' is not called over HTTP here; leave them out")
         return self
 
+    @model_validator(mode="after")
+    def _only_called_over_http_it_has_further_endpoints(self) -> "ProviderConfig":
+        row = vendor(self.type)
+        speaks_openai = self.formats is not None or WireFormat.OPENAI_CHAT in row.formats
+        if row.adapter is Adapter.HTTP and self.local is None and speaks_openai:
+            return self
+        for model in self.models:
+            if model.task in TASK_FORMATS:
+                what = f"'{model.model_id}' is for {model.task}"
+                raise ValueError(f"models: {what}, which type '{self.type}' cannot be asked for")
+        return self
+
     @property
     def spoken_formats(self) -> frozenset[WireFormat]:
         """The wire formats in which it can be asked."""
         if self.local is not None:
             return OPENAI
-        if self.formats is not None:
-            return frozenset(self.formats)
-        return vendor(self.type).formats_at(self.base_url)
+        row = vendor(self.type)
+        spoken = row.formats_at(self.base_url) if self.formats is None else frozenset(self.formats)
+        return spoken | formats_for(model.task for model in self.models)
 
     @model_validator(mode="after")
     def _a_hosted_model_compares_whole_names(self) -> "ProviderConfig":

@@ -10,7 +10,15 @@ from serve_app.deployments.gc_tuning import tune_gc
 from serve_app.errors import UpstreamError, internal_error
 from serve_app.observability.logs import configure_logs
 from serve_app.providers.address_policy import EndpointPolicy
-from serve_app.providers.base import Answer, Call, Health, StreamItem, TokenCounting, counts_nothing
+from serve_app.providers.base import (
+    Answer,
+    Call,
+    Health,
+    StreamItem,
+    TokenCounting,
+    counts_nothing,
+    performed,
+)
 from serve_app.providers.factory import build_provider
 
 log = logging.getLogger("sekha.provider")
@@ -58,6 +66,12 @@ class ProviderDeployment:
             return counts_nothing(self._id)
         try:
             return await self._provider.count_tokens(call)
+        except Exception:  # noqa: BLE001 - see _ours
+            return self._ours(call)
+
+    async def perform(self, call: Call) -> Answer | UpstreamError:
+        try:
+            return await performed(self._provider, call)
         except Exception:  # noqa: BLE001 - see _ours
             return self._ours(call)
 

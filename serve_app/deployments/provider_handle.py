@@ -34,6 +34,7 @@ class HandleProvider:
         self._stream = HandleMethod(handle, "chat_stream", stream=True)
         self._embed = HandleMethod(handle, "embed", large_answers=True)
         self._count_tokens = HandleMethod(handle, "count_tokens")
+        self._perform = HandleMethod(handle, "perform", large_answers=True)
         self._health = HandleMethod(handle, "health")
         self._waking: asyncio.Task[None] | None = None
         self._logged_failure: type[Exception] | None = None
@@ -46,6 +47,9 @@ class HandleProvider:
 
     async def count_tokens(self, call: Call) -> Answer | UpstreamError:
         return await self._answer(self._count_tokens, call)
+
+    async def perform(self, call: Call) -> Answer | UpstreamError:
+        return await self._answer(self._perform, call)
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         stream = None

@@ -173,6 +173,10 @@ class ModelNotAllowed(GatewayError):
         return f"This key may not use {what}. It may use: {', '.join(self.allowed) or 'none'}"
 
 
+# The paths of tasks that no chat has.
+_PATHS = {"embedding": "/v1/embeddings", "rerank": "/v1/rerank"}
+
+
 class ModelNotFound(GatewayError):
     """
     No configured model has this name, or the model serves other tasks.
@@ -199,8 +203,7 @@ class ModelNotFound(GatewayError):
         there = f"Available: {', '.join(self.known)}"
         if self.serves:
             tasks = ", ".join(dict.fromkeys(self.serves))
-            is_embedding = "embedding" in self.serves
-            path = "/v1/embeddings" if is_embedding else "/v1/chat/completions"
+            path = next((_PATHS[task] for task in self.serves if task in _PATHS), "/v1/chat/completions")
             return (
                 f"The model '{shown}' does not serve this endpoint; it is for {tasks} (POST {path}). {there}"
             )

@@ -44,6 +44,7 @@ STEERING = frozenset({
 # What people and their tools say may use any word: a function may well have a parameter called `api_key`.
 _CONTENT = frozenset({
     "messages", "system", "input", "instructions", "prompt", "functions", "response_format", "metadata",
+    "query", "documents",
 })  # fmt: skip
 _CONTENT_WITHIN = {
     "tools": frozenset({"function", "parameters", "input_schema", "input_examples", "custom"}),
@@ -55,9 +56,9 @@ _CONTAINERS = frozenset({dict, list})
 _LONGEST_PATH = 200
 
 
-_NO_PARAMETERS = frozenset(
-    {"model", "messages", "system", "input", "provider", "models", "data_policy", *HINTS}
-)
+_NO_PARAMETERS = frozenset({
+    "model", "messages", "system", "input", "query", "documents", "provider", "models", "data_policy", *HINTS,
+})  # fmt: skip
 
 
 def parameters_of(body: dict[str, Any]) -> dict[str, Any]:

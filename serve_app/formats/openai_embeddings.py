@@ -1,10 +1,8 @@
 """`POST /v1/embeddings`, as far as the gateway must understand it."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from serve_app.errors import GatewayError
-from serve_app.formats.embedding_request import EmbeddingRequest
+from serve_app.config.model import ModelTask
 from serve_app.formats.json_body import (
     BOM,
     MOST_TOKENS,
@@ -16,35 +14,15 @@ from serve_app.formats.json_body import (
     tokens,
 )
 from serve_app.formats.links import links_in
-from serve_app.formats.openai_error import openai_error
 from serve_app.formats.routing_fields import read_wishes
-from serve_app.formats.sse import spliced
+from serve_app.formats.task_format import TaskFormat
+from serve_app.formats.task_request import TaskRequest
 from serve_app.pricing.prompt import Prompt
 from serve_app.pricing.usage import estimate_tokens
 from serve_app.providers.catalogue.wire_format import WireFormat
 
 
-class OpenAIEmbeddings:
-    """The format of `POST /v1/embeddings`."""
-
-    name = WireFormat.OPENAI_EMBEDDINGS
-
-    def parse(self, body: bytes) -> EmbeddingRequest:
-        return read_embedding(body)
-
-    def response(self, body: bytes, members: Mapping[str, object]) -> bytes:
-        for name, value in members.items():
-            body = spliced(body, name, value)
-        return body
-
-    def error(self, error: GatewayError) -> bytes:
-        return openai_error(error)
-
-
-OPENAI_EMBEDDINGS = OpenAIEmbeddings()
-
-
-def read_embedding(raw: bytes) -> EmbeddingRequest:
+def read_embedding(raw: bytes) -> TaskRequest:
     """Parse and check; InvalidRequest (400, 413) and InvalidField (422) say what is wrong."""
     raw = raw.removeprefix(BOM)
     body = parse_body(raw)
@@ -53,8 +31,9 @@ def read_embedding(raw: bytes) -> EmbeddingRequest:
     tokens(body, "dimensions")
     text(body, "encoding_format")
     text(body, "user")
-    return EmbeddingRequest(
+    return TaskRequest(
         raw=raw,
+        task=ModelTask.EMBEDDING,
         model=text(body, "model"),
         input_tokens=_tokens(body["input"]),
         prompt=Prompt(len(raw)),
@@ -94,3 +73,6 @@ def _is_token(item: Any) -> bool:
     """JSON has one kind of number: 5.0 is a whole one."""
     is_whole = type(item) is int or (type(item) is float and item.is_integer())
     return is_whole and 0 <= item <= MOST_TOKENS
+
+
+OPENAI_EMBEDDINGS = TaskFormat(WireFormat.OPENAI_EMBEDDINGS, read_embedding)

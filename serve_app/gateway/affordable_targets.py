@@ -11,7 +11,7 @@ from math import inf
 from typing import NamedTuple
 
 from serve_app.caller import Caller
-from serve_app.config.model import ModelTask
+from serve_app.config.model import CHAT_TASKS
 from serve_app.errors import LimitReached, PriceUnknown, ToolPriceUnknown
 from serve_app.limits.limit import Limit
 from serve_app.pricing.price import Price
@@ -52,7 +52,7 @@ def output_of(target: Target, requirements: Requirements, is_limited: bool) -> O
     for Claude, which requires one: it gets the longest answer that the model can write. Claude counts
     thinking within its bound, so the bound is larger than the thinking budget.
     """
-    if requirements.task is ModelTask.EMBEDDING:
+    if requirements.task not in CHAT_TASKS:
         return Output(0, None)
     thinking = requirements.extent.thinking if requirements.extent else 0
     given = requirements.output_limit
@@ -79,13 +79,14 @@ def most_usage(target: Target, requirements: Requirements, output: Output | None
     """
     most = (output or output_of(target, requirements, is_limited=True)).most
     read = most_read(target, requirements)
-    return Usage(
-        read.text,
-        most * requirements.answers + (requirements.extent.predicted if requirements.extent else 0),
+    predicted = requirements.extent.predicted if requirements.extent else 0
+    return requirements.pieces._replace(
+        input=read.text,
+        output=most * requirements.answers + predicted,
         audio_input=read.sound,
         image_input=read.pictures,
         machine_ms=target.machine_ms,
-        searches=searches_of(target, requirements),
+        searches=requirements.pieces.searches or searches_of(target, requirements),
         estimated=True,
         tier=dearer_tier(requirements.service_tier),
     )
@@ -97,7 +98,7 @@ def most_read(target: Target, requirements: Requirements) -> Tokens:
     if extent is None:
         return Tokens(requirements.input_tokens)
     prompt = Prompt(extent.size, extent.low_pictures, extent.pictures, extent.sound, extent.unseen)
-    has_many = requirements.task is ModelTask.EMBEDDING or extent.further_prompts > 0
+    has_many = requirements.task not in CHAT_TASKS or extent.further_prompts > 0
     window = None if has_many else window_for(target, requirements)
     read = most_tokens(prompt, target.model_id, window)
     found = extent.searches * PER_SEARCH + extent.fetched

@@ -7,7 +7,7 @@ An attempt is sent only after its reservation and its journal entry; every reser
 from dataclasses import dataclass
 
 from serve_app.clock import Clock
-from serve_app.config.model import ModelTask
+from serve_app.config.model import CHAT_TASKS
 from serve_app.control.control_cache import ControlCache
 from serve_app.errors import PriceUnknown
 from serve_app.gateway.affordable_targets import (
@@ -186,9 +186,10 @@ class RequestCharges:
             requirements.input_tokens + PER_IMAGE * requirements.images,
             requirements.extent.sound if requirements.extent else 0,
             dearer_tier(requirements.service_tier),
-            requirements.task is not ModelTask.EMBEDDING,
+            requirements.task in CHAT_TASKS,
             self.most(target).output_tokens,
             self.longest(target),
+            requirements.pieces,
         )
 
     def limits_tools(self, target: Target) -> bool:

@@ -32,7 +32,7 @@ from serve_app.gateway.routing_info import routing_info
 from serve_app.gateway.streaming.buffered import held
 from serve_app.gateway.streaming.passthrough import flowing
 from serve_app.gateway.token_counter import TokenCount, TokenCounter
-from serve_app.providers.base import Answer, Call, Provider
+from serve_app.providers.base import Answer, Call, Provider, performed
 from serve_app.routing.candidate import Candidate
 from serve_app.routing.plan import Plan
 from serve_app.routing.requirements import Requirements
@@ -208,7 +208,7 @@ class DefaultGateway:
         return await flowing(self._executor, context, resumes=policy is OnStreamFailure.RESUME)
 
     async def _whole(self, context: RequestContext) -> Response:
-        ask = _embed if context.request.operation is Operation.EMBEDDINGS else _chat
+        ask = _CALLS.get(context.request.operation, _perform)
         with self._recorder.until_begun(context):
             attempt, answer = await self._executor.answer(context, ask)
         attempt.dropped = answer.dropped
@@ -263,3 +263,11 @@ async def _chat(provider: Provider, call: Call, attempt: Attempt) -> Answer | Up
 
 async def _embed(provider: Provider, call: Call, attempt: Attempt) -> Answer | UpstreamError:
     return await provider.embed(call)
+
+
+async def _perform(provider: Provider, call: Call, attempt: Attempt) -> Answer | UpstreamError:
+    return await performed(provider, call)
+
+
+# The calls of operations that every provider has.
+_CALLS = {Operation.CHAT: _chat, Operation.COMPLETIONS: _chat, Operation.EMBEDDINGS: _embed}

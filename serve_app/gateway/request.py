@@ -7,11 +7,11 @@ from serve_app.caller import ANYONE, Caller
 from serve_app.config.routing import OnStreamFailure
 from serve_app.formats.base import ChatFormat, Format
 from serve_app.formats.chat_request import ChatRequest
-from serve_app.formats.embedding_request import EmbeddingRequest
 from serve_app.formats.openai_chat.format import OPENAI_CHAT
 from serve_app.formats.route_question import RouteQuestion
+from serve_app.formats.task_request import TaskRequest
 
-Content = ChatRequest | EmbeddingRequest | RouteQuestion
+Content = ChatRequest | TaskRequest | RouteQuestion
 
 
 class Operation(StrEnum):
@@ -20,6 +20,7 @@ class Operation(StrEnum):
     CHAT = "chat"
     COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
+    RERANK = "rerank"
     ROUTE = "route"
 
 

@@ -3,18 +3,19 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from serve_app.caller import Caller
-from serve_app.config.model import ModelTask
+from serve_app.config.model import CHAT_TASKS, ModelTask
 from serve_app.config.settings import Settings
 from serve_app.control.backend import OFFERED, Backend, switched_by
 from serve_app.control.control_cache import ControlCache
 from serve_app.errors import InvalidRequest
 from serve_app.formats.chat_request import ChatRequest
-from serve_app.formats.embedding_request import EmbeddingRequest
 from serve_app.formats.route_question import RouteQuestion
 from serve_app.formats.routing_fields import Wishes
+from serve_app.formats.task_request import TaskRequest
 from serve_app.formats.upstream_format import TRANSLATIONS
 from serve_app.gateway.model_access import ModelAccess
 from serve_app.gateway.request import GatewayRequest
@@ -55,8 +56,8 @@ class RequirementsReader:
             if isinstance(content, ChatRequest):
                 check_reach(content, caller, self._routing.allowed_mcp_servers)
                 requirements = self._chat(content, caller, request.format.name, request.headers)
-            elif isinstance(content, EmbeddingRequest):
-                requirements = self._embedding(content, caller)
+            elif isinstance(content, TaskRequest):
+                requirements = self._of_task(content, caller, request.format.name)
             else:
                 requirements = self._route(content, caller)
         return self._access.permitted(requirements, caller)
@@ -96,24 +97,27 @@ class RequirementsReader:
             **self._wished(task, request.wishes, [intent, *listed], caller),
         )
 
-    def _embedding(self, request: EmbeddingRequest, caller: Caller) -> Requirements:
+    def _of_task(self, request: TaskRequest, caller: Caller, wire: WireFormat) -> Requirements:
         """
-        Return the requirements of an embedding.
+        Return the requirements of a request that is no chat.
 
-        A named model is never replaced: the vectors of two models cannot be compared.
+        A named model is never replaced: vectors and scores of two models cannot be compared.
         """
-        intent = self._names.embedding(request.model)
-        listed = self._listed(request.wishes, self._names.embedding)
+        meaning = self._meaning(request.task)
+        intent = meaning(request.model)
+        listed = self._listed(request.wishes, meaning)
         return Requirements(
-            task=ModelTask.EMBEDDING,
+            task=request.task,
             preferred_model=request.preferred_model,
             max_cost=self._limit(request.max_cost),
             links=request.links,
             input_tokens=request.input_tokens,
             parameters=self._binding(request),
+            format=wire,
             extent=None if request.prompt is None else Extent(*request.prompt),
+            pieces=request.pieces,
             source=request,
-            **self._wished(ModelTask.EMBEDDING, request.wishes, [intent, *listed], caller),
+            **self._wished(request.task, request.wishes, [intent, *listed], caller),
         )
 
     def _route(self, request: RouteQuestion, caller: Caller) -> Requirements:
@@ -122,7 +126,7 @@ class RequirementsReader:
             excerpt = request.task[:100].encode("utf-8", "replace").decode()
             raise InvalidRequest(f"Invalid task '{excerpt}'. Valid tasks: {known}", param="task")
         task = ModelTask(request.task)
-        meaning = self._names.embedding if task is ModelTask.EMBEDDING else self._names.chat
+        meaning = self._meaning(task)
         intents = [meaning(request.model)] if request.model else []
         intents += self._listed(request.wishes, meaning)
         return Requirements(
@@ -135,13 +139,17 @@ class RequirementsReader:
             **self._wished(task, request.wishes, intents, caller),
         )
 
+    def _meaning(self, task: ModelTask) -> Callable[[str | None], Intent]:
+        """Return what a model's name means in a request for this task."""
+        return self._names.chat if task in CHAT_TASKS else partial(self._names.of_task, task)
+
     def _limit(self, max_cost: int | None) -> int | None:
         """Return the stricter of the caller's limit and the configured one, in nano-dollars."""
         if self._max_cost is None or max_cost is None:
             return self._max_cost if max_cost is None else max_cost
         return min(max_cost, self._max_cost)
 
-    def _binding(self, request: ChatRequest | EmbeddingRequest) -> Mapping[str, Any] | None:
+    def _binding(self, request: ChatRequest | TaskRequest) -> Mapping[str, Any] | None:
         """Return the parameters that a target must accept; None: dropped parameters are only reported."""
         binds = self._routing.require_parameters or request.wishes.require_parameters
         return request.parameters if binds else None
@@ -160,7 +168,7 @@ class RequirementsReader:
         """Return the caller and its routing rules as fields of `Requirements`."""
         named = tuple(dict.fromkeys(intent.named for intent in intents if intent.named is not None))
         falls_back = self._routing.auto_fallback and wishes.allow_fallbacks
-        is_fixed = bool(wishes.models) or not falls_back or task is ModelTask.EMBEDDING
+        is_fixed = bool(wishes.models) or not falls_back or task not in CHAT_TASKS
         only = None if wishes.only is None else self._access.providers_called(wishes.only, caller)
         order = self._access.providers_called(wishes.order, caller)
         if order and not wishes.allow_fallbacks:  # only these providers

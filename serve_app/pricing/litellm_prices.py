@@ -37,12 +37,13 @@ _LONG = re.compile(r"(?:input|output)_cost_per_token(_above_(\d+)(k?)_tokens)(?:
 
 _WRITING = frozenset({"chat", "completion", "responses"})
 _NOT_WRITING = frozenset(
-    {"embedding", "image_generation", "audio_transcription"}
+    {"embedding", "image_generation", "audio_transcription", "rerank"}
 )  # an output price is optional
 _WHOLE = {  # prices of single pieces: the first of these fields that is present
     ("embedding", "image"): ("input_cost_per_image",),
     ("image_generation", "image"): ("output_cost_per_image",),
     ("audio_transcription", "second"): ("output_cost_per_second", "input_cost_per_second"),
+    ("rerank", "search"): ("input_cost_per_query",),
     ("embedding", "request"): ("input_cost_per_request", "input_cost_per_query"),
     ("chat", "request"): ("input_cost_per_request",),
 }

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from serve_app.config.model import ModelConfig, ModelTask
+from serve_app.config.model import CHAT_TASKS, ModelConfig, ModelTask
 from serve_app.config.override import PriceOverride
 from serve_app.pricing.litellm_prices import max_input_of, max_output_of, per_million, price_of
 from serve_app.pricing.money import nano_dollars
@@ -293,20 +293,34 @@ def _overridden(price: Price, by: ModelConfig | PriceOverride) -> Price:
     ).with_search(None if search is None else nano_dollars(search))
 
 
+def _is_priced_by_the_piece(model: ModelConfig) -> bool:
+    """Return whether the configuration has the price of what the task of the model is charged by."""
+    return model.task is ModelTask.RERANK and model.cost_per_search is not None
+
+
+def _applies(listed: Price, task: ModelTask) -> bool:
+    """Return whether a listed price says what the task costs."""
+    if listed.input or listed.output or listed.request:
+        return True
+    return task is ModelTask.RERANK and bool(listed.search)
+
+
 def _without_cache_overrides(
     provider_type: str, is_free: bool, model: ModelConfig, catalogue: PriceCatalogue
 ) -> Price | None:
     both = model.cost_per_1k_tokens
     per_input = both if model.cost_per_1k_input is None else model.cost_per_1k_input
     per_output = both if model.cost_per_1k_output is None else model.cost_per_1k_output
-    if model.task is ModelTask.EMBEDDING and per_output is None and per_input is not None:
-        per_output = 0.0
+    if model.task not in CHAT_TASKS and per_output is None:
+        if per_input is None and _is_priced_by_the_piece(model):
+            per_input = 0.0
+        per_output = None if per_input is None else 0.0
     if per_input is not None and per_output is not None:
         configured = per_1k(per_input, per_output)
         listed = None if is_free else catalogue.price(model.model_id, provider_type)
         return configured if listed is None else configured.with_search(listed.search)
     listed = FREE if is_free else catalogue.price(model.model_id, provider_type)
-    if listed is not None and not is_free and not (listed.input or listed.output or listed.request):
+    if listed is not None and not is_free and not _applies(listed, model.task):
         # A model that is free on local machines may cost something at a vendor, and a price for sound or
         # pictures says nothing about text.
         listed = None

@@ -106,6 +106,9 @@ class Usage(NamedTuple):
         return self.input_tokens + self.output_tokens
 
 
+NO_PIECES = Usage()  # nothing is charged besides text tokens
+
+
 def estimate_tokens(text_length: int) -> int:
     """Estimate the tokens of a text of this many characters, at four characters each; at least one."""
     return max(1, text_length // CHARS_PER_TOKEN)

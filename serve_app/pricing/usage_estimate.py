@@ -5,7 +5,7 @@ The estimated usage of an answer whose provider reports none: by its text or its
 from math import ceil
 from typing import NamedTuple
 
-from serve_app.pricing.usage import Tier, Usage, estimate_tokens
+from serve_app.pricing.usage import NO_PIECES, Tier, Usage, estimate_tokens
 
 LEAST_TIMED = 8  # the fewest tokens from which a speed is measured
 
@@ -18,9 +18,10 @@ class UsageEstimate(NamedTuple):
         input_tokens: text and pictures that the target reads.
         sound: tokens of sound among the input.
         tier: the most expensive tier that may be charged.
-        writes: there is output; False for an embedding.
+        writes: the model writes text; only in a chat.
         most_output: the output tokens that were reserved.
         longest: the most output tokens that are possible; None: unknown.
+        pieces: what is charged besides text tokens.
     """
 
     input_tokens: int
@@ -29,6 +30,7 @@ class UsageEstimate(NamedTuple):
     writes: bool
     most_output: int
     longest: int | None
+    pieces: Usage = NO_PIECES
 
     def by_text(self, chars: int) -> Usage:
         """Return the usage of a complete answer of so many characters."""
@@ -58,7 +60,13 @@ class UsageEstimate(NamedTuple):
         return self._with(written if self.longest is None else min(written, self.longest))
 
     def _with(self, written: int) -> Usage:
-        return Usage(self.input_tokens, written, audio_input=self.sound, estimated=True, tier=self.tier)
+        return self.pieces._replace(
+            input=self.input_tokens,
+            output=written,
+            audio_input=self.sound,
+            estimated=True,
+            tier=self.tier,
+        )
 
 
 def tokens_per_s(usage: Usage, elapsed_s: float) -> float | None:

@@ -151,6 +151,14 @@ class Provider(Protocol):
 
 
 @runtime_checkable
+class TaskProvider(Protocol):
+    """A provider with endpoints besides chats and embeddings; `Call.format` names the endpoint."""
+
+    async def perform(self, call: Call) -> Answer | UpstreamError:
+        """Return the whole answer of the endpoint."""
+
+
+@runtime_checkable
 class Wakeable(Protocol):
     """A provider whose machine may be off: a hosted model that may be scaled to zero."""
 
@@ -169,6 +177,13 @@ class TokenCounting(Protocol):
 def counts_nothing(provider_id: str) -> UpstreamError:
     """Return the failure of a provider whose upstream does not count tokens."""
     return upstream_error(f"Provider '{provider_id}' counts no tokens", provider_id, FailureKind.UNSUPPORTED)
+
+
+async def performed(provider: Provider, call: Call) -> Answer | UpstreamError:
+    """Return the answer of an endpoint that only some providers have; the failure where this one has none."""
+    if isinstance(provider, TaskProvider):
+        return await provider.perform(call)
+    return upstream_error(f"This provider cannot be asked for '{call.format}'", "", FailureKind.UNSUPPORTED)
 
 
 class ProviderFactory(Protocol):

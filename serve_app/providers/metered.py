@@ -7,7 +7,7 @@ from math import ceil
 from serve_app.clock import Clock
 from serve_app.errors import UpstreamError
 from serve_app.pricing.occupancy import Occupancy
-from serve_app.providers.base import Answer, Call, Health, Provider, StreamEnd, StreamItem
+from serve_app.providers.base import Answer, Call, Health, Provider, StreamEnd, StreamItem, performed
 
 
 class MeteredProvider:
@@ -29,6 +29,9 @@ class MeteredProvider:
 
     async def embed(self, call: Call) -> Answer | UpstreamError:
         return await self._measured(call, self._provider.embed(call))
+
+    async def perform(self, call: Call) -> Answer | UpstreamError:
+        return await self._measured(call, performed(self._provider, call))
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         ticket = self._arrive()

@@ -123,13 +123,17 @@ class ModelNames:
             return Intent(task, preferred_model=tier.model_id)
         raise ModelNotFound(name, self.known)
 
-    def embedding(self, name: str | None) -> Intent:
-        """Return the intent of an embeddings request; raise ModelNotFound for an unknown name."""
-        if not name or name in ("auto", ModelTask.EMBEDDING):
-            return Intent(ModelTask.EMBEDDING)
-        if ModelTask.EMBEDDING in self._tasks.get(name, ()):
-            return Intent(ModelTask.EMBEDDING, named=name)
-        known = [n for n in self._configured if ModelTask.EMBEDDING in self._tasks[n]]
+    def of_task(self, task: ModelTask, name: str | None) -> Intent:
+        """
+        Return the intent of a request to the endpoint of this task, which is no chat.
+
+        Raises ModelNotFound for an unknown name, and for a model without the task.
+        """
+        if not name or name in ("auto", task):
+            return Intent(task)
+        if task in self._tasks.get(name, ()):
+            return Intent(task, named=name)
+        known = [n for n in self._configured if task in self._tasks[n]]
         raise ModelNotFound(name, known, self._tasks.get(name, ()))
 
 

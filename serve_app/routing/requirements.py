@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from serve_app.config.model import ModelTask
+from serve_app.pricing.usage import NO_PIECES, Usage
 from serve_app.providers.catalogue.wire_format import WireFormat
 
 
@@ -80,6 +81,7 @@ class Requirements(NamedTuple):
         preferred_type: providers of this type come before others, after the preferred model.
         allowed_models, allowed_tasks: what the caller may use; None: everything.
         extent: upper bounds of size and price; None: only the estimates.
+        pieces: the most that a vendor may charge besides text tokens, of a request that is no chat.
         tenant: who pays.
         source: the request itself, for strategies that read its content; None: there is none.
     """
@@ -116,5 +118,6 @@ class Requirements(NamedTuple):
     allowed_models: frozenset[str] | None = None
     allowed_tasks: frozenset[str] | None = None
     extent: Extent | None = None
+    pieces: Usage = NO_PIECES
     tenant: str = "default"
     source: RequestSource | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from serve_app.config.model import ModelTask
+from serve_app.config.model import CHAT_TASKS
 from serve_app.pricing.price import Price
 from serve_app.routing.request_view import Load
 from serve_app.routing.requirements import Requirements
@@ -33,12 +33,13 @@ class TargetStats:
         self._error_rate = error_rate
 
     def cost(self, target: Target, requirements: Requirements) -> int | None:
-        """Return the estimate in nano-dollars, without output for embeddings; None: the price is unknown."""
+        """Return the estimate in nano-dollars, with output for chats only; None: the price is unknown."""
         price = self._price(target.name)
         if price is None:
             return None
-        output = 0 if requirements.task is ModelTask.EMBEDDING else requirements.output_tokens
-        return price.cost_of_text(requirements.input_tokens, output)
+        if requirements.task not in CHAT_TASKS:
+            return price.cost(requirements.pieces._replace(input=requirements.input_tokens))
+        return price.cost_of_text(requirements.input_tokens, requirements.output_tokens)
 
     def latency_s(self, target: Target) -> float | None:
         """Return the measured latency; None before the first answer."""

@@ -21,6 +21,7 @@ from schemathesis.specs.openapi.checks import ignored_auth, positive_data_accept
 from serve_app.config.model import ModelTask
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamEnd, StreamHead, StreamItem
+from serve_app.providers.catalogue.wire_format import WireFormat
 from tests.support import operators
 from tests.support.keyrings import keyring
 from tests.support.operators import ADMIN
@@ -33,6 +34,7 @@ assert schemathesis.generation.body_overrides
 
 EXAMPLES = int(os.environ.get("SEKHA_FUZZ_EXAMPLES", "5"))
 CHUNK = b'data: {"id":"1","choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":"stop"}]}\n\n'
+TASK_ANSWERS = {WireFormat.RERANK: b'{"results":[{"index":0,"relevance_score":0.5}]}'}
 MODEL = {"supports_vision": True, "supports_audio": True}
 
 
@@ -44,6 +46,9 @@ class Answering:
 
     async def embed(self, call: Call) -> Answer:
         return Answer(b'{"object":"list","data":[{"index":0,"embedding":[0.5]}]}', Usage(10), 0.1)
+
+    async def perform(self, call: Call) -> Answer:
+        return Answer(TASK_ANSWERS[call.format], Usage(10), 0.1)
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
         yield StreamHead(0.1)

@@ -14,8 +14,8 @@ from serve_app.deployments.wiring import wire
 from serve_app.errors import UpstreamError
 from serve_app.events import Event
 from serve_app.formats.chat_request import ChatRequest
-from serve_app.formats.embedding_request import EmbeddingRequest
 from serve_app.formats.openai_embeddings import OPENAI_EMBEDDINGS
+from serve_app.formats.task_request import TaskRequest
 from serve_app.gateway.middleware import Middleware
 from serve_app.gateway.planner import Planner
 from serve_app.gateway.request import Content, GatewayRequest, Operation
@@ -46,6 +46,9 @@ class ListedProvider:
         return answer
 
     async def embed(self, call: Call) -> Answer | UpstreamError:
+        return await self.chat(call)
+
+    async def perform(self, call: Call) -> Answer | UpstreamError:
         return await self.chat(call)
 
     async def chat_stream(self, call: Call) -> AsyncIterator[StreamItem]:
@@ -109,7 +112,7 @@ class Harness:
 
     async def embed(
         self,
-        content: EmbeddingRequest,
+        content: TaskRequest,
         id_: str = "r",
         timeout_s: float | None = None,
         caller: Caller = ANYONE,

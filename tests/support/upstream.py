@@ -185,6 +185,8 @@ class ScriptedUpstream:
         app.router.add_post("/v1/completions", self._openai_completions)
         app.router.add_post("/v1/responses", self._openai_responses)
         app.router.add_post("/v1/embeddings", self._openai_embeddings)
+        app.router.add_post("/v1/rerank", self._rerank)
+        app.router.add_post("/v2/rerank", self._rerank)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/messages", self._anthropic_messages)
         app.router.add_post("/v1/messages/count_tokens", self._anthropic_count)
@@ -476,6 +478,24 @@ class ScriptedUpstream:
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return web.json_response({"object": "list", "data": rows, "model": body["model"], "usage": usage})
 
+    async def _rerank(self, request: web.Request) -> web.Response:
+        """Score each document by the words that it shares with the query; `/v2` answers as Cohere does."""
+        body, orders = await request.json(), request[ORDERS_GIVEN]
+        if orders.get("malformed"):
+            return web.Response(text='{"results": [{"ind', content_type="application/json")
+        texts = [text if isinstance(text, str) else text["text"] for text in body["documents"]]
+        wanted = set(body["query"].split())
+        scored = [(len(wanted & set(text.split())) / (len(wanted) or 1), n) for n, text in enumerate(texts)]
+        best = sorted(scored, key=lambda row: (-row[0], row[1]))[: body.get("top_n") or len(texts)]
+        results = [{"index": n, "relevance_score": score} for score, n in best]
+        tokens = sum(len(text.split()) + len(body["query"].split()) for text in texts)
+        if request.path.startswith("/v2"):
+            billed = {"search_units": -(-len(texts) // 100)}
+            return web.json_response({"id": "r-1", "results": results, "meta": {"billed_units": billed}})
+        rows = [{**row, "document": {"text": texts[row["index"]]}} for row in results]
+        usage = {} if orders.get("no_usage") else {"usage": {"total_tokens": tokens}}
+        return web.json_response({"model": body["model"], "results": rows, **usage})
+
     # Ollama
 
     async def _ollama_tags(self, request: web.Request) -> web.Response:
@@ -569,7 +589,7 @@ def http_date(after_s: float) -> str:
 
 def last_text(body: dict[str, Any]) -> str:
     """The text of the last user message, the prompt, or the embedding input."""
-    given = body.get("input", body.get("prompt", ""))
+    given = body.get("input", body.get("prompt", body.get("query", "")))
     items = [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
     for message in body.get("messages") or items:
         if message.get("role") == "user":

@@ -11,6 +11,7 @@ class WireFormat(StrEnum):
     OPENAI_EMBEDDINGS = "openai_embeddings"
     OPENAI_RESPONSES = "openai_responses"
     ANTHROPIC_MESSAGES = "anthropic_messages"
+    RERANK = "rerank"
 
 
 OPENAI = frozenset({WireFormat.OPENAI_CHAT, WireFormat.OPENAI_EMBEDDINGS})

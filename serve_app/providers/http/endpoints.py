@@ -12,6 +12,7 @@ from serve_app.providers.http.endpoint import Endpoint
 from serve_app.providers.openai_compatible.chat_endpoint import ChatEndpoint
 from serve_app.providers.openai_compatible.completions_endpoint import CompletionsEndpoint
 from serve_app.providers.openai_compatible.embeddings_endpoint import EmbeddingsEndpoint
+from serve_app.providers.openai_compatible.rerank_endpoint import RerankEndpoint
 from serve_app.providers.openai_compatible.responses_endpoint import ResponsesEndpoint
 
 _Build = Callable[[ProviderConfig, Vendor, str | None], Endpoint]
@@ -29,6 +30,10 @@ def _embeddings(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endp
     return EmbeddingsEndpoint(config.id, dialects_of(config), key, vendor.reads_provider_preferences)
 
 
+def _rerank(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
+    return RerankEndpoint(config.id, key, vendor.reads_provider_preferences)
+
+
 def _responses(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
     return ResponsesEndpoint(config.id, dialects_of(config), key)
 
@@ -44,6 +49,7 @@ _BUILD: Mapping[WireFormat, _Build] = {
     WireFormat.OPENAI_EMBEDDINGS: _embeddings,
     WireFormat.OPENAI_RESPONSES: _responses,
     WireFormat.ANTHROPIC_MESSAGES: _messages,
+    WireFormat.RERANK: _rerank,
 }
 
 

@@ -120,6 +120,8 @@ class HttpProvider:
     async def chat(self, call: Call) -> Answer | UpstreamError:
         return await self._whole(self._endpoints[call.format], call)
 
+    perform = chat  # whatever the endpoint
+
     async def embed(self, call: Call) -> Answer | UpstreamError:
         endpoint = self._endpoints.get(WireFormat.OPENAI_EMBEDDINGS)
         if endpoint is None:

@@ -19,6 +19,7 @@ from serve_app.config.provider_types import litellm_types, unknown_type
 from serve_app.config.secret import Secret
 from serve_app.config.settings import DefaultModels, Settings
 from serve_app.errors import ConfigError
+from serve_app.providers.catalogue.wire_format import WireFormat
 
 MODELS = [
     {"model_id": "nomic-embed-text", "task": "embedding", "dimension": 768},
@@ -115,6 +116,7 @@ def test_older_words_for_provider_types_tasks_and_default_models_are_read() -> N
         "chat_smart",
         "vision",
         "audio",
+        "rerank",
     ]
     assert DefaultModels().chat_vision is None
 
@@ -681,7 +683,7 @@ def test_an_unknown_task_lists_the_tasks(tmp_path: Path) -> None:
 
     assert complaint(path) == (
         f"{path}: llm_providers[0].models[0].task: must be one of embedding, chat_small, chat_large, "
-        "chat_smart, vision, audio, not 'chat_smal'; did you mean 'chat_small'?"
+        "chat_smart, vision, audio, rerank, not 'chat_smal'; did you mean 'chat_small'?"
     )
 
 
@@ -726,3 +728,22 @@ def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
     assert Secret("${A:-spare}").reveal({"A": "mine"}) == "mine"
     assert Secret("").reveal({}) is None
     assert (str(Secret("${A}")), str(Secret("sk-1"))) == ("Secret('${A}')", "Secret('***')")
+
+
+@pytest.mark.parametrize("type_", ["anthropic", "scripted", "cohere"])
+def test_a_task_with_an_endpoint_of_its_own_is_for_providers_that_have_such_endpoints(type_: str) -> None:
+    models = [{"model_id": "m", "task": "rerank"}]
+
+    with pytest.raises(ValueError, match="'m' is for rerank, which type"):
+        settings(with_provider(type=type_, models=models))
+
+
+@pytest.mark.parametrize("formats", [None, ["openai_chat"]])
+def test_a_provider_is_asked_in_the_formats_of_its_models_tasks(formats: list[str] | None) -> None:
+    models = [{"model_id": "m", "task": "rerank"}]
+
+    [provider] = settings(
+        {**with_provider(type="together", models=models, formats=formats), "default_models": {}}
+    ).llm_providers
+
+    assert {WireFormat.OPENAI_CHAT, WireFormat.RERANK} <= provider.spoken_formats

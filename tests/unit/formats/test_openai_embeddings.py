@@ -5,12 +5,12 @@ from typing import Any
 import orjson
 import pytest
 
-from serve_app.formats.embedding_request import EmbeddingRequest
 from serve_app.formats.json_body import BOM, InvalidField
 from serve_app.formats.openai_embeddings import read_embedding
+from serve_app.formats.task_request import TaskRequest
 
 
-def read(value: Any, **fields: Any) -> EmbeddingRequest:
+def read(value: Any, **fields: Any) -> TaskRequest:
     return read_embedding(orjson.dumps({"input": value, **fields}))
 
 

@@ -146,11 +146,11 @@ def test_a_row_that_gives_no_price_per_token_is_no_price(tmp_path: Path) -> None
         zeros=row(0.0, 0.0),
         half=row(1e-6, None),
         negative=row(-1.0, 1e-6),
-        ranked=row(1e-6, 1e-6, mode="rerank"),
+        filmed=row(1e-6, 1e-6, mode="video_generation"),
         words={"mode": "one of: chat", "input_cost_per_token": "many"},
     )
 
-    assert [catalogue.price(name) for name in ("zeros", "half", "negative", "ranked", "words")] == [None] * 5
+    assert [catalogue.price(name) for name in ("zeros", "half", "negative", "filmed", "words")] == [None] * 5
 
 
 def test_cached_input_and_embeddings_are_read(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_model_that_is_for_something_else_is_told_what_it_is_for() -> None:
     ):
         NAMES.chat("nomic-embed-text")
     with pytest.raises(ModelNotFound, match=r"it is for chat_smart .*Available: nomic-embed-text"):
-        NAMES.embedding("gpt-4o")
+        NAMES.of_task(ModelTask.EMBEDDING, "gpt-4o")
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_words_in_a_name_choose_between_the_tasks_it_is_configured_for(
     [(None, None), ("", None), ("auto", None), ("embedding", None), ("one", "one"), ("p/one", "p/one")],
 )
 def test_an_embedding_names_a_model_or_leaves_the_choice(name: str | None, named: str | None) -> None:
-    intent = ModelNames(targets_of(settings(OFFERED))).embedding(name)
+    intent = ModelNames(targets_of(settings(OFFERED))).of_task(ModelTask.EMBEDDING, name)
 
     assert intent == Intent(ModelTask.EMBEDDING, named=named)
 
