@@ -27,4 +27,6 @@ def costs(
     show_rows(report["breakdown"], [*columns, *FIGURES], form)
     if form is Format.TABLE:
         hours = f", ${report['vllm_hours']:.6f} of it for vLLM's hours" if report["vllm_hours"] else ""
-        typer.echo(f"Total ${report['total']:.6f}{hours}")
+        saved = report.get("cache_saving")  # a gateway of an older version does not say
+        caches = f"; prompt caches saved ${saved:.6f}" if saved else ""
+        typer.echo(f"Total ${report['total']:.6f}{hours}{caches}")

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from serve_app.config.amounts import PricePer1k, PricePerUse
 from serve_app.config.base import Config
 from serve_app.config.parameters import Parameters
+from serve_app.config.prompt_cache import PromptCacheChoice
 
 
 class ModelTask(StrEnum):
@@ -43,6 +44,7 @@ class ModelConfig(Config):
         cost_per_1k_input, cost_per_1k_output, cost_per_1k_tokens, cost_per_1k_cached,
             cost_per_1k_cache_write: US dollars per 1,000 tokens, which override the price list.
         cost_per_search: US dollars for one search that the vendor runs.
+        prompt_cache: as of its provider, for this model; None: as its provider.
         parameters: which parameters the model takes, if it differs from its provider; one of its entries is
             enough.
     """
@@ -61,6 +63,7 @@ class ModelConfig(Config):
     cost_per_1k_cached: PricePer1k | None = None
     cost_per_1k_cache_write: PricePer1k | None = None
     cost_per_search: PricePerUse | None = None
+    prompt_cache: PromptCacheChoice | None = None
     parameters: Parameters | None = None
 
     @field_validator("vision_capabilities")

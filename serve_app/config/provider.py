@@ -14,6 +14,7 @@ from serve_app.config.mistakes import WholeMistake
 from serve_app.config.model import ModelConfig
 from serve_app.config.parameters import Parameters
 from serve_app.config.policy import RetryPolicy
+from serve_app.config.prompt_cache import PromptCache, PromptCacheChoice
 from serve_app.config.provider_types import is_plugin_type, unknown_type
 from serve_app.config.scaling import Scaling
 from serve_app.config.secret import Secret
@@ -85,6 +86,7 @@ class ProviderConfig(Scaling):
         local: for type `vllm`: the gateway hosts the model itself, instead of calling a server at `base_url`.
         hourly_rate: US dollars for an hour of its machine; None: its time is not charged.
         local_data: data that is sent here stays on local machines; None: decided by type and address.
+        prompt_cache: whether prompts are marked for the vendor's cache; at upstreams asked in Messages.
         allowed_media_domains: hosts of links that it may fetch from the operator's network; a vendor
             outside may fetch any.
         parameters: corrections of the parameters in `providers/catalogue/rows.py`.
@@ -115,6 +117,7 @@ class ProviderConfig(Scaling):
     script: Script | None = None
     local: LocalModelConfig | None = None
     local_data: bool | None = None
+    prompt_cache: PromptCacheChoice = PromptCache.OFF
     allowed_media_domains: Hosts = ()
     parameters: Parameters | None = None
     formats: tuple[WireFormat, ...] | None = Field(default=None, min_length=1)
@@ -216,6 +219,23 @@ class ProviderConfig(Scaling):
         if self.local is not None and (pattern := first_pattern(self.allowed_media_domains)):
             raise ValueError(f"allowed_media_domains: 'local' takes exact hosts only, not '{pattern}'")
         return self
+
+    @model_validator(mode="after")
+    def _only_messages_have_marks_of_a_cache(self) -> "ProviderConfig":
+        choices = (self.prompt_cache, *(model.prompt_cache for model in self.models))
+        speaks = WireFormat.ANTHROPIC_MESSAGES in self.spoken_formats and not vendor(self.type).is_own
+        if PromptCache.AUTO in choices and not speaks:
+            raise ValueError(
+                f"prompt_cache: '{self.type}' takes no marks from the gateway; leave it out (auto is for "
+                "type anthropic, and for vendors whose 'formats' name anthropic_messages)"
+            )
+        return self
+
+    def caches_prompts(self, model_id: str) -> bool:
+        """Return whether requests to this model get marks of what the vendor may cache."""
+        named = (model.prompt_cache for model in self.models if model.model_id == model_id)
+        choice = next((choice for choice in named if choice is not None), self.prompt_cache)
+        return choice is PromptCache.AUTO
 
     @property
     def media_domains(self) -> tuple[str, ...] | None:

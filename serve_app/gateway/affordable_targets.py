@@ -211,7 +211,8 @@ class BudgetFilter:
             return PriceUnknown(target.name, scarce[0].id)
         if unpriced := unpriced_use(price, target, requirements, scarce[0].id):
             return unpriced
-        cost = cost_at_worst(price, most_usage(target, requirements), requirements)
+        most = most_usage(target, requirements)
+        cost = cost_at_worst(price, most, requirements, target.caches_prompts)
         refusals = (self._refusal_of(limit, cost) for limit in scarce if cost)
         return next((refusal for refusal in refusals if refusal is not None), None)
 
@@ -224,16 +225,19 @@ class BudgetFilter:
         )
 
 
-def cost_at_worst(price: Price, most: Usage, requirements: Requirements) -> int:
+def cost_at_worst(price: Price, most: Usage, requirements: Requirements, marks_cache: bool = False) -> int:
     """Return the worst-case cost in nano-dollars: all tokens are of the kinds that cost the most."""
-    return price.cost(worst_at(price, most, requirements))
+    return price.cost(worst_at(price, most, requirements, marks_cache))
 
 
-def worst_at(price: Price, most: Usage, requirements: Requirements) -> Usage:
-    """Return the worst-case usage: all tokens are of the kinds that cost the most."""
-    return worst_case(
-        price, most, requirements.writes_cache, requirements.extent is not None and requirements.extent.speaks
-    )
+def worst_at(price: Price, most: Usage, requirements: Requirements, marks_cache: bool = False) -> Usage:
+    """
+    Return the worst-case usage: all tokens are of the kinds that cost the most.
+
+    `marks_cache`: the gateway marks what the target's vendor may cache.
+    """
+    speaks = requirements.extent is not None and requirements.extent.speaks
+    return worst_case(price, most, requirements.writes_cache, speaks, marks_cache)
 
 
 def _is_usual(target: Target, requirements: Requirements) -> bool:

@@ -148,6 +148,7 @@ class RequestCharges:
             outcome=outcome,
             latency_s=latency_s,
             first_token_s=first_token_s,
+            cache_saving=0 if usage is None else self._cache_saving(charge.target, usage),
         )
         self._control.account(entry, charge.ticket, charge.reservation)
         return cost
@@ -158,7 +159,7 @@ class RequestCharges:
         if known is None:
             most, cost = self.most(target), None
             if price := self._control.price(target.name):
-                most = worst_at(price, most, self._requirements)
+                most = worst_at(price, most, self._requirements, target.caches_prompts)
                 cost = price.cost(most)
             known = self._worst[target.name] = most, cost
         return known
@@ -216,6 +217,10 @@ class RequestCharges:
             return False
         price = self._control.price(target.name)
         return price is None or price.charges_for_output
+
+    def _cache_saving(self, target: Target, usage: Usage) -> int:
+        price = self._control.price(target.name)
+        return 0 if price is None else price.cache_saving(usage)
 
     def _cost(self, target: Target, usage: Usage) -> int | None:
         price = self._control.price(target.name)

@@ -32,6 +32,7 @@ class Sum:
     Attributes:
         cost: in nano-dollars.
         machine_ms: the time of local machines.
+        cache_saving: in nano-dollars, what prompt caches saved.
     """
 
     attempts: int = 0
@@ -40,6 +41,7 @@ class Sum:
     output_tokens: int = 0
     cost: int = 0
     machine_ms: int = 0
+    cache_saving: int = 0
 
     def add(self, spend: Spend) -> None:
         """Add one row of the ledger's sums."""
@@ -49,6 +51,7 @@ class Sum:
         self.output_tokens += spend.output_tokens
         self.cost += spend.cost
         self.machine_ms += spend.machine_ms
+        self.cache_saving += spend.cache_saving
 
     @property
     def tokens(self) -> int:

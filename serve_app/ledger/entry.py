@@ -34,6 +34,7 @@ class Entry(NamedTuple):
         cost: in nano-dollars; None: the price is unknown.
         latency_s: seconds since admission.
         first_token_s: seconds since admission; for streams only.
+        cache_saving: in nano-dollars, what the vendor's prompt cache saved; below 0 where it cost more.
     """
 
     journal: str
@@ -52,3 +53,4 @@ class Entry(NamedTuple):
     outcome: EntryOutcome
     latency_s: float
     first_token_s: float | None = None
+    cache_saving: int = 0

@@ -22,6 +22,7 @@ class Spend:
         output_tokens: the total, with every kind of output.
         cost: in nano-dollars.
         machine_ms: the time of local machines.
+        cache_saving: in nano-dollars, what prompt caches saved.
     """
 
     day: float
@@ -35,6 +36,7 @@ class Spend:
     output_tokens: int
     cost: int
     machine_ms: int = 0
+    cache_saving: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,5 +18,6 @@ def dollars(nano: int) -> float:
 
 def dollars_text(nano: int) -> str:
     """Format nano-dollars as US dollars, exact and without an exponent: `0.0125`, `0.00000002`, `0`."""
-    whole, part = divmod(nano, NANO)
-    return f"{whole}.{part:09d}".rstrip("0").rstrip(".")
+    whole, part = divmod(abs(nano), NANO)
+    sign = "-" if nano < 0 else ""
+    return f"{sign}{whole}.{part:09d}".rstrip("0").rstrip(".")

@@ -89,6 +89,20 @@ class Price:
             return whole + (together + _BOTH // 2) // _BOTH
         return whole + (tokens + MILLION // 2) // MILLION
 
+    def cache_saving(self, usage: Usage) -> int:
+        """
+        Return the nano-dollars that the vendor's cache saved: its reads are cheaper than other input, and its
+        writes dearer. Below 0 where it cost more than it saved.
+        """
+        if not (usage.cached_read or usage.cache_write_5m or usage.cache_write_1h):
+            return 0
+        price = self.applying(usage.tier, usage.input_tokens)
+        per_written = _or(price.cache_write_5m, price.input)
+        tokens = usage.cached_read * (price.input - _or(price.cached_read, price.input))
+        tokens += usage.cache_write_5m * (price.input - per_written)
+        tokens += usage.cache_write_1h * (price.input - _or(price.cache_write_1h, per_written))
+        return (tokens + MILLION // 2) // MILLION
+
     def cost_of_text(self, read: int, written: int) -> int:
         """Return the nano-dollars for so many input and output tokens of plain text."""
         price = self.applying(Tier.STANDARD, read) if self.above or self.tiers else self

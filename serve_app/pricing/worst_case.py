@@ -4,7 +4,13 @@ from serve_app.pricing.price import Price
 from serve_app.pricing.usage import Usage
 
 
-def worst_case(price: Price, most: Usage, writes_cache: bool = False, speaks: bool = False) -> Usage:
+def worst_case(
+    price: Price,
+    most: Usage,
+    writes_cache: bool = False,
+    speaks: bool = False,
+    marks_cache: bool = False,
+) -> Usage:
     """
     Return the usage converted to the most expensive kinds of tokens.
 
@@ -17,6 +23,7 @@ def worst_case(price: Price, most: Usage, writes_cache: bool = False, speaks: bo
         most: the most that the call may use.
         writes_cache: the caller marks parts of the input for the cache, which may be all of it, for an hour.
         speaks: the answer may be sound or pictures.
+        marks_cache: the gateway marks parts of the input for the cache, for five minutes.
     """
     paid = price.applying(most.tier, most.input_tokens)
     thought, sound, picture = paid.reasoning or 0, 0, 0
@@ -33,8 +40,10 @@ def worst_case(price: Price, most: Usage, writes_cache: bool = False, speaks: bo
         most = most._replace(audio_input=0, input=most.input + most.audio_input)
     if most.image_input and paid.image_input is not None and paid.image_input < paid.input:
         most = most._replace(image_input=0, input=most.input + most.image_input)
-    if not writes_cache:
+    if not (writes_cache or marks_cache):
         return most
     for_5m = most._replace(input=0, cache_write_5m=most.input)
+    if not writes_cache:
+        return max(most, for_5m, key=price.cost)
     for_1h = most._replace(input=0, cache_write_1h=most.input)
     return max(most, for_5m, for_1h, key=price.cost)

@@ -30,6 +30,7 @@ class Target:
         is_window_told: False: `context_window` is a default, not configured.
         formats: the wire formats that its upstream speaks.
         counts_tokens: its vendor counts the tokens of a prompt without a charge.
+        caches_prompts: the gateway marks what its vendor may cache.
         dialect: which parameters the model takes.
     """
 
@@ -53,6 +54,7 @@ class Target:
     is_window_told: bool = True
     formats: frozenset[WireFormat] = OPENAI
     counts_tokens: bool = False
+    caches_prompts: bool = False
     dialect: Dialect = field(default=Dialect(), compare=False, repr=False)
 
 
@@ -79,6 +81,7 @@ def targets_of(settings: Settings) -> tuple[Target, ...]:
             is_local=provider.keeps_data_local(),
             dialect=dialect_for(provider, model.model_id),
             formats=provider.spoken_formats,
+            caches_prompts=provider.caches_prompts(model.model_id),
             counts_tokens=vendor(provider.type).counts_tokens,
             is_window_told="context_window" in model.model_fields_set,
         )

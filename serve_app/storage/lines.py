@@ -51,6 +51,7 @@ def entry_fields(entry: Entry) -> dict[str, Any]:
     fields["usage"] = usage_fields(entry.usage)
     if entry.cost is not None:
         fields["cost"] = min(entry.cost, MOST)
+    fields["cache_saving"] = max(-MOST, min(entry.cache_saving, MOST))
     return fields
 
 

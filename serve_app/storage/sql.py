@@ -29,7 +29,7 @@ PRUNED_AT_ONCE = 5_000
 
 _FAILED = (EntryOutcome.FAILED, EntryOutcome.LOST)  # a caller's disconnect is not a failure
 _WHOSE = ("day", "tenant", "caller", "provider_id", "model_id")
-_SUMMED = ("attempts", "failed", "input_tokens", "output_tokens", "cost", "machine_ms")
+_SUMMED = ("attempts", "failed", "input_tokens", "output_tokens", "cost", "machine_ms", "cache_saving")
 _PAYER = itemgetter(*_WHOSE[1:])
 _TEXTS = tuple(
     column.name for column in ENTRIES.c if isinstance(column.type, Text) and column is not ENTRIES.c.usage
@@ -264,7 +264,8 @@ def _spend(row: Mapping[str, Any]) -> _Spend:
     usage = row["usage"]
     machine_ms = orjson.loads(usage)["machine_ms"] if "machine_ms" in usage else 0
     input_tokens, output_tokens = row["input_tokens"], row["output_tokens"]
-    return whose, (attempts, failed, input_tokens, output_tokens, row["cost"] or 0, machine_ms)
+    cost, saving = row["cost"] or 0, row["cache_saving"]
+    return whose, (attempts, failed, input_tokens, output_tokens, cost, machine_ms, saving)
 
 
 def _sums(spends: Iterable[_Spend]) -> Iterable[_Spend]:

@@ -31,6 +31,7 @@ ENTRIES = Table(
     Column("cost", BigInteger),
     Column("latency_s", Double, nullable=False),
     Column("first_token_s", Double),
+    Column("cache_saving", BigInteger, nullable=False, server_default="0"),
     Index("entries_at", "at"),
     Index("entries_tenant_at", "tenant", "at"),
 )
@@ -49,6 +50,7 @@ SPENDS = Table(
     Column("output_tokens", BigInteger, nullable=False),
     Column("cost", BigInteger, nullable=False),
     Column("machine_ms", BigInteger, nullable=False, server_default="0"),
+    Column("cache_saving", BigInteger, nullable=False, server_default="0"),
 )
 
 # `seen` is the time of its newest entry.

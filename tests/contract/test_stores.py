@@ -622,6 +622,8 @@ async def test_the_sums_of_a_store_from_before_machines_were_metered_stay(store:
     async with store._engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE spends DROP COLUMN machine_ms")
         await connection.exec_driver_sql("DROP TABLE responses")
+        for table in ("entries", "spends"):
+            await connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN cache_saving")
         await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
 
     await store.open()
@@ -631,6 +633,24 @@ async def test_the_sums_of_a_store_from_before_machines_were_metered_stay(store:
 
     assert (before.cost, before.machine_ms) == (1_000, 0)
     assert (after.cost, after.machine_ms) == (3_000, 2_000)
+
+
+async def test_the_sums_of_a_store_from_before_caches_were_counted_stay(store: SqlStore) -> None:
+    await store.write([entry(1)])
+    async with store._engine.begin() as connection:
+        for table in ("entries", "spends"):
+            await connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN cache_saving")
+        await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0003'")
+
+    await store.open()
+    [before] = await store.spends()
+    [old] = await store.entries()
+    await store.write([entry(2, cache_saving=700), entry(3, cache_saving=-200)])
+    [after] = await store.spends()
+
+    assert (before.cost, before.cache_saving, old.cache_saving) == (1_000, 0, 0)
+    assert (after.cost, after.cache_saving) == (3_000, 500)
+    assert [found.cache_saving for found in await store.entries()] == [-200, 700, 0]
 
 
 async def test_several_can_start_on_an_empty_database_at_once(place: Place) -> None:

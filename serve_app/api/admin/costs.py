@@ -87,6 +87,7 @@ def costs_routes(service: AdminService, access: Access) -> APIRouter:
             "total": in_dollars(money.total),
             **told(budget, in_window.total),
             "vllm_hours": in_dollars(money.hours),
+            "cache_saving": in_dollars(sum(its.cache_saving for _, its in rows)),
             "by_type": {name: in_dollars(cost) for name, cost in sorted(money.by_type.items())},
             "machines": {name: _shown_machine(its) for name, its in sorted(money.machines.items())},
             "since": shown_timestamp(start),
@@ -130,6 +131,9 @@ def shown_entry(entry: Entry) -> dict[str, Any]:
         "machine_ms": entry.usage.machine_ms,
         "estimated": entry.usage.estimated,
         "cost": _or_null(entry.cost),
+        "cached_tokens": entry.usage.cached_read,
+        "cache_write_tokens": entry.usage.cache_write_5m + entry.usage.cache_write_1h,
+        "cache_saving": in_dollars(entry.cache_saving),
         "latency_ms": round(1000 * entry.latency_s, 1),
     }
 
@@ -150,6 +154,7 @@ def _shown(its: Sum) -> dict[str, Any]:
         "input_tokens": its.input_tokens,
         "output_tokens": its.output_tokens,
         "cost": in_dollars(its.cost),
+        "cache_saving": in_dollars(its.cache_saving),
     }
 
 
@@ -173,10 +178,13 @@ def _csv(steps: list[By], rows: list[tuple[tuple[str, ...], Sum]]) -> str:
     """Return a CSV table with exact costs."""
     text = io.StringIO()
     table = csv.writer(text)
-    table.writerow([*steps, "attempts", "failed", "input_tokens", "output_tokens", "cost_usd"])
+    table.writerow(
+        [*steps, "attempts", "failed", "input_tokens", "output_tokens", "cost_usd", "cache_saving_usd"]
+    )
     for key, its in rows:
-        numbers = (its.attempts, its.failed, its.input_tokens, its.output_tokens, dollars_text(its.cost))
-        table.writerow([*map(_harmless, key), *numbers])
+        numbers = (its.attempts, its.failed, its.input_tokens, its.output_tokens)
+        money = (dollars_text(its.cost), dollars_text(its.cache_saving))
+        table.writerow([*map(_harmless, key), *numbers, *money])
     return text.getvalue()
 
 

@@ -9,6 +9,7 @@ from serve_app.formats.anthropic_messages.stream_conversion import answer_of, ev
 from serve_app.formats.json_objects import as_json, errors_in_list, found_in
 from serve_app.providers.anthropic.frames import STOP_REASONS, MessageFrames
 from serve_app.providers.anthropic.outgoing_request import fitted_messages, messages_dialects
+from serve_app.providers.anthropic.prompt_cache import least_tokens, mark_prompt
 from serve_app.providers.base import Call
 from serve_app.providers.bodies import Fitted
 from serve_app.providers.catalogue.dialect import Dialect
@@ -27,7 +28,12 @@ class MessagesEndpoint:
     path = "/messages"
 
     def __init__(
-        self, provider_id: str, dialect: Callable[[str], Dialect], api_key: str | None, shows_token: bool
+        self,
+        provider_id: str,
+        dialect: Callable[[str], Dialect],
+        api_key: str | None,
+        shows_token: bool,
+        caches: Callable[[str], bool] = lambda model_id: False,
     ) -> None:
         """
         Args:
@@ -35,11 +41,13 @@ class MessagesEndpoint:
             dialect: what each model takes of a request in OpenAI's words.
             api_key: our key, which an upstream may repeat and nobody else may see.
             shows_token: the key is an OAuth token.
+            caches: whether prompts of a model are marked for the vendor's cache.
         """
         self._id = provider_id
         self._dialect = messages_dialects(dialect)
         self._api_key = api_key
         self._shows_token = shows_token
+        self._caches = caches
 
     def headers(self, call: Call) -> Mapping[str, str]:
         """The caller's own; what the gateway adds to the list of betas comes after the caller's."""
@@ -51,7 +59,10 @@ class MessagesEndpoint:
         return headers
 
     def fitted(self, call: Call) -> Fitted:
-        return fitted_messages(call, self._dialect(call.model))
+        request = fitted_messages(call, self._dialect(call.model))
+        if self._caches(call.model):
+            mark_prompt(request.fields, least_tokens(call.model))
+        return request
 
     def ask_for_whole(self, fields: dict[str, Any]) -> None:
         fields.pop("stream", None)

@@ -40,7 +40,7 @@ def _responses(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpo
 
 def _messages(config: ProviderConfig, vendor: Vendor, key: str | None) -> MessagesEndpoint:
     is_token = bool(key and vendor.token_prefix and key.startswith(vendor.token_prefix))
-    return MessagesEndpoint(config.id, dialects_of(config), key, is_token)
+    return MessagesEndpoint(config.id, dialects_of(config), key, is_token, config.caches_prompts)
 
 
 _BUILD: Mapping[WireFormat, _Build] = {

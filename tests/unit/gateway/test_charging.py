@@ -17,6 +17,10 @@ from serve_app.errors import (
 )
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.openai_chat.request import read_chat
+from serve_app.gateway.charging import RequestCharges
+from serve_app.gateway.request import GatewayRequest, Operation
+from serve_app.ledger.entry import Entry
+from serve_app.limits.client import Reservation
 from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer, StreamEnd, StreamHead
 from tests.support.clock import FakeClock
@@ -213,6 +217,44 @@ async def test_a_priced_search_is_set_aside_for_and_charged_by_the_use(
     assert tight.providers["one"].calls[-1].limits_tools is (tool is SEARCH)
     with pytest.raises(GatewayError):  # two are spent of it
         await tight.chat(request(max_tokens=100, tools=[tool]), "r")
+
+
+async def test_what_the_gateway_marks_for_a_cache_is_set_aside_for_and_its_saving_is_told(
+    start: Start,
+) -> None:
+    prices = {"cost_per_1k_input": 1.0, "cost_per_1k_output": 0.0}
+    cache = {"cost_per_1k_cached": 0.1, "cost_per_1k_cache_write": 1.25}
+    models = {"one": "auto", "two": "off"}
+    offered = [
+        provider(id_, "anthropic", f"claude-{id_}", prompt_cache=choice, **prices, **cache)
+        for id_, choice in models.items()
+    ]
+    told = Answer(b'{"id":"1"}', Usage(10, 5, cached_read=2000, cache_write_5m=400), 0.1)
+    harness = await start(*offered, answers=told, budgets={"limit": 100_000, "window": "total"})
+    entries: list[Entry] = []
+    account = harness.control.account
+
+    def kept(entry: Entry, ticket: int, reservation: Reservation | None) -> None:
+        entries.append(entry)
+        account(entry, ticket, reservation)
+
+    harness.control.account = kept  # type: ignore[method-assign]
+    worst = {}
+    for id_ in models:
+        asked = request(max_tokens=5, model=f"claude-{id_}")
+        wanted = harness.requirements(asked)
+        charges = RequestCharges(
+            GatewayRequest("r", Operation.CHAT, asked), wanted, harness.control, harness.clock
+        )
+        [target] = [target for target in harness.access.targets if target.provider_id == id_]
+        worst[id_] = charges.at_worst(target)[1]
+        await harness.chat(asked, "r")
+
+    assert worst["two"] is not None
+    assert worst["one"] == worst["two"] * 5 // 4
+    assert [entry.provider_id for entry in entries] == ["one", "two"]
+    # 2000 tokens at a tenth of $1 per 1,000, and 400 at a quarter more.
+    assert {entry.cache_saving for entry in entries} == {1_800_000_000 - 100_000_000}
 
 
 async def test_a_model_that_always_searches_pays_for_a_search_that_it_does_not_report(start: Start) -> None:

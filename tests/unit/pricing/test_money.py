@@ -31,7 +31,15 @@ def test_a_sum_of_many_small_amounts_does_not_drift() -> None:
 
 @pytest.mark.parametrize(
     ("nano", "text"),
-    [(0, "0"), (12_500_000, "0.0125"), (20, "0.00000002"), (3_000_000_000, "3"), (1, "0.000000001")],
+    [
+        (0, "0"),
+        (12_500_000, "0.0125"),
+        (20, "0.00000002"),
+        (3_000_000_000, "3"),
+        (1, "0.000000001"),
+        (-1_500_000_000, "-1.5"),
+        (-5, "-0.000000005"),
+    ],
 )
 def test_amounts_are_written_without_an_exponent(nano: int, text: str) -> None:
     assert dollars_text(nano) == text

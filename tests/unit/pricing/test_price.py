@@ -1,5 +1,8 @@
 """What an answer cost."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from serve_app.pricing.price import FREE, Price
 from serve_app.pricing.usage import Tier, Usage, estimate_tokens
 
@@ -147,3 +150,25 @@ def test_a_machines_hour_costs_the_same_at_every_length_and_in_every_tier() -> N
 
 def test_time_of_a_machine_that_is_not_paid_by_the_hour_costs_nothing() -> None:
     assert GPT_4O.cost(Usage(1000, 500, machine_ms=1_000_000)) == 12_500_000
+
+
+def test_a_cache_saves_what_its_reads_are_cheaper_less_what_its_writes_are_dearer() -> None:
+    price = Price(3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000)
+
+    assert price.cache_saving(Usage(1000, 500)) == 0
+    assert price.cache_saving(Usage(5, 500, cached_read=1000)) == 2_700
+    assert price.cache_saving(Usage(5, 500, cache_write_5m=1000)) == -750
+    assert price.cache_saving(Usage(5, 500, cache_write_1h=1000)) == -3_000
+    assert price.cache_saving(Usage(5, 500, cached_read=1000, cache_write_5m=1000)) == 1_950
+    assert Price(3_000_000).cache_saving(Usage(0, 0, cached_read=1000, cache_write_1h=1000)) == 0
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_without_its_cache_an_answer_had_cost_what_it_saved_more(
+    read: int, cached: int, kept_5m: int, kept_1h: int
+) -> None:
+    price = Price(3_000_000, 15_000_000, 300_000, 3_750_000, 6_000_000)
+    usage = Usage(read, 7, cached, kept_5m, kept_1h)
+    without = Usage(read + cached + kept_5m + kept_1h, 7)
+
+    assert abs(price.cost(without) - price.cost(usage) - price.cache_saving(usage)) <= 1

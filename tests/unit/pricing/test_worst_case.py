@@ -19,9 +19,9 @@ from tests.support.settings import two_providers
 PRICE = Price(3_000_000, 15_000_000)
 
 
-def set_aside(price: Price, most: Usage, writes_cache: bool = False) -> int:
+def set_aside(price: Price, most: Usage, writes_cache: bool = False, marks_cache: bool = False) -> int:
     """Nano-dollars."""
-    return price.cost(worst_case(price, most, writes_cache))
+    return price.cost(worst_case(price, most, writes_cache, marks_cache=marks_cache))
 
 
 def test_everything_is_read_and_the_answer_is_as_long_as_it_may_be() -> None:
@@ -68,6 +68,8 @@ def test_what_may_be_kept_in_the_cache_is_set_aside_for() -> None:
 
     assert set_aside(price, Usage(10, 5)) == 40
     assert set_aside(price, Usage(10, 5), writes_cache=True) == 80
+    assert set_aside(price, Usage(10, 5), marks_cache=True) == 50, "the gateway's own marks are for 5 minutes"
+    assert set_aside(price, Usage(10, 5), writes_cache=True, marks_cache=True) == 80
 
 
 def test_long_prompts_and_other_tiers_are_set_aside_for_at_their_own_prices() -> None:

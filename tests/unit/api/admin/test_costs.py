@@ -198,6 +198,27 @@ async def test_costs_are_broken_down_as_asked(at: Office) -> None:
     ]
 
 
+async def test_what_prompt_caches_saved_is_told_in_total_by_row_and_by_entry(at: Office) -> None:
+    usage = Usage(10, 5, cached_read=2000, cache_write_1h=300)
+    await at.spent(
+        [
+            attempt(1, "1", tenant="acme")._replace(usage=usage, cache_saving=1_700_000_000),
+            attempt(2, "2", tenant="other")._replace(cache_saving=-200_000_000),
+        ]
+    )
+
+    told = await get(at, "/costs", by="tenant")
+    newest = {entry["tenant"]: entry for entry in (await get(at, "/costs/recent"))["entries"]}
+
+    assert told["cache_saving"] == 1.5
+    assert [(row["tenant"], row["cache_saving"]) for row in told["breakdown"]] == [
+        ("acme", 1.7),
+        ("other", -0.2),
+    ]
+    assert (newest["acme"]["cached_tokens"], newest["acme"]["cache_write_tokens"]) == (2000, 300)
+    assert (newest["acme"]["cache_saving"], newest["other"]["cache_saving"]) == (1.7, -0.2)
+
+
 async def test_costs_of_some_days_only(at: Office) -> None:
     await at.spent([attempt(1, "1"), attempt(2, "2", at=1_789_560_000.5 + 86_400)])
 
@@ -216,8 +237,8 @@ async def test_the_breakdown_as_a_table_has_exact_costs_and_no_formulas(at: Offi
 
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.text.splitlines() == [
-        "caller,attempts,failed,input_tokens,output_tokens,cost_usd",
-        "'=HYPERLINK(1),1,0,0,0,0.000000001",
+        "caller,attempts,failed,input_tokens,output_tokens,cost_usd,cache_saving_usd",
+        "'=HYPERLINK(1),1,0,0,0,0.000000001,0",
     ]
 
 
