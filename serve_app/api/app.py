@@ -48,6 +48,7 @@ from serve_app.api.routing_endpoints import routing_routes
 from serve_app.api.stored_responses import stored_response_routes
 from serve_app.api.token_count import COUNT_TOKENS, TokenCountEndpoint
 from serve_app.api.unknown_path import hint_for
+from serve_app.api.work_endpoints import work_routes
 from serve_app.caller import ANYONE, Role
 from serve_app.errors import Forbidden, GatewayError, InvalidRequest
 from serve_app.events import HttpAnswered
@@ -271,6 +272,7 @@ def _documented(
     )
     app.include_router(provider_routes(running), dependencies=needs_key)
     app.include_router(routing_routes(running.gateway, running.access, authorised))
+    app.include_router(work_routes(running, keyring))
     app.include_router(_model_routes(running.access, hot, authorised), dependencies=needs_key)
     app.include_router(stored_response_routes(running.stored_responses, keyring.require(Role.USER)))
     app.add_exception_handler(GatewayError, _gateway_error)

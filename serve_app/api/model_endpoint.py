@@ -24,9 +24,10 @@ from serve_app.api.asgi import (
 from serve_app.api.auth import Keyring
 from serve_app.api.errors import error_headers
 from serve_app.api.intake import Intake
-from serve_app.caller import ANYONE, Caller, Role
+from serve_app.api.visible_error import visible_error
+from serve_app.caller import ANYONE, Caller
 from serve_app.config.routing import OnStreamFailure
-from serve_app.errors import BudgetExceeded, GatewayError, InvalidRequest, UpstreamError
+from serve_app.errors import GatewayError, InvalidRequest, UpstreamError
 from serve_app.formats.base import Format
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.gateway.request import Content, GatewayRequest, Operation
@@ -104,7 +105,7 @@ class ModelEndpoint:
     def _head(self, scope: Scope) -> Head:
         """Return what the head of a request says. Raises InvalidRequest."""
         headers = format_headers(scope, self._format.name)
-        return Head(request_id_of(scope), _timeout_of(scope), _policy_of(scope), headers)
+        return Head(request_id_of(scope), timeout_of(scope), _policy_of(scope), headers)
 
     def _request(self, head: Head, content: Content, caller: Caller) -> GatewayRequest:
         """Return the request, from its head and its body."""
@@ -160,12 +161,7 @@ class ModelEndpoint:
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
     def _for(self, caller: Caller, error: GatewayError) -> GatewayError:
-        """The error as this caller may hear it: what others have spent of a common budget is not for it."""
-        if not isinstance(error, BudgetExceeded) or caller.role is not Role.USER:
-            return error
-        own = (f"tenant:{caller.tenant}/", f"key:{caller.name}/")
-        shares = any(tenant != caller.tenant for tenant in self._control.runtime_config.tenants)
-        return error.without_totals() if shares and not error.limit_id.startswith(own) else error
+        return visible_error(error, caller, self._control.runtime_config)
 
 
 def format_headers(scope: Scope, wire: WireFormat) -> tuple[tuple[str, str], ...]:
@@ -246,8 +242,8 @@ def _policy_of(scope: Scope) -> OnStreamFailure | None:
         ) from None
 
 
-def _timeout_of(scope: Scope) -> float | None:
-    """`x-sekha-timeout` in seconds; InvalidRequest when it is not a positive number."""
+def timeout_of(scope: Scope) -> float | None:
+    """Return `x-sekha-timeout` in seconds; raise InvalidRequest when it is not a positive number."""
     given = header(scope, b"x-sekha-timeout")
     if given is None:
         return None

@@ -273,6 +273,8 @@ def _statuses(operation: Mapping[str, Any], path: str, method: str, is_public: b
         found |= {402, 404}
     if path.endswith(_MODEL_PATHS):
         found |= {402, 404, 408, 500, 502, 503, 504}
+    if "work" in operation.get("tags", ()):
+        found |= {402, 404, 408, 500, 502, 503, 504}
     return found
 
 

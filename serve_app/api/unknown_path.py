@@ -12,7 +12,7 @@ _HINTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"/v1/responses/[^/]+/(?!(input_items|cancel)$)",
             "this part of the Responses API is not served; /docs lists what is",
         ),
-        (r"/((chat/)?completions|embeddings|models|responses|rerank)$", "the base URL has to end in /v1"),
+        (r"/((chat/)?completions|models|responses|rerank)$", "the base URL has to end in /v1"),
         (
             r"/api/(chat|generate|tags|show|embed|embeddings|ps|version)$",
             "Ollama's own API is not served: use an OpenAI client with the base URL ending in /v1",

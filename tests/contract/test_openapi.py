@@ -42,7 +42,8 @@ class Answering:
     """A provider that answers whatever it is asked."""
 
     async def chat(self, call: Call) -> Answer:
-        return Answer(b'{"id":"1","object":"chat.completion","choices":[]}', Usage(10, 5), 0.1)
+        said = b'[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]'
+        return Answer(b'{"id":"1","object":"chat.completion","choices":%b}' % said, Usage(10, 5), 0.1)
 
     async def embed(self, call: Call) -> Answer:
         return Answer(b'{"object":"list","data":[{"index":0,"embedding":[0.5]}]}', Usage(10), 0.1)

@@ -45,6 +45,9 @@ RINGS = {
         "providers.translating",
         "orjson",
     ),
+    # what callers have models do with texts: prompts and the reading of answers
+    "services": ("errors", "orjson"),
+    "services/gateway_calls": ("errors caller formats gateway", "orjson"),
     # adapters: inward, never one another, never Ray
     "storage": (
         "errors clock config pricing limits ledger response_store control.protocol",
@@ -55,8 +58,8 @@ RINGS = {
     "providers/litellm": ("errors clock config pricing formats", "aiohttp orjson litellm httpx openai"),
     "api": (
         "errors caller clock config events pricing resilience routing limits ledger control formats gateway "
-        "providers.base providers.health_monitor providers.catalogue.wire_format",
-        "fastapi starlette orjson pydantic jwt zstandard",
+        "services providers.base providers.health_monitor providers.catalogue.wire_format",
+        "fastapi starlette orjson pydantic pydantic_core jwt zstandard",
     ),
     "observability": (
         "errors clock config events pricing resilience limits control providers.base",
@@ -83,7 +86,7 @@ RINGS = {
         "ray vllm orjson pydantic",
     ),
     "app": ("errors config deployments providers.address_policy", "ray pydantic"),
-    "clients": ("errors caller config.routing deployments.handle_method formats", "ray orjson"),
+    "clients": ("errors caller config.routing deployments.handle_method formats services", "ray orjson"),
     "clients/embedded": (
         "errors clock config events gateway deployments.embedded providers formats",
         "orjson",

@@ -76,7 +76,6 @@ async def test_a_gateway_that_knows_no_state_of_the_control_plane_is_not_ready()
         ("/responses", "/v1"),
         ("/completions", "/v1"),
         ("/chat/completions", "/v1"),
-        ("/embeddings", "/v1"),
         ("/v1/v1/chat/completions", "twice"),
         ("/api/chat", "Ollama"),
         ("/api/tags", "Ollama"),
