@@ -48,8 +48,8 @@ class RoutedClient:
     """
     A client for work on texts, over a running or an embedded gateway.
 
-    `max_cost` is in US dollars: models with a higher estimate are not asked. `preferred_model` is tried first,
-    if it is configured. Refusals and failures are raised as GatewayError.
+    `max_cost` is in US dollars: models with a higher estimate are not asked. `preferred_model` is tried
+    first, if it is configured. Refusals and failures are raised as GatewayError.
     """
 
     def __init__(self, gateway: GatewayPort) -> None:
