@@ -178,6 +178,8 @@ class Dispatcher:
             await self._rest(scope, receive, send)
             return
         path, method = path_within(scope), scope["method"]
+        if (plain := path.removesuffix("/")) in self._hot:
+            path = plain  # a redirect would lead to plain http behind a proxy that ends TLS
         scope, id_headers = _identified(scope, path)
         endpoint = self._hot.get(path) if method == "POST" else None
         # A copy, because the server behind `send` uses its own scope: an answer to HEAD has no body.
@@ -234,7 +236,7 @@ def _identified(scope: Scope, path: str) -> tuple[Scope, Headers]:
 
     For all other clients Serve adds it, as `x-request-id`.
     """
-    if not speaks_anthropic(path):
+    if not _asks_as_anthropic(scope, path):
         return scope, []
     try:
         id_ = given_request_id(scope)
@@ -325,11 +327,16 @@ def _is_for_admins(request: Request) -> bool:
 
 
 def _error_body(scope: Scope, error: GatewayError) -> bytes:
-    """Return an error in the shape of its path; clients of both vendors ask for the list of models."""
+    """Return an error in the shape that its caller expects."""
     path = path_within(scope)
-    if f"{path}/".startswith("/v1/models/") and header(scope, b"anthropic-version") is not None:
-        return messages_error(error)
-    return error_for(path, error)
+    return messages_error(error) if _asks_as_anthropic(scope, path) else error_for(path, error)
+
+
+def _asks_as_anthropic(scope: Scope, path: str) -> bool:
+    """Return whether a client of Anthropic's asks; those of both vendors ask for the list of models."""
+    if f"{path}/".startswith("/v1/models/"):
+        return header(scope, b"anthropic-version") is not None
+    return speaks_anthropic(path)
 
 
 async def _gateway_error(request: Request, error: Exception) -> Response:
@@ -340,7 +347,8 @@ async def _gateway_error(request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
-    detail, headers = str(error.detail), dict(error.headers or {})
+    detail = str(error.detail)
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if error.status_code == 404:
         detail = _unknown_path(request)
     elif error.status_code == 405:
@@ -349,12 +357,12 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if _is_for_admins(request):
         word = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "INVALID_REQUEST")
         body |= {"code": word, "message": detail, "details": {}}
-    if speaks_anthropic(path_within(request.scope)):
-        refusal = GatewayError(detail)
-        refusal.status = error.status_code
+    path = path_within(request.scope)
+    code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code)
+    if _asks_as_anthropic(request.scope, path):
+        refusal = InvalidRequest(detail, code=code or InvalidRequest.code, status=error.status_code)
         return Response(messages_error(refusal), error.status_code, headers, "application/json")
-    if speaks_openai(path_within(request.scope)):
-        code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code)
+    if speaks_openai(path):
         facts = {"message": detail, "type": "invalid_request_error", "param": None, "code": code}
         body["error"] = facts
     return JSONResponse(body, error.status_code, headers)

@@ -23,7 +23,7 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})  # the usual spellings
 
 _METHODS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 _EXPOSED = b", ".join((
-    b"etag", b"retry-after", b"x-request-id", b"x-sekha-cost-usd", b"x-sekha-dropped-params",
+    b"etag", b"request-id", b"retry-after", b"x-request-id", b"x-sekha-cost-usd", b"x-sekha-dropped-params",
     b"x-sekha-model", b"x-sekha-provider", b"x-sekha-token-count",
 ))  # fmt: skip
 _FOR_ANY_PAGE: Headers = [

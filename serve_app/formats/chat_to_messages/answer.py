@@ -168,6 +168,8 @@ class ChunkStream:
 
     def end(self) -> bytes:
         self._begin({}, b"")
+        for key in tuple(self._blocks):  # whose end did not come
+            self._stop(key)
         if self._explanation:
             self._delta({"refusal": self._explanation})
         reason = finish_reason_of(self._stop_reason, self._calls > 0)
@@ -252,6 +254,7 @@ class ChunkStream:
             self._arguments(block, text)
 
     def _start(self, key: object, start: dict[str, Any]) -> None:
+        self._stop(key)  # the one before, whose end did not come
         kind = _text(start.get("type"))
         block = self._blocks[key] = _Block(kind)
         if kind == "text" and (text := _text(start.get("text"))):

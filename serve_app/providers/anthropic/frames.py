@@ -47,6 +47,7 @@ class MessageFrames(FrameReader):
     def __init__(self, provider_id: str, secret: str | None = None, frame_limit: float = FRAME_LIMIT) -> None:
         super().__init__(provider_id, secret, frame_limit)
         self._usage: dict[str, Any] = {}
+        self._begun: set[str] = set()  # the numbers of the blocks that have begun
         self._is_complete = False
         self._has_stopped = False
 
@@ -72,6 +73,8 @@ class MessageFrames(FrameReader):
             payload = parsed(frame.data)
             if payload is None or payload.get("type") != BLOCK_DELTA or is_error(payload):
                 return None
+            if self._is_of_no_call(payload):
+                return None
             passed += 1
         if passed != block.count(b"\n\n"):
             return None
@@ -86,8 +89,13 @@ class MessageFrames(FrameReader):
             kind = frame.name.decode("utf-8", "replace") if frame is not None else ""
         if kind == START:
             self._note_usage(payload)
-        elif kind in (BLOCK_START, BLOCK_DELTA):
+        elif kind == BLOCK_START:
             self._has_begun = True
+            self._begun.add(str(payload.get("index")))
+        elif kind == BLOCK_DELTA:
+            self._has_begun = True
+            if self._is_of_no_call(payload):
+                return self._drop(found.data)
         elif kind == END:
             return self._ended(payload, found)
         elif kind == STOP:
@@ -97,6 +105,13 @@ class MessageFrames(FrameReader):
         elif not kind:
             return self._set_aside(found)
         return named_event(found.data, kind)
+
+    def _is_of_no_call(self, payload: dict[str, Any]) -> bool:
+        """Tell whether an event has arguments for a call whose beginning, with its name, did not come."""
+        return (
+            delta_in(payload).get("type") == "input_json_delta"
+            and str(payload.get("index")) not in self._begun
+        )
 
     def _ended(self, payload: dict[str, Any], found: Found) -> bytes:
         """The end of an answer; with a part of it lost, it must not look as if it had come to its end."""

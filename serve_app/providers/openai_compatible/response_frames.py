@@ -81,7 +81,7 @@ class ResponseFrames(FrameReader):
         response = response_in(payload)
         self.usage = usage_in(response) or self.usage
         self.is_done = self._has_begun = True
-        if kind == FAILED:
+        if kind == FAILED or response.get("status") == "failed":
             said = (
                 response.get("error") or f"Provider '{self._provider_id}' reported that the response failed"
             )

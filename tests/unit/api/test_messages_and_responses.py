@@ -237,17 +237,33 @@ async def test_a_failure_upstream_has_the_type_that_anthropics_clients_know(
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [("GET", PATHS[MESSAGES], 405), ("POST", f"{PATHS[MESSAGES]}/batches", 404), ("GET", COUNT, 405)],
+    ("method", "path", "status", "code"),
+    [
+        ("GET", PATHS[MESSAGES], 405, "method_not_allowed"),
+        ("POST", f"{PATHS[MESSAGES]}/batches", 404, "unknown_url"),
+        ("GET", COUNT, 405, "method_not_allowed"),
+        ("POST", "/v1/models", 405, "method_not_allowed"),
+    ],
 )
 async def test_paths_that_are_not_there_answer_in_anthropics_shape(
-    caller: Make, method: str, path: str, status: int
+    caller: Make, method: str, path: str, status: int, code: str
 ) -> None:
-    answer = await caller(MESSAGES).http.request(method, path)
+    answer = await caller(MESSAGES).http.request(method, path, headers={"anthropic-version": "2023-06-01"})
 
     assert answer.status_code == status
     assert answer.json()["type"] == "error"
+    assert answer.json()["error"]["code"] == code
     assert answer.headers["request-id"]
+    assert len(answer.headers.get_list("allow")) == (status == 405)
+
+
+@pytest.mark.parametrize("path", [*PATHS.values(), COUNT])
+async def test_a_slash_at_the_end_leads_nowhere_else(caller: Make, path: str) -> None:
+    asking = caller(MESSAGES)
+
+    plain, slashed = await asking.post(path, b"{}"), await asking.post(f"{path}/", b"{}")
+
+    assert (slashed.status, slashed.body) == (plain.status, plain.body) == (422, plain.body)
 
 
 async def test_the_id_of_a_request_is_told_once_and_goes_upstream(caller: Make) -> None:
@@ -454,6 +470,7 @@ async def test_models_are_listed_in_the_shape_that_a_client_expects(caller: Make
     names = [model["id"] for model in ours["data"]]
     assert ours["object"] == "list"
     assert [model["id"] for model in theirs["data"]] == names
+    assert (await http.get("/v1/models", headers=version)).headers["request-id"]
     assert (theirs["first_id"], theirs["last_id"], theirs["has_more"]) == (names[0], names[-1], False)
     assert one in theirs["data"]
     assert one.keys() == {"type", "id", "display_name", "created_at"}

@@ -263,6 +263,15 @@ def test_a_tool_that_takes_text_is_called_with_text() -> None:
     assert completion([use("a", "patch", input="raw")])["choices"][0]["message"]["tool_calls"] == [expected]
 
 
+def test_a_call_whose_end_did_not_come_is_told_at_the_end_of_the_answer_or_with_the_next_block() -> None:
+    begun = [start(0, **use("a", "patch")), delta(0, "input_json_delta", partial_json='{"input":"raw"}')]
+    again = [start(0, **use("b", "patch")), delta(0, "input_json_delta", partial_json='{"input":"x"}')]
+
+    told = [d["tool_calls"][0] for d in deltas(*begun, *again) if "tool_calls" in d]
+
+    assert [(call["id"], call["custom"]["input"]) for call in told] == [("a", "raw"), ("b", "x")]
+
+
 def test_blocks_of_tools_that_the_vendor_runs_and_errors_are_left_out() -> None:
     search = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
     found = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}

@@ -140,6 +140,16 @@ def test_a_part_of_the_answer_that_does_not_say_what_it_is_is_lost() -> None:
     assert frames.lost == 1
 
 
+def test_arguments_of_a_call_that_never_began_are_lost() -> None:
+    begun = [event for event in EVENTS if event.get("content_block", {}).get("id") != "toolu_a"]
+
+    shown, frames = passed(stream_of(*begun))
+
+    assert frames.lost == 2
+    assert kind_of(frames) is FailureKind.BROKEN
+    assert "message_delta" not in types_in(shown)
+
+
 def test_the_name_of_the_frame_counts_where_the_payload_has_no_type() -> None:
     untyped = event(b'{"delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":2}}', b"message_delta")
 

@@ -86,6 +86,15 @@ def test_an_answer_that_is_cut_by_its_bound_is_whole() -> None:
     assert frames.shortfall is None
 
 
+def test_a_response_that_failed_is_no_answer_whatever_its_event_is_called() -> None:
+    failed = {**COMPLETED, "response": {**RESPONSE, "status": "failed", "error": {"message": "oops"}}}
+
+    shown, frames = passed(written(*BEGUN, failed))
+
+    assert shown == written(*BEGUN)
+    assert kind_of(frames) is FailureKind.BROKEN
+
+
 def test_behind_a_lost_frame_the_rest_arrives_but_the_answer_has_no_end() -> None:
     shown, frames = passed(written(*BEGUN[:3]) + LOST + written(*BEGUN[3:], COMPLETED))
 
