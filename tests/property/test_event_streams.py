@@ -158,7 +158,7 @@ def test_an_answer_that_lost_a_frame_or_its_end_never_shows_an_end(subject: Subj
 
     shown, reader = read(subject, cut(data.draw, b"".join(frame + b"\n\n" for frame in frames)))
 
-    assert reader.lost == 1
+    assert reader.lost >= 1  # arguments of a call whose beginning is lost are lost with it
     assert reader.shortfall is not None
     assert not any(map(subject.is_end, known(shown)))
 

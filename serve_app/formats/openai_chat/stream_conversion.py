@@ -8,7 +8,8 @@ nothing else.
 from collections.abc import Iterable
 from typing import Any
 
-from serve_app.formats.openai_chat.chunks import chunks_in, frame_of
+from serve_app.formats.openai_chat.chunks import choices_in, chunks_in, frame_of, index_of
+from serve_app.formats.tool_arguments import arguments_text
 
 _TEXTS = ("content", "refusal", "reasoning_content", "reasoning")
 
@@ -23,9 +24,8 @@ def whole_of(frames: bytes) -> dict[str, Any]:
     whole: dict[str, Any] = {}
     for chunk in chunks_in(frames):
         whole |= {name: value for name, value in chunk.items() if name not in ("choices", "object")}
-        for choice in chunk.get("choices") or ():
-            index = choice.get("index")
-            _add(choices.setdefault(index if isinstance(index, int) else 0, {}), choice)
+        for choice in choices_in(chunk):
+            _add(choices.setdefault(index_of(choice), {}), choice)
     made = [_choice(index, parts) for index, parts in sorted(choices.items())]
     return {**whole, "object": "chat.completion", "choices": made}
 
@@ -57,12 +57,12 @@ def chunks_of(whole: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _add(parts: dict[str, Any], choice: dict[str, Any]) -> None:
     """Add a piece of a choice to what there is of it."""
-    delta = choice.get("delta") or {}
-    for name, value in delta.items():
+    delta = choice.get("delta")
+    for name, value in delta.items() if isinstance(delta, dict) else ():
         if name in _TEXTS and isinstance(value, str):
             parts.setdefault(name, []).append(value)
         elif name == "tool_calls":
-            _add_calls(parts.setdefault("tool_calls", {}), value or ())
+            _add_calls(parts.setdefault("tool_calls", {}), value if isinstance(value, list) else ())
         elif name == "function_call" and isinstance(value, dict):
             _add_function(parts.setdefault("function_call", {}), value)
         elif value is not None:
@@ -77,31 +77,48 @@ def _add(parts: dict[str, Any], choice: dict[str, Any]) -> None:
         parts["finish_reason"] = choice["finish_reason"]
 
 
-def _add_calls(calls: dict[int, dict[str, Any]], pieces: Iterable[dict[str, Any]]) -> None:
+def _add_calls(calls: dict[int, dict[str, Any]], pieces: Iterable[Any]) -> None:
     for piece in pieces:
-        call = calls.setdefault(piece["index"], {})
+        index = piece.get("index") if isinstance(piece, dict) else None
+        if type(index) is not int:
+            continue
+        call = calls.setdefault(index, {})
         for name, value in piece.items():
-            if name == "function" and isinstance(value, dict):
-                _add_function(call.setdefault("function", {}), value)
+            if name == "function":
+                if isinstance(value, dict):
+                    _add_function(call.setdefault("function", {}), value)
             elif name != "index" and value is not None:
                 call[name] = value
 
 
 def _add_function(function: dict[str, Any], piece: dict[str, Any]) -> None:
+    """Add a piece of a call; its arguments are a list of texts until the end, because there may be many."""
     for name, value in piece.items():
-        if name == "arguments" and isinstance(value, str):
-            function[name] = function.get(name, "") + value
+        if name == "arguments":
+            if value is not None:
+                function.setdefault(name, []).append(arguments_text(value))
         elif value is not None:
             function[name] = value
+
+
+def _joined(function: dict[str, Any]) -> dict[str, Any]:
+    return {**function, "arguments": "".join(function["arguments"])} if "arguments" in function else function
 
 
 def _choice(index: int, parts: dict[str, Any]) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": None, **parts.get("other", {})}
     message |= {name: "".join(parts[name]) for name in _TEXTS if name in parts}
     if calls := parts.get("tool_calls"):
-        message["tool_calls"] = [{"type": "function", **call} for _, call in sorted(calls.items())]
+        message["tool_calls"] = [
+            {
+                "type": "function",
+                **call,
+                **({"function": _joined(call["function"])} if "function" in call else {}),
+            }
+            for _, call in sorted(calls.items())
+        ]
     if "function_call" in parts:
-        message["function_call"] = parts["function_call"]
+        message["function_call"] = _joined(parts["function_call"])
     return {
         "index": index,
         "message": message,

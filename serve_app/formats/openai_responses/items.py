@@ -53,9 +53,15 @@ def items_of(body: Mapping[str, Any]) -> list[Item]:
     return given
 
 
+def content_of(item: Item) -> str | list[dict[str, Any]] | None:
+    """Return an item's content, which is checked; None where it has none, or none that is read."""
+    content: str | list[dict[str, Any]] | None = item.get(_CONTENTS.get(type_of(item), ""))
+    return content
+
+
 def parts_of(item: Item) -> list[dict[str, Any]]:
     """Return the parts of an item's content; empty where it is a text or the item has none."""
-    content = item.get(_CONTENTS.get(type_of(item), ""))
+    content = content_of(item)
     return content if isinstance(content, list) else []
 
 

@@ -16,6 +16,7 @@ from serve_app.formats.openai_responses.fields import check_fields, tools_in
 from serve_app.formats.openai_responses.hosted_tools import hosted_tools
 from serve_app.formats.openai_responses.items import (
     Item,
+    content_of,
     in_chat_words,
     items_of,
     parts_of,
@@ -142,9 +143,8 @@ def _text_length(body: Mapping[str, Any], items: Sequence[Item]) -> int:
     length += sum(len(dumps(body[name])) for name in ("tools", "text") if body.get(name))
     for item in items:
         if type_of(item) in _SIZED_ITEMS:
-            content = item.get("content") or item.get("output")
-            length += sum(map(_bytes, texts_of(content)))
-            length += sum(_bytes(part.get("refusal") or "") for part in parts_of(item))
+            length += sum(map(_bytes, texts_of(content_of(item))))
+            length += sum(_bytes(part["refusal"]) for part in parts_of(item) if part["type"] == "refusal")
         elif type_of(item) not in _PICTURE_ITEMS:
             length += len(dumps(item))
     return length

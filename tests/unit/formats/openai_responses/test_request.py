@@ -286,6 +286,18 @@ def test_a_mark_of_the_cache_is_found_however_it_is_written() -> None:
     assert read_responses(raw.replace(b"_cache_", b"_cache\\u005f")).writes_cache
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "message", "role": "user", "content": None, "output": ["x"]},
+        {"type": "function_call_output", "call_id": "c", "content": [{"type": "text"}], "output": "x"},
+        user({"type": "input_text", "text": "x", "refusal": 1}),
+    ],
+)
+def test_members_that_an_item_does_not_have_are_not_read(item: dict[str, Any]) -> None:
+    assert read(input=[USER, item])
+
+
 def test_ids_that_nobody_looks_up_pass() -> None:
     cited = {"type": "output_text", "text": "x", "annotations": [{"type": "file_citation", "file_id": "f"}]}
 
