@@ -35,10 +35,10 @@ from serve_app.api.asgi import (
     send_answer,
 )
 from serve_app.api.auth import Authorised, Keyring
-from serve_app.api.errors import error_for, error_headers, speaks_anthropic, speaks_openai
+from serve_app.api.errors import error_for, error_headers, log_failure, speaks_anthropic, speaks_openai
 from serve_app.api.health import Exposition, metrics_routes, provider_routes, service_routes
 from serve_app.api.intake import Intake
-from serve_app.api.model_endpoint import ModelEndpoint, given_request_id, new_request_id
+from serve_app.api.model_endpoint import given_request_id, new_request_id
 from serve_app.api.model_list import model_list_routes
 from serve_app.api.model_routes import MODEL_ROUTES
 from serve_app.api.openapi import completed, count_tokens_operation
@@ -84,7 +84,7 @@ def build_api(running: RunningGateway, keyring: Keyring, exposition: Exposition)
     intake = Intake(settings.router)
     public = PUBLIC | ({"/metrics", "/metrics/"} if settings.auth.public_metrics else set())
     hot: dict[str, Endpoint] = {
-        route.path: ModelEndpoint(running, keyring, intake, route.format, route.operation)
+        route.path: route.endpoint(running, keyring, intake, route.format, route.operation)
         for route in MODEL_ROUTES
     }
     hot[RESPONSES] = ResponsesEndpoint(running, keyring, intake)
@@ -207,10 +207,10 @@ class Dispatcher:
                 await send_answer(counted, 200, b"OK", [(b"content-type", b"text/plain"), *headers])
             else:
                 await self._rest(asked, receive, counted)
-        except Exception:
+        except Exception as error:
             if endpoint is None:
                 raise  # FastAPI has answered it
-            log.exception("unexpected error at %s", scope["path"])
+            log_failure(scope["path"], error)
             if status is not None:
                 raise  # a part of the answer was sent: break the connection
             await send_answer(counted, 500, error_for(path, GatewayError(INTERNAL)))

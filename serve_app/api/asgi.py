@@ -19,6 +19,10 @@ class CallerGone(Exception):
     """The caller closed the connection before the request was read."""
 
 
+class AnswerCutShort(Exception):
+    """An answer that has begun cannot be finished, and has no place for an error: break the connection."""
+
+
 # A proxy, Serve and the gateway must all read the same value, whether they read the first or the last.
 _SAID_ONCE = frozenset({
     b"authorization", b"x-api-key", b"host", b"origin", b"x-request-id", b"x-sekha-timeout",

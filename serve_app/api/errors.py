@@ -5,14 +5,25 @@ Under `/v1/messages` they have Anthropic's shape, elsewhere under `/v1` and at c
 at all other paths FastAPI's: `{"detail": …}` (docs/api.md).
 """
 
+import logging
 import math
 
 import orjson
 
-from serve_app.api.asgi import Headers
+from serve_app.api.asgi import AnswerCutShort, Headers
 from serve_app.errors import AdminLimitReached, GatewayError, RateLimitExceeded
 from serve_app.formats.anthropic_messages.error import messages_error
 from serve_app.formats.openai_error import detail_of, openai_error
+
+log = logging.getLogger("sekha.api")
+
+
+def log_failure(path: str, error: Exception) -> None:
+    """Log an exception of an endpoint; one that breaks the connection on purpose is no mistake."""
+    if isinstance(error, AnswerCutShort):
+        log.info("an answer at %s was cut short (%s): its connection is broken", path, error)
+    else:
+        log.error("unexpected error at %s", path, exc_info=error)
 
 
 def admin_error(error: GatewayError) -> bytes:

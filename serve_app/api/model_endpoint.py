@@ -85,8 +85,7 @@ class ModelEndpoint:
         caller = ANYONE
         try:
             caller = await self._keyring.model_caller(scope)
-            async with self._intake.body(scope, receive, caller) as raw:
-                await self._respond(scope, raw, caller, send)
+            await self._receive(scope, receive, caller, send)
         except GatewayError as failure:
             error = self._for(caller, failure)
             headers = error_headers(error)
@@ -95,6 +94,11 @@ class ModelEndpoint:
             await send_answer(send, error.status, self._format.error(error), headers)
         except CallerGone:
             return
+
+    async def _receive(self, scope: Scope, receive: Receive, caller: Caller, send: Send) -> None:
+        """Read the body, and respond while it is held; a GatewayError says why not."""
+        async with self._intake.body(scope, receive, caller) as raw:
+            await self._respond(scope, raw, caller, send)
 
     async def _respond(self, scope: Scope, raw: bytes, caller: Caller, send: Send) -> None:
         """Read a request and serve it; a GatewayError says why not."""
@@ -129,10 +133,12 @@ class ModelEndpoint:
             await self._send_whole(await self._gateway.answer(request), request, send)
 
     async def _send_whole(self, response: Response, request: GatewayRequest, send: Send) -> None:
-        body = response.body
-        if self._tells_metadata:
+        body, headers = response.body, routed_headers(response.routed)
+        if response.content_type is not None:
+            headers.append((b"content-type", response.content_type.encode("latin-1")))
+        elif self._tells_metadata:
             body = self._format.response(body, {METADATA: metadata(response.routed)})
-        await send_answer(send, 200, body, routed_headers(response.routed))
+        await send_answer(send, 200, body, headers)
 
     async def _send_stream(self, stream: ResponseStream, request: GatewayRequest, send: Send) -> None:
         """

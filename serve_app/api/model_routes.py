@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+from serve_app.api.form_endpoint import FormEndpoint
+from serve_app.api.model_endpoint import ModelEndpoint
 from serve_app.api.openapi import (
     Schema,
     chat_operation,
@@ -10,6 +12,8 @@ from serve_app.api.openapi import (
     messages_operation,
     responses_operation,
 )
+from serve_app.api.openapi_sound import speech_operation, transcription_operation
+from serve_app.api.sound_endpoint import SoundEndpoint
 from serve_app.api.task_operations import rerank_operation
 from serve_app.formats.anthropic_messages.format import ANTHROPIC_MESSAGES
 from serve_app.formats.base import Format
@@ -17,6 +21,8 @@ from serve_app.formats.openai_chat.format import OPENAI_CHAT
 from serve_app.formats.openai_completions.format import OPENAI_COMPLETIONS
 from serve_app.formats.openai_embeddings import OPENAI_EMBEDDINGS
 from serve_app.formats.openai_responses.format import OPENAI_RESPONSES
+from serve_app.formats.openai_speech import OPENAI_SPEECH
+from serve_app.formats.openai_transcription import OPENAI_TRANSCRIPTION, OPENAI_TRANSLATION
 from serve_app.formats.rerank import RERANK
 from serve_app.gateway.request import Operation
 
@@ -31,6 +37,7 @@ class ModelRoute(NamedTuple):
         operation: what the gateway is asked to do.
         summary: one line for the documentation.
         document: what the OpenAPI document says of its bodies.
+        endpoint: what handles it.
     """
 
     path: str
@@ -38,6 +45,7 @@ class ModelRoute(NamedTuple):
     operation: Operation
     summary: str
     document: Schema
+    endpoint: type[ModelEndpoint] = ModelEndpoint
 
 
 _CHAT = (OPENAI_CHAT, Operation.CHAT, "OpenAI's chat endpoint; unknown fields pass through", chat_operation())
@@ -81,4 +89,28 @@ MODEL_ROUTES = (
     ),
     ModelRoute("/v1/rerank", *_RERANK),
     ModelRoute("/v2/rerank", *_RERANK),
+    ModelRoute(
+        "/v1/audio/speech",
+        OPENAI_SPEECH,
+        Operation.SPEECH,
+        "OpenAI's speech: a text in, its sound out, as it comes",
+        speech_operation(),
+        SoundEndpoint,
+    ),
+    ModelRoute(
+        "/v1/audio/transcriptions",
+        OPENAI_TRANSCRIPTION,
+        Operation.TRANSCRIPTION,
+        "OpenAI's transcriptions: a form with a sound in, its text out",
+        transcription_operation(),
+        FormEndpoint,
+    ),
+    ModelRoute(
+        "/v1/audio/translations",
+        OPENAI_TRANSLATION,
+        Operation.TRANSLATION,
+        "OpenAI's translations: as transcriptions, in English",
+        transcription_operation(translates=True),
+        FormEndpoint,
+    ),
 )

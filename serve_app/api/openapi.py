@@ -42,11 +42,6 @@ _SAYS = {
     504: "The provider took too long.",
 }
 
-# The ends of paths that models answer.
-_MODEL_PATHS = (
-    "/completions", "/embeddings", "/messages", "/count_tokens", "/responses", "/rerank",
-)  # fmt: skip
-
 _ANY_OBJECT: Schema = {"type": "object", "additionalProperties": True}
 _TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 _COUNT: Schema = {"type": "integer", "minimum": 0}
@@ -271,7 +266,7 @@ def _statuses(operation: Mapping[str, Any], path: str, method: str, is_public: b
         found |= {404, 409, 412}
     if path == "/api/v1/route":
         found |= {402, 404}
-    if path.endswith(_MODEL_PATHS):
+    if method == "post" and "models" in operation.get("tags", ()):
         found |= {402, 404, 408, 500, 502, 503, 504}
     if "work" in operation.get("tags", ()):
         found |= {402, 404, 408, 500, 502, 503, 504}

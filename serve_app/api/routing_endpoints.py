@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from serve_app.api.auth import Authorised
 from serve_app.api.routing_schemas import FallbackChoice, ModelEntry, RouteAnswer, RouteRequest
 from serve_app.caller import Caller
-from serve_app.config.model import ModelTask
+from serve_app.config.model import CLASSIC_TASKS
 from serve_app.gateway.gateway import Gateway
 from serve_app.gateway.model_access import ModelAccess
 from serve_app.gateway.request import GatewayRequest, Operation
@@ -38,8 +38,8 @@ def routing_routes(gateway: Gateway, access: ModelAccess, authorised: Authorised
 
     @routes.get("/tasks")
     async def tasks(_: Asker) -> list[str]:
-        """Return the tasks of models."""
-        return [task.value for task in ModelTask]
+        """Return the tasks of version 1; `POST /route` takes all."""
+        return [task.value for task in CLASSIC_TASKS]
 
     @routes.post("/route", response_model_exclude_unset=True)
     async def route(request: RouteRequest, caller: Asker) -> RouteAnswer:

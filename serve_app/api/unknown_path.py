@@ -12,7 +12,10 @@ _HINTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             r"/v1/responses/[^/]+/(?!(input_items|cancel)$)",
             "this part of the Responses API is not served; /docs lists what is",
         ),
-        (r"/((chat/)?completions|models|responses|rerank)$", "the base URL has to end in /v1"),
+        (
+            r"/((chat/)?completions|models|responses|rerank|audio/(speech|transcriptions|translations))$",
+            "the base URL has to end in /v1",
+        ),
         (
             r"/api/(chat|generate|tags|show|embed|embeddings|ps|version)$",
             "Ollama's own API is not served: use an OpenAI client with the base URL ending in /v1",
@@ -26,7 +29,7 @@ _HINTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "Azure's paths are not served: use an OpenAI client with the base URL ending in /v1",
         ),
         (
-            r"/v1/(audio|images|files|batches|moderations|assistants|threads|fine_tuning|realtime)(/|$)",
+            r"/v1/(audio/voices|images|files|batches|moderations|assistants|threads|fine_tuning|realtime)(/|$)",
             "this part of OpenAI's API is not served; /docs lists what is",
         ),
     )

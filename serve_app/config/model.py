@@ -20,11 +20,23 @@ class ModelTask(StrEnum):
     VISION = "vision"
     AUDIO = "audio"
     RERANK = "rerank"
+    SPEECH = "speech"
+    TRANSCRIPTION = "transcription"
 
 
 # The tasks whose models can stand in for each other. Every other task has an endpoint of its own.
 CHAT_TASKS = frozenset(
     {ModelTask.CHAT_SMALL, ModelTask.CHAT_LARGE, ModelTask.CHAT_SMART, ModelTask.VISION, ModelTask.AUDIO}
+)
+SOUND_TASKS = frozenset({ModelTask.SPEECH, ModelTask.TRANSCRIPTION})
+# Those that `GET /api/v1/tasks` names: its callers know these.
+CLASSIC_TASKS = (
+    ModelTask.EMBEDDING,
+    ModelTask.CHAT_SMALL,
+    ModelTask.CHAT_LARGE,
+    ModelTask.CHAT_SMART,
+    ModelTask.VISION,
+    ModelTask.AUDIO,
 )
 
 
@@ -44,6 +56,8 @@ class ModelConfig(Config):
         cost_per_1k_input, cost_per_1k_output, cost_per_1k_tokens, cost_per_1k_cached,
             cost_per_1k_cache_write: US dollars per 1,000 tokens, which override the price list.
         cost_per_search: US dollars for one search that the vendor runs.
+        cost_per_minute: US dollars for a minute of sound, read or written.
+        cost_per_1k_characters: US dollars for 1,000 characters of text that is spoken.
         prompt_cache: as of its provider, for this model; None: as its provider.
         parameters: which parameters the model takes, if it differs from its provider; one of its entries is
             enough.
@@ -63,6 +77,8 @@ class ModelConfig(Config):
     cost_per_1k_cached: PricePer1k | None = None
     cost_per_1k_cache_write: PricePer1k | None = None
     cost_per_search: PricePerUse | None = None
+    cost_per_minute: PricePerUse | None = None
+    cost_per_1k_characters: PricePer1k | None = None
     prompt_cache: PromptCacheChoice | None = None
     parameters: Parameters | None = None
 

@@ -15,6 +15,8 @@ class PriceOverride(Config):
 
     Attributes:
         cost_per_search: US dollars for one search that the vendor runs.
+        cost_per_minute: US dollars for a minute of sound, read or written.
+        cost_per_1k_characters: US dollars for 1,000 characters of text that is spoken.
     """
 
     cost_per_1k_input: PricePer1k
@@ -22,6 +24,8 @@ class PriceOverride(Config):
     cost_per_1k_cached: PricePer1k | None = None
     cost_per_1k_cache_write: PricePer1k | None = None
     cost_per_search: PricePerUse | None = None
+    cost_per_minute: PricePerUse | None = None
+    cost_per_1k_characters: PricePer1k | None = None
 
 
 class ProviderOverride(Config):

@@ -70,6 +70,7 @@ class RouterConfig(Scaling):
 
     Attributes:
         max_body_mb: larger bodies are refused with 413.
+        max_upload_mb: a larger file in a form is refused with 413; 1 MB is 1,048,576 bytes, as at OpenAI.
         max_bodies_in_flight_mb, max_bodies_per_key_mb: the bodies that a router holds at once, in total and
             of one key; a single body is always accepted.
         body_timeout_s: seconds until a body must be complete.
@@ -82,6 +83,7 @@ class RouterConfig(Scaling):
     max_ongoing_requests: int = Field(default=4000, ge=1)
     num_cpus: float = Field(default=0.2, ge=0)
     max_body_mb: float = Field(default=32, gt=0, le=1000)
+    max_upload_mb: float = Field(default=25, gt=0, le=1000)
     max_bodies_in_flight_mb: float = Field(default=256, gt=0)
     max_bodies_per_key_mb: float = Field(default=128, gt=0)
     body_timeout_s: float = Field(default=120, gt=0)

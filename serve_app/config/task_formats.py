@@ -12,6 +12,8 @@ from serve_app.providers.catalogue.wire_format import WireFormat
 # Embeddings are not listed: most vendors' rows have them, because most servers with OpenAI's API do.
 TASK_FORMATS: Mapping[ModelTask, frozenset[WireFormat]] = {
     ModelTask.RERANK: frozenset({WireFormat.RERANK}),
+    ModelTask.SPEECH: frozenset({WireFormat.OPENAI_SPEECH}),
+    ModelTask.TRANSCRIPTION: frozenset({WireFormat.OPENAI_TRANSCRIPTION, WireFormat.OPENAI_TRANSLATION}),
 }
 
 

@@ -55,7 +55,7 @@ class HandleProvider:
         stream = None
         limit_s, limit = call.timeout_s, Timeout.FIRST_TOKEN
         try:
-            stream = self._stream.remote(len(call.body), call)
+            stream = self._stream.remote(call.size, call)
             while True:
                 item: StreamItem = await within(limit_s + GRACE_S, limit, anext(stream))
                 yield item
@@ -114,7 +114,7 @@ class HandleProvider:
 
     async def _answer(self, method: HandleMethod, call: Call) -> Answer | UpstreamError:
         try:
-            response = method.remote(len(call.body), call)
+            response = method.remote(call.size, call)
             try:
                 answer: Answer | UpstreamError = await within(
                     call.timeout_s + GRACE_S, Timeout.WHOLE, response

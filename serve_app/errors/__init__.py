@@ -45,6 +45,7 @@ from serve_app.errors.limits import (
     LimitReached,
     PriceUnknown,
     RateLimitExceeded,
+    SoundLengthUnknown,
     ToolPriceUnknown,
 )
 from serve_app.errors.redaction import redacted
@@ -84,6 +85,7 @@ __all__ = [
     "RateLimitExceeded",
     "ReplicaLost",
     "SekhaError",
+    "SoundLengthUnknown",
     "ToolPriceUnknown",
     "Unauthenticated",
     "UpstreamError",
@@ -174,7 +176,12 @@ class ModelNotAllowed(GatewayError):
 
 
 # The paths of tasks that no chat has.
-_PATHS = {"embedding": "/v1/embeddings", "rerank": "/v1/rerank"}
+_PATHS = {
+    "embedding": "/v1/embeddings",
+    "rerank": "/v1/rerank",
+    "speech": "/v1/audio/speech",
+    "transcription": "/v1/audio/transcriptions",
+}
 
 
 class ModelNotFound(GatewayError):

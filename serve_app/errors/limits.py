@@ -151,6 +151,23 @@ class ToolPriceUnknown(PriceUnknown):
         )
 
 
+class SoundLengthUnknown(PriceUnknown):
+    """A budget applies, and the length of the sound is unknown."""
+
+    param = "file"
+
+    @property
+    def reason(self) -> str:
+        return f"it charges by the length of the sound, which is unknown, and {self._limit} applies"
+
+    @property
+    def message(self) -> str:
+        return (
+            f"The length of the sound is unknown, '{self.target}' charges by it, and {self._limit} applies: "
+            "send WAV, MP3, FLAC, Ogg, MP4 or WebM"
+        )
+
+
 class RateLimitExceeded(LimitReached):
     """The rate of requests or tokens is used up; `retry_after_s` is in how many seconds it renews."""
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from serve_app.errors import GatewayError
 from serve_app.formats.chat_request import ChatRequest
+from serve_app.formats.form import Form
 from serve_app.pricing.usage import Usage
 from serve_app.providers.catalogue.wire_format import WireFormat
 
@@ -37,6 +38,14 @@ class Format(Protocol[Request]):
 
     def error(self, error: GatewayError) -> bytes:
         """Return the body of an answer that refuses the request."""
+
+
+@runtime_checkable
+class FormFormat(Format[Request], Protocol[Request]):
+    """A format whose requests are forms with files."""
+
+    def parse_form(self, form: Form) -> Request:
+        """Return what routing needs to know of a request; raise as `parse` does. Files may be read."""
 
 
 class Chunk(NamedTuple):

@@ -11,12 +11,13 @@ from math import inf
 from typing import NamedTuple
 
 from serve_app.caller import Caller
-from serve_app.config.model import CHAT_TASKS
-from serve_app.errors import LimitReached, PriceUnknown, ToolPriceUnknown
+from serve_app.config.model import CHAT_TASKS, SOUND_TASKS, ModelTask
+from serve_app.errors import LimitReached, PriceUnknown, SoundLengthUnknown, ToolPriceUnknown
 from serve_app.limits.limit import Limit
 from serve_app.pricing.price import Price
 from serve_app.pricing.price_list import bundled_catalogue
 from serve_app.pricing.prompt import PER_SEARCH, Prompt, Tokens, most_tokens
+from serve_app.pricing.sound import LEAST_WRITTEN, MOST_WRITTEN_PER_S, SPOKEN_PER_S
 from serve_app.pricing.usage import Usage, dearer_tier
 from serve_app.pricing.worst_case import worst_case
 from serve_app.routing.requirements import Requirements
@@ -52,6 +53,8 @@ def output_of(target: Target, requirements: Requirements, is_limited: bool) -> O
     for Claude, which requires one: it gets the longest answer that the model can write. Claude counts
     thinking within its bound, so the bound is larger than the thinking budget.
     """
+    if requirements.task in SOUND_TASKS:
+        return Output(_most_output_of_sound(target, requirements), None)
     if requirements.task not in CHAT_TASKS:
         return Output(0, None)
     thinking = requirements.extent.thinking if requirements.extent else 0
@@ -87,6 +90,8 @@ def most_usage(target: Target, requirements: Requirements, output: Output | None
         image_input=read.pictures,
         machine_ms=target.machine_ms,
         searches=requirements.pieces.searches or searches_of(target, requirements),
+        seconds=requirements.extent.seconds if requirements.extent else 0,
+        characters=requirements.characters,
         estimated=True,
         tier=dearer_tier(requirements.service_tier),
     )
@@ -121,6 +126,14 @@ def window_for(target: Target, requirements: Requirements) -> int | None:
     return max(usual, WIDEST)
 
 
+def _most_output_of_sound(target: Target, requirements: Requirements) -> int:
+    """Return the most tokens of speech or of a transcript; no bound can be sent."""
+    seconds = requirements.extent.seconds if requirements.extent else requirements.seconds
+    if requirements.task is ModelTask.SPEECH:
+        return SPOKEN_PER_S * seconds
+    return max(_listed(target)[1] or LEAST_WRITTEN, MOST_WRITTEN_PER_S * seconds)
+
+
 def longest_of(target: Target) -> int | None:
     """Return the most tokens that the model writes in one answer; None if unknown."""
     return _listed(target)[1]
@@ -141,10 +154,12 @@ def always_searches(target: Target) -> bool:
 def unpriced_use(
     price: Price, target: Target, requirements: Requirements, limit_id: str
 ) -> PriceUnknown | None:
-    """Return why a tool of the vendor cannot be paid for from this budget; None if it can, or is not used."""
+    """Return why something of no known size or price cannot be paid from this budget; None: there is none."""
     extent = requirements.extent
     if extent is None or price.is_free:
         return None
+    if extent.is_endless:
+        return SoundLengthUnknown(target.name, limit_id)
     if extent.unbounded_tool is not None:
         return ToolPriceUnknown(target.name, limit_id, extent.unbounded_tool)
     if extent.searches and price.search is None:
@@ -249,6 +264,6 @@ def _is_usual(target: Target, requirements: Requirements) -> bool:
         return True
     special = (
         extent.pictures, extent.low_pictures, extent.sound, extent.unseen, extent.thinking, extent.searches,
-        extent.fetched, extent.unbounded_tool, extent.speaks, extent.predicted,
+        extent.fetched, extent.unbounded_tool, extent.speaks, extent.predicted, extent.seconds,
     )  # fmt: skip
     return not any(special) and extent.size <= USUAL_BOUND * requirements.input_tokens

@@ -70,4 +70,4 @@ class Attempt:
     def listen(self, block: bytes) -> None:
         """Count the text and frames of a block, for an answer that breaks off later."""
         self.output_chars += self.format.count_chars(block)
-        self.frames += block.count(b"\n\n")
+        self.frames += max(1, block.count(b"\n\n"))  # sound has no frames

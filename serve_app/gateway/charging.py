@@ -7,7 +7,7 @@ An attempt is sent only after its reservation and its journal entry; every reser
 from dataclasses import dataclass
 
 from serve_app.clock import Clock
-from serve_app.config.model import CHAT_TASKS
+from serve_app.config.model import CHAT_TASKS, SOUND_TASKS, ModelTask
 from serve_app.control.control_cache import ControlCache
 from serve_app.errors import PriceUnknown
 from serve_app.gateway.affordable_targets import (
@@ -24,10 +24,12 @@ from serve_app.ledger.journal import Begun
 from serve_app.limits.client import Need, Reservation
 from serve_app.limits.limit import Unit
 from serve_app.pricing.money import MOST_NANO
+from serve_app.pricing.sound import transcript_usage
 from serve_app.pricing.usage import Usage, dearer_tier
 from serve_app.pricing.usage_estimate import UsageEstimate
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
+from serve_app.routing.target_stats import sound_usage
 
 PER_IMAGE = 765  # tokens of a picture of 1024 by 1024, as gpt-4o counts it
 
@@ -191,7 +193,28 @@ class RequestCharges:
             self.most(target).output_tokens,
             self.longest(target),
             requirements.pieces,
+            self._of_sound(target),
         )
+
+    def by_price(self, target: Target, reported: Usage) -> Usage:
+        """
+        Return a reported usage, in tokens if only those of a transcript have a price.
+
+        Some servers report how long a sound is, whatever is charged for it.
+        """
+        price = self._control.price(target.name)
+        if self._requirements.task is not ModelTask.TRANSCRIPTION or price is None or price.second:
+            return reported
+        if reported.total_tokens or not reported.seconds:
+            return reported
+        return transcript_usage(price, self._requirements.input_tokens, reported.seconds)
+
+    def _of_sound(self, target: Target) -> Usage | None:
+        """Return what speech or a transcript probably uses; None for other requests."""
+        requirements = self._requirements
+        if requirements.task not in SOUND_TASKS:
+            return None
+        return sound_usage(self._control.price(target.name), requirements)
 
     def limits_tools(self, target: Target) -> bool:
         """Return whether the vendor's tools get a bound where the caller has set none."""

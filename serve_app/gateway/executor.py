@@ -316,6 +316,7 @@ class Executor:
             context.charges.limits_tools(target),
             context.request.format.name,
             context.request.headers,
+            context.request.files,
         )
         provider = self._provider(context, target)
         if isinstance(provider, UpstreamError):

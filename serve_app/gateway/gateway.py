@@ -205,7 +205,8 @@ class DefaultGateway:
         policy = request.on_stream_failure or self._on_stream_failure
         if policy is OnStreamFailure.HOLD:
             return await held(self._executor, context, self._clock)
-        return await flowing(self._executor, context, resumes=policy is OnStreamFailure.RESUME)
+        resumes = policy is OnStreamFailure.RESUME and not request.operation.gives_bytes
+        return await flowing(self._executor, context, resumes)
 
     async def _whole(self, context: RequestContext) -> Response:
         ask = _CALLS.get(context.request.operation, _perform)
@@ -216,7 +217,7 @@ class DefaultGateway:
             context, attempt, answer.usage, answer.output_chars, answer.machine_ms
         )
         cost = self._recorder.served(context, attempt, usage, answer.upstream_s)
-        return Response(answer.body, routing_info(context, attempt, cost))
+        return Response(answer.body, routing_info(context, attempt, cost), answer.content_type)
 
     async def _through_middlewares(
         self, request: GatewayRequest, requirements: Requirements, permit: RequestPermit, started: float

@@ -115,7 +115,7 @@ class MiddlewareAnswers:
             finally:
                 permit.close()
 
-        guarded = ResponseStream(stream.routed, items(), leave)
+        guarded = ResponseStream(stream.routed, items(), leave, stream.content_type)
         return guarded
 
     def _record(

@@ -7,8 +7,10 @@ from serve_app.caller import ANYONE, Caller
 from serve_app.config.routing import OnStreamFailure
 from serve_app.formats.base import ChatFormat, Format
 from serve_app.formats.chat_request import ChatRequest
+from serve_app.formats.form import Upload
 from serve_app.formats.openai_chat.format import OPENAI_CHAT
 from serve_app.formats.route_question import RouteQuestion
+from serve_app.formats.sound_request import SoundRequest
 from serve_app.formats.task_request import TaskRequest
 
 Content = ChatRequest | TaskRequest | RouteQuestion
@@ -22,6 +24,14 @@ class Operation(StrEnum):
     EMBEDDINGS = "embeddings"
     RERANK = "rerank"
     ROUTE = "route"
+    SPEECH = "speech"
+    TRANSCRIPTION = "transcription"
+    TRANSLATION = "translation"
+
+    @property
+    def gives_bytes(self) -> bool:
+        """Return whether the answer is a stream of bytes without frames, in which nothing can be said."""
+        return self is Operation.SPEECH
 
 
 class GatewayRequest(NamedTuple):
@@ -59,8 +69,13 @@ class GatewayRequest(NamedTuple):
 
     @property
     def body(self) -> bytes:
-        """Return the caller's JSON; empty for `route`, which calls no provider."""
+        """Return the caller's fields as JSON; empty for `route`, which calls no provider."""
         return b"" if isinstance(self.content, RouteQuestion) else self.content.raw
+
+    @property
+    def files(self) -> tuple[Upload, ...]:
+        """Return the files of a form."""
+        return self.content.files if isinstance(self.content, SoundRequest) else ()
 
     @property
     def wants_usage(self) -> bool:

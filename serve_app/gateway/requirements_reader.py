@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from math import ceil
 from typing import Any
 
 from serve_app.caller import Caller
@@ -15,6 +16,7 @@ from serve_app.errors import InvalidRequest
 from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.route_question import RouteQuestion
 from serve_app.formats.routing_fields import Wishes
+from serve_app.formats.sound_request import SoundRequest
 from serve_app.formats.task_request import TaskRequest
 from serve_app.formats.upstream_format import TRANSLATIONS
 from serve_app.gateway.model_access import ModelAccess
@@ -22,6 +24,7 @@ from serve_app.gateway.request import GatewayRequest
 from serve_app.gateway.vendor_reach import check_reach
 from serve_app.pricing.money import nano_dollars
 from serve_app.pricing.prompt import Prompt
+from serve_app.pricing.sound import LEAST_BILLED_S, MOST_HEARD_PER_S
 from serve_app.providers.catalogue.wire_format import OPENAI, WireFormat
 from serve_app.routing.intent import TIERS, Intent
 from serve_app.routing.requirements import Extent, Requirements
@@ -56,6 +59,8 @@ class RequirementsReader:
             if isinstance(content, ChatRequest):
                 check_reach(content, caller, self._routing.allowed_mcp_servers)
                 requirements = self._chat(content, caller, request.format.name, request.headers)
+            elif isinstance(content, SoundRequest):
+                requirements = self._sound(content, caller, request.format.name)
             elif isinstance(content, TaskRequest):
                 requirements = self._of_task(content, caller, request.format.name)
             else:
@@ -118,6 +123,15 @@ class RequirementsReader:
             pieces=request.pieces,
             source=request,
             **self._wished(request.task, request.wishes, [intent, *listed], caller),
+        )
+
+    def _sound(self, request: SoundRequest, caller: Caller, wire: WireFormat) -> Requirements:
+        """Return the requirements of speech or of a transcript."""
+        return self._of_task(request, caller, wire)._replace(
+            output_tokens=0,
+            seconds=ceil(request.sound.likely_s or 0),
+            characters=request.characters,
+            extent=_extent_of_sound(request),
         )
 
     def _route(self, request: RouteQuestion, caller: Caller) -> Requirements:
@@ -243,3 +257,13 @@ def _extent(request: ChatRequest, prompt: Prompt, headers: Headers) -> Extent:
         predicted=request.predicted,
         widens_window=any(_WIDER_WINDOW.search(value) for _, value in headers),
     )
+
+
+def _extent_of_sound(request: SoundRequest) -> Extent:
+    """Return the bounds of speech or of a transcript."""
+    size = request.prompt.size if request.prompt else 0
+    most_s = request.sound.most_s
+    seconds = max(ceil(most_s or 0), LEAST_BILLED_S)
+    if not request.files:
+        return Extent(size, seconds=seconds, speaks=True)
+    return Extent(size, sound=MOST_HEARD_PER_S * seconds, seconds=seconds, is_endless=most_s is None)

@@ -12,25 +12,32 @@ Items = AsyncGenerator[bytes | StreamEnd | GatewayError, None]
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A whole answer: `body` is JSON in the caller's format."""
+    """A whole answer: `body` is JSON in the caller's format, unless `content_type` says otherwise."""
 
     body: bytes
     routed: RoutingInfo
+    content_type: str | None = None
 
 
 class ResponseStream:
     """
     A stream that has begun, or one that is held back.
 
-    It yields blocks of whole SSE frames, then the StreamEnd, or a GatewayError if the answer was cut short.
+    It yields blocks of whole SSE frames, or pieces of sound, whose `content_type` is told; then the
+    StreamEnd, or a GatewayError if the answer was cut short.
     `routed` is None until an answer that is held back has arrived. Always close it: that releases the
     upstream stream, even if nothing was read yet.
     """
 
     def __init__(
-        self, routed: RoutingInfo | None, items: Items, leave: Callable[[], Awaitable[None]]
+        self,
+        routed: RoutingInfo | None,
+        items: Items,
+        leave: Callable[[], Awaitable[None]],
+        content_type: str | None = None,
     ) -> None:
         self.routed = routed
+        self.content_type = content_type
         self._items = items
         self._leave = leave
         self._begun = False

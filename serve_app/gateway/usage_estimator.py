@@ -53,7 +53,7 @@ class UsageEstimator:
                 usage.output_tokens,
             )
         else:
-            usage = reported
+            usage = context.charges.by_price(target, reported)
         if not usage.searches and always_searches(target):
             usage = usage._replace(searches=1)  # which OpenAI's search models do not report
         return usage._replace(machine_ms=machine_ms) if machine_ms else usage

@@ -36,14 +36,15 @@ _MULTIPLIED = {Tier.FAST: "fast", Tier.US: "us"}  # of Anthropic's, by their nam
 _LONG = re.compile(r"(?:input|output)_cost_per_token(_above_(\d+)(k?)_tokens)(?:_[a-z]+)?")
 
 _WRITING = frozenset({"chat", "completion", "responses"})
-_NOT_WRITING = frozenset(
-    {"embedding", "image_generation", "audio_transcription", "rerank"}
-)  # an output price is optional
-_WHOLE = {  # prices of single pieces: the first of these fields that is present
+_NOT_WRITING = frozenset(  # an output price is optional
+    {"embedding", "image_generation", "audio_transcription", "audio_speech", "rerank"}
+)
+_WHOLE = {  # prices of single pieces: the first of these fields that has one
     ("embedding", "image"): ("input_cost_per_image",),
     ("image_generation", "image"): ("output_cost_per_image",),
     ("audio_transcription", "second"): ("output_cost_per_second", "input_cost_per_second"),
     ("rerank", "search"): ("input_cost_per_query",),
+    ("audio_speech", "character"): ("input_cost_per_character",),
     ("embedding", "request"): ("input_cost_per_request", "input_cost_per_query"),
     ("chat", "request"): ("input_cost_per_request",),
 }
@@ -179,7 +180,7 @@ def _kinds(row: Row, span: str, suffix: str) -> Kinds:
 def _whole(row: Row, mode: str) -> Iterator[tuple[str, int]]:
     for (priced, what), names in _WHOLE.items():
         if priced == mode:
-            amount = next((row[name] for name in names if _is_amount(row.get(name))), 0)
+            amount = next((row[name] for name in names if _is_amount(row.get(name)) and row[name]), 0)
             if amount:
                 yield what, nano_dollars(amount)
 

@@ -28,7 +28,7 @@ class Price:
     as much as `input` or `output`; one hour in the cache then costs as much as five minutes.
 
     Attributes:
-        image, second, request: nano-dollars for each one.
+        image, second, request, character: nano-dollars for each one.
         machine_hour: nano-dollars for an hour of a local machine.
         search: nano-dollars for a search that the vendor runs; None: unknown.
         above: higher prices for long prompts: with more input tokens than the number beside a price, the
@@ -51,6 +51,7 @@ class Price:
     request: int = 0
     machine_hour: int = 0
     search: int | None = None
+    character: int = 0
     above: tuple[tuple[int, "Price"], ...] = ()
     tiers: tuple[tuple[Tier, "Price"], ...] = ()
 
@@ -82,6 +83,7 @@ class Price:
             tokens += usage.image_output * _or(price.image_output, per_output)
         whole = usage.searches * (self.search or 0)
         whole += usage.images * price.image + usage.seconds * price.second + usage.requests * price.request
+        whole += usage.characters * price.character
         if usage.machine_ms:
             together = tokens * (_BOTH // MILLION) + usage.machine_ms * price.machine_hour * (
                 _BOTH // HOUR_MS
@@ -169,6 +171,7 @@ class Price:
             self.input, self.output, self.cached_read, self.cache_write_5m, self.cache_write_1h,
             self.reasoning, self.audio_input, self.audio_output, self.image_input, self.image_output,
             self.image, self.second, self.request, self.machine_hour, self.search,
+            self.character,
         ))  # fmt: skip
 
     def _all(self) -> Iterator["Price"]:

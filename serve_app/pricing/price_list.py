@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from serve_app.config.model import CHAT_TASKS, ModelConfig, ModelTask
+from serve_app.config.model import CHAT_TASKS, SOUND_TASKS, ModelConfig, ModelTask
 from serve_app.config.override import PriceOverride
 from serve_app.pricing.litellm_prices import max_input_of, max_output_of, per_million, price_of
 from serve_app.pricing.money import nano_dollars
@@ -282,7 +282,8 @@ def target_price(
 
 def operators_price(override: PriceOverride) -> Price:
     """Return the price that an operator has set for a target."""
-    return _overridden(per_1k(override.cost_per_1k_input, override.cost_per_1k_output), override)
+    per_input, per_output = override.cost_per_1k_input, override.cost_per_1k_output
+    return _overridden(_of_sound(override, per_input, per_output) or per_1k(per_input, per_output), override)
 
 
 def _overridden(price: Price, by: ModelConfig | PriceOverride) -> Price:
@@ -302,7 +303,20 @@ def _applies(listed: Price, task: ModelTask) -> bool:
     """Return whether a listed price says what the task costs."""
     if listed.input or listed.output or listed.request:
         return True
+    if task in SOUND_TASKS:
+        return bool(listed.second or listed.character or listed.audio_input or listed.audio_output)
     return task is ModelTask.RERANK and bool(listed.search)
+
+
+def _of_sound(by: ModelConfig | PriceOverride, per_input: float, per_output: float) -> Price | None:
+    """Return the price of a model that is paid by the minute or the character; None: it is not."""
+    if by.cost_per_minute is None and by.cost_per_1k_characters is None:
+        return None
+    return replace(
+        per_1k(per_input, per_output),
+        second=nano_dollars(Decimal(str(by.cost_per_minute or 0)) / 60),
+        character=nano_dollars(Decimal(str(by.cost_per_1k_characters or 0)) / 1000),
+    )
 
 
 def _without_cache_overrides(
@@ -311,6 +325,8 @@ def _without_cache_overrides(
     both = model.cost_per_1k_tokens
     per_input = both if model.cost_per_1k_input is None else model.cost_per_1k_input
     per_output = both if model.cost_per_1k_output is None else model.cost_per_1k_output
+    if (of_sound := _of_sound(model, per_input or 0.0, per_output or 0.0)) is not None:
+        return of_sound
     if model.task not in CHAT_TASKS and per_output is None:
         if per_input is None and _is_priced_by_the_piece(model):
             per_input = 0.0

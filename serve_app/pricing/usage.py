@@ -62,6 +62,7 @@ class Usage(NamedTuple):
         requests: 1 for an answer.
         machine_ms: the answer's share of a local machine's time (`occupancy.py`).
         searches: searches that the vendor ran and charges by the piece.
+        characters: characters of a text to be spoken, where these are charged instead of tokens.
         estimated: the provider reported nothing, so the gateway estimated.
     """
 
@@ -80,6 +81,7 @@ class Usage(NamedTuple):
     requests: int = 1
     machine_ms: int = 0
     searches: int = 0
+    characters: int = 0
     estimated: bool = False
     tier: Tier = Tier.STANDARD
 

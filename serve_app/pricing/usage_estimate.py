@@ -22,6 +22,7 @@ class UsageEstimate(NamedTuple):
         most_output: the output tokens that were reserved.
         longest: the most output tokens that are possible; None: unknown.
         pieces: what is charged besides text tokens.
+        of_sound: what speech or a transcript uses, however much of it was seen; None: it is neither.
     """
 
     input_tokens: int
@@ -31,6 +32,7 @@ class UsageEstimate(NamedTuple):
     most_output: int
     longest: int | None
     pieces: Usage = NO_PIECES
+    of_sound: Usage | None = None
 
     def by_text(self, chars: int) -> Usage:
         """Return the usage of a complete answer of so many characters."""
@@ -60,6 +62,8 @@ class UsageEstimate(NamedTuple):
         return self._with(written if self.longest is None else min(written, self.longest))
 
     def _with(self, written: int) -> Usage:
+        if self.of_sound is not None:
+            return self.of_sound
         return self.pieces._replace(
             input=self.input_tokens,
             output=written,

@@ -8,7 +8,7 @@ A chat stream yields, in this order:
 
     StreamHead                        the upstream accepted; or an UpstreamError instead, and nothing more
     bytes, bytes, …                   blocks of whole SSE frames in the call's format; of OpenAI's chat
-                                      without [DONE]
+                                      without [DONE]; of speech, the sound as it comes
     StreamEnd                         the answer is complete; or an UpstreamError: it is not
 """
 
@@ -21,6 +21,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
+from serve_app.formats.form import Upload
 from serve_app.pricing.usage import Usage
 from serve_app.providers.catalogue.wire_format import WireFormat
 
@@ -31,7 +32,7 @@ class Call(NamedTuple):
 
     Fields:
         model: the model id, which the provider writes into the body.
-        body: JSON in `format`.
+        body: JSON in `format`; of a form, its fields.
         timeout_s: bounds the whole attempt; of a stream, the time until its first token.
         request_id: the request's id, for logs.
         wants_usage: the caller of a stream asked for the usage chunk.
@@ -44,6 +45,7 @@ class Call(NamedTuple):
         limits_tools: tools that the vendor runs get their default bound if the caller has set none.
         format: the format of the body, one that the provider's vendor accepts.
         headers: the caller's headers that belong to the format, such as its version.
+        files: the files of a form.
     """
 
     model: str
@@ -58,6 +60,12 @@ class Call(NamedTuple):
     limits_tools: bool = False
     format: WireFormat = WireFormat.OPENAI_CHAT
     headers: tuple[tuple[str, str], ...] = ()
+    files: tuple[Upload, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Return about how many bytes there are to send."""
+        return len(self.body) + sum(upload.file.size for upload in self.files)
 
 
 class Answer(NamedTuple):
@@ -71,6 +79,7 @@ class Answer(NamedTuple):
         output_chars: the length of the text, where `usage` is None.
         machine_ms: its share of the time of a local machine (`metered.py`).
         dropped: the caller's parameters that the upstream did not get as they were.
+        content_type: what the upstream calls the body, where it is not JSON.
     """
 
     body: bytes
@@ -79,6 +88,7 @@ class Answer(NamedTuple):
     output_chars: int = 0
     machine_ms: int = 0
     dropped: tuple[str, ...] = ()
+    content_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +96,12 @@ class StreamHead:
     """
     The beginning of a stream: the upstream accepted the request after `upstream_s` seconds.
 
-    `dropped` as of a whole answer.
+    `dropped` and `content_type` as of a whole answer.
     """
 
     upstream_s: float
     dropped: tuple[str, ...] = ()
+    content_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +146,10 @@ class Provider(Protocol):
     """The client of one upstream."""
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
-        """Return a whole chat completion."""
+        """Return a whole answer in the call's format: a chat completion, a transcript."""
 
     def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
-        """Yield a streamed chat completion; closing the iterator closes the upstream connection."""
+        """Yield a streamed answer, a chat or speech; closing the iterator closes the upstream connection."""
 
     async def embed(self, call: Call) -> Answer | UpstreamError:
         """Return embeddings, as OpenAI's embedding list."""

@@ -39,7 +39,7 @@ def checked(
     """
     found = found_in(body.removeprefix(b"\xef\xbb\xbf"))
     if found is None:
-        return _no_object(body, provider_id, secret)
+        return no_object(body, provider_id, secret)
     answer = found.object
     if is_error(answer):
         return failure_of_error(answer, provider_id, secret)
@@ -85,7 +85,7 @@ def end_choices(
     return changed
 
 
-def _no_object(body: bytes, provider_id: str, secret: str | None) -> UpstreamError:
+def no_object(body: bytes, provider_id: str, secret: str | None) -> UpstreamError:
     """Return the failure of a body without a JSON object; Google puts its errors into a list."""
     if (errors := errors_in_list(body)) is not None:
         return failure_of_error(errors, provider_id, secret)

@@ -23,6 +23,8 @@ class Extent(NamedTuple):
         further_prompts: prompts beyond the first; each has a context window of its own.
         predicted: tokens that the caller predicts; the wrong ones are charged like the answer's, beside it.
         widens_window: the caller asks the vendor for a larger context window than the model's usual one.
+        seconds: of sound, read or spoken.
+        is_endless: there is sound of which nobody can tell how long it is.
     """
 
     size: int
@@ -39,6 +41,8 @@ class Extent(NamedTuple):
     further_prompts: int = 0
     predicted: int = 0
     widens_window: bool = False
+    seconds: int = 0
+    is_endless: bool = False
 
 
 class RequestSource(Protocol):
@@ -73,6 +77,8 @@ class Requirements(NamedTuple):
             reported.
         format: the format of the request.
         untranslatable: those of the parameters that no other format than the request's can carry.
+        seconds: of sound, read or spoken; an estimate.
+        characters: of the text that is to be spoken.
         output_limit: the caller's limit of tokens in one answer; None: no limit.
         answers: how many answers are requested.
         service_tier: the requested speed, which has a price of its own.
@@ -109,6 +115,8 @@ class Requirements(NamedTuple):
     untranslatable: tuple[str, ...] = ()
     input_tokens: int = 1000
     output_tokens: int = 500
+    seconds: int = 0
+    characters: int = 0
     output_limit: int | None = None
     answers: int = 1
     service_tier: str | None = None

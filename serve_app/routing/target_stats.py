@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 
-from serve_app.config.model import CHAT_TASKS
+from serve_app.config.model import CHAT_TASKS, SOUND_TASKS, ModelTask
 from serve_app.pricing.price import Price
+from serve_app.pricing.sound import speech_usage, transcript_usage
+from serve_app.pricing.usage import Usage
 from serve_app.routing.request_view import Load
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target
@@ -37,6 +39,8 @@ class TargetStats:
         price = self._price(target.name)
         if price is None:
             return None
+        if requirements.task in SOUND_TASKS:
+            return price.cost(sound_usage(price, requirements))
         if requirements.task not in CHAT_TASKS:
             return price.cost(requirements.pieces._replace(input=requirements.input_tokens))
         return price.cost_of_text(requirements.input_tokens, requirements.output_tokens)
@@ -49,3 +53,10 @@ class TargetStats:
         """Return the load and health of a target."""
         id_ = target.provider_id
         return Load(self._in_flight(id_), self._latency_s(target.name), self._error_rate(id_))
+
+
+def sound_usage(price: Price | None, requirements: Requirements) -> Usage:
+    """Return what speech or a transcript probably uses at a target of this price."""
+    if requirements.task is ModelTask.SPEECH:
+        return speech_usage(requirements.input_tokens, requirements.characters, requirements.seconds)
+    return transcript_usage(price, requirements.input_tokens, requirements.seconds)

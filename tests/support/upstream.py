@@ -1,7 +1,7 @@
 """
 An upstream for tests: a real HTTP server on a loopback port that does what the request tells it to.
 
-It speaks OpenAI (chat, completions, Responses, embeddings), Ollama and Anthropic. A request carries its
+It speaks OpenAI (chat, completions, Responses, embeddings, sound), Ollama and Anthropic. A request has its
 orders in the last user message, the prompt or the embedding input, as `[[{…}]]`; `upstream.mode` gives the
 same orders to every request until `recover()`:
 
@@ -24,6 +24,7 @@ same orders to every request until `recover()`:
     error_after                       an error event after so many pieces
     only_for · only_with              faults only for this model · for a request that has this field; others
                                       get what is no fault
+    error_in_answer                   of speech and transcripts: 200, and an error with this code in its place
     bare                              the list of models without OpenAI's envelope around it
 
 With `times` a fault happens only so many times, whichever it is; then the request is answered.
@@ -43,7 +44,7 @@ from math import ceil
 from types import TracebackType
 from typing import Any
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
 ORDERS = re.compile(r"\[\[(\{.*\})\]\]", re.DOTALL)
 ORDERS_GIVEN = web.RequestKey("orders", dict)
@@ -87,6 +88,7 @@ REFUSALS = {
         "The conversation must end with a user message.",
     ),
 }
+MP3 = b"\xff\xfb\x90\xc0" + bytes(413)  # one frame of sound
 WEB_PAGE = "<html><body>502 Bad Gateway</body></html>"
 
 
@@ -187,6 +189,9 @@ class ScriptedUpstream:
         app.router.add_post("/v1/embeddings", self._openai_embeddings)
         app.router.add_post("/v1/rerank", self._rerank)
         app.router.add_post("/v2/rerank", self._rerank)
+        app.router.add_post("/v1/audio/speech", self._openai_speech)
+        app.router.add_post("/v1/audio/transcriptions", self._openai_transcription)
+        app.router.add_post("/v1/audio/translations", self._openai_transcription)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/messages", self._anthropic_messages)
         app.router.add_post("/v1/messages/count_tokens", self._anthropic_count)
@@ -207,7 +212,7 @@ class ScriptedUpstream:
     async def _take_down(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Record the request, and do instead of answering what its orders say."""
         at = asyncio.get_running_loop().time()
-        body = await request.json() if request.can_read_body else None
+        body = await body_of(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.requests.append(Seen(request.method, request.path, headers, body, port_of(request), at))
         orders = self._orders(request.path, body)
@@ -496,6 +501,38 @@ class ScriptedUpstream:
         usage = {} if orders.get("no_usage") else {"usage": {"total_tokens": tokens}}
         return web.json_response({"model": body["model"], "results": rows, **usage})
 
+    async def _openai_speech(self, request: web.Request) -> web.StreamResponse:
+        async def sound() -> AsyncIterator[bytes]:
+            if code := request[ORDERS_GIVEN].get("error_in_answer"):
+                yield json.dumps({"error": {"message": f"scripted failure {code}", "code": code}}).encode()
+                return
+            async for _ in self._pieces(request[ORDERS_GIVEN], (await request.json())["input"]):
+                yield MP3
+
+        return await self._stream(request, sound(), "audio/mpeg")
+
+    async def _openai_transcription(self, request: web.Request) -> web.StreamResponse:
+        body, orders = self.requests[-1].json, request[ORDERS_GIVEN]
+        if orders.get("malformed"):
+            return web.Response(text='{"text": "Hel', content_type="application/json")
+        if code := orders.get("error_in_answer"):
+            return web.json_response({"error": {"message": f"scripted failure {code}", "code": code}})
+        said = f"{len(body['file']['content'])} bytes of {body['file']['filename']}"
+        match body.get("response_format", "json"):
+            case "text":
+                return web.Response(text=f"{said}\n")
+            case "srt":
+                return web.Response(text=f"1\n00:00:00,000 --> 00:00:01,000\n{said}\n")
+            case "vtt":
+                return web.Response(text=f"WEBVTT\n\n00:00.000 --> 00:01.000\n{said}\n")
+            case "verbose_json":
+                answer: dict[str, Any] = {"task": "transcribe", "duration": 3.2, "text": said, "segments": []}
+            case _:
+                answer = {"text": said}
+        if "usage" in orders:
+            answer["usage"] = orders["usage"]
+        return web.json_response(answer)
+
     # Ollama
 
     async def _ollama_tags(self, request: web.Request) -> web.Response:
@@ -585,6 +622,25 @@ def port_at(transport: asyncio.BaseTransport) -> int:
 def http_date(after_s: float) -> str:
     """A moment at least so many seconds from now; dates have whole seconds."""
     return formatdate(ceil(time.time() + after_s), usegmt=True)
+
+
+async def body_of(request: web.Request) -> Any:
+    """The JSON of a request; of a form its fields, several of a name as a list, and what its files are."""
+    if not request.content_type.startswith("multipart/"):
+        return await request.json() if request.can_read_body else None
+    fields: dict[str, Any] = {}
+    reader = await request.multipart()
+    async for part in reader:
+        assert isinstance(part, BodyPartReader)
+        assert part.name
+        value: Any = bytes(await part.read())
+        if part.filename is None:
+            value = value.decode()
+        else:
+            kind = part.headers.get("Content-Type")
+            value = {"filename": part.filename, "content_type": kind, "content": value}
+        fields.setdefault(part.name, []).append(value)
+    return {name: values if name.endswith("[]") else values[0] for name, values in fields.items()}
 
 
 def last_text(body: dict[str, Any]) -> str:

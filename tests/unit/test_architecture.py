@@ -39,6 +39,7 @@ RINGS = {
         "pydantic",
     ),
     "formats": ("errors config pricing response_store providers.catalogue", "orjson"),
+    "formats/sound": ("", "tinytag"),
     "gateway": (
         "errors caller clock config events pricing resilience routing limits ledger response_store control "
         "formats providers.base providers.health_monitor providers.catalogue.wire_format "
@@ -59,7 +60,7 @@ RINGS = {
     "api": (
         "errors caller clock config events pricing resilience routing limits ledger control formats gateway "
         "services providers.base providers.health_monitor providers.catalogue.wire_format",
-        "fastapi starlette orjson pydantic pydantic_core jwt zstandard",
+        "fastapi starlette orjson pydantic pydantic_core jwt zstandard python_multipart",
     ),
     "observability": (
         "errors clock config events pricing resilience limits control providers.base",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from serve_app.api.in_flight import TooMuchInFlight
+from serve_app.api.intake import NoRoomForFile
 from serve_app.clients.bridge import CircuitOpen
 from serve_app.control.backend import BackendNotConfigured
 from serve_app.control.protocol import ControlUnreachable
@@ -33,6 +34,7 @@ from serve_app.errors import (
     RateLimitExceeded,
     ReplicaLost,
     SekhaError,
+    SoundLengthUnknown,
     ToolPriceUnknown,
     TooManyWrongKeys,
     Unauthenticated,
@@ -58,10 +60,12 @@ EXAMPLES = [
     BudgetExceeded("tenant:a/month", "month", 100.0, 99.5, 0.75, 3600.0),
     PriceUnknown("first/some-model", "gateway/total"),
     CostLimitReached("first/some-model", "costs $2.000000, over the limit of $1"),
+    SoundLengthUnknown("first/whisper", "gateway/total"),
     ToolPriceUnknown("first/some-model", "gateway/total", "googleSearch"),
     RateLimitExceeded("tenant:a/requests", "requests", 600, 0, 12.5),
     AdminLimitReached("switches of the backend", 10, 4600.0, 12.5),
     LimitReached("no more"),
+    NoRoomForFile(),
     TooMuchInFlight(128_000_000, is_share=True),
     BackendNotConfigured("vLLM has no endpoint"),
     GatewayUnavailable("The control actor does not answer", 1.0),

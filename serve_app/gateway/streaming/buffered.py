@@ -14,6 +14,8 @@ from serve_app.gateway.streaming.opening import whole_stream
 from serve_app.providers.base import Call, Provider, StreamEnd, StreamHead
 
 COMMENT = b": the answer is held back until it is whole\n\n"
+Held = tuple[RoutingInfo, str | None, list[bytes], StreamEnd]  # with the content type
+
 COMMENT_EVERY_S = 5.0  # proxies in between may close a connection that is silent for longer
 
 
@@ -22,18 +24,20 @@ async def held(executor: Executor, context: RequestContext, clock: Clock) -> Res
     Return the whole stream of the first target that finishes one.
 
     If it takes longer than `COMMENT_EVERY_S`, the stream begins with comments, and a later error is yielded
-    instead of raised.
+    instead of raised. Sound has no place for a comment: its stream begins when all of it is there.
 
     Raises:
         GatewayError: no target answered; the error to show to the caller.
     """
     hold = _Hold(executor, context, clock)
     try:
-        is_done = await hold.wait()
+        while not (is_done := await hold.wait()) and context.request.operation.gives_bytes:
+            pass
     except BaseException:
         await hold.leave()
         raise
-    stream = ResponseStream(hold.whole()[0] if is_done else None, hold.items(), hold.leave)
+    routed, content_type = hold.whole()[:2] if is_done else (None, None)
+    stream = ResponseStream(routed, hold.items(), hold.leave, content_type)
     hold.stream = stream
     return stream
 
@@ -58,7 +62,7 @@ class _Hold:
             tick.cancel()
         return self._gathering.done()
 
-    def whole(self) -> tuple[RoutingInfo, list[bytes], StreamEnd]:
+    def whole(self) -> Held:
         """Return the gathered answer. Raises GatewayError if no target gave one."""
         return self._gathering.result()
 
@@ -69,7 +73,7 @@ class _Hold:
                 yield COMMENT
                 await self.wait()
             try:
-                routed, blocks, end = self.whole()
+                routed, _, blocks, end = self.whole()
             except GatewayError as error:
                 yield error
                 return
@@ -88,7 +92,7 @@ class _Hold:
         if not self._gathering.cancelled():
             self._gathering.exception()  # marks it as retrieved, or asyncio logs a warning
 
-    async def _gather(self) -> tuple[RoutingInfo, list[bytes], StreamEnd]:
+    async def _gather(self) -> Held:
         context = self._context
         with self._recorder.until_begun(context):
             attempt, (head, blocks, end) = await self._executor.answer(context, self._read_whole)
@@ -100,7 +104,7 @@ class _Hold:
         )
         if last:
             blocks.append(last)
-        return routing_info(context, attempt, cost), blocks, end
+        return routing_info(context, attempt, cost), head.content_type, blocks, end
 
     async def _read_whole(
         self, provider: Provider, call: Call, attempt: Attempt

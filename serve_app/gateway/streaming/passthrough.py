@@ -32,7 +32,7 @@ async def flowing(executor: Executor, context: RequestContext, resumes: bool) ->
     flow = _Flow(
         executor, context, attempt, opened, SentText(context.request.chat_format) if resumes else None
     )
-    return ResponseStream(routing_info(context, attempt), flow.items(), flow.leave)
+    return ResponseStream(routing_info(context, attempt), flow.items(), flow.leave, opened[0].content_type)
 
 
 class _Flow:

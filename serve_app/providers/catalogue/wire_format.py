@@ -12,6 +12,9 @@ class WireFormat(StrEnum):
     OPENAI_RESPONSES = "openai_responses"
     ANTHROPIC_MESSAGES = "anthropic_messages"
     RERANK = "rerank"
+    OPENAI_SPEECH = "openai_speech"
+    OPENAI_TRANSCRIPTION = "openai_transcription"
+    OPENAI_TRANSLATION = "openai_translation"
 
 
 OPENAI = frozenset({WireFormat.OPENAI_CHAT, WireFormat.OPENAI_EMBEDDINGS})

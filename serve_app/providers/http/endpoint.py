@@ -1,7 +1,10 @@
 """What the HTTP provider asks of an endpoint: one format that an upstream speaks, at one path."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import aiohttp
 
 from serve_app.errors import UpstreamError
 from serve_app.pricing.usage import Usage
@@ -18,12 +21,14 @@ class WholeAnswer(NamedTuple):
         usage: what it says was used; None where it does not say.
         text: what a tokenizer can count where the usage is missing; None where nothing can.
         chars: how much text there is, in characters, for an estimate.
+        content_type: what it is called, where it is not JSON.
     """
 
     body: bytes
     usage: Usage | None
     text: Any = None
     chars: int = 0
+    content_type: str | None = None
 
 
 class StreamReader(Protocol):
@@ -108,3 +113,23 @@ class StreamingEndpoint(Endpoint, Protocol):
 
     def spread(self, body: bytes, fields: Mapping[str, Any]) -> bytes | UpstreamError:
         """Return the stream that an upstream has sent as a whole answer."""
+
+
+class FormEndpoint(ABC):
+    """What an endpoint has besides that takes a form with files, and may answer with text."""
+
+    @abstractmethod
+    def form(self, call: Call, fields: Mapping[str, Any]) -> aiohttp.FormData:
+        """Return the form with the call's files, for one request; each attempt needs its own."""
+
+    @abstractmethod
+    def takes_text(self, fields: Mapping[str, Any]) -> bool:
+        """Tell whether the request asks for text instead of JSON."""
+
+    @abstractmethod
+    def text(self, body: bytes, content_type: str) -> WholeAnswer | UpstreamError:
+        """Return an answer that is text, when it is one; `content_type` is without parameters."""
+
+
+class SoundEndpoint:
+    """An endpoint whose answer is sound, which is passed on as it comes."""

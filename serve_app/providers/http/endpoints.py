@@ -14,6 +14,8 @@ from serve_app.providers.openai_compatible.completions_endpoint import Completio
 from serve_app.providers.openai_compatible.embeddings_endpoint import EmbeddingsEndpoint
 from serve_app.providers.openai_compatible.rerank_endpoint import RerankEndpoint
 from serve_app.providers.openai_compatible.responses_endpoint import ResponsesEndpoint
+from serve_app.providers.openai_compatible.speech_endpoint import SpeechEndpoint
+from serve_app.providers.openai_compatible.transcription_endpoint import TranscriptionEndpoint
 
 _Build = Callable[[ProviderConfig, Vendor, str | None], Endpoint]
 
@@ -34,6 +36,18 @@ def _rerank(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint
     return RerankEndpoint(config.id, key, vendor.reads_provider_preferences)
 
 
+def _speech(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
+    return SpeechEndpoint(config.id, dialects_of(config), key)
+
+
+def _transcription(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
+    return TranscriptionEndpoint("/audio/transcriptions", config.id, dialects_of(config), key)
+
+
+def _translation(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
+    return TranscriptionEndpoint("/audio/translations", config.id, dialects_of(config), key)
+
+
 def _responses(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
     return ResponsesEndpoint(config.id, dialects_of(config), key)
 
@@ -50,6 +64,9 @@ _BUILD: Mapping[WireFormat, _Build] = {
     WireFormat.OPENAI_RESPONSES: _responses,
     WireFormat.ANTHROPIC_MESSAGES: _messages,
     WireFormat.RERANK: _rerank,
+    WireFormat.OPENAI_SPEECH: _speech,
+    WireFormat.OPENAI_TRANSCRIPTION: _transcription,
+    WireFormat.OPENAI_TRANSLATION: _translation,
 }
 
 

@@ -7,11 +7,10 @@ does not tell its usage is counted after, where its tokenizer is known.
 """
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -19,9 +18,8 @@ from aiohttp.abc import AbstractResolver
 from serve_app.clock import Clock
 from serve_app.config.provider import ProviderConfig
 from serve_app.errors import FailureKind, UpstreamError, upstream_error
-from serve_app.formats.exact_json import dumps
 from serve_app.pricing.usage import CHARS_PER_TOKEN
-from serve_app.providers.address_policy import DEFAULT_ENDPOINT_POLICY, AddressPolicy, EndpointPolicy
+from serve_app.providers.address_policy import DEFAULT_ENDPOINT_POLICY, EndpointPolicy
 from serve_app.providers.base import (
     Answer,
     Call,
@@ -35,41 +33,31 @@ from serve_app.providers.bodies import Fitted
 from serve_app.providers.body_form import Form, form_of
 from serve_app.providers.catalogue.vendor import Vendor
 from serve_app.providers.catalogue.wire_format import WireFormat
-from serve_app.providers.connections import Pool
 from serve_app.providers.counted_usage import counted
-from serve_app.providers.health_check import listed_models, look
-from serve_app.providers.http.endpoint import Endpoint, StreamingEndpoint, StreamReader
+from serve_app.providers.health_check import look
+from serve_app.providers.http.connection import Connection, is_success
+from serve_app.providers.http.endpoint import (
+    Endpoint,
+    FormEndpoint,
+    SoundEndpoint,
+    StreamingEndpoint,
+    StreamReader,
+    WholeAnswer,
+)
 from serve_app.providers.http.endpoints import counting_endpoint, endpoints_of
+from serve_app.providers.http.sound_stream import sound_stream
 from serve_app.providers.http.usage_asked import Place, UsageAsked
-from serve_app.providers.keys import missing_key
 from serve_app.providers.openai_compatible.failures import (
     NETWORK,
     broken,
-    clean,
     failure_of_exception,
-    failure_of_response,
     too_much,
     too_much_of_nothing,
 )
-from serve_app.providers.reading import read_at_most, words_of_refusal
+from serve_app.providers.reading import read_at_most
 from serve_app.providers.timeouts import USAGE_S, OutOfTime, Timeout, within
 
 LAST_WORDS_S = 0.05  # how long to wait for the end after [DONE], so that the connection can be used again
-
-_VERSION = re.compile(r"/v\d+(alpha|beta)?\d*$")
-
-
-def versioned(base_url: str) -> str:
-    """The address that paths are appended to: `/v1` is added unless the path ends in a version already."""
-    base_url = base_url.rstrip("/")
-    return base_url if _VERSION.search(urlsplit(base_url).path) else f"{base_url}/v1"
-
-
-def _without_ends(base_url: str, ends: tuple[str, ...]) -> str:
-    """The address, without the path of an endpoint that somebody has copied from the vendor's page."""
-    for end in ends:
-        base_url = base_url.rstrip("/").removesuffix(end)
-    return base_url
 
 
 @dataclass(slots=True)
@@ -107,15 +95,9 @@ class HttpProvider:
         self._clock = clock
         self._endpoints = endpoints_of(config, vendor, api_key)
         self._counting = counting_endpoint(config, vendor, api_key)
-        self._base_url = versioned(_without_ends(config.base_url or vendor.base_url, vendor.extra_ends))
-        self._api_key = api_key
-        self._key_headers = {**vendor.headers, **vendor.key_headers(api_key)}
-        self._missing_key = missing_key(config, vendor, api_key)
+        self._connection = Connection(config, vendor, api_key, clock, endpoint_policy, resolver)
         self._answer_limit = config.max_answer_mb * 1024**2
         self._usage_asked = UsageAsked()
-        self._written = endpoint_policy.written
-        self._pool = Pool(AddressPolicy.of_file(self._base_url, endpoint_policy.written), resolver)
-        self._moved_pool = Pool(endpoint_policy.address_policy, resolver)
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
         return await self._whole(self._endpoints[call.format], call)
@@ -140,8 +122,16 @@ class HttpProvider:
 
         Closing the generator closes the connection at once, and the upstream stops working.
         """
+        endpoint = self._endpoints[call.format]
+        if isinstance(endpoint, SoundEndpoint):
+            async with aclosing(
+                sound_stream(self._connection, endpoint, call, self._answer_limit, self._clock)
+            ) as sound:
+                async for item in sound:
+                    yield item
+            return
         started = self._clock.monotonic()
-        opened = await self._open(cast(StreamingEndpoint, self._endpoints[call.format]), call)
+        opened = await self._open(cast(StreamingEndpoint, endpoint), call)
         if isinstance(opened, UpstreamError):
             yield opened
             return
@@ -158,17 +148,16 @@ class HttpProvider:
             opened.response.close()
 
     async def health(self) -> Health:
-        return await look(self._config, self._clock, self._missing_key, self._models)
+        return await look(self._config, self._clock, self._connection.missing_key, self._connection.models)
 
     async def aclose(self) -> None:
-        await self._pool.aclose()
-        await self._moved_pool.aclose()
+        await self._connection.aclose()
 
     # One request, one whole answer
 
     async def _whole(self, endpoint: Endpoint, call: Call) -> Answer | UpstreamError:
-        if self._missing_key is not None:
-            return self._keyless()
+        if self._connection.missing_key is not None:
+            return self._connection.keyless()
         request = endpoint.fitted(call)
         endpoint.ask_for_whole(request.fields)
         started = self._clock.monotonic()
@@ -179,18 +168,22 @@ class HttpProvider:
         if isinstance(body, UpstreamError):
             return body
         upstream_s = self._since(started)
-        whole = endpoint.whole(body, request.fields)
+        whole = body if isinstance(body, WholeAnswer) else endpoint.whole(body, request.fields)
         if isinstance(whole, UpstreamError):
             return whole
         usage = whole.usage or (await counted(call, whole.text) if whole.text is not None else None)
         chars = whole.chars if usage is None else 0
-        return Answer(whole.body, usage, upstream_s, chars, dropped=request.dropped)
+        return Answer(
+            whole.body, usage, upstream_s, chars, dropped=request.dropped, content_type=whole.content_type
+        )
 
-    async def _body(self, endpoint: Endpoint, call: Call, fields: dict[str, Any]) -> bytes | UpstreamError:
-        response = await self._post(endpoint, call, fields)
+    async def _body(
+        self, endpoint: Endpoint, call: Call, fields: dict[str, Any]
+    ) -> bytes | WholeAnswer | UpstreamError:
+        response = await self._connection.post(endpoint, call, fields)
         try:
-            if not _is_success(response):
-                return await self._refusal(response)
+            if not is_success(response):
+                return await self._connection.refusal(response)
             body = await read_at_most(self._answer_limit, response)
         except (aiohttp.ClientError, OSError):
             return broken(self._config.id, "was cut off in the middle of its answer", response.status)
@@ -198,6 +191,8 @@ class HttpProvider:
             response.close()
         if body is None:
             return too_much(self._config.id, self._answer_limit)
+        if isinstance(endpoint, FormEndpoint) and endpoint.takes_text(fields):
+            return endpoint.text(body, response.content_type)
         match form_of(body):
             case Form.JSON:
                 return body
@@ -205,14 +200,16 @@ class HttpProvider:
                 return endpoint.gathered(call, body, fields)
         if response.content_type.endswith("json"):
             return broken(self._config.id, "sent an answer that is not JSON", response.status)
-        return broken(self._config.id, f"sent '{self._type_of(response)}' instead of JSON", response.status)
+        return broken(
+            self._config.id, f"sent '{self._connection.type_of(response)}' instead of JSON", response.status
+        )
 
     # One request, many frames
 
     async def _open(self, endpoint: StreamingEndpoint, call: Call) -> _Opened | UpstreamError:
         """Wait for the first chunk: until it is there, the request can still go to another target."""
-        if self._missing_key is not None:
-            return self._keyless()
+        if self._connection.missing_key is not None:
+            return self._connection.keyless()
         request = endpoint.fitted(call)
         place = (call.api_base, call.model)
         asks = endpoint.asks_usage(call.model) and self._usage_asked.may_ask(place)
@@ -227,28 +224,22 @@ class HttpProvider:
         self, endpoint: StreamingEndpoint, call: Call, request: Fitted, place: Place, asks_usage: bool
     ) -> _Opened | UpstreamError:
         """The stream; a refusal that may be for asking about usage is followed by one try without."""
-        response = await self._post(endpoint, call, request.fields)
-        if _is_success(response):
+        response = await self._connection.post(endpoint, call, request.fields)
+        if is_success(response):
             if asks_usage:
                 self._usage_asked.passed(place)
             return await self._first(endpoint, call, request, response)
-        refusal = await self._refused(response)
+        refusal = await self._connection.refused(response)
         if not (asks_usage and self._usage_asked.is_worth_a_try_without(place, refusal)):
             return refusal
         endpoint.ask_for_stream(request.fields, with_usage=False)
-        response = await self._post(endpoint, call, request.fields)
-        if _is_success(response):
+        response = await self._connection.post(endpoint, call, request.fields)
+        if is_success(response):
             self._usage_asked.passed_without(place)
             return await self._first(endpoint, call, request, response)
         response.close()
         self._usage_asked.refused_without(place)
         return refusal
-
-    async def _refused(self, response: aiohttp.ClientResponse) -> UpstreamError:
-        try:
-            return await self._refusal(response)
-        finally:
-            response.close()
 
     async def _first(
         self, endpoint: StreamingEndpoint, call: Call, request: Fitted, response: aiohttp.ClientResponse
@@ -290,16 +281,11 @@ class HttpProvider:
                         return too_much(self._config.id, self._answer_limit)
                     return endpoint.spread(begun + rest, request.fields)
                 case Form.OTHER if response.content_type != "text/event-stream":
-                    what = f"sent '{self._type_of(response)}' instead of a stream"
+                    what = f"sent '{self._connection.type_of(response)}' instead of a stream"
                     return broken(self._config.id, what, response.status)
         except (aiohttp.ClientError, OSError):
             pass  # cut off: what is there is not enough to be an answer, and the frames will say so
         return begun
-
-    def _type_of(self, response: aiohttp.ClientResponse) -> str:
-        """What it calls its answer, as it wrote that: aiohttp's small letters would hide our key."""
-        written = response.headers.get("Content-Type", response.content_type)
-        return clean(written.partition(";")[0], self._api_key)
 
     async def _next(self, opened: _Opened, idle_s: float) -> bytes:
         """As `_more`, but silence is waited out no longer than `idle_s`; comments are silence too."""
@@ -336,58 +322,8 @@ class HttpProvider:
         usage = frames.usage or (await counted(call, frames.text) if frames.text is not None else None)
         return StreamEnd(usage, upstream_s, frames.count * CHARS_PER_TOKEN, frames.dropped)
 
-    # The connection
-
-    async def _post(self, endpoint: Endpoint, call: Call, fields: dict[str, Any]) -> aiohttp.ClientResponse:
-        """The head of the answer; the body is still to be read."""
-        headers = {"Content-Type": "application/json"}
-        if call.api_base is None:
-            headers |= self._key_headers
-        headers |= endpoint.headers(call)
-        if call.request_id:
-            headers["X-Request-Id"] = call.request_id
-        pool = self._pool if call.api_base in (None, self._written) else self._moved_pool
-        posting = pool.session.post(
-            (call.api_base or self._base_url) + endpoint.path,
-            data=dumps(fields),
-            headers=headers,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(connect=self._config.connect_timeout_s),
-        )
-        try:
-            return await within(call.first_byte_s, Timeout.FIRST_BYTE, posting)
-        except aiohttp.ConnectionTimeoutError as error:
-            raise OutOfTime(Timeout.CONNECT, self._config.connect_timeout_s) from error
-
-    async def _models(self) -> tuple[str, ...] | UpstreamError:
-        return await listed_models(
-            self._pool.session,
-            f"{self._base_url}/models",
-            self._key_headers,
-            self._config.id,
-            now=self._clock.now(),
-            secret=self._api_key,
-        )
-
-    async def _refusal(self, response: aiohttp.ClientResponse) -> UpstreamError:
-        return failure_of_response(
-            response.status,
-            response.headers,
-            await words_of_refusal(response),
-            self._config.id,
-            now=self._clock.now(),
-            secret=self._api_key,
-        )
-
-    def _keyless(self) -> UpstreamError:
-        return upstream_error(self._missing_key or "", self._config.id, FailureKind.AUTH)
-
     def _since(self, started: float) -> float:
         return self._clock.monotonic() - started
-
-
-def _is_success(response: aiohttp.ClientResponse) -> bool:
-    return 200 <= response.status < 300
 
 
 async def _read_to_the_end(content: aiohttp.StreamReader) -> None:

@@ -81,7 +81,7 @@ async def test_a_gateway_that_knows_no_state_of_the_control_plane_is_not_ready()
         ("/api/tags", "Ollama"),
         ("/v1beta/models/gemini-2.5-pro:generateContent", "Gemini"),
         ("/openai/deployments/gpt-4o/chat/completions", "Azure"),
-        ("/v1/audio/speech", "not served"),
+        ("/v1/audio/voices", "not served"),
     ],
 )
 async def test_a_known_clients_unknown_path_is_logged_and_told_what_to_change(

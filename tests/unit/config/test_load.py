@@ -12,7 +12,7 @@ import pytest
 
 from serve_app.config.health import HealthPolicy
 from serve_app.config.load import Loaded, load, load_settings
-from serve_app.config.model import ModelConfig, ModelTask, VisionCapabilities
+from serve_app.config.model import CLASSIC_TASKS, ModelConfig, ModelTask, VisionCapabilities
 from serve_app.config.policy import BreakerPolicy
 from serve_app.config.provider import ProviderConfig, ProviderType
 from serve_app.config.provider_types import litellm_types, unknown_type
@@ -109,14 +109,13 @@ def test_retries_that_are_written_hold_at_every_target(
 @pytest.mark.contract(58)
 def test_older_words_for_provider_types_tasks_and_default_models_are_read() -> None:
     assert [kind.value for kind in ProviderType] == ["ollama", "openai", "anthropic"]
-    assert [task.value for task in ModelTask] == [
+    assert list(CLASSIC_TASKS) == [
         "embedding",
         "chat_small",
         "chat_large",
         "chat_smart",
         "vision",
         "audio",
-        "rerank",
     ]
     assert DefaultModels().chat_vision is None
 
@@ -683,7 +682,8 @@ def test_an_unknown_task_lists_the_tasks(tmp_path: Path) -> None:
 
     assert complaint(path) == (
         f"{path}: llm_providers[0].models[0].task: must be one of embedding, chat_small, chat_large, "
-        "chat_smart, vision, audio, rerank, not 'chat_smal'; did you mean 'chat_small'?"
+        "chat_smart, vision, audio, rerank, speech, transcription, not 'chat_smal'; did you mean "
+        "'chat_small'?"
     )
 
 

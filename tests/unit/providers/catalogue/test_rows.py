@@ -15,7 +15,8 @@ from serve_app.providers.catalogue.dialect import Dialect
 from serve_app.providers.catalogue.rows import VENDORS, vendor
 from serve_app.providers.catalogue.vendor import Adapter, Vendor
 from serve_app.providers.factory import build_provider
-from serve_app.providers.http.provider import HttpProvider, versioned
+from serve_app.providers.http.connection import versioned
+from serve_app.providers.http.provider import HttpProvider
 from serve_app.providers.keys import key_of, missing_key
 from serve_app.providers.simulator import ScriptedProvider
 from serve_app.routing.target import targets_of

@@ -1,0 +1,1 @@
+"""How long a sound is, read from its file."""
