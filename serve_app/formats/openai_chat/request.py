@@ -6,7 +6,7 @@ from serve_app.formats.chat_request import CACHE_MARKS, ChatRequest
 from serve_app.formats.exact_json import dumps, has_member
 from serve_app.formats.json_body import BOM, cost_limit, parameters_of, parse_body, whole
 from serve_app.formats.links import links_in
-from serve_app.formats.openai_chat.account_objects import vendor_object
+from serve_app.formats.openai_chat.account_objects import reaching_tools, vendor_object
 from serve_app.formats.openai_chat.fields import check_fields
 from serve_app.formats.openai_chat.hosted_tools import hosted_tools
 from serve_app.formats.openai_chat.images import check_images, images_in_text, link_schemes
@@ -64,7 +64,7 @@ def read_chat(raw: bytes) -> ChatRequest:
         image_links=link_schemes(in_parts),
         links=links_in(message["content"] for message in in_parts),
         vendor_object=vendor_object(body, in_parts),
-        mcp_servers=mcp_servers(body, tools),
+        mcp_servers=mcp_servers(body, reaching_tools(body)),
         wishes=read_wishes(body),
         parameters=parameters_of(body),
     )

@@ -27,8 +27,6 @@ def refuse_stored(body: Mapping[str, Any]) -> None:
         raise _refused("previous_response_id", "no response is kept here", "send the conversation in 'input'")
     if body.get("background"):
         raise _refused("background", "a response cannot be fetched later", "leave it out, or use 'stream'")
-    if body.get("previous_response_id") is not None:
-        raise _refused("previous_response_id", _STORED, "send the whole conversation in 'input'")
     items = body.get("input")
     for place, item in enumerate(items if isinstance(items, list) else ()):
         if isinstance(item, dict) and item.get("type") == "item_reference":

@@ -236,3 +236,19 @@ def test_a_hosted_model_fetches_what_its_engine_allows() -> None:
                 "default_models": {},
             }
         )
+
+
+def test_functions_of_the_callers_may_have_parameters_of_any_name() -> None:
+    schema = {
+        "type": "object",
+        "properties": {"file_id": {"type": "string"}, "server_url": {"type": "string"}},
+    }
+    function = {"name": "f", "parameters": schema}
+    call = {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"file_id": "x"}'}
+    done = {"type": "function_call_output", "call_id": "c", "output": "file_id: x"}
+    anthropic = [{"name": "f", "input_schema": schema}]
+    at = gateway(CLOUD)
+
+    assert routed(at, OPENAI_CHAT, messages=CHAT, tools=[{"type": "function", "function": function}])
+    assert routed(at, OPENAI_RESPONSES, input=[call, done], tools=[{"type": "function", **function}])
+    assert routed(at, ANTHROPIC_MESSAGES, messages=CHAT, max_tokens=5, tools=anthropic)
