@@ -1,6 +1,7 @@
 """`sekha costs`: spending by day, provider, model, tenant or key."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -26,7 +27,13 @@ def costs(
     report = Admin(url, admin_key_file).get("costs", since=since, until=until, by=",".join(columns))
     show_rows(report["breakdown"], [*columns, *FIGURES], form)
     if form is Format.TABLE:
-        hours = f", ${report['vllm_hours']:.6f} of it for vLLM's hours" if report["vllm_hours"] else ""
-        saved = report.get("cache_saving")  # a gateway of an older version does not say
-        caches = f"; prompt caches saved ${saved:.6f}" if saved else ""
-        typer.echo(f"Total ${report['total']:.6f}{hours}{caches}")
+        typer.echo(total_of(report))
+
+
+def total_of(report: Mapping[str, Any]) -> str:
+    """Return the line below the table; a gateway of an older version does not report what caches saved."""
+    hours = f", ${report['vllm_hours']:.6f} of it for vLLM's hours" if report["vllm_hours"] else ""
+    saved = report.get("cache_saving", 0)
+    word = "saved" if saved > 0 else "cost"
+    caches = f"; prompt caches {word} ${abs(saved):.6f}" if saved else ""
+    return f"Total ${report['total']:.6f}{hours}{caches}"

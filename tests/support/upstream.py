@@ -20,6 +20,7 @@ same orders to every request until `recover()`:
     no_prefill                        refuse a conversation that ends with the assistant's own words
     no_done · no_usage                leave out the [DONE], or in other formats the end · never tell the usage
     no_stop                           leave out the `message_stop` after the end
+    cached                            in a message: tell so many tokens as read from the cache
     usage                             in a message: tell these numbers of tokens, read and written
     error_after                       an error event after so many pieces
     only_for · only_with              faults only for this model · for a request that has this field; others
@@ -57,7 +58,9 @@ ANTHROPIC_TYPE = {
     429: "rate_limit_error",
     529: "overloaded_error",
 }
-SHAPE = frozenset({"late_s", "chunks", "chunk_delay_s", "no_usage", "usage"})  # orders that are no faults
+SHAPE = frozenset(
+    {"late_s", "chunks", "chunk_delay_s", "no_usage", "usage", "cached"}
+)  # orders that are no faults
 
 
 @dataclass(frozen=True)
@@ -741,7 +744,10 @@ def anthropic_usage(body: dict[str, Any], orders: dict[str, Any]) -> dict[str, d
     if orders.get("no_usage"):
         return {}
     usage = usage_for(body)
-    return {"usage": {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"]}}
+    told = {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"]}
+    if "cached" in orders:
+        told["cache_read_input_tokens"] = orders["cached"]
+    return {"usage": told}
 
 
 def prompts_of(body: dict[str, Any]) -> list[tuple[int, Any]]:
