@@ -11,7 +11,13 @@ from serve_app.api.model_endpoint import ModelEndpoint, new_request_id
 from serve_app.caller import Caller
 from serve_app.config.data_policy import DataPolicy
 from serve_app.formats.openai_responses.format import OPENAI_RESPONSES
-from serve_app.formats.openai_responses.history import Conversation, begun, continued, wants_store
+from serve_app.formats.openai_responses.history import (
+    Conversation,
+    begun,
+    continued,
+    references_in,
+    wants_store,
+)
 from serve_app.formats.openai_responses.request import parsed_fields
 from serve_app.gateway.request import GatewayRequest, Operation
 from serve_app.gateway.running_gateway import RunningGateway
@@ -33,12 +39,17 @@ class ResponsesEndpoint(ModelEndpoint):
         body = await self._intake.parsed(parsed_fields, raw)
         previous_id = body.get("previous_response_id")
         history = () if previous_id is None else await self._stored.history(caller, previous_id)
-        size = sum(stored.size for stored in history)
+        refers = self._stored.is_on and b"item_reference" in raw
+        references = references_in(body) if refers else ()
+        referred = await self._stored.referred(caller, references) if references else ()
+        size = sum(stored.size for stored in (*history, *referred))
         with self._intake.holding(caller, size):
-            if previous_id is None:
+            if previous_id is None and not references:
                 conversation = await self._intake.parsed(partial(begun, body=body), raw)
             else:
-                conversation = await self._intake.parsed(lambda _: continued(body, history), raw, size)
+                conversation = await self._intake.parsed(
+                    lambda _: continued(body, history, referred), raw, size
+                )
             request = self._request(head, conversation.content, caller)
             keeping = self._keeping(request, body, conversation)
             if keeping is None:

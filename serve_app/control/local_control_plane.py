@@ -176,11 +176,8 @@ class LocalControlPlane:
             self._keep(records)
         self._apply_records()
         self._wake()
-        runtime_config = await self.runtime_config()
-        self._responses.changed(records, runtime_config)
+        self._responses.changed(records, runtime_config := await self.runtime_config())
         return runtime_config
-
-    # --- stored responses -----------------------------------------------------------------------------
 
     async def stored_response(self, tenant: str, response_id: str) -> StoredResponse | None:
         return await self._ready_responses().get(tenant, response_id)
@@ -188,8 +185,11 @@ class LocalControlPlane:
     async def response_chain(self, tenant: str, response_id: str) -> Chain:
         return await self._ready_responses().chain(tenant, response_id)
 
-    async def store_response(self, stored: StoredResponse) -> None:
-        await self._ready_responses().put(stored)
+    async def responses_with_items(self, tenant: str, item_ids: Sequence[str]) -> Chain:
+        return await self._ready_responses().with_items(tenant, item_ids)
+
+    async def store_response(self, stored: StoredResponse, item_ids: Sequence[str]) -> None:
+        await self._ready_responses().put(stored, item_ids)
 
     async def delete_response(self, tenant: str, response_id: str) -> bool:
         return await self._ready_responses().delete(tenant, response_id)

@@ -184,8 +184,11 @@ class Control(Protocol):
     async def response_chain(self, tenant: str, response_id: str) -> Chain:
         """Return a tenant's stored response after all that it goes on from. Raises StoreUnavailable."""
 
-    async def store_response(self, stored: StoredResponse) -> None:
-        """Keep a response under an id that is new. Raises StoreUnavailable."""
+    async def responses_with_items(self, tenant: str, item_ids: Sequence[str]) -> Chain:
+        """Return a tenant's stored responses in which these items are. Raises StoreUnavailable."""
+
+    async def store_response(self, stored: StoredResponse, item_ids: Sequence[str]) -> None:
+        """Keep a response under an id that is new, with the ids of its items. Raises StoreUnavailable."""
 
     async def delete_response(self, tenant: str, response_id: str) -> bool:
         """Delete a tenant's stored response; return whether there was one. Raises StoreUnavailable."""

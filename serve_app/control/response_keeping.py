@@ -42,9 +42,13 @@ class ResponseKeeping:
         async with self._turns:
             return await self._store.chain(tenant, response_id, self._clock.now())
 
-    async def put(self, stored: StoredResponse) -> None:
+    async def with_items(self, tenant: str, item_ids: Sequence[str]) -> Chain:
         async with self._turns:
-            await self._store.put(stored)
+            return await self._store.with_items(tenant, item_ids, self._clock.now())
+
+    async def put(self, stored: StoredResponse, item_ids: Sequence[str]) -> None:
+        async with self._turns:
+            await self._store.put(stored, item_ids)
 
     async def delete(self, tenant: str, response_id: str) -> bool:
         async with self._turns:

@@ -71,6 +71,7 @@ CALLS: Mapping[str, Remote] = {
     "changes": Remote(within_s=STORE_WITHIN_S),
     "stored_response": Remote(within_s=STORE_WITHIN_S),
     "response_chain": Remote(within_s=STORE_WITHIN_S),
+    "responses_with_items": Remote(within_s=STORE_WITHIN_S),
     "store_response": Remote(),
     "delete_response": Remote(within_s=STORE_WITHIN_S),
     "reset_breaker": Remote(),

@@ -8,7 +8,7 @@ response be kept makes one after the answer, before the caller gets its end. No 
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,6 +25,7 @@ from serve_app.formats.openai_responses.history import (
     can_be_kept,
     history_in,
     is_too_large,
+    item_ids,
     not_found,
     stored_json,
 )
@@ -117,6 +118,23 @@ class StoredResponses:
             raise not_found(previous_id, previous_id)
         call = self._control.control_plane.response_chain(caller.tenant, previous_id)
         return tuple(history_in(await _answered(call), previous_id))
+
+    async def referred(self, caller: Caller, ids: Sequence[str]) -> tuple[StoredResponse, ...]:
+        """
+        Return the responses that hold the items that a request refers to; an item may be in none.
+
+        Raises:
+            InvalidRequest: 400, the responses are too large together.
+            GatewayUnavailable: the store does not answer.
+        """
+        found = await _answered(self._control.control_plane.responses_with_items(caller.tenant, ids))
+        if found.is_too_long:
+            raise InvalidRequest(
+                "input: the responses with these items are too large together; send the items themselves",
+                param="input",
+                code="conversation_too_long",
+            )
+        return found.responses
 
     async def response(self, caller: Caller, response_id: str) -> StoredResponse:
         """
@@ -233,13 +251,14 @@ class StoredResponses:
             keeping.own_input,
             response,
         )
-        return told if await self._put(stored, keeping) else {**told, "store": False}
+        is_kept = await self._put(stored, item_ids(answer), keeping)
+        return told if is_kept else {**told, "store": False}
 
-    async def _put(self, stored: StoredResponse, keeping: Keeping) -> bool:
+    async def _put(self, stored: StoredResponse, items: Sequence[str], keeping: Keeping) -> bool:
         """Keep a response; return whether it is. The answer is paid for, so no failure may end it."""
         try:
             async with asyncio.timeout(KEPT_WITHIN_S):
-                await self._control.control_plane.store_response(stored)
+                await self._control.control_plane.store_response(stored, items)
         except (ControlUnreachable, StoreUnavailable, TimeoutError) as error:
             log.warning("request %s: the store does not keep its response: %s", keeping.request_id, error)
         except Exception:

@@ -1,6 +1,6 @@
 """A store of responses in memory, for a gateway without a database."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from serve_app.response_store.stored_response import Chain, StoredResponse, is_too_long
 
@@ -21,6 +21,7 @@ class MemoryResponses:
         self._most = most
         self._most_bytes = most_bytes
         self._kept: dict[tuple[str, str], StoredResponse] = {}  # in the order of their creation
+        self._items: dict[tuple[str, str], frozenset[str]] = {}
         self._bytes = 0
 
     async def get(self, tenant: str, response_id: str, now: float) -> StoredResponse | None:
@@ -42,9 +43,24 @@ class MemoryResponses:
             wanted = stored.previous_id
         return Chain(tuple(reversed(found)))
 
-    async def put(self, stored: StoredResponse) -> None:
-        """Keep a response under an id that is new."""
+    async def with_items(self, tenant: str, item_ids: Sequence[str], now: float) -> Chain:
+        """Return a tenant's responses in which these items are, the oldest first."""
+        wanted = set(item_ids)
+        found: list[StoredResponse] = []
+        for key in reversed(self._kept):
+            if key[0] == tenant and wanted & self._items.get(key, frozenset()):
+                stored = await self.get(*key, now)
+                if stored is not None:
+                    wanted -= self._items[key]
+                    found.append(stored)
+        if is_too_long(one.size for one in found):
+            return Chain(is_too_long=True)
+        return Chain(tuple(reversed(found)))
+
+    async def put(self, stored: StoredResponse, item_ids: Sequence[str] = ()) -> None:
+        """Keep a response under an id that is new, with the ids of the items that it said."""
         self._kept[stored.tenant, stored.id] = stored
+        self._items[stored.tenant, stored.id] = frozenset(item_ids)
         self._bytes += stored.size
         while len(self._kept) > self._most or self._bytes > self._most_bytes:
             self._drop([next(iter(self._kept))])
@@ -63,7 +79,9 @@ class MemoryResponses:
         expired = [key for key, stored in self._kept.items() if stored.expires_at <= now]
         return self._drop(expired[:most])
 
-    def _drop(self, keys: Iterable[tuple[str, str]]) -> int:
+    def _drop(self, keys: Sequence[tuple[str, str]]) -> int:
         dropped = [self._kept.pop(key) for key in keys]
+        for key in keys:
+            self._items.pop(key, None)
         self._bytes -= sum(stored.size for stored in dropped)
         return len(dropped)

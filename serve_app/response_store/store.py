@@ -1,5 +1,6 @@
 """The protocol of a store of responses."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from serve_app.response_store.stored_response import Chain, StoredResponse
@@ -19,8 +20,14 @@ class ResponseStore(Protocol):
     async def chain(self, tenant: str, response_id: str, now: float) -> Chain:
         """Return a tenant's response after all that it goes on from."""
 
-    async def put(self, stored: StoredResponse) -> None:
-        """Keep a response under an id that is new."""
+    async def with_items(self, tenant: str, item_ids: Sequence[str], now: float) -> Chain:
+        """
+        Return a tenant's responses in which these items are, the oldest first; of several with the same item,
+        the newest. Items that are in none are no error.
+        """
+
+    async def put(self, stored: StoredResponse, item_ids: Sequence[str] = ()) -> None:
+        """Keep a response under an id that is new, with the ids of the items that it said."""
 
     async def delete(self, tenant: str, response_id: str, now: float) -> bool:
         """Delete a tenant's response; return whether there was one."""

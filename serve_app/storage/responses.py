@@ -1,6 +1,6 @@
 """The responses in a database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -15,11 +15,12 @@ from serve_app.response_store.stored_response import (
     is_too_long,
 )
 from serve_app.storage.lines import clean
-from serve_app.storage.tables import RESPONSES
+from serve_app.storage.tables import RESPONSE_ITEMS, RESPONSES
 
 Transaction = Callable[[bool], AbstractAsyncContextManager[AsyncConnection]]
 
 _KEY = tuple_(RESPONSES.c.tenant, RESPONSES.c.id)
+_HOLDER = tuple_(RESPONSE_ITEMS.c.tenant, RESPONSE_ITEMS.c.response_id)
 
 
 class SqlResponses:
@@ -55,17 +56,36 @@ class SqlResponses:
         gone = next((id_ for id_ in ids if id_ not in found), None)  # deleted between the two reads
         return Chain(missing=gone) if gone else Chain(tuple(found[id_] for id_ in reversed(ids)))
 
-    async def put(self, stored: StoredResponse) -> None:
-        """Keep a response under an id that is new."""
-        row = {**stored._asdict(), "tenant": clean(stored.tenant), "size": stored.size}
+    async def with_items(self, tenant: str, item_ids: Sequence[str], now: float) -> Chain:
+        """Return a tenant's responses in which these items are, the oldest first."""
+        wanted = {clean(id_) for id_ in item_ids}
+        async with self._transaction(False) as connection:
+            newest: dict[str, Row[Any]] = {}
+            for row in await connection.execute(_holding(tenant, wanted, now)):
+                newest[row.item_id] = row
+            sizes = {row.response_id: row.size for row in newest.values()}
+            if is_too_long(sizes.values()):
+                return Chain(is_too_long=True)
+            query = select(RESPONSES).where(RESPONSES.c.tenant == clean(tenant), RESPONSES.c.id.in_(sizes))
+            query = query.order_by(RESPONSES.c.created_at, RESPONSES.c.id)
+            return Chain(tuple(map(_stored, await connection.execute(query))))
+
+    async def put(self, stored: StoredResponse, item_ids: Sequence[str] = ()) -> None:
+        """Keep a response under an id that is new, with the ids of the items that it said."""
+        tenant = clean(stored.tenant)
+        row = {**stored._asdict(), "tenant": tenant, "size": stored.size}
+        items = [
+            {"tenant": tenant, "item_id": id_, "response_id": stored.id}
+            for id_ in sorted({clean(id_) for id_ in item_ids})
+        ]
         async with self._transaction(True) as connection:
             await connection.execute(insert(RESPONSES).values(row))
+            if items:
+                await connection.execute(insert(RESPONSE_ITEMS), items)
 
     async def delete(self, tenant: str, response_id: str, now: float) -> bool:
         """Delete a tenant's response; return whether there was one."""
-        async with self._transaction(True) as connection:
-            done = await connection.execute(delete(RESPONSES).where(_is(tenant, response_id, now)))
-        return done.rowcount > 0
+        return await self._delete(_is(tenant, response_id, now), most=1) > 0
 
     async def delete_tenant(self, tenant: str, most: int) -> int:
         """Delete up to `most` responses of a tenant; return how many."""
@@ -78,7 +98,11 @@ class SqlResponses:
     async def _delete(self, which: ColumnElement[bool], most: int) -> int:
         some = select(RESPONSES.c.tenant, RESPONSES.c.id).where(which).limit(most)
         async with self._transaction(True) as connection:
-            done = await connection.execute(delete(RESPONSES).where(_KEY.in_(some)))
+            keys = [(row.tenant, row.id) for row in await connection.execute(some)]
+            if not keys:
+                return 0
+            await connection.execute(delete(RESPONSE_ITEMS).where(_HOLDER.in_(keys)))
+            done = await connection.execute(delete(RESPONSES).where(_KEY.in_(keys)))
         return done.rowcount
 
 
@@ -116,6 +140,23 @@ def _links(tenant: str, response_id: str, now: float) -> Any:
     )  # fmt: skip
     links = links.union_all(further)
     return select(links.c.id, links.c.previous_id, links.c.size).order_by(links.c.place)
+
+
+def _holding(tenant: str, item_ids: Collection[str], now: float) -> Any:
+    """Return the query for the responses that hold these items, the newest last."""
+    is_its = and_(
+        RESPONSES.c.tenant == RESPONSE_ITEMS.c.tenant, RESPONSES.c.id == RESPONSE_ITEMS.c.response_id
+    )
+    return (
+        select(RESPONSE_ITEMS.c.item_id, RESPONSE_ITEMS.c.response_id, RESPONSES.c.size)
+        .join(RESPONSES, is_its)
+        .where(
+            RESPONSE_ITEMS.c.tenant == clean(tenant),
+            RESPONSE_ITEMS.c.item_id.in_(item_ids),
+            RESPONSES.c.expires_at > now,
+        )
+        .order_by(RESPONSES.c.created_at, RESPONSES.c.id)
+    )
 
 
 def _stored(row: Row[Any]) -> StoredResponse:

@@ -107,3 +107,13 @@ RESPONSES = Table(
     Column("response", LargeBinary, nullable=False),
     Index("responses_expires_at", "expires_at"),
 )
+
+# The items that a response has said, so that a later request can refer to one by its id.
+RESPONSE_ITEMS = Table(
+    "response_items",
+    METADATA,
+    Column("tenant", Text, primary_key=True),
+    Column("item_id", Text, primary_key=True),
+    Column("response_id", Text, primary_key=True),
+    Index("response_items_response", "tenant", "response_id"),
+)

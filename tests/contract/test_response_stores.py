@@ -158,12 +158,52 @@ async def test_the_responses_of_a_tenant_are_deleted_a_batch_at_a_time(responses
     assert await responses.get("other", response_id(1), NOW) is not None
 
 
+async def test_responses_are_found_by_their_items(responses: ResponseStore) -> None:
+    await responses.put(stored(1), ["a", "b"])
+    await responses.put(stored(2, created_at=110.0), ["b", "c"])
+    await responses.put(stored(3, tenant="other"), ["a", "d"])
+    await responses.put(stored(4, created_at=120.0, expires_at=140.0), ["a"])
+
+    async def found(*items: str, tenant: str = "acme") -> Chain:
+        return await responses.with_items(tenant, items, NOW)
+
+    assert await found("a") == Chain((stored(1),))
+    assert await found("b", "x") == Chain((stored(2, created_at=110.0),))
+    assert await found("c", "a") == Chain((stored(1), stored(2, created_at=110.0)))
+    assert await found("d") == await found() == Chain()
+    assert await found("a", "b", "d", tenant="other") == Chain((stored(3, tenant="other"),))
+
+
+async def test_items_go_with_their_response(responses: ResponseStore) -> None:
+    for number in range(1, 5):
+        await responses.put(stored(number, expires_at=100.0 + number), [f"i{number}", "same"])
+    items = [f"i{number}" for number in range(1, 5)]
+
+    await responses.delete("acme", response_id(1), 100.0)
+    assert len((await responses.with_items("acme", items, 100.0)).responses) == 3
+    await responses.purge(102.0, 10)
+    assert len((await responses.with_items("acme", items, 100.0)).responses) == 2
+    await responses.delete_tenant("acme", 10)
+    await responses.put(stored(1), ["i9"])
+    assert await responses.with_items("acme", items, 100.0) == Chain()
+
+
+async def test_responses_with_items_have_a_largest_size(responses: ResponseStore) -> None:
+    large = b'"' + b"x" * 3_999_990 + b'"'
+    for number in range(1, 10):
+        await responses.put(stored(number, input=large), [f"i{number}"])
+
+    found = await responses.with_items("acme", [f"i{number}" for number in range(1, 10)], NOW)
+    assert found == Chain(is_too_long=True)
+
+
 @pytest.mark.parametrize("text", [*HOSTILE, "\0", "x" * 5000])
 async def test_no_text_is_anything_but_a_text(responses: ResponseStore, text: str) -> None:
     await keep(responses, stored(1))
 
     assert await responses.get(text, response_id(1), NOW) is None
     assert await responses.chain("acme", text, NOW) == Chain(missing=text)
+    assert await responses.with_items(text, [text], NOW) == Chain()
     assert not await responses.delete(text, text, NOW)
     assert await responses.get("acme", response_id(1), NOW) == stored(1)
 

@@ -621,7 +621,8 @@ async def test_the_sums_of_a_store_from_before_machines_were_metered_stay(store:
     await store.write([entry(1)])
     async with store._engine.begin() as connection:
         await connection.exec_driver_sql("ALTER TABLE spends DROP COLUMN machine_ms")
-        await connection.exec_driver_sql("DROP TABLE responses")
+        for table in ("responses", "response_items"):
+            await connection.exec_driver_sql(f"DROP TABLE {table}")
         for table in ("entries", "spends"):
             await connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN cache_saving")
         await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")

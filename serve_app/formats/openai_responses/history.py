@@ -25,6 +25,9 @@ from serve_app.formats.vendor_objects import VendorObject, first_of, object_in
 from serve_app.response_store.stored_response import MOST_BYTES, MOST_CHAIN_BYTES, MOST_TURNS, Chain
 from serve_app.response_store.stored_response import StoredResponse as Stored
 
+MOST_REFERENCES = 500  # items that one request refers to, and items of one response that can be referred to
+LONGEST_ITEM_ID = 256  # characters
+
 ENDED = ("completed", "incomplete")  # the statuses of a response that can be kept
 
 
@@ -62,36 +65,54 @@ def begun(raw: bytes, *, body: dict[str, Any]) -> Conversation:
     return Conversation(read_fields(raw.removeprefix(BOM), body), dumps(items_of(body)))
 
 
-def continued(body: Mapping[str, Any], history: Sequence[Stored]) -> Conversation:
+def references_in(body: Mapping[str, Any]) -> tuple[str, ...]:
+    """
+    Return the ids of the items that a request refers to.
+
+    Raises:
+        InvalidRequest: 400, they are too many, or something within an item is not what it must be.
+        InvalidField: 422, the input is missing or of the wrong kind.
+    """
+    given = (item.get("id") for item in items_of(body) if item.get("type") == "item_reference")
+    ids = tuple(dict.fromkeys(id_ for id_ in given if id_ and len(id_) <= LONGEST_ITEM_ID))
+    if len(ids) > MOST_REFERENCES:
+        raise wrong("input", f"refers to {len(ids)} items; at most {MOST_REFERENCES} can be looked up")
+    return ids
+
+
+def continued(
+    body: Mapping[str, Any], history: Sequence[Stored], referred: Sequence[Stored] = ()
+) -> Conversation:
     """
     Return a request with its history in its input.
 
-    References to items of the history are replaced by the items. A request that goes on from what was kept on
-    local machines stays there as well.
+    References to items are replaced by the items. A request that goes on from what was kept on local machines
+    stays there as well.
 
     Args:
         body: the request's fields, each checked by itself.
         history: the responses that it goes on from, the oldest first.
+        referred: other responses, which hold items that it refers to, the oldest first.
 
     Raises:
-        InvalidRequest: 400, something within a field is not what it must be.
+        InvalidRequest: 400, something within a field is not what it must be; 404, an item does not exist.
         InvalidField: 422, the input is missing or of the wrong kind.
     """
     fields = {name: value for name, value in body.items() if name != "previous_response_id"}
-    if fields.get("conversation") is not None:
+    if history and fields.get("conversation") is not None:
         raise wrong("conversation", "cannot be given together with previous_response_id")
     given = items_of(fields)
     turns = [_turn(stored) for stored in history]
     own = given
     if any(item.get("type") == "item_reference" for item in given):
-        known = dict(_listed(turns))
-        own = [_meant(item, known) for item in given]
+        known = _by_id([_turn(stored) for stored in referred]) | dict(_listed(turns))
+        own = [_meant(item, known, f"input[{place}]") for place, item in enumerate(given)]
     new = {**fields, "input": [one if one is asked else {} for one, asked in zip(own, given, strict=True)]}
     refuse_stored(new)
     fields["input"] = [*(item for turn in turns for item in turn.items), *own]
     content = read_fields(dumps(fields), fields)
     content = content._replace(vendor_object=vendor_object(new) or _named_before(turns))
-    if any(stored.local_only for stored in history):
+    if any(stored.local_only for stored in (*history, *referred)):
         content = content._replace(wishes=content.wishes._replace(local_only=True))
     return Conversation(content, dumps(own))
 
@@ -148,6 +169,13 @@ def can_be_kept(response: Mapping[str, Any]) -> bool:
     except (InvalidField, InvalidRequest):
         return False
     return True
+
+
+def item_ids(response: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the ids by which later requests can refer to what a response says."""
+    given = (item.get("id") for item in response["output"])
+    ids = dict.fromkeys(id_ for id_ in given if isinstance(id_, str) and 0 < len(id_) <= LONGEST_ITEM_ID)
+    return tuple(ids)[:MOST_REFERENCES]
 
 
 def stored_json(response: Mapping[str, Any]) -> bytes:
@@ -211,11 +239,20 @@ def _listed(turns: Sequence[_Turn]) -> list[tuple[str, Item]]:
     return list(found.items())
 
 
-def _meant(item: Item, known: Mapping[str, Item]) -> Item:
-    """Return the item itself, or the one of the history that it refers to."""
+def _by_id(turns: Sequence[_Turn]) -> dict[str, Item]:
+    """Return what models said by its id; of several with the same one, the newest."""
+    return {item["id"]: item for turn in turns for item in turn.output if item.get("id")}
+
+
+def _meant(item: Item, known: Mapping[str, Item], path: str) -> Item:
+    """Return the item itself, or the one that it refers to. Raises InvalidRequest if that does not exist."""
     if item.get("type") != "item_reference":
         return item
-    return known.get(item.get("id") or "", item)
+    id_ = item.get("id") or ""
+    if id_ not in known:
+        message = f"{path}: Item with id '{id_[:100]}' not found; send the item itself"
+        raise InvalidRequest(message, param=path, code="item_not_found", status=404)
+    return known[id_]
 
 
 def _written_out(item: Item) -> Item:

@@ -212,6 +212,32 @@ async def test_an_answer_of_a_middleware_is_kept(gateway: Make, monkeypatch: pyt
     assert (await acme.get(told["id"])).json()["output"] == told["output"] == [said("A1")]
 
 
+@pytest.mark.parametrize("stored", [True, False], ids=["database", "memory"])
+async def test_a_reference_to_an_item_is_replaced_by_it_also_without_a_previous_id(
+    gateway: Make, stored: bool
+) -> None:
+    """The Vercel AI SDK sends a conversation like this."""
+    acme = await gateway(whole(THOUGHT, said("a1")), stored=stored)
+    await acme.told("q1")
+    references = [{"type": "item_reference", "id": id_} for id_ in (THOUGHT["id"], said("a1")["id"])]
+
+    told = await acme.told([asked("q1"), *references, asked("q2")], key=ACME_TOO, router=1)
+
+    assert acme.sent()["input"] == [asked("q1"), THOUGHT, said("a1"), asked("q2")]
+    assert told["previous_response_id"] is None
+    refused = await acme.ask([*references, asked("q")], key=RIVAL)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (404, "input[0]")
+    assert refused.json()["error"]["code"] == "item_not_found"
+
+
+async def test_references_are_refused_where_nothing_is_stored(gateway: Make) -> None:
+    acme = await gateway(whole(said("a")), responses={"retention_days": 0})
+
+    refused = await acme.ask([{"type": "item_reference", "id": "msg_a"}])
+
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "input[0]")
+
+
 # Not stored
 
 
@@ -242,7 +268,13 @@ async def test_only_requests_that_store_or_go_on_call_the_store(
 ) -> None:
     acme = await gateway(whole(said("a")))
     calls = []
-    for name in ("stored_response", "response_chain", "store_response", "delete_response"):
+    for name in (
+        "stored_response",
+        "response_chain",
+        "store_response",
+        "delete_response",
+        "responses_with_items",
+    ):
 
         async def note(*_: Any, name: str = name) -> Any:
             calls.append(name)
@@ -281,7 +313,7 @@ async def test_retention_of_zero_switches_storing_off(gateway: Make) -> None:
 async def test_an_answer_that_cannot_be_kept_is_given_and_says_so(
     gateway: Make, monkeypatch: pytest.MonkeyPatch, stream: bool, trouble: Any
 ) -> None:
-    async def fail(_: Any) -> None:
+    async def fail(*_: Any) -> None:
         if trouble == "slow":
             await asyncio.Event().wait()
         raise trouble
@@ -440,7 +472,7 @@ async def test_a_local_conversation_cannot_go_on_where_only_vendors_are_left(gat
     kept = await acme.told("secret")
     found = await acme.office.authority.stored_response("acme", kept["id"])
     assert found is not None
-    await acme.office.authority.store_response(found._replace(id=response_id(5), local_only=True))
+    await acme.office.authority.store_response(found._replace(id=response_id(5), local_only=True), ())
     calls = len(acme.provider.calls) + len(acme.second.calls)
 
     refused = await acme.ask("more", previous_response_id=response_id(5))

@@ -15,6 +15,8 @@ from serve_app.formats.openai_responses.history import (
     history_in,
     input_items,
     is_too_large,
+    item_ids,
+    references_in,
     stored_json,
     wants_store,
 )
@@ -87,7 +89,38 @@ def test_a_reference_to_anything_else_is_refused_by_its_place(fields: Any) -> No
     with pytest.raises(InvalidRequest) as refused:
         going_on(**fields)
 
-    assert (refused.value.status, refused.value.param) == (400, "input[1]")
+    assert (refused.value.status, refused.value.param) == (404, "input[1]")
+    assert refused.value.code == "item_not_found"
+
+
+def test_a_reference_to_an_item_of_another_response_becomes_the_item() -> None:
+    local = stored(8, response=stored_json(answer(said("older", id="msg_1"))), local_only=True)
+    other = stored(9, response=stored_json(answer(said("newer", id="msg_1"), THOUGHT)))
+    given = [{"type": "item_reference", "id": "msg_1"}, asked("next")]
+
+    alone = continued({"model": "m", "input": given}, (), (local, other))
+    assert sent(alone)["input"] == [said("newer", id="msg_1"), asked("next")]
+    assert alone.content.wishes.local_only
+    after = continued({"model": "m", "input": given}, HISTORY, (other,))
+    assert sent(after)["input"] == [*SAID_BEFORE, said("newer", id="msg_1"), asked("next")]
+    assert not after.content.wishes.local_only
+
+
+def test_the_items_that_a_request_refers_to_are_looked_up_once() -> None:
+    given = [{"type": "item_reference", "id": id_} for id_ in ("a", "b", "a", "", "x" * 257)]
+
+    assert references_in({"input": [*given, asked("q")]}) == ("a", "b")
+    assert references_in({"input": "text"}) == ()
+    with pytest.raises(InvalidRequest, match="refers to 501 items"):
+        references_in({"input": [{"type": "item_reference", "id": str(n)} for n in range(501)]})
+
+
+def test_items_are_found_by_ids_that_are_not_too_many_nor_too_long() -> None:
+    assert item_ids(answer(THOUGHT, said("a"), {"type": "x"}, {"type": "x", "id": "y" * 257}, THOUGHT)) == (
+        "rs_1",
+        "msg_a",
+    )
+    assert len(item_ids(answer(*({"type": "x", "id": str(n)} for n in range(600))))) == 500
 
 
 FILE = {"role": "user", "content": [{"type": "input_file", "file_id": "file_1"}]}
