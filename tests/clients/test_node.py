@@ -18,3 +18,5 @@ def test_a_client_for_node_answers_streams_and_calls_tools(gateway: str, client:
     answer = json.loads(asked.stdout.splitlines()[-1])
     assert answer["text"] == answer["streamed"] == f"Hello from {name}"
     assert (answer["tool"], answer["input"]) == ("weather", {"city": "Paris"})
+    if client != "anthropic":
+        assert answer["second"] == f"Hello from {name}"

@@ -80,6 +80,33 @@ def test_an_answer_is_parsed_into_a_class(client: openai.OpenAI, name: str) -> N
     assert response.output_parsed == Place(city="Paris")
 
 
+@EVERY_MODEL
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_conversation_goes_on_from_a_stored_response(
+    client: openai.OpenAI, upstream: ScriptedModel, name: str, streamed: bool
+) -> None:
+    def create(text: str, previous: Any) -> Any:
+        given: Any = {"model": name, "input": text, "previous_response_id": previous}
+        if not streamed:
+            return client.responses.create(**given)
+        with client.responses.stream(**given) as stream:
+            for _ in stream:
+                pass
+            return stream.get_final_response()
+
+    first = create("hi", openai.omit)
+    second = create("again", first.id)
+
+    assert (second.previous_response_id, second.output_text) == (first.id, f"Hello from {name}")
+    assert len(upstream.requests[-1][1].get("input") or upstream.requests[-1][1]["messages"]) == 3
+    assert client.responses.retrieve(second.id).output_text == second.output_text
+    listed: Any = list(client.responses.input_items.list(second.id, limit=1, order="asc"))
+    assert [item.content[0].text for item in listed] == ["hi", f"Hello from {name}", "again"]
+    client.responses.delete(first.id)
+    with pytest.raises(openai.NotFoundError, match=first.id):
+        create("again", second.id)
+
+
 def test_the_upstream_is_asked_to_store_nothing(client: openai.OpenAI, upstream: ScriptedModel) -> None:
     client.responses.create(model=GPT, input="hi")
 

@@ -23,17 +23,19 @@ async function anthropic() {
 
 async function openai() {
   const sdk = new OpenAI({ baseURL: `${address}/v1`, apiKey: key, maxRetries: 0 });
-  const asked = { model, input: "hi", store: false };
+  const asked = { model, input: "hi" };
   const whole = await sdk.responses.create(asked);
   const streamed = await sdk.responses.stream(asked).finalResponse();
   const tools = [{ type: "function", name: "weather", parameters: schema, strict: false }];
   const called = await sdk.responses.stream({ ...asked, tools }).finalResponse();
   const call = called.output.find((item) => item.type === "function_call");
+  const second = await sdk.responses.create({ ...asked, previous_response_id: whole.id });
   return {
     text: whole.output_text,
     streamed: streamed.output_text,
     tool: call.name,
     input: JSON.parse(call.arguments),
+    second: second.output_text,
   };
 }
 
@@ -51,7 +53,9 @@ async function vercel(languageModel) {
     },
   });
   const called = await generateText({ ...asked, tools: { weather }, stopWhen: isStepCount(3) });
-  return { text: whole.text, streamed, tool: input && "weather", input, answer: called.text };
+  const said = [{ role: "user", content: "hi" }, ...whole.response.messages, { role: "user", content: "again" }];
+  const second = await generateText({ model: languageModel, messages: said, maxRetries: 0 });
+  return { text: whole.text, streamed, tool: input && "weather", input, second: second.text };
 }
 
 const clients = {
