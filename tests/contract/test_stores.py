@@ -641,6 +641,7 @@ async def test_the_sums_of_a_store_from_before_caches_were_counted_stay(store: S
     async with store._engine.begin() as connection:
         for table in ("entries", "spends"):
             await connection.exec_driver_sql(f"ALTER TABLE {table} DROP COLUMN cache_saving")
+        await connection.exec_driver_sql("DROP TABLE response_items")
         await connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0003'")
 
     await store.open()
