@@ -24,7 +24,7 @@ from serve_app.ledger.journal import Begun
 from serve_app.limits.client import Need, Reservation
 from serve_app.limits.limit import Unit
 from serve_app.pricing.money import MOST_NANO
-from serve_app.pricing.sound import transcript_usage
+from serve_app.pricing.sound import charges_tokens, transcript_usage
 from serve_app.pricing.usage import Usage, dearer_tier
 from serve_app.pricing.usage_estimate import UsageEstimate
 from serve_app.routing.requirements import Requirements
@@ -170,7 +170,11 @@ class RequestCharges:
         """Return the most that an attempt may use, in plain kinds of token; cached by target."""
         known = self._most.get(target.name)
         if known is None:
-            known = self._most[target.name] = most_usage(target, self._requirements, self._output(target))
+            known = most_usage(target, self._requirements, self._output(target))
+            is_transcript = self._requirements.task is ModelTask.TRANSCRIPTION
+            if is_transcript and not charges_tokens(self._control.price(target.name)):
+                known = known._replace(input=0, output=0, audio_input=0)  # nor do rates of tokens count any
+            self._most[target.name] = known
         return known
 
     def sends(self, target: Target) -> int | None:
@@ -204,6 +208,8 @@ class RequestCharges:
         """
         price = self._control.price(target.name)
         if self._requirements.task is not ModelTask.TRANSCRIPTION or price is None or price.second:
+            return reported
+        if not charges_tokens(price):
             return reported
         if reported.total_tokens or not reported.seconds:
             return reported

@@ -202,6 +202,8 @@ def _facts_of_failure(event: AttemptFailed, name: str) -> dict[str, Any]:
 def _facts_of_spend(usage: Usage, cost: int | None) -> dict[str, Any]:
     return {
         **({"machine_ms": usage.machine_ms} if usage.machine_ms else {}),
+        **({"seconds": usage.seconds} if usage.seconds else {}),
+        **({"characters": usage.characters} if usage.characters else {}),
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "usage_estimated": usage.estimated,

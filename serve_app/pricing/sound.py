@@ -20,6 +20,11 @@ LEAST_WRITTEN = 2000  # tokens that may be written down for any sound; what Open
 LEAST_BILLED_S = 10  # seconds that Groq charges for any sound
 
 
+def charges_tokens(price: Price | None) -> bool:
+    """Return whether tokens of a transcript may be charged; for an unknown price they may."""
+    return price is None or bool(price.input or price.output or price.audio_input)
+
+
 def speech_usage(input_tokens: int, characters: int, seconds: int) -> Usage:
     """Return the probable usage of a text that is spoken."""
     return Usage(
@@ -33,7 +38,7 @@ def speech_usage(input_tokens: int, characters: int, seconds: int) -> Usage:
 
 def transcript_usage(price: Price | None, input_tokens: int, seconds: int) -> Usage:
     """Return the probable usage of a sound that is written down."""
-    if price is not None and price.second:
+    if price is not None and (price.second or not charges_tokens(price)):
         return Usage(seconds=seconds, estimated=True)
     return Usage(
         input_tokens,

@@ -129,6 +129,8 @@ def shown_entry(entry: Entry) -> dict[str, Any]:
         "input_tokens": entry.usage.input_tokens,
         "output_tokens": entry.usage.output_tokens,
         "machine_ms": entry.usage.machine_ms,
+        "seconds": entry.usage.seconds,
+        "characters": entry.usage.characters,
         "estimated": entry.usage.estimated,
         "cost": _or_null(entry.cost),
         "cached_tokens": entry.usage.cached_read,
