@@ -59,8 +59,8 @@ async def ask(gateway: Gateway, question: Question, asker: Asker) -> Answered:
         return await gateway.answer(request)
 
     response = await answer_to(question, sent)
-    answer = _read(response)
-    return Answered(text_of(answer), _model(answer, response.routed), response.routed)
+    answer, routed = _read(response), _unsaid(response.routed)
+    return Answered(text_of(answer), _model(answer, routed), routed)
 
 
 async def ask_for_text(gateway: Gateway, question: Question, asker: Asker) -> Answered:
@@ -105,6 +105,11 @@ def _read(response: Response) -> Mapping[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return answer if isinstance(answer, dict) else {}
+
+
+def _unsaid(routed: RoutingInfo) -> RoutingInfo:
+    """Return the routing without the dropped parameters: they were not the caller's."""
+    return routed._replace(dropped=())
 
 
 def _model(answer: Mapping[str, Any], routed: RoutingInfo) -> str:

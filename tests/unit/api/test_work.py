@@ -263,6 +263,31 @@ async def test_a_server_that_refuses_a_schema_is_asked_in_words(ask: Ask, path: 
     assert "response_format" not in caller.sent(1)
 
 
+@pytest.mark.parametrize("path", ["/extract", "/score"])
+async def test_a_gateway_that_requires_parameters_asks_in_words_where_no_model_takes_a_schema(
+    ask: Ask, path: str
+) -> None:
+    caller = await ask(
+        chat('{"people": ["Ada"], "score": 9}'),
+        provider={"parameters": {"drop": ["response_format", "temperature"]}},
+        routing={"require_parameters": True},
+    )
+
+    answer = await caller.post(path, BODIES[path])
+
+    assert answer.status_code == 200
+    assert [set(orjson.loads(call.body)) for call in caller.first.calls] == [{"messages", "max_tokens"}]
+
+
+async def test_parameters_that_the_caller_did_not_send_are_not_told_as_dropped(ask: Ask) -> None:
+    caller = await ask(chat("8/10")._replace(dropped=("response_format", "temperature")))
+
+    answer = await caller.post("/score", {"text": "hi"})
+
+    assert "x-sekha-dropped-params" not in answer.headers
+    assert "dropped_params" not in answer.json()["sekha_metadata"]["routing"]
+
+
 @pytest.mark.parametrize("text", [None, "", "<think>Hm", [], 7, {}])
 @pytest.mark.parametrize("path", ["/summarize", "/extract", "/score"])
 async def test_a_model_that_says_nothing_is_no_internal_error(ask: Ask, path: str, text: Any) -> None:
