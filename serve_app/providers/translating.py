@@ -1,6 +1,8 @@
 """Translation between the caller's format and the upstream's, around a provider."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from serve_app.clock import Clock
@@ -9,6 +11,11 @@ from serve_app.formats.translation import Translate, Translation
 from serve_app.formats.upstream_format import TRANSLATIONS, upstream_format
 from serve_app.providers.base import Answer, Call, Health, Provider, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.catalogue.wire_format import WireFormat
+
+LARGE = 250_000  # bytes of a request whose translation takes too long to let others wait
+
+# One at a time, because they hold the GIL anyway, and need many times the request's memory.
+_THREAD = ThreadPoolExecutor(1, thread_name_prefix="translations")
 
 
 def speaking(
@@ -57,7 +64,7 @@ class TranslatingProvider:
         self._clock = clock
 
     async def chat(self, call: Call) -> Answer | UpstreamError:
-        translation = self._translation(call)
+        translation = await self._begun(call)
         if isinstance(translation, UpstreamError):
             return translation
         answer = await self._provider.chat(self._translated(call, translation))
@@ -67,7 +74,7 @@ class TranslatingProvider:
         return answer._replace(body=translation.answer(answer.body), dropped=dropped)
 
     async def chat_stream(self, call: Call) -> AsyncGenerator[StreamItem, None]:
-        translation = self._translation(call)
+        translation = await self._begun(call)
         if isinstance(translation, UpstreamError):
             yield translation
             return
@@ -95,6 +102,12 @@ class TranslatingProvider:
 
     async def aclose(self) -> None:
         await self._provider.aclose()
+
+    async def _begun(self, call: Call) -> Translation | UpstreamError:
+        """Begin a translation; that of a large request in a thread, to not delay other requests."""
+        if len(call.body) <= LARGE:
+            return self._translation(call)
+        return await asyncio.get_running_loop().run_in_executor(_THREAD, self._translation, call)
 
     def _translation(self, call: Call) -> Translation | UpstreamError:
         """Begin a translation; return the failure of this target if the request cannot be translated."""

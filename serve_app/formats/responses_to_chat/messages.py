@@ -94,7 +94,7 @@ class MessageWriter:
         refusals = [part["refusal"] for part in parts or () if _is_refusal(part)]
         turn = self._turn_for("content" if text else "refusal")
         if text:
-            turn["content"] = f"{turn['content']}\n\n{text}" if turn.get("content") else text
+            turn.setdefault("content", []).append(text)
         if refusals:
             turn["refusal"] = "".join(refusals)
 
@@ -104,10 +104,9 @@ class MessageWriter:
             return
         turn = self._turn_for("reasoning_content")
         if text:
-            before = turn.get("reasoning_content")
-            turn["reasoning_content"] = f"{before}\n\n{text}" if before else text
+            turn.setdefault("reasoning_content", []).append(text)
         if blocks:
-            turn["thinking_blocks"] = [*turn.get("thinking_blocks", ()), *blocks]
+            turn.setdefault("thinking_blocks", []).extend(blocks)
 
     def _add_call(self, kind: str, item: Item, output: Item | None) -> None:
         name, arguments = self._called(kind, item)
@@ -144,6 +143,7 @@ class MessageWriter:
         calls, self._calls = self._calls, []
         if turn is None or turn.keys() <= {"role", "reasoning_content", "thinking_blocks"}:
             return  # thoughts that led to nothing
+        turn |= {name: "\n\n".join(turn[name]) for name in ("content", "reasoning_content") if name in turn}
         self.messages.append({"content": None, **turn} if "content" not in turn else turn)
         shown: list[Any] = []
         for call_id, output in calls:

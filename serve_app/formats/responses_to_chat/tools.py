@@ -8,6 +8,7 @@ the schema of its call. What the vendor would run itself is left out.
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from serve_app.errors import InvalidRequest
@@ -110,6 +111,11 @@ class Meant(NamedTuple):
     namespace: str | None = None
 
 
+Reference = tuple[
+    str, str | None, str | None
+]  # to tools: their type, and a name and namespace if it has them
+
+
 class ToolTable:
     """
     The tools of one request.
@@ -125,6 +131,9 @@ class ToolTable:
         self.dropped: set[str] = set()
         self.hosted: list[str] = []
         self._meant: dict[str, Meant] = {}
+        # By a reference's type, name and namespace, each reference that means a function; and by namespace.
+        self._by_reference: dict[Reference, list[str]] = {}
+        self._by_namespace: dict[str, list[str]] = {}
 
     def add(self, tools: Iterable[Mapping[str, Any]]) -> None:
         """Add the tools of a list; one that is there already keeps its place."""
@@ -143,14 +152,20 @@ class ToolTable:
 
     def names_of(self, choice: Mapping[str, Any]) -> list[str]:
         """Return the functions of the chat that a reference to a tool means; empty: it has none."""
-        kind, name, space = choice.get("type"), choice.get("name"), choice.get("namespace")
+        return self._names_of(_reference(choice))
+
+    def names_of_all(self, choices: Iterable[Mapping[str, Any]]) -> set[str]:
+        """Return the functions of the chat that any of these references means."""
+        references = set(map(_reference, choices))  # a caller may repeat one that means many
+        return {name for reference in references for name in self._names_of(reference)}
+
+    def _names_of(self, reference: Reference | None) -> list[str]:
+        if reference is None:
+            return []
+        kind, name, _ = reference
         if kind == "namespace":
-            return [in_chat for in_chat, meant in self._meant.items() if meant.namespace == name is not None]
-        return [
-            in_chat
-            for in_chat, meant in self._meant.items()
-            if meant.type == kind and name in (None, meant.name, in_chat) and space in (None, meant.namespace)
-        ]
+            return self._by_namespace.get(name or "", [])
+        return self._by_reference.get(reference, [])
 
     def _add(self, tool: Mapping[str, Any], namespace: Mapping[str, Any] | None) -> None:
         kind = tool["type"]
@@ -171,9 +186,14 @@ class ToolTable:
 
     def _offer(self, meant: Meant, function: dict[str, Any]) -> None:
         name = self.name_in_chat(meant.name, meant.namespace)
-        if name not in self._meant:
-            self._meant[name] = meant
-            self.functions.append({"type": "function", "function": {"name": name, **function}})
+        if name in self._meant:
+            return
+        self._meant[name] = meant
+        self.functions.append({"type": "function", "function": {"name": name, **function}})
+        for called, space in product({None, meant.name, name}, {None, meant.namespace}):
+            self._by_reference.setdefault((meant.type, called, space), []).append(name)
+        if meant.namespace is not None:
+            self._by_namespace.setdefault(meant.namespace, []).append(name)
 
     def _note_lost_members(self, tool: Mapping[str, Any]) -> None:
         lost = [name for name in ("defer_loading", "async", "output_schema") if tool.get(name)]
@@ -181,6 +201,14 @@ class ToolTable:
         if isinstance(form, Mapping) and form.get("type") == "grammar":
             lost.append("format")
         self.dropped |= {f"tools.{name}" for name in lost}
+
+
+def _reference(choice: Mapping[str, Any]) -> Reference | None:
+    """Return what a reference to a tool says; None: nothing that could mean one."""
+    kind, name, space = choice.get("type"), choice.get("name"), choice.get("namespace")
+    if isinstance(kind, str) and isinstance(name, str | None) and isinstance(space, str | None):
+        return kind, name, space
+    return None
 
 
 def arguments_of_input(text: str) -> str:
@@ -210,8 +238,8 @@ def chat_choice(choice: Any, table: ToolTable) -> Any:
     """
     kind = choice.get("type") if isinstance(choice, Mapping) else choice
     if kind == "allowed_tools":
-        allowed = {name for tool in choice["tools"] for name in table.names_of(tool)}
-        kinds = [tool.get("type") for tool in choice["tools"]]
+        allowed = table.names_of_all(choice["tools"])
+        kinds = {kind for tool in choice["tools"] if isinstance(kind := tool.get("type"), str)}
         table.hosted = [hosted for hosted in table.hosted if hosted in kinds]
         table.functions = [tool for tool in table.functions if tool["function"]["name"] in allowed]
         choice = kind = "required" if choice.get("mode") == "required" else "auto"

@@ -1,5 +1,6 @@
 """A provider that speaks another format than the caller."""
 
+import threading
 from collections.abc import AsyncGenerator, Sequence
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from serve_app.errors import FailureKind, InvalidRequest, UpstreamError, upstream_error
 from serve_app.providers.base import Answer, Call, Health, HealthStatus, StreamEnd, StreamHead, StreamItem
 from serve_app.providers.catalogue.wire_format import WireFormat
-from serve_app.providers.translating import TranslatingProvider
+from serve_app.providers.translating import LARGE, TranslatingProvider
 from tests.support.clock import FakeClock
 
 pytestmark = pytest.mark.anyio
@@ -71,6 +72,24 @@ class Upstream:
 
     async def aclose(self) -> None:
         self.closed = True
+
+
+class Threaded(Shouting):
+    """Tells in which thread it began."""
+
+    def __init__(self, body: bytes, created: int = 0) -> None:
+        super().__init__(body, created)
+        self.dropped = (threading.current_thread().name,)
+
+
+@pytest.mark.parametrize(("size", "elsewhere"), [(LARGE, False), (LARGE + 1, True)])
+async def test_a_large_request_is_translated_where_it_delays_nobody(size: int, elsewhere: bool) -> None:
+    provider = TranslatingProvider(Upstream(), "p", CHAT, Threaded, FakeClock())
+
+    answer = await provider.chat(call(b"x" * size))
+
+    assert isinstance(answer, Answer)
+    assert any(name.startswith("translations") for name in answer.dropped) is elsewhere
 
 
 def call(body: bytes = b"hi") -> Call:

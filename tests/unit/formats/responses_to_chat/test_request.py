@@ -1,5 +1,6 @@
 """A Responses request as a chat request."""
 
+import time
 from typing import Any
 
 import orjson
@@ -348,6 +349,24 @@ def test_parameters_are_renamed_or_told() -> None:
         "metadata": {"a": "b"}, "user": "u", "prompt_cache_key": "k", "service_tier": "flex", "top_k": 7,
     }  # fmt: skip
     assert made.dropped == ("max_tool_calls", "reasoning.context", "truncation")
+
+
+def test_very_many_references_and_thoughts_take_no_time_that_others_would_wait_for() -> None:
+    count = 10_000
+    spaces = [{"type": "namespace", "name": f"n{n}", "tools": [FUNCTION]} for n in range(count)]
+    named = [{"type": "function", "name": FUNCTION["name"], "namespace": f"n{n}"} for n in range(count)]
+    thought = {"type": "reasoning", "summary": [], "encrypted_content": sealed([{"type": "thinking"}])}
+    began = time.process_time()
+
+    chat = chat_of(
+        [*[thought] * 5 * count, {"role": "assistant", "content": "x"}],
+        tools=spaces,
+        tool_choice={"type": "allowed_tools", "mode": "auto", "tools": named},
+    )
+
+    assert len(chat["tools"]) == count
+    assert len(chat["messages"][0]["thinking_blocks"]) == 5 * count
+    assert time.process_time() - began < 20  # minutes, if each were compared with each
 
 
 UNCHECKED = (
