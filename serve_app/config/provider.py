@@ -223,11 +223,12 @@ class ProviderConfig(Scaling):
     @model_validator(mode="after")
     def _only_messages_have_marks_of_a_cache(self) -> "ProviderConfig":
         choices = (self.prompt_cache, *(model.prompt_cache for model in self.models))
-        speaks = WireFormat.ANTHROPIC_MESSAGES in self.spoken_formats and not vendor(self.type).is_own
-        if PromptCache.AUTO in choices and not speaks:
+        row = vendor(self.type)
+        speaks = WireFormat.ANTHROPIC_MESSAGES in self.spoken_formats and not row.is_own
+        if PromptCache.AUTO in choices and not (speaks or row.takes_cache_marks):
             raise ValueError(
                 f"prompt_cache: '{self.type}' takes no marks from the gateway; leave it out (auto is for "
-                "type anthropic, and for vendors whose 'formats' name anthropic_messages)"
+                "types anthropic and openrouter, and for vendors whose 'formats' name anthropic_messages)"
             )
         return self
 
@@ -235,7 +236,8 @@ class ProviderConfig(Scaling):
         """Return whether requests to this model get marks of what the vendor may cache."""
         named = (model.prompt_cache for model in self.models if model.model_id == model_id)
         choice = next((choice for choice in named if choice is not None), self.prompt_cache)
-        return choice is PromptCache.AUTO
+        speaks = WireFormat.ANTHROPIC_MESSAGES in self.spoken_formats
+        return choice is PromptCache.AUTO and (speaks or "claude" in model_id.lower())
 
     @property
     def media_domains(self) -> tuple[str, ...] | None:

@@ -15,7 +15,7 @@ from serve_app.formats.exact_json import dumps
 from serve_app.pricing.usage import estimate_tokens
 
 TURNS = 2  # with tools and instructions four marks, which is all that the API takes
-_MARK = {"type": "ephemeral"}  # for five minutes
+MARK = {"type": "ephemeral"}  # for five minutes
 
 # The least tokens of a prompt that the vendor caches, up to a mark; shorter ones it processes as usual.
 # platform.claude.com/docs/en/build-with-claude/prompt-caching#cache-limitations, read in November 2026.
@@ -31,7 +31,8 @@ _MARKABLE = frozenset({"text", "image", "document", "tool_result", "search_resul
 
 def least_tokens(model_id: str) -> int:
     """Return how long a prompt of this model must be, in tokens, for the vendor to cache it."""
-    return next((least for models, least in _LEAST if models.search(model_id)), _USUALLY)
+    name = model_id.replace(".", "-")  # as OpenRouter writes versions
+    return next((least for models, least in _LEAST if models.search(name)), _USUALLY)
 
 
 def mark_prompt(fields: dict[str, Any], least: int) -> None:
@@ -79,7 +80,7 @@ def _mark_last_tool(tools: list[Any]) -> None:
     for place in range(len(tools) - 1, -1, -1):
         tool = tools[place]
         if isinstance(tool, dict) and not tool.get("defer_loading"):
-            tools[place] = {**tool, "cache_control": dict(_MARK)}
+            tools[place] = {**tool, "cache_control": dict(MARK)}
             return
 
 
@@ -87,7 +88,7 @@ def _marked(content: Any) -> Any:
     """Return a content with a mark on its last block that can have one; the same one if none can."""
     if isinstance(content, str):
         return (
-            [{"type": "text", "text": content, "cache_control": dict(_MARK)}] if content.strip() else content
+            [{"type": "text", "text": content, "cache_control": dict(MARK)}] if content.strip() else content
         )
     if not isinstance(content, list):
         return content
@@ -96,7 +97,7 @@ def _marked(content: Any) -> Any:
         kind = block.get("type") if isinstance(block, dict) else None
         if kind not in _MARKABLE or (kind == "text" and not str(block.get("text") or "").strip()):
             continue
-        return [*content[:place], {**block, "cache_control": dict(_MARK)}, *content[place + 1 :]]
+        return [*content[:place], {**block, "cache_control": dict(MARK)}, *content[place + 1 :]]
     return content
 
 

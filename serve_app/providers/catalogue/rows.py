@@ -155,6 +155,7 @@ _ROWS = (
         base_url="https://openrouter.ai/api/v1",
         key_variable="OPENROUTER_API_KEY",
         reads_provider_preferences=True,
+        takes_cache_marks=True,
         starter=Starter(
             "openrouter",
             (

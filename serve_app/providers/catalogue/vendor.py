@@ -110,6 +110,7 @@ class Vendor:
     formats: The wire formats that it speaks at its own address.
     formats_elsewhere: Those that a server of this type speaks at other addresses; None: the same.
     counts_tokens: It counts the tokens of a prompt without a charge, at `/messages/count_tokens`.
+    takes_cache_marks: Its chat completions pass `cache_control` on to Claude.
     key_header: The header that holds the key; `Authorization` holds it as a Bearer token.
     token_prefix: A key that begins so is a token, and goes into `Authorization`; empty: there are none.
     headers: Other headers of every request.
@@ -137,6 +138,7 @@ class Vendor:
     formats: frozenset[WireFormat] = OPENAI
     formats_elsewhere: frozenset[WireFormat] | None = None
     counts_tokens: bool = False
+    takes_cache_marks: bool = False
     key_header: str = AUTHORIZATION
     token_prefix: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)

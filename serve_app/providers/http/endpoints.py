@@ -21,7 +21,10 @@ _Build = Callable[[ProviderConfig, Vendor, str | None], Endpoint]
 
 
 def _chat(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
-    return ChatEndpoint(config.id, dialects_of(config), key, vendor.reads_provider_preferences)
+    dialects, keeps = dialects_of(config), vendor.reads_provider_preferences
+    if not vendor.takes_cache_marks:
+        return ChatEndpoint(config.id, dialects, key, keeps)
+    return ChatEndpoint(config.id, dialects, key, keeps, config.caches_prompts)
 
 
 def _completions(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:

@@ -7,6 +7,7 @@ from serve_app.errors import UpstreamError
 from serve_app.formats.json_objects import as_json
 from serve_app.formats.openai_chat.chunks import DONE
 from serve_app.formats.openai_chat.stream_conversion import frames_of, whole_of
+from serve_app.providers.anthropic.prompt_cache import least_tokens
 from serve_app.providers.base import Call
 from serve_app.providers.bodies import (
     Fitted,
@@ -21,6 +22,7 @@ from serve_app.providers.catalogue.dialect import Dialect
 from serve_app.providers.counted_usage import listener_for, said_in
 from serve_app.providers.frames import ChatFrames
 from serve_app.providers.http.endpoint import WholeAnswer
+from serve_app.providers.openai_compatible.prompt_cache import mark_chat
 from serve_app.providers.whole_answer import checked
 
 
@@ -35,6 +37,7 @@ class ChatEndpoint:
         dialect: Callable[[str], Dialect],
         api_key: str | None,
         keeps_provider: bool,
+        caches: Callable[[str], bool] = lambda model_id: False,
     ) -> None:
         """
         Args:
@@ -42,17 +45,22 @@ class ChatEndpoint:
             dialect: what each model takes of a request.
             api_key: our key, which an upstream may repeat and nobody else may see.
             keeps_provider: the upstream has a field `provider` itself.
+            caches: whether prompts of a model are marked for the vendor's cache.
         """
         self._id = provider_id
         self._dialect = dialect
         self._api_key = api_key
         self._keeps_provider = keeps_provider
+        self._caches = caches
 
     def headers(self, call: Call) -> Mapping[str, str]:
         return {}
 
     def fitted(self, call: Call) -> Fitted:
-        return fitted(call, self._dialect(call.model), self._keeps_provider)
+        request = fitted(call, self._dialect(call.model), self._keeps_provider)
+        if self._caches(call.model):
+            mark_chat(request.fields, least_tokens(call.model))
+        return request
 
     def ask_for_whole(self, fields: dict[str, Any]) -> None:
         ask_for_whole(fields)

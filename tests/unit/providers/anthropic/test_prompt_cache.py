@@ -126,6 +126,7 @@ def test_a_turn_without_anything_to_mark_is_passed_over(content: Any) -> None:
         ("claude-3-5-haiku-20241022", 2048),
         ("claude-3-haiku-20240307", 2048),
         ("claude-new", 1024),
+        ("anthropic/claude-opus-4.5", 4096),
     ],
 )
 def test_the_least_length_is_the_models(model_id: str, least: int) -> None:
