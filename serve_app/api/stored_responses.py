@@ -25,13 +25,13 @@ def stored_response_routes(stored: StoredResponses, authorised: Authorised) -> A
     @routes.get(_ONE, response_class=Response, responses={200: _json("#/components/schemas/Response")})
     async def read(response_id: str, caller: Asker, stream: bool = False) -> Response:
         """Return a stored response."""
+        found = await stored.response(caller, response_id)
         if stream:
             raise InvalidRequest(
                 "stream: a stored response is not streamed again; leave it out, to get all of it",
                 param="stream",
                 code="unsupported_parameter",
             )
-        found = await stored.response(caller, response_id)
         return Response(found.response, media_type="application/json")
 
     @routes.delete(_ONE)
