@@ -173,7 +173,7 @@ class ChunkStream:
         if self._explanation:
             self._delta({"refusal": self._explanation})
         reason = finish_reason_of(self._stop_reason, self._calls > 0)
-        self._frames.append(self._choice + b'{},"finish_reason":"' + reason.encode() + b'"}]}\n\n')
+        self._frames.append(self._choice + b'{},"finish_reason":' + as_json(reason) + b"}]}\n\n")
         if self._expected.wants_usage and (members := _usage_members(self._usage)):
             rest = as_json({"choices": [], **members})[1:]
             self._frames.append(self._head + rest + b"\n\n")

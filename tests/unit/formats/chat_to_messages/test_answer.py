@@ -1,5 +1,6 @@
 """A message as the answer of a chat that a caller gets: whole and as a stream."""
 
+import json
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve_app.formats.chat_to_messages.translation import ChatToMessages
+from serve_app.formats.sse import event, frames_in
 from tests.support.event_streams import named_frame, payloads, translated
 
 CUSTOM = {"type": "custom", "custom": {"name": "patch"}}
@@ -193,6 +195,16 @@ def test_why_an_answer_ended_is_told_in_the_words_of_a_chat(
 
     assert completion(content, stop_reason)["choices"][0]["finish_reason"] == finish_reason
     assert streamed[-2]["choices"][0]["finish_reason"] == finish_reason
+
+
+@pytest.mark.parametrize("word", ['a","b":"c', "\u0000", "\n\n", "\ud800", "\u2028"])
+def test_a_reason_of_any_kind_stays_one_word(word: str) -> None:
+    ended = b'{"type":"message_delta","delta":{"stop_reason":' + json.dumps(word).encode() + b"}}"
+    stream = ChatToMessages(REQUEST, created=7).stream()
+
+    [*_, last] = frames_in(stream.feed(event(ended, b"message_delta")) + stream.end())
+
+    assert json.loads(last.data)["choices"][0]["finish_reason"] == word
 
 
 @pytest.mark.parametrize("stop_reason", ["end_turn", None, "tool_use"])
