@@ -13,7 +13,7 @@ from serve_app.cli.configured import CANNOT_START, ConfigOption, configured, fai
 from serve_app.cli.tables import show
 from serve_app.clock import SystemClock
 from serve_app.config.data_policy import DataPolicy
-from serve_app.config.model import CHAT_TASKS, ModelTask
+from serve_app.config.model import CHAT_TASKS, SOUND_TASKS, ModelTask
 from serve_app.config.override import BackendState
 from serve_app.config.settings import Settings
 from serve_app.control.backend import local_at
@@ -24,6 +24,7 @@ from serve_app.limits.client import Shortfall
 from serve_app.limits.limit import Limit
 from serve_app.limits.refusals import refusal_of
 from serve_app.pricing.money import dollars, nano_dollars
+from serve_app.pricing.sound import ASKED_CHARACTERS, ASKED_S
 from serve_app.pricing.target_prices import prices_of
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
@@ -79,6 +80,8 @@ def explain(
         context_size=context_size,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
+        seconds=ASKED_S if task in SOUND_TASKS else 0,
+        characters=ASKED_CHARACTERS if task is ModelTask.SPEECH else 0,
     )
     targets = local_at(targets_of(settings), settings, BackendState())
     conditions = TargetStats(prices_of(settings, os.environ).get, frozenset(down or ()).__contains__)

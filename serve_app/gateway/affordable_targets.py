@@ -90,7 +90,7 @@ def most_usage(target: Target, requirements: Requirements, output: Output | None
         image_input=read.pictures,
         machine_ms=target.machine_ms,
         searches=requirements.pieces.searches or searches_of(target, requirements),
-        seconds=requirements.extent.seconds if requirements.extent else 0,
+        seconds=requirements.extent.seconds if requirements.extent else requirements.seconds,
         characters=requirements.characters,
         estimated=True,
         tier=dearer_tier(requirements.service_tier),

@@ -8,7 +8,7 @@ from math import ceil
 from typing import Any
 
 from serve_app.caller import Caller
-from serve_app.config.model import CHAT_TASKS, ModelTask
+from serve_app.config.model import CHAT_TASKS, SOUND_TASKS, ModelTask
 from serve_app.config.settings import Settings
 from serve_app.control.backend import OFFERED, Backend, switched_by
 from serve_app.control.control_cache import ControlCache
@@ -24,7 +24,7 @@ from serve_app.gateway.request import GatewayRequest
 from serve_app.gateway.vendor_reach import check_reach
 from serve_app.pricing.money import nano_dollars
 from serve_app.pricing.prompt import Prompt
-from serve_app.pricing.sound import LEAST_BILLED_S, MOST_HEARD_PER_S
+from serve_app.pricing.sound import ASKED_CHARACTERS, ASKED_S, LEAST_BILLED_S, MOST_HEARD_PER_S
 from serve_app.providers.catalogue.wire_format import OPENAI, WireFormat
 from serve_app.routing.intent import TIERS, Intent
 from serve_app.routing.requirements import Extent, Requirements
@@ -150,6 +150,8 @@ class RequirementsReader:
             require_audio=request.require_audio,
             max_cost=self._limit(request.max_cost),
             context_size=request.context_size,
+            seconds=ASKED_S if task in SOUND_TASKS else 0,
+            characters=ASKED_CHARACTERS if task is ModelTask.SPEECH else 0,
             **self._wished(task, request.wishes, intents, caller),
         )
 

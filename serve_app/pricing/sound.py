@@ -17,6 +17,8 @@ SPOKEN_PER_S = 25
 WRITTEN_PER_S = 4
 MOST_WRITTEN_PER_S = 16
 LEAST_WRITTEN = 2000  # tokens that may be written down for any sound; what OpenAI's models write at most
+ASKED_S = 60  # seconds, and the characters that they take, of a question to the router about sound
+ASKED_CHARACTERS = 900
 LEAST_BILLED_S = 10  # seconds that Groq charges for any sound
 
 

@@ -9,6 +9,7 @@ import pytest
 from serve_app.formats.form import Form, SpooledFile, Upload
 from serve_app.formats.openai_speech import OPENAI_SPEECH
 from serve_app.formats.openai_transcription import OPENAI_TRANSCRIPTION
+from serve_app.formats.route_question import RouteQuestion
 from serve_app.formats.sound_request import SoundRequest
 from serve_app.gateway.affordable_targets import most_usage, worst_at
 from serve_app.gateway.request import GatewayRequest, Operation
@@ -17,6 +18,7 @@ from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Answer
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.target import Target, targets_of
+from serve_app.routing.target_stats import TargetStats
 from tests.support.clock import FakeClock
 from tests.support.harness import Harness, ListedProvider
 from tests.support.settings import settings
@@ -103,6 +105,17 @@ def test_what_routing_expects_is_what_the_header_says() -> None:
     assert needs.seconds == 30
     assert needs.extent is not None
     assert needs.extent.seconds >= 80  # 60,000 bytes at 6 kbit/s
+
+
+@pytest.mark.parametrize(("task", "target"), [("transcription", LISTENS), ("speech", SPEAKS)])
+def test_a_question_to_the_router_is_about_a_minute_of_sound(task: str, target: Target) -> None:
+    harness = Harness(CONFIG, {"one": ListedProvider(Answer(b"{}", None, 0.1))}, FakeClock())
+    asked = GatewayRequest("", Operation.ROUTE, RouteQuestion(task))
+
+    needs = harness._reader.read(asked)
+    cost = TargetStats({target.name: Price(0, 0, second=1000, character=1000)}.get).cost(target, needs)
+
+    assert cost == (60_000 if task == "transcription" else 960_000)
 
 
 def test_a_short_sound_is_reserved_at_the_shortest_that_is_billed() -> None:
