@@ -8,18 +8,24 @@ from serve_app.api.openapi import (
     Schema,
     chat_operation,
     completions_operation,
-    embeddings_operation,
     messages_operation,
     responses_operation,
 )
 from serve_app.api.openapi_sound import speech_operation, transcription_operation
 from serve_app.api.sound_endpoint import SoundEndpoint
-from serve_app.api.task_operations import rerank_operation
+from serve_app.api.task_operations import (
+    embeddings_operation,
+    image_operation,
+    moderation_operation,
+    rerank_operation,
+)
 from serve_app.formats.anthropic_messages.format import ANTHROPIC_MESSAGES
 from serve_app.formats.base import Format
 from serve_app.formats.openai_chat.format import OPENAI_CHAT
 from serve_app.formats.openai_completions.format import OPENAI_COMPLETIONS
 from serve_app.formats.openai_embeddings import OPENAI_EMBEDDINGS
+from serve_app.formats.openai_images import OPENAI_IMAGES
+from serve_app.formats.openai_moderations import OPENAI_MODERATIONS
 from serve_app.formats.openai_responses.format import OPENAI_RESPONSES
 from serve_app.formats.openai_speech import OPENAI_SPEECH
 from serve_app.formats.openai_transcription import OPENAI_TRANSCRIPTION, OPENAI_TRANSLATION
@@ -89,6 +95,20 @@ MODEL_ROUTES = (
     ),
     ModelRoute("/v1/rerank", *_RERANK),
     ModelRoute("/v2/rerank", *_RERANK),
+    ModelRoute(
+        "/v1/moderations",
+        OPENAI_MODERATIONS,
+        Operation.MODERATION,
+        "OpenAI's moderations; unknown fields pass through",
+        moderation_operation(),
+    ),
+    ModelRoute(
+        "/v1/images/generations",
+        OPENAI_IMAGES,
+        Operation.IMAGE_GENERATION,
+        "OpenAI's image generation; unknown fields pass through",
+        image_operation(),
+    ),
     ModelRoute(
         "/v1/audio/speech",
         OPENAI_SPEECH,

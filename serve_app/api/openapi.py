@@ -50,7 +50,7 @@ _TOKENS: Schema = {
     "items": {"type": "integer", "minimum": 0, "maximum": 2**31 - 1},
     "minItems": 1,
 }
-_TEXTS_OR_TOKENS: Schema = {
+TEXTS_OR_TOKENS: Schema = {
     "anyOf": [
         {"type": "string"},
         {"type": "array", "items": {"type": "string"}, "minItems": 1},
@@ -315,7 +315,7 @@ def completions_operation() -> Schema:
     """Return what FastAPI cannot know of the endpoint of text completions."""
     fields: Schema = {
         "model": {"type": ["string", "null"]},
-        "prompt": _TEXTS_OR_TOKENS,
+        "prompt": TEXTS_OR_TOKENS,
         "stream": {"type": ["boolean", "null"]},
         "temperature": {"type": ["number", "null"], "minimum": 0, "maximum": 2},
         "max_tokens": {"type": ["integer", "null"], "minimum": 1, "maximum": MOST_TOKENS},
@@ -379,13 +379,6 @@ def responses_operation() -> Schema:
         "application/json": {"schema": {"$ref": "#/components/schemas/Response"}},
         "text/event-stream": {"schema": {"description": "`response.created` to `response.completed`."}},
     }
-    return operation(fields, ["input"], answers)
-
-
-def embeddings_operation() -> Schema:
-    """Return what FastAPI cannot know of the embeddings endpoint."""
-    fields: Schema = {"model": {"type": ["string", "null"]}, "input": _TEXTS_OR_TOKENS}
-    answers = {"application/json": {"schema": {"$ref": "#/components/schemas/EmbeddingList"}}}
     return operation(fields, ["input"], answers)
 
 

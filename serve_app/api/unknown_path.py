@@ -13,7 +13,8 @@ _HINTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "this part of the Responses API is not served; /docs lists what is",
         ),
         (
-            r"/((chat/)?completions|models|responses|rerank|audio/(speech|transcriptions|translations))$",
+            r"/((chat/)?completions|models|responses|rerank|moderations|images/generations|"
+            r"audio/(speech|transcriptions|translations))$",
             "the base URL has to end in /v1",
         ),
         (
@@ -29,7 +30,8 @@ _HINTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "Azure's paths are not served: use an OpenAI client with the base URL ending in /v1",
         ),
         (
-            r"/v1/(audio/voices|images|files|batches|moderations|assistants|threads|fine_tuning|realtime)(/|$)",
+            r"/v1/(audio/voices|images(?!/generations$)|files|batches|assistants|threads|fine_tuning|realtime)"
+            r"(/|$)",
             "this part of OpenAI's API is not served; /docs lists what is",
         ),
     )

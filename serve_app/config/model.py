@@ -22,6 +22,8 @@ class ModelTask(StrEnum):
     RERANK = "rerank"
     SPEECH = "speech"
     TRANSCRIPTION = "transcription"
+    MODERATION = "moderation"
+    IMAGE_GENERATION = "image_generation"
 
 
 # The tasks whose models can stand in for each other. Every other task has an endpoint of its own.
@@ -55,7 +57,8 @@ class ModelConfig(Config):
     Attributes:
         cost_per_1k_input, cost_per_1k_output, cost_per_1k_tokens, cost_per_1k_cached,
             cost_per_1k_cache_write: US dollars per 1,000 tokens, which override the price list.
-        cost_per_search: US dollars for one search that the vendor runs.
+        cost_per_search: US dollars for one search that the vendor runs, or one search unit of a reranking.
+        cost_per_image: US dollars for one picture that the model makes.
         cost_per_minute: US dollars for a minute of sound, read or written.
         cost_per_1k_characters: US dollars for 1,000 characters of text that is spoken.
         prompt_cache: as of its provider, for this model; None: as its provider.
@@ -79,6 +82,7 @@ class ModelConfig(Config):
     cost_per_search: PricePerUse | None = None
     cost_per_minute: PricePerUse | None = None
     cost_per_1k_characters: PricePer1k | None = None
+    cost_per_image: PricePerUse | None = None
     prompt_cache: PromptCacheChoice | None = None
     parameters: Parameters | None = None
 

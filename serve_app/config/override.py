@@ -24,6 +24,7 @@ class PriceOverride(Config):
     cost_per_1k_cached: PricePer1k | None = None
     cost_per_1k_cache_write: PricePer1k | None = None
     cost_per_search: PricePerUse | None = None
+    cost_per_image: PricePerUse | None = None
     cost_per_minute: PricePerUse | None = None
     cost_per_1k_characters: PricePer1k | None = None
 

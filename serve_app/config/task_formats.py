@@ -14,6 +14,8 @@ TASK_FORMATS: Mapping[ModelTask, frozenset[WireFormat]] = {
     ModelTask.RERANK: frozenset({WireFormat.RERANK}),
     ModelTask.SPEECH: frozenset({WireFormat.OPENAI_SPEECH}),
     ModelTask.TRANSCRIPTION: frozenset({WireFormat.OPENAI_TRANSCRIPTION, WireFormat.OPENAI_TRANSLATION}),
+    ModelTask.MODERATION: frozenset({WireFormat.OPENAI_MODERATIONS}),
+    ModelTask.IMAGE_GENERATION: frozenset({WireFormat.OPENAI_IMAGES}),
 }
 
 

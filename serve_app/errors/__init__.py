@@ -181,6 +181,8 @@ _PATHS = {
     "rerank": "/v1/rerank",
     "speech": "/v1/audio/speech",
     "transcription": "/v1/audio/transcriptions",
+    "moderation": "/v1/moderations",
+    "image_generation": "/v1/images/generations",
 }
 
 

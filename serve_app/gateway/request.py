@@ -23,6 +23,8 @@ class Operation(StrEnum):
     COMPLETIONS = "completions"
     EMBEDDINGS = "embeddings"
     RERANK = "rerank"
+    MODERATION = "moderation"
+    IMAGE_GENERATION = "image_generation"
     ROUTE = "route"
     SPEECH = "speech"
     TRANSCRIPTION = "transcription"

@@ -37,11 +37,11 @@ _LONG = re.compile(r"(?:input|output)_cost_per_token(_above_(\d+)(k?)_tokens)(?:
 
 _WRITING = frozenset({"chat", "completion", "responses"})
 _NOT_WRITING = frozenset(  # an output price is optional
-    {"embedding", "image_generation", "audio_transcription", "audio_speech", "rerank"}
+    {"embedding", "image_generation", "audio_transcription", "audio_speech", "rerank", "moderation"}
 )
 _WHOLE = {  # prices of single pieces: the first of these fields that has one
     ("embedding", "image"): ("input_cost_per_image",),
-    ("image_generation", "image"): ("output_cost_per_image",),
+    ("image_generation", "image"): ("output_cost_per_image", "input_cost_per_image"),
     ("audio_transcription", "second"): ("output_cost_per_second", "input_cost_per_second"),
     ("rerank", "search"): ("input_cost_per_query",),
     ("audio_speech", "character"): ("input_cost_per_character",),
@@ -178,6 +178,8 @@ def _kinds(row: Row, span: str, suffix: str) -> Kinds:
 
 
 def _whole(row: Row, mode: str) -> Iterator[tuple[str, int]]:
+    if mode == "image_generation" and _is_amount(row.get(_KINDS["image_output"])):
+        return  # a price of the tokens of a picture; the other one is an example of what it comes to
     for (priced, what), names in _WHOLE.items():
         if priced == mode:
             amount = next((row[name] for name in names if _is_amount(row.get(name)) and row[name]), 0)

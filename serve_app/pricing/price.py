@@ -146,6 +146,17 @@ class Price:
         """Return the price with this price of a search, unless None."""
         return self if search is None else replace(self, search=search)
 
+    def with_image(self, image: int | None) -> "Price":
+        """Return the price with this price of a picture, unless None, at any length and in any tier."""
+        if image is None:
+            return self
+        return replace(
+            self,
+            image=image,
+            above=tuple((least, price.with_image(image)) for least, price in self.above),
+            tiers=tuple((tier, price.with_image(image)) for tier, price in self.tiers),
+        )
+
     @property
     def charges_for_output(self) -> bool:
         """Return whether any output costs something, at any length, in any tier."""

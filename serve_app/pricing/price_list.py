@@ -287,20 +287,28 @@ def operators_price(override: PriceOverride) -> Price:
 
 
 def _overridden(price: Price, by: ModelConfig | PriceOverride) -> Price:
-    """Return the price with the configured prices of the cache and of searches."""
-    read, write, search = by.cost_per_1k_cached, by.cost_per_1k_cache_write, by.cost_per_search
-    return price.with_cache(
+    """Return the price with the configured prices of the cache, of searches and of pictures."""
+    read, write, search, image = (
+        by.cost_per_1k_cached, by.cost_per_1k_cache_write, by.cost_per_search, by.cost_per_image,
+    )  # fmt: skip
+    priced = price.with_cache(
         None if read is None else per_million(read, 1000), None if write is None else per_million(write, 1000)
-    ).with_search(None if search is None else nano_dollars(search))
+    )
+    priced = priced.with_search(None if search is None else nano_dollars(search))
+    return priced.with_image(None if image is None else nano_dollars(image))
 
 
 def _is_priced_by_the_piece(model: ModelConfig) -> bool:
     """Return whether the configuration has the price of what the task of the model is charged by."""
+    if model.task is ModelTask.IMAGE_GENERATION:
+        return model.cost_per_image is not None
     return model.task is ModelTask.RERANK and model.cost_per_search is not None
 
 
 def _applies(listed: Price, task: ModelTask) -> bool:
     """Return whether a listed price says what the task costs."""
+    if task is ModelTask.IMAGE_GENERATION:
+        return bool(listed.image or listed.image_output or listed.output)
     if listed.input or listed.output or listed.request:
         return True
     if task in SOUND_TASKS:
@@ -330,7 +338,9 @@ def _without_cache_overrides(
     if model.task not in CHAT_TASKS and per_output is None:
         if per_input is None and _is_priced_by_the_piece(model):
             per_input = 0.0
-        per_output = None if per_input is None else 0.0
+        # The price of a prompt says nothing about the pictures that are made of it.
+        if model.task is not ModelTask.IMAGE_GENERATION or _is_priced_by_the_piece(model):
+            per_output = None if per_input is None else 0.0
     if per_input is not None and per_output is not None:
         configured = per_1k(per_input, per_output)
         listed = None if is_free else catalogue.price(model.model_id, provider_type)
@@ -342,8 +352,11 @@ def _without_cache_overrides(
         listed = None
     if listed is None or (per_input is None and per_output is None):
         return listed
+    makes_images = model.task is ModelTask.IMAGE_GENERATION
     return Price(
         listed.input if per_input is None else per_million(per_input, 1000),
         listed.output if per_output is None else per_million(per_output, 1000),
+        image=listed.image if makes_images else 0,
+        image_output=listed.image_output if makes_images else None,
         search=listed.search,
     )

@@ -77,7 +77,8 @@ def operators_list(settings: Settings, environ: Mapping[str, str]) -> Path | Non
 def _price_at(provider: ProviderConfig, model: ModelConfig, catalogue: PriceCatalogue) -> Price | None:
     if is_plugin_type(provider.type):
         catalogue = UNLISTED  # a list may contain a model of the same name, but not this provider's price
-    price = target_price(provider.type, vendor(provider.type).is_own, model, catalogue)
+    is_free = vendor(provider.type).is_free_for(model.task, provider.base_url)
+    price = target_price(provider.type, is_free, model, catalogue)
     if price is None or not provider.hourly_rate:
         return price
     return price.with_machine(nano_dollars(provider.hourly_rate))

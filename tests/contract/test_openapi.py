@@ -43,6 +43,8 @@ TASK_ANSWERS = {
     WireFormat.RERANK: b'{"results":[{"index":0,"relevance_score":0.5}]}',
     WireFormat.OPENAI_TRANSCRIPTION: b'{"text":"hi"}',
     WireFormat.OPENAI_TRANSLATION: b'{"text":"hi"}',
+    WireFormat.OPENAI_MODERATIONS: b'{"results":[{"flagged":false}]}',
+    WireFormat.OPENAI_IMAGES: b'{"data":[{"url":"https://example.org/1.png"}]}',
 }
 MODEL = {"supports_vision": True, "supports_audio": True}
 

@@ -11,11 +11,14 @@ from random import Random
 from typing import Any
 
 import httpx
+import openai
 import pytest
 
 from serve_app.api.app import build_api
 from serve_app.deployments.embedded import LocalGateway, local_gateway
 from serve_app.observability.metrics import exposition
+from serve_app.pricing.price import FREE
+from serve_app.pricing.target_prices import prices_of
 from serve_app.providers.factory import build_provider
 from tests.support.jumping import JUMPING, LoopClock
 from tests.support.keyrings import keyring
@@ -24,9 +27,12 @@ from tests.support.upstream import ScriptedUpstream
 
 pytestmark = pytest.mark.anyio
 
-RERANK = ("/v1/rerank", "query", {"documents": ["one cat", "two dogs", "three cats"], "query": "two dogs"})
-ENDPOINTS = [pytest.param(*RERANK, id="rerank")]
-TASKS = {"/v1/rerank": "rerank"}
+RERANK = ("/v1/rerank", {"documents": ["one cat", "two dogs", "three cats"], "query": "two dogs"})
+MODERATION = ("/v1/moderations", {"input": ["hello", "violence"]})
+IMAGES = ("/v1/images/generations", {"prompt": "two dogs", "n": 2})
+ENDPOINTS = [pytest.param(*given, id=given[0]) for given in (RERANK, MODERATION, IMAGES)]
+TASKS = {RERANK[0]: "rerank", MODERATION[0]: "moderation", IMAGES[0]: "image_generation"}
+PRICED = {"cost_per_1k_input": 0.01, "cost_per_1k_output": 0.02}
 
 
 @pytest.fixture
@@ -66,7 +72,7 @@ async def scene(
                 "max_answer_mb": 1,
                 "retry": {"max_retries": 0},
                 "models": [
-                    {"model_id": "same", "task": task, **(model or {"cost_per_1k_input": 0.01})},
+                    {"model_id": "same", "task": task, **(model or PRICED)},
                     {"model_id": "talks", "task": "chat_smart"},
                 ],
             }
@@ -85,9 +91,9 @@ async def scene(
 @pytest.mark.parametrize(
     "named", [{}, {"model": "auto"}, {"model": "same"}, {"model": "first/same"}], ids=str
 )
-@pytest.mark.parametrize(("path", "text", "body"), ENDPOINTS)
+@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
 async def test_a_request_goes_to_a_model_of_its_task(
-    path: str, text: str, body: dict[str, Any], named: dict[str, str]
+    path: str, body: dict[str, Any], named: dict[str, str]
 ) -> None:
     async with scene(TASKS[path]) as made:
         answer = await made.api.post(path, json={**body, **named})
@@ -100,10 +106,8 @@ async def test_a_request_goes_to_a_model_of_its_task(
     assert sent.json == {**body, "model": "same"}
 
 
-@pytest.mark.parametrize(("path", "text", "body"), ENDPOINTS)
-async def test_a_model_for_something_else_is_told_what_it_is_for(
-    path: str, text: str, body: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
+async def test_a_model_for_something_else_is_told_what_it_is_for(path: str, body: dict[str, Any]) -> None:
     async with scene(TASKS[path]) as made:
         here = await made.api.post(path, json={**body, "model": "talks"})
         chat = {"model": "same", "messages": [{"role": "user", "content": "hi"}]}
@@ -129,9 +133,9 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("orders", "status", "code"), FAULTS, ids=str)
-@pytest.mark.parametrize(("path", "text", "body"), ENDPOINTS)
+@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
 async def test_a_fault_is_told_where_nobody_else_is_there_and_another_answers_where_somebody_is(
-    path: str, text: str, body: dict[str, Any], orders: dict[str, Any], status: int, code: str
+    path: str, body: dict[str, Any], orders: dict[str, Any], status: int, code: str
 ) -> None:
     async with scene(TASKS[path]) as made:
         made.upstreams[0].mode = orders
@@ -158,7 +162,7 @@ async def test_search_units_are_charged_as_the_vendor_reports_them() -> None:
 
 async def test_tokens_are_charged_where_the_price_is_for_those() -> None:
     async with scene("rerank") as made:
-        answer = await made.api.post("/v1/rerank", json=RERANK[2])
+        answer = await made.api.post("/v1/rerank", json=RERANK[1])
 
     assert answer.headers["x-sekha-cost-usd"] == "0.00012"  # twelve words read
 
@@ -166,13 +170,13 @@ async def test_tokens_are_charged_where_the_price_is_for_those() -> None:
 async def test_without_a_report_the_estimate_is_charged() -> None:
     async with scene("rerank", model={"cost_per_search": 0.002}) as made:
         made.upstreams[0].mode = {"no_usage": True}
-        answer = await made.api.post("/v1/rerank", json=RERANK[2])
+        answer = await made.api.post("/v1/rerank", json=RERANK[1])
 
     assert answer.headers["x-sekha-cost-usd"] == "0.002"
 
 
-@pytest.mark.parametrize(("path", "text", "body"), ENDPOINTS)
-async def test_under_a_budget_an_unknown_price_is_refused(path: str, text: str, body: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("path", "body"), ENDPOINTS)
+async def test_under_a_budget_an_unknown_price_is_refused(path: str, body: dict[str, Any]) -> None:
     async with scene(TASKS[path], model={"cost_per_1k_cached": 0}, budgets=[{"limit": 1}]) as made:
         answer = await made.api.post(path, json=body)
         asked = made.asked
@@ -190,3 +194,74 @@ async def test_a_budget_that_is_too_small_for_the_worst_case_refuses() -> None:
         asked = made.asked
 
     assert (first.status_code, second.status_code, asked) == (200, 402, [1])
+
+
+async def test_moderations_are_free_at_openai_and_nowhere_else() -> None:
+    def priced(**provider: Any) -> Any:
+        models = [{"model_id": "omni-moderation-latest", "task": "moderation"}]
+        configured = {"id": "p", "api_key": "k", "models": models, **provider}
+        return prices_of(settings({"llm_providers": [configured], "default_models": {}}))
+
+    assert set(priced(type="openai").values()) == {FREE}
+    assert set(priced(type="openai", base_url="https://example.org/v1").values()) == {None}
+    assert set(priced(type="mistral").values()) == {None}
+
+
+async def test_images_are_charged_by_the_tokens_that_the_vendor_reports() -> None:
+    async with scene("image_generation") as made:
+        answer = await made.api.post(IMAGES[0], json=IMAGES[1])
+
+    assert answer.headers["x-sekha-cost-usd"] == "0.04226"  # two words read, twice 1,056 tokens made
+
+
+async def test_images_are_charged_by_the_piece_where_that_is_the_price() -> None:
+    async with scene("image_generation", model={"cost_per_image": 0.04}, budgets=[{"limit": 0.1}]) as made:
+        made.upstreams[0].mode = {"no_usage": True}
+        two = await made.api.post(IMAGES[0], json=IMAGES[1])
+        three = await made.api.post(IMAGES[0], json={"prompt": "a dog", "n": 3})
+        asked = made.asked
+
+    assert two.headers["x-sekha-cost-usd"] == "0.08"
+    assert (three.status_code, asked) == (402, [1])
+
+
+async def test_a_size_and_a_quality_make_room_in_a_budget() -> None:
+    small = {"prompt": "a dog", "size": "1024x1024", "quality": "low"}
+    async with scene("image_generation", budgets=[{"limit": 0.1}]) as made:
+        largest = await made.api.post(IMAGES[0], json={"prompt": "a dog"})
+        named = await made.api.post(IMAGES[0], json=small)
+        asked = made.asked
+
+    assert (largest.status_code, named.status_code, asked) == (402, 200, [1])
+
+
+async def test_a_stream_of_images_is_refused_before_anything_is_sent() -> None:
+    async with scene("image_generation") as made:
+        streamed = await made.api.post(IMAGES[0], json={"prompt": "a dog", "stream": True})
+        partial = await made.api.post(IMAGES[0], json={"prompt": "a dog", "partial_images": 2})
+        asked = made.asked
+
+    assert [answer.status_code for answer in (streamed, partial)] == [400, 400]
+    assert [answer.json()["error"]["param"] for answer in (streamed, partial)] == ["stream", "partial_images"]
+    assert asked == [0]
+
+
+async def test_openais_own_client_reads_moderations_and_images() -> None:
+    async with scene("moderation") as made:
+        client = openai.AsyncOpenAI(
+            api_key="k", base_url="http://localhost/v1", http_client=made.api, max_retries=0
+        )
+        checked = await client.moderations.create(input=["hello", "violence"])
+    async with scene("image_generation") as made:
+        client = openai.AsyncOpenAI(
+            api_key="k", base_url="http://localhost/v1", http_client=made.api, max_retries=0
+        )
+        images = await client.images.generate(model="same", prompt="two dogs", n=2, size="1024x1024")
+        with pytest.raises(openai.NotFoundError):
+            await client.images.generate(model="talks", prompt="two dogs")
+
+    assert [result.flagged for result in checked.results] == [False, True]
+    assert images.data is not None
+    assert [image.b64_json for image in images.data] == ["aGVsbG8="] * 2
+    assert images.usage is not None
+    assert images.usage.output_tokens == 2112

@@ -195,6 +195,8 @@ class ScriptedUpstream:
         app.router.add_post("/v1/audio/speech", self._openai_speech)
         app.router.add_post("/v1/audio/transcriptions", self._openai_transcription)
         app.router.add_post("/v1/audio/translations", self._openai_transcription)
+        app.router.add_post("/v1/moderations", self._moderations)
+        app.router.add_post("/v1/images/generations", self._images)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/messages", self._anthropic_messages)
         app.router.add_post("/v1/messages/count_tokens", self._anthropic_count)
@@ -535,6 +537,33 @@ class ScriptedUpstream:
         if "usage" in orders:
             answer["usage"] = orders["usage"]
         return web.json_response(answer)
+
+    async def _moderations(self, request: web.Request) -> web.Response:
+        """Flag what mentions violence."""
+        body, orders = await request.json(), request[ORDERS_GIVEN]
+        if orders.get("malformed"):
+            return web.Response(text='{"results": [{"fla', content_type="application/json")
+        given = body["input"] if isinstance(body["input"], list) else [body["input"]]
+        texts = given if isinstance(given[0], str) else [last_text({"prompt": given})]
+        flags = ["violence" in text for text in texts]
+        results = [
+            {"flagged": bad, "categories": {"violence": bad}, "category_scores": {"violence": float(bad)}}
+            for bad in flags
+        ]
+        return web.json_response({"id": "modr-1", "model": body["model"], "results": results})
+
+    async def _images(self, request: web.Request) -> web.Response:
+        """Make pictures; the usage is that of a GPT image model."""
+        body, orders = await request.json(), request[ORDERS_GIVEN]
+        if orders.get("malformed"):
+            return web.Response(text='{"created": 1, "da', content_type="application/json")
+        n = body.get("n") or 1
+        data = [{"b64_json": "aGVsbG8=", "revised_prompt": body["prompt"]} for _ in range(n)]
+        read = len(body["prompt"].split())
+        usage = {"input_tokens": read, "output_tokens": 1056 * n, "total_tokens": read + 1056 * n}
+        usage |= {"input_tokens_details": {"text_tokens": read, "image_tokens": 0}}
+        told = {} if orders.get("no_usage") else {"usage": usage}
+        return web.json_response({"created": 1, "data": data, **told})
 
     # Ollama
 

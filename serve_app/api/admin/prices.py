@@ -93,6 +93,7 @@ def _per_1k(price: Price | None) -> dict[str, float | None] | None:
         "cost_per_1k_cached": None if cached is None else cached / thousands,
         "cost_per_1k_cache_write": None if written is None else written / thousands,
         "cost_per_search": None if price.search is None else price.search / NANO,
+        "cost_per_image": price.image / NANO if price.image else None,
         "cost_per_minute": 60 * price.second / NANO if price.second else None,
         "cost_per_1k_characters": 1000 * price.character / NANO if price.character else None,
         "hourly_rate": price.machine_hour / NANO,

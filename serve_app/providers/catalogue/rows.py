@@ -57,6 +57,7 @@ OPENAI = Vendor(
         date(2026, 11, 30),
     ),
     formats=OPENAI_FORMATS | {WireFormat.OPENAI_COMPLETIONS, WireFormat.OPENAI_RESPONSES},
+    free_tasks=frozenset({"moderation"}),  # platform.openai.com/docs/guides/moderation
     formats_elsewhere=OPENAI_FORMATS,  # compatible servers have chat completions
     quality_rank=1,
     speed_rank=2,

@@ -119,6 +119,7 @@ class Vendor:
     native: Its own API, where LiteLLM calls it and the list of models is free.
     families: What its models take of a request; a model of no family takes everything.
     starter: The provider that discovery makes of it.
+    free_tasks: Tasks that cost nothing at its own address.
     quality_rank: Its place in the strategy `best_quality`; lower is better.
     speed_rank: Its place in the strategy `fastest` before anything is measured, likewise.
     """
@@ -147,6 +148,7 @@ class Vendor:
     native: NativeApi | None = None
     families: tuple[ModelFamily, ...] = ()
     starter: Starter = Starter()
+    free_tasks: frozenset[str] = frozenset()
     quality_rank: int = UNRANKED
     speed_rank: int = UNRANKED
 
@@ -169,6 +171,11 @@ class Vendor:
     def price_prefix(self) -> str:
         """Return the vendor's name in the price list: LiteLLM's name for a vendor that charges."""
         return (self.key_variable and self.litellm_prefix) or self.type
+
+    def is_free_for(self, task: str, base_url: str | None) -> bool:
+        """Return whether it charges nothing for this task at an address; None: its own."""
+        is_at_home = base_url is None or base_url.rstrip("/") == self.base_url
+        return self.is_own or (is_at_home and task in self.free_tasks)
 
     def key_headers(self, key: str | None) -> dict[str, str]:
         """Return the header with the key; empty without one."""

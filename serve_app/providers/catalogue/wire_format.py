@@ -9,6 +9,8 @@ class WireFormat(StrEnum):
     OPENAI_CHAT = "openai_chat"
     OPENAI_COMPLETIONS = "openai_completions"
     OPENAI_EMBEDDINGS = "openai_embeddings"
+    OPENAI_IMAGES = "openai_images"
+    OPENAI_MODERATIONS = "openai_moderations"
     OPENAI_RESPONSES = "openai_responses"
     ANTHROPIC_MESSAGES = "anthropic_messages"
     RERANK = "rerank"

@@ -12,6 +12,8 @@ from serve_app.providers.http.endpoint import Endpoint
 from serve_app.providers.openai_compatible.chat_endpoint import ChatEndpoint
 from serve_app.providers.openai_compatible.completions_endpoint import CompletionsEndpoint
 from serve_app.providers.openai_compatible.embeddings_endpoint import EmbeddingsEndpoint
+from serve_app.providers.openai_compatible.images_endpoint import ImagesEndpoint
+from serve_app.providers.openai_compatible.moderations_endpoint import ModerationsEndpoint
 from serve_app.providers.openai_compatible.rerank_endpoint import RerankEndpoint
 from serve_app.providers.openai_compatible.responses_endpoint import ResponsesEndpoint
 from serve_app.providers.openai_compatible.speech_endpoint import SpeechEndpoint
@@ -33,6 +35,14 @@ def _completions(config: ProviderConfig, vendor: Vendor, key: str | None) -> End
 
 def _embeddings(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
     return EmbeddingsEndpoint(config.id, dialects_of(config), key, vendor.reads_provider_preferences)
+
+
+def _images(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
+    return ImagesEndpoint(config.id, key, vendor.reads_provider_preferences)
+
+
+def _moderations(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
+    return ModerationsEndpoint(config.id, key, vendor.reads_provider_preferences)
 
 
 def _rerank(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
@@ -64,6 +74,8 @@ _BUILD: Mapping[WireFormat, _Build] = {
     WireFormat.OPENAI_CHAT: _chat,
     WireFormat.OPENAI_COMPLETIONS: _completions,
     WireFormat.OPENAI_EMBEDDINGS: _embeddings,
+    WireFormat.OPENAI_IMAGES: _images,
+    WireFormat.OPENAI_MODERATIONS: _moderations,
     WireFormat.OPENAI_RESPONSES: _responses,
     WireFormat.ANTHROPIC_MESSAGES: _messages,
     WireFormat.RERANK: _rerank,

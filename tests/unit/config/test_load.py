@@ -682,8 +682,8 @@ def test_an_unknown_task_lists_the_tasks(tmp_path: Path) -> None:
 
     assert complaint(path) == (
         f"{path}: llm_providers[0].models[0].task: must be one of embedding, chat_small, chat_large, "
-        "chat_smart, vision, audio, rerank, speech, transcription, not 'chat_smal'; did you mean "
-        "'chat_small'?"
+        "chat_smart, vision, audio, rerank, speech, transcription, moderation, image_generation, not "
+        "'chat_smal'; did you mean 'chat_small'?"
     )
 
 
