@@ -4,6 +4,7 @@ Forms with files, as they arrive: fields are kept in memory, files on disk.
 Every number is bounded: of parts, of bytes of a name, a field, a file and the whole.
 """
 
+import logging
 from typing import NamedTuple
 
 from python_multipart.exceptions import FormParserError
@@ -20,6 +21,9 @@ LONGEST_FILENAME = 255  # bytes, as file systems have it
 LONGEST_HEADERS = 4096  # bytes of one line of a part's head
 MOST_FIELD_BYTES = 1_000_000  # of all fields together, files aside
 MEBIBYTE = 1 << 20
+
+# It warns of every form that cannot be read, which the caller is told.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 class FormLimits(NamedTuple):

@@ -5,6 +5,7 @@ import os
 import pickle
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 
@@ -16,6 +17,7 @@ from serve_app.caller import Caller
 from serve_app.config.settings import RouterConfig
 from serve_app.errors import InvalidRequest
 from serve_app.formats.form import Form, SpooledFile
+from serve_app.formats.openai_transcription import OPENAI_TRANSCRIPTION
 
 pytestmark = pytest.mark.anyio
 
@@ -235,3 +237,28 @@ async def test_a_full_disk_is_the_gateways_trouble(monkeypatch: pytest.MonkeyPat
         await read(WHOLE)
 
     assert (refused.value.status, refused.value.retry_after_s) == (503, 5.0)
+
+
+@pytest.mark.parametrize("seed", range(200))
+async def test_whatever_is_wrong_with_a_form_it_is_refused_or_read(
+    seed: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = random.Random(seed)
+    fields = part("model", "m") + part("models", '["a"]') + part("max_cost", "1") + part("include[]", "x")
+    body = bytearray(fields + part("file", b"RIFF" + bytes(30), "a.wav") + END)
+    for _ in range(1 + rng.randrange(5)):
+        at = rng.randrange(len(body))
+        match rng.randrange(3):
+            case 0:
+                body[at] = rng.randrange(256)
+            case 1:
+                del body[at : at + rng.randrange(20)]
+            case _:
+                body[at:at] = rng.choice([b"\r\n--XX\r\n", b'"', b"\0", b"[[[", b"1e999", rng.randbytes(5)])
+    cut = rng.randrange(len(body) + 1)
+
+    with suppress(InvalidRequest):
+        form = await read(bytes(body[:cut]), bytes(body[cut:]))
+        OPENAI_TRANSCRIPTION.parse_form(form)
+
+    assert not caplog.records  # a caller cannot fill the log
