@@ -206,10 +206,10 @@ class RequestCharges:
 
         Some servers report how long a sound is, whatever is charged for it.
         """
-        price = self._control.price(target.name)
-        if self._requirements.task is not ModelTask.TRANSCRIPTION or price is None or price.second:
+        if self._requirements.task is not ModelTask.TRANSCRIPTION:
             return reported
-        if not charges_tokens(price):
+        price = self._control.price(target.name)
+        if price is None or price.second or not charges_tokens(price):
             return reported
         if reported.total_tokens or not reported.seconds:
             return reported
