@@ -23,9 +23,11 @@ from serve_app.gateway.affordable_targets import BudgetFilter
 from serve_app.limits.client import Shortfall
 from serve_app.limits.limit import Limit
 from serve_app.limits.refusals import refusal_of
+from serve_app.pricing.asked_pieces import ASKED_PIECES
 from serve_app.pricing.money import dollars, nano_dollars
 from serve_app.pricing.sound import ASKED_CHARACTERS, ASKED_S
 from serve_app.pricing.target_prices import prices_of
+from serve_app.pricing.usage import NO_PIECES
 from serve_app.routing.plan import Plan, make_plan
 from serve_app.routing.requirements import Requirements
 from serve_app.routing.strategy import Strategy
@@ -80,6 +82,7 @@ def explain(
         context_size=context_size,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
+        pieces=ASKED_PIECES.get(task, NO_PIECES),
         seconds=ASKED_S if task in SOUND_TASKS else 0,
         characters=ASKED_CHARACTERS if task is ModelTask.SPEECH else 0,
     )

@@ -22,9 +22,11 @@ from serve_app.formats.upstream_format import TRANSLATIONS
 from serve_app.gateway.model_access import ModelAccess
 from serve_app.gateway.request import GatewayRequest
 from serve_app.gateway.vendor_reach import check_reach
+from serve_app.pricing.asked_pieces import ASKED_PIECES
 from serve_app.pricing.money import nano_dollars
 from serve_app.pricing.prompt import Prompt
 from serve_app.pricing.sound import ASKED_CHARACTERS, ASKED_S, LEAST_BILLED_S, MOST_HEARD_PER_S
+from serve_app.pricing.usage import NO_PIECES
 from serve_app.providers.catalogue.wire_format import OPENAI, WireFormat
 from serve_app.routing.intent import TIERS, Intent
 from serve_app.routing.requirements import Extent, Requirements
@@ -150,6 +152,7 @@ class RequirementsReader:
             require_audio=request.require_audio,
             max_cost=self._limit(request.max_cost),
             context_size=request.context_size,
+            pieces=ASKED_PIECES.get(task, NO_PIECES),
             seconds=ASKED_S if task in SOUND_TASKS else 0,
             characters=ASKED_CHARACTERS if task is ModelTask.SPEECH else 0,
             **self._wished(task, request.wishes, intents, caller),

@@ -265,3 +265,21 @@ async def test_openais_own_client_reads_moderations_and_images() -> None:
     assert [image.b64_json for image in images.data] == ["aGVsbG8="] * 2
     assert images.usage is not None
     assert images.usage.output_tokens == 2112
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "cost"),
+    [
+        ("rerank", {"cost_per_search": 0.002}, 0.002),
+        ("image_generation", {"cost_per_image": 0.04}, 0.04),
+        ("moderation", {"cost_per_1k_input": 0.01}, 0.01),
+    ],
+)
+async def test_a_question_to_the_router_is_about_one_piece(
+    task: str, model: dict[str, float], cost: float
+) -> None:
+    async with scene(task, model=model) as made:
+        answer = await made.api.post("/api/v1/route", json={"task": task})
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["estimated_cost"] == cost

@@ -22,6 +22,7 @@ from serve_app.gateway.affordable_targets import (
 )
 from serve_app.limits.limit import Limit, Scope, Unit, Window
 from serve_app.pricing.price import FREE, Price
+from serve_app.pricing.usage import Usage
 from serve_app.providers.catalogue.rows import vendor
 from serve_app.routing.requirements import Extent, Requirements
 from serve_app.routing.target import Target, targets_of
@@ -314,3 +315,20 @@ def test_a_budget_for_one_provider_alone_makes_nothing_low() -> None:
     one = replace(BUDGET, scope=Scope(provider="other"))
 
     assert not AdminService(CHEAP, (one, 0)).budget_filter.is_low(20)
+
+
+@pytest.mark.parametrize(
+    ("task", "pieces"),
+    [
+        (ModelTask.RERANK, Usage(searches=3)),
+        (ModelTask.IMAGE_GENERATION, Usage(images=2, image_output=4096)),
+        (ModelTask.MODERATION, Usage()),
+    ],
+)
+def test_what_a_vendor_charges_besides_text_is_reserved_with_it(task: ModelTask, pieces: Usage) -> None:
+    wanted = Requirements(task, input_tokens=10, pieces=pieces, extent=Extent(400))
+
+    most = most_usage(OWN, wanted)
+
+    assert most == pieces._replace(input=400, estimated=True)
+    assert Price(1000, 0, image=5, search=7, image_output=9).cost(most) >= 5 * pieces.images
