@@ -34,7 +34,7 @@ log = logging.getLogger("sekha.cluster")
 
 class BuildArgs(BaseModel):
     """
-    What the builder is told: a file to read, or the configuration itself.
+    The arguments of the builder: a file to read, or the configuration itself.
 
     With neither, the usual places are looked at (see `docs/configuration.md`). A path is read where the
     builder runs: on a cluster, on one of its nodes.

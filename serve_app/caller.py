@@ -7,7 +7,7 @@ NOBODY = "default"  # the tenant of everyone on a gateway without tenants
 
 
 class Role(StrEnum):
-    """What a key may do: call models; read what was spent; change the gateway."""
+    """The rights of a key: call models; read what was spent; change the gateway."""
 
     USER = "user"
     READ = "read"

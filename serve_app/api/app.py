@@ -9,33 +9,34 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
 from serve_app import __version__
-from serve_app.api.admin.routes import PREFIX as ADMIN
 from serve_app.api.admin.routes import include_admin_routes
 from serve_app.api.admin.service import AdminService
 from serve_app.api.asgi import (
-    JSON,
     ASGIApp,
-    CallerGone,
     Headers,
     Message,
     Receive,
     Scope,
     Send,
     check_said_once,
-    header,
     path_within,
-    printable,
     send_answer,
 )
 from serve_app.api.auth import Authorised, Keyring
-from serve_app.api.errors import error_for, error_headers, log_failure, speaks_anthropic, speaks_openai
+from serve_app.api.errors import error_for, error_headers, log_failure
+from serve_app.api.exception_handlers import (
+    METHODS,
+    answer_gateway_error,
+    answer_http_error,
+    answer_validation_error,
+    asks_as_anthropic,
+)
+from serve_app.api.guarded import Guarded
 from serve_app.api.health import Exposition, metrics_routes, provider_routes, service_routes
 from serve_app.api.intake import Intake
 from serve_app.api.model_endpoint import given_request_id, new_request_id
@@ -47,13 +48,10 @@ from serve_app.api.responses_endpoint import RESPONSES, ResponsesEndpoint
 from serve_app.api.routing_endpoints import routing_routes
 from serve_app.api.stored_responses import stored_response_routes
 from serve_app.api.token_count import COUNT_TOKENS, TokenCountEndpoint
-from serve_app.api.unknown_path import hint_for
 from serve_app.api.work_endpoints import work_routes
-from serve_app.caller import ANYONE, Role
+from serve_app.caller import Role
 from serve_app.errors import Forbidden, GatewayError, InvalidRequest
 from serve_app.events import HttpAnswered
-from serve_app.formats.anthropic_messages.error import messages_error
-from serve_app.formats.json_body import BOM, parse_json
 from serve_app.gateway.model_access import ModelAccess
 from serve_app.gateway.running_gateway import RunningGateway
 
@@ -67,13 +65,8 @@ PUBLIC = frozenset(
         *("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"),
     }
 )
-SMALL_BODY = 1_000_000  # bytes; more than any endpoint but the hot ones needs
 
 INTERNAL = "Internal error; the log has the details"
-
-LONGEST_SHOWN = 200  # characters of a path in a line of the log
-
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 Endpoint = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -95,65 +88,6 @@ def build_api(running: RunningGateway, keyring: Keyring, exposition: Exposition)
     app.openapi = lambda: completed(app, public)  # type: ignore[method-assign]
     rest = Guarded(app, keyring, public, intake)
     return Dispatcher(hot, rest, running, keyring)
-
-
-class Guarded:
-    """
-    A guard in front of FastAPI, which would read a whole body before it checks the key.
-
-    The routes check the key themselves, on the route that matched; the guard only refuses early, and limits
-    the size of bodies. A body is JSON, whatever its content type says: curl declares a form.
-    """
-
-    def __init__(self, app: FastAPI, keyring: Keyring, public: frozenset[str], intake: Intake) -> None:
-        self._app = app
-        self._keyring = keyring
-        self._public = public
-        self._intake = intake
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] == "OPTIONS":
-            await self._app(scope, receive, send)
-            return
-        begun = False
-
-        async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
-        try:
-            caller = ANYONE
-            if path_within(scope) not in self._public:
-                caller = await self._keyring.caller(scope)
-            async with self._intake.body(scope, receive, caller, SMALL_BODY) as raw:
-                body = raw.removeprefix(BOM)
-                if body:
-                    parse_json(body)
-                    _call_json(scope)
-                await self._app(scope, _replayed(body, receive), watched)
-        except GatewayError as error:
-            if begun:
-                raise
-            await send_answer(send, error.status, _error_body(scope, error), error_headers(error))
-        except CallerGone:
-            return
-
-
-def _call_json(scope: Scope) -> None:
-    """Set the headers of a request to those of its unpacked body: plain JSON."""
-    replaced = (b"content-type", b"content-encoding", b"content-length")
-    scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] not in replaced), JSON]
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that begins with the body that was already read."""
-    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def again() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return again
 
 
 class Dispatcher:
@@ -236,7 +170,7 @@ def _identified(scope: Scope, path: str) -> tuple[Scope, Headers]:
 
     For all other clients Serve adds it, as `x-request-id`.
     """
-    if not _asks_as_anthropic(scope, path):
+    if not asks_as_anthropic(scope, path):
         return scope, []
     try:
         id_ = given_request_id(scope)
@@ -277,9 +211,9 @@ def _documented(
     app.include_router(work_routes(running, keyring))
     app.include_router(_model_routes(running.access, hot, authorised), dependencies=needs_key)
     app.include_router(stored_response_routes(running.stored_responses, keyring.require(Role.USER)))
-    app.add_exception_handler(GatewayError, _gateway_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(GatewayError, answer_gateway_error)
+    app.add_exception_handler(HTTPException, answer_http_error)
+    app.add_exception_handler(RequestValidationError, answer_validation_error)
     return app
 
 
@@ -320,83 +254,3 @@ def _route_of(scope: Scope) -> str:
     # Of a route in a router in a router, `route` knows only its own part.
     whole = scope.get("fastapi", {}).get("effective_route_context")
     return str(getattr(whole or scope.get("route"), "path", "unmatched"))
-
-
-def _is_for_admins(request: Request) -> bool:
-    return path_within(request.scope).startswith(f"{ADMIN}/")
-
-
-def _error_body(scope: Scope, error: GatewayError) -> bytes:
-    """Return an error in the shape that its caller expects."""
-    path = path_within(scope)
-    return messages_error(error) if _asks_as_anthropic(scope, path) else error_for(path, error)
-
-
-def _asks_as_anthropic(scope: Scope, path: str) -> bool:
-    """Return whether a client of Anthropic's asks; those of both vendors ask for the list of models."""
-    if f"{path}/".startswith("/v1/models/"):
-        return header(scope, b"anthropic-version") is not None
-    return speaks_anthropic(path)
-
-
-async def _gateway_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, GatewayError)  # noqa: S101 - registered for this class only
-    headers = {name.decode(): value.decode() for name, value in error_headers(error)}
-    return Response(_error_body(request.scope, error), error.status, headers, "application/json")
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
-    detail = str(error.detail)
-    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    if error.status_code == 404:
-        detail = _unknown_path(request)
-    elif error.status_code == 405:
-        headers["allow"] = ", ".join(_methods_at(request))
-    body: dict[str, Any] = {"detail": detail}
-    if _is_for_admins(request):
-        word = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "INVALID_REQUEST")
-        body |= {"code": word, "message": detail, "details": {}}
-    path = path_within(request.scope)
-    code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code)
-    if _asks_as_anthropic(request.scope, path):
-        refusal = InvalidRequest(detail, code=code or InvalidRequest.code, status=error.status_code)
-        return Response(messages_error(refusal), error.status_code, headers, "application/json")
-    if speaks_openai(path):
-        facts = {"message": detail, "type": "invalid_request_error", "param": None, "code": code}
-        body["error"] = facts
-    return JSONResponse(body, error.status_code, headers)
-
-
-def _unknown_path(request: Request) -> str:
-    """Return the message for an unknown path, and log it for operators."""
-    path, method = path_within(request.scope), request.method
-    hint = hint_for(path)
-    detail = "Not Found" if hint is None else f"Not Found: {hint}"
-    shown = printable(path, LONGEST_SHOWN)
-    log.info("404 %s %s%s", method if method in METHODS else "other", shown, f" ({hint})" if hint else "")
-    return detail
-
-
-def _methods_at(request: Request) -> list[str]:
-    """Return every method that some route accepts at this path; a route alone knows only its own."""
-    found: set[str] = set()
-    for method in METHODS:
-        scope = {**request.scope, "method": method}
-        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
-            found.add(method)
-    return sorted(found | ({"HEAD"} if "GET" in found else set()))
-
-
-async def _validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class only
-    faults = [{"loc": list(e["loc"]), "msg": e["msg"], "type": e["type"]} for e in error.errors()]
-    body: dict[str, Any] = {"detail": faults}
-    names = [".".join(map(str, fault["loc"][1:])) or "body" for fault in faults]
-    message = "; ".join(f"{name}: {fault['msg']}" for name, fault in zip(names, faults, strict=True))
-    if _is_for_admins(request):
-        body |= {"code": "INVALID_REQUEST", "message": message, "details": {"fields": faults}}
-    if speaks_openai(path_within(request.scope)):
-        facts = {"type": "invalid_request_error", "param": names[0], "code": "invalid_value"}
-        body["error"] = {"message": message, **facts}
-    return JSONResponse(body, 422)

@@ -54,7 +54,7 @@ _NUMBER = re.compile(r"[ \t]*\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?[ \t]*", re.ASCII |
 
 
 class Head(NamedTuple):
-    """What the head of a request says; the fields are those of GatewayRequest."""
+    """The head of a request; the fields are those of GatewayRequest."""
 
     id: str
     timeout_s: float | None
@@ -218,7 +218,7 @@ def given_request_id(scope: Scope) -> str | None:
 
 
 def routed_headers(routed: RoutingInfo) -> Headers:
-    """Which target answered, and what it cost; of a stream, which is not over yet, the estimate."""
+    """Return the headers with the target and the cost; of a stream, which is not over yet, the estimate."""
     cost = routed.actual_cost if routed.actual_cost is not None else routed.estimated_cost
     headers: Headers = []
     if routed.target is not None:

@@ -27,7 +27,7 @@ Words = Annotated[int, Field(ge=1, le=MOST_WORDS), BeforeValidator(_a_number)]
 
 class WorkRequest(ApiModel):
     """
-    What every request for work may say; unknown fields are ignored.
+    The fields that every request for work may have; unknown fields are ignored.
 
     `model` and `preferred_model` name a model that is tried first; another one may do the work. `max_cost` is
     in US dollars.
@@ -118,7 +118,7 @@ class ScoreRequest(WorkRequest):
 
 
 class WorkAnswer(ApiModel):
-    """What every answer says: the model that did the work."""
+    """The field of every answer: the model that did the work."""
 
     model: str
     sekha_metadata: dict[str, Any] | None = None

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 class Routing(NamedTuple):
     """
-    Which target answered, and what it cost.
+    The target that answered, and its cost.
 
     Fields:
         provider_id, model_id: the target; empty where a middleware answered.

@@ -7,7 +7,7 @@ from serve_app.config.base import Config
 
 class ResponsesConfig(Config):
     """
-    What is kept of `POST /v1/responses`.
+    The storage of responses of `POST /v1/responses`.
 
     Attributes:
         retention_days: for how long a response is kept; 0: none is.

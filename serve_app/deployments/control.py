@@ -46,7 +46,7 @@ log = logging.getLogger("sekha.control")
 
 class Remote(NamedTuple):
     """
-    How one call of `Control` crosses from a router to the actor.
+    The way of one call of `Control` from a router to the actor.
 
     Fields:
         restores: the call waits until the actor has read its store.

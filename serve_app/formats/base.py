@@ -97,7 +97,7 @@ class ChatFormat(Format[ChatRequest], Protocol):
 
     @property
     def end(self) -> bytes:
-        """What follows the last block of an answer that is whole."""
+        """Return the bytes after the last block of an answer that is whole."""
 
     def chunks(self, block: bytes) -> Iterator[Chunk]:
         """Yield the chunks in a block; a frame that cannot be read is left out."""

@@ -16,7 +16,7 @@ CACHE_MARKS = ("cache_control", "prompt_cache_breakpoint")
 
 class HostedTools(NamedTuple):
     """
-    What a request lets the vendor run.
+    The tools that a request lets the vendor run.
 
     Fields:
         searches: how many searches, at most.

@@ -62,7 +62,7 @@ _NO_PARAMETERS = frozenset({
 
 
 def parameters_of(body: dict[str, Any]) -> dict[str, Any]:
-    """What of a body is for the vendor, but for what it says."""
+    """Return the members of a body that are parameters for the vendor."""
     return {name: value for name, value in body.items() if name not in _NO_PARAMETERS}
 
 

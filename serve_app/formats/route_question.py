@@ -7,7 +7,7 @@ from serve_app.formats.routing_fields import NO_WISHES, Wishes
 
 class RouteQuestion(NamedTuple):
     """
-    What a caller asks the router.
+    A caller's question to the router.
 
     Fields:
         task: what the model is for, as the caller wrote it.

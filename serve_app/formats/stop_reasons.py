@@ -14,7 +14,7 @@ _FINISH_REASONS = {
 
 class Stop(NamedTuple):
     """
-    How a message ended.
+    The end of a message.
 
     Fields:
         reason: Anthropic's `stop_reason`.

@@ -32,7 +32,7 @@ USUAL_BOUND = 16  # times the estimate of the tokens read: beyond that, the esti
 
 class Output(NamedTuple):
     """
-    How long one answer may be.
+    The bounds of one answer's length.
 
     Fields:
         most: tokens that are reserved for it.

@@ -13,7 +13,7 @@ from serve_app.routing.target import Target
 
 class AttemptTimeouts(NamedTuple):
     """
-    How long one attempt may take, in seconds, as `providers.base.Call` has it.
+    The timeouts of one attempt in seconds, as `providers.base.Call` has them.
 
     Fields:
         timeout_s: the whole attempt; of a stream until its first token.

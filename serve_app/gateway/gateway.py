@@ -39,7 +39,7 @@ from serve_app.routing.requirements import Requirements
 
 
 class Route(NamedTuple):
-    """Where a request would go: its plan, and the first candidate of it."""
+    """The route of a request: its plan, and the first candidate of it."""
 
     plan: Plan
     chosen: Candidate

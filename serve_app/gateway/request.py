@@ -17,7 +17,7 @@ Content = ChatRequest | TaskRequest | RouteQuestion
 
 
 class Operation(StrEnum):
-    """What a request asks the gateway to do; also a label of metrics and a column of the ledger."""
+    """The operation that a request asks for; also a label of metrics and a column of the ledger."""
 
     CHAT = "chat"
     COMPLETIONS = "completions"

@@ -13,7 +13,7 @@ METADATA = "sekha_metadata"  # the member of an answer with its routing metadata
 
 class RoutingInfo(NamedTuple):
     """
-    Which target answered, and why that one.
+    The target that answered, and the reason for its choice.
 
     Fields:
         target: None where a middleware answered itself.

@@ -49,7 +49,7 @@ log = logging.getLogger("sekha.gateway")
 
 class Keeping(NamedTuple):
     """
-    How the answer of one request is named and kept.
+    The id under which the answer of one request is kept, and the way it is kept.
 
     Fields:
         request_id: the request's id, for the log.

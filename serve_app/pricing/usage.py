@@ -7,7 +7,7 @@ CHARS_PER_TOKEN = 4  # the usual rule of thumb for English text
 
 
 class Tier(StrEnum):
-    """How a request is served, where that changes its price: OpenAI's `service_tier`, Anthropic's words."""
+    """The service of a request, where it changes the price: OpenAI's `service_tier`, Anthropic's words."""
 
     STANDARD = "standard"
     PRIORITY = "priority"

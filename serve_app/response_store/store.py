@@ -8,7 +8,7 @@ from serve_app.response_store.stored_response import Chain, StoredResponse
 
 class ResponseStore(Protocol):
     """
-    Where responses are kept, each for one tenant.
+    A store of responses, each kept for one tenant.
 
     `now` is in seconds since the epoch; what has expired by then does not exist. A store in a database raises
     StoreUnavailable in every call.

@@ -34,7 +34,7 @@ _INSTRUCTION = (
 
 
 class Entities(NamedTuple):
-    """What a text mentions, each list in the order of the model's answer."""
+    """The entities in a text, each list in the order of the model's answer."""
 
     people: tuple[str, ...] = ()
     organizations: tuple[str, ...] = ()

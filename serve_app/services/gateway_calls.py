@@ -20,7 +20,7 @@ from serve_app.services.vector import vector_fields, vector_in
 
 
 class Asker(NamedTuple):
-    """Who asks: the request's id, the caller who pays, the caller's timeout, and its hints."""
+    """The caller's side of a request: its id, the caller who pays, the timeout, and the hints."""
 
     id: str
     caller: Caller = ANYONE

@@ -18,7 +18,7 @@ _TOKENS_PER_WORD = 2  # generous for English; other languages need more tokens a
 
 
 class Level(StrEnum):
-    """What is summarised: messages of a day, summaries of days, summaries of weeks."""
+    """The material of a summary: messages of a day, summaries of days, summaries of weeks."""
 
     DAILY = "daily"
     WEEKLY = "weekly"

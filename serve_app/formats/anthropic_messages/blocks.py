@@ -33,7 +33,7 @@ _NOT_TEXT = frozenset({"type", "id", "tool_use_id", "cache_control", "content", 
 
 class Flaw(NamedTuple):
     """
-    What is wrong with a block.
+    A mistake in a block.
 
     Fields:
         owner: the object with the member at fault.

@@ -23,7 +23,7 @@ from serve_app.pricing.usage import anthropic_tier, estimate_tokens
 
 class Content(NamedTuple):
     """
-    What a request says.
+    The content of a request.
 
     Fields:
         system: the instructions.

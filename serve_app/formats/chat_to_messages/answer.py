@@ -19,7 +19,7 @@ _ID = "chatcmpl-"
 
 class Expected(NamedTuple):
     """
-    What the request says of its answer.
+    The form of the answer that the request asks for.
 
     Fields:
         model: the model that was asked for; None where the caller left it open.

@@ -65,7 +65,7 @@ def limit_uses(fields: dict[str, Any]) -> None:
 
 
 def _searches(options: Mapping[str, Any]) -> int | None:
-    """How many searches these options allow; None where they give no size that is known."""
+    """Return how many searches these options allow; None where they give no size that is known."""
     size = options.get("search_context_size")
     return _SEARCHES.get(size) if isinstance(size, str) else None
 
@@ -81,7 +81,7 @@ def _with_counted(found: HostedTools, tool: dict[str, Any], kind: str) -> Hosted
 
 
 def _is_the_callers(tool: Mapping[str, Any]) -> bool:
-    """Whether the caller runs the tool, and the vendor only asks for it."""
+    """Return whether the caller runs the tool, and the vendor only asks for it."""
     kind = tool.get("type")
     if any(key.replace("_", "").casefold() in _BY_MEMBER for key in tool):
         return False

@@ -55,7 +55,7 @@ _SPELLED = frozenset({
 
 class Output(NamedTuple):
     """
-    What a request lets a model write.
+    The output that a request lets a model write.
 
     Fields:
         limit: tokens of one answer; None where the caller sets no bound.

@@ -77,7 +77,7 @@ def _tier(body: dict[str, Any]) -> str | None:
 
 
 def _speaks(body: dict[str, Any]) -> bool:
-    """Whether the answer may be more than text."""
+    """Return whether the answer may be more than text."""
     modalities = body.get("modalities")
     if not modalities:
         return False

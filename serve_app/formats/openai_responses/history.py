@@ -207,7 +207,7 @@ def input_items(history: Sequence[Stored]) -> list[Item]:
 
 
 class _Turn(NamedTuple):
-    """What a response adds to its conversation: what the caller said, and what the model did."""
+    """The items that a response adds to its conversation: the caller's, then the model's."""
 
     id: str
     own: list[Item]

@@ -46,7 +46,7 @@ def done(index: int, item: dict[str, Any]) -> Event:
 
 
 class OpenReasoning:
-    """What the model thinks: one summary, and the blocks that its vendor knows again."""
+    """A thought of the model: one summary, and the blocks that its vendor knows again."""
 
     def __init__(self, id: str, index: int) -> None:  # noqa: A002 (the member's name)
         self.index = index
@@ -95,7 +95,7 @@ class OpenReasoning:
 
 
 class OpenMessage:
-    """What the model says: parts of text and of refusal, one after the other."""
+    """A message of the model: parts of text and of refusal, one after the other."""
 
     def __init__(self, id: str, index: int) -> None:  # noqa: A002 (the member's name)
         self.index = index
@@ -119,12 +119,12 @@ class OpenMessage:
 
     @property
     def place(self) -> Event:
-        """What the events of the part that is open say of its place."""
+        """Return the place of the part that is open, as its events name it."""
         return {"item_id": self._id, "output_index": self.index, "content_index": len(self._parts)}
 
     @property
     def has_refusal(self) -> bool:
-        """Whether the model has refused."""
+        """Return whether the model has refused."""
         return any(part["type"] == "refusal" for part in self._parts)
 
     def begun(self) -> Iterator[Event]:

@@ -98,7 +98,7 @@ CALL_TYPES: Mapping[str, tuple[str, ClientTool]] = {
 
 class Meant(NamedTuple):
     """
-    What a function of the chat stands for.
+    The tool that a function of the chat stands for.
 
     Fields:
         type: the tool's type.
@@ -263,7 +263,7 @@ def _not_available(param: str, kind: str, instead: str) -> InvalidRequest:
 
 
 def _is_hosted(tool: Mapping[str, Any]) -> bool:
-    """Whether the vendor would run a tool that callers can run themselves."""
+    """Return whether the vendor would run a tool that callers can run themselves."""
     environment = tool.get("environment")
     kind = environment.get("type") if isinstance(environment, Mapping) else None
     in_container = isinstance(kind, str) and kind.startswith("container")

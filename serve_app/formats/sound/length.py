@@ -42,7 +42,7 @@ UNKNOWN = SoundLength()
 
 
 class Container(StrEnum):
-    """What kind of file it is, by its first bytes."""
+    """The kind of a file, by its first bytes."""
 
     WAV = "wav"
     MP3 = "mp3"

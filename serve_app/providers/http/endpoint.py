@@ -57,7 +57,7 @@ class StreamReader(Protocol):
 
     @property
     def shortfall(self) -> UpstreamError | None:
-        """What is wrong with the answer, once the upstream has ended it; None: it is whole."""
+        """Return the fault of an answer that the upstream has ended; None: it is whole."""
 
     def feed(self, data: bytes) -> bytes:
         """Return what of this goes to the caller: whole frames, maybe none."""
@@ -116,7 +116,7 @@ class StreamingEndpoint(Endpoint, Protocol):
 
 
 class FormEndpoint(ABC):
-    """What an endpoint has besides that takes a form with files, and may answer with text."""
+    """The further methods of an endpoint that takes a form with files, and may answer with text."""
 
     @abstractmethod
     def form(self, call: Call, fields: Mapping[str, Any]) -> aiohttp.FormData:

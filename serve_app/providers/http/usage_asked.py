@@ -23,17 +23,17 @@ class _Known(Enum):
 
 
 class UsageAsked:
-    """What is known about each place of one provider."""
+    """The knowledge about each place of one provider."""
 
     def __init__(self) -> None:
         self._known: dict[Place, _Known | int] = {}
 
     def may_ask(self, place: Place) -> bool:
-        """Whether a stream from this place may be asked for its usage."""
+        """Return whether a stream from this place may be asked for its usage."""
         return self._known.get(place) is not _Known.REFUSES
 
     def is_worth_a_try_without(self, place: Place, refusal: UpstreamError) -> bool:
-        """Whether a request that was refused may pass without the question."""
+        """Return whether a request that was refused may pass without the question."""
         if refusal.failure is not FailureKind.REJECTED or refusal.upstream_status not in (400, 422):
             return False
         if any(word in text for text in (refusal.message, refusal.param or "") for word in _WORDS):

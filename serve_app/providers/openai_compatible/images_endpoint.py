@@ -5,29 +5,17 @@ from typing import Any
 
 from serve_app.errors import UpstreamError
 from serve_app.pricing.usage import Usage
-from serve_app.providers.base import Call
-from serve_app.providers.bodies import Fitted, choices_in, fields_of, usage_in
+from serve_app.providers.bodies import choices_in, usage_in
 from serve_app.providers.http.endpoint import WholeAnswer
 from serve_app.providers.openai_compatible.failures import broken
+from serve_app.providers.openai_compatible.json_endpoint import JsonEndpoint
 from serve_app.providers.whole_answer import checked
 
 
-class ImagesEndpoint:
+class ImagesEndpoint(JsonEndpoint):
     """`POST /images/generations` of one upstream, below its versioned address; without streams."""
 
     path = "/images/generations"
-
-    def __init__(self, provider_id: str, api_key: str | None, keeps_provider: bool) -> None:
-        """As of `ChatEndpoint`."""
-        self._id = provider_id
-        self._api_key = api_key
-        self._keeps_provider = keeps_provider
-
-    def headers(self, call: Call) -> Mapping[str, str]:
-        return {}
-
-    def fitted(self, call: Call) -> Fitted:
-        return Fitted(fields_of(call, self._keeps_provider))
 
     def ask_for_whole(self, fields: dict[str, Any]) -> None:
         for name in ("stream", "partial_images"):  # false, null or 0, which some vendors do not know

@@ -5,32 +5,17 @@ from typing import Any
 
 from serve_app.errors import UpstreamError
 from serve_app.formats.openai_moderations import results_for
-from serve_app.providers.base import Call
-from serve_app.providers.bodies import Fitted, fields_of, usage_in
+from serve_app.providers.bodies import usage_in
 from serve_app.providers.http.endpoint import WholeAnswer
 from serve_app.providers.openai_compatible.failures import broken
+from serve_app.providers.openai_compatible.json_endpoint import JsonEndpoint
 from serve_app.providers.whole_answer import checked
 
 
-class ModerationsEndpoint:
+class ModerationsEndpoint(JsonEndpoint):
     """`POST /moderations` of one upstream, below its versioned address; it has no streams."""
 
     path = "/moderations"
-
-    def __init__(self, provider_id: str, api_key: str | None, keeps_provider: bool) -> None:
-        """As of `ChatEndpoint`."""
-        self._id = provider_id
-        self._api_key = api_key
-        self._keeps_provider = keeps_provider
-
-    def headers(self, call: Call) -> Mapping[str, str]:
-        return {}
-
-    def fitted(self, call: Call) -> Fitted:
-        return Fitted(fields_of(call, self._keeps_provider))
-
-    def ask_for_whole(self, fields: dict[str, Any]) -> None:
-        """There is no other way to ask."""
 
     def whole(self, body: bytes, fields: Mapping[str, Any]) -> WholeAnswer | UpstreamError:
         answer = checked(body, self._id, "results", secret=self._api_key)

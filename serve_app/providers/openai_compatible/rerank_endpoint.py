@@ -8,34 +8,18 @@ from serve_app.errors import UpstreamError
 from serve_app.formats.rerank import PER_SEARCH_UNIT
 from serve_app.pricing.reported_usage import usage_of
 from serve_app.pricing.usage import Usage
-from serve_app.providers.base import Call
-from serve_app.providers.bodies import Fitted, fields_of
 from serve_app.providers.http.endpoint import WholeAnswer
 from serve_app.providers.openai_compatible.failures import broken
+from serve_app.providers.openai_compatible.json_endpoint import JsonEndpoint
 from serve_app.providers.whole_answer import checked
 
 MOST_UNITS = 10**9  # a larger count of search units is a mistake
 
 
-class RerankEndpoint:
+class RerankEndpoint(JsonEndpoint):
     """`POST /rerank` of one upstream, below its versioned address; it has no streams."""
 
     path = "/rerank"
-
-    def __init__(self, provider_id: str, api_key: str | None, keeps_provider: bool) -> None:
-        """As of `ChatEndpoint`."""
-        self._id = provider_id
-        self._api_key = api_key
-        self._keeps_provider = keeps_provider
-
-    def headers(self, call: Call) -> Mapping[str, str]:
-        return {}
-
-    def fitted(self, call: Call) -> Fitted:
-        return Fitted(fields_of(call, self._keeps_provider))
-
-    def ask_for_whole(self, fields: dict[str, Any]) -> None:
-        """There is no other way to ask."""
 
     def whole(self, body: bytes, fields: Mapping[str, Any]) -> WholeAnswer | UpstreamError:
         answer = checked(body, self._id, "results", secret=self._api_key)

@@ -144,7 +144,7 @@ def _ask_for_thoughts(fields: dict[str, Any]) -> None:
 
 def _is_lost_thought(item: Any, forgets: bool) -> bool:
     """
-    Whether an item keeps thoughts that this upstream cannot read.
+    Return whether an item keeps thoughts that this upstream cannot read.
 
     They are another vendor's, which only the gateway can read, or those of an upstream that `forgets` them
     unless they come back encrypted: it looks for the item's id among what it has stored, and fails.
@@ -156,7 +156,7 @@ def _is_lost_thought(item: Any, forgets: bool) -> bool:
 
 
 def _chars_in(output: list[Any]) -> int:
-    """How much text the messages of a response hold, in characters."""
+    """Return the length of the text in the messages of a response, in characters."""
     contents = (item.get("content") for item in output if isinstance(item, dict))
     parts = (part for content in contents if isinstance(content, list) for part in content)
     texts = (part.get("text") for part in parts if isinstance(part, dict))

@@ -7,8 +7,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from serve_app.api.app import PUBLIC, Dispatcher, Guarded, build_api
+from serve_app.api.app import PUBLIC, Dispatcher, build_api
 from serve_app.api.auth import Keyring
+from serve_app.api.guarded import Guarded
 from serve_app.observability.metrics import exposition
 from tests.support.clock import FakeClock
 from tests.support.harness import Harness, ListedProvider

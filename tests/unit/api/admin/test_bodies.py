@@ -6,7 +6,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from serve_app.api.app import Guarded
+from serve_app.api.guarded import Guarded
 from tests.support.keyrings import keyring
 from tests.unit.api.test_security import app_for
 
