@@ -68,7 +68,10 @@ def gateway(upstream: ScriptedModel, tmp_path_factory: pytest.TempPathFactory) -
         port = free.getsockname()[1]
     log = (folder / "log").open("wb")
     command = [SEKHA, "serve", "--config", config, "--port", str(port), "--host", "127.0.0.1"]
-    running = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
+    environment = {**os.environ, "SEKHA_STATE_DIR": str(folder / "state")}
+    running = subprocess.Popen(
+        command, stdout=log, stderr=log, cwd=folder, env=environment, start_new_session=True
+    )
     try:
         url = f"http://127.0.0.1:{port}"
         _wait(url, running, folder / "log")
