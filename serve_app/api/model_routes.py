@@ -15,6 +15,7 @@ from serve_app.api.openapi_sound import speech_operation, transcription_operatio
 from serve_app.api.sound_endpoint import SoundEndpoint
 from serve_app.api.task_operations import (
     embeddings_operation,
+    image_edit_operation,
     image_operation,
     moderation_operation,
     rerank_operation,
@@ -24,6 +25,7 @@ from serve_app.formats.base import Format
 from serve_app.formats.openai_chat.format import OPENAI_CHAT
 from serve_app.formats.openai_completions.format import OPENAI_COMPLETIONS
 from serve_app.formats.openai_embeddings import OPENAI_EMBEDDINGS
+from serve_app.formats.openai_image_edits import OPENAI_IMAGE_EDITS
 from serve_app.formats.openai_images import OPENAI_IMAGES
 from serve_app.formats.openai_moderations import OPENAI_MODERATIONS
 from serve_app.formats.openai_responses.format import OPENAI_RESPONSES
@@ -108,6 +110,14 @@ MODEL_ROUTES = (
         Operation.IMAGE_GENERATION,
         "OpenAI's image generation; unknown fields pass through",
         image_operation(),
+    ),
+    ModelRoute(
+        "/v1/images/edits",
+        OPENAI_IMAGE_EDITS,
+        Operation.IMAGE_EDIT,
+        "OpenAI's edits of images: a form with images in; unknown fields pass through",
+        image_edit_operation(),
+        FormEndpoint,
     ),
     ModelRoute(
         "/v1/audio/speech",

@@ -168,8 +168,10 @@ class FormReader:
             self._text += data[start:end]
         elif self._file is not None:
             self._file_bytes += size
-            if self._file.file.size + size > self._limits.file or self._file_bytes > self._limits.files:
+            if self._file.file.size + size > self._limits.file:
                 raise too_large_file(self._field, self._limits)
+            if self._file_bytes > self._limits.files:
+                raise too_large_files(self._field, self._limits)
             self._file.file.write(data[start:end])
 
     def _part_ends(self) -> None:
@@ -188,7 +190,18 @@ def too_large_file(field: str | None, limits: FormLimits) -> InvalidRequest:
     """Return the refusal of files over their limit; `field` is None where only the whole size is known."""
     what = "The body" if field is None else f"{field}: the file"
     return InvalidRequest(
-        f"{what} is over the limit of {limits.file / MEBIBYTE:g} MB for a file",
+        f"{what} is over the limit of {limits.file / MEBIBYTE:g} MB for the files of a form",
+        param=field,
+        code="request_too_large",
+        status=413,
+    )
+
+
+def too_large_files(field: str, limits: FormLimits) -> InvalidRequest:
+    """Return the refusal of files that are over their limit together, by the field of the one above it."""
+    return InvalidRequest(
+        f"{field}: with this file the form is over the limit of {limits.files / MEBIBYTE:g} MB for all its "
+        "files together",
         param=field,
         code="request_too_large",
         status=413,

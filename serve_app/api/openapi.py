@@ -389,3 +389,11 @@ def operation(fields: Schema, required: list[str], answers: Schema) -> Schema:
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "responses": {"200": {"description": "The answer.", "content": answers}},
     }
+
+
+def form_operation(fields: Schema, required: list[str], answers: Schema) -> Schema:
+    """Return the same of an endpoint whose body is a form."""
+    documented = operation(fields, required, answers)
+    body = documented["requestBody"]
+    body["content"] = {"multipart/form-data": body["content"]["application/json"]}
+    return documented

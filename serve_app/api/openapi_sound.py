@@ -1,6 +1,6 @@
 """What the OpenAPI document says of the endpoints that speak and listen."""
 
-from serve_app.api.openapi import Schema, operation
+from serve_app.api.openapi import Schema, form_operation, operation
 from serve_app.formats.openai_speech import FASTEST, FORMATS, MOST_CHARACTERS, SLOWEST
 from serve_app.formats.openai_transcription import TRANSCRIPTS, TRANSLATIONS
 
@@ -42,8 +42,4 @@ def transcription_operation(translates: bool = False) -> Schema:
         "additionalProperties": True,
     }
     answers: Schema = {"application/json": {"schema": transcript}, "text/plain": {"schema": _TEXT}}
-    documented = operation(fields, ["file"], answers)
-    body = documented["requestBody"]
-    schema = body["content"]["application/json"]["schema"]
-    body["content"] = {"multipart/form-data": {"schema": schema}}
-    return documented
+    return form_operation(fields, ["file"], answers)

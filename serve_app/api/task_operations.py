@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from serve_app.api.openapi import TEXTS_OR_TOKENS, Schema, operation
+from serve_app.api.openapi import TEXTS_OR_TOKENS, Schema, form_operation, operation
 from serve_app.formats.json_body import MOST_TOKENS
+from serve_app.formats.openai_image_edits import MOST_SHOWN
 from serve_app.formats.openai_images import MOST_IMAGES
 from serve_app.formats.openai_moderations import MOST_INPUTS
 from serve_app.formats.rerank import MOST_DOCUMENTS
@@ -99,8 +100,29 @@ def image_operation() -> Schema:
         **{word: {"type": ["string", "null"]} for word in words},
         "user": {"type": ["string", "null"]},
     }
-    answer = _answer("The images, each as `url` or `b64_json`.", "data", _OBJECT)
-    return operation(fields, ["prompt"], answer)
+    return operation(fields, ["prompt"], _images())
+
+
+def image_edit_operation() -> Schema:
+    """Return what FastAPI cannot know of the endpoint that changes images."""
+    file: Schema = {"type": "string", "format": "binary", "minLength": 1}
+    words = ("model", "size", "quality", "background", "moderation", "output_format", "response_format")
+    fields: Schema = {
+        "image": file,
+        "image[]": {"type": "array", "items": file, "minItems": 1, "maxItems": MOST_SHOWN},
+        "mask": file,
+        "prompt": {"type": "string"},
+        "n": {"type": "integer", "minimum": 1, "maximum": MOST_IMAGES},
+        "output_compression": {"type": "integer", "minimum": 0, "maximum": 100},
+        "stream": {"const": False},
+        "partial_images": {"const": 0},
+        **{word: {"type": "string"} for word in (*words, "input_fidelity", "user")},
+    }
+    return form_operation(fields, ["prompt"], _images())
+
+
+def _images() -> Schema:
+    return _answer("The images, each as `url` or `b64_json`.", "data", _OBJECT)
 
 
 def _answer(description: str, name: str, item: dict[str, Any]) -> Schema:

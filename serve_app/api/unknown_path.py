@@ -13,7 +13,7 @@ _HINTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "this part of the Responses API is not served; /docs lists what is",
         ),
         (
-            r"/((chat/)?completions|models|responses|rerank|moderations|images/generations|"
+            r"/((chat/)?completions|models|responses|rerank|moderations|images/(generations|edits)|"
             r"audio/(speech|transcriptions|translations))$",
             "the base URL has to end in /v1",
         ),
@@ -30,7 +30,11 @@ _HINTS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "Azure's paths are not served: use an OpenAI client with the base URL ending in /v1",
         ),
         (
-            r"/v1/(audio/voices|images(?!/generations$)|files|batches|assistants|threads|fine_tuning|realtime)"
+            r"/(v1/)?images/variations$",
+            "variations of images, which only dall-e-2 makes, are not served; use POST /v1/images/edits",
+        ),
+        (
+            r"/v1/(audio/voices|images(?!/(generations|edits)$)|files|batches|assistants|threads|fine_tuning|realtime)"
             r"(/|$)",
             "this part of OpenAI's API is not served; /docs lists what is",
         ),

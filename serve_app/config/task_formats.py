@@ -15,7 +15,7 @@ TASK_FORMATS: Mapping[ModelTask, frozenset[WireFormat]] = {
     ModelTask.SPEECH: frozenset({WireFormat.OPENAI_SPEECH}),
     ModelTask.TRANSCRIPTION: frozenset({WireFormat.OPENAI_TRANSCRIPTION, WireFormat.OPENAI_TRANSLATION}),
     ModelTask.MODERATION: frozenset({WireFormat.OPENAI_MODERATIONS}),
-    ModelTask.IMAGE_GENERATION: frozenset({WireFormat.OPENAI_IMAGES}),
+    ModelTask.IMAGE_GENERATION: frozenset({WireFormat.OPENAI_IMAGES, WireFormat.OPENAI_IMAGE_EDITS}),
 }
 
 

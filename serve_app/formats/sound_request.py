@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from serve_app.formats.form import Upload
 from serve_app.formats.sound.length import UNKNOWN, SoundLength
 from serve_app.formats.task_request import TaskRequest
 
@@ -10,14 +9,12 @@ from serve_app.formats.task_request import TaskRequest
 @dataclass(frozen=True, slots=True)
 class SoundRequest(TaskRequest):
     """
-    A request for speech or for a transcript; `raw` has the fields of a form as JSON.
+    A request for speech or for a transcript.
 
     Attributes:
         sound: how long the sound is that is written down, or will be that is spoken.
         characters: how many there are of the text that is to be spoken.
-        files: the files of a form; they are there until the request ends.
     """
 
     sound: SoundLength = UNKNOWN
     characters: int = 0
-    files: tuple[Upload, ...] = ()

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from serve_app.config.model import ModelTask
+from serve_app.formats.form import Upload
 from serve_app.formats.routing_fields import NO_WISHES, Wishes
 from serve_app.pricing.prompt import Prompt
 from serve_app.pricing.usage import NO_PIECES, Usage
@@ -13,7 +14,7 @@ from serve_app.pricing.usage import NO_PIECES, Usage
 @dataclass(frozen=True, slots=True)
 class TaskRequest:
     """
-    The caller's bytes, and what routing needs to know of them, as of a chat.
+    The caller's bytes, or the fields of a form as JSON, and what routing needs to know of them, as of a chat.
 
     Attributes:
         raw: the caller's bytes.
@@ -27,6 +28,7 @@ class TaskRequest:
         links: where the links lead that whoever runs the model fetches, as origins.
         wishes: the caller's own routing rules.
         parameters: the members of the body that are for the vendor.
+        files: the files of a form; they are there until the request ends.
     """
 
     raw: bytes
@@ -40,3 +42,4 @@ class TaskRequest:
     links: frozenset[str] = frozenset()
     wishes: Wishes = NO_WISHES
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[Upload, ...] = ()

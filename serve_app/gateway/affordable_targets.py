@@ -87,7 +87,7 @@ def most_usage(target: Target, requirements: Requirements, output: Output | None
         input=read.text,
         output=most * requirements.answers + predicted,
         audio_input=read.sound,
-        image_input=read.pictures,
+        image_input=requirements.pieces.image_input + read.pictures,
         machine_ms=target.machine_ms,
         searches=requirements.pieces.searches or searches_of(target, requirements),
         seconds=requirements.extent.seconds if requirements.extent else requirements.seconds,

@@ -10,7 +10,6 @@ from serve_app.formats.chat_request import ChatRequest
 from serve_app.formats.form import Upload
 from serve_app.formats.openai_chat.format import OPENAI_CHAT
 from serve_app.formats.route_question import RouteQuestion
-from serve_app.formats.sound_request import SoundRequest
 from serve_app.formats.task_request import TaskRequest
 
 Content = ChatRequest | TaskRequest | RouteQuestion
@@ -25,6 +24,7 @@ class Operation(StrEnum):
     RERANK = "rerank"
     MODERATION = "moderation"
     IMAGE_GENERATION = "image_generation"
+    IMAGE_EDIT = "image_edit"
     ROUTE = "route"
     SPEECH = "speech"
     TRANSCRIPTION = "transcription"
@@ -77,7 +77,7 @@ class GatewayRequest(NamedTuple):
     @property
     def files(self) -> tuple[Upload, ...]:
         """Return the files of a form."""
-        return self.content.files if isinstance(self.content, SoundRequest) else ()
+        return self.content.files if isinstance(self.content, TaskRequest) else ()
 
     @property
     def wants_usage(self) -> bool:

@@ -357,6 +357,7 @@ def _without_cache_overrides(
         listed.input if per_input is None else per_million(per_input, 1000),
         listed.output if per_output is None else per_million(per_output, 1000),
         image=listed.image if makes_images else 0,
+        image_input=listed.image_input if makes_images else None,
         image_output=listed.image_output if makes_images else None,
         search=listed.search,
     )

@@ -44,6 +44,7 @@ TASK_ANSWERS = {
     WireFormat.OPENAI_TRANSCRIPTION: b'{"text":"hi"}',
     WireFormat.OPENAI_TRANSLATION: b'{"text":"hi"}',
     WireFormat.OPENAI_MODERATIONS: b'{"results":[{"flagged":false}]}',
+    WireFormat.OPENAI_IMAGE_EDITS: b'{"data":[{"url":"https://example.org/1.png"}]}',
     WireFormat.OPENAI_IMAGES: b'{"data":[{"url":"https://example.org/1.png"}]}',
 }
 MODEL = {"supports_vision": True, "supports_audio": True}

@@ -197,6 +197,7 @@ class ScriptedUpstream:
         app.router.add_post("/v1/audio/translations", self._openai_transcription)
         app.router.add_post("/v1/moderations", self._moderations)
         app.router.add_post("/v1/images/generations", self._images)
+        app.router.add_post("/v1/images/edits", self._images)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/messages", self._anthropic_messages)
         app.router.add_post("/v1/messages/count_tokens", self._anthropic_count)
@@ -553,15 +554,16 @@ class ScriptedUpstream:
         return web.json_response({"id": "modr-1", "model": body["model"], "results": results})
 
     async def _images(self, request: web.Request) -> web.Response:
-        """Make pictures; the usage is that of a GPT image model."""
-        body, orders = await request.json(), request[ORDERS_GIVEN]
+        """Make pictures of a prompt, or of pictures; the usage is that of a GPT image model."""
+        body, orders = self.requests[-1].json, request[ORDERS_GIVEN]
         if orders.get("malformed"):
             return web.Response(text='{"created": 1, "da', content_type="application/json")
-        n = body.get("n") or 1
+        n = int(body.get("n") or 1)
         data = [{"b64_json": "aGVsbG8=", "revised_prompt": body["prompt"]} for _ in range(n)]
-        read = len(body["prompt"].split())
-        usage = {"input_tokens": read, "output_tokens": 1056 * n, "total_tokens": read + 1056 * n}
-        usage |= {"input_tokens_details": {"text_tokens": read, "image_tokens": 0}}
+        read, shown = len(body["prompt"].split()), 194 * n * pictures_in(body)
+        whole = read + shown
+        usage = {"input_tokens": whole, "output_tokens": 1056 * n, "total_tokens": whole + 1056 * n}
+        usage |= {"input_tokens_details": {"text_tokens": read, "image_tokens": shown}}
         told = {} if orders.get("no_usage") else {"usage": usage}
         return web.json_response({"created": 1, "data": data, **told})
 
@@ -673,6 +675,12 @@ async def body_of(request: web.Request) -> Any:
             value = {"filename": part.filename, "content_type": kind, "content": value}
         fields.setdefault(part.name, []).append(value)
     return {name: values if name.endswith("[]") else values[0] for name, values in fields.items()}
+
+
+def pictures_in(body: dict[str, Any]) -> int:
+    """How many files there are in the fields of a form."""
+    values = [v for value in body.values() for v in (value if isinstance(value, list) else [value])]
+    return sum(isinstance(value, dict) and "filename" in value for value in values)
 
 
 def last_text(body: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ class WireFormat(StrEnum):
     OPENAI_COMPLETIONS = "openai_completions"
     OPENAI_EMBEDDINGS = "openai_embeddings"
     OPENAI_IMAGES = "openai_images"
+    OPENAI_IMAGE_EDITS = "openai_image_edits"
     OPENAI_MODERATIONS = "openai_moderations"
     OPENAI_RESPONSES = "openai_responses"
     ANTHROPIC_MESSAGES = "anthropic_messages"

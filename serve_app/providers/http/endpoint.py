@@ -116,11 +116,15 @@ class StreamingEndpoint(Endpoint, Protocol):
 
 
 class FormEndpoint(ABC):
-    """The further methods of an endpoint that takes a form with files, and may answer with text."""
+    """The further method of an endpoint that takes a form with files."""
 
     @abstractmethod
     def form(self, call: Call, fields: Mapping[str, Any]) -> aiohttp.FormData:
         """Return the form with the call's files, for one request; each attempt needs its own."""
+
+
+class TextEndpoint(ABC):
+    """The further methods of an endpoint that may answer with text instead of JSON."""
 
     @abstractmethod
     def takes_text(self, fields: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from serve_app.providers.http.endpoint import Endpoint
 from serve_app.providers.openai_compatible.chat_endpoint import ChatEndpoint
 from serve_app.providers.openai_compatible.completions_endpoint import CompletionsEndpoint
 from serve_app.providers.openai_compatible.embeddings_endpoint import EmbeddingsEndpoint
+from serve_app.providers.openai_compatible.image_edits_endpoint import ImageEditsEndpoint
 from serve_app.providers.openai_compatible.images_endpoint import ImagesEndpoint
 from serve_app.providers.openai_compatible.moderations_endpoint import ModerationsEndpoint
 from serve_app.providers.openai_compatible.rerank_endpoint import RerankEndpoint
@@ -39,6 +40,10 @@ def _embeddings(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endp
 
 def _images(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
     return ImagesEndpoint(config.id, key, vendor.reads_provider_preferences)
+
+
+def _image_edits(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
+    return ImageEditsEndpoint(config.id, key, keeps_provider=False)  # an object has no place in a form
 
 
 def _moderations(config: ProviderConfig, vendor: Vendor, key: str | None) -> Endpoint:
@@ -75,6 +80,7 @@ _BUILD: Mapping[WireFormat, _Build] = {
     WireFormat.OPENAI_COMPLETIONS: _completions,
     WireFormat.OPENAI_EMBEDDINGS: _embeddings,
     WireFormat.OPENAI_IMAGES: _images,
+    WireFormat.OPENAI_IMAGE_EDITS: _image_edits,
     WireFormat.OPENAI_MODERATIONS: _moderations,
     WireFormat.OPENAI_RESPONSES: _responses,
     WireFormat.ANTHROPIC_MESSAGES: _messages,

@@ -38,10 +38,10 @@ from serve_app.providers.health_check import look
 from serve_app.providers.http.connection import Connection, is_success
 from serve_app.providers.http.endpoint import (
     Endpoint,
-    FormEndpoint,
     SoundEndpoint,
     StreamingEndpoint,
     StreamReader,
+    TextEndpoint,
     WholeAnswer,
 )
 from serve_app.providers.http.endpoints import counting_endpoint, endpoints_of
@@ -191,7 +191,7 @@ class HttpProvider:
             response.close()
         if body is None:
             return too_much(self._config.id, self._answer_limit)
-        if isinstance(endpoint, FormEndpoint) and endpoint.takes_text(fields):
+        if isinstance(endpoint, TextEndpoint) and endpoint.takes_text(fields):
             return endpoint.text(body, response.content_type)
         match form_of(body):
             case Form.JSON:

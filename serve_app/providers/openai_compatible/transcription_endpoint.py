@@ -1,6 +1,5 @@
 """OpenAI's transcriptions and translations, as an upstream is asked for them."""
 
-import re
 from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Any
@@ -14,19 +13,18 @@ from serve_app.pricing.usage import Usage
 from serve_app.providers.base import Call
 from serve_app.providers.bodies import Fitted, fitted, usage_in
 from serve_app.providers.catalogue.dialect import Dialect
-from serve_app.providers.http.endpoint import FormEndpoint, WholeAnswer
+from serve_app.providers.http.endpoint import FormEndpoint, TextEndpoint, WholeAnswer
 from serve_app.providers.openai_compatible.failures import broken, failure_of_error
+from serve_app.providers.openai_compatible.sent_form import UNNAMED, form_with
 from serve_app.providers.vendor_words import is_error
 from serve_app.providers.whole_answer import no_object
 
 LONGEST_S = 10_000_000.0  # a duration above this one is none
-UNNAMED = "application/octet-stream"
 
-_TYPE = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}", re.ASCII)
 _TEXTS = frozenset({"text/plain", "text/vtt", "text/srt", "application/x-subrip", UNNAMED})
 
 
-class TranscriptionEndpoint(FormEndpoint):
+class TranscriptionEndpoint(FormEndpoint, TextEndpoint):
     """One of the two endpoints of one upstream; it has no streams."""
 
     def __init__(
@@ -56,19 +54,7 @@ class TranscriptionEndpoint(FormEndpoint):
         """There is no other way to ask."""
 
     def form(self, call: Call, fields: Mapping[str, Any]) -> aiohttp.FormData:
-        form = aiohttp.FormData(quote_fields=False, default_to_multipart=True)
-        for name, value in fields.items():
-            for one in value if isinstance(value, list) else [value]:
-                form.add_field(name, str(one))
-        for upload in call.files:
-            given = upload.content_type or ""
-            form.add_field(
-                upload.field,
-                upload.file.open(),
-                filename=upload.filename,
-                content_type=given if _TYPE.fullmatch(given) else UNNAMED,
-            )
-        return form
+        return form_with(fields, call.files)
 
     def takes_text(self, fields: Mapping[str, Any]) -> bool:
         return fields.get("response_format", "json") not in JSON_FORMATS

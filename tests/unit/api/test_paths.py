@@ -82,6 +82,9 @@ async def test_a_gateway_that_knows_no_state_of_the_control_plane_is_not_ready()
         ("/v1beta/models/gemini-2.5-pro:generateContent", "Gemini"),
         ("/openai/deployments/gpt-4o/chat/completions", "Azure"),
         ("/v1/audio/voices", "not served"),
+        ("/v1/images/variations", "dall-e-2"),
+        ("/images/variations", "dall-e-2"),
+        ("/images/edits", "/v1"),
     ],
 )
 async def test_a_known_clients_unknown_path_is_logged_and_told_what_to_change(
