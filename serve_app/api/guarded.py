@@ -16,6 +16,7 @@ from serve_app.api.auth import Keyring
 from serve_app.api.errors import error_headers
 from serve_app.api.exception_handlers import error_body
 from serve_app.api.intake import Intake
+from serve_app.api.unknown_path import hint_for
 from serve_app.caller import ANYONE
 from serve_app.errors import GatewayError
 from serve_app.formats.json_body import BOM, parse_json
@@ -52,6 +53,9 @@ class Guarded:
             caller = ANYONE
             if path_within(scope) not in self._public:
                 caller = await self._keyring.caller(scope)
+            if hint_for(path_within(scope)) is not None:  # nothing there takes a body: it is not read
+                await self._app(scope, _replayed(b"", receive), watched)
+                return
             async with self._intake.body(scope, receive, caller, SMALL_BODY) as raw:
                 body = raw.removeprefix(BOM)
                 if body:

@@ -99,6 +99,15 @@ async def test_a_known_clients_unknown_path_is_logged_and_told_what_to_change(
     assert word in caplog.text
 
 
+@pytest.mark.parametrize("body", [b"--x\r\n\x89PNG", b"{", b"x" * 3_000_000], ids=["form", "json", "large"])
+async def test_a_known_clients_unknown_path_is_a_404_whatever_is_sent_there(body: bytes) -> None:
+    transport = httpx.ASGITransport(APP, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.post("/v1/images/variations", content=body)
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_url")
+
+
 async def test_an_unknown_path_is_logged_in_one_short_line(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="sekha.api"):
         await asked("GET", "/x%0a%1b[31m" + "y" * 1000 + "?key=secret")

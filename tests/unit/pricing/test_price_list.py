@@ -207,6 +207,16 @@ def test_a_side_left_out_is_filled_from_the_list_or_leaves_the_price_unknown() -
     assert priced("x", False, model(model_id="nope", task="embedding", cost_per_1k_input=1)) == per_1k(1)
 
 
+def test_a_configured_price_of_text_leaves_the_listed_prices_of_images() -> None:
+    pictures = model(model_id="gpt-image-1", task="image_generation", cost_per_1k_input=0.001)
+
+    price = target_price("openai", False, pictures)
+
+    assert price is not None
+    assert (price.input, price.image_input) == (1_000_000_000, 10_000_000_000)
+    assert price.image_output == 40_000_000_000
+
+
 def test_a_vendor_that_charges_nothing_is_free_whatever_the_list_says() -> None:
     assert priced("ollama", True, model()) == FREE
     assert priced("openai", False, model()) == TABLE["gpt-4o"].price
