@@ -13,7 +13,8 @@ def assert_leaving_ends_the_stream(api: Api, upstream: ScriptedUpstream) -> None
     }
     with api.http.stream("POST", "/v1/chat/completions", json=question) as answer:
         next(answer.iter_bytes())
-        assert upstream.open_streams == 1
+        # An earlier stream, whose caller has all of it, may still be closing at the upstream.
+        eventually(lambda: upstream.open_streams == 1)
 
     eventually(lambda: upstream.open_streams == 0)
 
