@@ -116,7 +116,8 @@ def in_flight_at(url: str) -> float:
     return sum(map(float, IN_FLIGHT.findall(Api(url).get("/metrics").text)))
 
 
-def show(soak: Soak, seconds: float) -> None:
+def show(soak: Soak, seconds: float) -> bool:
+    """Print and keep what was found; return whether all of it is as it should be."""
     plateau = [taken for taken in soak.samples if taken.at_s >= seconds / 3]
     trends = report.trends(plateau)
     counts = {role: held["count"] for role, held in plateau[-1].held.items()}
@@ -138,6 +139,7 @@ def show(soak: Soak, seconds: float) -> None:
         "samples": report.kept(soak.samples),
     }
     (WORK / "soak.json").write_text(json.dumps(kept, indent=1) + "\n")
+    return report.holds(trends, soak.left, callers.unexplained, meter.closed_after_s)
 
 
 def main() -> None:
@@ -160,7 +162,9 @@ def soak_for(chosen: argparse.Namespace) -> None:
         callers = Callers(subject.url, chosen.rate, rng)
         soak = Soak(subject, upstreams, callers, Meter(subject.url, upstreams, rng))
         asyncio.run(soak.run(seconds))
-        show(soak, seconds)
+        is_good = show(soak, seconds)
+    if not is_good:
+        sys.exit("the soak found what should not be: see the rows with ✗")
 
 
 if __name__ == "__main__":

@@ -37,6 +37,18 @@ def is_flat(found: Mapping[str, Trend]) -> bool:
     return all(found[name].is_flat(most) for name, most in MOST_PER_HOUR.items())
 
 
+def holds(
+    found: Trends,
+    left: Mapping[str, float],
+    unexplained: Mapping[str, int],
+    closed_after_s: Mapping[tuple[str, str], Sequence[float]],
+) -> bool:
+    """Whether nothing grew, nothing was left, and every outcome and time is as it should be."""
+    slowest = max((each for seconds in closed_after_s.values() for each in seconds), default=0.0)
+    is_calm = all(is_flat(of) for of in found.values()) and slowest <= CLOSED_WITHIN_S
+    return is_calm and not any(left.values()) and not unexplained
+
+
 def growth_table(found: Trends, counts: Mapping[str, float]) -> str:
     head = ["", "processes", "MB, start", "MB, end", "MB/hour", "fds, start", "fds, end", "threads", "flat"]
     lines = [head]

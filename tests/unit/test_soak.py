@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from tests.soak.callers import ANSWERED, outcome_of
+from tests.soak.report import MOST_PER_HOUR, holds
 from tests.soak.trend import trend
 
 AT_S = [4.0 * n for n in range(100)]
@@ -58,3 +59,16 @@ def test_a_row_too_short_to_judge_is_flat() -> None:
 )
 def test_an_outcome_is_told_in_a_few_words(status: int, body: bytes, streamed: bool, outcome: str) -> None:
     assert outcome_of(status, body, streamed=streamed) == outcome
+
+
+def test_a_soak_holds_only_where_nothing_grew_was_left_unexplained_or_late() -> None:
+    flat = {"router": {name: trend(AT_S, [100.0] * 100) for name in MOST_PER_HOUR}}
+    rising = {"router": {**flat["router"], "rss_mb": trend(AT_S, [100 + at * 60 / 3600 for at in AT_S])}}
+    prompt, late = {("inline", "early"): [0.01]}, {("inline", "early"): [0.01, 0.3]}
+    left = {"requests in flight": 0.0}
+
+    assert holds(flat, left, {}, prompt)
+    assert not holds(rising, left, {}, prompt)
+    assert not holds(flat, {"requests in flight": 1.0}, {}, prompt)
+    assert not holds(flat, left, {"500 without a reason": 1}, prompt)
+    assert not holds(flat, left, {}, late)
