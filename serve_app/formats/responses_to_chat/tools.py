@@ -227,6 +227,9 @@ def object_of_arguments(tool: ClientTool, arguments: str) -> dict[str, Any]:
     return {**tool.defaults, **arguments_object(arguments)}
 
 
+_CHOICES = ("auto", "none", "required")
+
+
 def chat_choice(choice: Any, table: ToolTable) -> Any:
     """
     Return the choice of a tool in the words of the chat; None: it has no tools, or leaves the choice open.
@@ -237,6 +240,8 @@ def chat_choice(choice: Any, table: ToolTable) -> Any:
         InvalidRequest: 400, it asks for a tool that the chat cannot have.
     """
     kind = choice.get("type") if isinstance(choice, Mapping) else choice
+    if isinstance(choice, str) and choice not in _CHOICES:  # others name a type, which is told with an object
+        raise _not_available("tool_choice", choice[:100], "use 'auto' or name a function")
     if kind == "allowed_tools":
         allowed = table.names_of_all(choice["tools"])
         kinds = {kind for tool in choice["tools"] if isinstance(kind := tool.get("type"), str)}

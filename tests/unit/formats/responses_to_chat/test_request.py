@@ -398,3 +398,11 @@ def test_a_number_keeps_every_digit() -> None:
     body = b'{"model":"m","input":"Hi","seed":12345678901234567890123}'
 
     assert b"12345678901234567890123" in ResponsesToChat(body).body
+
+
+@pytest.mark.parametrize("choice", ["allowed_tools", "function", "custom", "web_search", ""])
+def test_a_text_that_names_a_type_of_tool_is_no_choice(choice: str) -> None:
+    body = b'{"input": "hi", "tool_choice": "%b"}' % choice.encode()
+
+    with pytest.raises(InvalidRequest, match="tool_choice"):
+        ResponsesToChat(body)
